@@ -1,0 +1,1 @@
+"""digits: versioned data, tracked training and honest comparison of image classifiers."""

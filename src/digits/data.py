@@ -1,0 +1,99 @@
+"""Labelled images in memory: what the stages hand to each other, and how they lie on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from digits.errors import DataError
+
+Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
+Labels = NDArray[np.int64]  # (n,)
+
+
+class DataParams(BaseModel):
+    """`data:` in params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    percent: Annotated[float, Field(gt=0, le=100)]
+    classes: Annotated[int, Field(ge=2)]
+    class_names: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_name_per_class(self) -> "DataParams":
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise ValueError(
+                f"class_names has {len(self.class_names)} names for {self.classes} classes"
+            )
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """One name per class, the class number where the user gave none."""
+        return self.class_names or [str(label) for label in range(self.classes)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dataset:
+    """Images uint8 (n, height, width) with labels int64 (n,)."""
+
+    images: Images
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> "Dataset":
+        """The given rows, in the given order."""
+        return Dataset(self.images[rows], self.labels[rows])
+
+
+class RawData(NamedTuple):
+    """Raw data as published: rows to train on, and the official test part if there is one."""
+
+    train: Dataset
+    test: Dataset | None
+
+
+class Split(NamedTuple):
+    """One split as stored: the data set, and each row's place in the raw data.
+
+    `rows` int64 (n,): index into the training part; rows of the official test part
+    continue the count after its last row.
+    """
+
+    data: Dataset
+    rows: NDArray[np.int64]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a compressed npz, whose bytes depend on the arrays alone (no dates)."""
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def save_split(path: Path, split: Split) -> None:
+    """Write a split; see `save_arrays` and `load_split`."""
+    data, rows = split
+    save_arrays(path, {"images": data.images, "labels": data.labels, "rows": rows})
+
+
+def load_split(path: Path) -> Split:
+    """Read a split that the `split` stage wrote.
+
+    Raises:
+        DataError: the file is missing or not such a split.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; `dvc repro split` makes it") from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(
+            f"{path}: not a split file ({error}); `dvc repro -f split` makes it anew"
+        ) from None
