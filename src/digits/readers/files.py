@@ -1,0 +1,134 @@
+"""Files of a raw data folder: their plain content, and their format told by it."""
+
+import gzip
+import io
+import re
+import textwrap
+import zipfile
+import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from digits.errors import DataError
+
+Format = Literal["IDX", "CSV", "npz"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
+FETCH = "`dvc pull` fetches it anew"
+HEAD_BYTES = 4096
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files directly in a folder, by name; hidden ones and folders are left out.
+
+    Raises:
+        DataError: the folder is missing, unreadable, or has no such file.
+    """
+    try:
+        files = [path for path in sorted(folder.iterdir()) if not path.is_dir()]
+    except FileNotFoundError:
+        raise DataError(f"{folder}: not found; `dvc pull` fetches the data") from None
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read as a folder: {error.strerror}") from None
+    visible = [path for path in files if not path.name.startswith(".")]
+    if not visible:
+        raise DataError(f"{folder}: no data files in it; `dvc pull` fetches the data")
+    return visible
+
+
+def content_of(path: Path) -> bytes:
+    """The whole content of a file, unpacked where it is gzipped.
+
+    Raises:
+        DataError: the file cannot be read, or its gzip is damaged or cut off.
+    """
+    with _plain(path) as stream:
+        return stream.read()
+
+
+def first_line_of(path: Path) -> bytes:
+    """What `content_of` begins with, up to the first line feed.
+
+    Raises:
+        DataError: as `content_of`.
+    """
+    with _plain(path) as stream:
+        return stream.readline()
+
+
+def format_of(path: Path) -> Format:
+    """Tell the format of a file by its first bytes.
+
+    Raises:
+        DataError: it has none that digits reads; says what the file looks like instead.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no regular file")
+    with _plain(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    if len(head) > 2 and head[:2] == b"\0\0" and head[2] in IDX_TYPES:
+        return "IDX"
+    if head.startswith(b"PK"):
+        return _zip_format(path)
+    if stranger := _stranger(head):
+        raise DataError(f"{path}: {stranger}; IDX, Kaggle CSV or Keras npz is read")
+    return "CSV"
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[io.BufferedIOBase]:
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(2).startswith(GZIP_MAGIC)
+            with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
+                yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        reason = str(error).rstrip(".")
+        raise DataError(f"{path}: gzip is damaged or cut off ({reason}); {FETCH}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _zip_format(path: Path) -> Format:
+    try:
+        names = zipfile.ZipFile(io.BytesIO(content_of(path))).namelist()
+    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
+        raise DataError(
+            f"{path}: zip or npz is damaged or cut off ({one_line(error)}); {FETCH}"
+        ) from None
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    holds = one_line(", ".join(names)) or "nothing"
+    raise DataError(f"{path}: a zip archive of {holds}; unpack it first")
+
+
+def one_line(found: object) -> str:
+    """What was found in a file, fit to be part of a finding: on one line, 80 characters long."""
+    return textwrap.shorten(str(found), 80, placeholder=" …")
+
+
+def _stranger(head: bytes) -> str | None:
+    """What a file is that is taken for data by mistake; None for plain text."""
+    text = head.removeprefix(BOM_UTF8).lstrip()
+    if not head:
+        return "0 bytes long"
+    if (
+        head.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        or head[:2].count(0) == head[2:4].count(0) == 1
+    ):
+        return "text in UTF-16 (save it as UTF-8)"
+    if head.startswith(GZIP_MAGIC):
+        return "gzip inside gzip (unpack it once)"
+    if any(byte < 9 or 13 < byte < 32 for byte in head):
+        return f"of unknown format (starts with bytes {head[:8].hex(' ')})"
+    if text.startswith(b"<"):
+        return "an HTML or XML page (perhaps the error page of a download)"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer (`git lfs pull` fetches the file)"
+    if re.search(rb"^outs:", text, re.MULTILINE):
+        return "a DVC pointer (`dvc pull` fetches the file)"
+    return None

@@ -1,0 +1,246 @@
+"""Kaggle's CSV: what is read, and one line for everything that is not."""
+
+import gzip
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+from digits.errors import DataError
+from digits.readers import read_raw
+
+IMAGES = load_digits().images[:20].astype(np.uint8)
+LABELS = load_digits().target[:20].astype(np.int64)
+PIXELS = [f"pixel{i}" for i in range(64)]
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """The 8×8 digits as Kaggle would publish them, cells as text so that any can be spoilt."""
+    cells = np.column_stack([LABELS, IMAGES.reshape(20, 64)])
+    return pd.DataFrame(cells.astype(str), columns=["label", *PIXELS], dtype=object)
+
+
+def write(folder: Path, frame: pd.DataFrame, **options: object) -> Path:
+    path = folder / "train.csv"
+    frame.to_csv(path, **{"index": False, "na_rep": "", **options})  # type: ignore[arg-type]
+    return path
+
+
+def findings(folder: Path) -> list[str]:
+    with pytest.raises(DataError) as caught:
+        read_raw(folder)
+    assert not any("\n" in line for line in caught.value.findings)
+    return list(caught.value.findings)
+
+
+def finding(folder: Path) -> str:
+    [line] = findings(folder)
+    return line
+
+
+def test_images_and_labels_are_read_in_file_order(tmp_path: Path, frame: pd.DataFrame) -> None:
+    write(tmp_path, frame)
+    train, test = read_raw(tmp_path)
+    assert test is None
+    assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
+    np.testing.assert_array_equal(train.images, IMAGES)
+    np.testing.assert_array_equal(train.labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"label", b'"label"').replace(b"pixel0", b'"pixel0"'),
+        gzip.compress,
+    ],
+    ids=["BOM", "CRLF", "CR", "BOM and CRLF", "quoted header, as R writes it", "gzip"],
+)
+def test_the_dress_of_the_text_changes_nothing(tmp_path: Path, frame, dress) -> None:
+    path = write(tmp_path, frame)
+    path.write_bytes(dress(path.read_bytes()))
+    train = read_raw(tmp_path).train
+    np.testing.assert_array_equal(train.images, IMAGES)
+    np.testing.assert_array_equal(train.labels, LABELS)
+
+
+@pytest.mark.parametrize("side", [1, 2, 28, 300])
+def test_any_square_image_size_is_read(tmp_path: Path, side: int) -> None:
+    image = np.arange(side * side) % 251
+    header = ",".join(["label", *(f"pixel{i}" for i in range(side * side))])
+    row = ",".join(map(str, [200, *image]))
+    (tmp_path / "train.csv").write_text(f"{header}\n{row}\n{row}\n")
+    train = read_raw(tmp_path).train
+    np.testing.assert_array_equal(train.images, [image.reshape(side, side)] * 2)
+    assert train.labels.tolist() == [200, 200]
+
+
+def test_files_longer_than_a_block_keep_their_order(tmp_path: Path) -> None:
+    rows = [f"{i % 10},{i % 256}" for i in range(400_000)]
+    (tmp_path / "train.csv").write_text("\n".join(["label,pixel0", *rows, ""]))
+    train = read_raw(tmp_path).train
+    np.testing.assert_array_equal(train.images[:, 0, 0], np.arange(400_000) % 256)
+    np.testing.assert_array_equal(train.labels, np.arange(400_000) % 10)
+
+
+@pytest.mark.parametrize("column", ["label", "pixel0", "pixel49", "pixel63"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("256", "256 is outside 0..255"),
+        ("-1", "-1 is outside 0..255"),
+        ("99999999999999999999", "99999999999999999999 is outside 0..255"),
+        ("3.5", "'3.5' is no whole number; a whole number 0..255 is allowed"),
+        ("3.0", "'3.0' is no whole number; a whole number 0..255 is allowed"),
+        ("NaN", "'NaN' is no whole number; a whole number 0..255 is allowed"),
+        ("seven", "'seven' is no whole number; a whole number 0..255 is allowed"),
+        ("1e2", "'1e2' is no whole number; a whole number 0..255 is allowed"),
+        ("true", "'true' is no whole number; a whole number 0..255 is allowed"),
+        ("", "empty cell; a whole number 0..255 is allowed"),
+    ],
+)
+def test_a_bad_cell_is_named_by_line_column_and_value(
+    tmp_path: Path, frame: pd.DataFrame, column: str, value: str, said: str
+) -> None:
+    frame.loc[3, column] = value
+    path = write(tmp_path, frame)
+    assert finding(tmp_path) == f"{path}:5 column {column}: {said}"
+
+
+def test_a_label_beyond_the_classes_is_left_to_validation(tmp_path: Path, frame) -> None:
+    frame.loc[3, "label"] = "10"
+    write(tmp_path, frame)
+    assert read_raw(tmp_path).train.labels[3] == 10
+
+
+def test_each_bad_cell_is_a_finding(tmp_path: Path, frame: pd.DataFrame) -> None:
+    frame.loc[0, ["label", "pixel3"]] = ["-1", "256"]
+    frame.loc[19, "pixel63"] = ""
+    path = write(tmp_path, frame)
+    assert [line.rsplit(": ")[0] for line in findings(tmp_path)] == [
+        f"{path}:2 column label",
+        f"{path}:2 column pixel3",
+        f"{path}:21 column pixel63",
+    ]
+
+
+def test_a_file_of_bad_cells_only_gives_a_bounded_number_per_line(tmp_path: Path, frame) -> None:
+    frame[PIXELS] = "0.5"
+    path = write(tmp_path, frame)
+    lines = findings(tmp_path)
+    assert len(lines) == 20 * (DataError.shown + 1)
+    assert lines[DataError.shown] == f"{path}:2: … and 44 more bad cells in this line"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["label", *PIXELS[:30], *PIXELS[31:]], "column pixel30 is missing"),
+        (PIXELS, "column label is missing"),
+        (["label", *PIXELS[1:]], "column pixel0 is missing"),
+        (["label", *PIXELS[:63]], "63 pixel columns make no square image; 7×7 = 49 or 8×8 = 64"),
+        (["label", *PIXELS, "source"], "column 66 is 'source' where pixel64 belongs"),
+        (["id", "label", *PIXELS], "column 1 is 'id' where label belongs"),
+        (["label", *PIXELS, "pixel64"], "65 pixel columns make no square image; 8×8 = 64 or 9×9"),
+        (["Label", *PIXELS], "column 1 is 'Label' where label belongs"),
+        (["label", *PIXELS[:9], "px9", *PIXELS[10:]], "column 11 is 'px9' where pixel9 belongs"),
+        (["label", *PIXELS[:63], "last"], "column 65 is 'last' where pixel63 belongs"),
+        (["label", *PIXELS[:9], " pixel9", *PIXELS[10:]], "column 11 is ' pixel9' where pixel9"),
+        ([*PIXELS, "label"], "column 1 is pixel0 where label belongs: wrong order"),
+        (["label", *PIXELS[::-1]], "column 2 is pixel63 where pixel0 belongs: wrong order"),
+        (["", "label", *PIXELS], "column 1 is a pandas index column"),
+        (["Unnamed: 0", "label", *PIXELS], "column 1 is a pandas index column"),
+        (["label", *PIXELS[:9], "pixel3", *PIXELS[10:]], "column pixel3 stands twice, as 5 and 11"),
+        (["label", "label", *PIXELS], "column label stands twice, as 1 and 2"),
+        (["label"], "0 pixel columns make no square image"),
+        (["5", *(["0"] * 64)], "the header is missing, the first line holds numbers"),
+        (["hello world"], "column 1 is 'hello world' where label belongs"),
+    ],
+)
+def test_another_header_is_refused_by_its_first_fault(
+    tmp_path: Path, names: list[str], said: str
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(",".join(names) + "\n" + ",".join("0" for _ in names) + "\n")
+    line = finding(tmp_path)
+    assert line.startswith(f"{path}:1: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", " "])
+def test_another_separator_is_named(tmp_path: Path, frame: pd.DataFrame, separator: str) -> None:
+    write(tmp_path, frame, sep=separator)
+    assert f"columns are separated by {separator!r}, not by a comma" in finding(tmp_path)
+
+
+def test_a_header_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes("étiquette,pixel0\n1,2\n".encode("latin-1"))
+    assert "train.csv:1: header is no CSV text in UTF-8" in finding(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 60, 200])
+def test_a_file_cut_off_anywhere_in_a_line_is_refused(tmp_path: Path, frame, lost: int) -> None:
+    frame["pixel63"] = "128"
+    path = write(tmp_path, frame)
+    path.write_bytes(path.read_bytes()[:-lost])
+    assert "ends without a newline, so its last number may be cut off" in finding(tmp_path)
+
+
+def test_a_line_cut_short_in_the_middle_is_named(tmp_path: Path, frame: pd.DataFrame) -> None:
+    path = write(tmp_path, frame)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[4] = lines[4][:40] + "\n"
+    path.write_text("".join(lines))
+    assert finding(tmp_path).startswith(f"{path}:5: ")
+    assert finding(tmp_path).endswith(" cells; 65 are allowed, one per column of the header")
+
+
+def test_an_empty_line_is_named(tmp_path: Path, frame: pd.DataFrame) -> None:
+    path = write(tmp_path, frame)
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert finding(tmp_path) == f"{path}:22: empty line; each line is one image"
+
+
+@pytest.mark.parametrize("joint", ["\n", ""], ids=["newline", "no newline"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_two_files_glued_together_are_recognised(tmp_path: Path, frame, joint, bom) -> None:
+    path = write(tmp_path, frame)
+    text = bom + path.read_bytes()
+    path.write_bytes(text.rstrip() + joint.encode() + text)
+    line = 22 if joint else 21
+    assert finding(tmp_path) == (
+        f"{path}:{line}: the header stands here again: two files glued together; keep one"
+    )
+
+
+def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
+    path = write(tmp_path, frame.head(0))
+    assert finding(tmp_path) == f"{path}: the training part holds no images; at least one is needed"
+
+
+def test_a_truncated_gzip_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
+    path = write(tmp_path, frame)
+    path.write_bytes(gzip.compress(path.read_bytes())[:-40])
+    assert f"{path}: gzip is damaged or cut off" in finding(tmp_path)
+
+
+def test_of_the_whole_kaggle_folder_the_labelled_file_is_read(
+    tmp_path: Path, frame: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, frame)
+    frame[PIXELS].to_csv(tmp_path / "test.csv", index=False)
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n2,0\n")
+    with caplog.at_level(logging.WARNING):
+        raw = read_raw(tmp_path)
+    assert raw.test is None
+    np.testing.assert_array_equal(raw.train.images, IMAGES)
+    assert [f"{tmp_path}/{name}" for name in ("sample_submission.csv", "test.csv")] == [
+        message.split(": ")[0] for message in caplog.messages
+    ]

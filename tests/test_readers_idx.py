@@ -1,0 +1,191 @@
+"""IDX files as MNIST is published: which make a pair, and which are refused."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from digits.errors import DataError
+from digits.readers import read_raw
+
+IMAGES = load_digits().images[:30].astype(np.uint8)
+LABELS = load_digits().target[:30].astype(np.uint8)
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write(
+    folder: Path, part: str, rows: slice, pack: Callable[[bytes], bytes] = bytes, end: str = ""
+) -> None:
+    (folder / f"{part}-images-idx3-ubyte{end}").write_bytes(pack(idx(IMAGES[rows])))
+    (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(LABELS[rows])))
+
+
+def finding(folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        read_raw(folder)
+    [line] = caught.value.findings
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("test", ["t10k", "test"])
+@pytest.mark.parametrize("maker", ["", "emnist-digits-"])
+def test_the_four_files_are_a_training_and_an_official_test_part(
+    tmp_path: Path, pack: Callable[[bytes], bytes], end: str, test: str, maker: str
+) -> None:
+    write(tmp_path, f"{maker}train", slice(0, 20), pack, end)
+    write(tmp_path, f"{maker}{test}", slice(20, 30), pack, end)
+    raw = read_raw(tmp_path)
+    assert raw.test is not None
+    assert (raw.train.images.dtype, raw.train.labels.dtype) == (np.uint8, np.int64)
+    np.testing.assert_array_equal(raw.train.images, IMAGES[:20])
+    np.testing.assert_array_equal(raw.train.labels, LABELS[:20])
+    np.testing.assert_array_equal(raw.test.images, IMAGES[20:])
+    np.testing.assert_array_equal(raw.test.labels, LABELS[20:])
+
+
+def test_a_training_pair_alone_has_no_test_part(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(0, 20))
+    raw = read_raw(tmp_path)
+    assert raw.test is None
+    np.testing.assert_array_equal(raw.train.images, IMAGES[:20])
+
+
+def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> None:
+    (tmp_path / "train.labels").write_bytes(idx(IMAGES))
+    (tmp_path / "train.images").write_bytes(idx(LABELS))
+    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
+
+
+def test_an_image_need_not_be_square(tmp_path: Path) -> None:
+    (tmp_path / "train-images").write_bytes(idx(IMAGES[:, :3]))
+    (tmp_path / "train-labels").write_bytes(idx(LABELS))
+    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES[:, :3])
+
+
+def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert finding(tmp_path).startswith(f"{path}: gzip is damaged or cut off (")
+    assert finding(tmp_path).endswith("`dvc pull` fetches it anew")
+
+
+def test_a_gzip_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1  # within the length at the end
+    path.write_bytes(content)
+    assert "gzip is damaged or cut off" in finding(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [
+        (lambda text: text[:-1], 1935),
+        (lambda text: text + b"\0", 1937),
+        (lambda text: text[:16], 16),
+    ],
+)
+def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size: int) -> None:
+    write(tmp_path, "train", slice(None))
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
+    assert finding(tmp_path) == (
+        f"{path}: IDX header says 30×8×8, that is 1936 bytes; the file has {size};"
+        " `dvc pull` fetches it anew"
+    )
+
+
+def test_a_header_that_promises_the_moon_takes_no_memory(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(None))
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3) + b"\0")
+    assert "the file has 17" in finding(tmp_path)
+
+
+@pytest.mark.parametrize("size", [4, 7, 15])
+def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> None:
+    (tmp_path / "train-images").write_bytes(idx(IMAGES)[:size])
+    assert "cut off within the IDX header" in finding(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d with 1 dimensions"),
+        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 with 2 dimensions"),
+        (b"\0\0\x08", "type 0x08 with 0 dimensions"),
+    ],
+)
+def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "train-images").write_bytes(content)
+    assert f"IDX of {said}; type 0x08 (unsigned byte) with 3" in finding(tmp_path)
+
+
+def test_images_and_labels_of_different_length_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "train-images").write_bytes(idx(IMAGES))
+    (tmp_path / "train-labels").write_bytes(idx(LABELS[:29]))
+    assert finding(tmp_path) == (
+        f"{tmp_path}: train-images holds 30 images, train-labels 29 labels;"
+        " one label per image is needed"
+    )
+
+
+@pytest.mark.parametrize(("kind", "lacking"), [("images", "labels"), ("labels", "images")])
+def test_half_a_pair_is_refused(tmp_path: Path, kind: str, lacking: str) -> None:
+    (tmp_path / f"train-{kind}").write_bytes(idx(IMAGES if kind == "images" else LABELS))
+    assert f"train-{kind} has no {lacking} file beside it" in finding(tmp_path)
+
+
+def test_files_of_two_pairs_do_not_make_a_pair(tmp_path: Path) -> None:
+    (tmp_path / "train-images").write_bytes(idx(IMAGES))
+    (tmp_path / "valid-labels").write_bytes(idx(LABELS))
+    assert "are 2 training and 0 test parts by name" in finding(tmp_path)
+
+
+def test_a_test_pair_alone_is_never_trained_on(tmp_path: Path) -> None:
+    write(tmp_path, "t10k", slice(None))
+    assert "are 0 training and 1 test parts by name" in finding(tmp_path)
+
+
+def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(None))
+    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
+    assert "both train-images-idx3-ubyte and train-images-idx3-ubyte.gz hold images" in finding(
+        tmp_path
+    )
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_a_part_without_images_is_refused(tmp_path: Path, part: str) -> None:
+    write(tmp_path, "train", slice(0, 0 if part == "training" else 20))
+    write(tmp_path, "t10k", slice(20, 30 if part == "training" else 20))
+    assert f"the {part} part holds no images" in finding(tmp_path)
+
+
+def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(0, 20))
+    (tmp_path / "t10k-images").write_bytes(idx(IMAGES[20:, :4]))
+    (tmp_path / "t10k-labels").write_bytes(idx(LABELS[20:]))
+    assert "training images are 8×8 pixels, test images 4×8" in finding(tmp_path)
+
+
+def test_idx_and_csv_together_are_more_than_one_data_set(tmp_path: Path) -> None:
+    write(tmp_path, "train", slice(None))
+    (tmp_path / "train.csv").write_text("label,pixel0\n1,2\n")
+    assert finding(tmp_path) == (
+        f"{tmp_path}: holds more than one data set (train-images-idx3-ubyte,"
+        " train-labels-idx1-ubyte, train.csv); keep one"
+    )

@@ -1,0 +1,148 @@
+"""Keras' mnist.npz: numbers are read, everything else is refused and nothing is unpickled."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from digits.errors import DataError
+from digits.readers import read_raw
+
+IMAGES = load_digits().images[:30].astype(np.uint8)
+LABELS = load_digits().target[:30].astype(np.int64)
+
+
+class Bomb:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+def finding(folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        read_raw(folder)
+    [line] = caught.value.findings
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_training_and_official_test_part_are_read(tmp_path: Path, save) -> None:
+    save(
+        tmp_path / "mnist.npz",
+        x_train=IMAGES[:20],
+        y_train=LABELS[:20],
+        x_test=IMAGES[20:],
+        y_test=LABELS[20:],
+    )
+    train, test = read_raw(tmp_path)
+    assert test is not None
+    np.testing.assert_array_equal(train.images, IMAGES[:20])
+    np.testing.assert_array_equal(train.labels, LABELS[:20])
+    np.testing.assert_array_equal(test.images, IMAGES[20:])
+    np.testing.assert_array_equal(test.labels, LABELS[20:])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<i4", ">i8", "u8"])
+def test_labels_of_any_integer_width_become_int64(tmp_path: Path, dtype: str) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=LABELS.astype(dtype))
+    train, test = read_raw(tmp_path)
+    assert test is None
+    assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
+    np.testing.assert_array_equal(train.labels, LABELS)
+
+
+def test_a_single_channel_is_dropped(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES[..., None], y_train=LABELS)
+    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train"])
+def test_objects_are_refused_and_never_unpickled(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
+    np.savez(data / "mnist.npz", **{"x_train": IMAGES, "y_train": LABELS, name: bombs})
+    line = finding(data)
+    assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
+    assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"], ["x_train", "y_train", "x_val"]],
+)
+def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
+    np.savez(tmp_path / "mnist.npz", **dict.fromkeys(names, IMAGES))
+    assert finding(tmp_path) == (
+        f"{tmp_path}/mnist.npz: holds {', '.join(names)}; x_train, y_train and, for a test part,"
+        " x_test, y_test are allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (IMAGES / 255, "float64 (30, 8, 8)"),
+        (IMAGES.astype(np.int64), "int64 (30, 8, 8)"),
+        (IMAGES.reshape(30, 64), "uint8 (30, 64)"),
+        (np.stack([IMAGES] * 3, axis=3), "uint8 (30, 8, 8, 3)"),
+    ],
+)
+def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, said: str) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=LABELS)
+    assert finding(tmp_path) == (
+        f"{tmp_path}/mnist.npz array x_train: {said}; uint8 (n, height, width) is allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (LABELS.astype(float), "float64 (30,)"),
+        (LABELS.astype(str), "<U21 (30,)"),
+        (LABELS > 4, "bool (30,)"),
+        (LABELS[:29], "int64 (29,)"),
+        (LABELS[:, None], "int64 (30, 1)"),
+    ],
+)
+def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, said: str) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
+    assert finding(tmp_path) == (
+        f"{tmp_path}/mnist.npz array y_train: {said}; one whole number for each of the 30 images"
+        " is allowed"
+    )
+
+
+def test_no_images_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES[:0], y_train=LABELS[:0])
+    assert "mnist.npz: the training part holds no images" in finding(tmp_path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.99])
+def test_a_file_cut_off_is_refused(tmp_path: Path, save, kept: float) -> None:
+    path = tmp_path / "mnist.npz"
+    save(path, x_train=IMAGES, y_train=LABELS)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    assert f"{path}: zip or npz is damaged or cut off" in finding(tmp_path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("place", range(0, 1000, 29))
+def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, save, place: int) -> None:
+    path = tmp_path / "mnist.npz"
+    save(path, x_train=IMAGES, y_train=LABELS)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 0xFF
+    path.write_bytes(content)
+    with suppress(DataError):
+        train = read_raw(tmp_path).train
+        np.testing.assert_array_equal(train.images, IMAGES)
+        np.testing.assert_array_equal(train.labels, LABELS)
