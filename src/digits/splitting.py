@@ -1,0 +1,191 @@
+"""Rows for train, validation, test and hold-out: stratified by class and seeded."""
+
+from fractions import Fraction
+from math import ceil
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from digits.data import Dataset, Labels, RawData, Split
+from digits.errors import DataError
+
+Rows = NDArray[np.int64]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OfficialParams(_Params):
+    """Both are fractions of the official training part; the rest is for training.
+
+    The official test part is the test set as it is.
+    """
+
+    validation: Share
+    holdout: Share
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> "OfficialParams":
+        total = _exact(self.validation) + _exact(self.holdout)
+        if total >= 1:
+            raise ValueError(f"validation + holdout is {float(total):g}; it must be below 1")
+        return self
+
+
+class StratifiedParams(_Params):
+    """`test` is a fraction of all rows and holds rows out, which are never trained on;
+    `holdout` is a fraction of those, `validation` a fraction of all others.
+    """
+
+    test: Share
+    holdout: Share
+    validation: Share
+
+
+class SplitParams(_Params):
+    """`split:` in params.yaml.
+
+    With `holdout_within_test` the hold-out rows count as test rows too, so that the two
+    results depend on each other.
+    """
+
+    method: Literal["official", "stratified"]
+    official: OfficialParams
+    stratified: StratifiedParams
+    holdout_within_test: bool
+
+    @model_validator(mode="after")
+    def _official_test_has_no_holdout(self) -> "SplitParams":
+        if self.holdout_within_test and self.method == "official":
+            raise ValueError("holdout_within_test: true needs method: stratified")
+        return self
+
+
+def sample(dataset: Dataset, percent: float, seed: int) -> Rows:
+    """Draw `percent` of each class, rounded up: row numbers int64, ascending.
+
+    With the same seed a smaller percentage draws a subset of a larger one.
+    """
+    counts = [ceil(count * _exact(percent) / 100) for count in _class_counts(dataset.labels)]
+    drawn, _ = _draw(dataset.labels, np.arange(len(dataset)), counts, np.random.default_rng(seed))
+    return drawn
+
+
+def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
+    """Reduce the raw data to `percent` by class and split it into
+    `train`, `validation`, `test` and `holdout`.
+
+    `official`: totals are exact, and shared out over the classes by largest remainder.
+    `stratified`: in each class the larger piece is rounded up, as R's
+    caret::createDataPartition does; an official test part is left out, neither trained
+    nor tested on.
+    Training rows come in random order, all others ascending. The same raw data, values
+    and seed give the same splits.
+
+    Raises:
+        DataError: `official` without an official test part, or a class with too few
+            rows to stand in every split.
+    """
+    if params.method == "official":
+        splits = _official(raw, percent, params.official, seed)
+    else:
+        splits = _stratified(raw.train, percent, params, seed)
+    _require_every_class(splits)
+    return splits
+
+
+def _official(raw: RawData, percent: float, params: OfficialParams, seed: int) -> dict[str, Split]:
+    if raw.test is None:
+        raise DataError(
+            "split.method: official, but the data has no official test part;"
+            " use `split.method: stratified`"
+        )
+    rng = np.random.default_rng(seed)
+    labels = raw.train.labels
+    rows = sample(raw.train, percent, seed)
+    validation, rest = _draw(labels, rows, _apportion(labels[rows], params.validation), rng)
+    holdout, train = _draw(labels, rest, _apportion(labels[rows], params.holdout), rng)
+    test = sample(raw.test, percent, seed)
+    return {
+        "train": _take(raw.train, rng.permutation(train)),
+        "validation": _take(raw.train, validation),
+        "test": Split(raw.test.take(test), test + len(raw.train)),
+        "holdout": _take(raw.train, holdout),
+    }
+
+
+def _stratified(
+    dataset: Dataset, percent: float, params: SplitParams, seed: int
+) -> dict[str, Split]:
+    rng = np.random.default_rng(seed)
+    labels, shares = dataset.labels, params.stratified
+    rows = sample(dataset, percent, seed)
+    held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
+    holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
+    validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
+    return {
+        "train": _take(dataset, rng.permutation(train)),
+        "validation": _take(dataset, validation),
+        "test": _take(dataset, held_out if params.holdout_within_test else test),
+        "holdout": _take(dataset, holdout),
+    }
+
+
+def _draw(
+    labels: Labels, rows: Rows, counts: list[int], rng: np.random.Generator
+) -> tuple[Rows, Rows]:
+    """Draw counts[c] of the rows of each class c; the drawn and the others, both ascending."""
+    of_class = [rows[labels[rows] == label] for label in range(len(counts))]
+    picked = [rng.permutation(own)[:count] for own, count in zip(of_class, counts, strict=True)]
+    drawn = np.concatenate([rows[:0], *picked])
+    return np.sort(drawn), np.setdiff1d(rows, drawn, assume_unique=True)
+
+
+def _floor(labels: Labels, share: float) -> list[int]:
+    """A share of each class, rounded down: caret rounds up what remains."""
+    return [int(count * _exact(share)) for count in _class_counts(labels)]
+
+
+def _apportion(labels: Labels, share: float) -> list[int]:
+    """A share of all rows, rounded to whole rows once, over the classes by largest remainder."""
+    quotas = [count * _exact(share) for count in _class_counts(labels)]
+    seats = [int(quota) for quota in quotas]
+    by_remainder = sorted(range(len(quotas)), key=lambda c: seats[c] - quotas[c])
+    for label in by_remainder[: round(sum(quotas)) - sum(seats)]:
+        seats[label] += 1
+    return seats
+
+
+def _exact(share: float) -> Fraction:
+    """The decimal that was written: 0.07 of 100 rows is 7, where floats give 7.000000000000001."""
+    return Fraction(str(share))
+
+
+def _class_counts(labels: Labels) -> list[int]:
+    counts: list[int] = np.bincount(labels).tolist()
+    return counts
+
+
+def _take(dataset: Dataset, rows: Rows) -> Split:
+    return Split(dataset.take(rows), rows)
+
+
+def _require_every_class(splits: dict[str, Split]) -> None:
+    """Raise a DataError with one finding per class that some split lacks."""
+    _, first = np.unique(np.concatenate([part.rows for part in splits.values()]), return_index=True)
+    labels = np.concatenate([part.data.labels for part in splits.values()])[first]
+    present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
+    findings = []
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        missing = [name for name in splits if label not in present[name]]
+        if missing:
+            findings.append(
+                f"class {label} has too few rows, {count} drawn: none for {', '.join(missing)};"
+                " add rows of it, or raise data.percent"
+            )
+    if findings:
+        raise DataError(*findings)

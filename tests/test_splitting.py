@@ -1,0 +1,240 @@
+"""How rows are drawn and split: exact counts, seeded, disjoint, and honest about overlaps."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.datasets import load_digits
+
+from digits.data import Dataset, RawData
+from digits.errors import DataError
+from digits.split_report import describe, overlaps
+from digits.splitting import SplitParams, sample, split
+
+KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
+MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+SPLITS = ["train", "validation", "test", "holdout"]
+
+
+def params(**changed: Any) -> SplitParams:
+    values = {
+        "method": "official",
+        "official": {"validation": 0.1, "holdout": 0.1},
+        "stratified": {"test": 0.2, "holdout": 0.2, "validation": 0.2},
+        "holdout_within_test": False,
+    }
+    return SplitParams(**{**values, **changed})
+
+
+def of_counts(counts: list[int]) -> Dataset:
+    """As many rows per class, all images different."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    pixels = np.arange(len(labels), dtype="<u4").view(np.uint8)
+    return Dataset(pixels.reshape(-1, 2, 2), labels)
+
+
+def real_digits() -> RawData:
+    """The 8x8 digits, every third row as official test part."""
+    images, labels = load_digits().images.astype(np.uint8), load_digits().target.astype(np.int64)
+    held_out = np.arange(len(labels)) % 3 == 0
+    return RawData(
+        Dataset(images[~held_out], labels[~held_out]), Dataset(images[held_out], labels[held_out])
+    )
+
+
+def counts(dataset: Dataset) -> list[int]:
+    return np.bincount(dataset.labels).tolist()
+
+
+def test_official_carves_exact_totals_out_of_the_training_part() -> None:
+    raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
+    splits = split(raw, percent=100, params=params(), seed=1)
+    assert {name: len(splits[name].rows) for name in SPLITS} == {
+        "train": 48_000,
+        "validation": 6_000,
+        "test": 10_000,
+        "holdout": 6_000,
+    }
+
+
+@pytest.mark.parametrize("name", ["validation", "holdout"])
+def test_official_is_stratified_to_within_one_row(name: str) -> None:
+    raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
+    carved = counts(split(raw, percent=100, params=params(), seed=1)[name].data)
+    assert np.abs(np.array(carved) - np.array(MNIST_TRAIN_COUNTS) / 10).max() < 1
+
+
+def test_official_test_part_is_the_test_set_and_stands_nowhere_else() -> None:
+    raw = real_digits()
+    splits = split(raw, percent=100, params=params(), seed=1)
+    assert raw.test is not None
+    np.testing.assert_array_equal(splits["test"].data.images, raw.test.images)
+    np.testing.assert_array_equal(splits["test"].rows, len(raw.train) + np.arange(len(raw.test)))
+    assert all(splits[name].rows.max() < len(raw.train) for name in SPLITS if name != "test")
+
+
+def test_official_without_an_official_test_part_is_refused_with_a_hint() -> None:
+    raw = RawData(of_counts([50, 50]), None)
+    with pytest.raises(DataError, match=r"no official test part.*split\.method: stratified"):
+        split(raw, percent=100, params=params(), seed=1)
+
+
+@pytest.mark.parametrize(("within", "test_rows"), [(False, 8_396 - 1_676), (True, 8_396)])
+def test_stratified_rounds_up_per_class_as_caret_does(within: bool, test_rows: int) -> None:
+    raw = RawData(of_counts(KAGGLE_COUNTS), None)
+    chosen = params(method="stratified", holdout_within_test=within)
+    splits = split(raw, percent=100, params=chosen, seed=1)
+    learning = np.concatenate([splits["train"].rows, splits["validation"].rows])
+    held_out = np.union1d(splits["test"].rows, splits["holdout"].rows)
+    assert len(learning) == 33_604
+    assert np.bincount(raw.train.labels[learning]).tolist() == [
+        -(-4 * count // 5) for count in KAGGLE_COUNTS
+    ]
+    assert len(held_out) == 8_396
+    assert len(splits["test"].rows) == test_rows
+    assert len(splits["holdout"].rows) == 1_676
+
+
+def test_stratified_leaves_an_official_test_part_out_and_says_so() -> None:
+    raw = real_digits()
+    assert raw.test is not None
+    splits = split(raw, percent=100, params=params(method="stratified"), seed=1)
+    assert all(splits[name].rows.max() < len(raw.train) for name in SPLITS)
+    assert describe(splits, raw)["unused_rows"] == {"train": 0, "official_test": len(raw.test)}
+
+
+@pytest.mark.parametrize("method", ["official", "stratified"])
+def test_every_row_of_the_training_part_stands_in_exactly_one_split(method: str) -> None:
+    raw = real_digits()
+    splits = split(raw, percent=100, params=params(method=method), seed=1)
+    rows = np.concatenate([splits[name].rows for name in SPLITS])
+    np.testing.assert_array_equal(np.sort(rows[rows < len(raw.train)]), np.arange(len(raw.train)))
+
+
+@pytest.mark.parametrize("method", ["official", "stratified"])
+def test_rows_lead_back_to_the_raw_images_and_labels(method: str) -> None:
+    raw = real_digits()
+    assert raw.test is not None
+    images = np.concatenate([raw.train.images, raw.test.images])
+    labels = np.concatenate([raw.train.labels, raw.test.labels])
+    for part in split(raw, percent=50, params=params(method=method), seed=1).values():
+        np.testing.assert_array_equal(part.data.images, images[part.rows])
+        np.testing.assert_array_equal(part.data.labels, labels[part.rows])
+
+
+def test_the_same_seed_gives_the_same_splits_and_another_seed_others() -> None:
+    raw = real_digits()
+    first, again, other = (split(raw, percent=50, params=params(), seed=seed) for seed in (7, 7, 8))
+    for name in SPLITS:
+        np.testing.assert_array_equal(first[name].rows, again[name].rows)
+        assert not np.array_equal(first[name].rows, other[name].rows)
+
+
+def test_training_rows_are_shuffled_and_all_others_ascend() -> None:
+    splits = split(real_digits(), percent=100, params=params(), seed=1)
+    ascending = {name: bool((np.diff(splits[name].rows) > 0).all()) for name in SPLITS}
+    assert ascending == {"train": False, "validation": True, "test": True, "holdout": True}
+
+
+@pytest.mark.parametrize(
+    ("percent", "drawn"),
+    [(100, [100, 301, 7]), (50, [50, 151, 4]), (7, [7, 22, 1]), (0.001, [1, 1, 1])],
+)
+def test_percent_draws_that_part_of_each_class_rounded_up(percent: float, drawn: list[int]) -> None:
+    dataset = of_counts([100, 301, 7])
+    assert counts(dataset.take(sample(dataset, percent, seed=1))) == drawn
+
+
+def test_a_smaller_percentage_draws_a_subset_of_a_larger_one() -> None:
+    dataset = of_counts([100, 301, 7])
+    assert set(sample(dataset, 10, seed=1)) < set(sample(dataset, 40, seed=1))
+
+
+def test_percent_reduces_both_official_parts() -> None:
+    raw = RawData(of_counts([500, 300]), of_counts([100, 200]))
+    splits = split(raw, percent=10, params=params(), seed=1)
+    assert counts(splits["test"].data) == [10, 20]
+    assert sum(len(splits[name].rows) for name in SPLITS if name != "test") == 80
+    assert describe(splits, raw)["unused_rows"] == {"train": 720, "official_test": 270}
+
+
+@pytest.mark.parametrize("method", ["official", "stratified"])
+def test_a_class_too_small_for_every_split_is_named_with_its_rows(method: str) -> None:
+    raw = RawData(of_counts([200, 3, 200, 2]), of_counts([50, 50, 50, 50]))
+    with pytest.raises(DataError) as caught:
+        split(raw, percent=100, params=params(method=method), seed=1)
+    small = [line.split(":")[0] for line in caught.value.findings]
+    rows = {"official": ["53", "52"], "stratified": ["3", "2"]}[method]
+    assert small == [
+        f"class 1 has too few rows, {rows[0]} drawn",
+        f"class 3 has too few rows, {rows[1]} drawn",
+    ]
+    assert "none for" in caught.value.findings[0]
+
+
+def test_a_handful_of_rows_is_refused_in_one_line_per_class() -> None:
+    with pytest.raises(DataError, match="class 0 has too few rows, 1 drawn: none for"):
+        split(
+            RawData(of_counts([1]), None), percent=100, params=params(method="stratified"), seed=1
+        )
+
+
+def test_no_content_in_two_splits_is_proven_by_a_zero_for_each_pair() -> None:
+    raw = RawData(of_counts([500, 300]), None)
+    found = overlaps(split(raw, percent=100, params=params(method="stratified"), seed=1))
+    assert len(found) == 6
+    assert {(pair.images, pair.shared_rows) for pair in found} == {(0, 0)}
+
+
+def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
+    raw = RawData(of_counts([500, 300]), of_counts([100, 100]))
+    assert raw.test is not None
+    twice = np.concatenate([raw.train.images[:3], raw.train.images[:3], raw.test.images[6:] + 128])
+    splits = split(
+        RawData(raw.train, Dataset(twice, raw.test.labels)), percent=100, params=params(), seed=1
+    )
+    with_test = [pair for pair in overlaps(splits) if "test" in (pair.first, pair.second)]
+    assert sum(pair.images for pair in with_test) == 3
+    assert sum(pair.shared_rows for pair in with_test) == 0
+
+
+def test_holdout_within_test_is_told_from_accidental_overlap() -> None:
+    raw = RawData(of_counts([500, 300]), None)
+    chosen = params(method="stratified", holdout_within_test=True)
+    report = describe(split(raw, percent=100, params=chosen, seed=1), raw)
+    holdout = report["rows"]["holdout"]
+    assert report["overlaps"]["test-holdout"] == {"images": holdout, "shared_rows": holdout}
+    assert report["overlaps"]["train-test"] == {"images": 0, "shared_rows": 0}
+
+
+def test_the_description_counts_rows_per_split_and_class_and_is_json() -> None:
+    raw = RawData(of_counts([500, 300]), None)
+    report = describe(split(raw, percent=100, params=params(method="stratified"), seed=1), raw)
+    assert json.loads(json.dumps(report)) == report
+    assert report["rows"] == {"train": 512, "validation": 128, "test": 128, "holdout": 32}
+    assert report["class_counts"]["train"] == {"0": 320, "1": 192}
+    assert (report["learning_rows"], report["held_out_rows"]) == (640, 160)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"official": {"validation": 0.6, "holdout": 0.5}}, r"validation \+ holdout is 1.1"),
+        ({"official": {"validation": 0.5, "holdout": 0.5}}, "must be below 1"),
+        ({"official": {"validation": 0.0, "holdout": 0.1}}, "greater than 0"),
+        ({"official": {"validation": 0.1}}, "official.holdout"),
+        ({"stratified": {"test": 1.0, "holdout": 0.2, "validation": 0.2}}, "less than 1"),
+        ({"stratified": {"test": "0.2", "holdout": 0.2, "validation": 0.2}}, "valid number"),
+        ({"method": "random"}, "'official' or 'stratified'"),
+        ({"holdout_within_test": True}, "needs method: stratified"),
+        ({"holdout_within_test": 1}, "valid boolean"),
+        ({"shuffle": True}, "shuffle"),
+    ],
+)
+def test_values_out_of_range_and_unknown_keys_are_refused(
+    changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        params(**changed)

@@ -1,0 +1,297 @@
+"""What validation finds in raw data, how it says so, and that it says the same every time."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.datasets import load_digits
+
+from digits.data import Dataset, RawData
+from digits.validation import Check, ValidateParams, data_docs, validate
+from digits.validation.summary import class_frame, summary_frame
+
+VALUES: dict[str, Any] = {
+    "min_rows": 1000,
+    "class_share_tolerance": 0.5,
+    "min_mean_ink": 1.0,
+    "max_mean_ink": 200.0,
+}
+PARAMS = ValidateParams(**VALUES)
+
+
+def real_digits() -> RawData:
+    """The 8x8 digits, 0…16, the last 297 as official test part."""
+    images, labels = load_digits().images.astype(np.uint8), load_digits().target.astype(np.int64)
+    return RawData(Dataset(images[:1500], labels[:1500]), Dataset(images[1500:], labels[1500:]))
+
+
+def broken(change: Callable[[Any, Any], None]) -> RawData:
+    """The 8x8 digits as floats, which can hold anything, with the training part changed."""
+    raw = real_digits()
+    images, labels = raw.train.images.astype(np.float64), raw.train.labels.astype(np.float64)
+    change(images, labels)
+    return RawData(Dataset(images, labels), raw.test)  # type: ignore[arg-type]
+
+
+def findings(raw: RawData, params: ValidateParams = PARAMS) -> list[Check]:
+    result = validate(raw, params=params, classes=10)
+    return [*result.critical, *result.warnings]
+
+
+def set_labels(rows: list[int], value: float) -> Callable[[Any, Any], None]:
+    def change(_: Any, labels: Any) -> None:
+        labels[rows] = value
+
+    return change
+
+
+def set_pixel(rows: list[int], value: float) -> Callable[[Any, Any], None]:
+    def change(images: Any, _: Any) -> None:
+        images[rows, 3, 4] = value
+
+    return change
+
+
+def set_images(rows: list[int], value: float) -> Callable[[Any, Any], None]:
+    def change(images: Any, _: Any) -> None:
+        images[rows] = value + np.eye(8) * rows[0]
+
+    return change
+
+
+def drop_class(label: int) -> Callable[[Any, Any], None]:
+    def change(_: Any, labels: Any) -> None:
+        labels[labels == label] = (label + 1) % 10
+
+    return change
+
+
+def test_clean_data_passes_every_expectation() -> None:
+    result = validate(real_digits(), params=PARAMS, classes=10)
+    assert (result.critical, result.warnings) == ([], [])
+    assert {check.part for check in result.checks} == {"train", "test"}
+
+
+def test_data_without_an_official_test_part_is_judged_alone() -> None:
+    result = validate(RawData(real_digits().train, None), params=PARAMS, classes=10)
+    assert {check.part for check in result.checks} == {"train"}
+    assert list(result.summary) == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "rows", "message"),
+    [
+        (set_labels([5, 9], 10), "label", [5, 9], "label outside 0…9 in 2 rows: row 5 (label 10"),
+        (set_labels([7], -1), "label", [7], "label outside 0…9 in 1 row: row 7 (label -1"),
+        (set_labels([7], 3.5), "label", [7], "label outside 0…9 in 1 row: row 7 (label 3.5"),
+        (set_labels([0], np.nan), "label", [0], "no label in 1 row: row 0"),
+        (set_pixel([4], np.nan), "min_pixel", [4], "a missing pixel in 1 row: row 4"),
+        (set_pixel([4], 256), "max_pixel", [4], "pixel outside 0…255 in 1 row: row 4 (256"),
+        (set_pixel([4, 6], -1), "min_pixel", [4, 6], "pixel outside 0…255 in 2 rows: row 4 (-1"),
+    ],
+)
+def test_impossible_values_are_critical_and_name_their_rows(
+    change: Callable[[Any, Any], None], column: str, rows: list[int], message: str
+) -> None:
+    result = validate(broken(change), params=PARAMS, classes=10)
+    (found,) = result.critical
+    assert (found.part, found.column, found.rows, found.count) == ("train", column, rows, len(rows))
+    assert str(found).startswith(f"train: {message}")
+    assert found.expectation.startswith("expect_column_values_to_")
+
+
+def test_a_missing_class_is_critical_and_named() -> None:
+    found = next(c for c in findings(broken(drop_class(4))) if c.severity == "critical")
+    assert (found.part, found.classes, found.count) == ("train", [4], 1)
+    assert found.message == (
+        "train: no images in 1 class: class 4; add images of it, or lower data.classes"
+    )
+
+
+def test_a_class_missing_from_the_test_part_is_critical_too() -> None:
+    raw = real_digits()
+    assert raw.test is not None
+    without = RawData(raw.train, raw.test.take(np.flatnonzero(raw.test.labels != 8)))
+    (found,) = findings(without)
+    assert (found.severity, found.part, found.classes) == ("critical", "test", [8])
+
+
+def test_too_few_rows_is_critical() -> None:
+    params = ValidateParams(**{**VALUES, "min_rows": 1501})
+    (found,) = findings(real_digits(), params)
+    assert (found.severity, found.part) == ("critical", "train")
+    assert found.message == (
+        "train: fewer than 1501 rows: 1500 found; add data, or lower validate.min_rows"
+    )
+
+
+def test_another_image_size_in_the_test_part_is_critical() -> None:
+    raw = real_digits()
+    assert raw.test is not None
+    cropped = RawData(raw.train, replace(raw.test, images=raw.test.images[:, 1:]))
+    (found,) = [check for check in findings(cropped) if check.severity == "critical"]
+    assert (found.part, found.column, found.count) == ("test", "shape", 297)
+    assert found.message is not None
+    assert "image size other than 8x8 in 297 rows: row 0 (7x8)" in found.message
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "rows"),
+    [
+        (set_images([0, 3, 9], 7), "contrast", [0, 3, 9]),
+        (set_images([2, 3, 9], 7), "duplicate_of", [3, 9]),
+        (set_images([2], 0), "mean_ink", [2]),
+        (set_images([2], 220), "mean_ink", [2]),
+    ],
+)
+def test_odd_images_are_warnings_and_name_their_rows(
+    change: Callable[[Any, Any], None], column: str, rows: list[int]
+) -> None:
+    result = validate(broken(change), params=PARAMS, classes=10)
+    (found,) = [check for check in result.warnings if check.column == column]
+    assert result.critical == []
+    assert (found.part, found.rows, found.count) == ("train", rows, len(rows))
+
+
+def test_an_image_in_both_official_parts_is_a_warning_that_names_both_rows() -> None:
+    raw = real_digits()
+    assert raw.test is not None
+    images = raw.test.images.copy()
+    images[[5, 8]] = raw.train.images[[11, 12]]
+    (found,) = findings(RawData(raw.train, replace(raw.test, images=images)))
+    assert (found.severity, found.part, found.rows) == ("warning", "test", [5, 8])
+    assert found.message is not None
+    assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in found.message
+
+
+def test_a_class_share_far_from_uniform_is_a_warning_that_names_the_class() -> None:
+    def rare(_: Any, labels: Any) -> None:
+        labels[np.flatnonzero(labels == 4)[20:]] = 5
+
+    shares = [check for check in findings(broken(rare)) if check.column == "relative_share"]
+    assert [(check.severity, check.classes) for check in shares] == [("warning", [4, 5])]
+
+
+def test_at_most_five_rows_are_named_but_all_are_counted() -> None:
+    (found,) = findings(broken(set_labels(list(range(100, 112)), 10)))
+    assert (found.count, found.rows) == (12, [100, 101, 102, 103, 104])
+    assert found.message is not None
+    assert ", …; " in found.message
+
+
+def test_several_findings_are_all_reported() -> None:
+    def change(images: Any, labels: Any) -> None:
+        labels[1] = 12
+        images[2, 0, 0] = 300
+        images[3] = 0
+
+    columns = {check.column for check in findings(broken(change))}
+    assert columns == {"label", "max_pixel", "contrast", "mean_ink"}
+
+
+def test_the_report_is_json_with_findings_summary_and_every_expectation() -> None:
+    result = validate(broken(set_labels([5], 10)), params=PARAMS, classes=10)
+    report = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert (report["success"], report["critical"], report["warnings"]) == (False, 1, 0)
+    assert [entry["rows"] for entry in report["findings"]] == [[5]]
+    assert len(report["expectations"]) == len(result.checks)
+    assert report["summary"]["test"]["rows"] == 297
+    assert report["summary"]["train"]["shapes"] == ["8x8"]
+    assert sum(report["summary"]["test"]["class_counts"].values()) == 297
+
+
+def test_warnings_alone_are_a_success() -> None:
+    result = validate(broken(set_images([2], 220)), params=PARAMS, classes=10)
+    assert result.as_dict()["success"] is True
+    assert result.as_dict()["warnings"] == len(result.warnings) > 0
+
+
+SCRIPT = """
+import json, sys
+from tests.test_validation import PARAMS, broken, set_pixel
+from digits.validation import data_docs, validate
+result = validate(broken(set_pixel([4], 256)), params=PARAMS, classes=10)
+print(json.dumps(result.as_dict()))
+print(data_docs(result))
+"""
+
+
+def test_another_process_writes_the_same_report_and_docs_and_nothing_else() -> None:
+    result = validate(broken(set_pixel([4], 256)), params=PARAMS, classes=10)
+    ended = in_new_process(SCRIPT)
+    assert ended.stdout == f"{json.dumps(result.as_dict())}\n{data_docs(result)}\n"
+    assert ended.stderr == ""
+
+
+def test_data_docs_show_each_part_and_what_failed() -> None:
+    html = data_docs(validate(broken(set_pixel([4], 256)), params=PARAMS, classes=10))
+    assert all(f"{part} images" in html for part in ("train", "test"))
+    assert all(f"{part} classes" in html for part in ("train", "test"))
+    assert "256" in html
+
+
+def test_importing_validation_loads_neither_great_expectations_nor_pandas() -> None:
+    script = (
+        "import sys, digits.validation; print({'great_expectations', 'pandas'} & {*sys.modules})"
+    )
+    assert in_new_process(script).stdout == "set()\n"
+
+
+def test_the_summary_tells_which_image_is_a_copy_of_which() -> None:
+    images = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
+    train = Dataset(images[[0, 1, 0, 2, 0]], np.array([0, 1, 0, 1, 0]))
+    test = Dataset(images[[3, 2, 0]], np.array([0, 1, 0]))
+    frame = summary_frame(RawData(train, test))
+    assert frame["part"].tolist() == ["train"] * 5 + ["test"] * 3
+    assert frame["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    assert frame["duplicate_of"].fillna(-1).tolist() == [-1, -1, 0, -1, 0, -1, -1, -1]
+    assert frame["same_as_train"].fillna(-1).tolist() == [-1, -1, -1, -1, -1, -1, 3, 0]
+    assert frame["min_pixel"].tolist() == [0, 4, 0, 8, 0, 12, 8, 0]
+    assert frame["mean_ink"].iloc[1] == 5.5
+
+
+def test_class_shares_are_relative_to_uniform() -> None:
+    images = np.arange(4 * 4, dtype=np.uint8).reshape(4, 2, 2)
+    frame = class_frame(
+        summary_frame(RawData(Dataset(images, np.array([0, 0, 0, 2])), None)), classes=3
+    )
+    assert frame["rows"].tolist() == [3, 0, 1]
+    assert frame["relative_share"].fillna(-1).tolist() == [2.25, -1, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"min_rows": 0}, "greater than or equal to 1"),
+        ({"min_rows": 10.5}, "valid integer"),
+        ({"class_share_tolerance": 0.0}, "greater than 0"),
+        ({"max_mean_ink": 256.0}, "less than or equal to 255"),
+        ({"min_mean_ink": 200.0}, "min_mean_ink is 200; it must be below max_mean_ink, 200"),
+        ({"max_duplicates": 3}, "Extra inputs"),
+    ],
+)
+def test_values_out_of_range_and_unknown_keys_are_refused(
+    changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ValidateParams(**{**VALUES, **changed})
+
+
+def in_new_process(script: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
