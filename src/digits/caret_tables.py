@@ -1,0 +1,113 @@
+"""The statistics of a confusion matrix as people and programs read them."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from digits.caret import Statistics
+
+LABELS = {
+    "accuracy": "Accuracy",
+    "accuracy_lower": "95% CI lower",
+    "accuracy_upper": "95% CI upper",
+    "no_information_rate": "No Information Rate",
+    "accuracy_p_value": "P-Value [Acc > NIR]",
+    "kappa": "Kappa",
+    "mcnemar_p_value": "McNemar's Test P-Value",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "pos_pred_value": "Pos Pred Value",
+    "neg_pred_value": "Neg Pred Value",
+    "prevalence": "Prevalence",
+    "detection_rate": "Detection Rate",
+    "detection_prevalence": "Detection Prevalence",
+    "balanced_accuracy": "Balanced Accuracy",
+}
+DIGITS = 4
+SMALLEST_P = float(np.finfo(np.float64).eps)
+NOT_AVAILABLE = "n/a"
+
+
+class Tables(NamedTuple):
+    """The figures as caret prints them, every cell a text.
+
+    `overall`: one row per figure, column `value`. `by_class`: one row per figure, one column
+    per class. `notes`: why a cell is n/a, one line per reason.
+    """
+
+    overall: pd.DataFrame
+    by_class: pd.DataFrame
+    notes: list[str]
+
+
+def as_tables(found: Statistics) -> Tables:
+    """Overall figures to 4 decimals, those of a class to 4 significant digits, as caret does."""
+    overall = [_overall_text(figure, value) for figure, value in found.overall.items()]
+    columns = zip(*found.by_class.values(), strict=True)
+    by_class = {
+        f"Class: {name}": _column_texts(values)
+        for name, values in zip(found.classes, columns, strict=True)
+    }
+    return Tables(
+        pd.DataFrame({"value": overall}, index=[LABELS[figure] for figure in found.overall]),
+        pd.DataFrame(by_class, index=[LABELS[figure] for figure in found.by_class]),
+        _notes(found),
+    )
+
+
+def as_dict(found: Statistics) -> dict[str, Any]:
+    """The same for JSON: `overall`, `by_class` (class, then figure), and `undefined`.
+
+    An undefined figure is None, and `undefined` lists it with its reason.
+    """
+    return {
+        "overall": {figure: _or_none(value) for figure, value in found.overall.items()},
+        "by_class": {
+            name: {figure: _or_none(values[row]) for figure, values in found.by_class.items()}
+            for row, name in enumerate(found.classes)
+        },
+        "undefined": [
+            {"figure": figure, "class": label, "reason": reason}
+            for figure, label, reason in found.undefined
+        ],
+    }
+
+
+def p_value_text(value: float) -> str:
+    """A p-value to 4 significant digits, as R's `format.pval`: «<2.2e-16» below its precision."""
+    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
+
+
+def _overall_text(figure: str, value: float) -> str:
+    if math.isnan(value):
+        return NOT_AVAILABLE
+    return p_value_text(value) if figure.endswith("p_value") else f"{value:.{DIGITS}f}"
+
+
+def _column_texts(values: tuple[float, ...]) -> list[str]:
+    """One column as R prints it: as many decimals as its neediest value has to 4 digits."""
+    defined = [value for value in values if not math.isnan(value)]
+    decimals = max(map(_decimals, defined), default=0)
+    return [NOT_AVAILABLE if math.isnan(value) else f"{value:.{decimals}f}" for value in values]
+
+
+def _decimals(value: float) -> int:
+    text = np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
+    return len(text.partition(".")[2])
+
+
+def _notes(found: Statistics) -> list[str]:
+    figures: dict[str, list[str]] = {}
+    for figure, _, reason in found.undefined:
+        labels = figures.setdefault(reason, [])
+        if LABELS[figure] not in labels:
+            labels.append(LABELS[figure])
+    return [
+        f"{NOT_AVAILABLE}: {reason} ({', '.join(labels)})" for reason, labels in figures.items()
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,110 @@
+"""How good predictions are: the confusion matrix, and scores of the predicted probabilities.
+
+Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
+THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were called p.
+scikit-learn and Keras transpose it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix as reference_by_prediction
+
+from digits.data import Images, Labels
+from digits.errors import DigitsError
+
+Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
+Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
+Predict = Callable[[Images], Probabilities]
+
+KERAS_EPSILON = 1e-7
+ECE_BINS = 15
+SUM_TOLERANCE = 1e-3
+
+
+def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
+    """Count predictions: int64 (classes, classes), ROWS = PREDICTION, COLUMNS = REFERENCE.
+
+    Both arguments are class numbers 0…classes−1, int64 (n,); n may be 0.
+    """
+    if len(reference) == 0:
+        return np.zeros((classes, classes), dtype=np.int64)
+    counts = reference_by_prediction(reference, predicted, labels=np.arange(classes))
+    return np.asarray(counts.T, dtype=np.int64)
+
+
+def evaluate(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
+    """Score class probabilities float32 (n, classes) against the truth int64 (n,).
+
+    - `accuracy`: share of rows whose most probable class is the true one.
+    - `loss`: mean cross-entropy (log loss, natural logarithm), see `log_loss`.
+    - `brier`: mean squared distance to the one-hot truth, summed over classes, 0…2
+      (Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
+    - `ece`: expected calibration error, see `expected_calibration_error`.
+    - `top2_accuracy`: share of rows whose true class is among the two most probable.
+
+    All values are finite. Without any row nothing can be said and the result is empty.
+
+    Raises:
+        DigitsError: a row is no probability distribution.
+    """
+    _check_distributions(probabilities)
+    if len(reference) == 0:
+        return {}
+    chances = np.asarray(probabilities, dtype=np.float64)
+    chances /= chances.sum(axis=1, keepdims=True)
+    labels = np.arange(chances.shape[1])
+    brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
+    return {
+        "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
+        "loss": log_loss(chances, reference),
+        "brier": float(brier),
+        "ece": expected_calibration_error(chances, reference),
+        "top2_accuracy": _top2_accuracy(chances, reference),
+    }
+
+
+def log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
+    """Mean cross-entropy in nats, as `keras.losses.SparseCategoricalCrossentropy` defines it.
+
+    Keras clips probabilities to 1e-7…1−1e-7 and normalises each row again, so that one
+    confident mistake costs at most 16.1. scikit-learn's log_loss clips elsewhere.
+    """
+    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
+    of_truth = clipped[np.arange(len(reference)), reference]
+    return float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth)))
+
+
+def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) -> float:
+    """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
+
+    Bins are open on the left, closed on the right, and weighted by their rows
+    (Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3).
+    """
+    confidence = chances.max(axis=1)
+    surplus = confidence - (chances.argmax(axis=1) == reference)
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    per_bin = np.bincount(bins, weights=surplus, minlength=ECE_BINS)
+    return float(np.abs(per_bin).sum() / len(reference))
+
+
+def _top2_accuracy(chances: NDArray[np.float64], reference: Labels) -> float:
+    classes = chances.shape[1]
+    if classes == 2:  # true by definition; scikit-learn would warn
+        return 1.0
+    return float(top_k_accuracy_score(reference, chances, k=2, labels=np.arange(classes)))
+
+
+def _check_distributions(probabilities: Probabilities) -> None:
+    sums = probabilities.sum(axis=1)
+    usable = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
+    if not usable.all():
+        row = int(np.argmin(usable))
+        raise DigitsError(
+            f"predictions: {np.count_nonzero(~usable)} of {len(usable)} rows are no probabilities "
+            f"(row {row} has {probabilities[row].min():g}…{probabilities[row].max():g} and "
+            f"sums to {sums[row]:g}); they must lie in 0…1 and sum to 1; a training that "
+            "diverged gives nan: lower its learning rate"
+        )

@@ -1,0 +1,151 @@
+"""The statistics of a confusion matrix equal what R's caret prints."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from digits.caret import BY_CLASS, OVERALL, statistics
+from digits.caret_tables import LABELS, as_dict, as_tables, p_value_text
+
+# numbers stay text, so that a printed 0.9830 keeps its last digit
+SEED = json.loads(
+    (Path(__file__).parent / "data" / "seed_mlp_matrix.json").read_text(), parse_float=str
+)
+
+
+def counts(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, dtype=np.int64)
+
+
+@pytest.fixture(scope="module")
+def seed():
+    return statistics(np.array(SEED["matrix"], dtype=np.int64))
+
+
+@pytest.mark.parametrize("figure", BY_CLASS)
+def test_every_figure_per_class_of_the_seed_is_printed_to_its_last_digit(seed, figure):
+    assert as_tables(seed).by_class.loc[LABELS[figure]].tolist() == SEED[figure]
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "no_information_rate", "kappa"])
+def test_overall_figures_of_the_seed_are_printed_to_their_last_digit(seed, figure):
+    assert as_tables(seed).overall.loc[LABELS[figure], "value"] == SEED[figure]
+
+
+def test_the_seeds_interval_p_value_and_mcnemar_are_printed_as_caret_does(seed):
+    printed = as_tables(seed).overall["value"]
+    assert [printed["95% CI lower"], printed["95% CI upper"]] == SEED["accuracy_ci95"]
+    assert printed["P-Value [Acc > NIR]"] == f"<{SEED['p_value_below']}"
+    assert printed["McNemar's Test P-Value"] == "n/a"
+
+
+def test_the_two_class_example_of_carets_help_page():
+    found = statistics(counts([231, 32], [27, 54]), classes=["abnormal", "normal"])
+    printed = as_tables(found)
+    assert printed.overall["value"].tolist() == [
+        *("0.8285", "0.7844", "0.8668", "0.7500", "0.0003097", "0.5336", "0.6025")
+    ]
+    # caret prints its «positive» class, the first, only
+    assert printed.by_class["Class: abnormal"].tolist() == [
+        *("0.8953", "0.6279", "0.8783", "0.6667", "0.7500", "0.6715", "0.7645", "0.7616")
+    ]
+    assert found.by_class["sensitivity"][1] == found.by_class["specificity"][0]
+    assert found.undefined == ()
+
+
+def test_more_than_two_classes_get_bowkers_test():
+    found = statistics(counts([10, 4, 2], [1, 12, 6], [3, 2, 9]))
+    statistic = (4 - 1) ** 2 / 5 + (2 - 3) ** 2 / 5 + (6 - 2) ** 2 / 8
+    assert found.overall["mcnemar_p_value"] == pytest.approx(chi2.sf(statistic, df=3))
+
+
+def test_mcnemar_of_equal_errors_is_not_corrected():
+    assert statistics(counts([5, 2], [2, 7])).overall["mcnemar_p_value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "figure", "label", "reason"),
+    [
+        ([[4, 1, 1], [1, 5, 2], [0, 0, 0]], "pos_pred_value", "2", "class 2 never predicted"),
+        ([[4, 1, 0], [1, 5, 0], [1, 1, 0]], "sensitivity", "2", "class 2 absent"),
+        ([[4, 1, 0], [1, 5, 0], [1, 1, 0]], "pos_pred_value", "2", "class 2 absent"),
+        ([[4, 1, 0], [1, 5, 0], [1, 1, 0]], "balanced_accuracy", "2", "class 2 absent"),
+        ([[5, 5], [0, 0]], "neg_pred_value", "0", "no class but 0 predicted"),
+        ([[5, 0], [1, 0]], "specificity", "0", "no class but 0 present"),
+        ([[5, 0], [0, 5]], "mcnemar_p_value", None, "class 0 and class 1 never confused"),
+        ([[5, 0], [0, 0]], "kappa", None, "a single class, in prediction and reference alike"),
+        ([[0, 0], [0, 0]], "accuracy", None, "no rows"),
+        ([[0, 0], [0, 0]], "prevalence", "1", "no rows"),
+    ],
+)
+def test_what_is_undefined_is_nan_with_its_reason(matrix, figure, label, reason):
+    found = statistics(counts(*matrix))
+    assert (figure, label, reason) in found.undefined
+    value = found.overall[figure] if label is None else found.by_class[figure][int(label)]
+    assert math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[4, 1, 1], [1, 5, 2], [0, 0, 0]],
+        [[4, 1, 0], [1, 5, 0], [1, 1, 0]],
+        [[5, 0], [0, 0]],
+        [[0, 0], [0, 5]],
+        [[0, 5], [5, 0]],
+        [[0, 5], [0, 0]],
+        [[0, 0], [0, 0]],
+        [[7, 0, 0], [0, 7, 0], [0, 0, 7]],
+    ],
+    ids=str,
+)
+def test_every_nan_has_one_reason_in_every_rendering(matrix):
+    found = statistics(counts(*matrix))
+    values = [*found.overall.values(), *(v for row in found.by_class.values() for v in row)]
+    tables, for_json = as_tables(found), as_dict(found)
+    missing = sum(map(math.isnan, values))
+    assert len(found.undefined) == missing
+    assert len({(figure, label) for figure, label, _ in found.undefined}) == missing
+    assert (tables.overall == "n/a").sum().sum() + (tables.by_class == "n/a").sum().sum() == missing
+    assert json.dumps(for_json, allow_nan=False).count(": null") >= missing
+    assert {note["reason"] for note in for_json["undefined"]} == {
+        note.removeprefix("n/a: ").partition(" (")[0] for note in tables.notes
+    }
+
+
+def test_a_perfect_model_of_more_classes_is_all_ones_but_for_mcnemar():
+    found = statistics(np.diag([3, 4, 5]))
+    assert found.overall["accuracy"] == found.overall["kappa"] == 1
+    assert found.by_class["balanced_accuracy"] == (1, 1, 1)
+    assert [note.figure for note in found.undefined] == ["mcnemar_p_value"]
+
+
+def test_class_names_stand_in_tables_json_and_reasons():
+    found = statistics(counts([5, 5], [0, 0]), classes=["bag", "boot"])
+    assert as_tables(found).by_class.columns.tolist() == ["Class: bag", "Class: boot"]
+    assert as_tables(found).notes[0] == "n/a: class boot never predicted (Pos Pred Value)"
+    assert as_dict(found)["by_class"]["boot"]["pos_pred_value"] is None
+    assert as_dict(found)["undefined"][0] == {
+        "figure": "pos_pred_value",
+        "class": "boot",
+        "reason": "class boot never predicted",
+    }
+
+
+def test_json_carries_all_figures_unrounded(seed):
+    found = as_dict(seed)
+    assert list(found["overall"]) == list(OVERALL)
+    assert list(found["by_class"]["3"]) == list(BY_CLASS)
+    assert found["overall"]["accuracy"] == 8201 / 8396
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "<2.2e-16"), (1e-17, "<2.2e-16"), (0.00030971, "0.0003097"), (1.0, "1")],
+)
+def test_p_values_are_printed_as_r_does(value, text):
+    assert p_value_text(value) == text

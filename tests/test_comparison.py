@@ -1,0 +1,206 @@
+"""Two models on the same rows: figures, Pareto front, and the verdict in words."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from digits.comparison import (
+    Candidate,
+    Pair,
+    Point,
+    as_dict,
+    compare_pair,
+    mcnemar_exact,
+    paired_interval,
+    pareto_front,
+    verdict,
+)
+
+ROWS = 10_000
+
+
+def pair_of(
+    only_first: int,
+    only_second: int,
+    *,
+    seconds: tuple[float, float] = (100.0, 100.0),
+    rows: int = ROWS,
+    both_wrong: int = 0,
+) -> Pair:
+    """`cnn` and `mlp` on a two-class set where each alone is right on so many rows."""
+    reference = np.zeros(rows, dtype=np.int64)
+    first, second = reference.copy(), reference.copy()
+    second[:only_first] = 1
+    first[only_first : only_first + only_second] = 1
+    first[rows - both_wrong :], second[rows - both_wrong :] = 1, 2
+    return compare_pair(
+        Candidate("mlp", second, seconds[1]), Candidate("cnn", first, seconds[0]), reference
+    )
+
+
+def test_the_more_accurate_model_comes_first_whatever_the_order():
+    for pair in (pair_of(30, 10), pair_of(10, 30)):
+        assert pair.gain == pytest.approx(20 / ROWS)
+    assert (pair_of(30, 10).better, pair_of(10, 30).better) == ("cnn", "mlp")
+
+
+def test_on_a_tie_the_faster_model_comes_first():
+    assert pair_of(10, 10, seconds=(200, 20)).better == "mlp"
+    assert pair_of(10, 10, seconds=(20, 200)).better == "cnn"
+
+
+def test_the_rows_on_which_the_models_differ_are_listed():
+    pair = pair_of(3, 2, rows=20, both_wrong=1)
+    assert pair.better_right.tolist() == [0, 1, 2]
+    assert pair.other_right.tolist() == [3, 4]
+    assert pair.disagreements == 6
+
+
+def test_cost_is_the_extra_time_for_each_error_avoided_in_ten_thousand():
+    pair = pair_of(60, 10, seconds=(300, 100), rows=5_000)
+    assert pair.gain == pytest.approx(0.01)
+    assert pair.time_ratio == pytest.approx(3)
+    assert pair.seconds_per_error == pytest.approx(200 / 100)
+
+
+def test_without_a_gain_no_cost_per_error_exists():
+    assert pair_of(5, 5, seconds=(300, 100)).seconds_per_error is None
+
+
+def test_the_interval_is_that_of_the_published_example():
+    # airway hyper-responsiveness, Fagerland, Lydersen and Laake 2014, table V
+    lower, upper = paired_interval(1, 7, 21)
+    assert (round(lower, 3), round(upper, 3)) == (-0.508, -0.013)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 10_000])
+def test_models_that_never_differ_still_have_an_interval_around_zero(rows):
+    lower, upper = paired_interval(0, 0, rows)
+    assert -1 <= lower < 0 < upper <= 1
+    assert lower == pytest.approx(-upper)
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "rows"), [(0.02, 0.01, 500), (0.01, 0.01, 200), (0.3, 0.1, 50)]
+)
+def test_the_interval_covers_the_true_difference_as_often_as_it_says(only_a, only_b, rows):
+    shares = [only_a, only_b, 1 - only_a - only_b]
+    drawn = np.random.default_rng(0).multinomial(rows, shares, size=1_000)
+    intervals = [paired_interval(int(a), int(b), rows) for a, b, _ in drawn]
+    covered = np.mean([lower <= only_a - only_b <= upper for lower, upper in intervals])
+    assert covered > 0.93
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p_value"),
+    [(0, 0, 1.0), (5, 5, 1.0), (1, 0, 1.0), (1, 7, 18 / 256), (7, 1, 18 / 256), (10, 0, 2 / 1024)],
+)
+def test_mcnemar_is_exact(only_a, only_b, p_value):
+    assert mcnemar_exact(only_a, only_b) == pytest.approx(p_value)
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ({"mlp": (0.98, 100), "cnn": (0.99, 1400)}, ["mlp", "cnn"]),
+        ({"slow": (0.98, 200), "fast": (0.98, 100)}, ["fast"]),
+        ({"good": (0.99, 100), "bad": (0.98, 100)}, ["good"]),
+        ({"b": (0.99, 100), "a": (0.99, 100)}, ["a", "b"]),
+        ({"c": (0.99, 300), "b": (0.97, 200), "a": (0.98, 100)}, ["a", "c"]),
+        ({"only": (0.5, 1)}, ["only"]),
+        ({}, []),
+    ],
+    ids=["trade-off", "same accuracy", "same time", "twins", "one beaten", "one", "none"],
+)
+def test_the_front_holds_what_no_other_model_beats(points, front):
+    assert pareto_front({name: Point(*point) for name, point in points.items()}) == front
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        (
+            pair_of(150, 40, seconds=(2310, 222)),
+            "cnn gains 1.1 points (95 % interval 0.8 to 1.4, p < 0.001) for 10.4 times the "
+            "training time: 19 s per error avoided in 10,000",
+        ),
+        (
+            pair_of(150, 40, seconds=(150, 100)),
+            "cnn gains 1.1 points (95 % interval 0.8 to 1.4, p < 0.001) for 1.5 times the "
+            "training time: 0.45 s per error avoided in 10,000",
+        ),
+        (
+            pair_of(600, 100, seconds=(1_000_000, 1_000), rows=1_000_000),
+            "cnn gains 0.05 points (95 % interval 0.04 to 0.06, p < 0.001) for 1,000.0 times the "
+            "training time: 199,800 s per error avoided in 10,000",
+        ),
+        (
+            pair_of(150, 40, seconds=(50, 100)),
+            "cnn gains 1.1 points (95 % interval 0.8 to 1.4, p < 0.001) and trains 2.0 times "
+            "faster: better in both",
+        ),
+        (
+            pair_of(150, 40, seconds=(102, 100)),
+            "cnn gains 1.1 points (95 % interval 0.8 to 1.4, p < 0.001) for the same training time",
+        ),
+        (
+            pair_of(60, 40, seconds=(1000, 100)),
+            "no difference beyond noise: cnn gains 0.20 points (95 % interval 0.00 to 0.40, "
+            "p = 0.057) for 10.0 times the training time",
+        ),
+        (
+            pair_of(30, 25, seconds=(50, 100)),
+            "no difference beyond noise: cnn gains 0.1 points (95 % interval -0.1 to 0.2, "
+            "p = 0.59) and trains 2.0 times faster",
+        ),
+        (
+            pair_of(40, 40, seconds=(1000, 100)),
+            "mlp and cnn are equally accurate (95 % interval -0.2 to 0.2, p = 1); "
+            "mlp trains 10.0 times faster",
+        ),
+        (
+            pair_of(0, 0, seconds=(1000, 100)),
+            "mlp and cnn give the same answer on all 10,000 images; mlp trains 10.0 times faster",
+        ),
+        (
+            pair_of(0, 0),
+            "cnn and mlp give the same answer on all 10,000 images; both train equally long",
+        ),
+    ],
+    ids=[
+        *("gain for time", "cheap gain", "dear and small gain", "better in both", "same time"),
+        *("within noise", "within noise and faster", "equally accurate"),
+        *("identical predictions", "identical models"),
+    ],
+)
+def test_the_verdict_says_what_the_figures_say(pair, sentence):
+    assert verdict(pair) == sentence
+
+
+def test_a_gain_is_noise_unless_interval_and_test_agree():
+    assert not pair_of(150, 40).within_noise
+    assert pair_of(6, 1, rows=50).lower > -0.02
+    assert pair_of(6, 1, rows=50).within_noise
+
+
+def test_each_fragile_model_has_a_line_of_its_own_in_the_verdict():
+    lines = verdict(pair_of(150, 40), fragile=["cnn is fragile: …", "mlp is fragile: …"])
+    assert lines.splitlines()[1:] == ["cnn is fragile: …", "mlp is fragile: …"]
+
+
+def test_one_row_is_enough_to_compare():
+    pair = pair_of(1, 0, rows=1)
+    assert pair.within_noise
+    assert math.isfinite(pair.lower)
+    assert math.isfinite(pair.upper)
+
+
+def test_a_pair_is_written_as_json_with_its_verdict():
+    pair = pair_of(3, 2, rows=20, seconds=(200, 100))
+    written = json.loads(json.dumps(as_dict(pair), allow_nan=False))
+    assert written["better_right"] == [0, 1, 2]
+    assert written["verdict"] == verdict(pair)
+    assert written["within_noise"] is True
+    assert written["time_ratio"] == 2

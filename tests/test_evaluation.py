@@ -1,0 +1,123 @@
+"""Scores of predicted probabilities, and the confusion matrix they are counted in."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import log_loss
+
+from digits.errors import DigitsError
+from digits.evaluation import confusion_matrix, evaluate, expected_calibration_error
+
+METRICS = {"accuracy", "loss", "brier", "ece", "top2_accuracy"}
+
+
+def probabilities(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, dtype=np.float32)
+
+
+def labels(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+def test_rows_of_the_confusion_matrix_are_predictions_and_columns_the_reference():
+    matrix = confusion_matrix(predicted=labels(2, 2, 0), reference=labels(1, 1, 0), classes=3)
+    assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
+    assert matrix.dtype == np.int64
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_classes_that_do_not_occur_keep_their_row_and_column(classes):
+    assert confusion_matrix(labels(1), labels(1), classes=classes).shape == (classes, classes)
+    assert not confusion_matrix(labels(), labels(), classes=classes).any()
+
+
+def test_scores_of_three_images_worked_out_by_hand():
+    scores = evaluate(
+        probabilities([0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.5, 0.1, 0.4]), labels(0, 0, 1)
+    )
+    assert scores == pytest.approx(
+        {
+            "accuracy": 1 / 3,
+            "loss": -(math.log(0.7) + math.log(0.3) + math.log(0.1)) / 3,
+            "brier": (0.14 + 0.78 + 1.22) / 3,
+            "ece": (0.3 + 0.5 + 0.5) / 3,
+            "top2_accuracy": 2 / 3,
+        },
+        abs=1e-6,
+    )
+
+
+def test_loss_is_clipped_where_keras_clips_it():
+    surely_wrong = evaluate(np.eye(10, dtype=np.float32), (np.arange(10) + 1) % 10)
+    # keras.losses.SparseCategoricalCrossentropy()(y_true, y_pred) of Keras 3.15.1
+    assert surely_wrong["loss"] == pytest.approx(16.118095, abs=2e-6)
+
+
+def test_ece_weighs_the_gap_of_each_bin_by_its_rows():
+    chances = np.array([[0.95, 0.05]] * 3 + [[0.62, 0.38]])
+    reference = labels(0, 0, 1, 0)
+    # (0.9333, 1]: 3 rows, confidence 0.95, 2 right; (0.6, 0.6667]: 1 row, 0.62, right
+    expected = 3 / 4 * (0.95 - 2 / 3) + 1 / 4 * (1 - 0.62)
+    assert expected_calibration_error(chances, reference) == pytest.approx(expected)
+
+
+def test_ece_bins_are_closed_on_the_right():
+    same_bin = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 = 9/15 belongs to (8/15, 9/15]
+    expected = abs((0.6 + 0.55) / 2 - 1 / 2)
+    assert expected_calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("rows", [1, 2, 500])
+@pytest.mark.parametrize("only_class_0", [False, True], ids=["all classes", "one class"])
+def test_every_score_is_finite_and_in_its_range(classes, rows, only_class_0):
+    random = np.random.default_rng(classes * rows)
+    chances = random.dirichlet(np.full(classes, 0.3), size=rows).astype(np.float32)
+    reference = random.integers(1 if only_class_0 else classes, size=rows)
+    scores = evaluate(chances, reference)
+    assert set(scores) == METRICS
+    assert all(math.isfinite(score) and score >= 0 for score in scores.values())
+    assert all(scores[name] <= 1 for name in ("accuracy", "ece", "top2_accuracy"))
+    assert scores["accuracy"] <= scores["top2_accuracy"]
+    assert scores["brier"] <= 2
+
+
+def test_perfect_predictions_cost_nothing():
+    scores = evaluate(np.eye(4, dtype=np.float32), np.arange(4))
+    assert scores == pytest.approx(
+        {"accuracy": 1, "loss": 0, "brier": 0, "ece": 0, "top2_accuracy": 1}, abs=1e-6
+    )
+
+
+def test_of_no_images_nothing_is_said():
+    assert evaluate(np.empty((0, 10), dtype=np.float32), labels()) == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ([math.nan, 0.5, 0.5], "sums to nan"),
+        ([2.0, 1.0, 0.5], "sums to 3.5"),
+        ([-0.5, 1.0, 0.5], "has -0.5…1"),
+    ],
+    ids=["diverged", "logits", "negative"],
+)
+def test_rows_that_are_no_probabilities_are_refused_by_number(row, found):
+    with pytest.raises(DigitsError, match=r"1 of 2 rows .*row 1 ") as refused:
+        evaluate(probabilities([1, 0, 0], row), labels(0, 0))
+    assert found in str(refused.value)
+
+
+def test_a_model_of_real_digits_scores_as_scikit_learn_says():
+    images, reference = load_digits(return_X_y=True)
+    model = LinearDiscriminantAnalysis().fit(images[:900], reference[:900])
+    chances = model.predict_proba(images[900:])
+    scores = evaluate(chances.astype(np.float32), reference[900:].astype(np.int64))
+    assert scores["accuracy"] == pytest.approx(model.score(images[900:], reference[900:]))
+    clipped = np.clip(chances, 1e-7, 1)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    assert scores["loss"] == pytest.approx(log_loss(reference[900:], clipped), rel=1e-4)
+    assert 0.85 < scores["accuracy"] < scores["top2_accuracy"]

@@ -1,0 +1,134 @@
+"""Disturbed images: what each perturbation does, and when a model is called fragile."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from digits.data import Dataset
+from digits.robustness import (
+    PERTURBATIONS,
+    accuracy_under,
+    add_noise,
+    blur,
+    fragile,
+    fragile_line,
+    invert,
+    rotate,
+    shift,
+)
+
+every_perturbation = pytest.mark.parametrize("name", PERTURBATIONS)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    bunch = load_digits()
+    return Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def predict(digits):
+    model = KNeighborsClassifier(3).fit(digits.images[:900].reshape(900, -1), digits.labels[:900])
+    return lambda images: model.predict_proba(images.reshape(len(images), -1))
+
+
+def dot(rows: int, size: int = 9, grey: int = 200) -> np.ndarray:
+    images = np.zeros((rows, size, size), dtype=np.uint8)
+    images[:, size // 2, size // 2] = grey
+    return images
+
+
+@every_perturbation
+@pytest.mark.parametrize("shape", [(0, 8, 8), (1, 8, 8), (5, 28, 28), (3, 5, 9)], ids=str)
+def test_shape_and_type_stay_and_the_input_is_untouched(name, shape):
+    images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    before = images.copy()
+    disturbed = PERTURBATIONS[name].apply(images)
+    assert disturbed.shape == shape
+    assert disturbed.dtype == np.uint8
+    assert np.array_equal(images, before)
+
+
+@every_perturbation
+def test_the_same_images_are_always_disturbed_the_same_way(name, digits):
+    first, second = (PERTURBATIONS[name].apply(digits.images[:50]) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, digits.images[:50])
+
+
+@pytest.mark.parametrize("pixels", [1, 2])
+def test_a_shift_moves_by_whole_pixels_in_each_of_four_directions(pixels):
+    moved = np.argwhere(shift(dot(100), pixels))[:, 1:] - 4
+    directions = {tuple(step.tolist()) for step in moved}
+    assert directions == {(0, pixels), (0, -pixels), (pixels, 0), (-pixels, 0)}
+    assert len(moved) == 100
+
+
+def test_what_is_shifted_in_is_black_and_what_leaves_is_gone():
+    full = np.full((100, 4, 4), 255, dtype=np.uint8)
+    assert (shift(full, 1).sum(axis=(1, 2)) == 12 * 255).all()
+
+
+def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():
+    bar = np.zeros((100, 9, 9), dtype=np.uint8)
+    bar[:, 4, :] = 200
+    turned = rotate(bar, 15)
+    clockwise = turned[:, 3, 7] == 0
+    assert 30 < clockwise.sum() < 70
+    assert (turned[:, 4, 4] == 200).all()
+    assert np.array_equal(turned[clockwise][0], turned[~clockwise][0][::-1])
+
+
+def test_a_blur_spreads_the_ink_and_keeps_its_amount():
+    blurred = blur(dot(1))
+    assert blurred[0, 4, 4] == pytest.approx(200 * 0.159, abs=1)
+    assert blurred[0, 4, 3] == blurred[0, 3, 4] == blurred[0, 4, 5] > 0
+    assert blurred.sum() == pytest.approx(200, rel=0.05)
+
+
+def test_noise_is_a_fifth_of_the_brightest_grey():
+    grey = np.full((20, 28, 28), 100, dtype=np.uint8)
+    assert add_noise(grey).std() == pytest.approx(20, rel=0.02)
+    assert add_noise(grey).mean() == pytest.approx(100, rel=0.01)
+
+
+def test_noise_stays_between_black_and_white():
+    noisy = add_noise(np.repeat(dot(20, grey=255), 2, axis=0))
+    assert noisy.min() == 0
+    assert noisy.mean() < 40
+
+
+def test_inversion_swaps_black_and_the_brightest_grey():
+    assert invert(dot(1, size=1, grey=7)).tolist() == [[[0]]]
+    inverted = invert(dot(2))
+    assert inverted[0, 4, 4] == 0
+    assert inverted[0, 0, 0] == 200
+    assert np.array_equal(invert(inverted), dot(2))
+
+
+def test_accuracy_falls_with_the_size_of_the_disturbance(predict, digits):
+    found = accuracy_under(predict, digits.take(np.arange(900, 1797)))
+    assert list(found) == ["clean", *PERTURBATIONS]
+    assert found["clean"] > 0.93
+    assert found["clean"] > found["shift_1px"] > found["shift_2px"]
+    assert found["rotate_5deg"] > found["rotate_15deg"]
+    assert found["inverted"] < 0.5
+
+
+def test_fragile_is_what_costs_more_than_a_tenth_worst_first():
+    accuracies = {"clean": 0.98, "shift_1px": 0.89, "shift_2px": 0.7, "inverted": 0.1, "blur": 0.99}
+    assert fragile(accuracies) == pytest.approx({"inverted": 0.88, "shift_2px": 0.28})
+    assert list(fragile(accuracies)) == ["inverted", "shift_2px"]
+
+
+def test_a_fragile_model_gets_one_line_that_names_its_losses():
+    accuracies = {"clean": 0.98, "shift_2px": 0.7, "inverted": 0.1}
+    assert fragile_line("mlp", accuracies) == (
+        "mlp is fragile: accuracy falls by 88 points on images with inverted contrast, "
+        "by 28 points on images shifted by 2 pixels"
+    )
+
+
+def test_a_steady_model_gets_no_line():
+    assert fragile_line("cnn", {"clean": 0.98, "shift_2px": 0.9}) is None
