@@ -1,0 +1,129 @@
+"""Where the stages keep their outputs under artifacts/, and how these are read back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from digits.data import Split, load_split, save_arrays
+from digits.errors import DataError
+from digits.files import read_json, replacing, write_json
+
+ROOT = Path("artifacts")
+SPLITS = ("train", "validation", "test", "holdout")
+EVALUATED = ("test", "holdout")
+
+Metrics = dict[str, float]
+
+
+class RunRecord(BaseModel):
+    """The MLflow run of a training, and what it takes to log that run again elsewhere.
+
+    `datasets` maps each split the model was fitted on to its md5.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    model_id: str
+    experiment_id: str
+    tracking_uri: str
+    name: str
+    params: dict[str, Any]
+    tags: dict[str, str]
+    datasets: dict[str, str]
+
+
+def split_path(name: str) -> Path:
+    """The npz file of one split."""
+    return ROOT / "split" / f"{name}.npz"
+
+
+def read_split(name: str) -> Split:
+    """One split; see `digits.data.load_split`."""
+    return load_split(split_path(name))
+
+
+class TrainOutputs:
+    """artifacts/train/<model>/: the model, its learning curves, what it cost, its run."""
+
+    def __init__(self, model: str) -> None:
+        self.folder = ROOT / "train" / model
+        self.model = self.folder / "model.keras"
+        self.history = self.folder / "history.csv"
+        self.metrics = self.folder / "metrics.json"
+        self.run = self.folder / "run.json"
+
+    def write_history(self, history: list[Metrics]) -> None:
+        """One row per epoch, counted from 0."""
+        import pandas as pd
+
+        with replacing(self.history) as temporary:
+            pd.DataFrame(history).to_csv(temporary, index_label="epoch")
+
+    def read_history(self) -> list[Metrics]:
+        """Per epoch `loss accuracy val_loss val_accuracy`."""
+        import pandas as pd
+
+        rows = pd.read_csv(self.history, index_col="epoch").to_dict(orient="records")
+        return [{str(name): float(value) for name, value in row.items()} for row in rows]
+
+    def read_run(self) -> RunRecord:
+        """The record of the run.
+
+        Raises:
+            DataError: there is none, or it is damaged.
+        """
+        try:
+            return RunRecord.model_validate(read_json(self.run))
+        except FileNotFoundError:
+            raise DataError(f"{self.run}: not found; `dvc repro` makes it") from None
+        except (ValueError, ValidationError):
+            raise DataError(f"{self.run}: not a run record; `dvc repro -f` makes it anew") from None
+
+
+class EvaluateOutputs:
+    """artifacts/evaluate/<model>/: metrics, probabilities and confusion matrices per split."""
+
+    def __init__(self, model: str) -> None:
+        self.folder = ROOT / "evaluate" / model
+        self.metrics = self.folder / "metrics.json"
+        self.predictions = self.folder / "predictions.npz"
+
+    def matrix(self, split: str) -> Path:
+        """CSV of one split's confusion matrix: rows prediction, columns reference."""
+        return self.folder / f"{split}_confusion_matrix.csv"
+
+    def write_matrix(self, split: str, matrix: np.ndarray, *, names: list[str]) -> None:
+        """Write one split's confusion matrix int64 (classes, classes) with class names."""
+        import pandas as pd
+
+        frame = pd.DataFrame(matrix, index=names, columns=names)
+        with replacing(self.matrix(split)) as temporary:
+            frame.to_csv(temporary, index_label="prediction")
+
+    def read_matrix(self, split: str) -> np.ndarray:
+        """One split's confusion matrix int64 (classes, classes)."""
+        import pandas as pd
+
+        return pd.read_csv(self.matrix(split), index_col="prediction").to_numpy(dtype=np.int64)
+
+    def write_metrics(self, metrics: dict[str, Metrics]) -> None:
+        """Metrics per split."""
+        write_json(self.metrics, metrics)
+
+    def read_metrics(self) -> dict[str, Metrics]:
+        """Metrics per split."""
+        metrics: dict[str, Metrics] = read_json(self.metrics)
+        return metrics
+
+    def write_predictions(self, probabilities: dict[str, np.ndarray]) -> None:
+        """Class probabilities float32 (n, classes) per split."""
+        with replacing(self.predictions) as temporary:
+            save_arrays(temporary, probabilities)
+
+    def read_predictions(self) -> dict[str, np.ndarray]:
+        """Class probabilities float32 (n, classes) per split."""
+        with np.load(self.predictions, allow_pickle=False) as arrays:
+            return dict(arrays)

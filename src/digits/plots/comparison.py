@@ -1,0 +1,146 @@
+"""Models side by side: accuracy against time, and spread over seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from digits.look import BLUE, GREY
+from digits.plots.style import new_figure, quiet_axes
+from digits.plots.style import title as set_title
+
+WIDE = 8.0
+
+
+class Interval(NamedTuple):
+    """Mean of n runs with its 95 % interval; `low` and `high` are NaN for a single run."""
+
+    label: str
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def pareto(
+    seconds: Mapping[str, float],
+    accuracy: Mapping[str, tuple[float, float, float]],
+    *,
+    front: Sequence[str],
+    title: str,
+) -> Figure:
+    """Accuracy against training time, one point per model, the Pareto front joined.
+
+    The time axis is logarithmic where the slowest takes 8 times the fastest or more.
+
+    Args:
+        seconds: training time per model.
+        accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
+        front: models that no other beats in both.
+        title: what stands above it.
+    """
+    figure = new_figure(8.5, 5.2)
+    axes = figure.add_subplot()
+    on_front = sorted(front, key=seconds.__getitem__)
+    axes.step(
+        [seconds[model] for model in on_front],
+        [accuracy[model][0] for model in on_front],
+        where="post",
+        color=BLUE,
+        linewidth=1.4,
+        label="Pareto front",
+    )
+    middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
+    for model, time in seconds.items():
+        colour = BLUE if model in front else GREY
+        _point(axes, model, time, accuracy[model], colour, right=time > middle)
+    _time_axis(axes, list(seconds.values()))
+    axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
+    axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+    axes.margins(x=0.18, y=0.15)
+    quiet_axes(axes)
+    axes.legend(loc="lower right", frameon=False, fontsize=11)
+    set_title(axes, title)
+    return figure
+
+
+def error_bars(measures: Mapping[str, Sequence[Interval]], *, title: str) -> Figure:
+    """One panel per measure, one line per group of runs: mean and 95 % interval.
+
+    Args:
+        measures: per measure (the axis label) the groups, in the same order in each.
+        title: what stands above it.
+    """
+    groups = max(map(len, measures.values()))
+    figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * groups)
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, (measure, intervals) in zip(panels, measures.items(), strict=True):
+        _spread(axes, intervals)
+        axes.set_xlabel(measure, fontsize=12, parse_math=False)
+    figure.suptitle(title, fontsize=13, parse_math=False)
+    return figure
+
+
+def _point(
+    axes: Axes,
+    model: str,
+    seconds: float,
+    accuracy: tuple[float, float, float],
+    colour: str,
+    *,
+    right: bool,
+) -> None:
+    middle, low, high = accuracy
+    axes.errorbar(
+        seconds,
+        middle,
+        yerr=[[middle - low], [high - middle]],
+        fmt="o",
+        color=colour,
+        markersize=9,
+        capsize=4,
+    )
+    axes.annotate(
+        f"{model}\n{100 * middle:.2f} %, {_duration(seconds)}",
+        (seconds, middle),
+        xytext=(-10 if right else 10, 8),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        fontsize=11,
+        parse_math=False,
+    )
+
+
+def _per_cent(share: float, _place: int) -> str:
+    return f"{100 * share:.5g} %" if share <= 1 else ""
+
+
+def _time_axis(axes: Axes, seconds: list[float]) -> None:
+    wide = min(seconds) > 0 and max(seconds) / min(seconds) >= WIDE
+    if wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"training time in seconds{' (logarithmic)' if wide else ''}", fontsize=12)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _spread(axes: Axes, intervals: Sequence[Interval]) -> None:
+    places = np.arange(len(intervals))
+    means = np.array([group.mean for group in intervals])
+    ends = np.array([[group.mean - group.low, group.high - group.mean] for group in intervals]).T
+    axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
+    labels = [f"{group.label}  (n = {group.n})" for group in intervals]
+    axes.set_yticks(places, labels, parse_math=False)
+    axes.set_ylim(len(intervals) - 0.5, -0.5)
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+    quiet_axes(axes, grid="x")

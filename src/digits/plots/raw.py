@@ -1,0 +1,105 @@
+"""Pictures of the raw data: classes, their average images, samples."""
+
+from math import ceil
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from digits.data import Images
+from digits.exploration import ClassImages
+from digits.look import BLUE, GREY, percent
+from digits.plots.style import hide_ticks, new_figure, quiet_axes
+from digits.plots.style import title as set_title
+
+COLUMNS = 5
+
+
+def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
+    """One bar per class with its count and per cent, and a line at equal shares.
+
+    Args:
+        distribution: what `exploration.class_distribution` returns.
+        title: what stands above it.
+    """
+    classes, total = len(distribution), int(distribution["count"].sum())
+    figure = new_figure(9, 1.8 + 0.36 * classes)
+    axes = figure.add_subplot()
+    bars = axes.barh(range(classes), distribution["count"], color=BLUE, height=0.72)
+    texts = [f"{count:,}  ({percent(count, total)})" for count in distribution["count"].tolist()]
+    legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
+    axes.axvline(total / classes, color=GREY, linestyle="--", linewidth=1.2, label="equal shares")
+    axes.set_yticks(range(classes), distribution["name"].tolist(), parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.22, y=0.02)
+    axes.set_xlabel("images", fontsize=12)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    quiet_axes(axes, grid="x")
+    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
+    set_title(axes, title)
+    return figure
+
+
+def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
+    """One panel per class in a common scale of grey values, with a colour bar.
+
+    Args:
+        images: float64 (classes, height, width); a panel that is NaN says `no image`.
+        names: one name per class.
+        title: what stands above it.
+    """
+    columns = min(COLUMNS, len(names))
+    rows = ceil(len(names) / columns)
+    height, width = images.shape[1:]
+    figure = new_figure(1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    highest = max(float(np.nanmax(images, initial=1)), 1)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for axes, image, name in zip(panels.flat, images, names, strict=False):
+        _panel(axes, image, name, highest)
+    figure.suptitle(title, fontsize=13, parse_math=False)
+    bar = figure.colorbar(panels[0, 0].images[0], ax=panels, aspect=16 * rows, pad=0.02)
+    bar.set_label("grey value", fontsize=11)
+    return figure
+
+
+def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
+    """One row of images per class.
+
+    Args:
+        drawn: per class uint8 (k, height, width), what `exploration.samples` returns.
+        names: one name per class.
+        title: what stands above it.
+    """
+    columns = max(1, *map(len, drawn))
+    height, width = drawn[0].shape[1:]
+    side = min(1.0, 9 / columns)
+    figure = new_figure(side * columns + 1.6, side * height / width * len(names) + 0.8)
+    axes = figure.add_subplot()
+    axes.imshow(_mosaic(drawn, columns), cmap="gray_r", vmin=0, vmax=255)
+    hide_ticks(axes)
+    middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
+    axes.set_yticks(middles, names, parse_math=False)
+    axes.tick_params(length=0, labelsize=12)
+    set_title(axes, title)
+    return figure
+
+
+def _panel(axes: Axes, image: ClassImages, name: str, highest: float) -> None:
+    axes.imshow(image, cmap="cividis", vmin=0, vmax=highest)
+    axes.set_title(name, fontsize=12, parse_math=False)
+    if np.isnan(image).all():
+        axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
+
+
+def _mosaic(drawn: list[Images], columns: int) -> Images:
+    """The images side by side, one pixel apart, white where there is none."""
+    height, width = drawn[0].shape[1:]
+    page = np.zeros((len(drawn), height + 1, columns, width + 1), dtype=np.uint8)
+    for row, images in enumerate(drawn):
+        page[row, :height, : len(images), :width] = images.transpose(1, 0, 2)
+    return page.reshape(len(drawn) * (height + 1), columns * (width + 1))

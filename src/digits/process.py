@@ -1,0 +1,118 @@
+"""How a digits process starts and ends: environment, signals, errors as lines and exit codes."""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import FrameType
+from typing import NoReturn
+
+from digits.errors import DigitsError
+
+# What the project sets for itself; a value the user has set wins.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "MPLBACKEND": "agg",
+}
+
+
+def prepare() -> None:
+    """Set the project's environment, and make signals end the process through `finally` blocks."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _exit_on_signal)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies: no training outlives its `dvc repro`."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def show_tracebacks(wanted: bool) -> None:
+    """Show tracebacks beside the one-line errors, in this process and in those it starts."""
+    if wanted:
+        os.environ["DIGITS_DEBUG"] = "1"
+
+
+def run(work: Callable[[], None]) -> NoReturn:
+    """Do the work and exit: 0, the exit code of a DigitsError, or 128 + signal number.
+
+    Errors are printed as one `error: …` line per finding; the traceback is shown with
+    the environment variable DIGITS_DEBUG only.
+    """
+    prepare()
+    try:
+        work()
+    except Exception as error:
+        if os.environ.get("DIGITS_DEBUG"):
+            traceback.print_exc()
+        sys.exit(report(error))
+    sys.exit(0)
+
+
+def report(error: Exception) -> int:
+    """Print the error as `error: …` lines to stderr and return its exit code."""
+    if isinstance(error, DigitsError):
+        text, code = str(error), error.exit_code
+    else:
+        first_line = (str(error).splitlines() or [""])[0]
+        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
+        code = DigitsError.exit_code
+    for line in text.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def quiet_tensorflow(threads: int) -> Iterator[None]:
+    """Import TensorFlow in this block: with so many threads, and without its start-up lines.
+
+    It reads the thread counts once, when it is imported, and its C++ part writes to file
+    descriptor 2 before any log level can be set; that is shown only if the block fails.
+    """
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            # the C++ part starts with the first device, not with the import
+            import_module("tensorflow").config.list_logical_devices()
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def project_root() -> Path:
+    """The project's folder: DVC's root where a stage runs in a copy, else the current folder."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)

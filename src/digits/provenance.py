@@ -1,0 +1,62 @@
+"""Which code, data, environment and machine a result comes from."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import yaml
+
+DATA_POINTER = Path("data.dvc")
+LOCK = Path("requirements.lock")
+
+
+def tags(*, stage: str) -> dict[str, str]:
+    """Tags of a run: code, data, environment, machine, and who started it.
+
+    `git_dirty` leaves dvc.lock out: DVC itself rewrites it while the pipeline runs.
+    """
+    found = {
+        "dvc_stage": stage,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": str(bool(_git("status", "--porcelain", "--", ".", ":!dvc.lock"))).lower(),
+        "data_md5": data_md5(),
+        "lock_md5": md5(LOCK) if LOCK.exists() else "",
+        "cpu": _cpu(),
+        "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
+        "prefect_flow_run_id": os.environ.get("PREFECT__FLOW_RUN_ID", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def data_md5() -> str:
+    """The md5 by which data.dvc names the raw data."""
+    try:
+        pointer = yaml.safe_load(DATA_POINTER.read_text(encoding="utf-8"))
+        return str(pointer["outs"][0]["md5"])
+    except (OSError, LookupError, TypeError, yaml.YAMLError):
+        return ""
+
+
+def md5(path: Path) -> str:
+    """The md5 of a file's bytes, as DVC computes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {os.cpu_count()} cores" if names else platform.machine()

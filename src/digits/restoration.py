@@ -1,0 +1,31 @@
+"""Bringing the tracking store up to what DVC's outputs record."""
+
+from digits import params, process
+from digits.outputs import EvaluateOutputs, TrainOutputs
+
+
+def restore_all() -> None:
+    """Log again each recorded training, evaluation included, that the store does not know.
+
+    After `dvc pull` on another machine no stage runs, and the store there is empty.
+    """
+    checked = params.load()
+    recorded = [name for name in checked.models if TrainOutputs(name).run.exists()]
+    missing = [name for name in recorded if not _known(name)]
+    if not missing:
+        return
+    with process.quiet_tensorflow(checked.train.threads):
+        from digits.stages import evaluate
+        from digits.tracking import restore
+    for name in missing:
+        if EvaluateOutputs(name).metrics.exists():
+            evaluate.publish(name, checked)
+        else:
+            restore.restore(TrainOutputs(name))
+        print(f"{name}: logged again from DVC's outputs")
+
+
+def _known(name: str) -> bool:
+    from digits.tracking import restore
+
+    return restore.known(TrainOutputs(name)) is not None

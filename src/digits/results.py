@@ -1,0 +1,78 @@
+"""The table that sets the models side by side: how good, how long, how large."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+Metrics = Mapping[str, float]
+
+
+class Row(NamedTuple):
+    """One model: accuracies 0…1, losses in nats, times in seconds, its size and its MLflow run."""
+
+    model: str
+    test_accuracy: float
+    test_loss: float
+    holdout_accuracy: float
+    holdout_loss: float
+    user_s: float
+    system_s: float
+    elapsed_s: float
+    epoch_s: float
+    parameters: int
+    run_id: str
+
+
+def row(model: str, *, training: Metrics, test: Metrics, holdout: Metrics, run_id: str) -> Row:
+    """One row from what the stages measured."""
+    return Row(
+        model=model,
+        test_accuracy=test["accuracy"],
+        test_loss=test["loss"],
+        holdout_accuracy=holdout["accuracy"],
+        holdout_loss=holdout["loss"],
+        user_s=training["user_s"],
+        system_s=training["system_s"],
+        elapsed_s=training["elapsed_s"],
+        epoch_s=training["epoch_s"],
+        parameters=int(training["parameters"]),
+        run_id=run_id,
+    )
+
+
+def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
+    """Each model's elapsed seconds over the fastest model's."""
+    fastest = min(row.elapsed_s for row in rows)
+    return {row.model: row.elapsed_s / fastest for row in rows}
+
+
+def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The table as text: one mapping from heading to cell per model."""
+    ratios = time_ratios(rows)
+    return [
+        {
+            "model": row.model,
+            "test accuracy": f"{row.test_accuracy:.4f}",
+            "test loss": f"{row.test_loss:.4f}",
+            "hold-out accuracy": f"{row.holdout_accuracy:.4f}",
+            "hold-out loss": f"{row.holdout_loss:.4f}",
+            "user s": f"{row.user_s:.1f}",
+            "system s": f"{row.system_s:.1f}",
+            "elapsed s": f"{row.elapsed_s:.1f}",
+            "s/epoch": f"{row.epoch_s:.2f}",
+            "times": f"{ratios[row.model]:.1f}×",
+            "parameters": f"{row.parameters:,}",
+            "run": row.run_id[:8],
+        }
+        for row in rows
+    ]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table in Markdown."""
+    table = cells(rows)
+    lines = [
+        table[0].keys(),
+        ["---", *["---:"] * (len(table[0]) - 1)],
+        *(c.values() for c in table),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

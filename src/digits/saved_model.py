@@ -1,0 +1,54 @@
+"""A trained model on disk: equal models are equal bytes, and reading one runs no foreign code."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from digits.errors import DataError
+from digits.files import replacing
+
+INFERENCE_BATCH = 1000
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write the model as `.keras`, without the optimizer and without any date.
+
+    Keras stamps the time of saving into the archive, and DVC would take two equal
+    models for different ones.
+    """
+    with replacing(path) as temporary:
+        model.save(temporary, include_optimizer=False)
+        members = _members(temporary)
+        metadata = json.loads(members["metadata.json"])
+        metadata.pop("date_saved", None)
+        members["metadata.json"] = json.dumps(metadata).encode()
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name), members[name])
+
+
+def load(path: Path) -> keras.Model:
+    """Read a `.keras` file in Keras's safe mode.
+
+    Raises:
+        DataError: the file is missing or no Keras model.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(f"{path}: no Keras model ({first_line})") from None
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
+    probabilities: np.ndarray = model.predict(images, batch_size=INFERENCE_BATCH, verbose=0)
+    return probabilities
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

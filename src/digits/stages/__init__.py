@@ -1,0 +1,1 @@
+"""What dvc.yaml runs: a module per stage, which reads params, calls the domain, writes, tracks."""

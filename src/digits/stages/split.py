@@ -1,0 +1,28 @@
+"""`split`: the raw data as train, validation, test and hold-out."""
+
+from pathlib import Path
+
+from digits import params, process
+from digits.data import save_split
+from digits.files import replacing, write_json
+from digits.outputs import ROOT, split_path
+from digits.readers import read_raw
+from digits.split_report import describe
+from digits.splitting import split
+
+
+def main() -> None:
+    """Write artifacts/split/."""
+    checked = params.load()
+    raw = read_raw(Path("data"))
+    splits = split(raw, percent=checked.data.percent, params=checked.split, seed=checked.seed)
+    for name, part in splits.items():
+        with replacing(split_path(name)) as temporary:
+            save_split(temporary, part)
+    write_json(ROOT / "split" / "split.json", describe(splits, raw))
+    print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(main)

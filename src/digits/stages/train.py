@@ -1,0 +1,97 @@
+"""`train@<model>`: fit one model on the training split, live in MLflow."""
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from digits import params, process, provenance
+from digits.data import Dataset
+from digits.files import write_json
+from digits.models import builder
+from digits.outputs import RunRecord, TrainOutputs, read_split, split_path
+from digits.params import Params
+from digits.progress import training_progress
+
+if TYPE_CHECKING:
+    from digits.training import Trained
+
+FITTED_ON = ("train", "validation")
+
+
+def main(model: str) -> None:
+    """Write artifacts/train/<model>/ and log it as one MLflow run."""
+    checked = params.load()
+    data, validation = (read_split(name).data for name in FITTED_ON)
+    with process.quiet_tensorflow(checked.train.threads):
+        from digits.tracking import runs, store
+
+    datasets = {name: provenance.md5(split_path(name)) for name in FITTED_ON}
+    tags = {"model": model, "split_md5": datasets["train"]}
+    tags |= provenance.tags(stage=f"train@{model}")
+    logged = logged_params(checked, model) | {k: tags[k] for k in ("data_md5", "split_md5")}
+    with runs.run(model, params=logged, tags=tags) as run:
+        runs.log_datasets(datasets, source=str(split_path("{}")))
+        trained = fit(checked, model, data, validation)
+        logged |= runs.log_parameters(trained.parameters)
+        model_id = runs.log_model(trained.model, metrics=trained.timing)
+        record = RunRecord(
+            run_id=run.info.run_id,
+            model_id=model_id,
+            experiment_id=run.info.experiment_id,
+            tracking_uri=store.tracking_uri(),
+            name=model,
+            params=logged,
+            tags=tags,
+            datasets=datasets,
+        )
+        write(TrainOutputs(model), trained, record)
+
+
+def logged_params(checked: Params, model: str) -> dict[str, object]:
+    """What dvc.yaml lists as this stage's params, under the same names for every model."""
+    return {
+        "model": model,
+        "seed": checked.seed,
+        "classes": checked.data.classes,
+        "threads": checked.train.threads,
+        **params.flatten(checked.recipe(model).model_dump()),
+    }
+
+
+def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
+    """Train, with learning curves in the active MLflow run and progress on the terminal."""
+    from digits import training
+    from digits.tracking import runs
+
+    recipe = checked.recipe(model)
+    with training_progress(model, recipe.fit.epochs) as progress:
+
+        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+            runs.log_epoch(epoch, metrics)
+            progress.on_epoch(epoch, metrics)
+
+        return training.train(
+            builder(model),
+            data,
+            validation,
+            recipe=recipe,
+            classes=checked.data.classes,
+            seed=checked.seed,
+            on_epoch=on_epoch,
+            on_batches=progress.on_batches,
+        )
+
+
+def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:
+    """Write what DVC keeps of this training; the record comes last, it vouches for the rest."""
+    from digits import saved_model
+
+    saved_model.save(trained.model, outputs.model)
+    outputs.write_history(trained.history)
+    write_json(outputs.metrics, {**trained.timing, "parameters": trained.parameters})
+    write_json(outputs.run, record.model_dump())
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(partial(main, sys.argv[1]))

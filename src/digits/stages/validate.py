@@ -1,0 +1,30 @@
+"""`validate`: Great Expectations judges the raw data; critical findings stop the pipeline."""
+
+from pathlib import Path
+
+from digits import params, process
+from digits.errors import DataError
+from digits.files import write_json, write_text
+from digits.outputs import ROOT
+from digits.readers import read_raw
+from digits.validation import data_docs, validate
+
+FOLDER = ROOT / "validate"
+
+
+def main() -> None:
+    """Write artifacts/validate/, also when the data is refused."""
+    checked = params.load()
+    raw = read_raw(Path("data"))
+    result = validate(raw, params=checked.validation, classes=checked.data.classes)
+    write_json(FOLDER / "result.json", result.as_dict())
+    write_text(FOLDER / "data_docs.html", data_docs(result))
+    for finding in result.warnings:
+        print(f"warning: {finding}")
+    if result.critical:
+        raise DataError(*map(str, result.critical))
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(main)

@@ -1,0 +1,48 @@
+"""Logging a training again, from DVC's outputs, where the tracking store does not know its run."""
+
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+from digits.files import read_json
+from digits.outputs import TrainOutputs, split_path
+from digits.tracking import runs, store
+
+
+def known(outputs: TrainOutputs) -> tuple[str, str] | None:
+    """Run id and model id of this training in the present store, or None.
+
+    It is the recorded run, or one that was restored from it.
+    """
+    record = outputs.read_run()
+    experiment_id = store.connect()
+    client = MlflowClient()
+    with store.service_errors():
+        try:
+            if client.get_run(record.run_id).info.lifecycle_stage == "active":
+                return record.run_id, record.model_id
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        restored = client.search_runs(
+            [experiment_id],
+            f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'",
+            run_view_type=ViewType.ACTIVE_ONLY,
+        )
+    return (restored[0].info.run_id, restored[0].data.tags["model_id"]) if restored else None
+
+
+def restore(outputs: TrainOutputs) -> tuple[str, str]:
+    """Log the recorded training as a new run tagged `restored_from`; returns run and model id."""
+    from digits import saved_model
+
+    record = outputs.read_run()
+    model = saved_model.load(outputs.model)
+    tags = {**record.tags, "restored_from": record.run_id}
+    with runs.run(record.name, params=record.params, tags=tags) as active:
+        for epoch, metrics in enumerate(outputs.read_history()):
+            runs.log_epoch(epoch, metrics)
+        runs.log_datasets(record.datasets, source=str(split_path("{}")))
+        model_id = runs.log_model(model, metrics=read_json(outputs.metrics))
+        MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
+    return active.info.run_id, model_id

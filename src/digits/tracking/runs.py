@@ -1,0 +1,124 @@
+"""What is logged to an MLflow run, with the same names for every model."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from digits.tracking import store
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+    from mlflow import ActiveRun
+
+
+@contextmanager
+def run(
+    name: str,
+    *,
+    experiment: str = store.EXPERIMENT,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> "Iterator[ActiveRun]":
+    """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
+
+    Under `mlflow run` it is a child of the project's run.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
+    experiment_id = store.connect(experiment)
+    with store.service_errors():
+        store.close_abandoned(experiment_id)
+        parent = store.parent_run()
+        active = mlflow.start_run(
+            run_name=name,
+            experiment_id=parent.info.experiment_id if parent else experiment_id,
+            parent_run_id=parent.info.run_id if parent else None,
+            tags={**tags, store.PROCESS_TAG: store.this_process()},
+        )
+        status = "FAILED"
+        try:
+            mlflow.log_params(dict(params))
+            yield active
+            status = "FINISHED"
+        except SystemExit:
+            status = "KILLED"
+            raise
+        finally:
+            mlflow.end_run(status)
+
+
+def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+    """Learning curves of the active run, one point per epoch."""
+    mlflow.log_metrics(dict(metrics), step=epoch)
+
+
+def log_datasets(digests: Mapping[str, str], *, source: str) -> None:
+    """The splits that the active run was fitted on, with their md5 as digest."""
+    for name, digest in digests.items():
+        origin = resolve_dataset_source(source.format(name), [LocalArtifactDatasetSource])
+        dataset = MetaDataset(origin, name=name, digest=digest)  # type: ignore[abstract]
+        mlflow.log_input(dataset, context=name)
+
+
+def log_parameters(count: int) -> dict[str, int]:
+    """The size of the model as a param of the active run; returns what was logged."""
+    mlflow.log_param("parameters", count)
+    return {"parameters": count}
+
+
+def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
+    """Log the model with its signature and what its training cost; returns its id."""
+    import keras
+    import tensorflow as tf
+
+    (_, height, width), (_, classes) = model.input_shape, model.output_shape
+    info = mlflow.tensorflow.log_model(
+        model,
+        name="model",
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, height, width))]),
+            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+        ),
+        # given, because finding them out takes MLflow up to 26 s
+        pip_requirements=[
+            f"tensorflow=={tf.__version__}",
+            f"keras=={keras.__version__}",
+            f"numpy=={np.__version__}",
+        ],
+    )
+    mlflow.log_metrics(dict(metrics), model_id=info.model_id)
+    return str(info.model_id)
+
+
+@dataclass(frozen=True)
+class SplitResults:
+    """What one split says about a model: metrics, and its confusion matrix as picture and CSV."""
+
+    metrics: Mapping[str, float]
+    figure: "Figure"
+    image: np.ndarray
+    csv: str
+
+
+def log_evaluation(run_id: str, model_id: str, results: Mapping[str, SplitResults]) -> None:
+    """Add an evaluation to a finished run, whose status and times stay as they are."""
+    client = MlflowClient()
+    with store.service_errors():
+        for split, result in results.items():
+            metrics = {f"{split}_{name}": value for name, value in result.metrics.items()}
+            mlflow.log_metrics(metrics, run_id=run_id, model_id=model_id)
+            client.log_image(run_id, result.image, key=f"{split}_confusion_matrix", step=0)
+            client.log_figure(run_id, result.figure, f"{split}/confusion_matrix.png")
+            client.log_text(run_id, result.csv, f"{split}/confusion_matrix.csv")

@@ -1,0 +1,129 @@
+"""Where MLflow keeps the runs: its address, its first creation, and what killed processes left."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import mlflow
+import psutil
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from digits.errors import ServiceError
+from digits.process import project_root
+
+EXPERIMENT = "digits"
+COMPARISONS = "digits-comparisons"
+
+PROCESS_TAG = "process"
+_SQLITE = "sqlite:///"
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder.
+
+    A relative SQLite path is taken from the project's folder, because a DVC experiment
+    may run in a copy of it.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    if uri.startswith(_SQLITE):
+        return f"{_SQLITE}{project_root() / uri.removeprefix(_SQLITE)}"
+    return uri
+
+
+def connect(experiment: str = EXPERIMENT) -> str:
+    """Point MLflow at the store, create what is missing, and return the experiment's id.
+
+    Raises:
+        ServiceError: the store does not answer.
+    """
+    # MLflow would resume the run of an enclosing `mlflow run` in every child process;
+    # `parent_run` keeps it as the parent.
+    global _parent
+    _parent = os.environ.pop("MLFLOW_RUN_ID", None) or _parent
+    uri = tracking_uri()
+    with service_errors(uri), _first_comer(uri):
+        mlflow.set_tracking_uri(uri)
+        return _experiment_id(experiment, uri)
+
+
+_parent: str | None = None
+
+
+def parent_run() -> Run | None:
+    """The project run of an enclosing `mlflow run`, or None."""
+    return MlflowClient().get_run(_parent) if _parent else None
+
+
+@contextmanager
+def service_errors(uri: str | None = None) -> Iterator[None]:
+    """Turn MLflow's errors into one line with the store's address."""
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise ServiceError(
+            f"MLflow at {uri or mlflow.get_tracking_uri()}: {reason} "
+            "(is the server up? MLFLOW_TRACKING_URI says which one is asked)"
+        ) from error
+
+
+def this_process() -> str:
+    """Host, process id and start time: enough to know later whether this process still runs."""
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def close_abandoned(experiment_id: str) -> None:
+    """End as KILLED the runs of processes of this machine that are gone (SIGKILL, power cut)."""
+    client = MlflowClient()
+    running = client.search_runs(
+        [experiment_id], "attributes.status = 'RUNNING'", run_view_type=ViewType.ACTIVE_ONLY
+    )
+    for run in running:
+        if _is_gone(run.data.tags.get(PROCESS_TAG, "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_gone(process: str) -> bool:
+    host, _, identity = process.partition(":")
+    if host != socket.gethostname():
+        return False
+    pid, _, started = identity.partition(":")
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _first_comer(uri: str) -> "FileLock | nullcontext[None]":
+    # Two processes that migrate a new SQLite store at once destroy each other's work.
+    if uri.startswith(_SQLITE):
+        return FileLock(f"{uri.removeprefix(_SQLITE)}.lock")
+    return nullcontext()
+
+
+def _experiment_id(name: str, uri: str) -> str:
+    client = MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=_artifact_location(uri))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            assert found is not None
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _artifact_location(uri: str) -> str | None:
+    # Explicit, because a store first created by `mlflow ui` has roots that only a server can write.
+    if uri.startswith(_SQLITE):
+        return (Path(uri.removeprefix(_SQLITE)).parent / "mlartifacts").as_uri()
+    return None
