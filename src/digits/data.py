@@ -1,6 +1,6 @@
 """Labelled images in memory: what the stages hand to each other, and how they lie on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -13,6 +13,9 @@ from digits.errors import DataError
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)
+Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
+Predict = Callable[[Images], Probabilities]
+Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
 
 
 class DataParams(BaseModel):

@@ -5,19 +5,13 @@ THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were
 scikit-learn and Keras transpose it.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as reference_by_prediction
 
-from digits.data import Images, Labels
+from digits.data import Labels, Matrix, Probabilities
 from digits.errors import DigitsError
-
-Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
-Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
-Predict = Callable[[Images], Probabilities]
 
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15

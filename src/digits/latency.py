@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.data import Images
-from digits.evaluation import Predict
+from digits.data import Images, Predict
 
 SINGLE_CALLS = 50
 BATCH_IMAGES = 512

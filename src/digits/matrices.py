@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digits.data import Matrix
 from digits.errors import DataError
-from digits.evaluation import Matrix
 
 LARGEST_COUNT = 10**12
 ALLOWED = f"allowed are whole numbers 0…{LARGEST_COUNT:,}"

@@ -90,6 +90,8 @@ class EvaluateOutputs:
         self.folder = ROOT / "evaluate" / model
         self.metrics = self.folder / "metrics.json"
         self.predictions = self.folder / "predictions.npz"
+        self.statistics = self.folder / "statistics.json"
+        self.behaviour = self.folder / "behaviour.json"
 
     def matrix(self, split: str) -> Path:
         """CSV of one split's confusion matrix: rows prediction, columns reference."""

@@ -15,11 +15,11 @@ def restore_all() -> None:
     if not missing:
         return
     with process.quiet_tensorflow(checked.train.threads):
-        from digits.stages import evaluate
+        from digits.publishing import publish
         from digits.tracking import restore
     for name in missing:
         if EvaluateOutputs(name).metrics.exists():
-            evaluate.publish(name, checked)
+            publish(name, names=checked.data.names)
         else:
             restore.restore(TrainOutputs(name))
         print(f"{name}: logged again from DVC's outputs")

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from digits.latency import Latency
+
 Metrics = Mapping[str, float]
 
 
 class Row(NamedTuple):
-    """One model: accuracies 0…1, losses in nats, times in seconds, its size and its MLflow run."""
+    """One model: accuracies 0…1, losses in nats, training times in seconds, size, latency of a
+    single image in ms, throughput in batches, and its MLflow run.
+    """
 
     model: str
     test_accuracy: float
@@ -19,10 +23,23 @@ class Row(NamedTuple):
     elapsed_s: float
     epoch_s: float
     parameters: int
+    size_bytes: int
+    p50_ms: float
+    p95_ms: float
+    images_per_s: float
     run_id: str
 
 
-def row(model: str, *, training: Metrics, test: Metrics, holdout: Metrics, run_id: str) -> Row:
+def row(
+    model: str,
+    *,
+    training: Metrics,
+    test: Metrics,
+    holdout: Metrics,
+    latency: Latency,
+    size_bytes: int,
+    run_id: str,
+) -> Row:
     """One row from what the stages measured."""
     return Row(
         model=model,
@@ -35,6 +52,10 @@ def row(model: str, *, training: Metrics, test: Metrics, holdout: Metrics, run_i
         elapsed_s=training["elapsed_s"],
         epoch_s=training["epoch_s"],
         parameters=int(training["parameters"]),
+        size_bytes=size_bytes,
+        p50_ms=latency.p50_ms,
+        p95_ms=latency.p95_ms,
+        images_per_s=latency.images_per_s,
         run_id=run_id,
     )
 
@@ -61,6 +82,10 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "s/epoch": f"{row.epoch_s:.2f}",
             "times": f"{ratios[row.model]:.1f}×",
             "parameters": f"{row.parameters:,}",
+            "size MB": f"{row.size_bytes / 1e6:.1f}",
+            "p50 ms": f"{row.p50_ms:.1f}",
+            "p95 ms": f"{row.p95_ms:.1f}",
+            "images/s": f"{row.images_per_s:,.0f}",
             "run": row.run_id[:8],
         }
         for row in rows

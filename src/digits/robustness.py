@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from digits.data import Dataset, Images, Labels
-from digits.evaluation import Predict
+from digits.data import Dataset, Images, Labels, Predict
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from digits.data import Predict
 from digits.errors import DataError
 from digits.files import replacing
 
@@ -14,13 +16,13 @@ INFERENCE_BATCH = 1000
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Write the model as `.keras`, without the optimizer and without any date.
+    """Write the model as `.keras`, without any date.
 
     Keras stamps the time of saving into the archive, and DVC would take two equal
     models for different ones.
     """
     with replacing(path) as temporary:
-        model.save(temporary, include_optimizer=False)
+        model.save(temporary)
         members = _members(temporary)
         metadata = json.loads(members["metadata.json"])
         metadata.pop("date_saved", None)
@@ -47,6 +49,12 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
     probabilities: np.ndarray = model.predict(images, batch_size=INFERENCE_BATCH, verbose=0)
     return probabilities
+
+
+def direct(model: keras.Model) -> Predict:
+    """The model as a function of images, without the set-up that `predict` makes on each call."""
+    call = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    return lambda images: np.asarray(call(images))
 
 
 def _members(path: Path) -> dict[str, bytes]:

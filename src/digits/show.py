@@ -18,11 +18,13 @@ def print_results() -> None:
         DataError: nothing has been compared yet.
     """
     try:
-        rows = [Row(**model) for model in read_json(COMPARISON)["models"]]
+        comparison = read_json(COMPARISON)
     except FileNotFoundError:
         raise DataError(f"{COMPARISON}: not found; `dvc repro` makes it") from None
     console = Console()
-    console.print(results_table(rows))
+    console.print(results_table([Row(**model) for model in comparison["models"]]))
+    for verdict in comparison["verdicts"]:
+        console.print(verdict)
     console.print("\nRuns, curves and confusion matrices side by side: [bold]make ui[/bold]")
 
 

@@ -77,12 +77,19 @@ def train(
         callbacks=[clock],
         verbose=0,
     )
-    return Trained(model, clock.history, clock.timing(images=len(data)))
+    return Trained(_for_inference(model), clock.history, clock.timing(images=len(data)))
 
 
 def _optimizer(params: OptimizerParams) -> keras.Optimizer:
     config = params.model_dump(exclude={"name"})
     return keras.optimizers.get({"class_name": params.name, "config": config})
+
+
+def _for_inference(model: keras.Model) -> keras.Model:
+    """The same model without its optimizer, whose state would double or treble the file."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]

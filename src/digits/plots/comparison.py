@@ -45,14 +45,8 @@ def pareto(
     figure = new_figure(8.5, 5.2)
     axes = figure.add_subplot()
     on_front = sorted(front, key=seconds.__getitem__)
-    axes.step(
-        [seconds[model] for model in on_front],
-        [accuracy[model][0] for model in on_front],
-        where="post",
-        color=BLUE,
-        linewidth=1.4,
-        label="Pareto front",
-    )
+    heights = [accuracy[model][0] for model in on_front]
+    axes.step([seconds[model] for model in on_front], heights, BLUE, where="post", linewidth=1.4)
     middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
     for model, time in seconds.items():
         colour = BLUE if model in front else GREY
@@ -61,8 +55,9 @@ def pareto(
     axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
+    axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     quiet_axes(axes)
-    axes.legend(loc="lower right", frameon=False, fontsize=11)
+    axes.legend(["Pareto front"], loc="lower right", frameon=False, fontsize=11)
     set_title(axes, title)
     return figure
 

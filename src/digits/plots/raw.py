@@ -78,7 +78,8 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     columns = max(1, *map(len, drawn))
     height, width = drawn[0].shape[1:]
     side = min(1.0, 9 / columns)
-    figure = new_figure(side * columns + 1.6, side * height / width * len(names) + 0.8)
+    beside = 0.6 + 0.12 * max(map(len, names))
+    figure = new_figure(side * columns + beside, side * height / width * len(names) + 0.8)
     axes = figure.add_subplot()
     axes.imshow(_mosaic(drawn, columns), cmap="gray_r", vmin=0, vmax=255)
     hide_ticks(axes)

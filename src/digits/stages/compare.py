@@ -1,20 +1,104 @@
-"""`compare`: the models side by side."""
+"""`compare`: every two models on the same test rows, what each costs, and a verdict in words."""
 
-from digits import params, process
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from digits import params, plots, process
+from digits.caret import statistics
+from digits.comparison import (
+    Candidate,
+    Pair,
+    Point,
+    as_dict,
+    compare_pair,
+    pareto_front,
+    verdict,
+)
+from digits.data import Images, Labels
 from digits.files import read_json, write_json, write_text
-from digits.outputs import ROOT, EvaluateOutputs, TrainOutputs
+from digits.latency import Latency, measure
+from digits.outputs import ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.results import Row, markdown, row, time_ratios
+from digits.robustness import fragile_line
 
 FOLDER = ROOT / "compare"
 
 
 def main() -> None:
     """Write artifacts/compare/."""
-    rows = [read_row(model) for model in params.load().models]
-    write_json(FOLDER / "comparison.json", {"models": [row._asdict() for row in rows]})
-    write_text(FOLDER / "comparison.md", markdown(rows))
+    checked = params.load()
+    test = read_split("test").data
+    latencies = measure_latencies(checked.models, test.images, threads=checked.train.threads)
+    rows = [read_row(model, latencies[model]) for model in checked.models]
+    pairs = compare_pairs(rows, test.labels)
+    front = pareto_front({row.model: Point(row.test_accuracy, row.elapsed_s) for row in rows})
+    verdicts = [verdict(pair, fragile=fragile_lines(pair)) for pair in pairs]
+
+    comparison = {
+        "models": [row._asdict() for row in rows],
+        "pairs": [as_dict(pair) for pair in pairs],
+        "pareto_front": front,
+        "verdicts": verdicts,
+    }
+    write_json(FOLDER / "comparison.json", comparison)
+    write_text(FOLDER / "comparison.md", "\n".join([markdown(rows), *verdicts, ""]))
+    write_json(FOLDER / "metrics.json", metrics(rows))
+    draw_pareto(rows, front)
+
+
+def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
+    """How fast each model answers on this machine, one after the other in this process."""
+    with process.quiet_tensorflow(threads):
+        from digits import saved_model
+
+    networks = {model: saved_model.load(TrainOutputs(model).model) for model in models}
+    return {
+        model: measure(saved_model.direct(network), images) for model, network in networks.items()
+    }
+
+
+def read_row(model: str, latency: Latency) -> Row:
+    """What the earlier stages wrote about one model."""
+    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
+    return row(
+        model,
+        training=read_json(trained.metrics),
+        test=evaluated["test"],
+        holdout=evaluated["holdout"],
+        latency=latency,
+        size_bytes=trained.model.stat().st_size,
+        run_id=trained.read_run().run_id,
+    )
+
+
+def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
+    """Every two models, on the test rows."""
+    candidates = [
+        Candidate(
+            row.model,
+            EvaluateOutputs(row.model).read_predictions()["test"].argmax(axis=1),
+            row.elapsed_s,
+        )
+        for row in rows
+    ]
+    return [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
+
+
+def fragile_lines(pair: Pair) -> list[str]:
+    """What disturbs the two models."""
+    lines = [
+        fragile_line(model, read_json(EvaluateOutputs(model).behaviour))
+        for model in (pair.better, pair.other)
+    ]
+    return [line for line in lines if line]
+
+
+def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """What `dvc metrics diff` sets side by side."""
     ratios = time_ratios(rows)
-    metrics = {
+    return {
         row.model: {
             "test_accuracy": row.test_accuracy,
             "holdout_accuracy": row.holdout_accuracy,
@@ -23,19 +107,24 @@ def main() -> None:
         }
         for row in rows
     }
-    write_json(FOLDER / "metrics.json", metrics)
 
 
-def read_row(model: str) -> Row:
-    """What the earlier stages wrote about one model."""
-    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
-    return row(
-        model,
-        training=read_json(trained.metrics),
-        test=evaluated["test"],
-        holdout=evaluated["holdout"],
-        run_id=trained.read_run().run_id,
+def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
+    """Accuracy against training time."""
+    intervals = {row.model: accuracy_interval(row.model) for row in rows}
+    figure = plots.pareto(
+        {row.model: row.elapsed_s for row in rows},
+        intervals,
+        front=front,
+        title="Test accuracy against training time",
     )
+    plots.save(figure, FOLDER / "pareto.png")
+
+
+def accuracy_interval(model: str) -> tuple[float, float, float]:
+    """Test accuracy with the ends of its exact 95 % interval."""
+    overall = statistics(np.asarray(EvaluateOutputs(model).read_matrix("test"))).overall
+    return overall["accuracy"], overall["accuracy_lower"], overall["accuracy_upper"]
 
 
 if __name__ == "__main__":

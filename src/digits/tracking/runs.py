@@ -17,8 +17,10 @@ from mlflow.types import Schema, TensorSpec
 from digits.tracking import store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
-    from matplotlib.figure import Figure
+    import pandas as pd
     from mlflow import ActiveRun
 
 
@@ -102,23 +104,35 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
     return str(info.model_id)
 
 
-@dataclass(frozen=True)
-class SplitResults:
-    """What one split says about a model: metrics, and its confusion matrix as picture and CSV."""
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What is added to a run once its model was evaluated.
+
+    Attributes:
+        metrics: name to value.
+        images: key in the compare page's image grid to pixels uint8 (height, width, 3 or 4).
+        figures: artifact path (`.png`, `.html`) to matplotlib or plotly figure.
+        tables: artifact path (`.json`) to table.
+        files: artifact folder to local file.
+    """
 
     metrics: Mapping[str, float]
-    figure: "Figure"
-    image: np.ndarray
-    csv: str
+    images: Mapping[str, np.ndarray]
+    figures: Mapping[str, Any]
+    tables: "Mapping[str, pd.DataFrame]"
+    files: "Mapping[str, Path]"
 
 
-def log_evaluation(run_id: str, model_id: str, results: Mapping[str, SplitResults]) -> None:
+def log_evaluation(run_id: str, model_id: str, found: Evaluation) -> None:
     """Add an evaluation to a finished run, whose status and times stay as they are."""
     client = MlflowClient()
     with store.service_errors():
-        for split, result in results.items():
-            metrics = {f"{split}_{name}": value for name, value in result.metrics.items()}
-            mlflow.log_metrics(metrics, run_id=run_id, model_id=model_id)
-            client.log_image(run_id, result.image, key=f"{split}_confusion_matrix", step=0)
-            client.log_figure(run_id, result.figure, f"{split}/confusion_matrix.png")
-            client.log_text(run_id, result.csv, f"{split}/confusion_matrix.csv")
+        mlflow.log_metrics(dict(found.metrics), run_id=run_id, model_id=model_id)
+        for key, image in found.images.items():
+            client.log_image(run_id, image, key=key, step=0)
+        for path, figure in found.figures.items():
+            client.log_figure(run_id, figure, path)
+        for path, table in found.tables.items():
+            client.log_table(run_id, table, path)
+        for folder, file in found.files.items():
+            client.log_artifact(run_id, str(file), folder)

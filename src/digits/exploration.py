@@ -1,0 +1,82 @@
+"""Figures of the raw data, computed on uint8 images of any size."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from digits.data import Dataset, Images, Labels
+from digits.errors import DataError
+
+ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…255; NaN: no image
+
+
+class Summary(NamedTuple):
+    """Pixel-wise statistics over the images of each class.
+
+    `standard_deviation` divides by n (population form), so that one image gives 0.
+    A class without images is NaN throughout.
+    """
+
+    mean: ClassImages
+    median: ClassImages
+    standard_deviation: ClassImages
+
+
+def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
+    """Images per class.
+
+    Args:
+        labels: int64 (n,), class numbers 0…len(names)−1.
+        names: one name per class.
+
+    Returns:
+        One row per class: label (int64), name, count (int64), percent of all images
+        (float64, 0 everywhere when there is no image).
+
+    Raises:
+        DataError: a label is no class.
+    """
+    outside = labels[(labels < 0) | (labels >= len(names))]
+    if outside.size:
+        raise DataError(
+            f"labels: {outside.size} are outside 0…{len(names) - 1}, the first is {outside[0]};"
+            " mend them, or set data.classes"
+        )
+    count = np.bincount(labels, minlength=len(names))
+    return pd.DataFrame(
+        {
+            "label": np.arange(len(names)),
+            "name": names,
+            "count": count,
+            "percent": 100 * count / max(len(labels), 1),
+        }
+    )
+
+
+def summarise(data: Dataset, *, classes: int) -> Summary:
+    """Mean, median and standard deviation of each pixel over the images of each class."""
+    per_class = [_pixel_statistics(data.images[data.labels == label]) for label in range(classes)]
+    return Summary(*np.stack(per_class, axis=1))
+
+
+def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
+    """Draw up to `per_class` images of each class without replacement.
+
+    Returns:
+        One uint8 (k, height, width) per class, k = min(per_class, images of the class).
+    """
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for label in range(classes):
+        rows = np.flatnonzero(data.labels == label)
+        drawn.append(data.images[generator.permutation(rows)[:per_class]])
+    return drawn
+
+
+def _pixel_statistics(images: Images) -> NDArray[np.float64]:
+    """Mean, median and standard deviation, float64 (3, height, width)."""
+    if len(images) == 0:
+        return np.full((3, *images.shape[1:]), np.nan)
+    return np.stack([images.mean(axis=0), np.median(images, axis=0), images.std(axis=0)])

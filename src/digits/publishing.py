@@ -1,0 +1,80 @@
+"""What of an evaluation goes to MLflow, read from the outputs of the stages."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from digits import charts, plots
+from digits.caret import Statistics, statistics
+from digits.caret_tables import as_tables
+from digits.files import read_json
+from digits.mistakes import most_confident
+from digits.outputs import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
+from digits.tracking import restore, runs
+
+MISTAKES = 24
+
+
+def publish(model: str, *, names: list[str]) -> None:
+    """Add the written evaluation to the model's run, which is logged again where unknown."""
+    trained = TrainOutputs(model)
+    run_id, model_id = restore.known(trained) or restore.restore(trained)
+    runs.log_evaluation(run_id, model_id, evaluation(model, names=names))
+
+
+def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
+    """Everything the `evaluate` stage wrote about one model, as MLflow shows it."""
+    outputs = EvaluateOutputs(model)
+    matrices = {split: outputs.read_matrix(split) for split in EVALUATED}
+    found = {split: statistics(matrix, classes=names) for split, matrix in matrices.items()}
+    pictures = {
+        split: plots.confusion_matrix(matrix, names=names, title=f"{model}, {split}")
+        for split, matrix in matrices.items()
+    }
+    interactive = {
+        f"{split}/confusion_matrix.html": charts.confusion_matrix(
+            matrix, names=names, title=f"{model}, {split}"
+        )
+        for split, matrix in matrices.items()
+    }
+    history = TrainOutputs(model).read_history()
+    return runs.Evaluation(
+        metrics=_metrics(outputs, found),
+        images={f"{split}_confusion_matrix": plots.to_array(p) for split, p in pictures.items()},
+        figures={
+            **{f"{split}/confusion_matrix.png": picture for split, picture in pictures.items()},
+            **interactive,
+            "learning_curves.png": plots.learning_curves({model: history}, title=model),
+            "test/mistakes.png": _mistakes(model, outputs, names),
+        },
+        tables={f"{split}/by_class.json": _by_class(stats) for split, stats in found.items()},
+        files={split: outputs.matrix(split) for split in EVALUATED},
+    )
+
+
+def _metrics(outputs: EvaluateOutputs, found: Mapping[str, Statistics]) -> dict[str, float]:
+    scores = {
+        f"{split}_{name}": value
+        for split, metrics in outputs.read_metrics().items()
+        for name, value in metrics.items()
+    }
+    judged = {
+        f"{split}_{figure}": value
+        for split, stats in found.items()
+        for figure, value in stats.overall.items()
+        if not math.isnan(value)
+    }
+    behaviour = {f"behaviour_{name}": value for name, value in read_json(outputs.behaviour).items()}
+    return scores | judged | behaviour
+
+
+def _by_class(stats: Statistics) -> pd.DataFrame:
+    table = as_tables(stats).by_class.T
+    return table.rename_axis("class").reset_index()
+
+
+def _mistakes(model: str, outputs: EvaluateOutputs, names: list[str]) -> object:
+    test = read_split("test").data
+    surest = most_confident(test, outputs.read_predictions()["test"], limit=MISTAKES)
+    return plots.mistakes(surest, names=names, title=f"{model}: most confident mistakes")

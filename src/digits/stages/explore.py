@@ -1,0 +1,48 @@
+"""`explore`: pictures of the raw training data, as published."""
+
+from pathlib import Path
+
+from digits import exploration, params, plots, process
+from digits.data import Dataset
+from digits.files import replacing
+from digits.outputs import ROOT
+from digits.readers import read_raw
+
+FOLDER = ROOT / "explore"
+SAMPLES_PER_CLASS = 10
+
+
+def main() -> None:
+    """Write artifacts/explore/."""
+    checked = params.load()
+    data, names = read_raw(Path("data")).train, checked.data.names
+    write_distribution(data, names)
+    write_class_images(data, names)
+    drawn = exploration.samples(
+        data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=checked.seed
+    )
+    figure = plots.samples(drawn, names=names, title="Samples of each class")
+    plots.save(figure, FOLDER / "samples.png")
+
+
+def write_distribution(data: Dataset, names: list[str]) -> None:
+    """The images per class, as table and picture."""
+    distribution = exploration.class_distribution(data.labels, names=names)
+    with replacing(FOLDER / "classes.csv") as temporary:
+        distribution.to_csv(temporary, index=False, float_format="%.4f")
+    figure = plots.class_distribution(distribution, title=f"{len(data):,} training images by class")
+    plots.save(figure, FOLDER / "class_distribution.png")
+
+
+def write_class_images(data: Dataset, names: list[str]) -> None:
+    """One picture per pixel-wise statistic."""
+    summary = exploration.summarise(data, classes=len(names))
+    for statistic, images in summary._asdict().items():
+        title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
+        figure = plots.class_images(images, names=names, title=title)
+        plots.save(figure, FOLDER / f"{statistic}.png")
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(main)

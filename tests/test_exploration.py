@@ -1,0 +1,88 @@
+"""Figures of the raw data."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from digits import exploration
+from digits.data import Dataset
+from digits.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    bunch = load_digits()
+    return Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
+
+
+def test_every_class_is_counted_and_shares_sum_to_100(digits):
+    table = exploration.class_distribution(digits.labels, names=list("0123456789"))
+    assert table["count"].tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert table["percent"].sum() == pytest.approx(100)
+    assert table["percent"][0] == pytest.approx(100 * 178 / 1797)
+
+
+def test_a_class_without_images_counts_0():
+    table = exploration.class_distribution(np.array([0, 0, 2]), names=["shirt", "coat", "bag"])
+    assert table["count"].tolist() == [2, 0, 1]
+    assert table["name"].tolist() == ["shirt", "coat", "bag"]
+
+
+def test_no_image_at_all_gives_0_per_cent():
+    table = exploration.class_distribution(np.array([], dtype=np.int64), names=["a", "b"])
+    assert table["percent"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(DataError, match=rf"1 are outside 0…1, the first is {label};"):
+        exploration.class_distribution(np.array([0, 1, label]), names=["a", "b"])
+
+
+def test_each_pixel_is_summarised_over_the_images_of_its_class():
+    images = np.array([[[0, 255, 8]], [[2, 255, 8]], [[10, 0, 8]], [[99, 99, 99]]], dtype=np.uint8)
+    summary = exploration.summarise(Dataset(images, np.array([0, 0, 0, 1])), classes=2)
+    np.testing.assert_allclose(summary.mean[0], [[4, 170, 8]])
+    np.testing.assert_allclose(summary.median[0], [[2, 255, 8]])
+    np.testing.assert_allclose(summary.standard_deviation[0] ** 2, [[56 / 3, 14450, 0]])
+    np.testing.assert_allclose(summary.mean[1], [[99, 99, 99]])
+
+
+def test_the_median_of_an_even_number_of_images_lies_between_the_middle_two():
+    images = np.array([[[250]], [[255]]], dtype=np.uint8)
+    summary = exploration.summarise(Dataset(images, np.array([0, 0])), classes=1)
+    assert summary.median.item() == 252.5
+
+
+def test_one_image_has_no_deviation_and_a_class_without_images_is_nan():
+    summary = exploration.summarise(
+        Dataset(np.full((1, 2, 3), 7, dtype=np.uint8), np.array([0])), classes=2
+    )
+    for images in summary:
+        assert images.shape == (2, 2, 3)
+        assert np.isnan(images[1]).all()
+    assert (summary.standard_deviation[0] == 0).all()
+
+
+def test_samples_are_of_their_class_and_differ(digits):
+    drawn = exploration.samples(digits, classes=10, per_class=5, seed=1)
+    for label, images in enumerate(drawn):
+        of_class = {image.tobytes() for image in digits.images[digits.labels == label]}
+        keys = [image.tobytes() for image in images]
+        assert set(keys) <= of_class
+        assert len(set(keys)) == 5
+
+
+def test_the_seed_decides_the_samples(digits):
+    first, again, other = (
+        np.stack(exploration.samples(digits, classes=10, per_class=5, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_small_class_gives_all_it_has():
+    data = Dataset(np.zeros((3, 4, 4), dtype=np.uint8), np.array([0, 0, 2]))
+    drawn = exploration.samples(data, classes=3, per_class=5, seed=0)
+    assert [len(images) for images in drawn] == [2, 0, 1]

@@ -1,0 +1,269 @@
+"""Still pictures: what they show, and that all of it can be read."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from sklearn.datasets import load_digits
+
+from digits import exploration, plots
+from digits.data import Dataset
+from digits.mistakes import Mistakes
+
+FASHION = [
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+]
+NAMES = {2: ["no", "yes"], 10: FASHION, 30: [f"Class number {n}" for n in range(30)]}
+HISTORY = [
+    {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.85},
+    {"loss": 0.3, "accuracy": 0.9, "val_loss": 0.35, "val_accuracy": 0.88},
+]
+
+
+def matrix_of(classes, errors=40):
+    """A matrix of a good model: 1,000 images per class, some errors at random places."""
+    rng = np.random.default_rng(0)
+    matrix = np.diag(np.full(classes, 1000))
+    np.add.at(matrix, tuple(rng.integers(classes, size=(2, errors))), 1)
+    return matrix
+
+
+def mistakes_of(count, classes=10):
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(count, 8, 8), dtype=np.uint8)
+    truth = np.arange(count) % classes
+    confidence = np.linspace(1, 0.5, count, dtype=np.float32)
+    return Mistakes(images, truth, (truth + 1) % classes, confidence, 100 + np.arange(count))
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
+
+
+def hidden_ticks(figure):
+    """Tick labels that matplotlib keeps but does not draw."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not (axes.axison and low <= tick.get_loc() <= high):
+                    yield from (tick.label1, tick.label2)
+
+
+def assert_legible(figure):
+    """Nothing is cut off, no text lies on another, and none is smaller than 9 points."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = figure.get_size_inches()
+    used = figure.get_tightbbox()
+    assert min(used.x0, used.y0) >= 0
+    assert used.x1 <= width
+    assert used.y1 <= height
+    hidden = {id(label) for label in hidden_ticks(figure)}
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    drawn = [text for text in shown if id(text) not in hidden]
+    assert min(text.get_fontsize() for text in drawn) >= 9
+    upright = [text for text in drawn if text.get_rotation() % 90 == 0]
+    boxes = [(text.get_text(), text.get_window_extent().padded(-1)) for text in upright]
+    for (first, a), (second, b) in combinations(boxes, 2):
+        assert not a.overlaps(b), f"{first!r} lies on {second!r}"
+
+
+def pixels_differ(figure):
+    return len(np.unique(plots.to_array(figure).reshape(-1, 4), axis=0)) > 2
+
+
+def test_a_figure_becomes_rgba_pixels_of_its_size():
+    figure = plots.confusion_matrix(matrix_of(2), names=NAMES[2], title="model")
+    pixels = plots.to_array(figure)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (*(round(100 * side) for side in figure.get_size_inches()[::-1]), 4)
+    assert (pixels[..., 3] == 255).all()
+
+
+def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
+    for name in ("a.png", "b.png"):
+        figure = plots.confusion_matrix(matrix_of(3), names=list("abc"), title="model")
+        plots.save(figure, tmp_path / "new folder" / name)
+    first, second = sorted((tmp_path / "new folder").iterdir())
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("classes", NAMES)
+class TestAnyNumberOfClasses:
+    def test_confusion_matrix_is_legible(self, classes):
+        figure = plots.confusion_matrix(matrix_of(classes), names=NAMES[classes], title="cnn, test")
+        assert_legible(figure)
+        assert len(figure.axes[0].texts) == classes**2
+
+    def test_class_distribution_is_legible(self, classes):
+        labels = np.arange(1000) % classes
+        table = exploration.class_distribution(labels, names=NAMES[classes])
+        assert_legible(plots.class_distribution(table, title="1,000 images by class"))
+
+    def test_class_images_have_one_legible_panel_each(self, classes):
+        images = np.random.default_rng(0).uniform(0, 255, size=(classes, 8, 12))
+        figure = plots.class_images(images, names=NAMES[classes], title="mean of each class")
+        assert_legible(figure)
+        assert set(NAMES[classes]) <= set(texts(figure))
+        assert sum(len(axes.images) for axes in figure.axes) == classes
+
+    def test_samples_have_one_legible_line_each(self, classes):
+        drawn = [np.full((10, 8, 12), 200, dtype=np.uint8)] * classes
+        figure = plots.samples(drawn, names=NAMES[classes], title="samples")
+        assert_legible(figure)
+        assert set(NAMES[classes]) <= set(texts(figure))
+
+
+def test_each_cell_has_count_and_per_cent_of_the_reference_class():
+    matrix = np.array([[90, 1], [10, 9_999]])  # rows: prediction
+    figure = plots.confusion_matrix(matrix, names=["a", "b"], title="model")
+    cells = [text.get_text() for text in figure.axes[0].texts]
+    assert cells == ["90\n90.0 %", "1\n<0.1 %", "10\n10.0 %", "9,999\n>99.9 %"]
+    assert figure.axes[0].get_xlabel() == "Reference"
+    assert figure.axes[0].get_ylabel() == "Prediction"
+
+
+def test_one_error_among_thousands_of_hits_is_seen():
+    matrix = np.diag([10_000, 10_000])
+    matrix[0, 1] = 1
+    image = plots.confusion_matrix(matrix, names=["a", "b"], title="").axes[0].images[0]
+    error, none = image.get_array()[0, 1], image.get_array()[1, 0]
+    assert np.abs(error - none).max() > 0.5
+    assert error[0] > error[2]  # orange, where hits are blue
+    assert image.get_array()[0, 0, 0] < image.get_array()[0, 0, 2]
+
+
+def test_a_class_absent_from_the_reference_has_no_per_cent():
+    matrix = np.array([[5, 0], [0, 0]])
+    cells = texts(plots.confusion_matrix(matrix, names=["a", "b"], title=""))
+    assert "0\nn/a" in cells
+
+
+def test_a_dollar_in_a_class_name_is_no_formula():
+    names = ["cheap $", "dear $$"]
+    figure = plots.confusion_matrix(np.eye(2, dtype=np.int64), names=names, title="in $ and $")
+    assert pixels_differ(figure)
+    assert set(names) <= set(texts(figure))
+
+
+def test_class_distribution_shows_counts_and_shares():
+    table = exploration.class_distribution(np.array([0, 0, 0, 1]), names=["shirt", "bag"])
+    assert {"3  (75.0 %)", "1  (25.0 %)"} <= set(texts(plots.class_distribution(table, title="")))
+
+
+def test_class_images_share_one_scale():
+    images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), 90.0)])
+    figure = plots.class_images(images, names=["a", "b"], title="")
+    assert [axes.images[0].get_clim() for axes in figure.axes[:2]] == [(0, 90), (0, 90)]
+
+
+def test_a_class_without_images_says_so():
+    images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), np.nan)])
+    figure = plots.class_images(images, names=["a", "b"], title="")
+    assert [text.get_text() for text in figure.axes[1].texts] == ["no image"]
+    assert pixels_differ(figure)
+
+
+def test_samples_stand_in_the_line_of_their_class():
+    drawn = [np.full((2, 3, 4), 50, dtype=np.uint8), np.full((1, 3, 4), 90, dtype=np.uint8)]
+    page = plots.samples(drawn, names=["a", "b"], title="").axes[0].images[0].get_array()
+    assert (page[0:3, 0:4] == 50).all()
+    assert (page[0:3, 5:9] == 50).all()
+    assert (page[4:7, 0:4] == 90).all()
+    assert (page[4:7, 5:9] == 0).all()
+
+
+def test_real_images_are_drawn():
+    bunch = load_digits()
+    data = Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
+    names = list("0123456789")
+    drawn = exploration.samples(data, classes=10, per_class=4, seed=0)
+    assert pixels_differ(plots.samples(drawn, names=names, title="samples"))
+    for images in exploration.summarise(data, classes=10):
+        assert pixels_differ(plots.class_images(images, names=names, title="images"))
+
+
+def test_learning_curves_show_training_and_validation_of_loss_and_accuracy():
+    figure = plots.learning_curves({"mlp": HISTORY}, title="Learning curves")
+    loss, accuracy = ([line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes)
+    assert loss == [[0.5, 0.3], [0.4, 0.35]]
+    assert accuracy == [[0.8, 0.9], [0.85, 0.88]]
+    assert_legible(figure)
+
+
+def test_learning_curves_overlay_models_in_colours_of_their_own():
+    figure = plots.learning_curves({"mlp": HISTORY, "cnn": HISTORY * 20}, title="Learning curves")
+    lines = figure.axes[0].lines
+    assert [line.get_linestyle() for line in lines] == ["--", "-", "--", "-"]
+    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
+    assert {"mlp, training", "mlp, validation", "cnn, training"} <= set(texts(figure))
+    assert_legible(figure)
+
+
+def test_a_single_epoch_is_seen_too():
+    one = plots.learning_curves({"mlp": HISTORY[:1]}, title="Learning curves")
+    assert [line.get_marker() for line in one.axes[0].lines] == ["o", "o"]
+
+
+def test_mistakes_show_image_truth_prediction_and_probability():
+    found = mistakes_of(8)
+    figure = plots.mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
+    assert_legible(figure)
+    first = figure.axes[0]
+    assert first.get_title() == "is T-shirt/top"
+    assert first.get_xlabel() == "called Trouser\n>99.9 %, row 100"
+    assert figure.axes[7].get_xlabel() == "called Bag\n50.0 %, row 107".replace("Bag", FASHION[8])
+    np.testing.assert_array_equal(first.images[0].get_array(), found.images[0])
+
+
+def test_no_mistake_is_said():
+    figure = plots.mistakes(mistakes_of(0), names=FASHION, title="perfect")
+    assert "no mistake" in texts(figure)
+    assert_legible(figure)
+
+
+ACCURACY = {
+    "mlp": (0.98, 0.977, 0.983),
+    "cnn": (0.99, 0.988, 0.992),
+    "svm": (0.97, 0.966, 0.974),
+}
+
+
+@pytest.mark.parametrize(("slowest", "scale"), [(400.0, "log"), (70.0, "linear")])
+def test_the_time_axis_is_logarithmic_where_times_are_far_apart(slowest, scale):
+    seconds = {"mlp": 30.0, "cnn": slowest, "svm": 60.0}
+    figure = plots.pareto(seconds, ACCURACY, front=["mlp", "cnn"], title="Accuracy against time")
+    assert figure.axes[0].get_xscale() == scale
+    assert ("(logarithmic)" in figure.axes[0].get_xlabel()) == (scale == "log")
+    assert_legible(figure)
+
+
+def test_the_pareto_front_joins_its_models_only():
+    seconds = {"mlp": 30.0, "cnn": 400.0, "svm": 60.0}
+    figure = plots.pareto(seconds, ACCURACY, front=["cnn", "mlp"], title="")
+    front = figure.axes[0].lines[0]
+    assert front.get_xdata().tolist() == [30, 400]
+    assert front.get_ydata().tolist() == [0.98, 0.99]
+    assert "svm\n97.00 %, 60 s" in texts(figure)
+
+
+def test_a_single_model_and_a_time_of_0_are_drawn():
+    assert_legible(plots.pareto({"mlp": 0.0}, {"mlp": (1, 0.99, 1)}, front=["mlp"], title="one"))
+
+
+def test_error_bars_show_mean_interval_and_number_of_runs():
+    groups = [
+        plots.Interval("mlp", 5, 0.98, 0.97, 0.99),
+        plots.Interval("cnn, epochs 3", 1, 0.99, np.nan, np.nan),
+    ]
+    figure = plots.error_bars({"accuracy": groups, "seconds": groups}, title="Over seeds")
+    assert_legible(figure)
+    assert {"mlp  (n = 5)", "cnn, epochs 3  (n = 1)"} <= set(texts(figure))
+    bars = figure.axes[0].collections[0].get_segments()
+    np.testing.assert_allclose(bars[0][:, 0], [0.97, 0.99])
+    assert bars[1].size == 0  # one run has no interval
