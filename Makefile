@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run test lint ui lock help
+.PHONY: run test lint ui report lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,11 @@ ui: .venv/.done ## MLflow at http://127.0.0.1:5000
 		--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 		--default-artifact-root file://$(CURDIR)/mlartifacts
 
+report: .venv/.done ## the page with all results, in the browser
+	@dvc repro --quiet report
+	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
+	@echo $(CURDIR)/artifacts/report/index.html
+
 lock: .venv/.done ## resolve requirements.lock anew
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --quiet --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -41,6 +46,6 @@ lock: .venv/.done ## resolve requirements.lock anew
 	@echo "environment: .venv (once)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,12 +1,20 @@
 """Figures of the raw data."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from digits import exploration
 from digits.data import Dataset
 from digits.errors import DataError
+from digits.stages import explore
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +94,25 @@ def test_a_small_class_gives_all_it_has():
     data = Dataset(np.zeros((3, 4, 4), dtype=np.uint8), np.array([0, 0, 2]))
     drawn = exploration.samples(data, classes=3, per_class=5, seed=0)
     assert [len(images) for images in drawn] == [2, 0, 1]
+
+
+def test_the_stage_writes_the_table_and_five_pictures(digits, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    parts = {"x_train": digits.images, "y_train": digits.labels}
+    tests = {"x_test": digits.images[:10], "y_test": digits.labels[:10]}
+    np.savez(tmp_path / "data" / "mnist.npz", **parts, **tests)
+    shutil.copy(PARAMS, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    explore.main()
+
+    folder = tmp_path / "artifacts" / "explore"
+    assert pd.read_csv(folder / "classes.csv")["count"].sum() == len(digits)
+    pictures = sorted(folder.glob("*.png"))
+    assert [picture.stem for picture in pictures] == [
+        *("class_distribution", "mean", "median", "samples", "standard_deviation"),
+    ]
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert min(image.size) > 300
+    assert len(list(folder.iterdir())) == 6

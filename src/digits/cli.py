@@ -1,5 +1,6 @@
 """`digits …`: what is not a stage."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +14,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
 # Heavy modules are imported by the command that needs them, so that `digits --help` is quick.
 
 
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
     process.show_tracebacks(debug)
 
 
@@ -35,6 +40,63 @@ def restore() -> None:
     from digits.restoration import restore_all
 
     restore_all()
+
+
+@app.command()
+def stats(
+    matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
+) -> None:
+    """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
+    from digits.caret import statistics
+    from digits.caret_tables import as_dict, as_tables
+    from digits.matrices import read_matrix
+    from digits.show import print_statistics
+
+    found = read_matrix(matrix)
+    judged = statistics(found.matrix, classes=found.classes)
+    if as_json:
+        _print_json(as_dict(judged))
+    else:
+        print_statistics(as_tables(judged))
+
+
+@app.command()
+def summary(
+    as_json: AsJson = False,
+    picture: Annotated[Path, typer.Option(help="Where to draw the error bars.")] = Path(
+        "artifacts/summary.png"
+    ),
+) -> None:
+    """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
+    from digits import plots
+    from digits.errors import DataError
+    from digits.show import print_summary
+    from digits.summary import MEASURES, as_dicts, groups
+    from digits.tracking.query import finished_runs
+
+    found = groups(finished_runs())
+    if not found:
+        raise DataError("MLflow: no finished run with an evaluation yet; `dvc repro` makes them")
+    bars = {
+        measure: [
+            plots.Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
+            for group in found
+            for spread in [group.spreads[measure]]
+        ]
+        for measure in MEASURES
+    }
+    plots.save(plots.error_bars(bars, title="Over seeds"), picture)
+    if as_json:
+        _print_json(as_dicts(found))
+    else:
+        print_summary(found)
+        print(f"picture: {picture}")
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def main() -> None:

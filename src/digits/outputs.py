@@ -1,5 +1,6 @@
 """Where the stages keep their outputs under artifacts/, and how these are read back."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,9 @@ class TrainOutputs:
 
     def read_history(self) -> list[Metrics]:
         """Per epoch `loss accuracy val_loss val_accuracy`."""
-        import pandas as pd
-
-        rows = pd.read_csv(self.history, index_col="epoch").to_dict(orient="records")
-        return [{str(name): float(value) for name, value in row.items()} for row in rows]
+        with self.history.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{k: float(value) for k, value in row.items() if k != "epoch"} for row in rows]
 
     def read_run(self) -> RunRecord:
         """The record of the run.
@@ -77,9 +77,7 @@ class TrainOutputs:
         """
         try:
             return RunRecord.model_validate(read_json(self.run))
-        except FileNotFoundError:
-            raise DataError(f"{self.run}: not found; `dvc repro` makes it") from None
-        except (ValueError, ValidationError):
+        except ValidationError:
             raise DataError(f"{self.run}: not a run record; `dvc repro -f` makes it anew") from None
 
 

@@ -1,15 +1,17 @@
 """params.yaml, the only source of a value, checked whole before any work starts."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from digits.data import DataParams
 from digits.errors import UsageError
-from digits.models import build_params, builder
+from digits.models import available, build_params, builder
 from digits.recipe import Recipe
 from digits.splitting import SplitParams
 from digits.validation import ValidateParams
@@ -59,11 +61,16 @@ def read(path: Path = PATH) -> dict[str, Any]:
         UsageError: it is missing or no YAML mapping.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The parser of DVC, so that what is checked is what DVC hashes: YAML 1.2, in which
+        # 1e-05, as `dvc exp run -S` writes it, is a number, and the same key twice an error.
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: not found; run from the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UsageError(f"{path}:{line}: not YAML: {error.problem}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not YAML: {_in_one_line(str(error))}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is a {type(raw).__name__}, not a mapping of blocks")
     return raw
@@ -80,13 +87,14 @@ def load(path: Path = PATH) -> Params:
 
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; see `load`."""
+    checked_by = _params_type(raw)
     try:
-        params = _params_type(raw).model_validate(raw)
+        params = checked_by.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(*map(_one_line, error.errors(include_url=False))) from None
-    for model in params.models:
-        builder(model)
-        params.recipe(model)
+        findings = [_finding(detail, checked_by) for detail in error.errors(include_url=False)]
+        raise UsageError(*findings) from None
+    if untrainable := _untrainable(params):
+        raise UsageError(*untrainable)
     return params
 
 
@@ -103,21 +111,59 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _params_type(raw: dict[str, Any]) -> type[Params]:
     blocks = raw.get("train")
-    names = set(blocks) - set(TrainParams.model_fields) if isinstance(blocks, dict) else set()
+    named = raw.get("models")
     recipes: dict[str, Any] = {
-        name: (create_model("Recipe", __base__=Recipe, build=(build_params(name), ...)), ...)
-        for name in sorted(names)
+        name: (_recipe_type(name), ...)
+        for name in (blocks if isinstance(blocks, dict) else ())
+        if name in available() or (isinstance(named, list) and name in named)
     }
     train = create_model("TrainParams", __base__=TrainParams, **recipes)
     return create_model("Params", __base__=Params, train=(train, ...))
 
 
-def _one_line(error: ErrorDetails) -> str:
-    key = ".".join(map(str, error["loc"]))
+def _recipe_type(name: str) -> Any:
+    if name not in available():
+        return Any  # `_untrainable` says so in terms of `models:`
+    return create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
+
+
+def _untrainable(params: Params) -> list[str]:
+    findings = []
+    for model in dict.fromkeys(params.models):
+        if params.models.count(model) > 1:
+            times = params.models.count(model)
+            findings.append(f"{PATH} models: {model!r} stands there {times} times; once is allowed")
+        try:
+            builder(model)
+            params.recipe(model)
+        except UsageError as error:
+            findings.extend(error.findings)
+    return findings
+
+
+def _finding(error: ErrorDetails, checked_by: type[BaseModel]) -> str:
+    key = _in_one_line(".".join(map(str, error["loc"])))
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
-        return f"{PATH} {key}: unknown key"
+        allowed = ", ".join(_keys(checked_by, error["loc"][:-1]))
+        return f"{PATH} {key}: unknown key; known here: {allowed}"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{PATH} {key}: {_shown(error['input'])}: input should be a mapping of keys"
     message = error["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(error["input"], dict) else f"{error['input']!r}: "
+    # of a whole block that contradicts itself the message says what matters
+    found = "" if error["type"] == "value_error" else f"{_shown(error['input'])}: "
     return f"{PATH} {key}: {found}{message[0].lower()}{message[1:]}"
+
+
+def _keys(block: Any, loc: tuple[int | str, ...]) -> list[str]:
+    fields = {field.alias or name: field for name, field in block.model_fields.items()}
+    return _keys(fields[str(loc[0])].annotation, loc[1:]) if loc else list(fields)
+
+
+def _shown(value: object) -> str:
+    return shorten(repr(value), 60, placeholder=" …")
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())

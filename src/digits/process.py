@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
-from digits.errors import DigitsError
+from digits.errors import DigitsError, ServiceError
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -74,6 +74,9 @@ def report(error: Exception) -> int:
     """Print the error as `error: …` lines to stderr and return its exit code."""
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        text, code = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)", ServiceError.exit_code
     else:
         first_line = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
@@ -100,7 +103,7 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
             yield
             # the C++ part starts with the first device, not with the import
             import_module("tensorflow").config.list_logical_devices()
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(stderr, held.read())
             raise
@@ -115,4 +118,7 @@ def project_root() -> Path:
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
+    # Who kills the process group sends SIGTERM twice: itself, and by the parent's death.
+    # The second must not cut short what the first set going.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)

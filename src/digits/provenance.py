@@ -17,10 +17,12 @@ def tags(*, stage: str) -> dict[str, str]:
 
     `git_dirty` leaves dvc.lock out: DVC itself rewrites it while the pipeline runs.
     """
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--", ".", ":!dvc.lock")
     found = {
         "dvc_stage": stage,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": str(bool(_git("status", "--porcelain", "--", ".", ":!dvc.lock"))).lower(),
+        "git_commit": commit,
+        "git_dirty": str(bool(changes)).lower() if commit else "",
         "data_md5": data_md5(),
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": _cpu(),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from digits import charts, plots
+from digits import plots
 from digits.caret import Statistics, statistics
 from digits.caret_tables import as_tables
 from digits.files import read_json
@@ -32,19 +32,12 @@ def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
         split: plots.confusion_matrix(matrix, names=names, title=f"{model}, {split}")
         for split, matrix in matrices.items()
     }
-    interactive = {
-        f"{split}/confusion_matrix.html": charts.confusion_matrix(
-            matrix, names=names, title=f"{model}, {split}"
-        )
-        for split, matrix in matrices.items()
-    }
     history = TrainOutputs(model).read_history()
     return runs.Evaluation(
         metrics=_metrics(outputs, found),
         images={f"{split}_confusion_matrix": plots.to_array(p) for split, p in pictures.items()},
         figures={
             **{f"{split}/confusion_matrix.png": picture for split, picture in pictures.items()},
-            **interactive,
             "learning_curves.png": plots.learning_curves({model: history}, title=model),
             "test/mistakes.png": _mistakes(model, outputs, names),
         },

@@ -40,8 +40,8 @@ def load(path: Path) -> keras.Model:
     """
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0]
+    except Exception as error:  # a damaged archive fails in whatever part of Keras it reaches
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: no Keras model ({first_line})") from None
 
 

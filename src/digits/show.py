@@ -1,12 +1,15 @@
 """Results on the terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from digits.errors import DataError
+from digits.caret_tables import Tables
 from digits.files import read_json
 from digits.outputs import ROOT
 from digits.results import Row, cells
+from digits.summary import Group, Spread
 
 COMPARISON = ROOT / "compare" / "comparison.json"
 
@@ -17,18 +20,34 @@ def print_results() -> None:
     Raises:
         DataError: nothing has been compared yet.
     """
-    try:
-        comparison = read_json(COMPARISON)
-    except FileNotFoundError:
-        raise DataError(f"{COMPARISON}: not found; `dvc repro` makes it") from None
-    console = Console()
-    console.print(results_table([Row(**model) for model in comparison["models"]]))
+    comparison = read_json(COMPARISON)
+    console = Console(highlight=False)
+    console.print(_results_table([Row(**model) for model in comparison["models"]]))
     for verdict in comparison["verdicts"]:
         console.print(verdict)
     console.print("\nRuns, curves and confusion matrices side by side: [bold]make ui[/bold]")
+    console.print("Everything on one page: [bold]make report[/bold]")
 
 
-def results_table(rows: list[Row]) -> Table:
+def print_statistics(tables: Tables) -> None:
+    """Print caret's figures of one confusion matrix."""
+    console = Console(highlight=False)
+    console.print(tables.overall.to_string(header=False), "\n")
+    console.print(tables.by_class.to_string(line_width=console.width))
+    for note in tables.notes:
+        console.print(note)
+
+
+def print_summary(groups: Sequence[Group]) -> None:
+    """Print one line per group and measure."""
+    table = Table("runs that differ in the seed only", "measure", "n", "mean", "sd", "min", "95 %")
+    for group in groups:
+        for measure, spread in group.spreads.items():
+            table.add_row(group.label, measure, *_spread_cells(spread))
+    Console(highlight=False).print(table)
+
+
+def _results_table(rows: list[Row]) -> Table:
     """One column per model, so that it fits a narrow terminal."""
     columns = cells(rows)
     table = Table("", *(column["model"] for column in columns))
@@ -37,3 +56,15 @@ def results_table(rows: list[Row]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     return table
+
+
+def _spread_cells(spread: Spread) -> list[str]:
+    if spread.n == 1:
+        return [str(spread.n), f"{spread.mean:.4f}", "n/a", f"{spread.minimum:.4f}", "n/a: one run"]
+    return [
+        str(spread.n),
+        f"{spread.mean:.4f}",
+        f"{spread.sd:.4f}",
+        f"{spread.minimum:.4f}",
+        f"{spread.low:.4f} to {spread.high:.4f}",
+    ]

@@ -87,7 +87,7 @@ def _optimizer(params: OptimizerParams) -> keras.Optimizer:
 
 def _for_inference(model: keras.Model) -> keras.Model:
     """The same model without its optimizer, whose state would double or treble the file."""
-    copy = keras.models.clone_model(model)
+    copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
 

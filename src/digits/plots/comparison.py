@@ -46,7 +46,7 @@ def pareto(
     axes = figure.add_subplot()
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
-    axes.step([seconds[model] for model in on_front], heights, BLUE, where="post", linewidth=1.4)
+    axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
     middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
     for model, time in seconds.items():
         colour = BLUE if model in front else GREY
@@ -57,7 +57,7 @@ def pareto(
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     quiet_axes(axes)
-    axes.legend(["Pareto front"], loc="lower right", frameon=False, fontsize=11)
+    figure.legend(["Pareto front"], loc="outside lower right", frameon=False, fontsize=11)
     set_title(axes, title)
     return figure
 

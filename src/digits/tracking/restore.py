@@ -15,7 +15,7 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
     It is the recorded run, or one that was restored from it.
     """
     record = outputs.read_run()
-    experiment_id = store.connect()
+    store.connect()
     client = MlflowClient()
     with store.service_errors():
         try:
@@ -25,7 +25,8 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
         restored = client.search_runs(
-            [experiment_id],
+            # in any experiment: under `mlflow run` it was logged beside the project's run
+            [experiment.experiment_id for experiment in client.search_experiments()],
             f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'",
             run_view_type=ViewType.ACTIVE_ONLY,
         )
@@ -38,11 +39,12 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
 
     record = outputs.read_run()
     model = saved_model.load(outputs.model)
+    timing = {k: v for k, v in read_json(outputs.metrics).items() if k != "parameters"}
     tags = {**record.tags, "restored_from": record.run_id}
     with runs.run(record.name, params=record.params, tags=tags) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
             runs.log_epoch(epoch, metrics)
         runs.log_datasets(record.datasets, source=str(split_path("{}")))
-        model_id = runs.log_model(model, metrics=read_json(outputs.metrics))
+        model_id = runs.log_model(model, metrics=timing)
         MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
     return active.info.run_id, model_id

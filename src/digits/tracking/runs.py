@@ -1,6 +1,6 @@
 """What is logged to an MLflow run, with the same names for every model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,13 @@ def run(
     """
     experiment_id = store.connect(experiment)
     with store.service_errors():
-        store.close_abandoned(experiment_id)
         parent = store.parent_run()
+        if parent:
+            experiment_id = parent.info.experiment_id
+        store.close_abandoned(experiment_id)
         active = mlflow.start_run(
             run_name=name,
-            experiment_id=parent.info.experiment_id if parent else experiment_id,
+            experiment_id=experiment_id,
             parent_run_id=parent.info.run_id if parent else None,
             tags={**tags, store.PROCESS_TAG: store.this_process()},
         )
@@ -102,6 +104,17 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
     )
     mlflow.log_metrics(dict(metrics), model_id=info.model_id)
     return str(info.model_id)
+
+
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Figures of the active run; in MLflow's UI a dotted name is one name."""
+    mlflow.log_metrics(dict(metrics))
+
+
+def log_files(files: "Sequence[Path]") -> None:
+    """Local files as artifacts of the active run."""
+    for file in files:
+        mlflow.log_artifact(str(file))
 
 
 @dataclass(frozen=True, eq=False)

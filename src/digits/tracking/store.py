@@ -1,10 +1,13 @@
 """Where MLflow keeps the runs: its address, its first creation, and what killed processes left."""
 
 import os
+import re
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import mlflow
 import psutil
@@ -12,6 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 from digits.errors import ServiceError
 from digits.process import project_root
@@ -21,6 +25,7 @@ COMPARISONS = "digits-comparisons"
 
 PROCESS_TAG = "process"
 _SQLITE = "sqlite:///"
+_SECONDS_APART = 60
 
 
 def tracking_uri() -> str:
@@ -46,7 +51,7 @@ def connect(experiment: str = EXPERIMENT) -> str:
     global _parent
     _parent = os.environ.pop("MLFLOW_RUN_ID", None) or _parent
     uri = tracking_uri()
-    with service_errors(uri), _first_comer(uri):
+    with service_errors(uri), _alone(uri):
         mlflow.set_tracking_uri(uri)
         return _experiment_id(experiment, uri)
 
@@ -61,15 +66,30 @@ def parent_run() -> Run | None:
 
 @contextmanager
 def service_errors(uri: str | None = None) -> Iterator[None]:
-    """Turn MLflow's errors into one line with the store's address."""
+    """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
-    except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0][:300]
-        raise ServiceError(
-            f"MLflow at {uri or mlflow.get_tracking_uri()}: {reason} "
-            "(is the server up? MLFLOW_TRACKING_URI says which one is asked)"
-        ) from error
+    except (MlflowException, RequestException, sqlite3.Error) as error:
+        line = (
+            f"MLflow at {uri or mlflow.get_tracking_uri()}: {_reason(error)} "
+            "(MLFLOW_TRACKING_URI says which store is asked)"
+        )
+        raise ServiceError(without_password(line)) from error
+
+
+def without_password(text: str) -> str:
+    """The text with `user:password@` in an address starred out."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
+
+
+def _reason(error: BaseException) -> str:
+    """Why there is no answer, which lies at the bottom of a long chain; else what MLflow says."""
+    cause = error
+    while deeper := cause.__cause__ or cause.__context__:
+        cause = deeper
+    if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror):
+        return f"no answer, {cause.strerror or cause}; is the server up?"
+    return shorten(str(error), 200, placeholder=" …")
 
 
 def this_process() -> str:
@@ -94,16 +114,26 @@ def _is_gone(process: str) -> bool:
         return False
     pid, _, started = identity.partition(":")
     try:
-        return f"{psutil.Process(int(pid)).create_time():.0f}" != started
+        # the start is told against a clock that is set right now and then
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > _SECONDS_APART
     except psutil.NoSuchProcess:
         return True
+    except ValueError:
+        return False  # someone else's tag of the same name
 
 
-def _first_comer(uri: str) -> "FileLock | nullcontext[None]":
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
     # Two processes that migrate a new SQLite store at once destroy each other's work.
-    if uri.startswith(_SQLITE):
-        return FileLock(f"{uri.removeprefix(_SQLITE)}.lock")
-    return nullcontext()
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    path = uri.removeprefix(_SQLITE)
+    with FileLock(f"{path}.lock"):
+        # MLflow would try for 100 s to open what is no database, or may not be written
+        with closing(sqlite3.connect(path, timeout=60)) as database:
+            database.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def _experiment_id(name: str, uri: str) -> str:

@@ -1,0 +1,25 @@
+"""The report: one HTML page that carries everything and needs no network."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from digits.report import figures, tables
+from digits.report.content import ModelResult, ReportContent, RunLink, SplitResult
+
+__all__ = ["ModelResult", "ReportContent", "RunLink", "SplitResult", "render"]
+
+
+def render(content: ReportContent) -> str:
+    """The whole page; the same content gives the same text, without times or random ids."""
+    environment = Environment(
+        loader=PackageLoader("digits.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("index.html.j2")
+    # trusted: it comes from the installed plotly package
+    plotly_js = Markup(get_plotlyjs())
+    return template.render(content=content, figures=figures, tables=tables, plotly_js=plotly_js)

@@ -1,0 +1,155 @@
+"""Tables of the report, every cell a text."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from digits.caret import BY_CLASS, OVERALL, Statistics
+from digits.caret_tables import LABELS, as_tables, p_value_text
+from digits.comparison import Pair
+from digits.report.content import ModelResult
+from digits.robustness import PERTURBATIONS, fragile
+
+ROWS_SHOWN = 500
+SCORES = {
+    "loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    "top2_accuracy": "Top-2 accuracy",
+}
+
+
+class Cell(NamedTuple):
+    """A cell, with a tooltip and a mark where it deserves attention."""
+
+    text: str
+    note: str = ""
+    marked: bool = False
+
+
+class Table(NamedTuple):
+    """Column headings, then rows of a heading and cells."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def comparison(table: Sequence[Mapping[str, str]]) -> Table:
+    """One column per model."""
+    heading, *measures = table[0]
+    rows = [(measure, [Cell(row[measure]) for row in table]) for measure in measures]
+    return Table([heading, *(row[heading] for row in table)], rows)
+
+
+def pairs(found: Sequence[Pair]) -> Table:
+    """One column per two models."""
+    columns = [_pair(pair) for pair in found]
+    rows = [(measure, [column[measure] for column in columns]) for measure in columns[0]]
+    return Table(["pair", *(f"{pair.better} over {pair.other}" for pair in found)], rows)
+
+
+def overall(models: Sequence[ModelResult], split: int) -> Table:
+    """The statistics of one split, one column per model."""
+    statistics = [model.splits[split].statistics for model in models]
+    texts = [as_tables(found).overall["value"].tolist() for found in statistics]
+    rows = [
+        (LABELS[figure], [_cell(texts[i][row], statistics[i], figure) for i in range(len(models))])
+        for row, figure in enumerate(OVERALL)
+    ]
+    return Table(["statistic", *(model.name for model in models)], rows + _scores(models, split))
+
+
+def by_class(found: Statistics) -> Table:
+    """The statistics of each class, one column per class."""
+    texts = as_tables(found).by_class.to_numpy().tolist()
+    rows = [
+        (
+            LABELS[figure],
+            [
+                _cell(text, found, figure, name)
+                for text, name in zip(line, found.classes, strict=True)
+            ],
+        )
+        for figure, line in zip(BY_CLASS, texts, strict=True)
+    ]
+    return Table(["class", *found.classes], rows)
+
+
+def behaviour(models: Sequence[ModelResult]) -> Table:
+    """Accuracy on disturbed images, one column per model, what it loses in brackets."""
+    rows = []
+    for name in models[0].behaviour:
+        words = PERTURBATIONS[name].words if name in PERTURBATIONS else "as they are"
+        rows.append((words, [_behaviour(model.behaviour, name) for model in models]))
+    return Table(["images", *(model.name for model in models)], rows)
+
+
+def validated(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What each part of the data holds, one column per part."""
+    keys = [key for key in next(iter(summary.values()), {}) if key != "class_counts"]
+    rows = [
+        (key.replace("_", " "), [Cell(_plain(part[key])) for part in summary.values()])
+        for key in keys
+    ]
+    return Table(["", *summary], rows)
+
+
+def notes(models: Sequence[ModelResult], split: int) -> Iterator[str]:
+    """Why figures of a split are n/a, a line per model and reason."""
+    for model in models:
+        for note in as_tables(model.splits[split].statistics).notes:
+            yield f"{model.name}: {note}"
+
+
+def row_numbers(rows: Sequence[int]) -> str:
+    """Row numbers, the first 500 of them."""
+    shown = ", ".join(map(str, rows[:ROWS_SHOWN]))
+    more = len(rows) - ROWS_SHOWN
+    return f"{shown} … and {more} more" if more > 0 else shown or "none"
+
+
+def _pair(pair: Pair) -> dict[str, Cell]:
+    return {
+        "gain in accuracy": Cell(f"{100 * pair.gain:.2f} points", marked=not pair.within_noise),
+        "95 % interval": Cell(f"{100 * pair.lower:.2f} to {100 * pair.upper:.2f} points"),
+        "exact McNemar p": Cell(p_value_text(pair.p_value)),
+        "only the first is right": Cell(f"{len(pair.better_right):,} rows"),
+        "only the second is right": Cell(f"{len(pair.other_right):,} rows"),
+        "answers differ": Cell(f"{pair.disagreements:,} rows"),
+        "training time": Cell(f"{pair.time_ratio:,.2f}×"),
+        "per error avoided in 10,000": _price(pair.seconds_per_error),
+    }
+
+
+def _price(seconds: float | None) -> Cell:
+    if seconds is None:
+        return Cell("n/a", "no gain, so no error is avoided")
+    if seconds < 0:
+        return Cell("nothing", "the more accurate model is also the faster one")
+    return Cell(f"{seconds:,.2f} s")
+
+
+def _cell(text: str, found: Statistics, figure: str, label: str | None = None) -> Cell:
+    reasons = [u.reason for u in found.undefined if (u.figure, u.label) == (figure, label)]
+    return Cell(text, ", ".join(reasons))
+
+
+def _scores(models: Sequence[ModelResult], split: int) -> list[tuple[str, list[Cell]]]:
+    scores = [model.splits[split].scores for model in models]
+    return [(label, [_score(found.get(key)) for found in scores]) for key, label in SCORES.items()]
+
+
+def _score(value: float | None) -> Cell:
+    return Cell("n/a", "no rows") if value is None else Cell(f"{value:.4f}")
+
+
+def _behaviour(accuracies: Mapping[str, float], name: str) -> Cell:
+    loss = accuracies["clean"] - accuracies[name]
+    change = "" if name == "clean" else f" ({-100 * loss:+z.1f})"
+    text = f"{100 * accuracies[name]:.1f} %{change}"
+    return Cell(text.replace("-", "−"), marked=name in fragile(accuracies))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}"

@@ -1,0 +1,101 @@
+"""`report`: everything the other stages found, as one page that needs no network."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from digits import params, process, provenance, results
+from digits.caret import statistics
+from digits.comparison import Pair
+from digits.data import Dataset
+from digits.files import read_json, write_text
+from digits.mistakes import most_confident
+from digits.outputs import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
+from digits.params import flatten
+from digits.report import ModelResult, ReportContent, RunLink, SplitResult, render
+
+COMPARE = ROOT / "compare"
+COMPARISON_FILES = ("comparison.json", "comparison.md", "pareto.png")
+PAGE = ROOT / "report" / "index.html"
+MISTAKES = 18
+PICTURES = {
+    "class_distribution": "Images of each class, with their share",
+    "samples": "Samples of each class",
+    "mean": "Pixel-wise mean of each class",
+    "median": "Pixel-wise median of each class",
+    "standard_deviation": "Pixel-wise standard deviation of each class",
+}
+
+
+def main() -> None:
+    """Write artifacts/report/index.html."""
+    checked = params.load()
+    names, test = checked.data.names, read_split("test").data
+    comparison = read_json(COMPARE / "comparison.json")
+    content = ReportContent(
+        class_names=names,
+        verdicts=comparison["verdicts"],
+        table=results.cells([results.Row(**row) for row in comparison["models"]]),
+        pairs=[read_pair(pair) for pair in comparison["pairs"]],
+        models=[read_model(model, test, names=names) for model in checked.models],
+        validation=read_json(ROOT / "validate" / "result.json"),
+        pictures={
+            caption: (ROOT / "explore" / f"{name}.png").read_bytes()
+            for name, caption in PICTURES.items()
+        },
+    )
+    write_text(PAGE, render(content))
+    log(checked.models)
+
+
+def log(models: Sequence[str]) -> None:
+    """Log the comparison and its page as a run of their own, beside the models' experiment."""
+    from digits.tracking import runs, store
+
+    figures = read_json(COMPARE / "metrics.json")
+    with runs.run(
+        "comparison",
+        experiment=store.COMPARISONS,
+        params={"models": ", ".join(models)},
+        tags=provenance.tags(stage="report"),
+    ):
+        runs.log_metrics(flatten(figures))
+        runs.log_files([PAGE, *(COMPARE / name for name in COMPARISON_FILES)])
+
+
+def read_pair(written: dict[str, Any]) -> Pair:
+    """What `comparison.as_dict` made of a pair, as the pair."""
+    figures = {field.name: written[field.name] for field in fields(Pair)}
+    rows = {
+        name: np.array(figures[name], dtype=np.int64) for name in ("better_right", "other_right")
+    }
+    return Pair(**figures | rows)
+
+
+def read_model(model: str, test: Dataset, *, names: list[str]) -> ModelResult:
+    """What the earlier stages wrote about one model."""
+    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    run = trained.read_run()
+    return ModelResult(
+        name=model,
+        run=RunLink(run.run_id, run.experiment_id, run.tracking_uri),
+        history=trained.read_history(),
+        splits=[read_split_result(evaluated, split, names=names) for split in EVALUATED],
+        train_s=read_json(trained.metrics)["elapsed_s"],
+        mistakes=most_confident(test, evaluated.read_predictions()["test"], limit=MISTAKES),
+        behaviour=read_json(evaluated.behaviour),
+    )
+
+
+def read_split_result(evaluated: EvaluateOutputs, split: str, *, names: list[str]) -> SplitResult:
+    """One model on one split."""
+    matrix = evaluated.read_matrix(split)
+    scores = evaluated.read_metrics()[split]
+    return SplitResult(split, statistics(matrix, classes=names), scores, matrix)
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(main)

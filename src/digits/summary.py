@@ -1,0 +1,110 @@
+"""Runs that differ in nothing but the seed, as one figure with its spread."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student_t
+
+MEASURES = ("test_accuracy", "holdout_accuracy", "elapsed_s")
+
+# another seed draws another split
+FOLLOWS_FROM_SEED = ("seed", "split_md5")
+
+
+class Spread(NamedTuple):
+    """n values: mean, standard deviation (n - 1), minimum, and the mean's 95 % interval.
+
+    The interval is Student's; it and the deviation are NaN for a single value.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    minimum: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one recipe: what sets it apart from the other groups, and the spread per measure."""
+
+    label: str
+    params: Mapping[str, str]
+    seeds: Sequence[str]
+    spreads: Mapping[str, Spread]
+
+
+class SeedRun(NamedTuple):
+    """One finished run: its params and metrics as MLflow has them."""
+
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def groups(runs: Sequence[SeedRun]) -> list[Group]:
+    """Group the runs; of several with one seed the first counts, since they are one training.
+
+    Runs that lack one of the measures are left out.
+    """
+    by_recipe: dict[tuple[tuple[str, str], ...], dict[str, SeedRun]] = defaultdict(dict)
+    for run in runs:
+        if all(measure in run.metrics for measure in MEASURES):
+            by_recipe[_recipe(run)].setdefault(run.params.get("seed", ""), run)
+    varying = _varying([dict(recipe) for recipe in by_recipe])
+    return [_group(dict(recipe), seeds, varying) for recipe, seeds in sorted(by_recipe.items())]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The spread of at least one value."""
+    n, mean = len(values), float(np.mean(values))
+    if n == 1:
+        return Spread(n, mean, nan, mean, nan, nan)
+    sd = float(np.std(values, ddof=1))
+    half = float(student_t.ppf(0.975, n - 1)) * sd / np.sqrt(n)
+    return Spread(n, mean, sd, min(values), mean - half, mean + half)
+
+
+def _recipe(run: SeedRun) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        sorted((key, value) for key, value in run.params.items() if key not in FOLLOWS_FROM_SEED)
+    )
+
+
+def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
+    """Params on which two groups of the same model differ."""
+    values: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for recipe in recipes:
+        for key in {key for other in recipes for key in other}:
+            values[recipe.get("model", ""), key].add(recipe.get(key))
+    return {key for (_, key), found in values.items() if len(found) > 1}
+
+
+def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[str]) -> Group:
+    apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
+    spreads = {
+        measure: spread([run.metrics[measure] for run in seeds.values()]) for measure in MEASURES
+    }
+    label = " ".join([recipe.get("model", "?"), *apart])
+    return Group(label, recipe, sorted(seeds), spreads)
+
+
+def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:
+    """The groups for JSON; what one run cannot say is None."""
+    return [
+        {
+            "label": group.label,
+            "params": dict(group.params),
+            "seeds": list(group.seeds),
+            "measures": {name: _finite(spread) for name, spread in group.spreads.items()},
+        }
+        for group in found
+    ]
+
+
+def _finite(spread: Spread) -> dict[str, float | None]:
+    return {name: None if isnan(value) else value for name, value in spread._asdict().items()}
