@@ -23,7 +23,7 @@ def tags(*, stage: str) -> dict[str, str]:
         "dvc_stage": stage,
         "git_commit": commit,
         "git_dirty": str(bool(changes)).lower() if commit else "",
-        "data_md5": data_md5(),
+        "data_md5": data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": _cpu(),
         "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),

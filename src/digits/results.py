@@ -1,9 +1,10 @@
 """The table that sets the models side by side: how good, how long, how large."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from digits.latency import Latency
+if TYPE_CHECKING:
+    from digits.latency import Latency
 
 Metrics = Mapping[str, float]
 
@@ -36,7 +37,7 @@ def row(
     training: Metrics,
     test: Metrics,
     holdout: Metrics,
-    latency: Latency,
+    latency: "Latency",
     size_bytes: int,
     run_id: str,
 ) -> Row:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digits.caret_tables import Tables
+from digits.errors import DataError
 from digits.files import read_json
 from digits.outputs import ROOT
 from digits.results import Row, cells
@@ -18,13 +19,19 @@ def print_results() -> None:
     """Print the comparison of the last `dvc repro`, and where to look further.
 
     Raises:
-        DataError: nothing has been compared yet.
+        DataError: nothing has been compared yet, or by another version of digits.
     """
     comparison = read_json(COMPARISON)
+    try:
+        rows, verdicts = [Row(**model) for model in comparison["models"]], comparison["verdicts"]
+    except (KeyError, TypeError):
+        raise DataError(
+            f"{COMPARISON}: no comparison as this version writes it; `dvc repro -f compare`"
+        ) from None
     console = Console(highlight=False)
-    console.print(_results_table([Row(**model) for model in comparison["models"]]))
-    for verdict in comparison["verdicts"]:
-        console.print(verdict)
+    console.print(_results_table(rows))
+    for verdict in verdicts:
+        console.print(verdict, markup=False)
     console.print("\nRuns, curves and confusion matrices side by side: [bold]make ui[/bold]")
     console.print("Everything on one page: [bold]make report[/bold]")
 
@@ -32,10 +39,10 @@ def print_results() -> None:
 def print_statistics(tables: Tables) -> None:
     """Print caret's figures of one confusion matrix."""
     console = Console(highlight=False)
-    console.print(tables.overall.to_string(header=False), "\n")
-    console.print(tables.by_class.to_string(line_width=console.width))
+    console.print(tables.overall.to_string(header=False), "\n", markup=False)
+    console.print(tables.by_class.to_string(line_width=console.width), markup=False)
     for note in tables.notes:
-        console.print(note)
+        console.print(note, markup=False)
 
 
 def print_summary(groups: Sequence[Group]) -> None:

@@ -1,0 +1,133 @@
+"""What the tests share: a small project with real digits, a migrated store, one TensorFlow."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from support import PARAMS, SMALL, changed, write_params
+
+from digits import process
+from digits.data import Dataset, RawData, save_split
+from digits.outputs import split_path
+from digits.params import Params, check
+from digits.splitting import split
+
+# What the surroundings of the tests set must not decide what they find.
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_EXP_NAME", "DIGITS_DEBUG"):
+    os.environ.pop(name, None)
+for name, value in process.ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+
+FORGIVEN = (
+    # Keras 3.15 does not know NumPy 2's copy keyword
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    # MLflow 3.17 on pandas 3
+    "ignore:For backward compatibility, 'str' dtypes are included:DeprecationWarning",
+    # MLflow 3.17, while it reads its own type hints
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
+    # MLflow 3.17 on SQLAlchemy 2.1
+    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings of other people's code that nothing here can mend; all others are errors."""
+    for warning in FORGIVEN:
+        config.addinivalue_line("filterwarnings", warning)
+
+
+@pytest.fixture(scope="session")
+def digits_8x8() -> Dataset:
+    """1,797 real 8×8 digits, grey values 0…16."""
+    images, labels = load_digits(return_X_y=True)
+    return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def small_params() -> Params:
+    """params.yaml with models that train in a second."""
+    return check(changed(SMALL))
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> None:
+    """TensorFlow as the stages import it: with `train.threads` threads and no noise."""
+    with process.quiet_tensorflow(PARAMS["train"]["threads"]):
+        import keras  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with all its tables: making them takes seconds, copying them does not."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder; what a test changes in MLflow's global state is undone."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    if "digits.tracking.store" in sys.modules:
+        import mlflow
+
+        from digits.tracking import store
+
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.set_tracking_uri("")
+        store._parent = None
+
+
+@pytest.fixture
+def tracked(workspace: Path, _migrated: Path) -> Path:
+    """A current folder with an MLflow store that holds no run."""
+    shutil.copy(_migrated, workspace / "mlflow.db")
+    return workspace
+
+
+@pytest.fixture
+def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
+    """A tracked folder with small models in params.yaml and the 8×8 digits already split."""
+    _fill(digits_8x8, small_params)
+    return tracked
+
+
+@pytest.fixture(scope="session")
+def trained_project(
+    tmp_path_factory: pytest.TempPathFactory,
+    _migrated: Path,
+    digits_8x8: Dataset,
+    small_params: Params,
+    tensorflow: None,
+) -> Path:
+    """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
+    import mlflow
+
+    from digits.stages import evaluate, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(_migrated, folder / "mlflow.db")
+    with chdir(folder):
+        _fill(digits_8x8, small_params)
+        train.main("mlp")
+        evaluate.main("mlp")
+    mlflow.set_tracking_uri("")
+    return folder
+
+
+def _fill(data: Dataset, params: Params) -> None:
+    write_params(SMALL)
+    parts = split(RawData(data, None), percent=100, params=params.split, seed=params.seed)
+    split_path("train").parent.mkdir(parents=True)
+    for name, part in parts.items():
+        save_split(split_path(name), part)

@@ -1,0 +1,71 @@
+"""Helpers of the tests that are no fixtures."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from digits.errors import DigitsError
+
+REPOSITORY = Path(__file__).parents[1]
+PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
+PIPELINE: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))[
+    "stages"
+]
+
+# Models that train in a second.
+SMALL = {
+    "models": ["mlp"],
+    "split.method": "stratified",
+    "validate.min_rows": 100,
+    "train.mlp.build.units": [16, 12, 8],
+    "train.mlp.build.dropout": [0.1, 0.1, 0.1],
+    "train.mlp.fit": {"epochs": 2, "batch_size": 100},
+    "train.cnn.build": {"filters": [4, 4], "dense": 8, "dropout": [0.1, 0.1]},
+    "train.cnn.fit": {"epochs": 2, "batch_size": 100},
+}
+
+
+def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of params.yaml, with dotted keys set to other values."""
+    result = deepcopy(PARAMS)
+    for key, value in changes.items():
+        *blocks, last = key.split(".")
+        block = result
+        for name in blocks:
+            block = block[name]
+        block[last] = value
+    return result
+
+
+def write_params(changes: Mapping[str, Any]) -> None:
+    """Write params.yaml into the current folder: the repository's, with other values."""
+    with Path("params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe").dump(changed(changes), file)
+
+
+def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:
+    """The findings of the error that the work ends with; each is one line indeed."""
+    with pytest.raises(error) as caught:
+        work()
+    lines = list(caught.value.findings)
+    assert lines
+    assert not any("\n" in line for line in lines)
+    return lines
+
+
+def finding(error: type[DigitsError], work: Callable[[], object]) -> str:
+    """The only finding of the error that the work ends with."""
+    [line] = findings(error, work)
+    return line
+
+
+def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a fresh process, to its end."""
+    defaults = {"capture_output": True, "text": True, "check": False, "timeout": 120}
+    return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))

@@ -1,0 +1,86 @@
+"""`digits …`: quick to start, one line per error, an exit code for each kind."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import python, write_params
+
+COMMANDS = ["results", "restore", "stats", "summary"]
+
+
+def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
+    return python("-c", code, *arguments, env=os.environ | environment)
+
+
+def test_help_names_every_command() -> None:
+    done = digits("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f" {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_says_what_it_does(command: str) -> None:
+    done = digits(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: digits {command}" in done.stdout
+
+
+def test_without_a_command_it_shows_its_help() -> None:
+    done = digits()
+    assert done.returncode == 2
+    assert "Usage: digits" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["stats"], ["results", "x"]])
+def test_a_wrong_argument_is_told_with_exit_code_2(arguments: list[str]) -> None:
+    done = digits(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_one_line_with_its_exit_code(workspace: Path) -> None:
+    done = digits("results")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "error: artifacts/compare/comparison.json: not found; `dvc repro` makes it\n"
+    )
+
+
+def test_params_are_checked_before_anything_is_restored(workspace: Path) -> None:
+    write_params({"seed": -1})
+    done = digits("restore")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: params.yaml seed: -1: ")
+    assert [path.name for path in workspace.iterdir()] == ["params.yaml"]
+
+
+def test_debug_adds_the_traceback(workspace: Path) -> None:
+    done = digits("--debug", "results")
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: artifacts/compare/comparison.json")
+
+
+def test_statistics_of_a_matrix_are_printed_as_table_and_as_json(workspace: Path) -> None:
+    Path("matrix.csv").write_text("prediction,a,b\na,8,1\nb,2,9\n")
+    table, json = digits("stats", "matrix.csv"), digits("stats", "matrix.csv", "--json")
+    assert (table.returncode, table.stderr, json.returncode, json.stderr) == (0, "", 0, "")
+    assert "0.85" in table.stdout
+    assert json.stdout.startswith("{\n")
+
+
+def test_a_matrix_that_is_missing_is_one_line(workspace: Path) -> None:
+    done = digits("stats", "matrix.csv")
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: matrix.csv")
+
+
+@pytest.mark.slow
+def test_a_summary_without_runs_is_one_line(tracked: Path) -> None:
+    done = digits("summary")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1

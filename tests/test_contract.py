@@ -1,0 +1,168 @@
+"""dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imports import FILES, path_of, reachable, within
+from support import PARAMS, PIPELINE, REPOSITORY
+
+from digits.models import available
+
+# A change in one of these changes no result, so it must not run a stage again; a stage that
+# shows what one of them makes may list it all the same.
+LEFT_OUT = {
+    "digits.charts": "draws",
+    "digits.errors": "words for what went wrong",
+    "digits.files": "writes what it is given",
+    "digits.look": "colours and number formats",
+    "digits.models": "finds a builder by its name; the builder itself is listed",
+    "digits.outputs": "says where files lie",
+    "digits.params": "checks values; DVC compares the values themselves",
+    "digits.plots": "draws",
+    "digits.process": "starts and ends processes",
+    "digits.progress": "shows how far a training is",
+    "digits.provenance": "names code and machine for the log",
+    "digits.publishing": "logs what the stage already wrote",
+    "digits.tracking": "logs",
+}
+PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"} - {"digits"}
+
+# What the short names on the checked params stand for in params.yaml.
+READS = {
+    "seed": {"seed"},
+    "models": {"models"},
+    "data.percent": {"data.percent"},
+    "data.classes": {"data.classes"},
+    "data.names": {"data.classes", "data.class_names"},
+    "validation": {"validate"},
+    "split": {"split"},
+    "train.threads": {"train.threads"},
+    "recipe": {"train.${item.model}"},
+}
+
+stages = pytest.mark.parametrize("stage", PIPELINE)
+
+
+def listed(stage: str) -> set[str]:
+    """The source files and folders among the stage's deps."""
+    return {dep for dep in PIPELINE[stage]["deps"] if dep.startswith("src/")}
+
+
+def as_listed(module: str) -> str:
+    """A package is listed as its folder, any other module as its file."""
+    package = module if module in PACKAGES else module.rpartition(".")[0]
+    if package in PACKAGES - {"digits.models", "digits.stages"}:
+        return str(Path(path_of(package)).parent)
+    return path_of(module)
+
+
+def outs(stage: str) -> list[str]:
+    """Every output of the stage, of whatever kind."""
+    block = PIPELINE[stage]
+    entries = [*block.get("outs", []), *block.get("metrics", []), *block.get("plots", [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def of_model(paths: set[str], model: str) -> set[str]:
+    return {path.replace("${item.model}", model) for path in paths}
+
+
+@stages
+def test_every_module_that_a_stage_computes_with_is_a_dependency(stage: str) -> None:
+    used = reachable(f"digits.stages.{stage}", not_through=LEFT_OUT) | {f"digits.stages.{stage}"}
+    needed = {as_listed(m) for m in used if m in FILES and not within(m, LEFT_OUT)}
+    assert needed - listed(stage) == set()
+
+
+@stages
+def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> None:
+    not_loaded_for_its_work = {"digits.params"}
+    loaded = reachable(f"digits.stages.{stage}", not_through=not_loaded_for_its_work)
+    loaded |= {f"digits.stages.{stage}", *(f"digits.models.{name}" for name in available())}
+    loaded |= {"digits.models.layers"} if stage == "train" else set()
+    for model in PARAMS["models"]:
+        assert of_model(listed(stage), model) <= {as_listed(m) for m in loaded if m in FILES}
+
+
+@pytest.mark.parametrize("model", available())
+def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model: str) -> None:
+    used = reachable(f"digits.models.{model}", not_through=LEFT_OUT) | {f"digits.models.{model}"}
+    needed = {path_of(m) for m in used if m in FILES and m not in LEFT_OUT}
+    found = of_model(listed("train"), model)
+    assert needed <= found
+    others = {path_of(f"digits.models.{name}") for name in available() if name != model}
+    assert not others & found
+
+
+@stages
+def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage: str) -> None:
+    made = {out for other in PIPELINE for out in outs(other) if other != stage}
+    for dep in PIPELINE[stage]["deps"]:
+        for model in PARAMS["models"]:
+            if dep.startswith("artifacts/"):
+                assert any(out == dep or out.startswith(f"{dep}/") for out in made), dep
+            elif dep != "data":
+                assert (REPOSITORY / dep.replace("${item.model}", model)).exists(), dep
+
+
+@stages
+def test_the_params_listed_are_the_params_read(stage: str) -> None:
+    assert set(PIPELINE[stage]["params"]) == params_read(f"digits.stages.{stage}")
+
+
+def params_read(module: str) -> set[str]:
+    """Keys of params.yaml that the module takes from the checked params."""
+    tree = ast.parse(FILES[module].read_text("utf-8"))
+    chains = {
+        ast.unparse(node).split(".", 1)[1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node).startswith(("checked.", "params.load()."))
+    }
+    chains = {chain.removeprefix("load().").partition("(")[0] for chain in chains}
+    roots = {name.partition(".")[0] for name in READS}
+    unknown = {chain for chain in chains if chain.partition(".")[0] not in roots}
+    assert not unknown, f"add to READS what {unknown} stand for"
+    return {key for short, keys in READS.items() if short in chains for key in keys}
+
+
+def test_each_stage_is_a_module_and_each_module_a_stage() -> None:
+    modules = {name.rpartition(".")[2] for name in FILES if name.startswith("digits.stages.")}
+    assert modules == set(PIPELINE)
+
+
+@stages
+def test_the_command_of_a_stage_is_its_module(stage: str) -> None:
+    block: dict[str, Any] = PIPELINE[stage]
+    argument = " ${item.model}" if "matrix" in block else ""
+    assert block["cmd"] == f"python -m digits.stages.{stage}{argument}"
+    assert block.get("matrix", {"model": "${models}"}) == {"model": "${models}"}
+
+
+@stages
+def test_the_outputs_of_a_stage_lie_in_its_folder(stage: str) -> None:
+    folder = f"artifacts/{stage}/" + ("${item.model}/" if "matrix" in PIPELINE[stage] else "")
+    assert outs(stage)
+    assert all(out.startswith(folder) for out in outs(stage))
+
+
+def test_a_block_of_params_is_named_after_its_stage() -> None:
+    shared = {"seed", "models", "data"}
+    assert set(PARAMS) - shared <= set(PIPELINE)
+
+
+def test_every_model_to_train_has_a_block() -> None:
+    assert set(PARAMS["models"]) <= set(PARAMS["train"])
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_a_stage_writes_exactly_the_outputs_it_lists(stage: str, trained_project: Path) -> None:
+    folder = trained_project / "artifacts" / stage
+    written = {str(path.relative_to(trained_project)) for path in folder.rglob("*.*")}
+    assert written == of_model(set(outs(stage)), "mlp")
+
+
+def test_what_is_left_out_still_exists() -> None:
+    assert set(LEFT_OUT) <= set(FILES)

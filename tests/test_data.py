@@ -1,0 +1,84 @@
+"""Images and labels in memory, and the bytes they become."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import finding
+
+from digits.data import DataParams, Dataset, Split, load_split, save_arrays, save_split
+from digits.errors import DataError
+
+
+@pytest.fixture
+def part(digits_8x8: Dataset) -> Split:
+    rows = np.array([7, 3, 1700])
+    return Split(digits_8x8.take(rows), rows)
+
+
+def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> None:
+    save_split(tmp_path / "train.npz", part)
+    data, rows = load_split(tmp_path / "train.npz")
+    for found, written in (
+        (data.images, part.data.images),
+        (data.labels, part.data.labels),
+        (rows, part.rows),
+    ):
+        np.testing.assert_array_equal(found, written)
+        assert found.dtype == written.dtype
+
+
+def test_equal_splits_are_equal_bytes(
+    tmp_path: Path, part: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_split(tmp_path / "one.npz", part)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    save_split(tmp_path / "two.npz", part)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def test_rows_are_taken_in_the_order_asked_for(digits_8x8: Dataset) -> None:
+    taken = digits_8x8.take(np.array([5, 2]))
+    assert len(taken) == 2
+    np.testing.assert_array_equal(taken.images, digits_8x8.images[[5, 2]])
+    np.testing.assert_array_equal(taken.labels, digits_8x8.labels[[5, 2]])
+
+
+def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "train.npz"
+    assert finding(DataError, lambda: load_split(path)) == (
+        f"{path}: not found; `dvc repro split` makes it"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_file_that_is_no_split_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "train.npz"
+    path.write_bytes(content)
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
+
+
+def test_a_split_without_labels_is_one_line(tmp_path: Path, part: Split) -> None:
+    path = tmp_path / "train.npz"
+    save_arrays(path, {"images": part.data.images, "rows": part.rows})
+    assert "labels" in finding(DataError, lambda: load_split(path))
+
+
+def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.npz"
+    np.savez(path, images=np.array([print], dtype=object))
+    assert "allow_pickle=False" in finding(DataError, lambda: load_split(path))
+
+
+def test_arrays_are_compressed(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "zeros.npz", {"zeros": np.zeros(10_000)})
+    [member] = zipfile.ZipFile(tmp_path / "zeros.npz").infolist()
+    assert member.compress_size < member.file_size / 10
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [(None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])]
+)
+def test_classes_have_names(given: list[str] | None, names: list[str]) -> None:
+    assert DataParams(percent=100, classes=3, class_names=given).names == names

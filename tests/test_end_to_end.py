@@ -1,0 +1,176 @@
+"""The real pipeline on real MNIST, small: 2 % of the data, one epoch, in a clone of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+class Clone:
+    """A fresh clone in a folder of its own, and commands run in it as a user types them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
+
+    def run(self, *command: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root / "src"),
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        return done
+
+    def runs(self) -> list:
+        import mlflow
+
+        client = mlflow.MlflowClient(f"sqlite:///{self.root}/mlflow.db")
+        experiment = client.get_experiment_by_name("digits")
+        return client.search_runs([experiment.experiment_id])
+
+    def set_params(self, *replacements: tuple[str, str]) -> None:
+        path = self.root / "params.yaml"
+        text = path.read_text("utf-8")
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text, "utf-8")
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The stages whose commands ran, in order."""
+    lines = done.stdout.splitlines()
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the whole pipeline ran once."""
+    fresh = Clone(tmp_path_factory.mktemp("end_to_end") / "digits")
+    fresh.run("dvc", "pull", "data.dvc")
+    fresh.set_params(
+        ("percent: 100", "percent: 2"), ("epochs: 30", "epochs: 1"), ("epochs: 12", "epochs: 1")
+    )
+    fresh.run("git", "commit", "--quiet", "--all", "--message", "small")
+    fresh.first = fresh.run("dvc", "repro")
+    return fresh
+
+
+def test_a_plain_pull_in_a_fresh_clone_succeeds(tmp_path: Path) -> None:
+    fresh = Clone(tmp_path / "digits")
+    fresh.run("dvc", "pull")
+    assert len(list((fresh.root / "data").iterdir())) == 4
+
+
+def test_every_stage_runs(clone: Clone) -> None:
+    models = ("mlp", "cnn")
+    expected = ["validate", "explore", "split", "compare", "report"]
+    expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in models]
+    assert sorted(ran(clone.first)) == sorted(expected)
+
+
+def test_unchanged_work_is_not_done_again(clone: Clone) -> None:
+    assert ran(clone.run("dvc", "repro")) == []
+
+
+def test_the_working_tree_stays_clean_but_for_the_lock(clone: Clone) -> None:
+    changed = clone.run("git", "status", "--porcelain").stdout.split()[1::2]
+    assert set(changed) <= {"dvc.lock"}
+
+
+def test_each_model_is_one_finished_run_that_can_be_compared(clone: Clone) -> None:
+    runs = [run for run in clone.runs() if run.info.run_name in ("mlp", "cnn")]
+    by_name = {run.info.run_name: run for run in reversed(runs)}
+    assert set(by_name) == {"mlp", "cnn"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert by_name["mlp"].data.params["parameters"] == "550346"
+    assert by_name["cnn"].data.params["parameters"] == "1199882"
+    measured = {"loss", "val_accuracy", "elapsed_s", "test_accuracy", "holdout_loss", "test_kappa"}
+    for run in by_name.values():
+        assert measured <= run.data.metrics.keys()
+        assert run.data.tags["git_commit"] == clone.run("git", "rev-parse", "HEAD").stdout.strip()
+
+
+def test_the_logged_model_predicts_on_raw_pixels(clone: Clone, tensorflow: None) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{clone.root}/mlflow.db")
+    record = json.loads((clone.root / "artifacts/train/mlp/run.json").read_text("utf-8"))
+    model = mlflow.pyfunc.load_model(f"models:/{record['model_id']}")
+    with np.load(clone.root / "artifacts/split/test.npz") as test:
+        probabilities = model.predict(test["images"])
+    with np.load(clone.root / "artifacts/evaluate/mlp/predictions.npz") as predicted:
+        np.testing.assert_allclose(probabilities, predicted["test"], atol=1e-5)
+
+
+def test_the_results_are_shown_as_a_table_with_a_verdict(clone: Clone) -> None:
+    shown = clone.run("digits", "results").stdout
+    assert "550,346" in shown
+    assert "95 % interval" in shown
+    assert "make ui" in shown
+
+
+def test_an_experiment_runs_only_what_depends_on_its_change(clone: Clone) -> None:
+    before = (clone.root / "params.yaml").read_bytes()
+    override = "train.cnn.fit.epochs=2"
+    done = clone.run("dvc", "exp", "run", "--temp", "--name", "longer", "-S", override)
+    assert ran(done) == ["train@cnn", "evaluate@cnn", "compare", "report"]
+    assert (clone.root / "params.yaml").read_bytes() == before
+    assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout
+
+
+def test_an_empty_store_is_filled_again_from_the_outputs(clone: Clone) -> None:
+    (clone.root / "mlflow.db").rename(clone.root / "mlflow.db.aside")
+    try:
+        clone.run("digits", "restore")
+        restored = clone.runs()
+        assert sorted(run.info.run_name for run in restored) == ["cnn", "mlp"]
+        assert all("restored_from" in run.data.tags for run in restored)
+        assert all("test_accuracy" in run.data.metrics for run in restored)
+        assert clone.run("digits", "restore").stdout == ""
+    finally:
+        (clone.root / "mlflow.db.aside").replace(clone.root / "mlflow.db")
+
+
+def test_under_mlflow_run_the_models_run_is_a_child_of_the_projects(clone: Clone) -> None:
+    shutil.copy(clone.root / "params.yaml", clone.root / ".params")
+    clone.set_params(("batch_size: 128", "batch_size: 64"))
+    try:
+        command = "mlflow run . -e train -P model=mlp --env-manager local --experiment-name digits"
+        clone.run(*command.split())
+        children = [run for run in clone.runs() if "mlflow.parentRunId" in run.data.tags]
+        parents = {run.info.run_id: run for run in clone.runs()}
+        assert [run.info.run_name for run in children] == ["mlp"]
+        parent = parents[children[0].data.tags["mlflow.parentRunId"]]
+        assert "mlflow.project.entryPoint" in parent.data.tags
+    finally:
+        (clone.root / ".params").replace(clone.root / "params.yaml")
+
+
+def test_a_wrong_parameter_stops_every_stage_before_any_work(clone: Clone) -> None:
+    shutil.copy(clone.root / "params.yaml", clone.root / ".params")
+    clone.set_params(("epochs: 1", "epochs: 0"))
+    try:
+        done = clone.run("dvc", "repro", "train@mlp", succeeds=False)
+        assert "error: params.yaml train.mlp.fit.epochs: 0" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert all(run.info.status != "RUNNING" for run in clone.runs())
+    finally:
+        (clone.root / ".params").replace(clone.root / "params.yaml")

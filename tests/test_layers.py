@@ -1,0 +1,140 @@
+"""Which module may import what, and that importing costs and changes nothing it need not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imports import FILES, imports, reachable, within
+from support import SMALL, python, write_params
+
+from digits.data import Dataset
+
+# Around the domain: they read params.yaml, know MLflow or DVC, or start and end processes.
+SHELL = {
+    "digits.cli",
+    "digits.outputs",
+    "digits.params",
+    "digits.process",
+    "digits.progress",
+    "digits.provenance",
+    "digits.publishing",
+    "digits.restoration",
+    "digits.show",
+    "digits.stages",
+    "digits.tracking",
+}
+DOMAIN = [name for name in FILES if not within(name, SHELL)]
+EXPENSIVE = {
+    *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
+    *("matplotlib", "plotly", "scipy", "statsmodels", "prefect", "dvc"),
+}
+
+# Whoever imports one of these, also inside a function, must lie here.
+OWNERS = {
+    "great_expectations": {"digits.validation"},
+    "mlflow": {"digits.tracking"},
+    "keras": {"digits.models", "digits.saved_model", "digits.tracking.runs", "digits.training"},
+    "tensorflow": {"digits.saved_model", "digits.tracking.runs", "digits.training"},
+    "prefect": set(),
+    "dvc": set(),
+    "typer": {"digits.cli"},
+}
+
+
+@pytest.mark.parametrize("module", DOMAIN)
+def test_the_domain_knows_nothing_of_what_surrounds_it(module: str) -> None:
+    assert not {name for name in imports(module) if within(name, SHELL)}
+
+
+@pytest.mark.parametrize(("library", "owners"), OWNERS.items())
+def test_a_library_with_an_owner_is_imported_by_no_one_else(library: str, owners: set[str]) -> None:
+    assert [m for m in FILES if library in imports(m) and not within(m, owners)] == []
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if within(m, ["digits.tracking"])])
+def test_tracking_knows_no_stage_and_no_params(module: str) -> None:
+    above = {"digits.stages", "digits.params", "digits.cli", "digits.publishing"}
+    assert not {name for name in imports(module) if within(name, above)}
+
+
+def test_no_one_imports_a_stage() -> None:
+    users = [m for m in FILES if any(within(name, ["digits.stages"]) for name in imports(m))]
+    assert users == []
+
+
+@pytest.mark.parametrize(
+    ("library", "modules"),
+    [
+        ("great_expectations", {"digits.validation"}),
+        ("keras", {"digits.training", "digits.saved_model"}),
+        ("tensorflow", {"digits.training", "digits.saved_model"}),
+    ],
+)
+def test_seconds_of_import_are_paid_only_by_those_who_need_them(
+    library: str, modules: set[str]
+) -> None:
+    loaders = [m for m in FILES if library in reachable(m, in_functions=False)]
+    assert [m for m in loaders if not within(m, modules)] == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["digits.params", "digits.process", "digits.models", "digits.outputs", "digits.cli",
+     "digits.validation", "digits.stages.split", "digits.stages.validate", "digits.stages.train",
+     "digits.stages.evaluate"],
+)  # fmt: skip
+def test_starting_loads_nothing_expensive(module: str) -> None:
+    assert reachable(module, in_functions=False) & EXPENSIVE == set()
+
+
+def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Dataset) -> None:
+    Path("data").mkdir()
+    images, labels = digits_8x8.images, digits_8x8.labels.astype(np.uint8)
+    np.savez("data/mnist.npz", x_train=images[:1500], y_train=labels[:1500],
+             x_test=images[1500:], y_test=labels[1500:])  # fmt: skip
+    write_params({**SMALL, "split.method": "official"})
+    code = "import sys; from digits.stages import split; split.main(); print(*sys.modules)"
+    done = python("-c", code)
+    assert done.stderr == ""
+    assert Path("artifacts/split/train.npz").exists()
+    assert {name.partition(".")[0] for name in done.stdout.split()} & EXPENSIVE == set()
+
+
+IMPORT_ALL = """
+import json, logging, os, sys
+from importlib import import_module
+from pathlib import Path
+
+def handlers():
+    return {name: len(getattr(logger, "handlers", [])) for name, logger in
+            [("", logging.getLogger()), *logging.Logger.manager.loggerDict.items()]}
+
+for library in sys.argv[1].split(","):  # what these do themselves is not ours to answer for
+    import_module(library)
+before = handlers(), dict(os.environ), sorted(map(str, Path().rglob("*")))
+for module in sys.argv[2].split(","):
+    import_module(module)
+import mlflow
+after = handlers(), dict(os.environ), sorted(map(str, Path().rglob("*")))
+changed = {name: n for name, n in after[0].items() if n != before[0].get(name, 0)}
+print(json.dumps({
+    "handlers": {name: n for name, n in changed.items() if name.startswith("digits") or not name},
+    "environment": before[1] == after[1],
+    "files": [path for path in after[2] if path not in before[2]],
+    "uri": mlflow.is_tracking_uri_set(),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace: Path) -> None:
+    libraries = sorted(EXPENSIVE - {"prefect", "dvc"})
+    done = python("-c", IMPORT_ALL, ",".join(libraries), ",".join(FILES))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "handlers": {},
+        "environment": True,
+        "files": [],
+        "uri": False,
+    }

@@ -1,0 +1,138 @@
+"""Each model by name: its size, what it takes and gives, and what its params block may hold."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from support import PARAMS, REPOSITORY, finding
+
+from digits.data import Dataset
+from digits.errors import UsageError
+from digits.models import available, build_params, builder
+
+SIZES = {"mlp": 550_346, "cnn": 1_199_882}  # of the seed experiment, on 28×28 images
+
+
+def build(name: str, shape: tuple[int, int] = (28, 28), classes: int = 10) -> Any:
+    blocks = PARAMS["train"][name]["build"]
+    return builder(name)(image_shape=shape, classes=classes, **blocks)
+
+
+def test_a_model_is_a_file_with_a_builder() -> None:
+    folder = REPOSITORY / "src/digits/models"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "layers"}
+    assert set(available()) == files
+
+
+def test_every_model_of_params_yaml_has_a_known_size() -> None:
+    assert sorted(PARAMS["models"]) == sorted(SIZES)
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize(("name", "parameters"), SIZES.items())
+def test_the_model_has_the_size_of_the_seeds(name: str, parameters: int) -> None:
+    assert build(name).count_params() == parameters
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize(
+    ("shape", "classes"), [((28, 28), 10), ((8, 8), 10), ((8, 8), 2), ((9, 12), 3)]
+)
+def test_it_gives_probabilities_whatever_the_size_and_number_of_classes(
+    name: str, shape: tuple[int, int], classes: int
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape)).astype(np.uint8)
+    probabilities = np.asarray(build(name, shape, classes)(images))
+    assert probabilities.shape == (5, classes)
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize("name", SIZES)
+def test_scaling_is_part_of_the_model(name: str, digits_8x8: Dataset) -> None:
+    model = build(name, (8, 8))
+    images = digits_8x8.images[:10] * np.uint8(15)
+    assert images.max() == 240
+    scaled = np.asarray(model.layers[0](images))
+    np.testing.assert_allclose(scaled, images / 255, atol=1e-6)
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize("name", SIZES)
+def test_raw_pixels_are_its_input(name: str) -> None:
+    model = build(name)
+    assert model.input_shape == (None, 28, 28)
+    assert model.inputs[0].dtype == "uint8"
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_the_layers_of_the_mlp_are_the_seeds() -> None:
+    model = build("mlp")
+    dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
+    dropout = [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"]
+    assert [layer.units for layer in dense] == [512, 256, 64, 10]
+    assert [layer.activation.__name__ for layer in dense] == ["relu"] * 3 + ["softmax"]
+    assert dropout == [0.4, 0.3, 0.2]
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_the_layers_of_the_cnn_are_the_seeds() -> None:
+    names = [type(layer).__name__ for layer in build("cnn").layers]
+    assert names[names.index("Conv2D") :] == [
+        *["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"],
+        *["Flatten", "Dense", "Dropout", "Dense"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "fit"),
+    [
+        ("mlp", ("rmsprop", 0.001), (30, 128)),
+        ("cnn", ("adadelta", 1.0), (12, 128)),
+    ],
+)
+def test_the_recipes_are_the_seeds(
+    model: str, optimizer: tuple[str, float], fit: tuple[int, int]
+) -> None:
+    recipe = PARAMS["train"][model]
+    assert (recipe["optimizer"]["name"], recipe["optimizer"]["learning_rate"]) == optimizer
+    assert (recipe["fit"]["epochs"], recipe["fit"]["batch_size"]) == fit
+
+
+def test_an_unknown_model_names_those_there_are() -> None:
+    assert finding(UsageError, lambda: builder("svm")) == (
+        "params.yaml models: 'svm' has no builder; there are cnn, mlp; "
+        "add src/digits/models/svm.py with a function `build`"
+    )
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_params_block_holds_the_builders_own_arguments(name: str) -> None:
+    arguments = set(inspect.signature(builder(name)).parameters)
+    assert set(build_params(name).model_fields) == arguments - {"image_shape", "classes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("mlp", "units", [512, 256]),
+        ("mlp", "units", [512, 256, 64, 32]),
+        ("mlp", "units", [512, 256, 0]),
+        ("mlp", "dropout", [0.4, 0.3, 1]),
+        ("mlp", "dropout", [0.4, 0.3, -0.1]),
+        ("cnn", "filters", [32]),
+        ("cnn", "dense", 0),
+        ("cnn", "dense", 12.5),
+        ("cnn", "dropout", ["0.25", 0.5]),
+    ],
+)
+def test_a_block_the_builder_cannot_use_is_refused(name: str, key: str, value: object) -> None:
+    block = PARAMS["train"][name]["build"]
+    build_params(name)(**block)
+    with pytest.raises(ValidationError):
+        build_params(name)(**block | {key: value})

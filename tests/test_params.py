@@ -1,0 +1,187 @@
+"""params.yaml is checked whole, and each fault is one line: the key, what it was, what may be."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, python, write_params
+
+from digits import params
+from digits.errors import UsageError
+
+STAGES = {name: ["mlp"] if "matrix" in stage else [] for name, stage in PIPELINE.items()}
+
+
+def refused(changes: dict[str, Any]) -> str:
+    return finding(UsageError, lambda: params.check(changed(changes)))
+
+
+def test_the_repositorys_own_file_is_valid() -> None:
+    checked = params.load(REPOSITORY / "params.yaml")
+    assert checked.models == ["mlp", "cnn"]
+    assert checked.recipe("mlp").fit.epochs == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("sed", 1, "sed: unknown key; known here: seed, models, data, validate, split, train"),
+        ("seed", "x", "seed: 'x': input should be a valid integer"),
+        ("seed", True, "seed: True: input should be a valid integer"),
+        ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
+        ("seed", {"a": 1}, "seed: {'a': 1}: input should be a valid integer"),
+        ("data", None, "data: None: input should be a mapping of keys"),
+        ("data.percent", 0, "data.percent: 0: input should be greater than 0"),
+        ("data.percent", 101, "data.percent: 101: input should be less than or equal to 100"),
+        ("data.percent", "all", "data.percent: 'all': input should be a valid number"),
+        ("data.classes", 1, "data.classes: 1: input should be greater than or equal to 2"),
+        ("data.class_names", ["a"], "data: class_names has 1 names for 10 classes"),
+        ("validate.min_row", 1, "validate.min_row: unknown key; known here: min_rows, "
+         "class_share_tolerance, min_mean_ink, max_mean_ink"),
+        ("split.method", "kfold", "split.method: 'kfold': input should be 'official' or "
+         "'stratified'"),
+        ("split.official.validation", 1.2, "split.official.validation: 1.2: input should be "
+         "less than 1"),
+        ("split.official", {"validation": 0.5, "holdout": 0.6},
+         "split.official: validation + holdout is 1.1; it must be below 1"),
+        ("train", None, "train: None: input should be a mapping of keys"),
+        ("train", [], "train: []: input should be a mapping of keys"),
+        ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
+        ("train.thread", 2, "train.thread: unknown key; known here: threads, mlp, cnn"),
+        ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
+        ("train.mlp.fit", None, "train.mlp.fit: None: input should be a mapping of keys"),
+        ("train.mlp.fit.epochs", 0, "train.mlp.fit.epochs: 0: input should be greater than or "
+         "equal to 1"),
+        ("train.mlp.fit.epochs", "3", "train.mlp.fit.epochs: '3': input should be a valid "
+         "integer"),
+        ("train.cnn.fit.batch_size", -1, "train.cnn.fit.batch_size: -1: input should be greater "
+         "than or equal to 1"),
+        ("train.mlp.optimizer.name", "adm", "train.mlp.optimizer.name: 'adm': input should be "
+         "'adadelta', 'adam', 'adamw', 'rmsprop' or 'sgd'"),
+        ("train.mlp.optimizer.learning_rate", 0, "train.mlp.optimizer.learning_rate: 0: input "
+         "should be greater than 0"),
+        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; known here: units, "
+         "dropout"),
+        ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
+         "be a valid integer"),
+        ("train.mlp.build.dropout", [0.4, 0.3, 1.0], "train.mlp.build.dropout.2: 1.0: input "
+         "should be less than 1"),
+        ("models", [], "models: []: list should have at least 1 item after validation, not 0"),
+        ("models", "mlp", "models: 'mlp': input should be a valid list"),
+        ("models", [None], "models.0: None: input should be a valid string"),
+        ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
+        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are cnn, mlp; add "
+         "src/digits/models/svm.py with a function `build`"),
+        ("models", ["layers"], "models: 'layers' has no builder; there are cnn, mlp; add "
+         "src/digits/models/layers.py with a function `build`"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
+    assert refused({key: value}) == f"params.yaml {line}"
+
+
+@pytest.mark.parametrize(
+    "key", ["seed", "train", "train.threads", "train.cnn.fit", "split.official"]
+)
+def test_a_missing_key_is_one_line(key: str) -> None:
+    values = changed({})
+    *blocks, last = key.split(".")
+    block = values
+    for name in blocks:
+        block = block[name]
+    del block[last]
+    assert finding(UsageError, lambda: params.check(values)) == f"params.yaml {key}: missing"
+
+
+def test_a_model_without_a_block_is_one_line() -> None:
+    values = changed({})
+    del values["train"]["cnn"]
+    assert finding(UsageError, lambda: params.check(values)) == (
+        "params.yaml models: 'cnn' has no block train.cnn"
+    )
+
+
+def test_a_model_with_a_block_but_no_builder_is_one_line() -> None:
+    assert "'svm' has no builder" in refused({"models": ["svm"], "train.svm": {"fit": {}}})
+
+
+def test_every_fault_is_told_at_once() -> None:
+    changes = {"seed": -1, "train.threads": 0, "train.mlp.fit.epochs": 0, "data.percent": 0}
+    assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
+
+
+@pytest.mark.parametrize("block", ["train", "data", "split"])
+def test_a_key_that_is_no_text_is_refused(block: str) -> None:
+    assert "keys should be strings" in refused({block: {**PARAMS[block], 1: {}}})
+
+
+def test_a_long_value_is_cut() -> None:
+    assert len(refused({"seed": list(range(1000))})) < 150
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "params.yaml: is a NoneType, not a mapping of blocks"),
+        ("- seed\n", "params.yaml: is a list, not a mapping of blocks"),
+        ("seed: 1\nmodels: [mlp\n", "params.yaml:3: not YAML: expected ',' or ']'"),
+        ("seed: 1\nseed: 2\n", "params.yaml:2: not YAML: found duplicate key"),
+        ("seed: !!python/object/apply:os.getcwd []\n", "params.yaml:1: not YAML: could not"),
+        ("seed: \0\n", "params.yaml: not YAML: unacceptable character"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_one_line(workspace: Path, text: str, line: str) -> None:
+    Path("params.yaml").write_text(text)
+    assert finding(UsageError, params.load).startswith(line)
+
+
+def test_a_file_in_another_encoding_is_one_line(workspace: Path) -> None:
+    Path("params.yaml").write_bytes("seed: 1 # für".encode("latin-1"))
+    assert finding(UsageError, params.load).startswith("params.yaml: not YAML: 'utf-8' codec")
+
+
+def test_a_missing_file_is_one_line(workspace: Path) -> None:
+    assert finding(UsageError, params.load) == (
+        "params.yaml: not found; run from the project's folder"
+    )
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1E-5", "0.00001", "1.0e-05"])
+def test_a_number_means_what_it_means_to_dvc(workspace: Path, written: str) -> None:
+    text = (REPOSITORY / "params.yaml").read_text("utf-8")
+    text = text.replace("learning_rate: 0.001", f"learning_rate: {written}")
+    Path("params.yaml").write_text(text, "utf-8")
+    assert params.load().recipe("mlp").optimizer.learning_rate == 1e-05
+
+
+def test_flatten_names_each_value_by_its_path() -> None:
+    values = {"fit": {"epochs": 2, "x": {"y": None}}, "units": [3, 2]}
+    assert params.flatten(values) == {"fit.epochs": 2, "fit.x.y": None, "units": [3, 2]}
+
+
+def test_no_builder_can_be_reached_by_a_path() -> None:
+    assert "has no builder" in refused({"models": ["../mlp"]})
+
+
+@pytest.mark.parametrize(("stage", "arguments"), STAGES.items())
+def test_a_stage_refuses_before_any_work(workspace: Path, stage: str, arguments: list[str]) -> None:
+    write_params({"train.mlp.fit.epochs": 0})
+    main = import_module(f"digits.stages.{stage}").main
+    assert "train.mlp.fit.epochs: 0" in finding(UsageError, lambda: main(*arguments))
+    assert [path.name for path in workspace.iterdir()] == ["params.yaml"]
+
+
+def test_a_stage_that_refuses_exits_with_2_and_one_line(workspace: Path) -> None:
+    write_params({"train.mlp.fit.epochs": 0})
+    done = python("-m", "digits.stages.split")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: params.yaml train.mlp.fit.epochs: 0: input should be greater than or equal to 1\n"
+    )
+
+
+def test_the_values_of_a_recipe_are_ready_for_json() -> None:
+    recipe = params.check(changed({})).recipe("cnn")
+    assert json.loads(json.dumps(recipe.model_dump()))["build"]["filters"] == [32, 64]

@@ -1,0 +1,254 @@
+"""How a digits process ends: one line per finding, its exit code, and no child left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from support import python
+
+from digits import errors, process
+
+EXIT_CODES = [
+    (errors.DigitsError, 1),
+    (errors.UsageError, 2),
+    (errors.DataError, 3),
+    (errors.ServiceError, 4),
+    (errors.GateRefusedError, 5),
+    (errors.BusyError, 6),
+    (errors.IntegrityError, 7),
+]
+
+
+def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What `process.run` makes of a function with this body."""
+    code = f"from digits import errors, process\ndef work():\n    {work}\nprocess.run(work)"
+    return python("-c", code, env=os.environ | environment)
+
+
+def start(code: str) -> "subprocess.Popen[str]":
+    """Start Python, and wait until it printed a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    return process
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize(("error", "code"), EXIT_CODES)
+def test_each_kind_of_error_has_its_exit_code(
+    error: type[errors.DigitsError], code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert process.report(error("data/x.csv:5: first", "second")) == code
+    assert capfd.readouterr() == ("", "error: data/x.csv:5: first\nerror: second\n")
+
+
+def test_every_error_class_is_listed_above() -> None:
+    assert [error for error, _ in EXIT_CODES[1:]] == errors.DigitsError.__subclasses__()
+
+
+def test_work_that_succeeds_ends_with_0() -> None:
+    done = run("print('done')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_an_error_ends_the_process_with_lines_and_code_but_no_traceback() -> None:
+    done = run("raise errors.DataError('a: bad', 'b: bad')")
+    assert (done.returncode, done.stderr) == (3, "error: a: bad\nerror: b: bad\n")
+
+
+def test_debug_adds_the_traceback() -> None:
+    done = run("raise errors.DataError('a: bad')", DIGITS_DEBUG="1")
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("\nerror: a: bad\n")
+
+
+def test_debug_reaches_the_processes_that_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_DEBUG", "")
+    process.show_tracebacks(False)
+    assert os.environ["DIGITS_DEBUG"] == ""
+    process.show_tracebacks(True)
+    assert os.environ["DIGITS_DEBUG"] == "1"
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
+def test_at_most_20_findings_are_shown(
+    count: int, last: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process.report(errors.DataError(*map(str, range(count))))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[19] == "error: 19"
+    assert lines[-1] == last
+    assert len(lines) == min(count, 21)
+
+
+def test_a_fault_of_ours_is_one_line_too() -> None:
+    done = run("raise KeyError('a\\nb')")
+    assert done.returncode == 1
+    assert done.stderr == "error: KeyError: 'a\\nb' (DIGITS_DEBUG=1 shows where)\n"
+
+
+def test_a_fault_without_a_message_names_its_kind(capfd: pytest.CaptureFixture[str]) -> None:
+    assert process.report(ValueError()) == 1
+    assert capfd.readouterr().err.startswith("error: ValueError: ")
+
+
+def test_a_file_system_that_refuses_is_the_environments_fault() -> None:
+    done = run("open('/nowhere/file')")
+    assert done.returncode == 4
+    assert done.stderr == (
+        "error: /nowhere/file: No such file or directory (DIGITS_DEBUG=1 shows more)\n"
+    )
+
+
+def test_the_project_sets_its_environment_but_the_user_wins() -> None:
+    code = (
+        "import os; from digits import process; process.prepare();"
+        "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
+    done = python("-c", code, env=environment | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "99"})
+    assert done.stdout.split() == ["true", "99"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("DO_NOT_TRACK", "true"),
+        ("DVC_NO_ANALYTICS", "1"),
+        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
+        ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
+        ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false"),
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+    ],
+)
+def test_it_is_quiet_private_and_never_waits_long(name: str, value: str) -> None:
+    assert process.ENVIRONMENT[name] == value
+
+
+SLEEPER = """
+import time
+from pathlib import Path
+from digits import process
+def work():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep({cleanup})
+        Path({mark!r}).touch()
+process.run(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_a_signal_ends_it_through_finally_without_a_traceback(
+    tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    started = start(SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0))
+    started.send_signal(signum)
+    _, stderr = started.communicate(timeout=20)
+    assert (started.returncode, stderr) == (code, "")
+    assert (tmp_path / "clean").exists()
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_sigterm_does_not_cut_the_clean_up_short(
+    tmp_path: Path, first: signal.Signals
+) -> None:
+    started = start(SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5))
+    started.send_signal(first)
+    time.sleep(0.2)
+    started.send_signal(signal.SIGTERM)
+    started.communicate(timeout=20)
+    assert started.returncode == 128 + first
+    assert (tmp_path / "clean").exists()
+
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", '''
+import os, time
+from digits import process
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+process.die_with_parent()
+process.run(work)
+'''], stdout=subprocess.PIPE, text=True)
+pid = child.stdout.readline()
+print("ready", flush=True)
+print(pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_dies_with_its_parent(signum: signal.Signals) -> None:
+    parent = start(PARENT)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(signum)
+    parent.communicate(timeout=20)
+    assert until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+NOISY = """
+import os, sys
+from digits import process
+def work():
+    with process.quiet_tensorflow(1):
+        os.write(2, b"noise of the C++ part\\n")
+        {then}
+    print("after", file=sys.stderr)
+process.run(work)
+"""
+
+
+def test_what_was_held_back_is_shown_when_the_import_fails() -> None:
+    done = python("-c", NOISY.format(then="import no_such_module"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "noise of the C++ part",
+        "error: ModuleNotFoundError: No module named 'no_such_module' (DIGITS_DEBUG=1 shows where)",
+    ]
+
+
+def test_a_signal_while_tensorflow_starts_shows_no_noise() -> None:
+    done = python("-c", NOISY.format(then="os.kill(os.getpid(), 15)"))
+    assert (done.returncode, done.stderr) == (143, "")
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_tensorflow_gets_the_threads_it_was_given() -> None:
+    import tensorflow as tf
+
+    assert tf.config.threading.get_intra_op_parallelism_threads() in (0, 2)
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
+    assert os.environ["TF_NUM_INTEROP_THREADS"] == "2"
+
+
+def test_the_project_lies_where_dvc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert process.project_root() == tmp_path
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    assert process.project_root() == Path("/elsewhere")

@@ -1,0 +1,71 @@
+"""Which code, data and starter a run comes from."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digits import provenance
+
+
+@pytest.fixture
+def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
+    Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
+    Path("dvc.lock").write_text("schema: '2.0'\n")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
+        subprocess.run(["git", *arguments], check=True)
+    return workspace
+
+
+def tags() -> dict[str, str]:
+    return provenance.tags(stage="train@mlp")
+
+
+def test_names_commit_and_data(repository: Path) -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+    found = tags()
+    assert found["git_commit"] == head.strip()
+    assert found["git_dirty"] == "false"
+    assert found["data_md5"] == "1d2c.dir"
+    assert found["dvc_stage"] == "train@mlp"
+
+
+@pytest.mark.parametrize(
+    ("file", "dirty"), [("data.dvc", "true"), ("new.py", "true"), ("dvc.lock", "false")]
+)
+def test_says_whether_code_was_changed_but_dvc_itself_writes_the_lock(
+    repository: Path, file: str, dirty: str
+) -> None:
+    with Path(file).open("a") as text:
+        text.write("# changed\n")
+    assert tags()["git_dirty"] == dirty
+
+
+def test_claims_nothing_about_code_where_there_is_no_git(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
+    assert not {"git_commit", "git_dirty"} & set(tags())
+
+
+@pytest.mark.parametrize("pointer", [None, "", "outs: []\n", "- x\n", "outs: [: :\n"])
+def test_says_so_where_dvc_does_not_track_the_data(workspace: Path, pointer: str | None) -> None:
+    if pointer is not None:
+        Path("data.dvc").write_text(pointer)
+    assert tags()["data_md5"] == "untracked"
+
+
+def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
+    found: dict[str, Any] = tags()
+    assert (found["dvc_exp"], found["prefect_flow_run_id"]) == ("wide-mlp", "0123")
+
+
+def test_leaves_out_what_is_not_known(workspace: Path) -> None:
+    assert all(tags().values())
+    assert not {"dvc_exp", "prefect_flow_run_id", "lock_md5"} & set(tags())

@@ -1,0 +1,126 @@
+"""The table that sets the models side by side, in numbers, in Markdown and on the terminal."""
+
+import re
+from pathlib import Path
+
+import pytest
+from support import finding
+
+from digits import show
+from digits.errors import DataError
+from digits.files import write_json
+from digits.latency import Latency
+from digits.results import Row, cells, markdown, row, time_ratios
+
+
+def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
+    return row(
+        model,
+        training={
+            "user_s": 3.5,
+            "system_s": 0.25,
+            "elapsed_s": elapsed_s,
+            "epoch_s": 0.123,
+            "samples_per_s": 1000,
+            "parameters": 550_346.0,
+        },
+        test={"accuracy": accuracy, "loss": 0.07, "macro_f1": 0.5},
+        holdout={"accuracy": 0.97, "loss": 0.08},
+        latency=Latency(p50_ms=1.25, p95_ms=3, images_per_s=12_345.6),
+        size_bytes=2_210_000,
+        run_id="0123456789abcdef",
+    )
+
+
+MLP, CNN = measured("mlp", 12.5), measured("cnn", 100.0, 0.99)
+
+
+def test_a_row_takes_each_figure_from_where_it_was_measured() -> None:
+    assert (
+        Row(
+            *("mlp", 0.98, 0.07, 0.97, 0.08, 3.5, 0.25, 12.5, 0.123, 550_346, 2_210_000),
+            *(1.25, 3, 12_345.6, "0123456789abcdef"),
+        )
+        == MLP
+    )
+    assert isinstance(MLP.parameters, int)
+
+
+def test_times_are_told_in_multiples_of_the_fastest() -> None:
+    assert time_ratios([CNN, MLP]) == {"cnn": 8.0, "mlp": 1.0}
+    assert time_ratios([CNN]) == {"cnn": 1.0}
+
+
+def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
+    assert cells([MLP, CNN])[1] == {
+        "model": "cnn",
+        "test accuracy": "0.9900",
+        "test loss": "0.0700",
+        "hold-out accuracy": "0.9700",
+        "hold-out loss": "0.0800",
+        "user s": "3.5",
+        "system s": "0.2",
+        "elapsed s": "100.0",
+        "s/epoch": "0.12",
+        "times": "8.0×",
+        "parameters": "550,346",
+        "size MB": "2.2",
+        "p50 ms": "1.2",
+        "p95 ms": "3.0",
+        "images/s": "12,346",
+        "run": "01234567",
+    }
+
+
+def test_markdown_is_a_table_with_a_line_per_model() -> None:
+    lines = markdown([MLP, CNN]).splitlines()
+    assert lines[0].startswith("| model | test accuracy |")
+    assert re.fullmatch(r"\| --- (\| ---: )+\|", lines[1])
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| mlp", "| cnn"]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+@pytest.fixture
+def compared(workspace: Path) -> None:
+    models = [MLP._asdict(), CNN._asdict()]
+    write_json(
+        show.COMPARISON, {"models": models, "verdicts": ["cnn is better than mlp [here], 3×."]}
+    )
+
+
+@pytest.mark.usefixtures("compared")
+def test_the_terminal_shows_every_figure_in_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show.print_results()
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for column in cells([MLP, CNN]):
+        assert all(f" {text} " in out for pair in column.items() for text in pair[1:])
+        assert all(heading in out for heading in column if heading != "model")
+
+
+@pytest.mark.usefixtures("compared")
+def test_the_terminal_shows_verdicts_as_they_are_written_and_where_to_look_further(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show.print_results()
+    out = capsys.readouterr().out
+    assert "cnn is better than mlp [here], 3×." in out
+    assert "make ui" in out
+
+
+def test_without_a_comparison_there_is_one_line(workspace: Path) -> None:
+    assert finding(DataError, show.print_results) == (
+        "artifacts/compare/comparison.json: not found; `dvc repro` makes it"
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"models": [{"model": "mlp"}]}'])
+def test_a_comparison_of_another_kind_is_one_line(workspace: Path, content: str) -> None:
+    show.COMPARISON.parent.mkdir(parents=True)
+    show.COMPARISON.write_text(content)
+    line = finding(DataError, show.print_results)
+    assert line.startswith("artifacts/compare/comparison.json: no")
+    assert "`dvc repro -f" in line

@@ -1,0 +1,134 @@
+"""Models on disk: equal models are equal bytes, and what is no model is one line."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import finding
+
+from digits.data import Dataset
+from digits.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def model(tensorflow: None) -> Any:
+    from digits.models import builder
+
+    return builder("mlp")(image_shape=(8, 8), classes=10, units=[8, 8, 8], dropout=[0.1] * 3)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, model: Any) -> Path:
+    from digits import saved_model
+
+    path = tmp_path / "model.keras"
+    saved_model.save(model, path)
+    return path
+
+
+def refused(path: Path) -> str:
+    from digits import saved_model
+
+    return finding(DataError, lambda: saved_model.load(path))
+
+
+def rewrite(path: Path, **members: bytes | None) -> None:
+    """Replace members of the archive; None leaves one out."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    changes = {name.replace("_json", ".json"): new for name, new in members.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, new in (content | changes).items():
+            if new is not None:
+                archive.writestr(name, new)
+
+
+def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Dataset) -> None:
+    from digits import saved_model
+
+    loaded = saved_model.load(saved)
+    np.testing.assert_array_equal(
+        saved_model.predict(loaded, digits_8x8.images),
+        saved_model.predict(model, digits_8x8.images),
+    )
+
+
+def test_predictions_do_not_depend_on_how_many_are_asked_for(
+    model: Any, digits_8x8: Dataset
+) -> None:
+    from digits import saved_model
+
+    all_at_once = saved_model.predict(model, digits_8x8.images)
+    assert all_at_once.shape == (1797, 10)
+    assert all_at_once.dtype == np.float32
+    few = saved_model.predict(model, digits_8x8.images[:3])
+    np.testing.assert_allclose(few, all_at_once[:3], rtol=1e-5)
+    np.testing.assert_allclose(saved_model.direct(model)(digits_8x8.images[:3]), few, rtol=1e-5)
+
+
+def test_the_hour_of_saving_does_not_change_the_bytes(
+    saved: Path, tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digits import saved_model
+
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
+    saved_model.save(model, tmp_path / "later.keras")
+    assert (tmp_path / "later.keras").read_bytes() == saved.read_bytes()
+    assert b"date_saved" not in saved.read_bytes()
+
+
+def test_a_failed_save_leaves_the_old_model(
+    saved: Path, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digits import saved_model
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = saved.read_bytes()
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space left"):
+        saved_model.save(model, saved)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_model_with_code_inside_is_never_read(tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "code.keras"
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Lambda(lambda x: x + 1)]).save(path)
+    assert "Lambda" in refused(path)
+
+
+def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
+    assert refused(tmp_path / "model.keras").startswith(f"{tmp_path}/model.keras: no Keras model")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
+def test_a_file_that_is_no_model_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.keras").write_bytes(content)
+    assert refused(tmp_path / "model.keras").startswith(f"{tmp_path}/model.keras: no Keras model")
+
+
+def test_a_model_cut_off_is_one_line(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-200])
+    assert refused(saved).startswith(f"{saved}: no Keras model")
+
+
+def test_a_model_with_a_changed_byte_is_one_line(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[len(content) // 2] ^= 255
+    saved.write_bytes(content)
+    assert refused(saved).startswith(f"{saved}: no Keras model")
+
+
+@pytest.mark.parametrize("config", [None, b"", b"null", b"[]", b"{}", b'{"class_name": "No"}'])
+def test_a_model_without_a_sound_description_is_one_line(saved: Path, config: bytes) -> None:
+    rewrite(saved, config_json=config)
+    assert refused(saved).startswith(f"{saved}: no Keras model")

@@ -1,0 +1,157 @@
+"""MLflow: what the run of one trained and evaluated model holds."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from digits import provenance
+from digits.data import load_split
+from digits.files import read_json
+from digits.tracking import store
+
+
+def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    return run
+
+
+class TestARun:
+    """What one trained and evaluated model leaves behind."""
+
+    @pytest.fixture
+    def client(self, workspace: Path, trained_project: Path) -> MlflowClient:
+        import mlflow
+
+        mlflow.set_tracking_uri(f"sqlite:///{trained_project}/mlflow.db")
+        return MlflowClient()
+
+    @pytest.fixture
+    def run(self, client: MlflowClient) -> Run:
+        return only_run(client)
+
+    def artifacts(self, client: MlflowClient, run: Run, folder: str | None = None) -> set[str]:
+        return {file.path for file in client.list_artifacts(run.info.run_id, folder)}
+
+    def test_is_finished_and_named_by_its_model(self, run: Run) -> None:
+        assert (run.info.status, run.info.run_name) == ("FINISHED", "mlp")
+
+    def test_holds_the_params_that_dvc_hashes_and_what_else_decides_the_result(
+        self, run: Run, trained_project: Path
+    ) -> None:
+        split_md5 = provenance.md5(trained_project / "artifacts/split/train.npz")
+        assert run.data.params == {
+            "model": "mlp",
+            "seed": "42",
+            "classes": "10",
+            "threads": "2",
+            "build.units": "[16, 12, 8]",
+            "build.dropout": "[0.1, 0.1, 0.1]",
+            "optimizer.name": "rmsprop",
+            "optimizer.learning_rate": "0.001",
+            "fit.epochs": "2",
+            "fit.batch_size": "100",
+            "parameters": "1438",
+            "data_md5": "untracked",
+            "split_md5": split_md5,
+        }
+
+    @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
+    def test_holds_a_curve_per_epoch(
+        self, client: MlflowClient, run: Run, trained_project: Path, metric: str
+    ) -> None:
+        history = pd.read_csv(trained_project / "artifacts/train/mlp/history.csv")
+        curve = client.get_metric_history(run.info.run_id, metric)
+        assert [point.step for point in curve] == history["epoch"].to_list() == [0, 1]
+        np.testing.assert_allclose([point.value for point in curve], history[metric], rtol=1e-12)
+
+    def test_holds_what_the_training_cost(self, run: Run, trained_project: Path) -> None:
+        cost = read_json(trained_project / "artifacts/train/mlp/metrics.json")
+        assert cost.pop("parameters") == 1438
+        assert list(cost) == ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"]
+        assert {name: run.data.metrics[name] for name in cost} == pytest.approx(cost)
+
+    @pytest.mark.parametrize("split", ["test", "holdout"])
+    def test_holds_the_scores_of_each_split(
+        self, run: Run, trained_project: Path, split: str
+    ) -> None:
+        scores = read_json(trained_project / "artifacts/evaluate/mlp/metrics.json")[split]
+        assert {"accuracy", "loss"} <= set(scores)
+        found = {name: run.data.metrics[f"{split}_{name}"] for name in scores}
+        assert found == pytest.approx(scores)
+
+    @pytest.mark.parametrize("split", ["test", "holdout"])
+    def test_holds_the_confusion_matrix_as_grid_image_figure_and_csv(
+        self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path, split: str
+    ) -> None:
+        keys = {Path(path).name.split("+")[0] for path in self.artifacts(client, run, "images")}
+        assert f"{split}_confusion_matrix" in keys
+        assert f"{split}/confusion_matrix.png" in self.artifacts(client, run, split)
+        [csv] = [path for path in self.artifacts(client, run, split) if path.endswith(".csv")]
+        logged = Path(client.download_artifacts(run.info.run_id, csv, str(tmp_path)))
+        local = trained_project / f"artifacts/evaluate/mlp/{split}_confusion_matrix.csv"
+        assert logged.read_bytes() == local.read_bytes()
+
+    def test_names_the_data_it_was_fitted_on(self, run: Run, trained_project: Path) -> None:
+        inputs = run.inputs.dataset_inputs
+        for name in ("train", "validation"):
+            [found] = [i.dataset for i in inputs if i.dataset.name == name]
+            content = (trained_project / f"artifacts/split/{name}.npz").read_bytes()
+            assert found.digest == hashlib.md5(content).hexdigest()
+
+    def test_says_where_it_comes_from(self, run: Run) -> None:
+        tags = run.data.tags
+        assert tags["dvc_stage"] == "train@mlp"
+        assert tags["model"] == "mlp"
+        assert tags["cpu"]
+
+    def test_keeps_its_end_when_an_evaluation_is_added(
+        self, client: MlflowClient, run: Run
+    ) -> None:
+        [scored] = client.get_metric_history(run.info.run_id, "test_accuracy")
+        assert run.info.end_time is not None
+        assert run.info.end_time <= scored.timestamp
+
+    def test_writes_its_artifacts_beside_the_database(
+        self, run: Run, trained_project: Path
+    ) -> None:
+        uri = run.info.artifact_uri
+        assert uri is not None
+        assert uri.startswith((trained_project / "mlartifacts").as_uri())
+
+    def test_is_the_run_that_dvc_records(self, run: Run, trained_project: Path) -> None:
+        record = read_json(trained_project / "artifacts/train/mlp/run.json")
+        assert record["run_id"] == run.info.run_id
+        assert record["model_id"] == run.outputs.model_outputs[0].model_id
+
+    @pytest.mark.usefixtures("tensorflow")
+    def test_has_a_model_that_predicts_on_raw_pixels(self, run: Run, trained_project: Path) -> None:
+        import mlflow
+
+        model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+        images = load_split(trained_project / "artifacts/split/test.npz").data.images
+        with np.load(trained_project / "artifacts/evaluate/mlp/predictions.npz") as predictions:
+            expected = predictions["test"]
+        np.testing.assert_allclose(model.predict(images), expected, rtol=1e-5, atol=1e-7)
+        with pytest.raises(mlflow.MlflowException, match=r"[Ss]hape"):
+            model.predict(images[:, :5])
+
+    def test_has_a_model_whose_signature_and_requirements_are_exact(
+        self, client: MlflowClient, run: Run
+    ) -> None:
+        import mlflow
+
+        info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
+        assert info.signature is not None
+        [pixels] = info.signature.inputs.inputs
+        [probabilities] = info.signature.outputs.inputs
+        assert (pixels.type, pixels.shape) == (np.dtype("uint8"), (-1, 8, 8))
+        assert (probabilities.type, probabilities.shape) == (np.dtype("float32"), (-1, 10))
+        model = client.get_logged_model(info.model_id)
+        assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}

@@ -1,0 +1,191 @@
+"""MLflow: how runs end, whatever ends them, and whose children they are."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from support import SMALL, finding, write_params
+
+from digits.errors import DataError, ServiceError
+from digits.tracking import runs, store
+
+
+def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    return run
+
+
+def status(run_id: str) -> str:
+    return str(MlflowClient().get_run(run_id).info.status)
+
+
+class TestARunEnds:
+    def ended(self, error: BaseException | None) -> str:
+        with runs.run("mlp", params={"seed": 1}, tags={"model": "mlp"}) as active:
+            if error:
+                raise error
+        return str(active.info.run_id)
+
+    def test_finished(self, tracked: Path) -> None:
+        assert status(self.ended(None)) == "FINISHED"
+
+    @pytest.mark.parametrize(
+        ("error", "end"),
+        [
+            (DataError("bad data"), "FAILED"),
+            (ValueError("ours"), "FAILED"),
+            (KeyboardInterrupt(), "FAILED"),
+            (SystemExit(143), "KILLED"),
+        ],
+        ids=repr,
+    )
+    def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
+        with pytest.raises(type(error)) as caught:
+            self.ended(error)
+        assert caught.value is error
+        assert only_run(MlflowClient()).info.status == end
+
+    def test_failed_and_mlflow_is_not_blamed_for_a_full_disk(self, tracked: Path) -> None:
+        with pytest.raises(OSError, match="No space left"):
+            self.ended(OSError(28, "No space left on device"))
+        assert only_run(MlflowClient()).info.status == "FAILED"
+
+    def test_failed_with_one_line_when_mlflow_refuses(self, tracked: Path) -> None:
+        import mlflow
+
+        def relog() -> None:
+            with runs.run("mlp", params={"seed": 1}, tags={}):
+                mlflow.log_param("seed", 2)
+
+        assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
+        assert only_run(MlflowClient()).info.status == "FAILED"
+
+    @pytest.mark.slow
+    def test_killed_when_the_stage_is_and_its_curves_were_live(self, project: Path) -> None:
+        write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
+        command = [sys.executable, "-m", "digits.stages.train", "mlp"]
+        stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert stage.stdout is not None
+        assert stage.stdout.readline().startswith("mlp epoch 1/100000  loss ")
+        client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+        live = only_run(client)
+        curve = client.get_metric_history(live.info.run_id, "val_loss")
+        children = psutil.Process(stage.pid).children(recursive=True)
+        stage.send_signal(signal.SIGTERM)
+        _, stderr = stage.communicate(timeout=60)
+
+        assert (live.info.status, curve[0].step) == ("RUNNING", 0)
+        assert (stage.returncode, stderr) == (143, "")
+        assert only_run(client).info.status == "KILLED"
+        assert not Path("artifacts/train").exists()
+        assert not any(child.is_running() for child in children)
+
+
+class TestAbandonedRuns:
+    """Runs that a SIGKILL or a power cut left RUNNING."""
+
+    def left_behind(self, process: str | None) -> str:
+        tags = {} if process is None else {store.PROCESS_TAG: process}
+        experiment = store.connect()
+        run = MlflowClient().create_run(experiment, tags=tags)
+        with runs.run("next", params={}, tags={}):
+            pass
+        return status(run.info.run_id)
+
+    @pytest.fixture
+    def here(self) -> str:
+        return socket.gethostname()
+
+    @pytest.fixture
+    def started(self) -> int:
+        return int(psutil.Process().create_time())
+
+    @pytest.fixture
+    def gone(self) -> int:
+        child = subprocess.Popen([sys.executable, "-c", ""])
+        child.wait()
+        return child.pid
+
+    def test_are_killed_by_the_next(self, tracked: Path, here: str, gone: int) -> None:
+        assert self.left_behind(f"{here}:{gone}:{time.time():.0f}") == "KILLED"
+
+    def test_are_killed_also_when_another_process_has_their_number(
+        self, tracked: Path, here: str, started: int
+    ) -> None:
+        assert self.left_behind(f"{here}:{os.getpid()}:{started - 1000}") == "KILLED"
+
+    def test_are_none_whose_process_lives(self, tracked: Path) -> None:
+        assert self.left_behind(store.this_process()) == "RUNNING"
+
+    @pytest.mark.parametrize("seconds", [-2, 2])
+    def test_are_none_for_a_clock_that_was_set(
+        self, tracked: Path, here: str, started: int, seconds: int
+    ) -> None:
+        assert self.left_behind(f"{here}:{os.getpid()}:{started + seconds}") == "RUNNING"
+
+    def test_on_another_machine_are_not_ours_to_judge(self, tracked: Path, gone: int) -> None:
+        assert self.left_behind(f"elsewhere:{gone}:0") == "RUNNING"
+
+    @pytest.mark.parametrize("tag", [None, "", "training", ":", "{here}", "{here}:x:y"])
+    def test_without_our_tag_are_not_ours_to_judge(
+        self, tracked: Path, here: str, tag: str | None
+    ) -> None:
+        assert self.left_behind(tag and tag.format(here=here)) == "RUNNING"
+
+    def test_under_mlflow_run_are_killed_too(
+        self, tracked: Path, here: str, gone: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.connect()
+        project_run = MlflowClient().create_run("0")
+        monkeypatch.setenv("MLFLOW_RUN_ID", project_run.info.run_id)
+        dead = MlflowClient().create_run("0", tags={store.PROCESS_TAG: f"{here}:{gone}:0"})
+        with runs.run("mlp", params={}, tags={}):
+            pass
+        assert status(dead.info.run_id) == "KILLED"
+
+
+class TestUnderMlflowRun:
+    """`mlflow run` names its run in MLFLOW_RUN_ID."""
+
+    @pytest.fixture
+    def parent(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+        store.connect()
+        client = MlflowClient()
+        run = client.create_run(client.create_experiment("of the user"))
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+        return run
+
+    def child(self, name: str) -> Run:
+        with runs.run(name, params={"model": name}, tags={}) as active:
+            pass
+        return MlflowClient().get_run(active.info.run_id)
+
+    def test_runs_are_children_that_do_not_collide(self, parent: Run) -> None:
+        children = [self.child("mlp"), self.child("cnn")]
+        assert [run.data.params["model"] for run in children] == ["mlp", "cnn"]
+        assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
+        assert {run.info.experiment_id for run in children} == {parent.info.experiment_id}
+        assert status(parent.info.run_id) == "RUNNING"
+
+    def test_no_process_started_from_here_resumes_the_parent(self, parent: Run) -> None:
+        store.connect()
+        assert "MLFLOW_RUN_ID" not in os.environ
+
+    def test_an_unknown_parent_is_one_line(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
+        assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))
+
+    def test_without_one_runs_have_no_parent(self, tracked: Path) -> None:
+        assert "mlflow.parentRunId" not in self.child("mlp").data.tags

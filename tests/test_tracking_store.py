@@ -1,0 +1,231 @@
+"""MLflow: the store works from its first moment on, or says in one line why not."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from support import finding, python
+
+from digits.errors import ServiceError
+from digits.tracking import runs, store
+
+
+def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    return run
+
+
+def wait_for(port: int) -> None:
+    """Until someone listens there."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail("mlflow server did not start")
+
+
+class TestTheStore:
+    @pytest.mark.parametrize(
+        ("given", "uri"),
+        [
+            (None, "sqlite:///{here}/mlflow.db"),
+            ("", "sqlite:///{here}/mlflow.db"),
+            ("sqlite:///other/runs.db", "sqlite:///{here}/other/runs.db"),
+            ("sqlite:////var/runs.db", "sqlite:////var/runs.db"),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ],
+    )
+    def test_is_where_the_user_says_or_beside_the_project(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, uri: str
+    ) -> None:
+        if given is not None:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+        assert store.tracking_uri() == uri.format(here=workspace)
+
+    def test_is_the_projects_when_dvc_runs_in_a_copy(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tracked / "copy").mkdir()
+        monkeypatch.chdir(tracked / "copy")
+        monkeypatch.setenv("DVC_ROOT", str(tracked))
+        with runs.run("mlp", params={}, tags={}):
+            pass
+        assert only_run(MlflowClient(f"sqlite:///{tracked}/mlflow.db"))
+        assert list(Path().iterdir()) == []
+
+    def test_has_one_experiment_with_an_artifact_folder_of_its_own(self, tracked: Path) -> None:
+        assert store.connect() == store.connect()
+        assert store.connect(store.COMPARISONS) != store.connect()
+        found = MlflowClient().get_experiment_by_name(store.EXPERIMENT)
+        assert found is not None
+        assert found.artifact_location == (tracked / "mlartifacts").as_uri()
+
+    def test_takes_a_deleted_experiment_back(self, tracked: Path) -> None:
+        experiment = store.connect()
+        MlflowClient().delete_experiment(experiment)
+        assert store.connect() == experiment
+        with runs.run("mlp", params={}, tags={}):
+            pass
+
+    @pytest.mark.slow
+    def test_is_created_once_when_six_processes_come_at_once(self, workspace: Path) -> None:
+        code = """if True:
+            import os
+            from digits import process
+            from digits.tracking import runs, store
+            children = []
+            for name in "abcdef":
+                pid = os.fork()
+                if pid == 0:
+                    def work():
+                        with runs.run(name, params={"name": name}, tags={}):
+                            pass
+                    process.run(work)
+                children.append(pid)
+            print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
+        """
+        done = python("-c", code)
+        assert (done.stderr, done.stdout) == ("", "[0, 0, 0, 0, 0, 0]\n")
+        client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+        found = client.get_experiment_by_name(store.EXPERIMENT)
+        assert found is not None
+        ended = client.search_runs([found.experiment_id])
+        assert sorted(run.info.run_name or "" for run in ended) == list("abcdef")
+        assert {run.info.status for run in ended} == {"FINISHED"}
+
+
+class TestAStoreThatCannotBeUsed:
+    """One line that names it, and soon."""
+
+    @pytest.fixture
+    def port(self) -> Iterator[int]:
+        """A port on which someone listens, but never answers."""
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            yield mute.getsockname()[1]
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+
+    def refused(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        start = time.monotonic()
+        line = finding(ServiceError, store.connect)
+        assert time.monotonic() - start < 10
+        return line
+
+    def test_because_no_one_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.refused("http://127.0.0.1:9", monkeypatch) == (
+            "MLflow at http://127.0.0.1:9: no answer, Connection refused; is the server up? "
+            "(MLFLOW_TRACKING_URI says which store is asked)"
+        )
+
+    def test_because_it_never_answers(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+        assert "no answer, timed out" in self.refused(f"http://127.0.0.1:{port}", monkeypatch)
+
+    def test_because_the_host_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        line = self.refused("http://nowhere.invalid", monkeypatch)
+        assert "MLflow at http://nowhere.invalid: no answer, " in line
+
+    def test_and_a_password_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        line = self.refused("http://me:secret@127.0.0.1:9", monkeypatch)
+        assert "secret" not in line
+        assert "http://***@127.0.0.1:9" in line
+
+    def test_because_it_is_no_database(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("mlflow.db").write_bytes(b"x" * 5000)
+        line = self.refused("sqlite:///mlflow.db", monkeypatch)
+        assert line.startswith(f"MLflow at sqlite:///{workspace}/mlflow.db: file is not a database")
+
+    def test_because_it_is_a_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path("mlflow.db").mkdir()
+        assert "unable to open database file" in self.refused("sqlite:///mlflow.db", monkeypatch)
+
+    @pytest.mark.parametrize("uri", ["file:./mlruns", "mlruns", "bogus://x"])
+    def test_because_mlflow_has_no_such_store(
+        self, monkeypatch: pytest.MonkeyPatch, uri: str
+    ) -> None:
+        assert len(self.refused(uri, monkeypatch)) < 400
+
+    @pytest.mark.usefixtures("tensorflow")
+    def test_before_the_train_stage_wrote_anything(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from digits.stages import train
+
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        assert "no answer" in finding(ServiceError, lambda: train.main("mlp"))
+        assert [path.name for path in Path("artifacts").iterdir()] == ["split"]
+
+
+@pytest.mark.slow
+class TestAStoreThatAServerMade:
+    """`mlflow server` gives experiments roots that only a server can write to."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def served(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+        folder = tmp_path_factory.mktemp("served")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+        log = (folder / "server.log").open("w")
+        server = subprocess.Popen(
+            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wait_for(port)
+            yield folder, f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+            log.close()
+
+    def logged(self, experiment: str) -> Run:
+        import mlflow
+
+        with runs.run("mlp", experiment=experiment, params={"seed": 1}, tags={}) as active:
+            mlflow.log_text("text", "note.txt")
+        run = MlflowClient().get_run(active.info.run_id)
+        assert run.info.status == "FINISHED"
+        assert [file.path for file in MlflowClient().list_artifacts(run.info.run_id)] == [
+            "note.txt"
+        ]
+        return run
+
+    def test_is_written_through_the_server(
+        self, workspace: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, uri = served
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        run = self.logged(store.COMPARISONS)
+        assert run.info.artifact_uri is not None
+        assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+        assert list(workspace.iterdir()) == []
+
+    def test_is_written_directly(
+        self, workspace: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder, _ = served
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        self.logged(store.EXPERIMENT)
+        assert list((folder / "mlartifacts").rglob("note.txt"))

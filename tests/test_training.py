@@ -1,0 +1,241 @@
+"""Training: the same in every process, every image once per epoch, and what it cost."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from support import SMALL, changed, python, write_params
+
+from digits.data import Dataset
+from digits.models import builder
+from digits.params import check
+from digits.recipe import OptimizerParams, Recipe
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+Trained = tuple[Any, list[tuple[int, Any]]]
+
+TRAINED_ON, VALIDATED_ON = np.arange(250), np.arange(250, 350)
+
+
+def recipe(model: str = "mlp", **changes: Any) -> Recipe:
+    return check(changed({**SMALL, **changes})).recipe(model)
+
+
+def fit(data: Dataset, model: str = "mlp", *, build: Any = None, **changes: Any) -> Any:
+    from digits.training import train
+
+    arguments = {"classes": 10, "seed": 42, "on_epoch": lambda *_: None} | changes
+    return train(
+        build or builder(model),
+        data.take(TRAINED_ON),
+        data.take(VALIDATED_ON),
+        **{"recipe": recipe(model), "on_batches": lambda _: None, **arguments},
+    )
+
+
+def fingerprint(model: Any) -> str:
+    return hashlib.md5(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
+
+
+# What `fit` does, in a process of its own, as a stage would set it up.
+SECOND_PROCESS = """
+import sys
+sys.path.insert(0, {tests!r})
+from digits import process
+with process.quiet_tensorflow(2):
+    import test_training
+from sklearn.datasets import load_digits
+import numpy as np
+from digits.data import Dataset
+images, labels = load_digits(return_X_y=True)
+data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
+for model in ("mlp", "cnn"):
+    print(test_training.fingerprint(test_training.fit(data, model).model))
+"""
+
+
+@pytest.fixture(scope="module")
+def second_process() -> "subprocess.CompletedProcess[str]":
+    return python("-c", SECOND_PROCESS.format(tests=str(Path(__file__).parent)))
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bits_in_a_second_process(
+    digits_8x8: Dataset, second_process: "subprocess.CompletedProcess[str]"
+) -> None:
+    here = [fingerprint(fit(digits_8x8, model).model) for model in ("mlp", "cnn")]
+    assert second_process.stdout.split() == here
+
+
+@pytest.mark.slow
+def test_nothing_is_heard_of_tensorflow(
+    second_process: "subprocess.CompletedProcess[str]",
+) -> None:
+    assert (second_process.returncode, second_process.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def trained(tensorflow: None, digits_8x8: Dataset) -> Trained:
+    """A training, and what was told after each epoch."""
+    told: list[tuple[int, Any]] = []
+    return fit(digits_8x8, on_epoch=lambda epoch, metrics: told.append((epoch, metrics))), told
+
+
+def test_another_seed_gives_another_model(digits_8x8: Dataset) -> None:
+    assert fingerprint(fit(digits_8x8, seed=1).model) != fingerprint(fit(digits_8x8, seed=2).model)
+
+
+def orders(data: Dataset, seed: int) -> np.ndarray:
+    """The rows in the order in which training shows them to the model: int64 (epochs, rows)."""
+    import keras
+    import tensorflow as tf
+
+    shown: list[int] = []
+
+    @keras.saving.register_keras_serializable()
+    class Recorder(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+            if training:
+                tf.numpy_function(self.record, [images[:, 0, 0], images[:, 0, 1]], [])
+            return images
+
+        def record(self, low: np.ndarray, high: np.ndarray) -> None:
+            shown.extend((low.astype(int) + 256 * high.astype(int)).tolist())
+
+    def build(*, image_shape: tuple[int, int], classes: int, **_: object) -> keras.Model:
+        layers = [Recorder(), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
+        return keras.Sequential([keras.Input(image_shape, dtype="uint8"), *layers])
+
+    marked = data.images.copy()
+    marked[:, 0, 0], marked[:, 0, 1] = np.divmod(np.arange(len(data)), 256)[::-1]
+    chosen = recipe(**{"train.mlp.fit": {"epochs": 3, "batch_size": 3}})
+    fit(Dataset(marked, data.labels), build=build, recipe=chosen, seed=seed)
+    return np.array(shown).reshape(3, -1)
+
+
+def test_each_epoch_shows_every_image_once_in_an_order_of_its_own(digits_8x8: Dataset) -> None:
+    shown = orders(digits_8x8, seed=42)
+    # 250 images are 83 batches of 3 and one of 1
+    np.testing.assert_array_equal(np.sort(shown, axis=1), [TRAINED_ON] * 3)
+    assert len({tuple(order) for order in [*shown.tolist(), TRAINED_ON.tolist()]}) == 4
+    np.testing.assert_array_equal(shown, orders(digits_8x8, seed=42))
+    assert (shown[0] != orders(digits_8x8, seed=43)[0]).any()
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_it_learns(digits_8x8: Dataset, model: str) -> None:
+    bright = Dataset(digits_8x8.images * np.uint8(15), digits_8x8.labels)
+    changes = {
+        "train.mlp.build.units": [64, 32, 32],
+        f"train.{model}.fit": {"epochs": 25, "batch_size": 16},
+    }
+    trained = fit(bright, model, recipe=recipe(model, **changes))
+    assert trained.history[-1]["val_accuracy"] > 0.6
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_two_classes_and_other_sizes_train_too(digits_8x8: Dataset) -> None:
+    binary = Dataset(digits_8x8.images[:, :6, :], digits_8x8.labels % 2)
+    for model in ("mlp", "cnn"):
+        assert fit(binary, model, classes=2).model.output_shape == (None, 2)
+
+
+def test_each_epoch_is_told_with_the_same_metrics_for_every_model(
+    trained: Trained,
+) -> None:
+    result, told = trained
+    assert told == list(enumerate(result.history))
+    assert len(told) == 2
+    assert set(result.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+def test_the_last_epochs_validation_metrics_are_those_of_the_model(
+    trained: Trained, digits_8x8: Dataset
+) -> None:
+    from digits.saved_model import predict
+
+    result, held = trained[0], digits_8x8.take(VALIDATED_ON)
+    probabilities = predict(result.model, held.images)
+    accuracy = (probabilities.argmax(axis=1) == held.labels).mean()
+    loss = -np.log(probabilities[np.arange(len(held)), held.labels]).mean()
+    assert result.history[-1]["val_accuracy"] == pytest.approx(accuracy)
+    assert result.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 100, 999])
+def test_progress_counts_epochs_and_a_partial_last_batch(digits_8x8: Dataset, size: int) -> None:
+    told: list[float] = []
+    chosen = recipe(**{"train.mlp.fit": {"epochs": 2, "batch_size": size}})
+    fit(digits_8x8, recipe=chosen, on_batches=told.append)
+    assert told == sorted(told)
+    assert 0 < told[0] <= 1
+    assert {1.0, 2.0} <= set(told)
+    assert told[-1] == 2
+
+
+def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
+    timing = trained[0].timing
+    assert list(timing) == ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"]
+    assert timing["user_s"] > 0
+    assert timing["system_s"] >= 0
+    assert 0 < timing["epoch_s"] <= timing["elapsed_s"]
+    assert timing["samples_per_s"] == pytest.approx(2 * 250 / timing["elapsed_s"])
+
+
+def test_the_size_of_the_model_is_told(trained: Trained) -> None:
+    weights = 64 * 16 + 16 + 16 * 12 + 12 + 12 * 8 + 8 + 8 * 10 + 10
+    assert trained[0].parameters == weights
+
+
+def test_each_optimizer_that_params_allow_is_one_keras_has() -> None:
+    import keras
+
+    for name in get_args(OptimizerParams.model_fields["name"].annotation):
+        assert type(keras.optimizers.get(name)).__name__.lower() == name
+
+
+def test_an_error_in_a_listener_ends_the_training(digits_8x8: Dataset) -> None:
+    def stop(*_: object) -> None:
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        fit(digits_8x8, on_epoch=stop)
+
+
+def test_the_images_are_not_changed(digits_8x8: Dataset) -> None:
+    before = digits_8x8.images.copy()
+    fit(digits_8x8)
+    np.testing.assert_array_equal(digits_8x8.images, before)
+    assert digits_8x8.images.dtype == np.uint8
+
+
+class TestTheTrainStageWithoutATerminal:
+    def test_prints_a_line_per_epoch(
+        self, project: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from digits.stages import train
+
+        write_params({**SMALL, "train.mlp.fit": {"epochs": 3, "batch_size": 100}})
+        train.main("mlp")
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split("  ")[0] for line in lines] == [f"mlp epoch {n}/3" for n in (1, 2, 3)]
+        assert all("val_accuracy 0." in line for line in lines)
+
+    def test_writes_the_same_bytes_each_time_but_for_the_run_and_its_cost(
+        self, project: Path
+    ) -> None:
+        from digits.stages import train
+
+        def outputs() -> dict[str, bytes]:
+            train.main("mlp")
+            return {path.name: path.read_bytes() for path in Path("artifacts/train/mlp").iterdir()}
+
+        first, second = outputs(), outputs()
+        assert set(first) == {"model.keras", "history.csv", "metrics.json", "run.json"}
+        assert {n for n in first if first[n] == second[n]} == {"model.keras", "history.csv"}
+        assert json.loads(first["run.json"])["params"] == json.loads(second["run.json"])["params"]
