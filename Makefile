@@ -3,8 +3,10 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
+MLFLOW_PORT ?= 5000
+PREFECT_PORT ?= 4200
 
-.PHONY: run test lint ui report lock help
+.PHONY: run test lint ui report up down lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +35,30 @@ report: .venv/.done ## the page with all results, in the browser
 	@dvc repro --quiet report
 	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
 	@echo $(CURDIR)/artifacts/report/index.html
+
+up: export MLFLOW_PORT := $(MLFLOW_PORT)
+up: export PREFECT_PORT := $(PREFECT_PORT)
+up: export PREFECT_API_URL := http://127.0.0.1:$(PREFECT_PORT)/api
+up: export DIGITS_MLFLOW_UI := http://127.0.0.1:$(MLFLOW_PORT)
+up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
+	@if kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; then echo "already up; see make down"; exit 6; fi
+	@mkdir -p .state .prefect
+	@digits restore # before the server: two that create the tracking store at once spoil it
+	@setsid honcho start >.state/up.log 2>&1 </dev/null & echo $$! >.state/up.pid
+	@timeout 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \
+		do kill -0 $$(cat .state/up.pid) || exit 1; sleep 1; done' \
+		|| { echo "error: the Prefect server did not start; see .state/up.log" >&2; exit 4; }
+	@prefect deploy --all >>.state/up.log 2>&1 \
+		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; exit 4; }
+	@prefect config set PREFECT_API_URL=$(PREFECT_API_URL) >/dev/null
+	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)"
+	@echo "Prefect  http://127.0.0.1:$(PREFECT_PORT)   prefect deployment run train/local --watch"
+
+down: ## stop what `make up` started
+	@kill $$(cat .state/up.pid 2>/dev/null) 2>/dev/null || echo "nothing is up"
+	@while kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; do sleep 0.2; done
+	@rm -f .state/up.pid
+	@prefect config unset -y PREFECT_API_URL >/dev/null
 
 lock: .venv/.done ## resolve requirements.lock anew
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --quiet --upgrade \

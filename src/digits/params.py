@@ -1,5 +1,6 @@
 """params.yaml, the only source of a value, checked whole before any work starts."""
 
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -96,6 +97,26 @@ def check(raw: dict[str, Any]) -> Params:
     if untrainable := _untrainable(params):
         raise UsageError(*untrainable)
     return params
+
+
+def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Set dotted keys in place, such as `train.cnn.fit.epochs`; nothing is checked but the names.
+
+    Raises:
+        UsageError: a key that is not there, one finding each.
+    """
+    unknown = []
+    for key, value in overrides.items():
+        *blocks, last = key.split(".")
+        block: Any = values
+        for name in blocks:
+            block = block.get(name) if isinstance(block, MutableMapping) else None
+        if isinstance(block, MutableMapping) and last in block:
+            block[last] = value
+        else:
+            unknown.append(f"{PATH} {key}: unknown key")
+    if unknown:
+        raise UsageError(*unknown)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

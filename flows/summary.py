@@ -1,0 +1,57 @@
+"""What a `train` flow run shows of its results in Prefect: a table, and a page of links."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
+
+from digits.results import Row, cells
+
+COMPARISON = Path("artifacts/compare/comparison.json")
+RECORDS = "artifacts/train/*/run.json"
+PAGES = "artifacts/**/*.html"
+MLFLOW_UI = "http://127.0.0.1:5000"
+
+
+def publish(folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None) -> None:
+    """Make the artifacts `results` and `summary` from what lies in the run's folder."""
+    if (folder / COMPARISON).exists():
+        rows = [Row(**model) for model in _read(folder / COMPARISON)["models"]]
+        create_table_artifact(cells(rows), key="results", description="Results")
+    create_markdown_artifact(_markdown(folder, states, experiment), key="summary")
+
+
+def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> str:
+    stages = [
+        f"| {name} | {state.name} | {_one_line(state.message)} |" for name, state in states.items()
+    ]
+    runs = [_run_link(_read(path)) for path in sorted(folder.glob(RECORDS))]
+    lines = ["| stage | state | |", "|---|---|---|", *stages, "", "MLflow runs", "", *runs, ""]
+    if experiment:
+        lines += [f"DVC experiment: `dvc exp show`, `dvc exp apply {experiment}`", ""]
+    pages = sorted(path.relative_to(folder) for path in folder.glob(PAGES))
+    return "\n".join([*lines, *(_page(folder, page, experiment) for page in pages)])
+
+
+def _run_link(record: Mapping[str, Any]) -> str:
+    uri = record["tracking_uri"]
+    base = uri if uri.startswith("http") else os.environ.get("DIGITS_MLFLOW_UI", MLFLOW_UI)
+    place = f"experiments/{record['experiment_id']}/runs/{record['run_id']}"
+    return f"- [{record['name']}]({base.rstrip('/')}/#/{place})"
+
+
+def _page(folder: Path, page: Path, experiment: str | None) -> str:
+    # a workspace is gone when this is read
+    return f"- `{page}`" if experiment else f"- [{page}]({(folder / page).as_uri()})"
+
+
+def _one_line(message: str | None) -> str:
+    return " ".join((message or "").split()).replace("|", "\\|")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,123 @@
+"""The `train` flow on a small project: which stages run, when, and how it ends."""
+
+import time
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Project
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+from train import train
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+ALL = {"prepare", "train-mlp", "train-cnn", "compare"}
+
+
+def task_states(state: State[Any]) -> dict[str, str]:
+    """Name of each task of a flow run, and the name of its last state."""
+    with get_client(sync_client=True) as client:
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        runs = client.read_task_runs(flow_run_filter=only)
+    return {run.name: run.state_name for run in runs}
+
+
+def test_runs_each_stage_of_dvc_yaml_as_a_task_in_the_order_of_the_graph(project: Project) -> None:
+    state = train(return_state=True)
+    assert state.is_completed(), state.message
+    assert set(project.ran()) == ALL
+    assert project.ran()[0] == "prepare"
+    assert project.ran()[-1] == "compare"
+    assert state.message == "4 ran, 0 cached"
+
+
+def test_unchanged_stages_are_cached_without_a_process(project: Project) -> None:
+    train(return_state=True)
+    state = train(return_state=True)
+    assert state.message == "0 ran, 4 cached"
+    assert len(project.ran()) == 4
+
+
+def test_a_stage_added_to_dvc_yaml_runs_as_a_task(project: Project) -> None:
+    added = "  report:\n    cmd: python stage.py report\n    outs: [artifacts/report.txt]\n"
+    with (project.root / "dvc.yaml").open("a") as file:
+        file.write(added)
+    state = train(return_state=True)
+    assert state.is_completed(), state.message
+    assert "report" in project.ran()
+
+
+def test_only_what_changed_and_its_dependants_run(project: Project) -> None:
+    project.dvc("repro", "-q")
+    project.set_epochs("mlp", 2)
+    state = train(return_state=True)
+    assert project.ran()[4:] == ["train-mlp", "compare"]
+    assert state.message == "2 ran, 2 cached"
+
+
+def test_force_runs_every_stage_of_the_targets(project: Project) -> None:
+    project.dvc("repro", "-q")
+    state = train(targets=["train@cnn"], force=True, return_state=True)
+    assert state.is_completed(), state.message
+    assert project.ran()[4:] == ["prepare", "train-cnn"]
+
+
+def test_a_failed_stage_fails_the_flow_and_leaves_independent_branches_to_finish(
+    project: Project,
+) -> None:
+    project.fails("train-mlp")
+    state = train(return_state=True)
+    assert state.is_failed()
+    assert state.message is not None
+    assert "train@mlp" in state.message
+    assert "no disk left on the moon" in state.message
+    assert "not run: compare" in state.message
+    assert "train-cnn" in [words[0] for words in project.log("end")]
+
+
+def test_a_stage_that_takes_too_long_is_ended_with_all_its_processes(project: Project) -> None:
+    project.sleeps("train-mlp", 600)
+    started = time.monotonic()
+    state = train(targets=["train@mlp"], stage_timeout_s=4, return_state=True)
+    assert state.is_failed()
+    assert "train@mlp took longer than 4 s" in str(state.message)
+    assert time.monotonic() - started < 60
+    assert not any(psutil.pid_exists(int(words[1])) for words in project.log())
+    project.works()
+    assert train(return_state=True).is_completed()
+
+
+def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project) -> None:
+    project.dvc("repro", "-q")
+    (project.root / "raw.txt").write_text("changed, not committed")
+    before = project.files()
+    state = train(overrides={"train.mlp.fit.epochs": 2}, return_state=True)
+    assert state.is_completed(), state.message
+    assert project.files() == before
+    [name] = project.dvc("exp", "list", "--name-only").split()
+    assert [words[4] for words in project.log("end")][-1] == name
+    assert name in project.dvc("exp", "show", "--csv")
+    project.dvc("exp", "apply", name)
+    assert "epochs: 2" in (project.root / "params.yaml").read_text()
+    assert '"epochs": 2' in (project.root / "artifacts/train-mlp.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"targets": ["trian"]}, "targets: 'trian' is no stage; there are compare, prepare"),
+        ({"overrides": {"train.mlp.fit.epoch": 1}}, "params.yaml train.mlp.fit.epoch: unknown key"),
+        ({"overrides": {"train.mlp.fit.epochs": "many"}}, "train.mlp.fit.epochs: 'many': "),
+        ({"overrides": {"train.mlp.fit.epochs": 0}}, "train.mlp.fit.epochs: 0: "),
+    ],
+)
+def test_bad_parameters_are_told_in_one_line_before_anything_runs(
+    project: Project, parameters: dict[str, Any], message: str
+) -> None:
+    state = train(**parameters, return_state=True)
+    assert state.is_failed()
+    assert message in str(state.message)
+    assert len(str(state.message).splitlines()) == 1
+    assert project.ran() == []
