@@ -28,13 +28,17 @@ _SQLITE = "sqlite:///"
 _SECONDS_APART = 60
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder.
+def configured_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
 
-    A relative SQLite path is taken from the project's folder, because a DVC experiment
-    may run in a copy of it.
+
+def tracking_uri() -> str:
+    """The configured address; a relative SQLite path is taken from the project's folder.
+
+    A DVC experiment may run in a copy of it.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    uri = configured_uri()
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{project_root() / uri.removeprefix(_SQLITE)}"
     return uri
