@@ -63,7 +63,7 @@ def tensorflow() -> None:
 
 
 @pytest.fixture(scope="session")
-def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with all its tables: making them takes seconds, copying them does not."""
     import mlflow
 
@@ -89,9 +89,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-def tracked(workspace: Path, _migrated: Path) -> Path:
+def tracked(workspace: Path, migrated: Path) -> Path:
     """A current folder with an MLflow store that holds no run."""
-    shutil.copy(_migrated, workspace / "mlflow.db")
+    shutil.copy(migrated, workspace / "mlflow.db")
     return workspace
 
 
@@ -105,7 +105,7 @@ def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
 @pytest.fixture(scope="session")
 def trained_project(
     tmp_path_factory: pytest.TempPathFactory,
-    _migrated: Path,
+    migrated: Path,
     digits_8x8: Dataset,
     small_params: Params,
     tensorflow: None,
@@ -116,7 +116,7 @@ def trained_project(
     from digits.stages import evaluate, train
 
     folder = tmp_path_factory.mktemp("trained")
-    shutil.copy(_migrated, folder / "mlflow.db")
+    shutil.copy(migrated, folder / "mlflow.db")
     with chdir(folder):
         _fill(digits_8x8, small_params)
         train.main("mlp")

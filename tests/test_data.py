@@ -59,6 +59,22 @@ def test_a_file_that_is_no_split_is_one_line(tmp_path: Path, content: bytes) -> 
     assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
 
 
+def test_a_split_cut_off_is_one_line(tmp_path: Path, part: Split) -> None:
+    path = tmp_path / "train.npz"
+    save_split(path, part)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
+
+
+def test_a_split_with_a_changed_byte_is_one_line(tmp_path: Path, part: Split) -> None:
+    path = tmp_path / "train.npz"
+    save_split(path, part)
+    content = bytearray(path.read_bytes())
+    content[60:70] = bytes(10)
+    path.write_bytes(content)
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
+
+
 def test_a_split_without_labels_is_one_line(tmp_path: Path, part: Split) -> None:
     path = tmp_path / "train.npz"
     save_arrays(path, {"images": part.data.images, "rows": part.rows})

@@ -1,9 +1,10 @@
 """After `dvc pull` on another machine the store is empty: the runs are logged again."""
 
 import shutil
+from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -20,7 +21,7 @@ from digits.tracking import restore, runs, store
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def original(trained_project: Path) -> Run:
     """The run as it is known where the model was trained."""
     record = read_json(trained_project / "artifacts/train/mlp/run.json")
@@ -41,10 +42,87 @@ def all_runs() -> list[Run]:
     return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
 
-def restored() -> Run:
-    restore_all()
-    [run] = all_runs()
-    return run
+class TestARestoredRun:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def elsewhere(
+        cls, tmp_path_factory: pytest.TempPathFactory, trained_project: Path, migrated: Path
+    ) -> Path:
+        """A clone in which the run was logged again. To be read only."""
+        folder = tmp_path_factory.mktemp("clone")
+        shutil.copy(migrated, folder / "mlflow.db")
+        shutil.copytree(trained_project / "artifacts", folder / "artifacts")
+        shutil.copy(trained_project / "params.yaml", folder)
+        with chdir(folder):
+            restore_all()
+        return folder
+
+    @pytest.fixture
+    def client(self, workspace: Path, elsewhere: Path) -> MlflowClient:
+        mlflow.set_tracking_uri(f"sqlite:///{elsewhere}/mlflow.db")
+        return MlflowClient()
+
+    @pytest.fixture
+    def run(self, client: MlflowClient) -> Run:
+        [run] = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        return run
+
+    @pytest.fixture
+    def there(self, trained_project: Path) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
+
+    def test_says_what_it_was_restored_from(self, run: Run, original: Run) -> None:
+        assert run.info.run_id != original.info.run_id
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["restored_from"] == original.info.run_id
+
+    def test_holds_what_the_original_held(self, run: Run, original: Run) -> None:
+        assert run.info.run_name == original.info.run_name
+        assert run.data.params == original.data.params
+        assert run.data.metrics == original.data.metrics
+        assert {i.dataset.digest for i in run.inputs.dataset_inputs} == {
+            i.dataset.digest for i in original.inputs.dataset_inputs
+        }
+
+    def test_has_the_tags_of_the_original(self, run: Run, original: Run) -> None:
+        own = {store.PROCESS_TAG, "model_id", "restored_from"}
+        ours = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
+        theirs = {k: v for k, v in original.data.tags.items() if not k.startswith("mlflow.")}
+        assert {k: v for k, v in ours.items() if k not in own} == {
+            k: v for k, v in theirs.items() if k not in own
+        }
+
+    @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
+    def test_has_the_curves_of_the_original(
+        self, client: MlflowClient, run: Run, there: MlflowClient, original: Run, metric: str
+    ) -> None:
+        here, origin = (
+            [(p.step, p.value) for p in c.get_metric_history(r.info.run_id, metric)]
+            for c, r in ((client, run), (there, original))
+        )
+        assert here == origin
+
+    def test_has_the_artifacts_of_the_original(
+        self, client: MlflowClient, run: Run, there: MlflowClient, original: Run
+    ) -> None:
+        assert self.artifacts(client, run) == self.artifacts(there, original)
+
+    def artifacts(self, client: MlflowClient, run: Run) -> set[str]:
+        found: set[str] = set()
+        folders: list[str | None] = [None]
+        while folders:
+            for file in client.list_artifacts(run.info.run_id, folders.pop()):
+                (folders.append if file.is_dir else found.add)(file.path.split("+")[0])
+        return found
+
+    def test_has_a_model_that_predicts_what_the_original_predicted(
+        self, run: Run, elsewhere: Path
+    ) -> None:
+        model = mlflow.pyfunc.load_model(f"models:/{run.data.tags['model_id']}")
+        images = load_split(elsewhere / "artifacts/split/test.npz").data.images
+        with np.load(elsewhere / "artifacts/evaluate/mlp/predictions.npz") as predictions:
+            expected = predictions["test"]
+        np.testing.assert_allclose(model.predict(images), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_run_that_the_store_knows_is_left_alone(
@@ -60,80 +138,22 @@ def test_a_run_that_the_store_knows_is_left_alone(
     )
 
 
-def test_a_run_that_the_store_does_not_know_is_logged_again(
-    clone: Path, original: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = restored()
-    assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
-    assert run.info.run_id != original.info.run_id
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["restored_from"] == original.info.run_id
-
-
-def test_it_holds_what_the_original_held(clone: Path, original: Run) -> None:
-    run = restored()
-    assert run.info.run_name == original.info.run_name
-    assert run.data.params == original.data.params
-    assert run.data.metrics == original.data.metrics
-    assert run.inputs.dataset_inputs[0].dataset.digest in {
-        found.dataset.digest for found in original.inputs.dataset_inputs
-    }
-    kept = set(original.data.tags) - {store.PROCESS_TAG, "mlflow.source.name"}
-    assert kept <= set(run.data.tags)
-
-
-def test_it_has_the_curves_of_the_original(
-    clone: Path, original: Run, trained_project: Path
-) -> None:
-    def curve(client: MlflowClient, run: Run) -> list[tuple[int, float]]:
-        points = client.get_metric_history(run.info.run_id, "val_loss")
-        return [(point.step, point.value) for point in points]
-
-    run = restored()
-    there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
-    assert curve(MlflowClient(), run) == curve(there, original)
-
-
-def test_it_has_the_artifacts_of_the_original(
-    clone: Path, original: Run, trained_project: Path
-) -> None:
-    def names(client: MlflowClient, run: Run) -> set[str]:
-        found: set[str] = set()
-        folders: list[str | None] = [None]
-        while folders:
-            for file in client.list_artifacts(run.info.run_id, folders.pop()):
-                (folders.append if file.is_dir else found.add)(file.path.split("+")[0])
-        return found
-
-    run = restored()
-    there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
-    assert names(MlflowClient(), run) == names(there, original)
-
-
-def test_its_model_predicts_what_the_original_predicted(clone: Path) -> None:
-    import mlflow
-
-    run = restored()
-    model = mlflow.pyfunc.load_model(f"models:/{run.data.tags['model_id']}")
-    images = load_split(Path("artifacts/split/test.npz")).data.images
-    with np.load("artifacts/evaluate/mlp/predictions.npz") as predictions:
-        np.testing.assert_allclose(model.predict(images), predictions["test"], rtol=1e-5, atol=1e-7)
-
-
-def test_the_second_time_nothing_is_left_to_do(
+def test_it_is_logged_again_once_and_once_more_after_it_was_deleted(
     clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = restored()
-    capsys.readouterr()
-    assert restored().info.run_id == first.info.run_id
-    assert capsys.readouterr().out == ""
+    restore_all()
+    [first] = all_runs()
+    assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
     assert restore.known(TrainOutputs("mlp")) == (first.info.run_id, first.data.tags["model_id"])
 
+    restore_all()
+    assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
+    assert capsys.readouterr().out == ""
 
-def test_a_deleted_run_is_logged_again(clone: Path) -> None:
-    first = restored()
     MlflowClient().delete_run(first.info.run_id)
-    assert restored().info.run_id != first.info.run_id
+    assert restore.known(TrainOutputs("mlp")) is None
+    restore_all()
+    assert first.info.run_id not in [run.info.run_id for run in all_runs()]
 
 
 def test_a_restoration_that_failed_half_way_does_not_count(clone: Path, original: Run) -> None:
@@ -161,9 +181,10 @@ def test_under_mlflow_run_it_is_found_again_too(
 
 def test_a_training_without_an_evaluation_is_logged_again_as_it_is(clone: Path) -> None:
     shutil.rmtree("artifacts/evaluate")
-    metrics: dict[str, Any] = restored().data.metrics
-    assert "val_accuracy" in metrics
-    assert not any(name.startswith("test_") for name in metrics)
+    restore_all()
+    [run] = all_runs()
+    assert "val_accuracy" in run.data.metrics
+    assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
 def test_without_trainings_there_is_nothing_to_do(clone: Path) -> None:

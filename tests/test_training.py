@@ -1,14 +1,13 @@
 """Training: the same in every process, every image once per epoch, and what it cost."""
 
 import hashlib
-import json
 import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from support import SMALL, changed, python, write_params
+from support import SMALL, changed, python
 
 from digits.data import Dataset
 from digits.models import builder
@@ -118,11 +117,13 @@ def orders(data: Dataset, seed: int) -> np.ndarray:
     return np.array(shown).reshape(3, -1)
 
 
-def test_each_epoch_shows_every_image_once_in_an_order_of_its_own(digits_8x8: Dataset) -> None:
+def test_each_epoch_shows_every_image_once_in_an_order_that_follows_from_the_seed(
+    digits_8x8: Dataset,
+) -> None:
     shown = orders(digits_8x8, seed=42)
     # 250 images are 83 batches of 3 and one of 1
     np.testing.assert_array_equal(np.sort(shown, axis=1), [TRAINED_ON] * 3)
-    assert len({tuple(order) for order in [*shown.tolist(), TRAINED_ON.tolist()]}) == 4
+    assert (shown[0] != TRAINED_ON).any()
     np.testing.assert_array_equal(shown, orders(digits_8x8, seed=42))
     assert (shown[0] != orders(digits_8x8, seed=43)[0]).any()
 
@@ -212,30 +213,3 @@ def test_the_images_are_not_changed(digits_8x8: Dataset) -> None:
     fit(digits_8x8)
     np.testing.assert_array_equal(digits_8x8.images, before)
     assert digits_8x8.images.dtype == np.uint8
-
-
-class TestTheTrainStageWithoutATerminal:
-    def test_prints_a_line_per_epoch(
-        self, project: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        from digits.stages import train
-
-        write_params({**SMALL, "train.mlp.fit": {"epochs": 3, "batch_size": 100}})
-        train.main("mlp")
-        lines = capsys.readouterr().out.splitlines()
-        assert [line.split("  ")[0] for line in lines] == [f"mlp epoch {n}/3" for n in (1, 2, 3)]
-        assert all("val_accuracy 0." in line for line in lines)
-
-    def test_writes_the_same_bytes_each_time_but_for_the_run_and_its_cost(
-        self, project: Path
-    ) -> None:
-        from digits.stages import train
-
-        def outputs() -> dict[str, bytes]:
-            train.main("mlp")
-            return {path.name: path.read_bytes() for path in Path("artifacts/train/mlp").iterdir()}
-
-        first, second = outputs(), outputs()
-        assert set(first) == {"model.keras", "history.csv", "metrics.json", "run.json"}
-        assert {n for n in first if first[n] == second[n]} == {"model.keras", "history.csv"}
-        assert json.loads(first["run.json"])["params"] == json.loads(second["run.json"])["params"]

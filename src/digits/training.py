@@ -104,7 +104,8 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self.history: list[EpochMetrics] = []
 
     def on_train_batch_end(self, batch: int, logs: EpochMetrics | None = None) -> None:
-        self._on_batches(len(self.history) + (batch + 1) / self.params["steps"])
+        # Keras counts the steps of a whole execution, also where the epoch ends before
+        self._on_batches(len(self.history) + min(1.0, (batch + 1) / self.params["steps"]))
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
         self._ends.append(time.perf_counter())
