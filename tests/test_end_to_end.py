@@ -22,7 +22,9 @@ class Clone:
         self.root = root
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
 
-    def run(self, *command: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, succeeds: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -31,6 +33,7 @@ class Clone:
             "GIT_AUTHOR_EMAIL": "test@localhost",
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@localhost",
+            **variables,
         }
         done = subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
@@ -38,10 +41,10 @@ class Clone:
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
         return done
 
-    def runs(self) -> list:
+    def runs(self, database: str = "mlflow.db") -> list:
         import mlflow
 
-        client = mlflow.MlflowClient(f"sqlite:///{self.root}/mlflow.db")
+        client = mlflow.MlflowClient(f"sqlite:///{self.root}/{database}")
         experiment = client.get_experiment_by_name("digits")
         return client.search_runs([experiment.experiment_id])
 
@@ -137,16 +140,13 @@ def test_an_experiment_runs_only_what_depends_on_its_change(clone: Clone) -> Non
 
 
 def test_an_empty_store_is_filled_again_from_the_outputs(clone: Clone) -> None:
-    (clone.root / "mlflow.db").rename(clone.root / "mlflow.db.aside")
-    try:
-        clone.run("digits", "restore")
-        restored = clone.runs()
-        assert sorted(run.info.run_name for run in restored) == ["cnn", "mlp"]
-        assert all("restored_from" in run.data.tags for run in restored)
-        assert all("test_accuracy" in run.data.metrics for run in restored)
-        assert clone.run("digits", "restore").stdout == ""
-    finally:
-        (clone.root / "mlflow.db.aside").replace(clone.root / "mlflow.db")
+    empty = {"MLFLOW_TRACKING_URI": "sqlite:///elsewhere.db"}
+    clone.run("digits", "restore", **empty)
+    restored = clone.runs("elsewhere.db")
+    assert sorted(run.info.run_name for run in restored) == ["cnn", "mlp"]
+    assert all("restored_from" in run.data.tags for run in restored)
+    assert all("test_accuracy" in run.data.metrics for run in restored)
+    assert clone.run("digits", "restore", **empty).stdout == ""
 
 
 def test_under_mlflow_run_the_models_run_is_a_child_of_the_projects(clone: Clone) -> None:

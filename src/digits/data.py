@@ -1,9 +1,11 @@
 """Labelled images in memory: what the stages hand to each other, and how they lie on disk."""
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +94,12 @@ def load_split(path: Path) -> Split:
         DataError: the file is missing or not such a split.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # opened here, because NumPy leaves a file open that it cannot read
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro split` makes it") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: not a split file ({error}); `dvc repro -f split` makes it anew"
         ) from None
