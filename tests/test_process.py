@@ -57,7 +57,9 @@ def test_each_kind_of_error_has_its_exit_code(
 
 
 def test_every_error_class_is_listed_above() -> None:
-    assert [error for error, _ in EXIT_CODES[1:]] == errors.DigitsError.__subclasses__()
+    # flows have errors of their own, which are shown where they arise
+    ours = [e for e in errors.DigitsError.__subclasses__() if e.__module__ == errors.__name__]
+    assert [error for error, _ in EXIT_CODES[1:]] == ours
 
 
 def test_work_that_succeeds_ends_with_0() -> None:
