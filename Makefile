@@ -19,8 +19,7 @@ run: .venv/.done ## environment, data, whole pipeline, table of results
 	@digits results
 
 test: .venv/.done ## the whole test suite (slow ones too)
-	@pytest --ignore tests/test_training.py
-	@pytest tests/test_training.py # apart: in a process that served Prefect, a fit does not end
+	@pytest
 
 lint: .venv/.done ## ruff and mypy
 	@ruff check .

@@ -39,7 +39,7 @@ def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
         block = result
         for name in blocks:
             block = block[name]
-        block[last] = value
+        block[last] = deepcopy(value)
     return result
 
 
