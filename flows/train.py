@@ -61,8 +61,7 @@ def train(
     options = Options(
         targets, overrides or {}, force, max_parallel, stage_timeout_s, pull=pull, push=push
     )
-    for name, value in process.ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    process.set_environment()
     try:
         return _train(Path.cwd(), options)
     except DigitsError as error:

@@ -21,8 +21,7 @@ from digits.splitting import split
 # What the surroundings of the tests set must not decide what they find.
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_EXP_NAME", "DIGITS_DEBUG"):
     os.environ.pop(name, None)
-for name, value in process.ENVIRONMENT.items():
-    os.environ.setdefault(name, value)
+process.set_environment()
 
 FORGIVEN = (
     # Keras 3.15 does not know NumPy 2's copy keyword

@@ -5,12 +5,17 @@ import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from digits.errors import DigitsError
+from digits.errors import DataError, DigitsError
+from digits.readers import read_raw
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
@@ -63,6 +68,26 @@ def finding(error: type[DigitsError], work: Callable[[], object]) -> str:
     """The only finding of the error that the work ends with."""
     [line] = findings(error, work)
     return line
+
+
+def refusals(folder: Path) -> list[str]:
+    """The findings with which the readers refuse the data in the folder."""
+    return findings(DataError, lambda: read_raw(folder))
+
+
+def refusal(folder: Path) -> str:
+    """The only finding with which the readers refuse the data in the folder."""
+    return finding(DataError, lambda: read_raw(folder))
+
+
+def only_run(client: "MlflowClient") -> "Run":
+    """The one run of the models' experiment."""
+    from digits.tracking.store import EXPERIMENT
+
+    found = client.get_experiment_by_name(EXPERIMENT)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    return run
 
 
 def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":

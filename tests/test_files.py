@@ -2,69 +2,50 @@
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from support import finding
 
 from digits.errors import DataError
-from digits.files import read_json, replacing, replacing_folder, write_json, write_text
-
-Replacing = Callable[[Path], AbstractContextManager[Path]]
+from digits.files import read_json, replacing, write_json, write_text
 
 
-def put(path: Path, text: str, *, folder: bool) -> None:
-    file = path / "page.html" if folder else path
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text)
-
-
-def get(path: Path, *, folder: bool) -> str:
-    return (path / "page.html" if folder else path).read_text()
-
-
-@pytest.mark.parametrize(("writer", "folder"), [(replacing, False), (replacing_folder, True)])
 class TestReplacing:
-    def test_the_new_takes_the_place_of_the_old(
-        self, tmp_path: Path, writer: Replacing, folder: bool
-    ) -> None:
-        put(tmp_path / "out.npz", "old", folder=folder)
-        with writer(tmp_path / "out.npz") as temporary:
-            put(temporary, "new", folder=folder)
-            assert get(tmp_path / "out.npz", folder=folder) == "old"
-        assert get(tmp_path / "out.npz", folder=folder) == "new"
-        assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+    def test_the_new_takes_the_place_of_the_old(self, tmp_path: Path) -> None:
+        path = tmp_path / "out.npz"
+        path.write_text("old")
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+            assert path.read_text() == "old"
+        assert path.read_text() == "new"
+        assert list(tmp_path.iterdir()) == [path]
 
     @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
     def test_an_interrupted_write_leaves_the_old_and_no_rest(
-        self, tmp_path: Path, writer: Replacing, folder: bool, error: type[BaseException]
+        self, tmp_path: Path, error: type[BaseException]
     ) -> None:
-        put(tmp_path / "out.npz", "old", folder=folder)
+        path = tmp_path / "out.npz"
+        path.write_text("old")
 
         def interrupted() -> None:
-            with writer(tmp_path / "out.npz") as temporary:
-                put(temporary, "half", folder=folder)
+            with replacing(path) as temporary:
+                temporary.write_text("half")
                 raise error
 
         with pytest.raises(error):
             interrupted()
-        assert get(tmp_path / "out.npz", folder=folder) == "old"
-        assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
 
-    def test_missing_parents_are_made(
-        self, tmp_path: Path, writer: Replacing, folder: bool
-    ) -> None:
-        with writer(tmp_path / "a/b/out.npz") as temporary:
-            put(temporary, "new", folder=folder)
-        assert get(tmp_path / "a/b/out.npz", folder=folder) == "new"
+    def test_missing_parents_are_made(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "a/b/out.npz") as temporary:
+            temporary.write_text("new")
+        assert (tmp_path / "a/b/out.npz").read_text() == "new"
 
-    def test_the_temporary_name_lies_beside_and_keeps_the_suffix(
-        self, tmp_path: Path, writer: Replacing, folder: bool
-    ) -> None:
-        with writer(tmp_path / "out.npz") as temporary:
-            put(temporary, "new", folder=folder)
+    def test_the_temporary_name_lies_beside_and_keeps_the_suffix(self, tmp_path: Path) -> None:
+        with replacing(tmp_path / "out.npz") as temporary:
+            temporary.write_text("new")
             assert temporary.parent == tmp_path
             assert temporary.suffix == ".npz"
             assert temporary != tmp_path / "out.npz"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import refusal
 
 from digits.errors import DataError
 from digits.readers import read_raw
@@ -14,16 +15,8 @@ from digits.readers import read_raw
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 
 
-def finding(folder: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_raw(folder)
-    [line] = caught.value.findings
-    assert "\n" not in line
-    return line
-
-
 def test_a_folder_that_is_missing_names_dvc_pull(tmp_path: Path) -> None:
-    assert finding(tmp_path / "data") == f"{tmp_path}/data: not found; `dvc pull` fetches the data"
+    assert refusal(tmp_path / "data") == f"{tmp_path}/data: not found; `dvc pull` fetches the data"
 
 
 @pytest.mark.parametrize("names", [[], [".gitignore"]])
@@ -31,12 +24,12 @@ def test_a_folder_without_data_files_names_dvc_pull(tmp_path: Path, names: list[
     (tmp_path / "folder.csv").mkdir()
     for name in names:
         (tmp_path / name).write_text("/train.csv\n")
-    assert finding(tmp_path) == f"{tmp_path}: no data files in it; `dvc pull` fetches the data"
+    assert refusal(tmp_path) == f"{tmp_path}: no data files in it; `dvc pull` fetches the data"
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(CSV)
-    assert "data: cannot be read as a folder: Not a directory" in finding(tmp_path / "data")
+    assert "data: cannot be read as a folder: Not a directory" in refusal(tmp_path / "data")
 
 
 def test_hidden_files_and_folders_beside_the_data_are_ignored(tmp_path: Path) -> None:
@@ -76,7 +69,7 @@ def test_what_is_no_data_is_called_what_it_is(
     tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    line = finding(tmp_path)
+    line = refusal(tmp_path)
     assert line.startswith(f"{tmp_path}/{name}: ")
     assert said in line
 
@@ -84,7 +77,7 @@ def test_what_is_no_data_is_called_what_it_is(
 def test_a_zip_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", CSV)
-    assert "a zip archive of train.csv; unpack it first" in finding(tmp_path)
+    assert "a zip archive of train.csv; unpack it first" in refusal(tmp_path)
 
 
 def test_every_file_that_is_no_data_is_a_finding_of_its_own(tmp_path: Path) -> None:
@@ -106,14 +99,14 @@ def test_more_than_one_data_set_is_refused_by_name(tmp_path: Path, others: list[
         else:
             np.savez(tmp_path / name, x_train=np.ones((1, 2, 2), np.uint8), y_train=[0])
     names = ", ".join(["a.csv", *others])
-    assert finding(tmp_path) == f"{tmp_path}: holds more than one data set ({names}); keep one"
+    assert refusal(tmp_path) == f"{tmp_path}: holds more than one data set ({names}); keep one"
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_link_to_nowhere_is_one_line(tmp_path: Path, packed: bool) -> None:
     name = "train.csv.gz" if packed else "train.csv"
     (tmp_path / name).symlink_to(tmp_path / "gone")
-    assert finding(tmp_path) == f"{tmp_path}/{name}: cannot be read: No such file or directory"
+    assert refusal(tmp_path) == f"{tmp_path}/{name}: cannot be read: No such file or directory"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -123,16 +116,16 @@ def test_a_folder_without_permission_is_one_line(tmp_path: Path, mode: int) -> N
     folder.mkdir()
     (folder / "train.csv").write_bytes(CSV)
     folder.chmod(mode)
-    assert finding(folder) == f"{folder}: cannot be read as a folder: Permission denied"
+    assert refusal(folder) == f"{folder}: cannot be read as a folder: Permission denied"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_read_permission_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(CSV)
     (tmp_path / "train.csv").chmod(0)
-    assert finding(tmp_path) == f"{tmp_path}/train.csv: cannot be read: Permission denied"
+    assert refusal(tmp_path) == f"{tmp_path}/train.csv: cannot be read: Permission denied"
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train.csv")
-    assert finding(tmp_path) == f"{tmp_path}/train.csv: is no regular file"
+    assert refusal(tmp_path) == f"{tmp_path}/train.csv: is no regular file"

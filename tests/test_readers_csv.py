@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
+from support import refusal, refusals
 
 from digits.errors import DataError
 from digits.readers import read_raw
@@ -28,18 +29,6 @@ def write(folder: Path, frame: pd.DataFrame, **options: object) -> Path:
     path = folder / "train.csv"
     frame.to_csv(path, **{"index": False, "na_rep": "", **options})  # type: ignore[arg-type]
     return path
-
-
-def findings(folder: Path) -> list[str]:
-    with pytest.raises(DataError) as caught:
-        read_raw(folder)
-    assert not any("\n" in line for line in caught.value.findings)
-    return list(caught.value.findings)
-
-
-def finding(folder: Path) -> str:
-    [line] = findings(folder)
-    return line
 
 
 def test_images_and_labels_are_read_in_file_order(tmp_path: Path, frame: pd.DataFrame) -> None:
@@ -111,7 +100,7 @@ def test_a_bad_cell_is_named_by_line_column_and_value(
 ) -> None:
     frame.loc[3, column] = value
     path = write(tmp_path, frame)
-    assert finding(tmp_path) == f"{path}:5 column {column}: {said}"
+    assert refusal(tmp_path) == f"{path}:5 column {column}: {said}"
 
 
 def test_a_label_beyond_the_classes_is_left_to_validation(tmp_path: Path, frame) -> None:
@@ -124,7 +113,7 @@ def test_each_bad_cell_is_a_finding(tmp_path: Path, frame: pd.DataFrame) -> None
     frame.loc[0, ["label", "pixel3"]] = ["-1", "256"]
     frame.loc[19, "pixel63"] = ""
     path = write(tmp_path, frame)
-    assert [line.rsplit(": ")[0] for line in findings(tmp_path)] == [
+    assert [line.rsplit(": ")[0] for line in refusals(tmp_path)] == [
         f"{path}:2 column label",
         f"{path}:2 column pixel3",
         f"{path}:21 column pixel63",
@@ -134,7 +123,7 @@ def test_each_bad_cell_is_a_finding(tmp_path: Path, frame: pd.DataFrame) -> None
 def test_a_file_of_bad_cells_only_gives_a_bounded_number_per_line(tmp_path: Path, frame) -> None:
     frame[PIXELS] = "0.5"
     path = write(tmp_path, frame)
-    lines = findings(tmp_path)
+    lines = refusals(tmp_path)
     assert len(lines) == 20 * (DataError.shown + 1)
     assert lines[DataError.shown] == f"{path}:2: … and 44 more bad cells in this line"
 
@@ -169,7 +158,7 @@ def test_another_header_is_refused_by_its_first_fault(
 ) -> None:
     path = tmp_path / "train.csv"
     path.write_text(",".join(names) + "\n" + ",".join("0" for _ in names) + "\n")
-    line = finding(tmp_path)
+    line = refusal(tmp_path)
     assert line.startswith(f"{path}:1: ")
     assert said in line
 
@@ -177,12 +166,12 @@ def test_another_header_is_refused_by_its_first_fault(
 @pytest.mark.parametrize("separator", [";", "\t", "|", " "])
 def test_another_separator_is_named(tmp_path: Path, frame: pd.DataFrame, separator: str) -> None:
     write(tmp_path, frame, sep=separator)
-    assert f"columns are separated by {separator!r}, not by a comma" in finding(tmp_path)
+    assert f"columns are separated by {separator!r}, not by a comma" in refusal(tmp_path)
 
 
 def test_a_header_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes("étiquette,pixel0\n1,2\n".encode("latin-1"))
-    assert "train.csv:1: header is no CSV text in UTF-8" in finding(tmp_path)
+    assert "train.csv:1: header is no CSV text in UTF-8" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 60, 200])
@@ -190,7 +179,7 @@ def test_a_file_cut_off_anywhere_in_a_line_is_refused(tmp_path: Path, frame, los
     frame["pixel63"] = "128"
     path = write(tmp_path, frame)
     path.write_bytes(path.read_bytes()[:-lost])
-    assert "ends without a newline, so its last number may be cut off" in finding(tmp_path)
+    assert "ends without a newline, so its last number may be cut off" in refusal(tmp_path)
 
 
 def test_a_line_cut_short_in_the_middle_is_named(tmp_path: Path, frame: pd.DataFrame) -> None:
@@ -198,14 +187,14 @@ def test_a_line_cut_short_in_the_middle_is_named(tmp_path: Path, frame: pd.DataF
     lines = path.read_text().splitlines(keepends=True)
     lines[4] = lines[4][:40] + "\n"
     path.write_text("".join(lines))
-    assert finding(tmp_path).startswith(f"{path}:5: ")
-    assert finding(tmp_path).endswith(" cells; 65 are allowed, one per column of the header")
+    assert refusal(tmp_path).startswith(f"{path}:5: ")
+    assert refusal(tmp_path).endswith(" cells; 65 are allowed, one per column of the header")
 
 
 def test_an_empty_line_is_named(tmp_path: Path, frame: pd.DataFrame) -> None:
     path = write(tmp_path, frame)
     path.write_bytes(path.read_bytes() + b"\n")
-    assert finding(tmp_path) == f"{path}:22: empty line; each line is one image"
+    assert refusal(tmp_path) == f"{path}:22: empty line; each line is one image"
 
 
 @pytest.mark.parametrize("joint", ["\n", ""], ids=["newline", "no newline"])
@@ -215,20 +204,20 @@ def test_two_files_glued_together_are_recognised(tmp_path: Path, frame, joint, b
     text = bom + path.read_bytes()
     path.write_bytes(text.rstrip() + joint.encode() + text)
     line = 22 if joint else 21
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{path}:{line}: the header stands here again: two files glued together; keep one"
     )
 
 
 def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     path = write(tmp_path, frame.head(0))
-    assert finding(tmp_path) == f"{path}: the training part holds no images; at least one is needed"
+    assert refusal(tmp_path) == f"{path}: the training part holds no images; at least one is needed"
 
 
 def test_a_truncated_gzip_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     path = write(tmp_path, frame)
     path.write_bytes(gzip.compress(path.read_bytes())[:-40])
-    assert f"{path}: gzip is damaged or cut off" in finding(tmp_path)
+    assert f"{path}: gzip is damaged or cut off" in refusal(tmp_path)
 
 
 def test_of_the_whole_kaggle_folder_the_labelled_file_is_read(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+from support import refusal
 
-from digits.errors import DataError
 from digits.readers import read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
@@ -26,14 +26,6 @@ def write(
 ) -> None:
     (folder / f"{part}-images-idx3-ubyte{end}").write_bytes(pack(idx(IMAGES[rows])))
     (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(LABELS[rows])))
-
-
-def finding(folder: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_raw(folder)
-    [line] = caught.value.findings
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -77,8 +69,8 @@ def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(None), gzip.compress, ".gz")
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-100])
-    assert finding(tmp_path).startswith(f"{path}: gzip is damaged or cut off (")
-    assert finding(tmp_path).endswith("`dvc pull` fetches it anew")
+    assert refusal(tmp_path).startswith(f"{path}: gzip is damaged or cut off (")
+    assert refusal(tmp_path).endswith("`dvc pull` fetches it anew")
 
 
 def test_a_gzip_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
@@ -87,7 +79,7 @@ def test_a_gzip_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-5] ^= 1  # within the length at the end
     path.write_bytes(content)
-    assert "gzip is damaged or cut off" in finding(tmp_path)
+    assert "gzip is damaged or cut off" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +94,7 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{path}: IDX header says 30×8×8, that is 1936 bytes; the file has {size};"
         " `dvc pull` fetches it anew"
     )
@@ -112,13 +104,13 @@ def test_a_header_that_promises_the_moon_takes_no_memory(tmp_path: Path) -> None
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3) + b"\0")
-    assert "the file has 17" in finding(tmp_path)
+    assert "the file has 17" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("size", [4, 7, 15])
 def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES)[:size])
-    assert "cut off within the IDX header" in finding(tmp_path)
+    assert "cut off within the IDX header" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -131,13 +123,13 @@ def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> N
 )
 def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "train-images").write_bytes(content)
-    assert f"IDX of {said}; type 0x08 (unsigned byte) with 3" in finding(tmp_path)
+    assert f"IDX of {said}; type 0x08 (unsigned byte) with 3" in refusal(tmp_path)
 
 
 def test_images_and_labels_of_different_length_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES))
     (tmp_path / "train-labels").write_bytes(idx(LABELS[:29]))
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{tmp_path}: train-images holds 30 images, train-labels 29 labels;"
         " one label per image is needed"
     )
@@ -146,24 +138,24 @@ def test_images_and_labels_of_different_length_are_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(("kind", "lacking"), [("images", "labels"), ("labels", "images")])
 def test_half_a_pair_is_refused(tmp_path: Path, kind: str, lacking: str) -> None:
     (tmp_path / f"train-{kind}").write_bytes(idx(IMAGES if kind == "images" else LABELS))
-    assert f"train-{kind} has no {lacking} file beside it" in finding(tmp_path)
+    assert f"train-{kind} has no {lacking} file beside it" in refusal(tmp_path)
 
 
 def test_files_of_two_pairs_do_not_make_a_pair(tmp_path: Path) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES))
     (tmp_path / "valid-labels").write_bytes(idx(LABELS))
-    assert "are 2 training and 0 test parts by name" in finding(tmp_path)
+    assert "are 2 training and 0 test parts by name" in refusal(tmp_path)
 
 
 def test_a_test_pair_alone_is_never_trained_on(tmp_path: Path) -> None:
     write(tmp_path, "t10k", slice(None))
-    assert "are 0 training and 1 test parts by name" in finding(tmp_path)
+    assert "are 0 training and 1 test parts by name" in refusal(tmp_path)
 
 
 def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(None))
     write(tmp_path, "train", slice(None), gzip.compress, ".gz")
-    assert "both train-images-idx3-ubyte and train-images-idx3-ubyte.gz hold images" in finding(
+    assert "both train-images-idx3-ubyte and train-images-idx3-ubyte.gz hold images" in refusal(
         tmp_path
     )
 
@@ -172,20 +164,20 @@ def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
 def test_a_part_without_images_is_refused(tmp_path: Path, part: str) -> None:
     write(tmp_path, "train", slice(0, 0 if part == "training" else 20))
     write(tmp_path, "t10k", slice(20, 30 if part == "training" else 20))
-    assert f"the {part} part holds no images" in finding(tmp_path)
+    assert f"the {part} part holds no images" in refusal(tmp_path)
 
 
 def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(0, 20))
     (tmp_path / "t10k-images").write_bytes(idx(IMAGES[20:, :4]))
     (tmp_path / "t10k-labels").write_bytes(idx(LABELS[20:]))
-    assert "training images are 8×8 pixels, test images 4×8" in finding(tmp_path)
+    assert "training images are 8×8 pixels, test images 4×8" in refusal(tmp_path)
 
 
 def test_idx_and_csv_together_are_more_than_one_data_set(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(None))
     (tmp_path / "train.csv").write_text("label,pixel0\n1,2\n")
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{tmp_path}: holds more than one data set (train-images-idx3-ubyte,"
         " train-labels-idx1-ubyte, train.csv); keep one"
     )

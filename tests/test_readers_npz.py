@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from support import refusal
 
 from digits.errors import DataError
 from digits.readers import read_raw
@@ -22,14 +23,6 @@ class Bomb:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (self.mark,)
-
-
-def finding(folder: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_raw(folder)
-    [line] = caught.value.findings
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -69,7 +62,7 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path, name: str) -> N
     data.mkdir()
     bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
     np.savez(data / "mnist.npz", **{"x_train": IMAGES, "y_train": LABELS, name: bombs})
-    line = finding(data)
+    line = refusal(data)
     assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
     assert not (tmp_path / "unpickled").exists()
 
@@ -80,7 +73,7 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path, name: str) -> N
 )
 def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     np.savez(tmp_path / "mnist.npz", **dict.fromkeys(names, IMAGES))
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{tmp_path}/mnist.npz: holds {', '.join(names)}; x_train, y_train and, for a test part,"
         " x_test, y_test are allowed"
     )
@@ -97,7 +90,7 @@ def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
 )
 def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, said: str) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=LABELS)
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{tmp_path}/mnist.npz array x_train: {said}; uint8 (n, height, width) is allowed"
     )
 
@@ -114,7 +107,7 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, sai
 )
 def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, said: str) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert finding(tmp_path) == (
+    assert refusal(tmp_path) == (
         f"{tmp_path}/mnist.npz array y_train: {said}; one whole number for each of the 30 images"
         " is allowed"
     )
@@ -122,7 +115,7 @@ def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, sa
 
 def test_no_images_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=IMAGES[:0], y_train=LABELS[:0])
-    assert "mnist.npz: the training part holds no images" in finding(tmp_path)
+    assert "mnist.npz: the training part holds no images" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -131,7 +124,7 @@ def test_a_file_cut_off_is_refused(tmp_path: Path, save, kept: float) -> None:
     path = tmp_path / "mnist.npz"
     save(path, x_train=IMAGES, y_train=LABELS)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    assert f"{path}: zip or npz is damaged or cut off" in finding(tmp_path)
+    assert f"{path}: zip or npz is damaged or cut off" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -8,18 +8,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support import only_run
 
 from digits import provenance
 from digits.data import load_split
 from digits.files import read_json
-from digits.tracking import store
-
-
-def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    [run] = client.search_runs([found.experiment_id])
-    return run
 
 
 class TestARun:

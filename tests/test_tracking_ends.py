@@ -12,17 +12,10 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, finding, write_params
+from support import SMALL, finding, only_run, write_params
 
 from digits.errors import DataError, ServiceError
 from digits.tracking import runs, store
-
-
-def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    [run] = client.search_runs([found.experiment_id])
-    return run
 
 
 def status(run_id: str) -> str:

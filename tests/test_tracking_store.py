@@ -12,17 +12,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding, python
+from support import finding, only_run, python
 
 from digits.errors import ServiceError
 from digits.tracking import runs, store
-
-
-def only_run(client: MlflowClient, experiment: str = store.EXPERIMENT) -> Run:
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    [run] = client.search_runs([found.experiment_id])
-    return run
 
 
 def wait_for(port: int) -> None:

@@ -33,10 +33,15 @@ ENVIRONMENT = {
 }
 
 
-def prepare() -> None:
-    """Set the project's environment, and make signals end the process through `finally` blocks."""
+def set_environment() -> None:
+    """Set the project's environment where the user has not."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def prepare() -> None:
+    """Set the project's environment, and make signals end the process through `finally` blocks."""
+    set_environment()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
 

@@ -6,7 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 DATA_POINTER = Path("data.dvc")
 LOCK = Path("requirements.lock")
@@ -35,9 +36,9 @@ def tags(*, stage: str) -> dict[str, str]:
 def data_md5() -> str:
     """The md5 by which data.dvc names the raw data."""
     try:
-        pointer = yaml.safe_load(DATA_POINTER.read_text(encoding="utf-8"))
+        pointer = YAML(typ="safe").load(DATA_POINTER.read_text(encoding="utf-8"))
         return str(pointer["outs"][0]["md5"])
-    except (OSError, LookupError, TypeError, yaml.YAMLError):
+    except (OSError, LookupError, TypeError, YAMLError):
         return ""
 
 
