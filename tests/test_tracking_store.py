@@ -47,6 +47,24 @@ class TestTheStore:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
         assert store.tracking_uri() == uri.format(here=workspace)
 
+    @pytest.mark.parametrize(
+        ("given", "recorded"),
+        [
+            (None, "sqlite:///mlflow.db"),
+            ("sqlite:///other/runs.db", "sqlite:///other/runs.db"),
+            ("sqlite:////var/runs.db", "sqlite:////var/runs.db"),
+            ("http://me:secret@127.0.0.1:5000", "http://***@127.0.0.1:5000"),
+        ],
+    )
+    def test_is_recorded_without_this_machines_path_and_without_passwords(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, recorded: str
+    ) -> None:
+        if given is None:
+            store.connect()  # MLflow then puts the whole path into the environment
+        else:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+        assert store.portable_uri() == recorded
+
     def test_is_the_projects_when_dvc_runs_in_a_copy(
         self, tracked: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

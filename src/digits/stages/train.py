@@ -38,7 +38,7 @@ def main(model: str) -> None:
             run_id=run.info.run_id,
             model_id=model_id,
             experiment_id=run.info.experiment_id,
-            tracking_uri=store.without_password(store.configured_uri()),
+            tracking_uri=store.portable_uri(),
             name=model,
             params=logged,
             tags=tags,

@@ -28,20 +28,22 @@ _SQLITE = "sqlite:///"
 _SECONDS_APART = 60
 
 
-def configured_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
-
-
 def tracking_uri() -> str:
-    """The configured address; a relative SQLite path is taken from the project's folder.
+    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder.
 
-    A DVC experiment may run in a copy of it.
+    A relative SQLite path is taken from the project's folder, because a DVC experiment
+    may run in a copy of it.
     """
-    uri = configured_uri()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{project_root() / uri.removeprefix(_SQLITE)}"
     return uri
+
+
+def portable_uri() -> str:
+    """The address as it may be recorded: a path within the project is relative, no password."""
+    uri, here = tracking_uri(), f"{_SQLITE}{project_root()}/"
+    return without_password(_SQLITE + uri.removeprefix(here) if uri.startswith(here) else uri)
 
 
 def connect(experiment: str = EXPERIMENT) -> str:
