@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -94,3 +96,19 @@ def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[s
     """Run Python in a fresh process, to its end."""
     defaults = {"capture_output": True, "text": True, "check": False, "timeout": 120}
     return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
+    """Wait for the condition; whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process has ended; in a container nobody may have collected it since."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from support import python
+from support import has_ended, python, until
 
 from digits import errors, process
 
@@ -39,13 +37,6 @@ def start(code: str) -> "subprocess.Popen[str]":
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ready"
     return process
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
 
 
 @pytest.mark.parametrize(("error", "code"), EXIT_CODES)
@@ -208,10 +199,10 @@ time.sleep(60)
 def test_a_stage_dies_with_its_parent(signum: signal.Signals) -> None:
     parent = start(PARENT)
     assert parent.stdout is not None
-    child = psutil.Process(int(parent.stdout.readline()))
+    child = int(parent.stdout.readline())
     parent.send_signal(signum)
     parent.communicate(timeout=20)
-    assert until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert until(lambda: has_ended(child))
 
 
 NOISY = """

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, finding, only_run, write_params
+from support import SMALL, finding, has_ended, only_run, until, write_params
 
 from digits.errors import DataError, ServiceError
 from digits.tracking import runs, store
@@ -81,7 +81,7 @@ class TestARunEnds:
         assert (stage.returncode, stderr) == (143, "")
         assert only_run(client).info.status == "KILLED"
         assert not Path("artifacts/train").exists()
-        assert not any(child.is_running() for child in children)
+        assert until(lambda: all(has_ended(child.pid) for child in children))
 
 
 class TestAbandonedRuns:
