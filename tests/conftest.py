@@ -6,17 +6,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import PARAMS, SMALL, changed, write_params
+from support import PARAMS, SMALL, changed, write_project
 
 from digits import process
-from digits.data import Dataset, RawData, save_split
-from digits.outputs import split_path
+from digits.data import Dataset
 from digits.params import Params, check
-from digits.splitting import split
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # What the surroundings of the tests set must not decide what they find.
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_EXP_NAME", "DIGITS_DEBUG"):
@@ -72,6 +74,21 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    chromium = next(installed, None)
+    if chromium is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or put it on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder; what a test changes in MLflow's global state is undone."""
     monkeypatch.chdir(tmp_path)
@@ -97,7 +114,7 @@ def tracked(workspace: Path, migrated: Path) -> Path:
 @pytest.fixture
 def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
     """A tracked folder with small models in params.yaml and the 8×8 digits already split."""
-    _fill(digits_8x8, small_params)
+    write_project(digits_8x8, small_params)
     return tracked
 
 
@@ -117,16 +134,8 @@ def trained_project(
     folder = tmp_path_factory.mktemp("trained")
     shutil.copy(migrated, folder / "mlflow.db")
     with chdir(folder):
-        _fill(digits_8x8, small_params)
+        write_project(digits_8x8, small_params)
         train.main("mlp")
         evaluate.main("mlp")
     mlflow.set_tracking_uri("")
     return folder
-
-
-def _fill(data: Dataset, params: Params) -> None:
-    write_params(SMALL)
-    parts = split(RawData(data, None), percent=100, params=params.split, seed=params.seed)
-    split_path("train").parent.mkdir(parents=True)
-    for name, part in parts.items():
-        save_split(split_path(name), part)

@@ -12,8 +12,12 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from digits.data import Dataset, RawData, save_split
 from digits.errors import DataError, DigitsError
+from digits.outputs import split_path
+from digits.params import Params
 from digits.readers import read_raw
+from digits.splitting import split
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,6 +58,15 @@ def write_params(changes: Mapping[str, Any]) -> None:
     """Write params.yaml into the current folder: the repository's, with other values."""
     with Path("params.yaml").open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(changed(changes), file)
+
+
+def write_project(data: Dataset, params: Params) -> None:
+    """Write params.yaml with small models, and the data split by it, into the current folder."""
+    write_params(SMALL)
+    parts = split(RawData(data, None), percent=100, params=params.split, seed=params.seed)
+    split_path("train").parent.mkdir(parents=True)
+    for name, part in parts.items():
+        save_split(split_path(name), part)
 
 
 def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:

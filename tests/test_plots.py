@@ -252,6 +252,23 @@ def test_the_pareto_front_joins_its_models_only():
     assert "svm\n97.00 %, 60 s" in texts(figure)
 
 
+def test_models_in_one_place_share_a_label():
+    accuracy = {"mlp": (1.0, 0.96, 1.0), "cnn": (1.0, 0.96, 1.0), "svm": (0.07, 0.03, 0.14)}
+    seconds = dict.fromkeys(accuracy, 1.0)
+    figure = plots.pareto(seconds, accuracy, front=["mlp", "cnn"], title="equal")
+    assert_legible(figure)
+    assert {"mlp, cnn\n100.00 %, 1 s", "svm\n7.00 %, 1 s"} <= set(texts(figure))
+
+
+def test_the_axis_of_a_perfect_model_ends_at_100_per_cent():
+    accuracy = {"mlp": (0.07, 0.03, 0.14), "cnn": (1.0, 0.96, 1.0)}
+    figure = plots.pareto({"mlp": 1.0, "cnn": 1.0}, accuracy, front=["cnn"], title="")
+    plots.to_array(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "100 %" in ticks
+    assert "120 %" not in ticks
+
+
 def test_a_single_model_and_a_time_of_0_are_drawn():
     assert_legible(plots.pareto({"mlp": 0.0}, {"mlp": (1, 0.99, 1)}, front=["mlp"], title="one"))
 

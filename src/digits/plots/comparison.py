@@ -1,5 +1,6 @@
 """Models side by side: accuracy against time, and spread over seeds."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,8 +50,9 @@ def pareto(
     axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
     middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
     for model, time in seconds.items():
-        colour = BLUE if model in front else GREY
-        _point(axes, model, time, accuracy[model], colour, right=time > middle)
+        _point(axes, time, accuracy[model], BLUE if model in front else GREY)
+    for text, model in _labels(seconds, accuracy).items():
+        _name(axes, text, seconds[model], accuracy[model][0], right=seconds[model] > middle)
     _time_axis(axes, list(seconds.values()))
     axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
@@ -79,15 +81,7 @@ def error_bars(measures: Mapping[str, Sequence[Interval]], *, title: str) -> Fig
     return figure
 
 
-def _point(
-    axes: Axes,
-    model: str,
-    seconds: float,
-    accuracy: tuple[float, float, float],
-    colour: str,
-    *,
-    right: bool,
-) -> None:
+def _point(axes: Axes, seconds: float, accuracy: tuple[float, float, float], colour: str) -> None:
     middle, low, high = accuracy
     axes.errorbar(
         seconds,
@@ -98,9 +92,22 @@ def _point(
         markersize=9,
         capsize=4,
     )
+
+
+def _labels(
+    seconds: Mapping[str, float], accuracy: Mapping[str, tuple[float, float, float]]
+) -> dict[str, str]:
+    """What stands beside the points → a model there; models in one place share a label."""
+    together: dict[str, list[str]] = defaultdict(list)
+    for model, time in seconds.items():
+        together[f"{100 * accuracy[model][0]:.2f} %, {_duration(time)}"].append(model)
+    return {f"{', '.join(models)}\n{place}": models[0] for place, models in together.items()}
+
+
+def _name(axes: Axes, text: str, seconds: float, accuracy: float, *, right: bool) -> None:
     axes.annotate(
-        f"{model}\n{100 * middle:.2f} %, {_duration(seconds)}",
-        (seconds, middle),
+        text,
+        (seconds, accuracy),
         xytext=(-10 if right else 10, 8),
         textcoords="offset points",
         ha="right" if right else "left",
@@ -110,7 +117,8 @@ def _point(
 
 
 def _per_cent(share: float, _place: int) -> str:
-    return f"{100 * share:.5g} %" if share <= 1 else ""
+    # a place on the axis is not exact: 100 % may be 1.0000000000000002
+    return f"{100 * share:.5g} %" if share < 1 + 1e-9 else ""
 
 
 def _time_axis(axes: Axes, seconds: list[float]) -> None:

@@ -110,7 +110,7 @@ def row_numbers(rows: Sequence[int]) -> str:
 def _pair(pair: Pair) -> dict[str, Cell]:
     return {
         "gain in accuracy": Cell(f"{100 * pair.gain:.2f} points", marked=not pair.within_noise),
-        "95 % interval": Cell(f"{100 * pair.lower:.2f} to {100 * pair.upper:.2f} points"),
+        "95 % interval": Cell(f"{_points(pair.lower)} to {_points(pair.upper)} points"),
         "exact McNemar p": Cell(p_value_text(pair.p_value)),
         "only the first is right": Cell(f"{len(pair.better_right):,} rows"),
         "only the second is right": Cell(f"{len(pair.other_right):,} rows"),
@@ -118,6 +118,10 @@ def _pair(pair: Pair) -> dict[str, Cell]:
         "training time": Cell(f"{pair.time_ratio:,.2f}×"),
         "per error avoided in 10,000": _price(pair.seconds_per_error),
     }
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:z.2f}".replace("-", "−")
 
 
 def _price(seconds: float | None) -> Cell:

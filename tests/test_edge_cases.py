@@ -1,0 +1,129 @@
+"""Models and splits at the edge, through the stages evaluate, compare and report."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from support import SMALL, write_params
+
+from digits.data import Dataset, Split, save_split
+from digits.files import read_json, write_json
+from digits.outputs import RunRecord, TrainOutputs, split_path
+from digits.stages import compare, evaluate, explore, report, validate
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
+
+MODELS = ["mlp", "cnn"]
+PAGE = Path("artifacts/report/index.html")
+
+
+def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None:
+    """data/, params.yaml and the splits, of which the hold-out lacks a class."""
+    changes = {"models": MODELS, "data.classes": classes, "validate.max_mean_ink": 255}
+    write_params(SMALL | changes)
+    Path("data").mkdir()
+    np.savez("data/mnist.npz", x_train=data.images, y_train=data.labels)
+    rows = np.arange(len(data))
+    holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
+    for name, own in (("test", rows[rows % 4 == 1]), ("holdout", holdout)):
+        split_path(name).parent.mkdir(parents=True, exist_ok=True)
+        save_split(split_path(name), Split(data.take(own), own))
+    for name in ("train", "validation"):
+        save_split(split_path(name), Split(data.take(rows), rows))
+
+
+def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarray) -> None:
+    """The outputs of a training that came to these weights (pixels, classes)."""
+    from keras import Sequential, layers
+
+    from digits import saved_model
+    from digits.models.layers import raw_pixels
+
+    shape, classes = data.images.shape[1:], len(bias)
+    head = layers.Dense(classes, activation="softmax")
+    model = Sequential([*raw_pixels(shape), layers.Flatten(), head])
+    head.set_weights([weights, bias])
+    outputs = TrainOutputs(name)
+    saved_model.save(model, outputs.model)
+    outputs.write_history([{"loss": 1, "accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.5}])
+    timing = {"user_s": 1, "system_s": 0.1, "elapsed_s": 1, "epoch_s": 1, "samples_per_s": 9}
+    write_json(outputs.metrics, timing | {"parameters": model.count_params()})
+    record = RunRecord(
+        run_id="0" * 32,
+        model_id="m-0",
+        experiment_id="1",
+        tracking_uri="sqlite:///mlflow.db",
+        name=name,
+        params={"model": name, "seed": 1},
+        tags={"model": name},
+        datasets={"train": "0" * 32},
+    )
+    write_json(outputs.run, record.model_dump() | {"run_id": name.ljust(32, "0")})
+
+
+def perfect_weights(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (pixels, classes) and bias of a model that knows every image by heart."""
+    pixels = data.images.reshape(len(data), -1) / 255
+    fitted = LogisticRegression(C=1e6, max_iter=5000, tol=1e-3).fit(pixels, data.labels)
+    weights, bias = fitted.coef_.T, fitted.intercept_
+    if weights.shape[1] == 1:
+        weights, bias = np.hstack([-weights, weights]) / 2, np.hstack([-bias, bias]) / 2
+    return weights, bias
+
+
+def run_stages() -> str:
+    """Everything after the training; returns the report."""
+    validate.main()
+    explore.main()
+    for model in MODELS:
+        evaluate.main(model)
+    compare.main()
+    report.main()
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdout(
+    tracked: Path, digits_8x8: Dataset
+) -> None:
+    rows = np.flatnonzero(digits_8x8.labels < 2)
+    bright = Dataset((digits_8x8.images[rows] * 15).astype(np.uint8), digits_8x8.labels[rows])
+    write_data(bright, classes=2, absent_from_holdout=1)
+    weights, bias = perfect_weights(bright)
+    for model in MODELS:
+        write_model(model, bright, weights=weights, bias=bias)
+
+    page = run_stages()
+    comparison = read_json(Path("artifacts/compare/comparison.json"))
+    assert [row["test_accuracy"] for row in comparison["models"]] == [1, 1]
+    [pair] = comparison["pairs"]
+    assert (pair["gain"], pair["p_value"], pair["seconds_per_error"]) == (0, 1, None)
+    assert comparison["verdicts"][0].startswith("cnn and mlp give the same answer on all 90 images")
+    assert 'title="class 1 absent">n/a</td>' in page
+    assert "mlp: n/a: class 1 absent" in page
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert len(runs) == 3
+    assert all(np.isfinite(list(run.data.metrics.values())).all() for run in runs)
+
+
+def test_a_class_that_is_never_predicted_beside_a_perfect_model(
+    tracked: Path, digits_8x8: Dataset
+) -> None:
+    some = digits_8x8.take(np.arange(400))
+    bright = Dataset((some.images * 15).astype(np.uint8), some.labels)
+    write_data(bright, classes=10, absent_from_holdout=9)
+    weights, bias = perfect_weights(bright)
+    write_model("cnn", bright, weights=weights, bias=bias)
+    write_model("mlp", bright, weights=np.zeros_like(weights), bias=np.eye(10)[0])
+
+    page = run_stages()
+    comparison = read_json(Path("artifacts/compare/comparison.json"))
+    assert [row["test_accuracy"] for row in comparison["models"]] == [
+        pytest.approx(0.1, abs=0.05),
+        1,
+    ]
+    assert comparison["verdicts"][0].startswith("cnn gains ")
+    assert 'title="class 9 never predicted">n/a</td>' in page
+    assert 'title="class 9 absent">n/a</td>' in page
+    assert "mlp: n/a: class 9 never predicted" in page
