@@ -79,13 +79,18 @@ class TestARun:
         found = {name: run.data.metrics[f"{split}_{name}"] for name in scores}
         assert found == pytest.approx(scores)
 
+    def test_holds_how_many_rows_each_split_has(self, run: Run, trained_project: Path) -> None:
+        for split in ("train", "validation", "test", "holdout"):
+            rows = load_split(trained_project / f"artifacts/split/{split}.npz").rows
+            assert run.data.metrics[f"{split}_rows"] == len(rows)
+
     @pytest.mark.parametrize("split", ["test", "holdout"])
     def test_holds_the_confusion_matrix_as_grid_image_figure_and_csv(
         self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path, split: str
     ) -> None:
         keys = {Path(path).name.split("+")[0] for path in self.artifacts(client, run, "images")}
         assert f"{split}_confusion_matrix" in keys
-        assert f"{split}/confusion_matrix.png" in self.artifacts(client, run, split)
+        assert f"{split}_confusion_matrix.png" in self.artifacts(client, run)
         [csv] = [path for path in self.artifacts(client, run, split) if path.endswith(".csv")]
         logged = Path(client.download_artifacts(run.info.run_id, csv, str(tmp_path)))
         local = trained_project / f"artifacts/evaluate/mlp/{split}_confusion_matrix.csv"

@@ -12,6 +12,7 @@ from digits.errors import DataError
 from digits.files import read_json, replacing, write_json
 
 ROOT = Path("artifacts")
+SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
 
 Metrics = dict[str, float]

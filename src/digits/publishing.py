@@ -10,7 +10,7 @@ from digits.caret import Statistics, statistics
 from digits.caret_tables import as_tables
 from digits.files import read_json
 from digits.mistakes import most_confident
-from digits.outputs import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
+from digits.outputs import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.tracking import restore, runs
 
 MISTAKES = 24
@@ -37,7 +37,8 @@ def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
         metrics=_metrics(outputs, found),
         images={f"{split}_confusion_matrix": plots.to_array(p) for split, p in pictures.items()},
         figures={
-            **{f"{split}/confusion_matrix.png": picture for split, picture in pictures.items()},
+            # at the top, where the compare page lists what two runs have in common
+            **{f"{split}_confusion_matrix.png": picture for split, picture in pictures.items()},
             "learning_curves.png": plots.learning_curves({model: history}, title=model),
             "test/mistakes.png": _mistakes(model, outputs, names),
         },
@@ -59,7 +60,8 @@ def _metrics(outputs: EvaluateOutputs, found: Mapping[str, Statistics]) -> dict[
         if not math.isnan(value)
     }
     behaviour = {f"behaviour_{name}": value for name, value in read_json(outputs.behaviour).items()}
-    return scores | judged | behaviour
+    rows = {f"{split}_rows": len(read_split(split).rows) for split in SPLITS}
+    return scores | judged | behaviour | rows
 
 
 def _by_class(stats: Statistics) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def confusion_matrix(matrix: NDArray[np.int64], *, names: list[str], title: str)
     axes = figure.add_subplot()
     axes.imshow(_cell_colours(matrix))
     totals = matrix.sum(axis=0)
-    size = 10 if classes <= 15 else 9
+    size = 12 if classes <= 15 else 9
     for (row, column), count in np.ndenumerate(matrix):
         _write_cell(axes, row, column, int(count), int(totals[column]), size)
     _name_classes(axes, names, upright=max(map(len, names)) <= 9 * cell)
@@ -78,7 +78,7 @@ def _name_classes(axes: Axes, names: list[str], *, upright: bool) -> None:
     axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
-    axes.tick_params(which="both", length=0, labelsize=11)
-    axes.set_xlabel("Reference", fontsize=12)
-    axes.set_ylabel("Prediction", fontsize=12)
+    axes.tick_params(which="both", length=0, labelsize=13)
+    axes.set_xlabel("Reference", fontsize=13)
+    axes.set_ylabel("Prediction", fontsize=13)
     axes.spines[:].set_visible(False)

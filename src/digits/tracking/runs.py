@@ -123,7 +123,7 @@ class Evaluation:
 
     Attributes:
         metrics: name to value.
-        images: key in the compare page's image grid to pixels uint8 (height, width, 3 or 4).
+        images: key in the image grid of MLflow's charts to pixels uint8 (height, width, 3 or 4).
         figures: artifact path (`.png`, `.html`) to matplotlib or plotly figure.
         tables: artifact path (`.json`) to table.
         files: artifact folder to local file.
