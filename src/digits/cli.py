@@ -76,7 +76,10 @@ def summary(
 
     found = groups(finished_runs())
     if not found:
-        raise DataError("MLflow: no finished run with an evaluation yet; `dvc repro` makes them")
+        raise DataError(
+            "MLflow: no finished run with an evaluation yet (restored ones do not count);"
+            " `dvc repro` makes them"
+        )
     bars = {
         measure: [
             plots.Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
@@ -85,7 +88,7 @@ def summary(
         ]
         for measure in MEASURES
     }
-    plots.save(plots.error_bars(bars, title="Over seeds"), picture)
+    plots.save(plots.error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
     if as_json:
         _print_json(as_dicts(found))
     else:

@@ -46,12 +46,18 @@ def print_statistics(tables: Tables) -> None:
 
 
 def print_summary(groups: Sequence[Group]) -> None:
-    """Print one line per group and measure."""
-    table = Table("runs that differ in the seed only", "measure", "n", "mean", "sd", "min", "95 %")
+    """Print one table per group, a line per measure."""
+    console = Console(highlight=False)
     for group in groups:
+        seeds = ", ".join(group.seeds)
+        console.print(f"{group.label}: runs that differ in the seed only ({seeds})", markup=False)
+        table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
         for measure, spread in group.spreads.items():
-            table.add_row(group.label, measure, *_spread_cells(spread))
-    Console(highlight=False).print(table)
+            table.add_row(measure, *_spread_cells(spread))
+        console.print(table)
+        if len(group.commits) > 1:
+            commits = ", ".join(commit[:7] for commit in group.commits)
+            console.print(f"of {len(group.commits)} commits: {commits}\n", markup=False)
 
 
 def _results_table(rows: list[Row]) -> Table:

@@ -11,14 +11,17 @@ from scipy.stats import t as student_t
 
 MEASURES = ("test_accuracy", "holdout_accuracy", "elapsed_s")
 
-# another seed draws another split
+# What a split holds is what the seed decides; how many rows it holds is not.
 FOLLOWS_FROM_SEED = ("seed", "split_md5")
+ROWS = ("train_rows", "validation_rows", "test_rows", "holdout_rows")
+SURROUNDINGS = ("cpu", "lock_md5")
 
 
 class Spread(NamedTuple):
     """n values: mean, standard deviation (n - 1), minimum, and the mean's 95 % interval.
 
-    The interval is Student's; it and the deviation are NaN for a single value.
+    The interval is Student's, mean ± t(0.975, n - 1) · sd / √n (NIST/SEMATECH e-Handbook of
+    Statistical Methods, 1.3.5.2); it and the deviation are NaN for a single value.
     """
 
     n: int
@@ -31,25 +34,42 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one recipe: what sets it apart from the other groups, and the spread per measure."""
+    """Runs of one recipe.
+
+    Attributes:
+        label: the model, and what sets the group apart from others of this model.
+        recipe: params, row counts and surroundings that all its runs have in common.
+        seeds: one per run that counts.
+        commits: of the code, in the order in which they are met.
+        spreads: per measure.
+    """
 
     label: str
-    params: Mapping[str, str]
+    recipe: Mapping[str, str]
     seeds: Sequence[str]
+    commits: Sequence[str]
     spreads: Mapping[str, Spread]
 
 
 class SeedRun(NamedTuple):
-    """One finished run: its params and metrics as MLflow has them."""
+    """One finished run: its params, metrics and tags as MLflow has them."""
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
+    tags: Mapping[str, str]
 
 
 def groups(runs: Sequence[SeedRun]) -> list[Group]:
-    """Group the runs; of several with one seed the first counts, since they are one training.
+    """Group the runs, given the newest first, that differ in nothing but the seed.
 
-    Runs that lack one of the measures are left out.
+    One recipe means the same params, raw data (`data_md5`), number of rows in each split,
+    processor (it decides the time) and locked environment. The rows themselves may differ: the
+    seed draws the split as well, so the spread is that of training and of the draw together.
+    Commits do not set runs apart, because most of them change no result; a group that pools
+    several says so.
+
+    Of several runs with one seed the newest counts, since they are one training. Runs that lack
+    one of the measures are left out.
     """
     by_recipe: dict[tuple[tuple[str, str], ...], dict[str, SeedRun]] = defaultdict(dict)
     for run in runs:
@@ -70,9 +90,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def _recipe(run: SeedRun) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        sorted((key, value) for key, value in run.params.items() if key not in FOLLOWS_FROM_SEED)
-    )
+    params = {key: value for key, value in run.params.items() if key not in FOLLOWS_FROM_SEED}
+    rows = {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
+    surroundings = {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
+    return tuple(sorted((params | rows | surroundings).items()))
 
 
 def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
@@ -86,11 +107,14 @@ def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
 
 def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[str]) -> Group:
     apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
-    spreads = {
-        measure: spread([run.metrics[measure] for run in seeds.values()]) for measure in MEASURES
-    }
-    label = " ".join([recipe.get("model", "?"), *apart])
-    return Group(label, recipe, sorted(seeds), spreads)
+    runs = list(seeds.values())
+    return Group(
+        label=" ".join([recipe.get("model", "?"), *apart]),
+        recipe=recipe,
+        seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
+        commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
+        spreads={measure: spread([run.metrics[measure] for run in runs]) for measure in MEASURES},
+    )
 
 
 def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:
@@ -98,8 +122,9 @@ def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:
     return [
         {
             "label": group.label,
-            "params": dict(group.params),
+            "recipe": dict(group.recipe),
             "seeds": list(group.seeds),
+            "commits": list(group.commits),
             "measures": {name: _finite(spread) for name, spread in group.spreads.items()},
         }
         for group in found

@@ -7,7 +7,10 @@ from digits.tracking import store
 
 
 def finished_runs() -> list[SeedRun]:
-    """All finished runs of the experiment, the newest first."""
+    """All finished runs of the experiment, the newest first.
+
+    Restored ones are left out: they were trained elsewhere, so their times say nothing here.
+    """
     experiment_id = store.connect()
     with store.service_errors():
         runs = mlflow.search_runs(
@@ -16,4 +19,8 @@ def finished_runs() -> list[SeedRun]:
             order_by=["attributes.start_time DESC"],
             output_format="list",
         )
-    return [SeedRun(run.data.params, run.data.metrics) for run in runs]
+    return [
+        SeedRun(run.data.params, run.data.metrics, run.data.tags)
+        for run in runs
+        if "restored_from" not in run.data.tags
+    ]

@@ -1,0 +1,217 @@
+"""`digits summary`: runs that differ in nothing but the seed, from a real MLflow store."""
+
+import json
+from collections.abc import Callable
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from test_cli import digits
+
+from digits.cli import summary
+from digits.errors import DataError
+from digits.summary import Spread, groups, spread
+from digits.tracking import runs, store
+from digits.tracking.query import finished_runs
+
+PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
+TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}
+ROWS = {"train_rows": 960.0, "validation_rows": 120.0, "test_rows": 200.0, "holdout_rows": 120.0}
+
+Log = Callable[..., str]
+
+
+@pytest.fixture
+def log(tracked: Path) -> Log:
+    """Log one finished and evaluated run, as the stages do."""
+
+    def logged(
+        seed: int,
+        accuracy: float = 0.9,
+        *,
+        params: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+        metrics: dict[str, float] | None = None,
+    ) -> str:
+        drawn = {"seed": seed, "split_md5": f"split of seed {seed}"}
+        scores = {"test_accuracy": accuracy, "holdout_accuracy": accuracy, "elapsed_s": 10 + seed}
+        every = PARAMS | drawn | (params or {})
+        with runs.run("mlp", params=every, tags=TAGS | (tags or {})) as active:
+            runs.log_metrics(scores | ROWS | (metrics or {}))
+        return str(active.info.run_id)
+
+    return logged
+
+
+def measured(measure: str = "test_accuracy") -> list[tuple[int, float]]:
+    """Number of runs and mean of each group."""
+    found = [group.spreads[measure] for group in groups(finished_runs())]
+    return [(one.n, round(one.mean, 6)) for one in found]
+
+
+class TestTheSpread:
+    def test_is_that_of_a_textbook(self) -> None:
+        # t(0.975, 2) = 4.303 in every table; 4.303 * 1 / sqrt(3) = 2.484
+        assert spread([1.0, 2.0, 3.0]) == pytest.approx((3, 2, 1, 1, -0.4841, 4.4841), abs=1e-4)
+
+    def test_of_equal_values_is_nothing(self) -> None:
+        assert spread([0.5, 0.5]) == Spread(2, 0.5, 0, 0.5, 0.5, 0.5)
+
+    def test_of_a_single_value_is_not_known(self) -> None:
+        found = spread([0.5])
+        assert (found.n, found.mean, found.minimum) == (1, 0.5, 0.5)
+        assert isnan(found.sd)
+        assert isnan(found.low)
+        assert isnan(found.high)
+
+
+class TestTheGroups:
+    def test_hold_the_runs_that_differ_in_the_seed_and_in_the_split_it_draws(
+        self, log: Log
+    ) -> None:
+        for seed, accuracy in ((1, 0.8), (2, 0.9), (10, 1.0)):
+            log(seed, accuracy)
+        [group] = groups(finished_runs())
+        assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
+        assert group.spreads["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
+        assert group.spreads["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
+
+    @pytest.mark.parametrize(
+        ("apart", "label"),
+        [
+            ({"params": {"fit.epochs": 3}}, "fit.epochs"),
+            ({"params": {"data_md5": "d2"}}, "data_md5"),
+            ({"params": {"threads": 4}}, "threads"),
+            ({"metrics": {"train_rows": 480.0}}, "train_rows"),
+            ({"tags": {"cpu": "another"}}, "cpu"),
+            ({"tags": {"lock_md5": "l2"}}, "lock_md5"),
+        ],
+    )
+    def test_keep_apart_what_differs_in_more_and_say_in_what(
+        self, log: Log, apart: dict[str, Any], label: str
+    ) -> None:
+        log(1, 0.8)
+        log(2, 0.9)
+        log(3, 0.4, **apart)
+        assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
+        assert any(f"{label}=" in group.label for group in groups(finished_runs()))
+
+    def test_tell_models_apart_by_their_name_alone(self, log: Log) -> None:
+        log(1)
+        log(1, params={"model": "cnn", "build.filters": "[4]"})
+        assert [group.label for group in groups(finished_runs())] == ["cnn", "mlp"]
+
+    def test_pool_commits_and_name_them(self, log: Log) -> None:
+        log(1, 0.8)
+        log(2, 0.9, tags={"git_commit": "b" * 40})
+        [group] = groups(finished_runs())
+        assert group.spreads["test_accuracy"].n == 2
+        assert group.commits == ["b" * 40, "a" * 40]
+
+    def test_count_a_seed_once_and_its_newest_run(self, log: Log) -> None:
+        log(1, 0.8)
+        log(2, 0.9)
+        log(1, 0.7)
+        assert measured() == [(2, 0.8)]
+
+
+class TestNotCounted:
+    def test_are_runs_that_did_not_finish(self, log: Log) -> None:
+        log(1, 0.8)
+        for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
+            MlflowClient().update_run(log(seed, 0.1), status=status)
+        assert measured() == [(1, 0.8)]
+
+    def test_are_runs_that_were_never_evaluated(self, log: Log) -> None:
+        log(1, 0.8)
+        with runs.run("mlp", params=PARAMS | {"seed": 2}, tags=TAGS):
+            runs.log_metrics({"elapsed_s": 1.0})
+        assert measured() == [(1, 0.8)]
+
+    def test_are_runs_restored_from_elsewhere(self, log: Log) -> None:
+        log(1, 0.8)
+        log(2, 0.1, tags={"restored_from": "0" * 32})
+        assert measured() == [(1, 0.8)]
+
+    def test_are_deleted_runs(self, log: Log) -> None:
+        log(1, 0.8)
+        MlflowClient().delete_run(log(2, 0.1))
+        assert measured() == [(1, 0.8)]
+
+    def test_are_comparisons(self, log: Log) -> None:
+        log(1, 0.8)
+        with runs.run("comparison", experiment=store.COMPARISONS, params={}, tags={}):
+            runs.log_metrics({"test_accuracy": 0.1, "holdout_accuracy": 0.1, "elapsed_s": 1.0})
+        assert measured() == [(1, 0.8)]
+
+
+class TestTheCommand:
+    def test_prints_n_mean_sd_minimum_and_interval(
+        self, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
+            log(seed, accuracy)
+        summary()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
+        [line] = [line for line in lines if "test_accuracy" in line]
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
+        assert lines[-1] == "picture: artifacts/summary.png"
+
+    def test_says_that_a_single_run_has_no_spread(
+        self, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log(1, 0.8)
+        summary()
+        [line] = [line for line in capsys.readouterr().out.splitlines() if "test_accuracy" in line]
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        assert cells == ["test_accuracy", "1", "0.8000", "n/a", "0.8000", "n/a: one run"]
+
+    def test_says_which_commits_it_pools(
+        self, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log(1)
+        log(2, tags={"git_commit": "b" * 40})
+        summary()
+        assert "of 2 commits: bbbbbbb, aaaaaaa" in capsys.readouterr().out
+
+    def test_prints_json_in_which_the_unknown_is_null(
+        self, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log(1, 0.8)
+        summary(as_json=True)
+        [group] = json.loads(capsys.readouterr().out)
+        assert group["recipe"]["fit.epochs"] == "2"
+        assert "seed" not in group["recipe"]
+        accuracy = group["measures"]["test_accuracy"]
+        assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 0.8, None)
+
+    def test_draws_every_group_with_its_error_bars(self, log: Log) -> None:
+        for seed in (1, 2, 3):
+            log(seed, 0.8 + seed / 100)
+        summary(picture=Path("bars.png"))
+        one = matplotlib.image.imread("bars.png")
+        log(1, params={"fit.epochs": 3})
+        summary(picture=Path("bars.png"))
+        assert matplotlib.image.imread("bars.png").shape[0] > one.shape[0] > 100
+
+    def test_says_that_there_is_no_run_yet(self, tracked: Path) -> None:
+        with pytest.raises(DataError, match=r"no finished run .*`dvc repro` makes them") as caught:
+            summary()
+        assert len(caught.value.findings) == 1
+        assert not Path("artifacts").exists()
+
+    @pytest.mark.slow
+    def test_finds_the_store_of_the_folder_it_is_called_in(self, log: Log) -> None:
+        log(1)
+        log(2)
+        mlflow.set_tracking_uri("")
+        done = digits("summary", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        [group] = json.loads(done.stdout)
+        assert group["seeds"] == ["1", "2"]
