@@ -39,6 +39,9 @@ SMALL = {
     "train.mlp.fit": {"epochs": 2, "batch_size": 100},
     "train.cnn.build": {"filters": [4, 4], "dense": 8, "dropout": [0.1, 0.1]},
     "train.cnn.fit": {"epochs": 2, "batch_size": 100},
+    "train.compact.build.filters": [4, 4, 4, 4],
+    "train.compact.fit.epochs": 2,
+    "train.sprint.build": {"filters": [4, 4], "dense": 8},
 }
 
 

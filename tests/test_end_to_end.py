@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import PARAMS, REPOSITORY
 
-REPOSITORY = Path(__file__).parents[1]
+MODELS = PARAMS["models"]
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     fresh = Clone(tmp_path_factory.mktemp("end_to_end") / "digits")
     fresh.run("dvc", "pull", "data.dvc")
     fresh.set_params(
-        ("percent: 100", "percent: 2"), ("epochs: 30", "epochs: 1"), ("epochs: 12", "epochs: 1")
+        ("percent: 100", "percent: 2"),
+        *((f"epochs: {epochs}", "epochs: 1") for epochs in (30, 12, 5)),
     )
     fresh.run("git", "commit", "--quiet", "--all", "--message", "small")
     fresh.first = fresh.run("dvc", "repro")
@@ -83,9 +85,8 @@ def test_a_plain_pull_in_a_fresh_clone_succeeds(tmp_path: Path) -> None:
 
 
 def test_every_stage_runs(clone: Clone) -> None:
-    models = ("mlp", "cnn")
     expected = ["validate", "explore", "split", "compare", "report"]
-    expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in models]
+    expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in MODELS]
     assert sorted(ran(clone.first)) == sorted(expected)
 
 
@@ -99,9 +100,9 @@ def test_the_working_tree_stays_clean_but_for_the_lock(clone: Clone) -> None:
 
 
 def test_each_model_is_one_finished_run_that_can_be_compared(clone: Clone) -> None:
-    runs = [run for run in clone.runs() if run.info.run_name in ("mlp", "cnn")]
+    runs = [run for run in clone.runs() if run.info.run_name in MODELS]
     by_name = {run.info.run_name: run for run in reversed(runs)}
-    assert set(by_name) == {"mlp", "cnn"}
+    assert set(by_name) == set(MODELS)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert by_name["mlp"].data.params["parameters"] == "550346"
     assert by_name["cnn"].data.params["parameters"] == "1199882"
@@ -143,7 +144,7 @@ def test_an_empty_store_is_filled_again_from_the_outputs(clone: Clone) -> None:
     empty = {"MLFLOW_TRACKING_URI": "sqlite:///elsewhere.db"}
     clone.run("digits", "restore", **empty)
     restored = clone.runs("elsewhere.db")
-    assert sorted(run.info.run_name for run in restored) == ["cnn", "mlp"]
+    assert sorted(run.info.run_name for run in restored) == sorted(MODELS)
     assert all("restored_from" in run.data.tags for run in restored)
     assert all("test_accuracy" in run.data.metrics for run in restored)
     assert clone.run("digits", "restore", **empty).stdout == ""

@@ -1,6 +1,7 @@
 """params.yaml is checked whole, and each fault is one line: the key, what it was, what may be."""
 
 import json
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def refused(changes: dict[str, Any]) -> str:
 
 def test_the_repositorys_own_file_is_valid() -> None:
     checked = params.load(REPOSITORY / "params.yaml")
-    assert checked.models == ["mlp", "cnn"]
+    assert checked.models == ["mlp", "cnn", "compact"]
     assert checked.recipe("mlp").fit.epochs == 30
 
 
@@ -49,7 +50,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train", None, "train: None: input should be a mapping of keys"),
         ("train", [], "train: []: input should be a mapping of keys"),
         ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
-        ("train.thread", 2, "train.thread: unknown key; known here: threads, mlp, cnn"),
+        ("train.thread", 2, "train.thread: unknown key; known here: threads, mlp, cnn, "
+         "compact, sprint"),
         ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
         ("train.mlp.fit", None, "train.mlp.fit: None: input should be a mapping of keys"),
         ("train.mlp.fit.epochs", 0, "train.mlp.fit.epochs: 0: input should be greater than or "
@@ -68,14 +70,31 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "be a valid integer"),
         ("train.mlp.build.dropout", [0.4, 0.3, 1.0], "train.mlp.build.dropout.2: 1.0: input "
          "should be less than 1"),
+        ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
+         "input should be a finite number"),
+        ("validate.class_share_tolerance", math.inf, "validate.class_share_tolerance: inf: input "
+         "should be a finite number"),
+        ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
+        ("train.compact.schedule.name", "constant", "train.compact.schedule: warmup needs "
+         "`name: cosine`"),
+        ("train.compact.schedule.warmup", 1.0, "train.compact.schedule.warmup: 1.0: input should "
+         "be less than 1"),
+        ("train.compact.augment.rotation", -1, "train.compact.augment.rotation: -1: input should "
+         "be greater than or equal to 0"),
+        ("train.compact.augment.flip", True, "train.compact.augment.flip: unknown key; known "
+         "here: rotation, zoom, shear, shift"),
+        ("train.mlp.fit.label_smoothing", 1.0, "train.mlp.fit.label_smoothing: 1.0: input should "
+         "be less than 1"),
+        ("train.mlp.fit.mixed_precision", "yes", "train.mlp.fit.mixed_precision: 'yes': input "
+         "should be a valid boolean"),
         ("models", [], "models: []: list should have at least 1 item after validation, not 0"),
         ("models", "mlp", "models: 'mlp': input should be a valid list"),
         ("models", [None], "models.0: None: input should be a valid string"),
         ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
-        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are cnn, mlp; add "
-         "src/digits/models/svm.py with a function `build`"),
-        ("models", ["layers"], "models: 'layers' has no builder; there are cnn, mlp; add "
-         "src/digits/models/layers.py with a function `build`"),
+        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are cnn, compact, "
+         "mlp, sprint; add src/digits/models/svm.py with a function `build`"),
+        ("models", ["layers"], "models: 'layers' has no builder; there are cnn, compact, "
+         "mlp, sprint; add src/digits/models/layers.py with a function `build`"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:

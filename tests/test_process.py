@@ -184,14 +184,21 @@ from digits import process
 def work():
     print(os.getpid(), flush=True)
     time.sleep(60)
-process.die_with_parent()
-process.run(work)
+process.run_stage(work)
 '''], stdout=subprocess.PIPE, text=True)
 pid = child.stdout.readline()
 print("ready", flush=True)
 print(pid, flush=True)
 time.sleep(60)
 """
+
+
+def test_a_stage_names_the_arguments_it_wants(project: Path) -> None:
+    done = python("-m", "digits.stages.train")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: 0 arguments given; usage: python -m digits.stages.train MODEL\n",
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")

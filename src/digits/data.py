@@ -23,7 +23,7 @@ Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = r
 class DataParams(BaseModel):
     """`data:` in params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2)]

@@ -25,7 +25,7 @@ Names = Annotated[list[str], Field(min_length=1)]
 class TrainParams(BaseModel):
     """`train:`, without the models' own blocks, which `load` adds as fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     threads: Annotated[int, Field(ge=1)]
 
@@ -33,7 +33,7 @@ class TrainParams(BaseModel):
 class Params(BaseModel):
     """The whole of params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: Names

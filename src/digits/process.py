@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
-from digits.errors import DigitsError, ServiceError
+from digits.errors import DigitsError, ServiceError, UsageError
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -73,6 +74,26 @@ def run(work: Callable[[], None]) -> NoReturn:
             traceback.print_exc()
         sys.exit(report(error))
     sys.exit(0)
+
+
+def run_stage(main: Callable[..., None]) -> NoReturn:
+    """Run a stage's `main` with the arguments of the command line, and end with what started it."""
+    die_with_parent()
+    run(lambda: main(*_arguments_for(main)))
+
+
+def _arguments_for(main: Callable[..., None]) -> list[str]:
+    given, wanted = sys.argv[1:], list(signature(main).parameters)
+    if len(given) != len(wanted):
+        usage = " ".join([f"python -m {_module(main)}", *map(str.upper, wanted)])
+        raise UsageError(f"{len(given)} arguments given; usage: {usage}")
+    return given
+
+
+def _module(main: Callable[..., None]) -> str:
+    # run as a script, it is called __main__
+    spec = sys.modules[main.__module__].__spec__
+    return spec.name if spec else main.__module__
 
 
 def report(error: Exception) -> int:

@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Params(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class OfficialParams(_Params):

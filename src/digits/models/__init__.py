@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 Builder = Callable[..., "keras.Model"]
 
+_NO_MODELS = {"layers", "normalization"}
+
 # what the data decides; every other argument of a builder is the user's to set
 _FROM_DATA = ("image_shape", "classes")
 
 
 def available() -> list[str]:
     """Names of all models that have a builder."""
-    return sorted(module.name for module in iter_modules(__path__) if module.name != "layers")
+    return sorted({module.name for module in iter_modules(__path__)} - _NO_MODELS)
 
 
 def builder(name: str) -> Builder:
@@ -58,5 +60,5 @@ def build_params(name: str) -> type[BaseModel]:
         for argument in arguments
         if argument.name not in _FROM_DATA
     }
-    config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     return create_model("BuildParams", __config__=config, **fields)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models.layers import Count, Rate, raw_pixels
+from digits.models.layers import Count, Rate, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +31,6 @@ def build(
             layers.Flatten(),
             layers.Dense(dense, activation="relu"),
             layers.Dropout(dropout[1]),
-            layers.Dense(classes, activation="softmax"),
+            probabilities(classes),
         ]
     )

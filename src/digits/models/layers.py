@@ -1,6 +1,6 @@
-"""What the models share: the type of their arguments, and raw pixels as their input."""
+"""What the models share: the type of their arguments, raw pixels in, class probabilities out."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,3 +24,15 @@ def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
         layers.Rescaling(1 / 255),
         layers.Reshape((height, width, 1)),
     ]
+
+
+def padding(image_shape: tuple[int, int]) -> Literal["valid", "same"]:
+    """Of the convolutions: small images have no border that could be cut off."""
+    return "valid" if min(image_shape) >= 24 else "same"
+
+
+def probabilities(classes: int) -> "keras.Layer":
+    """The softmax that closes a model: float32 (n, classes), in mixed precision too."""
+    from keras import layers
+
+    return layers.Dense(classes, activation="softmax", dtype="float32")

@@ -128,5 +128,4 @@ def accuracy_interval(model: str) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(main)
+    process.run_stage(main)

@@ -1,6 +1,5 @@
 """`evaluate@<model>`: what the test and hold-out splits say about one trained model."""
 
-import sys
 from functools import partial
 
 import numpy as np
@@ -54,5 +53,4 @@ def judge(
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(partial(main, sys.argv[1]))
+    process.run_stage(main)

@@ -44,5 +44,4 @@ def write_class_images(data: Dataset, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(main)
+    process.run_stage(main)

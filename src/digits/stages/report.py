@@ -97,5 +97,4 @@ def read_split_result(evaluated: EvaluateOutputs, split: str, *, names: list[str
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(main)
+    process.run_stage(main)

@@ -24,5 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(main)
+    process.run_stage(main)

@@ -1,7 +1,5 @@
 """`train@<model>`: fit one model on the training split, live in MLflow."""
 
-import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 from digits import params, process, provenance
@@ -93,5 +91,4 @@ def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:
 
 
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(partial(main, sys.argv[1]))
+    process.run_stage(main)

@@ -20,7 +20,7 @@ class ValidateParams(BaseModel):
     image, 0…255.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     min_rows: Annotated[int, Field(ge=1)]
     class_share_tolerance: Annotated[float, Field(gt=0)]

@@ -1,0 +1,29 @@
+"""Batch normalization that costs half as much to train as Keras's."""
+
+import keras
+import tensorflow as tf
+
+
+class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Keras's layer with TensorFlow's fused operation for the training step; over the last axis.
+
+    Keras 3 normalizes in a dozen separate float32 operations, in mixed precision too. Weights and
+    inference are Keras's own, so that the layer can be saved as a `BatchNormalization`.
+    """
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """float (n, height, width, channels) to the same shape and dtype."""
+        if not training:
+            return super().call(inputs, training=False, mask=mask)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            tf.convert_to_tensor(self.gamma),
+            tf.convert_to_tensor(self.beta),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        return outputs

@@ -1,0 +1,34 @@
+"""`sprint`: 99 % in the shortest time, 212,682 parameters on 28×28 images."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from digits.models.layers import Count, padding, probabilities, raw_pixels
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build(
+    *,
+    image_shape: tuple[int, int],
+    classes: int,
+    filters: Annotated[list[Count], Field(min_length=2, max_length=2)],
+    dense: Count,
+) -> "keras.Model":
+    """A 5×5 and a 3×3 convolution, each with max-pooling; a dense layer, and a softmax."""
+    from keras import Sequential, layers
+
+    return Sequential(
+        [
+            *raw_pixels(image_shape),
+            layers.Conv2D(filters[0], 5, padding=padding(image_shape), activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(filters[1], 3, padding=padding(image_shape), activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(dense, activation="relu"),
+            probabilities(classes),
+        ]
+    )

@@ -1,0 +1,125 @@
+"""Batches of a training: each image once per epoch, moved only as far as it was asked for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digits.data import Dataset
+from digits.recipe import AugmentParams
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+NOT_MOVED = AugmentParams()
+
+
+@pytest.fixture
+def numbered() -> Dataset:
+    """100 images of 12×12, all pixels the image's number, which is its label too."""
+    numbers = np.arange(100)
+    images = np.broadcast_to(numbers[:, None, None], (100, 12, 12)).astype(np.uint8)
+    return Dataset(images, numbers)
+
+
+def epochs(data: Dataset, *, count: int = 1, **changes: Any) -> list[list[Any]]:
+    """The batches of so many epochs."""
+    from digits.training.batches import batches
+
+    arguments = {"classes": 100, "batch_size": 32, "seed": 1, "by": NOT_MOVED} | changes
+    shown = batches(data, **arguments)
+    return [list(shown.as_numpy_iterator()) for _ in range(count)]
+
+
+def order(epoch: list[Any]) -> list[int]:
+    return [int(number) for images, _ in epoch for number in images[:, 0, 0]]
+
+
+def test_an_epoch_shows_each_image_once_and_the_last_batch_may_be_smaller(
+    numbered: Dataset,
+) -> None:
+    [epoch] = epochs(numbered)
+    assert [len(images) for images, _ in epoch] == [32, 32, 32, 4]
+    assert sorted(order(epoch)) == list(range(100))
+
+
+def test_each_epoch_has_an_order_of_its_own(numbered: Dataset) -> None:
+    orders = [order(epoch) for epoch in epochs(numbered, count=3)]
+    assert len({tuple(numbers) for numbers in [*orders, range(100)]}) == 4
+
+
+def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
+    first, again, other = (epochs(numbered, count=2, seed=seed) for seed in (1, 1, 2))
+    assert [*map(order, first)] == [*map(order, again)]
+    assert order(first[0]) != order(other[0])
+    assert order(first[1]) != order(other[1])
+
+
+@pytest.mark.parametrize("by", [NOT_MOVED, AugmentParams(rotation=1)])
+def test_labels_stay_with_their_images(numbered: Dataset, by: AugmentParams) -> None:
+    [epoch] = epochs(numbered, by=by)
+    for images, labels in epoch:
+        assert (labels.dtype, labels.shape[1]) == (np.float32, 100)
+        np.testing.assert_allclose(images[:, 6, 6], labels.argmax(axis=1), atol=1e-3)
+
+
+def test_images_that_are_not_moved_stay_bytes(numbered: Dataset) -> None:
+    assert {images.dtype for images, _ in epochs(numbered)[0]} == {np.dtype(np.uint8)}
+
+
+def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
+    one = digits_8x8.take(np.arange(1))
+    first, second = epochs(one, count=2, classes=10, by=AugmentParams(shift=2))
+    assert (first[0][0] != second[0][0]).any()
+
+
+def moved(images: np.ndarray, **by: float) -> np.ndarray:
+    import tensorflow as tf
+
+    from digits.training.augmentation import augment
+
+    seed = tf.constant([1, 2], tf.int64)
+    return np.asarray(augment(tf.constant(images), seed, by=AugmentParams(**by)))
+
+
+def centred(n: int = 200, height: int = 21, width: int = 31) -> np.ndarray:
+    """Images with one bright square about the centre."""
+    images = np.zeros((n, height, width), np.uint8)
+    images[:, height // 2 - 3 : height // 2 + 4, width // 2 - 3 : width // 2 + 4] = 200
+    return images
+
+
+def centres(images: np.ndarray) -> np.ndarray:
+    """Centre of mass of each image: x, y in pixels from the middle."""
+    height, width = images.shape[1:]
+    mass = images.sum(axis=(1, 2))
+    x = (images.sum(axis=1) * (np.arange(width) - (width - 1) / 2)).sum(axis=1) / mass
+    y = (images.sum(axis=2) * (np.arange(height) - (height - 1) / 2)).sum(axis=1) / mass
+    return np.stack([x, y])
+
+
+def test_moved_by_nothing_is_the_same_image() -> None:
+    np.testing.assert_array_equal(moved(centred()), centred())
+
+
+def test_a_shift_goes_both_ways_along_both_axes_and_no_further_than_asked() -> None:
+    shifts = centres(moved(centred(), shift=3))
+    assert np.abs(shifts).max() <= 3
+    for axis in shifts:
+        assert axis.min() < -2.5
+        assert axis.max() > 2.5
+    assert abs(np.corrcoef(shifts)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("by", [{"rotation": 90}, {"zoom": 0.3}, {"shear": 0.3}])
+def test_other_moves_keep_the_centre_where_it_is(by: dict[str, float]) -> None:
+    result = moved(centred(), **by)
+    np.testing.assert_allclose(centres(result), 0, atol=0.02)
+    assert (result != centred()).any(axis=(1, 2)).mean() > 0.9
+
+
+def test_a_rotation_keeps_the_area_and_a_zoom_changes_it() -> None:
+    area = centred().sum(axis=(1, 2))
+    np.testing.assert_allclose(moved(centred(), rotation=45).sum(axis=(1, 2)), area, rtol=0.02)
+    zoomed = moved(centred(), zoom=0.3).sum(axis=(1, 2)) / area
+    assert zoomed.min() < 0.8
+    assert zoomed.max() > 1.3
