@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 
-.PHONY: run test lint ui report up down lock help
+.PHONY: run test lint ui report up down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -59,6 +59,9 @@ down: ## stop what `make up` started
 	@while kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; do sleep 0.2; done
 	@rm -f .state/up.pid
 	@prefect config unset -y PREFECT_API_URL >/dev/null
+
+bench: .venv/.done ## measure everything side by side, about an hour: docs/benchmarks.md
+	@python -m benchmarks
 
 lock: .venv/.done ## resolve requirements.lock anew
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --quiet --upgrade \

@@ -41,6 +41,8 @@ SMALL = {
     "train.cnn.fit": {"epochs": 2, "batch_size": 100},
     "train.compact.build.filters": [4, 4, 4, 4],
     "train.compact.fit.epochs": 2,
+    "train.best.build.filters": [4, 4, 4, 4],
+    "train.best.fit.epochs": 2,
     "train.sprint.build": {"filters": [4, 4], "dense": 8},
 }
 

@@ -51,7 +51,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train", [], "train: []: input should be a mapping of keys"),
         ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
         ("train.thread", 2, "train.thread: unknown key; known here: threads, mlp, cnn, "
-         "compact, sprint"),
+         "compact, sprint, best"),
         ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
         ("train.mlp.fit", None, "train.mlp.fit: None: input should be a mapping of keys"),
         ("train.mlp.fit.epochs", 0, "train.mlp.fit.epochs: 0: input should be greater than or "
@@ -91,10 +91,10 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("models", "mlp", "models: 'mlp': input should be a valid list"),
         ("models", [None], "models.0: None: input should be a valid string"),
         ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
-        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are cnn, compact, "
-         "mlp, sprint; add src/digits/models/svm.py with a function `build`"),
-        ("models", ["layers"], "models: 'layers' has no builder; there are cnn, compact, "
-         "mlp, sprint; add src/digits/models/layers.py with a function `build`"),
+        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are best, cnn, "
+         "compact, mlp, sprint; add src/digits/models/svm.py with a function `build`"),
+        ("models", ["layers"], "models: 'layers' has no builder; there are best, cnn, "
+         "compact, mlp, sprint; add src/digits/models/layers.py with a function `build`"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:

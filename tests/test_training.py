@@ -215,6 +215,21 @@ def test_what_is_kept_is_float32_and_keras_alone(digits_8x8: Dataset, model: str
     assert "FusedBatchNormalization" not in {name for _, name, _ in layers}
 
 
+def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
+    digits_8x8: Dataset,
+) -> None:
+    import keras
+
+    trained = fit(digits_8x8, "best")
+    images = digits_8x8.images[:50]
+    members = keras.Model(trained.model.input, trained.model.layers[-1].input)
+    each = np.asarray(members(images))
+    assert each.shape == (50, 3, 10)
+    assert (np.ptp(each, axis=1) > 0).any()
+    np.testing.assert_allclose(np.asarray(trained.model(images)), each.mean(axis=1), atol=1e-6)
+    assert 0 < trained.history[-1]["val_accuracy"] < 1
+
+
 def test_label_smoothing_changes_the_model_but_not_how_its_loss_is_measured(
     digits_8x8: Dataset,
 ) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Padding = Literal["valid", "same"]
 
 
 def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
@@ -26,7 +27,24 @@ def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
     ]
 
 
-def padding(image_shape: tuple[int, int]) -> Literal["valid", "same"]:
+def convolution(
+    filters: int, size: int, *, padding: Padding, pooled: bool = False
+) -> "list[keras.Layer]":
+    """A convolution of size×size, 2×2 max-pooling where wanted, batch normalization, and ReLU."""
+    from keras import layers
+
+    from digits.models.normalization import FusedBatchNormalization
+
+    return [
+        layers.Conv2D(filters, size, padding=padding, use_bias=False),
+        # before the normalization: the same maxima, of a quarter of the values
+        *([layers.MaxPooling2D(2)] if pooled else []),
+        FusedBatchNormalization(momentum=0.9),
+        layers.ReLU(),
+    ]
+
+
+def padding(image_shape: tuple[int, int]) -> Padding:
     """Of the convolutions: small images have no border that could be cut off."""
     return "valid" if min(image_shape) >= 24 else "same"
 

@@ -53,6 +53,9 @@ def train(
 ) -> Trained:
     """Build the model and fit it.
 
+    A model whose output is (n, members, classes) is an ensemble: each member is fitted to the
+    labels, metrics are the members' means, and the model that is returned averages them.
+
     The same seed, data, recipe, thread count and processor give bit-identical weights.
     `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
     `on_batches(epochs_done)` every few batches, with the fraction of the epoch that runs.
@@ -78,11 +81,12 @@ def train(
         steps_per_execution=STEPS_PER_EXECUTION,
     )
     clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
+    held = keras.utils.to_categorical(validation.labels, classes)
     model.fit(
-        shown,
+        shown.map(lambda images, labels: (images, _as_output(model, labels))),
         shuffle=False,  # it is shuffled already
         epochs=recipe.fit.epochs,
-        validation_data=(validation.images, keras.utils.to_categorical(validation.labels, classes)),
+        validation_data=(validation.images, _as_output(model, held)),
         validation_batch_size=VALIDATION_BATCH,
         callbacks=[clock],
         verbose=0,
@@ -113,6 +117,17 @@ def learning_rate(
     )
 
 
+def _is_ensemble(model: keras.Model) -> bool:
+    return len(model.output_shape) == 3
+
+
+def _as_output(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
+    """One-hot labels (n, classes) in the shape of the output: for each member of an ensemble."""
+    if not _is_ensemble(model):
+        return labels
+    return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1)
+
+
 def _for_inference(model: keras.Model) -> keras.Model:
     """The same model in float32 and of Keras's own layers, so that it loads and runs anywhere.
 
@@ -120,6 +135,8 @@ def _for_inference(model: keras.Model) -> keras.Model:
     """
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
+    if _is_ensemble(model):
+        copy = keras.Model(copy.input, keras.layers.GlobalAveragePooling1D()(copy.output))
     return copy
 
 

@@ -1,0 +1,51 @@
+"""`python -m benchmarks [PART…]`: measure, and write docs/benchmarks.json and .md."""
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import inference, machine, pipeline, scaling, tables, trainings
+from benchmarks.workspace import REPOSITORY, Workspace
+from digits import params, process
+
+PARTS = ("trainings", "pipeline", "inference", "scaling")
+RESULT = REPOSITORY / "docs/benchmarks.json"
+PAGE = REPOSITORY / "docs/benchmarks.md"
+TRAIN_IMAGES = 48_000
+REPEATS = 3
+
+
+def main(parts: list[str]) -> None:
+    """Measure the parts, each in a clone of its own, and keep the latest of all the others."""
+    process.set_environment()
+    threads = params.load(REPOSITORY / "params.yaml").train.threads
+    with process.quiet_tensorflow(threads):
+        import keras  # noqa: F401
+    result = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
+    result["machine"] = machine.describe(threads)
+    for part in parts:
+        with TemporaryDirectory() as folder:
+            result[part] = measure(part, Workspace(Path(folder)))
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        PAGE.write_text(tables.page(result), "utf-8")
+    print(tables.page(result))
+
+
+def measure(part: str, workspace: Workspace) -> dict[str, Any]:
+    """One part; see the module of its name."""
+    if part == "pipeline":
+        models = params.load(workspace.root / "params.yaml").models
+        return pipeline.measure(workspace, models=models)
+    if part == "scaling":
+        return scaling.measure(workspace, repeats=REPEATS)
+    workspace.split()
+    if part == "inference":
+        workspace.train("cnn", seed=0)
+        return inference.measure(workspace, "cnn")
+    return trainings.measure(workspace, seeds=trainings.SEEDS, images=TRAIN_IMAGES)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(PARTS))

@@ -1,0 +1,60 @@
+"""The machine and its versions, how fast it multiplies matrices, and what a model costs."""
+
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+MATRIX = 2048
+PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "prefect", "numpy")
+
+
+def describe(threads: int) -> dict[str, Any]:
+    """Processor, cores, threads and versions."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def matrix_product_rate(*, repeats: int = 7) -> float:
+    """Float32 operations per second of a 2048×2048 matrix product in TensorFlow; the median."""
+    import tensorflow as tf
+
+    square = tf.random.normal((MATRIX, MATRIX))
+    product = tf.function(lambda: tf.reduce_sum(square @ square))
+    product()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        product().numpy()
+        seconds.append(time.perf_counter() - start)
+    return 2 * MATRIX**3 / median(seconds)
+
+
+def forward_operations(path: Path) -> int:
+    """Float operations for one image through the model, as TensorFlow's profiler counts them."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2_as_graph,
+    )
+
+    from digits import saved_model
+
+    model = saved_model.load(path)
+    height, width = model.input_shape[1:]
+    concrete = tf.function(lambda images: model(images, training=False)).get_concrete_function(
+        tf.TensorSpec((1, height, width), tf.uint8)
+    )
+    graph = convert_variables_to_constants_v2_as_graph(concrete)[0].graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options = tf.compat.v1.profiler.ProfileOptionBuilder(options).with_empty_output().build()
+    return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)

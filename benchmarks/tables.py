@@ -1,0 +1,101 @@
+"""The measurements as a page of Markdown tables."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def page(result: dict[str, Any]) -> str:
+    """docs/benchmarks.md: machine, then one section per part that was measured."""
+    sections = {
+        "trainings": _trainings,
+        "pipeline": _pipeline,
+        "inference": _inference,
+        "scaling": _scaling,
+    }
+    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
+    texts = [write(result[part]) for part, write in sections.items() if part in result]
+    return (
+        "\n\n".join([f"# Benchmarks\n\n`make bench` measured this on: {machine}.", *texts]) + "\n"
+    )
+
+
+def _trainings(part: dict[str, Any]) -> str:
+    rows = part["models"]
+    cnn = rows.get("cnn", {}).get("fit_s")
+    goals = list(next(iter(rows.values()))["seconds_to"])
+    head = ["model", "seeds", "fit s", "of the cnn's", "beyond fit s", "test accuracy % mean"]
+    head += ["min", "sd", *(f"s to {float(goal):.2%}" for goal in goals), "of matrix rate"]
+    body = [
+        [
+            name,
+            str(row["seeds"]),
+            f"{row['fit_s']:.1f}",
+            f"1/{cnn / row['fit_s']:.1f}" if cnn else "",
+            f"{row['beyond_fit_s']:.1f}",
+            f"{row['accuracy_mean']:.2%}".rstrip("%"),
+            f"{row['accuracy_min']:.2%}".rstrip("%"),
+            "" if row["accuracy_sd"] is None else f"{100 * row['accuracy_sd']:.2f}",
+            *(_or_blank(row["seconds_to"][goal], "{:.1f}") for goal in goals),
+            _or_blank(row.get("matrix_rate_share"), "{:.0%}"),
+        ]
+        for name, row in rows.items()
+    ]
+    return f"""## Trainings
+
+48,000 images, tracked in MLflow, all models in turn; medians over the seeds. *(plain)* is
+`benchmarks/plain_keras.py`, the same recipe as a plain Keras script. *s to …* is the fit until the
+end of the first epoch that validates at the seed experiment's accuracy of its MLP and its CNN.
+*Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate*: float operations
+of the fit (three forward passes per image) over its seconds, as a share of the
+{part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s
+of a float32 matrix product here; mixed precision may exceed it.
+
+{_table(head, body)}"""
+
+
+def _pipeline(part: dict[str, Any]) -> str:
+    head = ["models", "`dvc repro -f` s", "its fits s", "beyond s", "unchanged `dvc repro` s"]
+    values = [part[name] for name in ("wall_s", "fits_s", "beyond_fits_s", "unchanged_s")]
+    row = [", ".join(part["models"]), *(f"{value:.1f}" for value in values)]
+    return f"## The whole pipeline\n\n{_table(head, [row])}"
+
+
+def _inference(part: dict[str, Any]) -> str:
+    sizes = list(next(iter(part.values())))
+    head = ["`cnn` by way of"]
+    head += [
+        f"{size} at once: {what}" for size in sizes for what in ("p50 ms", "p95 ms", "images/s")
+    ]
+    body = [
+        [name]
+        + [
+            text
+            for size in sizes
+            for text in (
+                f"{row[size]['p50_ms']:.1f}",
+                f"{row[size]['p95_ms']:.1f}",
+                f"{row[size]['images_per_s']:,.0f}",
+            )
+        ]
+        for name, row in part.items()
+    ]
+    return f"## Inference\n\n{_table(head, body)}"
+
+
+def _scaling(part: dict[str, Any]) -> str:
+    shares = list(next(iter(part.values()))["epoch_s"])
+    head = ["model", *(f"{share} % of the data: s per epoch" for share in shares), "exponent"]
+    body = [
+        [name, *(f"{row['epoch_s'][share]:.2f}" for share in shares), f"{row['exponent']:.2f}"]
+        for name, row in part.items()
+    ]
+    return f"## Cost against the amount of data\n\n{_table(head, body)}"
+
+
+def _or_blank(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def _table(head: list[str], body: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

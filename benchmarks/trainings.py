@@ -1,0 +1,61 @@
+"""Every model over seeds, and the seed's recipes against a plain Keras script, in turn."""
+
+from collections import defaultdict
+from statistics import median, stdev
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.workspace import Training, Workspace
+
+SEEDS = {"sprint": 5, "compact": 5, "best": 3, "mlp": 3, "cnn": 3}
+PLAIN = ("mlp", "cnn")
+# What the seed experiment reached with its MLP and its CNN.
+GOALS = (0.9768, 0.9909)
+# A training step costs about three forward passes: one, and two for the gradients.
+PASSES = 3
+
+
+def measure(workspace: Workspace, *, seeds: dict[str, int], images: int) -> dict[str, Any]:
+    """Train all in turn, so that a slow quarter of an hour falls on all of them alike."""
+    done: dict[str, list[Training]] = defaultdict(list)
+    for seed in range(max(seeds.values())):
+        for model, count in seeds.items():
+            if seed >= count:
+                continue
+            if model in PLAIN:
+                done[f"{model} (plain)"].append(workspace.train_plainly(model))
+            done[model].append(workspace.train(model, seed=seed))
+            print(f"{model} seed {seed}", done[model][-1], flush=True)
+    rate = machine.matrix_product_rate()
+    rows = {name: _row(trainings) for name, trainings in done.items()}
+    for model in seeds:
+        path = workspace.root / f"artifacts/train/{model}/model.keras"
+        epochs = len(done[model][0].val_accuracy)
+        operations = PASSES * machine.forward_operations(path) * images * epochs
+        rows[model]["matrix_rate_share"] = operations / rows[model]["fit_s"] / rate
+    return {"matrix_product_per_s": rate, "models": rows}
+
+
+def _row(trainings: list[Training]) -> dict[str, Any]:
+    accuracies = [training.accuracy for training in trainings]
+    return {
+        "seeds": len(trainings),
+        "fit_s": median(training.fit_s for training in trainings),
+        "beyond_fit_s": median(training.wall_s - training.fit_s for training in trainings),
+        "accuracy_mean": sum(accuracies) / len(accuracies),
+        "accuracy_min": min(accuracies),
+        "accuracy_sd": stdev(accuracies) if len(accuracies) > 1 else None,
+        "seconds_to": {str(goal): _seconds_to(goal, trainings) for goal in GOALS},
+    }
+
+
+def _seconds_to(goal: float, trainings: list[Training]) -> float | None:
+    """Median fit seconds to the end of the first epoch that validates at the goal or above."""
+    reached = []
+    for training in trainings:
+        epochs = training.val_accuracy
+        first = next((n for n, value in enumerate(epochs, 1) if value >= goal), None)
+        if first is None:
+            return None
+        reached.append(training.fit_s * first / len(epochs))
+    return median(reached)

@@ -1,0 +1,111 @@
+"""A clone in which the benchmarks run the product's own commands."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+
+from digits.params import set_keys
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Timed(NamedTuple):
+    """Wall time of a command in seconds, and what it printed."""
+
+    wall_s: float
+    printed: str
+
+
+class Training(NamedTuple):
+    """One training by the stage: seconds, test accuracy 0…1, validation accuracy per epoch."""
+
+    wall_s: float
+    fit_s: float
+    epoch_s: float
+    accuracy: float
+    val_accuracy: list[float]
+
+
+class Workspace:
+    """A clone of the repository with data, and an MLflow store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "digits"
+        subprocess.run(["git", "clone", "--quiet", REPOSITORY, self.root], check=True)
+        shutil.copy(REPOSITORY / "params.yaml", self.root)
+        self.run("dvc", "pull", "--quiet", "data.dvc")
+        self.run("digits", "restore")  # makes the store, which no measurement should pay for
+
+    def run(self, *command: str) -> Timed:
+        """Run a command that must succeed."""
+        start = time.perf_counter()
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return Timed(time.perf_counter() - start, done.stdout)
+
+    def environment(self) -> dict[str, str]:
+        """In which commands find this Python and the clone's code."""
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root / "src"),
+        }
+
+    def set_params(self, **changes: Any) -> None:
+        """Set keys of params.yaml, dots written as double underscores."""
+        yaml, path = YAML(), self.root / "params.yaml"
+        values = yaml.load(path.read_text("utf-8"))
+        set_keys(values, {key.replace("__", "."): value for key, value in changes.items()})
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+
+    def split(self) -> None:
+        """Validate and split, as `dvc repro` would."""
+        self.run(sys.executable, "-m", "digits.stages.validate")
+        self.run(sys.executable, "-m", "digits.stages.split")
+
+    def train(self, model: str, *, seed: int) -> Training:
+        """Train by the stage, tracking included; the seed changes the training, not the split."""
+        self.set_params(seed=seed)
+        wall_s = self.run(sys.executable, "-m", "digits.stages.train", model).wall_s
+        self.run(sys.executable, "-m", "digits.stages.evaluate", model)
+        with (self.root / f"artifacts/train/{model}/history.csv").open(encoding="utf-8") as file:
+            val_accuracy = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
+        timing = self._json(f"artifacts/train/{model}/metrics.json")
+        return Training(
+            wall_s=wall_s,
+            fit_s=timing["elapsed_s"],
+            epoch_s=timing["epoch_s"],
+            accuracy=self._json(f"artifacts/evaluate/{model}/metrics.json")["test"]["accuracy"],
+            val_accuracy=val_accuracy,
+        )
+
+    def fit_s(self, model: str) -> float:
+        """Seconds of the last fit of the model."""
+        return float(self._json(f"artifacts/train/{model}/metrics.json")["elapsed_s"])
+
+    def train_plainly(self, model: str) -> Training:
+        """Train by the plain Keras script on the same rows."""
+        script = REPOSITORY / "benchmarks/plain_keras.py"
+        timed = self.run(sys.executable, str(script), "artifacts/split", model)
+        result = json.loads(timed.printed.splitlines()[-1])
+        return Training(
+            timed.wall_s, result["fit_s"], result["epoch_s"], result["accuracy"], val_accuracy=[]
+        )
+
+    def _json(self, path: str) -> Any:
+        return json.loads((self.root / path).read_text("utf-8"))
