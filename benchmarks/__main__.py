@@ -10,7 +10,7 @@ from benchmarks import inference, machine, pipeline, scaling, tables, trainings
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params, process
 
-PARTS = ("trainings", "pipeline", "inference", "scaling")
+PARTS = ("trainings", "seconds", "pipeline", "inference", "scaling")
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 TRAIN_IMAGES = 48_000
@@ -41,6 +41,8 @@ def measure(part: str, workspace: Workspace) -> dict[str, Any]:
     if part == "scaling":
         return scaling.measure(workspace, repeats=REPEATS)
     workspace.split()
+    if part == "seconds":
+        return {model: workspace.seconds(model) for model in trainings.SEEDS}
     if part == "inference":
         workspace.train("cnn", seed=0)
         return inference.measure(workspace, "cnn")

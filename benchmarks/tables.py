@@ -8,6 +8,7 @@ def page(result: dict[str, Any]) -> str:
     """docs/benchmarks.md: machine, then one section per part that was measured."""
     sections = {
         "trainings": _trainings,
+        "seconds": _seconds,
         "pipeline": _pipeline,
         "inference": _inference,
         "scaling": _scaling,
@@ -51,6 +52,12 @@ of the fit (three forward passes per image) over its seconds, as a share of the
 of a float32 matrix product here; mixed precision may exceed it.
 
 {_table(head, body)}"""
+
+
+def _seconds(part: dict[str, Any]) -> str:
+    names = list(next(iter(part.values())))
+    body = [[model, *(f"{row[name]:.2f}" for name in names)] for model, row in part.items()]
+    return f"## Where the seconds of a training go\n\n{_table(['model', *names], body)}"
 
 
 def _pipeline(part: dict[str, Any]) -> str:
