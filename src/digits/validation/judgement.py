@@ -25,9 +25,7 @@ def judge(
         Great Expectations' results by the name of what was judged: `train images`,
         `train classes`, and the same of `test` where it is in the frames.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_pandas("digits")
+    source = frames()
     shape = images["shape"].iloc[0]
     results = {}
     for part in images["part"].unique():
@@ -37,8 +35,36 @@ def judge(
         }
         for name, (frame, expectations, index) in suites.items():
             rows = frame[frame["part"] == part]
-            results[f"{part} {name}"] = _run(source, f"{part} {name}", rows, expectations, index)
+            results[f"{part} {name}"] = run_suite(
+                source, f"{part} {name}", rows, expectations, index
+            )
     return results
+
+
+def frames() -> Any:
+    """A source of data frames in a context that lives in memory and shows no progress."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context.data_sources.add_pandas("digits")
+
+
+def run_suite(
+    source: Any, name: str, frame: pd.DataFrame, expectations: list[gxe.Expectation], index: str
+) -> Any:
+    """Judge a frame; rows are told by the column `index`. Returns Great Expectations' result."""
+    batch = (
+        source.add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe("all")
+        .get_batch({"dataframe": frame})
+    )
+    return batch.validate(
+        gx.ExpectationSuite(name=name, expectations=expectations),
+        result_format={
+            "result_format": "SUMMARY",
+            "unexpected_index_column_names": [index],
+            "partial_unexpected_count": SHOWN_ROWS,
+        },
+    )
 
 
 def image_expectations(
@@ -154,21 +180,3 @@ def _not_in_train() -> gxe.Expectation:
 
 def _words(what: str, value: str, hint: str) -> dict[str, str]:
     return {"what": what, "value": value, "hint": hint}
-
-
-def _run(
-    source: Any, name: str, frame: pd.DataFrame, expectations: list[gxe.Expectation], index: str
-) -> Any:
-    batch = (
-        source.add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch({"dataframe": frame})
-    )
-    return batch.validate(
-        gx.ExpectationSuite(name=name, expectations=expectations),
-        result_format={
-            "result_format": "SUMMARY",
-            "unexpected_index_column_names": [index],
-            "partial_unexpected_count": SHOWN_ROWS,
-        },
-    )

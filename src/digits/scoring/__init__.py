@@ -1,0 +1,1 @@
+"""Scoring any number of images in batches, with flat memory."""

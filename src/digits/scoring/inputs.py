@@ -1,0 +1,210 @@
+"""What can be scored: a folder of pictures, a CSV or an npz, read batch by batch."""
+
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from digits.data import Images
+from digits.errors import DataError
+from digits.images import SUFFIXES
+from digits.prediction import read_digits
+from digits.readers.cells import faults
+from digits.readers.csv import check_header, header_of, unlabelled
+from digits.readers.files import content_of, format_of, one_line
+from digits.readers.npz import DAMAGED
+
+BATCH = 1000
+CSV_BLOCK_BYTES = 4 << 20
+
+Shape = tuple[int, int]
+
+
+class Input(Protocol):
+    """Images to be scored; `batches` can be called again and reads anew."""
+
+    path: Path
+
+    def batches(self) -> Iterator["Batch"]:
+        """All images in their order, uint8 (n, height, width), n at most BATCH."""
+
+    def md5(self) -> str:
+        """A hash of the whole content."""
+
+
+class Batch(NamedTuple):
+    """Some images uint8 (n, height, width), and each one's name: a row number or a file name."""
+
+    names: list[int] | list[str]
+    images: Images
+
+
+def open_input(path: Path, *, shape: Shape) -> Input:
+    """The input at a path, for a model that takes images of this shape (height, width).
+
+    Raises:
+        DataError: there is nothing that can be scored, or its images have another size.
+    """
+    if path.is_dir():
+        return PictureFolder(path, shape)
+    if not path.exists():
+        raise DataError(f"{path}: not found; a folder of pictures, a CSV or an npz is allowed")
+    if zipfile.is_zipfile(path):  # `format_of` would hold the whole of it in memory
+        return Npz(path, shape)
+    if format_of(path) == "CSV":
+        return Csv(path, shape)
+    raise DataError(f"{path}: IDX; a folder of pictures, a CSV or an npz is allowed")
+
+
+class PictureFolder:
+    """PNG and JPEG files, one digit each, by name."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self.path, self._shape = path, shape
+        self._files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not self._files:
+            raise DataError(f"{path}: no pictures in it; {', '.join(SUFFIXES)} are read")
+
+    def batches(self) -> Iterator[Batch]:
+        """See `Input`."""
+        for start in range(0, len(self._files), BATCH):
+            files = self._files[start : start + BATCH]
+            yield Batch([file.name for file in files], read_digits(files, shape=self._shape))
+
+    def md5(self) -> str:
+        """Of each file's name and md5."""
+        lines = [f"{_md5(file)} {file.name}\n" for file in self._files]
+        return hashlib.md5("".join(lines).encode(), usedforsecurity=False).hexdigest()
+
+
+class Csv:
+    """`pixel0,pixel1,…`, with or without a `label` column in front, which is left out."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self.path, self._shape = path, shape
+        self._names = header_of(path)
+        if not unlabelled(path):
+            check_header(path, self._names)
+        pixels = len(self._names) - (self._names[0] == "label")
+        if pixels != prod(shape):
+            raise DataError(
+                f"{path}:1: {pixels} pixel columns; the model takes {shape[0]}×{shape[1]} ="
+                f" {prod(shape)}"
+            )
+
+    def batches(self) -> Iterator[Batch]:
+        """See `Input`."""
+        row = 0
+        for values in self._blocks():
+            pixels = values[:, self._names[0] == "label" :].reshape(-1, *self._shape)
+            for start in range(0, len(pixels), BATCH):
+                images = np.ascontiguousarray(pixels[start : start + BATCH])
+                yield Batch(list(range(row, row + len(images))), images)
+                row += len(images)
+        if not row:
+            raise DataError(f"{self.path}: a header and no rows; at least one image is needed")
+
+    def md5(self) -> str:
+        """Of the file."""
+        return _md5(self.path)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Cells uint8 (rows, columns)."""
+        options = pa.csv.ConvertOptions(
+            column_types={name: pa.uint8() for name in self._names}, null_values=[]
+        )
+        try:
+            reader = pa.csv.open_csv(
+                self.path,
+                read_options=pa.csv.ReadOptions(
+                    column_names=self._names, skip_rows=1, block_size=CSV_BLOCK_BYTES
+                ),
+                parse_options=pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+                convert_options=options,
+            )
+            for block in reader:
+                yield block.to_tensor().to_numpy()
+        except (pa.ArrowInvalid, OSError) as error:
+            if "Empty CSV" in str(error):
+                return
+            found = faults(self.path, content_of(self.path), self._names)
+            raise DataError(*found or [f"{self.path}: {one_line(error)}"]) from None
+
+
+class Npz:
+    """One uint8 array (n, height, width), alone or named `images`, `x_test` or `x_train`."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self.path = path
+        with self._opened() as archive:
+            self._member = _member(path, archive.namelist())
+            with archive.open(self._member) as stream:
+                self._count = self._checked(*_header(stream), shape)
+        self._shape = shape
+
+    def batches(self) -> Iterator[Batch]:
+        """See `Input`."""
+        with self._opened() as archive, archive.open(self._member) as stream:
+            _header(stream)
+            for row in range(0, self._count, BATCH):
+                count = min(BATCH, self._count - row)
+                content = stream.read(count * prod(self._shape))
+                if len(content) < count * prod(self._shape):
+                    raise DataError(f"{self.path}: cut off after row {row}")
+                images = np.frombuffer(content, np.uint8).reshape(count, *self._shape)
+                yield Batch(list(range(row, row + count)), images)
+
+    def md5(self) -> str:
+        """Of the file."""
+        return _md5(self.path)
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except DAMAGED as error:
+            raise DataError(f"{self.path}: cannot be read as npz: {one_line(error)}") from None
+
+    def _checked(
+        self, found: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic], shape: Shape
+    ) -> int:
+        """The number of images."""
+        where = f"{self.path} array {self._member.removesuffix('.npy')}"
+        if dtype != np.uint8:
+            hint = "; nan and fractions are no pixels" if dtype.kind == "f" else ""
+            raise DataError(f"{where}: {dtype} {found}; uint8 0..255 is allowed{hint}")
+        if len(found) != 3 or found[1:] != shape or fortran:
+            order = " in Fortran order" if fortran else ""
+            raise DataError(f"{where}: {found}{order}; the model takes (n, {shape[0]}, {shape[1]})")
+        if not found[0]:
+            raise DataError(f"{where}: no images; at least one is needed")
+        return found[0]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _member(path: Path, members: list[str]) -> str:
+    for name in ("images.npy", "x_test.npy", "x_train.npy"):
+        if name in members:
+            return name
+    if len(members) == 1:
+        return members[0]
+    raise DataError(
+        f"{path}: holds {one_line(', '.join(members))}; one array, or one named images is allowed"
+    )
+
+
+def _header(stream: object) -> tuple[tuple[int, ...], bool, "np.dtype[np.generic]"]:
+    version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+        version, np.lib.format.read_array_header_2_0
+    )
+    return read(stream)  # type: ignore[arg-type]

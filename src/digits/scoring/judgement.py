@@ -1,0 +1,23 @@
+"""The expectations of `validate`, for images that come without labels."""
+
+import pandas as pd
+
+from digits.validation import ValidateParams
+from digits.validation.result import Result
+
+COLUMNS = ("shape", "min_pixel", "max_pixel", "contrast", "mean_ink")
+
+
+def validate_images(images: pd.DataFrame, *, params: ValidateParams) -> Result:
+    """Judge a frame of `scoring.statistics.image_frame` by the expectations on its columns."""
+    from digits.validation import judgement  # seconds of import, for who scores only
+
+    shape = str(images["shape"].iloc[0])
+    suite = [
+        expectation
+        for expectation in judgement.image_expectations("input", shape, params, classes=2)
+        if expectation.column in COLUMNS
+    ]
+    name = "input images"
+    judged = judgement.run_suite(judgement.frames(), name, images, suite, "row")
+    return Result.of({name: judged}, {"rows": len(images)})
