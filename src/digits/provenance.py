@@ -26,17 +26,17 @@ def tags(*, stage: str) -> dict[str, str]:
         "git_dirty": str(bool(changes)).lower() if commit else "",
         "data_md5": data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
         "prefect_flow_run_id": os.environ.get("PREFECT__FLOW_RUN_ID", ""),
     }
     return {name: value for name, value in found.items() if value}
 
 
-def data_md5() -> str:
+def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     """The md5 by which data.dvc names the raw data."""
     try:
-        pointer = YAML(typ="safe").load(DATA_POINTER.read_text(encoding="utf-8"))
+        pointer = YAML(typ="safe").load(pointer_file.read_text(encoding="utf-8"))
         return str(pointer["outs"][0]["md5"])
     except (OSError, LookupError, TypeError, YAMLError):
         return ""
@@ -48,6 +48,11 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def has_commit(commit: str) -> bool:
+    """Whether the repository here knows this commit."""
+    return bool(_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
@@ -56,7 +61,8 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name and its number of cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
