@@ -1,0 +1,106 @@
+"""The page's server: it takes a drawing, and answers with every model's probabilities."""
+
+import base64
+import binascii
+import socket
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import uvicorn
+from fastapi import Body, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+from PIL import Image
+
+from digits.data import Images
+from digits.errors import BusyError
+from digits.images import MIN_CONTRAST, normalise
+
+PAGE = Path(__file__).with_name("page.html")
+SIDE = 280  # pixels of the canvas; a drawing is no larger
+MAX_BYTES = 1_000_000
+
+
+class Player(NamedTuple):
+    """A model on the page: its part (`champion`), its address, and how it answers.
+
+    `predict` takes images uint8 (n, height, width) and returns probabilities (n, classes).
+    """
+
+    part: str
+    name: str
+    shape: tuple[int, int]
+    predict: Callable[[Images], np.ndarray]
+
+
+def build(players: Sequence[Player]) -> FastAPI:
+    """The page at `/`, and `/predict`, which answers to the drawing that it sends."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        return PAGE.read_text(encoding="utf-8")
+
+    @app.post("/predict")
+    def predict(drawing: str = Body(embed=True, max_length=MAX_BYTES)) -> list[dict[str, Any]]:
+        grey = _grey(drawing)
+        if np.ptp(grey) < MIN_CONTRAST:
+            raise HTTPException(422, "nothing is drawn")
+        return [_answer(player, grey) for player in players]
+
+    return app
+
+
+def _answer(player: Player, grey: np.ndarray) -> dict[str, Any]:
+    image = normalise(grey, shape=player.shape)
+    probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
+    return {
+        "part": player.part,
+        "name": player.name,
+        "predicted": int(np.argmax(probabilities)),
+        "probabilities": probabilities,
+        "seen": _data_url(image),
+    }
+
+
+def _grey(drawing: str) -> np.ndarray:
+    """The canvas' data URL as grey values float64 (height, width), 0…255."""
+    try:
+        content = base64.b64decode(drawing.partition(",")[2], validate=True)
+        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+            if max(image.size) > SIDE:
+                raise HTTPException(422, f"at most {SIDE}×{SIDE} pixels are allowed")
+            return np.asarray(image.convert("L"), dtype=np.float64)
+    except (binascii.Error, OSError, SyntaxError, ValueError):
+        raise HTTPException(422, "no PNG") from None
+
+
+def _data_url(image: Images) -> str:
+    png = BytesIO()
+    Image.fromarray(image).save(png, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on 127.0.0.1; port 0 is any that is free.
+
+    Raises:
+        BusyError: another process listens there.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        listening.close()
+        raise BusyError(f"127.0.0.1:{port}: {error.strerror}; --port names another") from None
+    listening.listen()
+    return listening
+
+
+def serve(players: Sequence[Player], listening: socket.socket) -> None:
+    """Serve the page until the process is interrupted."""
+    config = uvicorn.Config(build(players), log_level="warning", lifespan="off")
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,133 @@
+"""The page on which one draws, in a real browser, without a network."""
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from support import finding, until
+
+from digits.demo import server
+from digits.demo.server import Player, listen
+from digits.errors import BusyError
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+def tall(images):
+    """Calls what is much higher than wide a 1, and all else a 0."""
+    ink = images[0] > 0
+    narrow = ink.any(axis=0).sum() * 2 < ink.any(axis=1).sum()
+    return np.eye(10, dtype=np.float32)[[1 if narrow else 0]]
+
+
+def undecided(images):
+    return np.full((len(images), 10), 0.1, np.float32)
+
+
+PLAYERS = [
+    Player("champion", "models:/digits/2 cnn", (28, 28), tall),
+    Player("challenger", "models:/digits/3 mlp", (8, 8), undecided),
+]
+
+
+@pytest.fixture(scope="module")
+def address():
+    import uvicorn
+
+    with listen(0) as listening:
+        config = uvicorn.Config(server.build(PLAYERS), log_level="warning", lifespan="off")
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+        assert until(lambda: running.started)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page; whatever it asks of another address fails the test."""
+    elsewhere, errors = [], []
+    page = browser.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((address, "data:")) else elsewhere.append(r.url),
+    )
+    page.goto(address)
+    yield page
+    page.close()
+    assert (elsewhere, errors) == ([], [])
+
+
+def draw(page, *points):
+    """One stroke of the mouse through points, as shares of the canvas."""
+    box = page.locator("canvas").bounding_box()
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+
+
+def predicted(page, part):
+    return page.locator(f"#{part} .predicted")
+
+
+@pytest.mark.slow
+def test_what_is_drawn_is_named_by_both_side_by_side(page):
+    draw(page, (0.5, 0.15), (0.5, 0.85))
+    predicted(page, "champion").wait_for()
+    assert predicted(page, "champion").inner_text() == "1"
+    assert page.locator("#champion .best").inner_text().split() == ["1", "100.0", "%"]
+    assert page.locator("#challenger .class").count() == 10
+    assert "models:/digits/3 mlp" in page.locator("#challenger").inner_text()
+    left, right = (page.locator(f"#{p}").bounding_box() for p in ("champion", "challenger"))
+    assert left["x"] + left["width"] <= right["x"]
+    assert abs(left["y"] - right["y"]) < 1
+
+
+@pytest.mark.slow
+def test_another_stroke_is_seen_and_clear_forgets_all(page):
+    draw(page, (0.5, 0.15), (0.5, 0.85))
+    predicted(page, "champion").wait_for()
+    draw(page, (0.15, 0.5), (0.85, 0.5))
+    page.locator("#champion .best", has_text="0").wait_for()
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator("section").count() == 0
+    draw(page, (0.5, 0.15), (0.5, 0.85))
+    predicted(page, "champion").wait_for()
+    assert predicted(page, "champion").inner_text() == "1"
+
+
+@pytest.mark.parametrize(
+    ("drawing", "says"),
+    [("data:image/png;base64,bm8=", "no PNG"), ("é", "no PNG"), ("", "no PNG")],
+)
+def test_what_is_no_drawing_is_refused_with_a_word(address, drawing, says):
+    import requests
+
+    response = requests.post(f"{address}/predict", json={"drawing": drawing}, timeout=20)
+    assert (response.status_code, response.json()["detail"]) == (422, says)
+
+
+def test_a_port_that_is_taken_is_a_line():
+    with listen(0) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}: " in finding(BusyError, lambda: listen(port))
