@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 
-.PHONY: run test lint ui report up down bench lock help
+.PHONY: run test lint ui report demo up down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ report: .venv/.done ## the page with all results, in the browser
 	@dvc repro --quiet report
 	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
 	@echo $(CURDIR)/artifacts/report/index.html
+
+demo: .venv/.done ## draw a digit; champion and challenger say what they see
+	@digits demo --browser || [ $$? -eq 130 ]
 
 up: export MLFLOW_PORT := $(MLFLOW_PORT)
 up: export PREFECT_PORT := $(PREFECT_PORT)

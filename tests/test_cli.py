@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from support import python, write_params
 
-COMMANDS = ["results", "restore", "stats", "summary"]
+COMMANDS = [
+    *("results", "restore", "stats", "summary"),
+    *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "demo"),
+]
 
 
 def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

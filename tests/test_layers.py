@@ -13,12 +13,14 @@ from digits.data import Dataset
 # Around the domain: they read params.yaml, know MLflow or DVC, or start and end processes.
 SHELL = {
     "digits.cli",
+    "digits.commands",
     "digits.outputs",
     "digits.params",
     "digits.process",
     "digits.progress",
     "digits.provenance",
     "digits.publishing",
+    "digits.registry",
     "digits.restoration",
     "digits.show",
     "digits.stages",
@@ -33,7 +35,7 @@ EXPENSIVE = {
 # Whoever imports one of these, also inside a function, must lie here.
 OWNERS = {
     "great_expectations": {"digits.validation"},
-    "mlflow": {"digits.tracking"},
+    "mlflow": {"digits.registry", "digits.tracking"},
     "keras": {"digits.models", "digits.saved_model", "digits.tracking.runs", "digits.training"},
     "tensorflow": {
         *("digits.models.normalization", "digits.saved_model"),
@@ -41,7 +43,7 @@ OWNERS = {
     },
     "prefect": set(),
     "dvc": set(),
-    "typer": {"digits.cli"},
+    "typer": {"digits.cli", "digits.commands"},
 }
 
 

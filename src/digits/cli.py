@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from digits import process
+from digits.commands import registry
 
 app = typer.Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -13,6 +14,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(registry.app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

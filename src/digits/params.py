@@ -11,9 +11,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from digits.data import DataParams
+from digits.drift import DriftParams
 from digits.errors import UsageError
+from digits.gate import PromoteParams
 from digits.models import available, build_params, builder
 from digits.recipe import Recipe
+from digits.registry import RegistryParams
 from digits.splitting import SplitParams
 from digits.validation import ValidateParams
 
@@ -42,6 +45,9 @@ class Params(BaseModel):
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
+    registry: RegistryParams
+    promote: PromoteParams
+    drift: DriftParams
 
     def recipe(self, model: str) -> Recipe:
         """The recipe of one model.

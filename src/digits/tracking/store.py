@@ -110,11 +110,12 @@ def close_abandoned(experiment_id: str) -> None:
         [experiment_id], "attributes.status = 'RUNNING'", run_view_type=ViewType.ACTIVE_ONLY
     )
     for run in running:
-        if _is_gone(run.data.tags.get(PROCESS_TAG, "")):
+        if is_gone(run.data.tags.get(PROCESS_TAG, "")):
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _is_gone(process: str) -> bool:
+def is_gone(process: str) -> bool:
+    """Whether a process named by `this_process` was one of this machine and has ended."""
     host, _, identity = process.partition(":")
     if host != socket.gethostname():
         return False

@@ -1,0 +1,139 @@
+"""The champion: promoted, undone, looked at, reproduced, asked, and shown on a page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digits.errors import GateRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from digits.registry.promotion import Outcome
+
+app = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_default=False)]
+
+
+@app.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
+    run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
+    approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
+    rejected_by: Annotated[str, typer.Option(help="Who rejected; one more check.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
+    if (model is None) == (run is None):
+        raise UsageError("digits promote: give either MODEL or --run ID")
+    if approved_by and rejected_by:
+        raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits.gate import approval
+    from digits.registry.command import promote_run
+
+    said = approval(approved_by, rejected_by)
+    outcome = promote_run(model, run, reason=reason, dry_run=dry_run, approval=said)
+    _print_outcome(outcome, as_json)
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option(help="Version; by default the last champion.")] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make the previous champion, or another version, champion again."""
+    from digits.registry.command import roll_back
+    from digits.registry.show import print_moves
+
+    print_moves([roll_back(to, reason=reason)], as_json=as_json)
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """Who replaced whom as champion: when, why, and on what figures."""
+    from digits.registry.command import moves
+    from digits.registry.show import print_moves
+
+    print_moves(moves(), as_json=as_json)
+
+
+@app.command()
+def trace(uri: ModelUri, as_json: AsJson = False) -> None:
+    """The code, data, params, run and environment that a version was made from."""
+    from digits.registry.command import traced
+    from digits.registry.show import print_origin
+
+    print_origin(traced(uri), as_json=as_json)
+
+
+@app.command()
+def reproduce(
+    uri: ModelUri,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of a probability that passes.")
+    ] = 0.0,
+) -> None:
+    """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
+    from digits.registry.command import reproduce as train_again
+
+    print(train_again(uri, tolerance=tolerance))
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG, one digit each.")],
+    model: Annotated[str | None, typer.Option(help="models:/…; by default the champion.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the digit in each picture, with the probability of every class."""
+    from digits.registry.command import predict as answer
+    from digits.registry.show import print_answers
+
+    served, answers = answer(files, model)
+    print_answers(served.name, answers, as_json=as_json)
+
+
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Folder, CSV or npz.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("predictions.parquet"),
+    model: Annotated[str | None, typer.Option(help="models:/…; by default the champion.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate images, predict them in batches to Parquet, and look for drift."""
+    from digits.registry.command import score as score_all
+    from digits.registry.show import print_scored
+
+    print_scored(score_all(source, out, model), as_json=as_json)
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+) -> None:
+    """A page to draw a digit on, and see what champion and challenger make of it."""
+    from webbrowser import open_new_tab
+
+    from digits.registry.command import demo as show
+
+    def announce(address: str) -> None:
+        print(f"{address}   Ctrl-C ends it", flush=True)
+        if browser:
+            open_new_tab(address)
+
+    show(port, announce=announce)
+
+
+def _print_outcome(outcome: "Outcome", as_json: bool) -> None:
+    from digits.registry.show import print_outcome
+
+    print_outcome(outcome, as_json=as_json)
+    if outcome.decision and not outcome.decision.accepted:
+        failed = ", ".join(outcome.decision.failed)
+        raise GateRefusedError(f"{outcome.decision.challenger}: refused by {failed}; nothing moved")

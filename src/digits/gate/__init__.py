@@ -1,0 +1,38 @@
+"""Whether a challenger has earned the champion's place: each check with its figures."""
+
+from digits.data import Labels
+from digits.gate.decision import Candidate, Check, Decision, Facts, PromoteParams
+
+__all__ = ["Candidate", "Check", "Decision", "Facts", "PromoteParams", "approval", "judge"]
+
+# scipy is imported by who judges only, not by who reads params.
+
+
+def judge(
+    challenger: Candidate,
+    champion: Candidate | None,
+    reference: Labels,
+    facts: Facts,
+    *,
+    params: PromoteParams,
+) -> Decision:
+    """Put a challenger through every check that is turned on.
+
+    `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw.
+    """
+    from digits.gate.checks import against, on_its_own, origin
+
+    checks = (
+        *on_its_own(challenger, reference, facts, params),
+        *against(challenger, champion, reference, params),
+        *origin(facts, params),
+    )
+    return Decision(challenger.name, champion.name if champion else None, checks)
+
+
+def approval(approved_by: str, rejected_by: str) -> Check | None:
+    """A person's word as one more check, None where nobody was asked."""
+    if not approved_by and not rejected_by:
+        return None
+    found = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
+    return Check("approval", not rejected_by, found, "a person's approval", {})

@@ -1,0 +1,95 @@
+"""What the gate looks at, and what it says."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from digits.data import Labels
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class PromoteParams(BaseModel):
+    """`promote:` in params.yaml: one check per key; null or false turns it off.
+
+    Shares are of the hold-out rows, 0…1; `paired_test` is the level α of the test.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    min_accuracy: Share | None
+    paired_test: Annotated[float, Field(gt=0, lt=1)] | None
+    max_accuracy_loss: Share | None
+    max_sensitivity_loss: Share | None
+    max_latency_ms: Positive | None
+    max_size_mb: Positive | None
+    same_signature: bool
+    data_validated: bool
+    clean_commit: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """A model before the gate.
+
+    `predicted` int64 (n,): its classes for the hold-out rows, None where it cannot take such
+    images. `signature` describes its input.
+    """
+
+    name: str
+    predicted: Labels | None
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the challenger besides its predictions.
+
+    `latency_ms` is the 95th percentile of a single image's answer; size in 10⁶ bytes.
+    `data_finding` and `commit_finding` say what is wrong with the data and the code it was
+    trained from; None where nothing is.
+    """
+
+    latency_ms: float
+    size_mb: float
+    data_md5: str
+    data_finding: str | None
+    commit: str
+    commit_finding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, what is allowed, and the figures behind it."""
+
+    name: str
+    passed: bool
+    found: str
+    allowed: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All checks of one challenger against one champion (None: there was none)."""
+
+    challenger: str
+    champion: str | None
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the checks that were not passed."""
+        return [check.name for check in self.checks if not check.passed]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every check was passed."""
+        return not self.failed
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of all checks."""
+        return {name: value for check in self.checks for name, value in check.figures.items()}

@@ -1,0 +1,128 @@
+"""What the registry's commands do, with params.yaml and the tracking store at hand."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits import params
+from digits.gate import Check, Decision
+from digits.outputs import TrainOutputs
+from digits.params import Params
+from digits.prediction import Answer, answers, read_digits
+from digits.registry import models, promotion, reproduction
+from digits.registry.evidence import judge
+from digits.registry.journal import Move
+from digits.registry.models import Served
+from digits.registry.promotion import Outcome
+from digits.registry.trace import Origin, origin
+from digits.registry.versions import CHAMPION, Registry, Trained, find, trained
+from digits.reproduce import Reproduction
+from digits.tracking import restore, store
+
+if TYPE_CHECKING:
+    from digits.registry.scoring import Scored
+
+MAX_REASON = 1000
+
+
+def promote_run(
+    model: str | None, run: str | None, *, reason: str, dry_run: bool, approval: Check | None
+) -> Outcome:
+    """Promote the run, or the last training of the model; see `promotion.promote`."""
+    with connected() as checked:
+        found = trained(run) if run else _last_training(model or "")
+        name = checked.registry.name
+        gate = partial(_judge, approval, name=name, params=checked)
+        if dry_run:
+            return promotion.dry_run(found, name, judge=gate)
+        return promotion.promote(found, name, judge=gate, reason=reason[:MAX_REASON])
+
+
+def roll_back(to: int | None, *, reason: str) -> Move:
+    """See `promotion.rollback`."""
+    with connected() as checked:
+        target = None if to is None else str(to)
+        return promotion.rollback(checked.registry.name, to=target, reason=reason[:MAX_REASON])
+
+
+def moves() -> list[Move]:
+    """Every move of the champion's alias, oldest first."""
+    with connected() as checked:
+        return Registry(checked.registry.name).moves()
+
+
+def traced(uri: str) -> Origin:
+    """Where the version at this address comes from."""
+    with connected():
+        return origin(find(uri))
+
+
+def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
+    """What the champion, or the version at this address, says of pictures of digits."""
+    with connected() as checked:
+        model = models.load(uri or champion_uri(checked), threads=checked.train.threads)
+    images = read_digits(files, shape=model.shape)
+    return model, answers(files, model.predict(images))
+
+
+def score(path: Path, output: Path, uri: str | None) -> "Scored":
+    """Score an input of any length; see `scoring.score`."""
+    from digits.registry import scoring
+
+    with connected() as checked:
+        model = models.load(uri or champion_uri(checked), threads=checked.train.threads)
+        return scoring.score(path, output, model, params=checked)
+
+
+def reproduce(uri: str, *, tolerance: float) -> Reproduction:
+    """Train a version again and compare; see `reproduction.run`."""
+    with connected() as checked:
+        return reproduction.run(uri, threads=checked.train.threads, tolerance=tolerance)
+
+
+def demo(port: int, *, announce: Callable[[str], None]) -> None:
+    """Serve the page on which one draws; `announce` gets its address when it can be opened."""
+    from digits.demo import server
+    from digits.registry.demo import players
+
+    with connected() as checked, closing(server.listen(port)) as listening:
+        shown = players(checked.registry.name, threads=checked.train.threads)
+        announce(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        server.serve(shown, listening)
+
+
+def champion_uri(checked: Params) -> str:
+    """The champion's address."""
+    return f"models:/{checked.registry.name}@{CHAMPION}"
+
+
+@contextmanager
+def connected() -> Iterator[Params]:
+    """The params, with MLflow pointed at the tracking store and its errors as lines."""
+    checked = params.load()
+    store.connect()
+    with store.service_errors():
+        yield checked
+
+
+def _last_training(model: str) -> Trained:
+    params.load().recipe(model)
+    outputs = TrainOutputs(model)
+    return Trained(*(restore.known(outputs) or restore.restore(outputs)))
+
+
+def _judge(
+    approval: Check | None,
+    model: Trained,
+    challenger: str,
+    champion_uri: str | None,
+    champion: str | None,
+    *,
+    name: str,
+    params: Params,
+) -> Decision:
+    decision = judge(model, challenger, champion_uri, champion, params=params)
+    return replace(decision, checks=(*decision.checks, approval)) if approval else decision

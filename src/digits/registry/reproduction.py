@@ -1,0 +1,84 @@
+"""Reproducing a registered version: the record it is held to, and the verdict."""
+
+from pathlib import Path
+
+from digits import provenance, reproduce
+from digits.data import load_split
+from digits.errors import IntegrityError
+from digits.registry import models
+from digits.registry.trace import Origin
+from digits.reproduce import Reproduction
+
+CACHE = Path(".dvc", "cache")
+
+
+def run(uri: str, *, threads: int, tolerance: float) -> Reproduction:
+    """Train a version again from its commit, data and params, and compare the predictions.
+
+    Says what differs from the record before it starts. `threads` are those of params.yaml;
+    the recorded number is what counts.
+
+    Raises:
+        IntegrityError: no commit holds the code, data or split have another md5, or a
+            probability differs by more than `tolerance`.
+    """
+    origin = models.source(uri)
+    _check_record(uri, origin)
+    recorded_threads = int(origin.params["threads"])
+    with reproduce.worktree(origin.git_commit) as folder:
+        _check_data(uri, origin, folder)
+        for line in differences(origin, folder, threads=threads):
+            print(f"warning: {line}")
+        model = str(origin.params["model"])
+        reproduce.set_params(folder / "params.yaml", model, origin.params)
+        reproduce.train_again(folder, model, cache=CACHE.resolve())
+        found = _compared(uri, origin, folder, threads=recorded_threads)
+    if found.largest_difference > tolerance:
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
+    return found
+
+
+def differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
+    """What here differs from the record: threads, CPU, packages."""
+    found = []
+    if threads != int(origin.params["threads"]):
+        found.append(
+            f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
+        )
+    if origin.cpu != (here := provenance.cpu()):
+        found.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
+    lock = folder / provenance.LOCK
+    packages = reproduce.package_differences(lock) if lock.exists() else ["no lock at that commit"]
+    return found + [f"package: {line}" for line in packages]
+
+
+def _check_record(uri: str, origin: Origin) -> None:
+    if not origin.git_commit or origin.git_dirty != "false":
+        raise IntegrityError(
+            f"{uri}: trained with uncommitted changes on {origin.git_commit[:12] or 'no commit'}; "
+            "no commit holds its code"
+        )
+    missing = {"threads", "seed", "model", "classes"} - set(origin.params)
+    if missing:
+        raise IntegrityError(f"{uri}: its run recorded no {', '.join(sorted(missing))}")
+
+
+def _check_data(uri: str, origin: Origin, folder: Path) -> None:
+    found = provenance.data_md5(folder / provenance.DATA_POINTER)
+    if found != origin.data_md5:
+        raise IntegrityError(
+            f"{uri}: trained on data {origin.data_md5}, its commit has {found or 'none'}"
+        )
+
+
+def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reproduction:
+    artifacts = folder / "artifacts"
+    split = provenance.md5(artifacts / "split" / "train.npz")
+    if split != origin.split_md5:
+        raise IntegrityError(f"{uri}: trained on split {origin.split_md5}, now it is {split}")
+    images = load_split(artifacts / "split" / "test.npz").data.images
+    recorded = models.load(uri, threads=threads)
+    from digits import saved_model
+
+    repeated = saved_model.load(artifacts / "train" / str(origin.params["model"]) / "model.keras")
+    return reproduce.compare(recorded.predict(images), saved_model.predict(repeated, images))

@@ -1,0 +1,118 @@
+"""Decisions, champions and origins on the terminal, as tables or JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from digits.gate import Check
+from digits.prediction import Answer
+from digits.registry.journal import Move
+from digits.registry.promotion import Outcome
+from digits.registry.trace import Origin
+
+if TYPE_CHECKING:
+    from digits.registry.scoring import Scored
+
+SHOWN_FIGURES = ("holdout_accuracy", "champion_accuracy", "worse_p_value")
+
+
+def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """Every check with its figures, and what came of it."""
+    if as_json:
+        print_json(outcome.as_dict())
+        return
+    if outcome.decision is None:
+        print(f"version {outcome.version} is the champion already")
+        return
+    Console().print(checks_table(outcome.decision.checks))
+    if outcome.moved:
+        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+    elif outcome.decision.accepted:
+        print(f"{outcome.decision.challenger} would be promoted (dry run)")
+
+
+def checks_table(checks: Sequence[Check]) -> Table:
+    """One row per check."""
+    table = Table("check", "", *(Column(name, overflow="fold") for name in ("found", "allowed")))
+    for check in checks:
+        verdict = "[green]ok[/green]" if check.passed else "[red]no[/red]"
+        table.add_row(check.name, verdict, check.found, check.allowed)
+    return table
+
+
+def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
+    """One row per move of the champion's alias."""
+    if as_json:
+        print_json([asdict(move) for move in moves])
+        return
+    table = Table("#", "when (UTC)", "what", "from", "to", "by", "why", "figures")
+    for move in moves:
+        table.add_row(
+            str(move.number),
+            move.at[:19].replace("T", " "),
+            move.action,
+            move.before or "-",
+            move.after or "-",
+            move.by,
+            move.reason,
+            ", ".join(f"{k} {v:.4g}" for k, v in move.figures.items() if k in SHOWN_FIGURES),
+        )
+    Console().print(table)
+
+
+def print_origin(origin: Origin, *, as_json: bool) -> None:
+    """One row per fact."""
+    if as_json:
+        print_json(asdict(origin))
+        return
+    table = Table("", Column(overflow="fold"), show_header=False)
+    for key, value in asdict(origin).items():
+        table.add_row(key, _text(value))
+    Console().print(table)
+
+
+def print_answers(model: str, answers: Sequence[Answer], *, as_json: bool) -> None:
+    """One line per picture: its class, and the probability of each."""
+    if as_json:
+        print_json({"model": model, "answers": [answer._asdict() for answer in answers]})
+        return
+    print(model)
+    for answer in answers:
+        shown = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
+        print(f"{answer.file}: {answer.predicted}  ({shown})")
+
+
+def print_scored(scored: "Scored", *, as_json: bool) -> None:
+    """How many rows, how fast, the classes found, and what drifted."""
+    if as_json:
+        print_json(scored.as_dict())
+        return
+    for warning in scored.warnings:
+        print(f"warning: {warning}")
+    table = Table("drift of", "effect", "p", "")
+    for drift in scored.drift:
+        verdict = "[red]drifted[/red]" if drift.drifted else "ok"
+        table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
+    if scored.drift:
+        Console().print(table)
+    else:
+        print("drift: not known, artifacts/split is not what this model was trained on")
+    print(
+        f"{scored.rows:,} rows by {scored.model} at {scored.rows_per_s:,.0f} rows/s"
+        f" → {scored.output}"
+    )
+
+
+def print_json(value: Any) -> None:
+    """JSON for scripts."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key} = {entry}" for key, entry in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,80 @@
+"""A registry to fight in: models that are right and wrong on chosen rows, in a real MLflow store.
+
+The hold-out images carry their label in the first pixel, and marks in the next three. A model
+reads the label off, and is wrong on the rows whose mark it falls for.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from digits import provenance
+from digits.data import Dataset, Split, save_split
+from digits.files import write_json
+from digits.gate import Check, Decision
+from digits.outputs import split_path
+from digits.registry.versions import Trained
+from digits.tracking import store
+
+NAME = "digits"  # of the registered model
+EVEN, ALSO_EVEN, ONE_CLASS, FEW = 1, 2, 3, 4  # pixels that mark rows
+
+
+def prepare(digits: Dataset) -> None:
+    """Lay out hold-out, validated data and a commit in the current folder, a `project`."""
+    images, labels = digits.images.copy(), digits.labels
+    rows = np.arange(len(images))
+    images[:, 0, :5] = 0
+    images[:, 0, 0] = 100 + labels
+    images[:, 0, EVEN] = (rows >= 600) & (rows < 630)
+    images[:, 0, ALSO_EVEN] = (rows >= 700) & (rows < 730)
+    images[np.flatnonzero(labels == 3)[:30], 0, ONE_CLASS] = 1
+    images[:2, 0, FEW] = 1
+    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
+    Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
+    write_json(Path("artifacts/validate/result.json"), {"success": True, "critical": 0})
+    Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
+    for command in ("init -q", "add .", "-c user.name=t -c user.email=t@t commit -qm x"):
+        subprocess.run(["git", *command.split()], check=True)
+
+
+def enter(folder: Path) -> None:
+    """Make a folder the current one, and its store the one that MLflow asks."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # set by MLflow itself: the store before
+    os.chdir(folder)
+    store.connect()
+
+
+def fighter(*falls_for: int, shape: tuple[int, int] = (8, 8), **tags: str) -> Trained:
+    """A logged run of a model that calls marked rows by the next class."""
+    import keras
+
+    from digits.tracking import runs
+
+    known = {"split_md5": provenance.md5(split_path("train")), **provenance.tags(stage="train@x")}
+    with runs.run("fighter", params={"threads": 2}, tags=known | tags) as run:
+        network = keras.Sequential(
+            [
+                keras.Input(shape, dtype="uint8"),
+                keras.layers.Flatten(),
+                keras.layers.Dense(10, activation="softmax"),
+            ]
+        )
+        network.layers[-1].set_weights(_weights(falls_for, pixels=shape[0] * shape[1]))
+        model_id = runs.log_model(network, metrics={})
+    return Trained(run.info.run_id, model_id)
+
+
+def accept(_model: Trained, challenger: str, _uri: str | None, champion: str | None) -> Decision:
+    """A judge that lets everybody through, quickly."""
+    return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
+
+
+def _weights(falls_for: tuple[int, ...], *, pixels: int) -> list[np.ndarray]:
+    """The class k whose 100 + k is nearest to the first pixel has the highest logit."""
+    codes = 100.0 + np.arange(10)
+    kernel = np.zeros((pixels, 10))
+    kernel[[0, *falls_for]] = 2 * codes
+    return [kernel, -(codes**2)]

@@ -1,0 +1,100 @@
+"""Run by test_registry in a process of its own: promotions in children that may be killed.
+
+The children are forked after the imports, which take seconds.
+
+race RUN…    promotes every run in a process of its own, all at once
+kill RUN     promotes the run in copies `1`, `2`, … of the current folder, killing the process
+             before its first commit, its second, …, until one lives to its end
+"""
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from arena import NAME, accept, enter
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from digits.registry import promotion
+from digits.registry.versions import trained
+from digits.tracking import store
+
+
+def forked(work: Callable[..., None], *arguments: Any) -> int:
+    """Do the work in a child; returns its process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work(*arguments)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def ended(child: int) -> int:
+    """Wait for the child; its exit code, negative where a signal ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def promote(run: str) -> None:
+    """Promote the run in the current folder's store."""
+    store.connect()
+    promotion.promote(trained(run), NAME, judge=accept)
+
+
+def promote_until(run: str, folder: Path, kill_at: int) -> None:
+    """Promote the run in a folder's store, and be killed before a commit that changes it."""
+    left, writes = kill_at, False
+
+    def on_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        nonlocal writes
+        writes |= statement.startswith(("INSERT", "UPDATE", "DELETE"))
+
+    def on_commit(_connection: Any) -> None:
+        nonlocal left, writes
+        left, writes = left - writes, False
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    enter(folder)
+    event.listen(Engine, "before_cursor_execute", on_statement)
+    event.listen(Engine, "commit", on_commit)
+    promotion.promote(trained(run), NAME, judge=accept)
+
+
+def race(runs: list[str]) -> None:
+    """See above."""
+    children = [forked(promote, run) for run in runs]
+    if codes := [code for code in map(ended, children) if code]:
+        sys.exit(f"ended with {codes}")
+
+
+def kill(run: str) -> None:
+    """See above."""
+    start = sorted(Path.cwd().iterdir())
+    for kill_at in count(1):
+        folder = Path(str(kill_at))
+        folder.mkdir()
+        for entry in start:
+            copy = shutil.copytree if entry.is_dir() else shutil.copy
+            copy(entry, folder / entry.name)
+        code = ended(forked(promote_until, run, folder, kill_at))
+        if code == 0:
+            break
+        if code != -signal.SIGKILL:
+            sys.exit(f"ended with {code}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "race":
+        race(sys.argv[2:])
+    else:
+        kill(sys.argv[2])

@@ -1,0 +1,143 @@
+"""The gate: what it lets through, what it refuses, and by which check."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from digits.gate import Candidate, Facts, PromoteParams, approval, judge
+from digits.gate.checks import sensitivities, worse_p_value
+
+ROWS = 2000
+TRUTH = np.arange(ROWS) % 10
+GOOD = Facts(
+    latency_ms=5,
+    size_mb=4,
+    data_md5="d" * 32,
+    data_finding=None,
+    commit="c" * 40,
+    commit_finding=None,
+)
+PARAMS = PromoteParams(
+    min_accuracy=0.9,
+    paired_test=0.05,
+    max_accuracy_loss=0.002,
+    max_sensitivity_loss=0.02,
+    max_latency_ms=50,
+    max_size_mb=50,
+    same_signature=True,
+    data_validated=True,
+    clean_commit=True,
+)
+
+
+def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
+    predicted = TRUTH.copy()
+    predicted[list(rows)] = (predicted[list(rows)] + 1) % 10
+    return Candidate(name, predicted, signature)
+
+
+def failed(challenger, champion=None, *, facts=GOOD, **changes):
+    params = PARAMS.model_copy(update=changes)
+    return judge(challenger, champion, TRUTH, facts, params=params).failed
+
+
+def test_a_first_champion_needs_no_opponent():
+    assert failed(wrong_on(0, 1)) == []
+
+
+def test_a_better_challenger_is_accepted():
+    assert failed(wrong_on(), wrong_on(*range(50))) == []
+
+
+def test_an_equal_challenger_with_other_errors_is_accepted():
+    assert failed(wrong_on(*range(10)), wrong_on(*range(10, 20))) == []
+
+
+def test_a_loss_within_the_margin_is_accepted_and_one_row_more_is_not():
+    assert failed(wrong_on(*range(4)), wrong_on()) == []
+    assert failed(wrong_on(*range(5)), wrong_on()) == ["paired_test", "max_accuracy_loss"]
+
+
+def test_a_loss_that_could_be_chance_is_still_refused_beyond_the_margin():
+    challenger, champion = wrong_on(*range(20)), wrong_on(*range(100, 115))
+    assert failed(challenger, champion) == ["max_accuracy_loss"]
+
+
+def test_a_small_but_significant_loss_is_refused_by_the_paired_test():
+    wide = {"max_accuracy_loss": 0.5}
+    assert failed(wrong_on(*range(5)), wrong_on(), **wide) == ["paired_test"]
+
+
+def test_a_collapse_in_one_class_is_refused_at_equal_accuracy():
+    of_class_3 = np.flatnonzero(TRUTH == 3)[:30]
+    spread = np.arange(500, 530)
+    assert failed(wrong_on(*of_class_3), wrong_on(*spread)) == ["max_sensitivity_loss"]
+
+
+def test_too_low_an_accuracy_is_refused_without_an_opponent():
+    assert failed(wrong_on(*range(201))) == ["min_accuracy"]
+    assert failed(wrong_on(*range(200))) == []
+
+
+def test_another_input_is_refused():
+    other = wrong_on(signature="uint8 (-1, 28, 28)")
+    assert failed(wrong_on(), other) == ["same_signature"]
+
+
+def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with():
+    blind = Candidate("old", None, "uint8 (-1, 28, 28)")
+    names = ["same_signature", "paired_test", "max_accuracy_loss", "max_sensitivity_loss"]
+    assert failed(wrong_on(), blind) == names
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "check"),
+    [
+        ("latency_ms", 51.0, "max_latency_ms"),
+        ("size_mb", 51.0, "max_size_mb"),
+        ("data_finding", "2 critical findings", "data_validated"),
+        ("commit_finding", "uncommitted changes", "clean_commit"),
+    ],
+)
+def test_each_fact_is_refused_by_its_own_check(fact, value, check):
+    assert failed(wrong_on(), facts=replace(GOOD, **{fact: value})) == [check]
+
+
+def test_every_check_can_be_turned_off_by_name():
+    off = {name: False if value is True else None for name, value in PARAMS}
+    decision = judge(
+        wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, params=PARAMS.model_copy(update=off)
+    )
+    assert decision.checks == ()
+    assert decision.accepted
+
+
+def test_the_checks_are_named_as_their_keys():
+    decision = judge(wrong_on(), wrong_on(), TRUTH, GOOD, params=PARAMS)
+    assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
+
+
+def test_the_figures_behind_a_decision_are_kept():
+    figures = judge(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, params=PARAMS).figures
+    assert figures["holdout_accuracy"] == 1 - 1 / ROWS
+    assert figures["champion_accuracy"] == 1 - 3 / ROWS
+    assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)
+
+
+@pytest.mark.parametrize(("only", "other", "p"), [(0, 0, 1), (0, 5, 1 / 32), (1, 1, 0.75)])
+def test_the_paired_test_is_one_sided_and_exact(only, other, p):
+    assert worse_p_value(only, other) == pytest.approx(p)
+
+
+def test_a_class_without_rows_has_no_sensitivity():
+    found = sensitivities(np.array([0, 2]), np.array([0, 2]))
+    assert found[[0, 2]].tolist() == [1, 1]
+    assert np.isnan(found[1])
+
+
+def test_a_person_is_one_more_check():
+    assert approval("", "") is None
+    assert approval("ada", "").passed
+    refused = approval("", "ada")
+    assert (refused.passed, refused.found) == (False, "rejected by ada")

@@ -1,0 +1,310 @@
+"""The registry: one champion, how it came to be, and the way back."""
+
+import json
+import shutil
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import arena
+import pytest
+from arena import ALSO_EVEN, EVEN, FEW, NAME, ONE_CLASS, accept, fighter
+from support import changed, finding, python
+
+from digits import params as parameters
+from digits.errors import BusyError, DataError, IntegrityError, UsageError
+from digits.registry import journal, lock, promotion
+from digits.registry.artifacts import fetched
+from digits.registry.demo import players
+from digits.registry.evidence import judge
+from digits.registry.trace import origin
+from digits.registry.versions import Registry, find, trained
+from digits.tracking import store
+
+
+@pytest.fixture
+def ring(project, digits_8x8, tensorflow):
+    arena.prepare(digits_8x8)
+    store.connect()
+    return project
+
+
+@pytest.fixture
+def promote(ring):
+    # how fast this machine is now decides nothing here
+    quick = {"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}
+    checked = parameters.check(changed(quick))
+    return partial(promotion.promote, name=NAME, judge=partial(judge_by, checked))
+
+
+def judge_by(checked, model, challenger, uri, champion):
+    return judge(model, challenger, uri, champion, params=checked)
+
+
+def parts():
+    return {player.part: player.name for player in players(NAME, threads=2)}
+
+
+@pytest.fixture
+def chain(ring):
+    """Three champions, one after the other."""
+    for _ in range(3):
+        promotion.promote(fighter(), NAME, judge=accept)
+    return Registry(NAME)
+
+
+class TestPromote:
+    def test_the_first_becomes_champion(self, promote):
+        outcome = promote(fighter(EVEN), reason="first")
+        assert outcome.moved
+        assert Registry(NAME).champion() == outcome.version == "1"
+
+    def test_a_better_one_replaces_it(self, promote):
+        promote(fighter(EVEN))
+        assert promote(fighter()).moved
+        assert Registry(NAME).champion() == "2"
+
+    def test_an_equal_one_within_the_margin_replaces_it(self, promote):
+        promote(fighter())
+        assert promote(fighter(FEW)).moved
+
+    @pytest.mark.parametrize(
+        ("champion", "challenger", "refused_by"),
+        [
+            ([], [EVEN], {"paired_test", "max_accuracy_loss"}),
+            ([EVEN], [ONE_CLASS], {"max_sensitivity_loss"}),
+            ([EVEN], [EVEN, ALSO_EVEN], {"paired_test", "max_accuracy_loss"}),
+        ],
+        ids=["worse", "one class collapses at equal accuracy", "worse than an imperfect one"],
+    )
+    def test_a_worse_one_is_refused(self, promote, champion, challenger, refused_by):
+        promote(fighter(*champion))
+        outcome = promote(fighter(*challenger))
+        assert refused_by <= set(outcome.decision.failed)
+        assert ONE_CLASS not in challenger or refused_by == set(outcome.decision.failed)
+        assert Registry(NAME).champion() == "1"
+        assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
+
+    @pytest.mark.parametrize(
+        ("tags", "refused_by"),
+        [
+            ({"git_dirty": "true"}, "clean_commit"),
+            ({"git_commit": "0" * 40}, "clean_commit"),
+            ({"data_md5": "e" * 32}, "data_validated"),
+        ],
+        ids=["dirty tree", "unknown commit", "data that was not validated here"],
+    )
+    def test_an_unknown_origin_is_refused(self, promote, tags, refused_by):
+        assert promote(fighter(**tags)).decision.failed == [refused_by]
+        assert Registry(NAME).champion() is None
+
+    def test_another_signature_is_refused(self, promote):
+        promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
+        assert "same_signature" in promote(fighter()).decision.failed
+
+    @pytest.mark.parametrize(("falls_for", "word"), [([], "accepted"), ([EVEN], "refused")])
+    def test_the_decision_can_be_read_afterwards(self, promote, falls_for, word):
+        import mlflow
+
+        promote(fighter())
+        outcome = promote(fighter(*falls_for), reason="because")
+        tags = find(f"models:/{NAME}/{outcome.version}").tags
+        assert (tags["gate"], tags["gate_champion"]) == (word, "1")
+        assert tags["gate_reason"] == "because"
+        record = json.loads(mlflow.artifacts.load_text(tags["gate_record"]))
+        assert record["accepted"] == (word == "accepted")
+        assert [c["name"] for c in record["checks"] if not c["passed"]] == outcome.decision.failed
+        assert json.loads(tags["gate_figures"]) == pytest.approx(outcome.decision.figures)
+
+    def test_a_run_is_registered_once(self, promote):
+        model = fighter(EVEN)
+        promote(fighter())
+        assert promote(model).version == promote(model).version == "2"
+
+    def test_the_champion_again_changes_nothing(self, promote):
+        model = fighter()
+        promote(model)
+        outcome = promote(model)
+        assert (outcome.decision, outcome.moved) == (None, False)
+        assert len(Registry(NAME).moves()) == 1
+
+    def test_a_dry_run_leaves_no_trace(self, ring):
+        checked = parameters.check(changed({"promote.max_latency_ms": None}))
+        outcome = promotion.dry_run(fighter(), NAME, judge=partial(judge_by, checked))
+        assert outcome.decision.accepted
+        assert Registry(NAME).champion() is None
+        assert "nothing is registered" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
+
+    def test_hold_out_rows_of_another_split_are_refused(self, promote):
+        model = fighter(split_md5="f" * 32)
+        assert "may be among its training rows" in finding(IntegrityError, lambda: promote(model))
+
+    def test_a_champion_whose_artifacts_are_gone_is_named(self, promote):
+        promote(fighter())
+        shutil.rmtree("mlartifacts")
+        challenger = fighter()
+        line = finding(IntegrityError, lambda: promote(challenger))
+        assert line.startswith("models:/digits/1: its artifacts are gone")
+
+
+class TestRuns:
+    def test_an_unknown_run_is_a_line(self, tracked):
+        store.connect()
+        assert "unknown" in finding(UsageError, lambda: trained("f" * 32))
+
+    def test_a_run_without_a_model_is_a_line(self, tracked):
+        from digits.tracking import runs
+
+        with runs.run("empty", params={}, tags={}) as run:
+            pass
+        line = finding(DataError, lambda: trained(run.info.run_id))
+        assert "finished, with 0 models" in line
+
+
+class TestRollback:
+    def test_goes_to_the_previous_champion_and_then_further_back(self, chain):
+        assert promotion.rollback(NAME).after == "2"
+        assert promotion.rollback(NAME).after == "1"
+        assert "no previous champion" in finding(UsageError, lambda: promotion.rollback(NAME))
+        assert chain.champion() == "1"
+
+    def test_goes_to_a_named_version_and_says_why(self, chain):
+        move = promotion.rollback(NAME, to="1", reason="3 is slow")
+        assert (move.before, move.after, move.reason) == ("3", "1", "3 is slow")
+        assert chain.moves()[-1].action == "rollback"
+
+    @pytest.mark.parametrize(("to", "says"), [("9", "there are 1, 2, 3"), ("3", "already")])
+    def test_elsewhere_it_does_not_go(self, chain, to, says):
+        assert says in finding(UsageError, lambda: promotion.rollback(NAME, to=to))
+
+    def test_not_to_a_version_whose_artifacts_are_gone(self, chain):
+        model = Path("mlartifacts", "models", find(f"models:/{NAME}/2").source.split("/")[-1])
+        shutil.rmtree(model)
+        line = finding(IntegrityError, lambda: promotion.rollback(NAME))
+        assert line.startswith("models:/digits/2: its artifacts are gone")
+        assert chain.champion() == "3"
+
+
+class TestHistory:
+    def test_each_move_starts_where_the_last_one_ended(self, chain):
+        promotion.rollback(NAME)
+        ends = [(move.before, move.after) for move in chain.moves()]
+        assert ends == [(None, "1"), ("1", "2"), ("2", "3"), ("3", "2")]
+        assert chain.moves()[0].figures == {"figure": 1.0}
+
+    def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
+        from mlflow import MlflowClient
+
+        MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+        assert chain.moves()[-1].action == "elsewhere"
+        promotion.promote(fighter(), NAME, judge=accept)
+        assert [m.action for m in chain.moves()[-2:]] == ["elsewhere", "promote"]
+        assert chain.moves()[-1].before == "1"
+
+
+class TestDemo:
+    def test_shows_who_was_champion_last_where_nobody_challenges(self, chain):
+        assert parts() == {"champion": "models:/digits/3", "former champion": "models:/digits/2"}
+        promotion.rollback(NAME)
+        assert parts() == {"champion": "models:/digits/2", "former champion": "models:/digits/3"}
+
+    def test_shows_the_challenger_beside_the_champion(self, chain):
+        chain.set_challenger("1")
+        assert parts() == {"champion": "models:/digits/3", "challenger": "models:/digits/1"}
+
+    def test_without_a_champion_it_says_how_to_make_one(self, ring):
+        line = finding(UsageError, lambda: players(NAME, threads=2))
+        assert "digits promote MODEL" in line
+
+
+class TestTrace:
+    def test_leads_back_to_code_data_params_and_environment(self, chain):
+        found = origin(find(f"models:/{NAME}@champion"))
+        assert (found.version, found.aliases) == ("3", ["champion"])
+        assert len(found.git_commit) == 40
+        assert found.git_dirty == "false"
+        assert found.data_md5 == "d" * 32
+        assert found.params == {"threads": 2}
+        assert found.experiment == "digits"
+        assert found.gate["gate"] == "accepted"
+
+    @pytest.mark.parametrize(
+        ("uri", "says"),
+        [
+            ("digits", "models:/NAME/VERSION"),
+            ("models:/digits/7", "there are 1, 2, 3"),
+            ("models:/digits@nobody", "no version bears"),
+            ("models:/letters/1", "nothing is registered as letters"),
+        ],
+    )
+    def test_an_address_that_leads_nowhere_is_a_line(self, chain, uri, says):
+        assert says in finding(UsageError, lambda: find(uri))
+
+
+class TestLock:
+    def test_a_second_decision_waits_and_then_gives_up(self, tracked):
+        with lock.exclusive(NAME):
+            line = finding(BusyError, lambda: lock.exclusive(NAME, wait_s=0.1).__enter__())
+        assert "another promotion" in line
+        with lock.exclusive(NAME, wait_s=0.1):
+            pass
+
+    def test_on_a_server_the_name_of_a_model_is_the_lock(self, tracked):
+        store.connect()
+        with lock._server_lock(NAME, 0.1):
+            line = finding(BusyError, lambda: lock._server_lock(NAME, 0.1).__enter__())
+        assert "digits.deciding" in line
+        with lock._server_lock(NAME, 0.1):
+            pass
+
+    def test_on_a_server_a_killed_holder_is_passed_over(self, tracked, monkeypatch):
+        store.connect()
+        gone = f"{store.this_process().split(':')[0]}:{2**22 - 1}:1"
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "this_process", lambda: gone)
+            assert lock._taken(lock.MlflowClient(), f"{NAME}.deciding")
+        with lock._server_lock(NAME, 5):
+            pass
+
+
+def test_a_pending_move_counts_only_if_the_alias_names_its_target():
+    done = journal.Move(1, "promote", None, "1", "", "", "", {}, done=True)
+    pending = journal.Move(2, "promote", "1", "2", "", "", "", {})
+    assert journal.settle([done, pending], "1") == [done]
+    assert [m.done for m in journal.settle([done, pending], "2")] == [True, True]
+
+
+def in_child(what, *runs):
+    done = python(Path(__file__).with_name("registry_child.py"), what, *runs, timeout=500)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_eight_promotions_at_once_make_one_chain(ring):
+    in_child("race", *(fighter().run_id for _ in range(8)))
+    moves = Registry(NAME).moves()
+    assert sorted(move.after for move in moves) == list("12345678")
+    assert moves[0].before is None
+    assert all(now.before == last.after for last, now in pairwise(moves))
+    assert Registry(NAME).champion() == moves[-1].after
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
+    run = fighter().run_id
+    in_child("kill", run)
+    folders = [path.absolute() for path in Path().iterdir() if path.name.isdecimal()]
+    assert len(folders) > 6
+    survived = set()
+    for folder in folders:
+        arena.enter(folder)
+        registry = Registry(NAME)
+        champion = registry.champion()
+        survived.add(champion)
+        with fetched(registry.uri(champion)):
+            pass
+        assert registry.moves()[-1].after == champion
+        promotion.promote(trained(run), NAME, judge=accept)
+        assert (registry.champion(), len(registry.moves())) == ("4", 4)
+        assert [move.done for move in registry.moves()] == [True] * 4
+    assert survived == {"3", "4"}

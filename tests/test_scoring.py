@@ -1,0 +1,174 @@
+"""Scoring streams of images: what is read, what is refused, what has drifted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support import PARAMS, finding
+
+from digits.data import Images
+from digits.drift import DriftParams, of_classes, of_values
+from digits.errors import DataError
+from digits.scoring.inputs import BATCH, Input, open_input
+from digits.scoring.output import predictions
+from digits.scoring.statistics import figures, image_frame
+from digits.validation import ValidateParams
+
+SHAPE = (4, 5)
+ROWS = BATCH + 7
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (ROWS, *SHAPE), dtype=np.uint8)
+HEADER = ",".join(f"pixel{i}" for i in range(16))
+DRIFT = DriftParams(level=0.01, min_effect=0.1)
+
+
+def csv_of(images: Images, labels: bool = False) -> str:
+    columns = [f"pixel{i}" for i in range(images[0].size)]
+    frame = pd.DataFrame(images.reshape(len(images), -1), columns=columns)
+    if labels:
+        frame.insert(0, "label", 3)
+    return frame.to_csv(index=False)
+
+
+def read(source: Input) -> Images:
+    return np.concatenate([batch.images for batch in source.batches()])
+
+
+@pytest.mark.parametrize("arrays", [["images"], ["whatever"], ["x_train", "y_train", "x_test"]])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_an_npz_is_read_in_batches(tmp_path, arrays, write):
+    path = tmp_path / "i.npz"
+    write(path, **dict.fromkeys(arrays, IMAGES))
+    source = open_input(path, shape=SHAPE)
+    assert [len(batch.images) for batch in source.batches()] == [BATCH, 7]
+    assert [batch.names[0] for batch in source.batches()] == [0, BATCH]
+    assert np.array_equal(read(source), IMAGES)
+
+
+@pytest.mark.parametrize("labels", [False, True], ids=["pixels", "label and pixels"])
+def test_a_csv_is_read_in_batches(tmp_path, labels):
+    square = IMAGES[:, :, :4]
+    path = tmp_path / "i.csv"
+    path.write_text(csv_of(square, labels), encoding="utf-8")
+    source = open_input(path, shape=(4, 4))
+    assert [len(batch.images) for batch in source.batches()] == [BATCH, 7]
+    assert np.array_equal(read(source), square)
+
+
+def test_a_folder_is_read_by_name(tmp_path):
+    for name, ink in (("b.png", 255), ("a.png", 200), ("notes.txt", 0)):
+        page = np.zeros((40, 40), np.uint8)
+        page[5:30, 10:14] = ink
+        Image.fromarray(page).save(tmp_path / name, format="PNG")
+    [batch] = open_input(tmp_path, shape=SHAPE).batches()
+    assert batch.names == ["a.png", "b.png"]
+    assert batch.images.shape == (2, *SHAPE)
+
+
+def test_the_hash_follows_the_content(tmp_path):
+    first, second = tmp_path / "1.npz", tmp_path / "2.npz"
+    np.savez(first, images=IMAGES)
+    np.savez(second, images=IMAGES // 2)
+    hashes = [open_input(path, shape=SHAPE).md5() for path in (first, first, second)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "0 bytes long"),
+        (f"{HEADER}\n", "a header and no rows"),
+        (f"{HEADER}\n{'0,' * 14}0\n", ":2: 15 cells; 16 are allowed"),
+        (f"{HEADER}\nnan{',0' * 15}\n", ":2 column pixel0: 'nan' is no whole number"),
+        (f"{HEADER}\n256{',0' * 15}\n", ":2 column pixel0: 256 is outside 0..255"),
+        (HEADER.removesuffix(",pixel15") + "\n", "15 pixel columns; the model takes 4×4 = 16"),
+    ],
+)
+def test_a_bad_csv_is_a_line(tmp_path, text, says):
+    path = tmp_path / "bad.csv"
+    path.write_text(text, encoding="utf-8")
+    line = finding(DataError, lambda: read(open_input(path, shape=(4, 4))))
+    assert line.startswith(str(path))
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.full((2, *SHAPE), np.nan), "nan and fractions are no pixels"),
+        (np.zeros((2, 5, 5), np.uint8), "the model takes (n, 4, 5)"),
+        (np.zeros((0, *SHAPE), np.uint8), "no images"),
+        (np.array([None, {}]), "object"),
+    ],
+)
+def test_a_bad_npz_is_a_line(tmp_path, array, says):
+    path = tmp_path / "bad.npz"
+    np.savez(path, images=array)
+    assert says in finding(DataError, lambda: open_input(path, shape=SHAPE))
+
+
+def test_what_is_missing_or_empty_is_a_line(tmp_path):
+    missing = tmp_path / "nowhere"
+    assert "not found" in finding(DataError, lambda: open_input(missing, shape=SHAPE))
+    assert "no pictures" in finding(DataError, lambda: open_input(tmp_path, shape=SHAPE))
+
+
+def test_predictions_carry_model_and_data(tmp_path):
+    path, source = tmp_path / "p.parquet", tmp_path / "i.npz"
+    np.savez(source, images=IMAGES)
+    chances = RNG.random((ROWS, 3), dtype=np.float32)
+    with predictions(path, model="models:/digits/3", data_md5="abc") as writer:
+        for batch in open_input(source, shape=SHAPE).batches():
+            writer.write(batch, chances[batch.names])
+    found = pd.read_parquet(path)
+    assert found["row"].tolist() == list(range(ROWS))
+    assert found["predicted"].tolist() == chances.argmax(axis=1).tolist()
+    assert np.array_equal(found[["p0", "p1", "p2"]].to_numpy(), chances)
+    assert set(found["model"]) == {"models:/digits/3"}
+    assert set(found["data_md5"]) == {"abc"}
+
+
+def test_a_failure_leaves_no_half_written_file(tmp_path):
+    path = tmp_path / "p.parquet"
+    with pytest.raises(ZeroDivisionError), predictions(path, model="m", data_md5="d"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unlabelled_images_are_judged_by_the_same_expectations():
+    from digits.scoring.judgement import validate_images
+
+    images = IMAGES.copy()
+    images[[5, 150, 151]] = 0
+    frame = image_frame([figures(images)], shape=SHAPE)
+    params = ValidateParams(**PARAMS["validate"])
+    found = validate_images(frame, params=params)
+    assert found.critical == []
+    [blank] = [check for check in found.warnings if check.column == "contrast"]
+    assert (blank.count, blank.rows) == (3, [5, 150, 151])
+    assert "3 rows: row 5, row 150, row 151" in str(blank)
+
+
+class TestDrift:
+    def test_the_same_values_do_not_drift(self):
+        values = RNG.normal(size=5000)
+        found = of_values("ink", values, values, DRIFT)
+        assert (found.effect, found.drifted) == (0, False)
+
+    def test_a_shift_drifts(self):
+        found = of_values("ink", RNG.normal(1, size=500), RNG.normal(size=5000), DRIFT)
+        assert found.drifted
+        assert found.effect > 0.3
+
+    def test_a_significant_trifle_does_not(self):
+        found = of_values("ink", RNG.normal(0.05, size=90_000), RNG.normal(size=90_000), DRIFT)
+        assert found.p_value < DRIFT.level
+        assert not found.drifted
+
+    def test_a_difference_that_could_be_chance_does_not(self):
+        assert not of_classes("classes", np.array([3, 1]), np.array([500, 500]), DRIFT).drifted
+
+    def test_shifted_classes_drift_by_the_share_that_changed(self):
+        found = of_classes("classes", np.array([700, 300, 0]), np.array([500, 500, 0]), DRIFT)
+        assert found.effect == pytest.approx(0.2)
+        assert found.drifted
