@@ -1,0 +1,96 @@
+"""The `promote` flow: the gate's table, a person's word, and then the decision."""
+
+from typing import Any, Literal
+
+from asking import REFUSED, ask
+from commands import CommandFailedError
+from prefect import flow, get_run_logger, pause_flow_run
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.states import Completed, Failed
+
+
+class Approval(RunInput):
+    """What a person is asked in Prefect's UI before a champion is replaced."""
+
+    approve: bool = False
+    by: str = ""
+    note: str = ""
+
+
+@flow(name="promote")
+def promote(
+    model: str = "cnn",
+    approval: Literal["required", "none"] = "required",
+    timeout_s: int = 24 * 3600,
+    reason: str = "",
+) -> State[None]:
+    """Put the last training of a model to the gate, ask a person, and promote or refuse.
+
+    Args:
+        model: Its name in params.yaml.
+        approval: Whether a person must agree to what the gate accepts.
+        timeout_s: Seconds that a person has; no answer is a rejection.
+        reason: Why; kept in the champion's history.
+    """
+    try:
+        return _promote(model, approval, timeout_s, reason)
+    except CommandFailedError as error:
+        return Failed(message=str(error))
+
+
+def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[None]:
+    chosen, said = [model], list[str]()
+    if approval == "required":
+        judged = ask("promote", model, "--dry-run", allowed=(0, REFUSED))
+        # what is promoted is what was approved, though the model be trained again meanwhile
+        chosen = ["--run", judged["run_id"]]
+        said, note = _word(judged, model, timeout_s)
+        reason = " · ".join(filter(None, [reason, note]))
+    outcome = ask("promote", *chosen, "--reason", reason, *said, allowed=(0, REFUSED))
+    create_markdown_artifact(markdown(outcome), key=f"decision-{model}")
+    if not outcome["accepted"]:
+        failed = [c["name"] for c in outcome["decision"]["checks"] if not c["passed"]]
+        return Failed(name="Refused", message=f"refused by {', '.join(failed)}; nothing moved")
+    return Completed(message=f"version {outcome['version']} is champion")
+
+
+def _word(judged: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str], str]:
+    """What to tell `digits promote` besides, and a note for the history.
+
+    A person is asked only about what the gate lets pass. What it does not is rejected here
+    already: judged once more it might pass, which nobody has approved.
+    """
+    table = markdown(judged)
+    create_markdown_artifact(table, key=f"gate-{model}", description=f"The gate on {model}")
+    if not judged["accepted"]:
+        return ["--rejected-by", "the gate"], ""
+    return _ask_a_person(table, timeout_s) if judged["decision"] else ([], "")
+
+
+def _ask_a_person(table: str, timeout_s: int) -> tuple[list[str], str]:
+    """What to tell `digits promote` of the answer, and the note that came with it."""
+    asked = Approval.with_initial_data(description=f"{table}\n\nMake it champion?")
+    try:
+        answer = pause_flow_run(wait_for_input=asked, timeout=timeout_s, poll_interval=2)
+    except FlowPauseTimeout:
+        get_run_logger().warning("nobody answered in %s s: rejected", timeout_s)
+        return ["--rejected-by", "timeout"], ""
+    option = "--approved-by" if answer.approve else "--rejected-by"
+    return [option, answer.by or "somebody"], answer.note
+
+
+def markdown(outcome: dict[str, Any]) -> str:
+    """The gate's table."""
+    decision = outcome["decision"]
+    if decision is None:
+        return f"version {outcome['version']} is the champion already"
+    against = f"champion version {decision['champion']}" if decision["champion"] else "no champion"
+    lines = [f"**{decision['challenger']}** against {against}", ""]
+    lines += ["| check | | found | allowed |", "| --- | --- | --- | --- |"]
+    for check in decision["checks"]:
+        verdict = "ok" if check["passed"] else "**no**"
+        lines.append(f"| {check['name']} | {verdict} | {check['found']} | {check['allowed']} |")
+    return "\n".join(lines)

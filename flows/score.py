@@ -1,0 +1,48 @@
+"""The `score` flow: predictions for a folder, CSV or npz, and whether it drifted."""
+
+from typing import Any
+
+from asking import ask
+from commands import CommandFailedError
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+
+@flow(name="score")
+def score(
+    source: str, output: str = "predictions.parquet", model: str | None = None
+) -> State[None]:
+    """Score images with a registered model.
+
+    Args:
+        source: A folder of pictures, a CSV or an npz.
+        output: The Parquet file to write.
+        model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
+    """
+    chosen = ["--model", model] if model else []
+    try:
+        scored = ask("score", source, "--out", output, *chosen)
+    except CommandFailedError as error:
+        return Failed(message=str(error))
+    create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
+    drifted = ", ".join(scored["drifted"]) or "nothing"
+    return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
+
+
+def markdown(scored: dict[str, Any]) -> str:
+    """Rows, classes and the drift table."""
+    lines = [
+        f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
+        "",
+        f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
+        "",
+        "| drift of | effect | p | |",
+        "| --- | ---: | ---: | --- |",
+    ]
+    for drift in scored["drift"]:
+        verdict = "**drifted**" if drift["drifted"] else "ok"
+        row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, "", *(f"- {warning}" for warning in scored["warnings"])])

@@ -1,0 +1,196 @@
+"""The flows about the champion: a person's word, scoring, and training anew on other data.
+
+Where only the flow is in question, a small program answers in place of `digits`, since each
+start of the real one loads TensorFlow.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import answer
+import asking
+import numpy as np
+import pytest
+from conftest import Project
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from promote import promote
+from retrain import EVENT, retrain
+from score import score
+from support import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+# Writes down what it is asked; refuses what is rejected, and whatever comes first after `refuses`.
+DIGITS = """\
+#!{python}
+import json, sys
+from pathlib import Path
+
+here = Path(__file__).parent
+with (here / "asked").open("a") as asked:
+    print(json.dumps(sys.argv[1:]), file=asked)
+refuse = here / "refuse"
+accepted = "--rejected-by" not in sys.argv and not refuse.exists()
+refuse.unlink(missing_ok=True)
+check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
+decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
+print(json.dumps({{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}))
+sys.exit(0 if accepted else 5)
+"""
+
+
+class Digits:
+    """The program that answers in place of `digits`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.program = folder / "digits"
+        self.program.write_text(DIGITS.format(python=sys.executable))
+        self.program.chmod(0o755)
+
+    def refuses(self) -> None:
+        """The gate lets the next one not pass."""
+        (self._folder / "refuse").touch()
+
+    def asked(self) -> list[list[str]]:
+        """The arguments of each call."""
+        asked = self._folder / "asked"
+        return [json.loads(line) for line in asked.read_text().splitlines()]
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
+    """A stand-in, which the flows ask."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    stand_in = Digits(folder)
+    monkeypatch.setattr(asking, "DIGITS", stand_in.program)
+    return stand_in
+
+
+@pytest.fixture
+def trained(
+    trained_project: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A trained project of its own, in which `digits` promotes whatever is right half the time."""
+    folder = tmp_path / "trained"
+    shutil.copytree(trained_project, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    path = folder / "params.yaml"
+    params = path.read_text().replace("min_accuracy: 0.97", "min_accuracy: 0.1")
+    for check in ("clean_commit", "data_validated"):  # of a project that is no repository
+        params = params.replace(f"{check}: true", f"{check}: false")
+    path.write_text(params)
+    return folder
+
+
+@contextmanager
+def somebody(word: str) -> Iterator["Future[None]"]:
+    """A person who answers the flow run that pauses within the block."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_answer, word)
+
+
+def _answer(word: Any) -> None:
+    assert until(lambda: bool(_paused()), seconds=300)
+    answer.main(_paused()[0].id, word, by="Ada", note="looked at it")
+
+
+def _paused() -> list[FlowRun]:
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state))
+
+
+def outcomes() -> list[str]:
+    """The outcomes that the server knows of, from its events, latest first."""
+    with get_client(sync_client=True) as client:
+        wanted = {"filter": {"event": {"name": [EVENT]}}, "limit": 20}
+        events = client.request("POST", "/events/filter", json=wanted).json()["events"]
+    return [event["payload"]["outcome"] for event in events]
+
+
+def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> None:
+    with somebody("approve") as answered:
+        state = promote("mlp", timeout_s=300, return_state=True)
+    answered.result()
+    assert (state.name, state.message) == ("Completed", "version 1 is champion")
+    np.savez("new.npz", images=np.load("artifacts/split/test.npz")["images"])
+    state = score("new.npz", "scored.parquet", return_state=True)
+    assert state.is_completed(), state.message
+    assert "rows; drifted: " in str(state.message)
+    assert Path("scored.parquet").exists()
+
+
+@pytest.mark.parametrize(("answers", "by"), [(True, "Ada"), (False, "timeout")])
+def test_who_is_rejected_or_not_answered_for_is_refused(
+    digits: Digits, answers: bool, by: str
+) -> None:
+    if answers:
+        with somebody("reject") as answered:
+            state = promote("mlp", timeout_s=300, return_state=True)
+        answered.result()
+    else:
+        state = promote("mlp", timeout_s=1, return_state=True)
+    assert state.is_failed()  # Prefect itself names the state of a pause that timed out
+    judged, told = digits.asked()
+    assert "--dry-run" in judged
+    assert told[:3] == ["promote", "--run", "r"]
+    assert told[told.index("--rejected-by") + 1] == by
+
+
+def test_what_the_gate_refuses_is_not_promoted_though_it_pass_later(digits: Digits) -> None:
+    digits.refuses()
+    state = promote("mlp", return_state=True)
+    assert (state.name, state.message) == ("Refused", "refused by min_accuracy; nothing moved")
+    assert digits.asked()[-1][-3:] == ["--rejected-by", "the gate", "--json"]
+
+
+def test_without_approval_the_gate_alone_decides(digits: Digits) -> None:
+    state = promote("mlp", approval="none", return_state=True)
+    assert (state.name, state.message) == ("Completed", "version 2 is champion")
+    assert digits.asked() == [["promote", "mlp", "--reason", "", "--json"]]
+
+
+def test_an_error_of_digits_is_the_flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "DIGITS", tmp_path / "digits")
+    (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
+    (tmp_path / "digits").chmod(0o755)
+    state = score("x.csv", return_state=True)
+    assert state.is_failed()
+    assert state.message == "digits score (exit 3): x.csv: not found"
+
+
+def test_retraining_follows_the_data_and_tells_what_came_of_it(
+    project: Project, digits: Digits
+) -> None:
+    (project.root / "data").mkdir()
+    (project.root / "data" / "digits.csv").write_text("1")
+    project.dvc("add", "-q", "data")
+    states = [retrain(return_state=True).name, retrain(return_state=True).name]
+    assert states == ["Promoted", "Unchanged"]
+    assert [asked[1] for asked in digits.asked()] == ["mlp", "cnn"]
+    (project.root / "data" / "digits.csv").write_text("2")
+    project.dvc("add", "-q", "data")
+    digits.refuses()
+    assert retrain(models=["cnn"], return_state=True).name == "Refused"
+    project.fails("prepare")
+    (project.root / "raw.txt").write_text("changed")
+    state = retrain(force=True, return_state=True)
+    assert state.is_failed()
+    assert "no disk left" in str(state.message)
+    assert until(lambda: len(outcomes()) >= 4)
+    assert sorted(outcomes()) == ["failed", "promoted", "refused", "unchanged"]
