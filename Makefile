@@ -40,13 +40,17 @@ demo: .venv/.done ## draw a digit; champion and challenger say what they see
 	@digits demo --browser || [ $$? -eq 130 ]
 
 up: export MLFLOW_PORT := $(MLFLOW_PORT)
+up: export MLFLOW_DISABLE_TELEMETRY := true
+up: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+up: export MLFLOW_LOGGING_LEVEL := WARNING
 up: export PREFECT_PORT := $(PREFECT_PORT)
 up: export PREFECT_API_URL := http://127.0.0.1:$(PREFECT_PORT)/api
 up: export DIGITS_MLFLOW_UI := http://127.0.0.1:$(MLFLOW_PORT)
 up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
 	@if kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; then echo "already up; see make down"; exit 6; fi
 	@mkdir -p .state .prefect
-	@digits restore # before the server: two that create the tracking store at once spoil it
+	@digits restore
+	@python -c "from digits.tracking import store; store.connect()" # before the server: two that create the tracking store at once spoil it
 	@setsid honcho start >.state/up.log 2>&1 </dev/null & echo $$! >.state/up.pid
 	@timeout 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \
 		do kill -0 $$(cat .state/up.pid) || exit 1; sleep 1; done' \

@@ -69,6 +69,9 @@ class Commands:
             timer.start()
         try:
             lines = _stream(process, on_line)
+        except BaseException:
+            end_groups([process.pid])
+            raise
         finally:
             process.wait()
             if timer:

@@ -5,11 +5,15 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 from commands import Commands
 from pipeline import Stage
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from digits.errors import ServiceError
 
 # -P, because a module of this folder must not hide one that DVC imports
 DVC = (sys.executable, "-P", str(Path(__file__).with_name("guarded_dvc.py")), "--wait-for-lock")
@@ -43,6 +47,13 @@ class Run:
         Raises:
             CommandFailedError: it failed, took too long, or the flow run ends.
         """
+        return self._run([*DVC, *arguments], progress)
+
+    def python(self, module: str, *arguments: str) -> list[str]:
+        """Run a module of this project's as a program; see `dvc`."""
+        return self._run([sys.executable, "-m", module, *arguments], None)
+
+    def _run(self, command: list[str], progress: "Progress | None") -> list[str]:
         logger = get_run_logger()
 
         def on_line(line: str) -> None:
@@ -51,7 +62,7 @@ class Run:
                 progress.on_line(line)
 
         return self.commands.run(
-            [*DVC, *arguments],
+            command,
             cwd=self.folder,
             env=self._env,
             on_line=on_line,
@@ -76,6 +87,25 @@ class Progress:
             self._artifact = create_progress_artifact(percent, key=self._key, description=line)
         else:
             update_progress_artifact(self._artifact, percent, description=line)
+
+
+def check_tracking() -> None:
+    """Ask for the tracking server, so that no hour of work ends at the first training.
+
+    Raises:
+        ServiceError: MLFLOW_TRACKING_URI names one that does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith("http"):
+        return
+    try:
+        requests.get(uri, timeout=10)
+    except requests.RequestException:
+        address = urlsplit(uri).netloc.rpartition("@")[2]  # without a password
+        raise ServiceError(
+            f"MLflow at {address}: no answer; is the server up?"
+            " (MLFLOW_TRACKING_URI says which store is asked)"
+        ) from None
 
 
 def artifact_key(name: str) -> str:

@@ -1,12 +1,13 @@
 """The `train` flow: the pipeline of dvc.yaml, one Prefect task per stage."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
+import starting
+from abandoned import alive, die_with_worker
 from commands import CommandFailedError
 from pipeline import Stage, read_pipeline
 from prefect import flow, get_run_logger, runtime, task
@@ -14,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
-from running import Progress, Run, environment
+from running import Progress, Run, check_tracking, environment
 from scheduling import Future, Schedule
 from slots import Slots
 from summary import publish
@@ -62,8 +63,12 @@ def train(
         targets, overrides or {}, force, max_parallel, stage_timeout_s, pull=pull, push=push
     )
     process.set_environment()
+    die_with_worker()
+    root = Path.cwd()
     try:
-        return _train(Path.cwd(), options)
+        params.load(root / params.PATH)  # also the first to find that this is no project
+        with alive(root, str(runtime.flow_run.id)):
+            return _train(root, options)
     except DigitsError as error:
         return Failed(message=str(error))
 
@@ -86,7 +91,7 @@ def run_stage(stage: Stage, run: Run) -> State[None]:
     return Completed()
 
 
-@task(task_run_name="{command}", cache_policy=NO_CACHE)
+@task(task_run_name="{command}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def transfer(command: str, run: Run, options: Sequence[str] = ()) -> State[None]:
     """`dvc pull` or `dvc push`."""
     try:
@@ -94,6 +99,15 @@ def transfer(command: str, run: Run, options: Sequence[str] = ()) -> State[None]
     except CommandFailedError as error:
         return Failed(message=f"dvc {command} {error}")
     return Completed()
+
+
+@task(cache_policy=NO_CACHE)
+def tag_shared(run: Run, stages: list[str]) -> None:
+    """Tag the MLflow runs of trainings that ran side by side on the same cores."""
+    try:
+        run.python("digits.tracking.flow_runs", str(runtime.flow_run.id), *stages)
+    except CommandFailedError as error:
+        get_run_logger().warning("not tagged as having shared cores: %s", error)
 
 
 def _train(root: Path, options: Options) -> State[None]:
@@ -153,8 +167,11 @@ def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[st
         future = run_stage.submit(stage, run, return_state=False, wait_for=upstream)
         return cast(Future, future)  # as every future of the default task runner
 
+    stages = read_pipeline(run.folder, options.targets)
+    if any(stage.threaded for stage in stages) and any(map(run.may_change, stages)):
+        check_tracking()
     schedule = Schedule(
-        read_pipeline(run.folder, options.targets),
+        stages,
         submit,
         needs_slot=lambda stage: stage.threaded and run.may_change(stage),
         slots=Slots(root, options.max_parallel or alone),
@@ -162,9 +179,12 @@ def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[st
         alone=alone,
     )
     try:
-        return schedule.run()
+        states = schedule.run()
     finally:
         schedule.close()
+    if schedule.shared:
+        tag_shared(run, sorted(schedule.shared))
+    return states
 
 
 def _all_completed(states: dict[str, State[Any]]) -> bool:
@@ -183,4 +203,4 @@ def _result(states: dict[str, State[Any]]) -> State[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if train(return_state=True).is_completed() else 1)
+    starting.run(lambda: train(return_state=True))

@@ -1,11 +1,13 @@
 """Workspaces: a run with overrides works in a copy of the project and leaves a DVC experiment."""
 
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dvc.repo import Repo
@@ -82,8 +84,7 @@ def save_experiment(root: Path, folder: Path, name: str) -> None:
 
 def _clone(root: Path, folder: Path) -> None:
     head = _git(root, "rev-parse", "HEAD")
-    # A commit of the uncommitted changes that stands on no branch; empty where there are none.
-    changes = _git(root, "stash", "create")
+    changes = _uncommitted(root)
     _git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
     _git(folder, "checkout", "--quiet", "--detach", head)
     if changes:
@@ -91,6 +92,16 @@ def _clone(root: Path, folder: Path) -> None:
     lock = root / "dvc.lock"
     if lock.exists():  # also where git does not know it yet
         shutil.copyfile(lock, folder / "dvc.lock")
+
+
+def _uncommitted(root: Path) -> str:
+    """A commit of the uncommitted changes that stands on no branch; empty where there are none."""
+    index = Path(_git(root, "rev-parse", "--absolute-git-dir")) / "index"
+    with TemporaryDirectory() as folder:
+        # git locks the index for this, and the user, or another run, may need theirs
+        env = {**os.environ, "GIT_INDEX_FILE": shutil.copy(index, folder)}
+        _git(root, "status", "--porcelain", env=env)  # `stash` fails on an index that is not fresh
+        return _git(root, "stash", "create", env=env)
 
 
 def _share(root: Path, folder: Path) -> None:
@@ -125,10 +136,11 @@ def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    command = ["git", *arguments]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+            command, cwd=folder, env=env, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
         raise ServiceError("git: not found; overrides need it") from None

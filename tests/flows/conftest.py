@@ -1,14 +1,12 @@
 """A small DVC project with quick stages, and a real Prefect server for the whole session."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
+from small_project import STAGE, STAGES, Project, run
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "flows"))
@@ -22,122 +20,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", ignored)
 
 
-STAGES = """\
-stages:
-  prepare:
-    cmd: python stage.py prepare
-    deps: [raw.txt]
-    params: [seed]
-    outs: [artifacts/prepare.txt]
-  train:
-    matrix:
-      model: [mlp, cnn]
-    cmd: python stage.py train ${item.model}
-    deps: [artifacts/prepare.txt]
-    params: [train.threads, "train.${item.model}"]
-    outs: ["artifacts/train-${item.model}.txt"]
-  compare:
-    cmd: python stage.py compare
-    deps: [artifacts/train-mlp.txt, artifacts/train-cnn.txt]
-    outs: [artifacts/compare.txt]
-"""
-
-# Each stage writes what it got; files in the folder CONTROL say which of them sleeps or fails.
-STAGE = """\
-import json, os, sys, time
-from pathlib import Path
-import yaml
-
-params = yaml.safe_load(Path("params.yaml").read_text())
-name = "-".join(sys.argv[1:])
-control = Path(os.environ.get("CONTROL", "/nonexistent"))
-with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
-    print(name, os.getpid(), time.time(), "start", file=log)
-if (control / f"{name}.fails").exists():
-    print("error: no disk left on the moon")
-    sys.exit(3)
-for epoch in range(params["train"].get(sys.argv[-1], {}).get("fit", {}).get("epochs", 0)):
-    print(f"{name} epoch {epoch + 1}/2", flush=True)
-seconds = control / f"{name}.sleeps"
-time.sleep(float(seconds.read_text()) if seconds.exists() else 0)
-out = Path(f"artifacts/{name}.txt")
-out.parent.mkdir(exist_ok=True)
-keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
-out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"]]))
-with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
-    print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
-"""
-
-
-def run(*command: str, cwd: Path) -> str:
-    """Run a command that must succeed, and return what it printed."""
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-class Project:
-    """The small project, and the switches by which a test makes its stages slow or fail."""
-
-    def __init__(self, root: Path, control: Path) -> None:
-        self.root = root
-        self.control = control
-
-    def fails(self, stage: str) -> None:
-        """From now on the stage fails."""
-        (self.control / f"{stage}.fails").touch()
-
-    def sleeps(self, stage: str, seconds: float) -> None:
-        """From now on the stage takes so long."""
-        (self.control / f"{stage}.sleeps").write_text(str(seconds))
-
-    def works(self) -> None:
-        """From now on no stage is slow or fails."""
-        for switch in [*self.control.glob("*.fails"), *self.control.glob("*.sleeps")]:
-            switch.unlink()
-
-    def log(self, event: str = "start") -> list[list[str]]:
-        """What the stages noted: name, process, time, event; at the end experiment and flow run."""
-        path = self.control / "log"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [words for words in map(str.split, lines) if words[3] == event]
-
-    def ran(self) -> list[str]:
-        """Names of the stages that started, in order."""
-        return [words[0] for words in self.log()]
-
-    def files(self) -> dict[str, bytes]:
-        """Every file of the working tree with its content."""
-        return {
-            str(path.relative_to(self.root)): path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
-            if path.is_file() and not {".git", "tmp", "cache"} & set(path.parts[1:])
-            if ".dvc" not in path.relative_to(self.root).parts
-        }
-
-    def set_epochs(self, model: str, epochs: int) -> None:
-        """Edit params.yaml."""
-        path = self.root / "params.yaml"
-        values = yaml.safe_load(path.read_text())
-        values["train"][model]["fit"]["epochs"] = epochs
-        path.write_text(yaml.safe_dump(values))
-
-    def dvc(self, *arguments: str) -> str:
-        """Run a DVC command in the project."""
-        return run(sys.executable, "-m", "dvc", *arguments, cwd=self.root)
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project as committed, made once."""
     root = tmp_path_factory.mktemp("template") / "project"
     root.mkdir()
-    shutil.copy(ROOT / "params.yaml", root)
+    for name in ("params.yaml", "prefect.yaml"):
+        shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "dvc.yaml").write_text(STAGES)
     (root / "stage.py").write_text(STAGE)
     (root / "raw.txt").write_text("raw")
-    (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n")
+    (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")
     run("git", "init", "-q", "-b", "main", cwd=root)
     run(sys.executable, "-m", "dvc", "init", "-q", cwd=root)
     run(sys.executable, "-m", "dvc", "config", "core.analytics", "false", cwd=root)

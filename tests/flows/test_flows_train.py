@@ -1,14 +1,15 @@
 """The `train` flow on a small project: which stages run, when, and how it ends."""
 
+import shutil
 import time
 from typing import Any
 
 import pytest
-from conftest import Project
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
-from support import has_ended, until
+from small_project import Project
+from support import has_ended, python, until
 from train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -90,6 +91,16 @@ def test_a_stage_that_takes_too_long_is_ended_with_all_its_processes(project: Pr
     assert train(return_state=True).is_completed()
 
 
+def test_push_and_pull_bring_results_to_another_place(project: Project) -> None:
+    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
+    assert train(push=True, return_state=True).is_completed()
+    for folder in ("artifacts", ".dvc/cache"):
+        shutil.rmtree(project.root / folder)
+    state = train(pull=True, return_state=True)
+    assert state.message == "1 ran, 4 cached"
+    assert len(project.ran()) == 4
+
+
 def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project) -> None:
     project.dvc("repro", "-q")
     (project.root / "raw.txt").write_text("changed, not committed")
@@ -122,3 +133,22 @@ def test_bad_parameters_are_told_in_one_line_before_anything_runs(
     assert message in str(state.message)
     assert len(str(state.message).splitlines()) == 1
     assert project.ran() == []
+
+
+def test_a_tracking_server_that_does_not_answer_is_told_before_anything_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    state = train(return_state=True)
+    assert str(state.message).startswith("MLflow at 127.0.0.1:9: no answer")
+    assert project.ran() == []
+
+
+def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    done = python("flows/train.py", cwd=project.root)
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith("error: Prefect: Failed to reach API at http://")
+    assert "Traceback" not in done.stderr

@@ -115,7 +115,7 @@ def close_abandoned(experiment_id: str) -> None:
 
 
 def is_gone(process: str) -> bool:
-    """Whether a process named by `this_process` was one of this machine and has ended."""
+    """Whether a process of this machine, named as `this_process` does, runs no more."""
     host, _, identity = process.partition(":")
     if host != socket.gethostname():
         return False
