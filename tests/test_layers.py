@@ -24,6 +24,7 @@ SHELL = {
     "digits.restoration",
     "digits.show",
     "digits.stages",
+    "digits.sweeping",
     "digits.tracking",
 }
 DOMAIN = [name for name in FILES if not within(name, SHELL)]

@@ -1,0 +1,1 @@
+"""Hyper-parameter search: a space, what Optuna proposes of it, and trials that run anywhere."""

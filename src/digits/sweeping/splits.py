@@ -1,0 +1,64 @@
+"""The splits of a trial, fetched by hash: a worker shares no folder with who sends the trial."""
+
+import hashlib
+from pathlib import Path
+
+import fsspec  # type: ignore[import-untyped]
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from digits.data import Dataset, load_split
+from digits.errors import IntegrityError, ServiceError, UsageError
+from digits.files import replacing
+from digits.outputs import split_path
+
+FOLDER = Path(".state/splits")
+LOCK = Path("dvc.lock")
+
+
+def digests(names: list[str], lock: Path = LOCK) -> dict[str, str]:
+    """The md5 that DVC recorded for each of these splits.
+
+    Raises:
+        UsageError: dvc.lock does not hold them.
+    """
+    try:
+        outs = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"]["split"]["outs"]
+        by_path = {out["path"]: str(out["md5"]) for out in outs}
+        return {name: by_path[str(split_path(name))] for name in names}
+    except (OSError, LookupError, TypeError, YAMLError):
+        raise UsageError(f"{lock}: no splits are recorded; `dvc repro split` makes them") from None
+
+
+def fetch(md5: str, source: str, folder: Path = FOLDER) -> Dataset:
+    """A split from a DVC remote or cache, kept in `folder` and checked by its hash on every use.
+
+    Args:
+        md5: Which one.
+        source: Address of the remote: a folder, s3://…, https://….
+
+    Raises:
+        ServiceError: the remote does not answer or does not have it.
+        IntegrityError: what it has is not what the hash says.
+    """
+    path = folder / f"{md5}.npz"
+    if not path.exists() or _md5(path.read_bytes()) != md5:
+        content = _download(f"{source.rstrip('/')}/files/md5/{md5[:2]}/{md5[2:]}")
+        if _md5(content) != md5:
+            raise IntegrityError(f"{source}: the file of md5 {md5} has md5 {_md5(content)}")
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    return load_split(path).data
+
+
+def _download(address: str) -> bytes:
+    try:
+        with fsspec.open(address) as file:
+            return bytes(file.read())
+    except Exception as error:  # each protocol has its own
+        reason = " ".join(str(error).split())
+        raise ServiceError(f"{address}: {type(error).__name__}: {reason}") from None
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,214 @@
+"""One trial: a training in a process of its own, on whichever machine it is sent to."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from digits import params, process
+from digits.errors import DigitsError
+from digits.files import read_json, write_json
+from digits.models import builder
+from digits.sweeping import splits
+
+if TYPE_CHECKING:
+    from digits.training import EpochMetrics
+
+FITTED_ON = ("train", "validation")
+LAST_LINES = 10
+
+_children: set["subprocess.Popen[str]"] = set()
+
+
+class Spec(BaseModel):
+    """All that a trial needs to know, wherever it runs.
+
+    `raw` is the content of params.yaml with the trial's values in it, `datasets` the md5 of
+    each split, `source` the address of a DVC remote that holds them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str
+    raw: dict[str, object]
+    datasets: dict[str, str]
+    source: str
+    tracking_uri: str
+    parent_run: str
+    flow_run: str
+
+
+class Outcome(BaseModel):
+    """What became of a trial: the objective after its last epoch, and whether it was stopped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    pruned: bool
+    run_id: str
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """The trial was asked to stop."""
+
+
+def run(spec: dict[str, object]) -> dict[str, object]:
+    """Run the trial to its end in a process of its own, and print what it prints.
+
+    The process gets its threads by TensorFlow's rules, gives its memory back, and ends with
+    the worker that started it.
+
+    Args:
+        spec: A `Spec` as plain values.
+
+    Returns:
+        An `Outcome` as plain values.
+
+    Raises:
+        DigitsError: the trial failed; its last lines.
+    """
+    wanted = Spec.model_validate(spec)
+    with TemporaryDirectory() as folder:
+        outcome = Path(folder) / "outcome.json"
+        child = subprocess.Popen(
+            [sys.executable, "-m", "digits.sweeping.trial", str(outcome)],
+            env=_environment(wanted),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        _children.add(child)
+        try:
+            lines = _talk(child, wanted.model_dump_json())
+        finally:
+            _children.discard(child)
+        if child.returncode != 0:
+            raise DigitsError(f"{wanted.name} ended with {child.returncode}", *lines[-LAST_LINES:])
+        result: dict[str, object] = read_json(outcome)
+        return result
+
+
+def stop_all() -> None:
+    """End the trials that this process started; their MLflow runs end KILLED."""
+    for child in list(_children):
+        child.terminate()
+
+
+def _environment(spec: Spec) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if name != "DVC_ROOT"},
+        "MLFLOW_TRACKING_URI": spec.tracking_uri,
+        "MLFLOW_RUN_ID": spec.parent_run,
+        "PREFECT__FLOW_RUN_ID": spec.flow_run,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _talk(child: "subprocess.Popen[str]", text: str) -> list[str]:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(BrokenPipeError), child.stdin as stdin:
+        stdin.write(text)
+    lines = []
+    with child.stdout as stdout:
+        for line in stdout:
+            lines.append(line.rstrip())
+            print(lines[-1])
+    child.wait()
+    return lines
+
+
+def main() -> None:
+    """Read a `Spec` from stdin, train, and write the `Outcome` to the path given as argument."""
+    spec = Spec.model_validate(json.load(sys.stdin))
+    write_json(Path(sys.argv[1]), train(spec).model_dump())
+
+
+def train(spec: Spec) -> Outcome:
+    """Train as the spec says, live in a child run of the sweep, and stop when asked to."""
+    checked = params.check(spec.raw)
+    recipe = checked.recipe(spec.model)
+    data, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
+    with process.quiet_tensorflow(checked.train.threads):
+        from digits import training
+    from digits.tracking import runs, sweeps
+
+    logged, tags = _logged(checked, spec.model), _tags(spec)
+    with runs.run(spec.name, experiment=sweeps.EXPERIMENT, params=logged, tags=tags) as active:
+        live = _Live(spec.name, str(active.info.run_id), recipe.fit.epochs)
+        with suppress(Stopped):
+            training.train(
+                builder(spec.model),
+                data,
+                validation,
+                recipe=recipe,
+                classes=checked.data.classes,
+                seed=checked.seed,
+                on_epoch=live.on_epoch,
+                on_batches=lambda _: None,
+            )
+    return Outcome(value=live.value, pruned=live.stopped, run_id=live.run_id)
+
+
+class _Live:
+    """The learning curve of a trial as it grows, and whether the trial was asked to stop."""
+
+    def __init__(self, name: str, run_id: str, epochs: int) -> None:
+        self.run_id = run_id
+        self.value = 0.0
+        self.stopped = False
+        self._name = name
+        self._epochs = epochs
+
+    def on_epoch(self, epoch: int, metrics: "EpochMetrics") -> None:
+        """Log one epoch.
+
+        Raises:
+            Stopped: it shall be the last.
+        """
+        from digits.tracking import runs, sweeps
+
+        runs.log_epoch(epoch, metrics)
+        self.value = metrics[sweeps.OBJECTIVE]
+        print(f"{self._name} epoch {epoch + 1}/{self._epochs}  val_accuracy {self.value:.4f}")
+        if epoch + 1 < self._epochs and (reason := sweeps.asked_to_stop(self.run_id)):
+            sweeps.set_tags({sweeps.PRUNED_TAG: reason})
+            print(f"{self._name} stopped: {reason}")
+            self.stopped = True
+            raise Stopped(reason)
+
+
+def _tags(spec: Spec) -> dict[str, str]:
+    from digits import provenance
+    from digits.tracking import sweeps
+
+    return {
+        **provenance.tags(stage=f"sweep@{spec.model}"),
+        "model": spec.model,
+        "split_md5": spec.datasets["train"],
+        sweeps.TRIAL_TAG: spec.name,
+    }
+
+
+def _logged(checked: params.Params, model: str) -> dict[str, object]:
+    """Under the names that the stage `train` uses."""
+    return {
+        "model": model,
+        "seed": checked.seed,
+        "classes": checked.data.classes,
+        "threads": checked.train.threads,
+        **params.flatten(checked.recipe(model).model_dump()),
+    }
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    process.run(main)

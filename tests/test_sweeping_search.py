@@ -1,0 +1,173 @@
+"""A sweep: trials proposed by a study in its storage, watched and stopped through MLflow."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from support import PARAMS, finding, findings, until
+
+from digits.errors import DigitsError, ServiceError, UsageError
+from digits.sweeping.search import Submit
+from digits.sweeping.space import Range, Space
+from digits.sweeping.study import open_study
+from digits.sweeping.sweep import Found, Sweep, run
+from digits.tracking import store, sweeps
+
+LEARNING_RATE = "optimizer.learning_rate"
+SPACE: Space = {LEARNING_RATE: Range(low=0.001, high=1.0)}
+EPOCHS = 3
+
+
+def curve(spec: Mapping[str, Any]) -> dict[str, object]:
+    """A trial without training: as good as its learning rate; if that is low, it waits for a stop.
+
+    The default learning rate is 0.001.
+    """
+    rate = spec["raw"]["train"]["mlp"]["optimizer"]["learning_rate"]
+    if rate > 0.9:
+        raise DigitsError("out of memory")
+    client = MlflowClient()
+    experiment = client.get_run(spec["parent_run"]).info.experiment_id
+    tags = {"mlflow.parentRunId": spec["parent_run"], sweeps.TRIAL_TAG: spec["name"]}
+    run_id = client.create_run(experiment, tags=tags).info.run_id
+    for epoch in range(EPOCHS):
+        client.log_metric(run_id, sweeps.OBJECTIVE, rate, step=epoch)
+    bad = 0.001 < rate < 0.1
+    assert not bad or until(lambda: sweeps.asked_to_stop(run_id) is not None, seconds=60)
+    client.set_terminated(run_id)
+    noise = spec["raw"]["seed"] / 1000
+    return {"value": rate + noise, "pruned": bad, "run_id": run_id}
+
+
+@pytest.fixture
+def submit(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Submit]:
+    """Sends trials to threads."""
+    for module in ("search", "sweep"):
+        monkeypatch.setattr(f"digits.sweeping.{module}.POLL_S", 0.1)
+    with ThreadPoolExecutor(4) as pool:
+        yield lambda spec: pool.submit(curve, spec)
+
+
+def study_of(*rates: float) -> optuna.Study:
+    """The study `s`, which tries these learning rates next."""
+    study = open_study("s", model="mlp", space=SPACE, seed=1)
+    for rate in rates:
+        study.enqueue_trial({LEARNING_RATE: rate})
+    return study
+
+
+def sweep(study: optuna.Study, submit: Submit, *, trials: int) -> Found:
+    """Run so many trials."""
+    common = Sweep(
+        model="mlp",
+        raw=PARAMS,
+        datasets={},
+        source="",
+        tracking_uri=store.tracking_uri(),
+        flow_run="",
+    )
+    return run(study, common, SPACE, submit, trials=trials, parallel=2, seeds=3)
+
+
+def runs() -> dict[str, str]:
+    """Name and status of all runs of sweeps, trials by their tag."""
+    found = MlflowClient().search_runs([store.connect(sweeps.EXPERIMENT)])
+    return {
+        run.data.tags.get(sweeps.TRIAL_TAG, run.info.run_name): run.info.status for run in found
+    }
+
+
+def test_a_sweep_is_continued_below_its_parent_run_and_stops_bad_trials_early(
+    submit: Submit,
+) -> None:
+    first = sweep(study_of(0.5, 0.6, 0.7, 0.8, 0.7), submit, trials=5)
+    assert first.command == "dvc exp run -S train.mlp.optimizer.learning_rate=0.8"
+    assert first.verdict.difference == pytest.approx(0.8 - 0.001)
+    study = study_of(0.01, 0.95, 0.85)
+    second = sweep(study, submit, trials=3)
+    assert "learning_rate=0.85" in second.command
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE"] * 5 + ["PRUNED", "FAIL", "COMPLETE"]
+    assert study.trials[0].intermediate_values == dict.fromkeys(range(EPOCHS), 0.5)
+    compared = {f"{name}, seed {n}" for name in ("best", "default") for n in (43, 44, 45)}
+    trials = {f"trial {n}" for n in (0, 1, 2, 3, 4, 5, 7)}
+    assert set(runs()) == {"s"} | trials | compared
+    assert set(runs().values()) == {"FINISHED"}
+
+
+def test_a_sweep_without_a_good_trial_tells_why_and_its_run_failed(submit: Submit) -> None:
+    lines = findings(DigitsError, lambda: sweep(study_of(0.95), submit, trials=1))
+    assert lines == ["study s: no trial ran to its end", "out of memory"]
+    assert runs() == {"s": "FAILED"}
+
+
+class Interrupting:
+    """A trial during which the user presses Ctrl-C."""
+
+    def done(self) -> bool:
+        raise KeyboardInterrupt
+
+    def result(self) -> Mapping[str, object]:
+        raise AssertionError
+
+
+def test_an_interrupted_sweep_asks_its_trials_to_stop_and_leaves_none_running(
+    submit: Submit,
+) -> None:
+    futures = []
+
+    def interrupted(spec: dict[str, object]) -> Any:
+        if futures:
+            assert until(lambda: runs().get("trial 0") == "RUNNING", seconds=60)
+            return Interrupting()
+        futures.append(submit(spec))
+        return futures[0]
+
+    study = study_of(0.01, 0.02)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(study, interrupted, trials=2)
+    assert futures[0].result()["pruned"]
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
+    assert runs() == {"s": "KILLED", "trial 0": "FINISHED"}
+
+
+def test_a_trial_whose_process_is_gone_is_failed_when_the_study_is_opened(tracked: Path) -> None:
+    trial = study_of().ask()
+    host = store.this_process().partition(":")[0]
+    trial.set_user_attr("process", f"{host}:999999999:1")
+    other = study_of().ask()
+    other.set_user_attr("process", store.this_process())
+    states = [trial.state for trial in study_of().trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING]
+
+
+def test_a_study_of_another_model_is_refused(tracked: Path) -> None:
+    study_of()
+    line = finding(UsageError, lambda: open_study("s", model="cnn", space=SPACE, seed=1))
+    assert line == "study: 's' is of mlp, not of cnn"
+
+
+def test_a_space_in_which_optuna_cannot_continue_is_refused(tracked: Path) -> None:
+    choices: Space = {LEARNING_RATE: [0.1, 0.2]}
+    study_of(0.5).ask({LEARNING_RATE: SPACE[LEARNING_RATE].distribution()})  # type: ignore[union-attr]
+    line = finding(UsageError, lambda: open_study("s", model="mlp", space=choices, seed=1))
+    assert line.startswith("study: 's' has other choices for optimizer.learning_rate")
+
+
+def test_a_storage_that_does_not_answer_is_told_in_one_line_without_its_password(
+    tracked: Path,
+) -> None:
+    for storage in ("sqlite:////nowhere/at/all.db", "postgresql://me:secret@127.0.0.1:9/optuna"):
+        line = finding(
+            ServiceError,
+            lambda storage=storage: open_study(  # type: ignore[misc]
+                "s", model="mlp", space=SPACE, seed=1, storage=storage
+            ),
+        )
+        assert line.startswith("Optuna storage of s: ")
+        assert "secret" not in line

@@ -1,0 +1,58 @@
+"""Splits fetched by hash from a DVC remote or cache."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits.data import Dataset, Split, save_split
+from digits.errors import IntegrityError, ServiceError, UsageError
+from digits.sweeping.splits import digests, fetch
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> tuple[Path, str]:
+    """A remote with one split, and its md5."""
+    images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    rows = np.array([0, 1])
+    save_split(tmp_path / "split.npz", Split(Dataset(images, np.array([0, 1])), rows))
+    content = (tmp_path / "split.npz").read_bytes()
+    md5 = hashlib.md5(content).hexdigest()
+    path = tmp_path / "remote" / "files/md5" / md5[:2] / md5[2:]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return tmp_path / "remote", md5
+
+
+def test_a_split_is_fetched_once_and_kept(remote: tuple[Path, str], tmp_path: Path) -> None:
+    address, md5 = remote
+    assert fetch(md5, str(address), tmp_path / "own").labels.tolist() == [0, 1]
+    assert fetch(md5, "/nowhere", tmp_path / "own").labels.tolist() == [0, 1]
+
+
+def test_a_kept_split_that_was_damaged_is_fetched_again(
+    remote: tuple[Path, str], tmp_path: Path
+) -> None:
+    address, md5 = remote
+    fetch(md5, str(address), tmp_path / "own")
+    (tmp_path / "own" / f"{md5}.npz").write_bytes(b"damaged")
+    assert len(fetch(md5, str(address), tmp_path / "own")) == 2
+
+
+def test_a_remote_with_other_content_is_refused(remote: tuple[Path, str], tmp_path: Path) -> None:
+    address, md5 = remote
+    (address / "files/md5" / md5[:2] / md5[2:]).write_bytes(b"other")
+    with pytest.raises(IntegrityError, match=md5):
+        fetch(md5, str(address), tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_remote_that_does_not_have_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="/nowhere/files/md5/ab/cd"):
+        fetch("abcd", "/nowhere", tmp_path / "own")
+
+
+def test_splits_that_no_lock_records_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"dvc\.lock: no splits are recorded"):
+        digests(["train"], tmp_path / "dvc.lock")
