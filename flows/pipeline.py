@@ -84,3 +84,28 @@ def _dvc_errors(root: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())
         kind = UsageError if (root / ".dvc").is_dir() else ServiceError
         raise kind(f"DVC in {root}: {reason}") from None
+
+
+def cache_folder(root: Path) -> str:
+    """Where DVC keeps what the stages made; it is laid out as a remote is."""
+    with _dvc_errors(root), Repo(str(root)) as repo:
+        return str(repo.cache.local_cache_dir)
+
+
+def remote_address(root: Path, name: str) -> str:
+    """The address of a DVC remote.
+
+    Raises:
+        UsageError: there is no remote of this name.
+    """
+    with _dvc_errors(root), Repo(str(root)) as repo:
+        known = repo.config["remote"]
+        if name not in known:
+            raise UsageError(f"remote: {name!r} is not one of {', '.join(known) or 'none'}")
+        return str(known[name]["url"])
+
+
+def push(root: Path, target: str, remote: str) -> None:
+    """`dvc push` the outputs of a stage to a remote."""
+    with _dvc_errors(root), chdir(root), Repo() as repo:
+        repo.push(targets=[target], remote=remote)

@@ -1,0 +1,55 @@
+"""The `sweep` flow: hyper-parameter search, its trials on local processes or on a Dask cluster."""
+
+import sys
+from typing import Annotated
+
+import cloudpickle  # type: ignore[import-untyped]
+from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field
+
+# Prefect sends the flow along with each trial, and a Dask worker has the package but not this file.
+# For the same reason the flow refers to nothing of this folder but inside its body.
+if __name__ != "__main__":
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+@flow(name="sweep")
+def sweep(
+    model: str,
+    space: str,
+    trials: Annotated[int, Field(ge=1)] = 20,
+    parallel: Annotated[int, Field(ge=1)] | None = None,
+    scheduler: str | None = None,
+    study: str | None = None,
+    storage: str | None = None,
+    remote: str | None = None,
+    seeds: Annotated[int, Field(ge=3)] = 3,
+) -> State[None]:
+    """Search the settings of a model that give the best validation accuracy.
+
+    Args:
+        model: Which one, by its name in params.yaml.
+        space: A YAML file: which keys of `train.<model>` vary, and between what.
+        trials: How many; those of a study that is continued come on top.
+        parallel: Trials at once; default: cores over threads here, workers on a cluster.
+        scheduler: Address of a Dask scheduler; default: processes on this machine.
+        study: Name, by which a sweep is continued later; default: the model's.
+        storage: Optuna's database URL; default: SQLite in this folder.
+        remote: DVC remote from which workers fetch the splits, which are pushed to it first;
+            default: this project's cache, for workers on this machine.
+        seeds: With how many the best settings and the defaults are compared at the end.
+    """
+    from searching import Options, search
+
+    return search(
+        Options(model, space, trials, parallel, scheduler, study, storage, remote, seeds=seeds)
+    )
+
+
+if __name__ == "__main__":
+    import starting
+
+    if len(sys.argv) != 3:
+        sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
+    starting.run(lambda: sweep(*sys.argv[1:], return_state=True))
