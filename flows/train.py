@@ -123,7 +123,7 @@ def _train(root: Path, options: Options) -> State[None]:
             run.commands.stop()
         result = _result(states)
         if experiment and result.is_completed():
-            save_experiment(root, folder, experiment)
+            save_experiment(root, folder, experiment, options.targets)
         publish(folder, states, experiment=experiment)
         return result
 

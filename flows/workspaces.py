@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.serialize import modify_yaml
 from filelock import FileLock, Timeout
@@ -73,10 +74,23 @@ def experiment_name(root: Path, run_name: str, run_id: str) -> str:
     return name
 
 
-def save_experiment(root: Path, folder: Path, name: str) -> None:
-    """Make the workspace's state a DVC experiment of the project: refs, no file is touched."""
-    with chdir(folder), Repo() as repo:
-        repo.experiments.save(name=name, force=True)
+def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str] | None) -> None:
+    """Make the workspace's state a DVC experiment of the project: refs, no file is touched.
+
+    Args:
+        root: The project.
+        folder: The workspace.
+        name: Of the experiment.
+        targets: What the run was asked for; other stages need not have outputs here.
+
+    Raises:
+        ServiceError: DVC or git failed.
+    """
+    try:
+        with chdir(folder), Repo() as repo:
+            repo.experiments.save(targets=targets, name=name, force=True)
+    except DvcException as error:
+        raise ServiceError(f"DVC: experiment {name} not saved: {error}") from None
     refs = _git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
     [ref] = [ref for ref in refs.splitlines() if ref.endswith(f"/{name}")]
     _git(root, "fetch", "--quiet", "--no-write-fetch-head", str(folder), f"{ref}:{ref}")

@@ -116,6 +116,15 @@ def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project
     assert '"epochs": 2' in (project.root / "artifacts/train-mlp.txt").read_text()
 
 
+def test_overrides_of_one_target_leave_an_experiment_though_other_stages_never_ran(
+    project: Project,
+) -> None:
+    overrides = {"train.mlp.fit.epochs": 2}
+    state = train(targets=["train@mlp"], overrides=overrides, return_state=True)
+    assert state.is_completed(), state.message
+    assert len(project.dvc("exp", "list", "--name-only").split()) == 1
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
