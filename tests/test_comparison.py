@@ -185,11 +185,6 @@ def test_a_gain_is_noise_unless_interval_and_test_agree():
     assert pair_of(6, 1, rows=50).within_noise
 
 
-def test_each_fragile_model_has_a_line_of_its_own_in_the_verdict():
-    lines = verdict(pair_of(150, 40), fragile=["cnn is fragile: …", "mlp is fragile: …"])
-    assert lines.splitlines()[1:] == ["cnn is fragile: …", "mlp is fragile: …"]
-
-
 def test_one_row_is_enough_to_compare():
     pair = pair_of(1, 0, rows=1)
     assert pair.within_noise

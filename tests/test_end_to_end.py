@@ -131,6 +131,13 @@ def test_the_results_are_shown_as_a_table_with_a_verdict(clone: Clone) -> None:
     assert "make ui" in shown
 
 
+def test_the_verdict_says_each_thing_once(clone: Clone) -> None:
+    comparison = json.loads((clone.root / "artifacts/compare/comparison.json").read_text("utf-8"))
+    verdicts = comparison["verdicts"]
+    assert len(verdicts) >= len(MODELS) * (len(MODELS) - 1) / 2
+    assert len(set(verdicts)) == len(verdicts)
+
+
 def test_an_experiment_runs_only_what_depends_on_its_change(clone: Clone) -> None:
     before = (clone.root / "params.yaml").read_bytes()
     override = "train.cnn.fit.epochs=2"

@@ -94,7 +94,7 @@ def content_of(models, reference, predicted, *, names, pictures):
     pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
     return ReportContent(
         class_names=names,
-        verdicts=[verdict(pair, fragile=["mlp is fragile: it falls"]) for pair in pairs],
+        verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],
         table=[{"model": model.name, "elapsed s": f"{model.train_s:.1f}"} for model in models],
         pairs=pairs,
         models=models,

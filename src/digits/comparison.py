@@ -1,6 +1,6 @@
 """Is the gain worth the time? Two models on the same rows, and the answer in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -120,13 +120,17 @@ def pareto_front(points: Mapping[str, Point]) -> list[str]:
     return sorted(front, key=lambda name: (points[name].train_s, name))
 
 
-def verdict(pair: Pair, *, fragile: Sequence[str] = ()) -> str:
-    """The answer in words, derived from the figures alone.
-
-    `fragile` are the lines of `robustness.fragile_line` for these two models; each is added
-    as a line of its own.
-    """
-    return "\n".join([_sentence(pair), *fragile])
+def verdict(pair: Pair) -> str:
+    """The answer in words, in one line, derived from the figures alone."""
+    both = f"{pair.better} and {pair.other}"
+    if pair.disagreements == 0:
+        return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
+    if pair.gain == 0:
+        return f"{both} are equally accurate ({_evidence(pair)}); {_on_a_tie(pair)}"
+    gain = f"{pair.better} gains {_points(pair, pair.gain)} points ({_evidence(pair)})"
+    if pair.within_noise:
+        return f"no difference beyond noise: {gain} {_at_what_time(pair.time_ratio)}"
+    return f"{gain} {_at_what_time(pair.time_ratio)}{_price(pair)}"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:
@@ -143,18 +147,6 @@ def _hits(candidate: Candidate, reference: Labels) -> NDArray[np.bool_]:
 def _dominates(other: Point, point: Point) -> bool:
     no_worse = other.accuracy >= point.accuracy and other.train_s <= point.train_s
     return no_worse and other != point
-
-
-def _sentence(pair: Pair) -> str:
-    both = f"{pair.better} and {pair.other}"
-    if pair.disagreements == 0:
-        return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
-    if pair.gain == 0:
-        return f"{both} are equally accurate ({_evidence(pair)}); {_on_a_tie(pair)}"
-    gain = f"{pair.better} gains {_points(pair, pair.gain)} points ({_evidence(pair)})"
-    if pair.within_noise:
-        return f"no difference beyond noise: {gain} {_at_what_time(pair.time_ratio)}"
-    return f"{gain} {_at_what_time(pair.time_ratio)}{_price(pair)}"
 
 
 def _on_a_tie(pair: Pair) -> str:

@@ -79,7 +79,7 @@ class ReportContent:
 
     Attributes:
         class_names: one per class.
-        verdicts: what the comparison comes to, in words, one per pair.
+        verdicts: what the comparison comes to, in words: a line per pair, and per fragile model.
         table: the comparison, heading → cell per model, the same headings in each.
         pairs: every two models on the same rows.
         models: at least one.

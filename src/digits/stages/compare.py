@@ -34,7 +34,7 @@ def main() -> None:
     rows = [read_row(model, latencies[model]) for model in checked.models]
     pairs = compare_pairs(rows, test.labels)
     front = pareto_front({row.model: Point(row.test_accuracy, row.elapsed_s) for row in rows})
-    verdicts = [verdict(pair, fragile=fragile_lines(pair)) for pair in pairs]
+    verdicts = [*map(verdict, pairs), *fragile_lines(checked.models)]
 
     comparison = {
         "models": [row._asdict() for row in rows],
@@ -43,7 +43,10 @@ def main() -> None:
         "verdicts": verdicts,
     }
     write_json(FOLDER / "comparison.json", comparison)
-    write_text(FOLDER / "comparison.md", "\n".join([markdown(rows), *verdicts, ""]))
+    write_text(
+        FOLDER / "comparison.md",
+        "\n".join([markdown(rows), *(f"- {line}" for line in verdicts), ""]),
+    )
     write_json(FOLDER / "metrics.json", metrics(rows))
     draw_pareto(rows, front)
 
@@ -86,12 +89,9 @@ def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
     return [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
 
 
-def fragile_lines(pair: Pair) -> list[str]:
-    """What disturbs the two models."""
-    lines = [
-        fragile_line(model, read_json(EvaluateOutputs(model).behaviour))
-        for model in (pair.better, pair.other)
-    ]
+def fragile_lines(models: Sequence[str]) -> list[str]:
+    """What disturbs which model."""
+    lines = [fragile_line(model, read_json(EvaluateOutputs(model).behaviour)) for model in models]
     return [line for line in lines if line]
 
 
