@@ -9,7 +9,8 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 # Prefect sends the flow along with each trial, and a Dask worker has the package but not this file.
-# For the same reason the flow refers to nothing of this folder but inside its body.
+# For the same reason the flow refers to nothing of this folder but inside its body, and its result
+# is no `State[None]`: pydantic makes that class in whichever flow's module asks for it first.
 if __name__ != "__main__":
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -25,7 +26,7 @@ def sweep(
     storage: str | None = None,
     remote: str | None = None,
     seeds: Annotated[int, Field(ge=3)] = 3,
-) -> State[None]:
+) -> State:
     """Search the settings of a model that give the best validation accuracy.
 
     Args:

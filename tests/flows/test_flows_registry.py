@@ -28,7 +28,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from promote import promote
 from retrain import EVENT, retrain
 from score import score
-from support import until
+from support import PARAMS, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -182,7 +182,7 @@ def test_retraining_follows_the_data_and_tells_what_came_of_it(
     project.dvc("add", "-q", "data")
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [asked[1] for asked in digits.asked()] == ["mlp", "cnn"]
+    assert [asked[1] for asked in digits.asked()] == PARAMS["models"]
     (project.root / "data" / "digits.csv").write_text("2")
     project.dvc("add", "-q", "data")
     digits.refuses()

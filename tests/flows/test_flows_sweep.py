@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -60,7 +61,10 @@ def running(*command: str | Path, cwd: Path) -> Iterator[psutil.Popen]:
     finally:
         if process.is_running():
             process.terminate()
-        process.wait(30)
+        with suppress(psutil.TimeoutExpired):
+            process.wait(20)
+        if process.is_running():
+            process.kill()
 
 
 def free_port() -> int:
@@ -151,13 +155,18 @@ def trials_of(process: psutil.Popen) -> list[psutil.Process]:
 def killed_in_a_trial(victim: psutil.Popen, worker: psutil.Popen) -> Iterator[None]:
     """Meanwhile the victim is killed as soon as the worker runs a trial."""
 
+    over = threading.Event()
+
     def kill() -> None:
-        assert until(lambda: bool(trials_of(worker)), seconds=240)
+        assert until(lambda: over.is_set() or bool(trials_of(worker)), seconds=240)
         victim.kill()
 
     with ThreadPoolExecutor(1) as pool:
         killed = pool.submit(kill)
-        yield
+        try:
+            yield
+        finally:
+            over.set()
         killed.result()
 
 
