@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import optuna
 import psutil
 import pytest
+from distributed import Client
 from mlflow import MlflowClient
 from small_project import run
 from support import SMALL, until, write_params
@@ -135,9 +136,10 @@ def cluster(workspace: Path, tracking_server: str) -> Iterator[Cluster]:
         scheduler = start("scheduler", "scheduler", "--port", str(port))
         assert until(lambda: answers(port), seconds=120)
         names = ("worker-0", "worker-1")
-        yield Cluster(
-            address, scheduler, [start(name, "worker", address, "--no-nanny") for name in names]
-        )
+        workers = [start(name, "worker", address, "--no-nanny") for name in names]
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(len(workers), timeout=120)
+        yield Cluster(address, scheduler, workers)
 
 
 def trials_of(process: psutil.Popen) -> list[psutil.Process]:
