@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,26 +28,29 @@ def main(parts: list[str]) -> None:
     result["machine"] = machine.describe(threads)
     for part in parts:
         with TemporaryDirectory() as folder:
-            result[part] = measure(part, Workspace(Path(folder)))
-        RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        PAGE.write_text(tables.page(result), "utf-8")
+            for found in measure(part, Workspace(Path(folder))):
+                result[part] = found
+                RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+                PAGE.write_text(tables.page(result), "utf-8")
     print(tables.page(result))
 
 
-def measure(part: str, workspace: Workspace) -> dict[str, Any]:
-    """One part; see the module of its name."""
+def measure(part: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """One part, see the module of its name; a long one gives its result so far, again and again."""
+    models = params.load(workspace.root / "params.yaml").models
     if part == "pipeline":
-        models = params.load(workspace.root / "params.yaml").models
-        return pipeline.measure(workspace, models=models)
-    if part == "scaling":
-        return scaling.measure(workspace, repeats=REPEATS)
-    workspace.split()
-    if part == "seconds":
-        return {model: workspace.seconds(model) for model in trainings.SEEDS}
-    if part == "inference":
-        workspace.train("cnn", seed=0)
-        return inference.measure(workspace, "cnn")
-    return trainings.measure(workspace, seeds=trainings.SEEDS, images=TRAIN_IMAGES)
+        yield pipeline.measure(workspace, models=models)
+    elif part == "scaling":
+        yield scaling.measure(workspace, repeats=REPEATS)
+    else:
+        workspace.split()
+        if part == "seconds":
+            yield {model: workspace.seconds(model) for model in trainings.SEEDS}
+        elif part == "inference":
+            workspace.train("cnn", seed=0)
+            yield inference.measure(workspace, "cnn")
+        else:
+            yield from trainings.measure(workspace, seeds=trainings.SEEDS, images=TRAIN_IMAGES)
 
 
 if __name__ == "__main__":

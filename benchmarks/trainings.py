@@ -1,6 +1,7 @@
 """Every model over seeds, and the seed's recipes against a plain Keras script, in turn."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from statistics import median, stdev
 from typing import Any
 
@@ -15,25 +16,31 @@ GOALS = (0.9768, 0.9909)
 PASSES = 3
 
 
-def measure(workspace: Workspace, *, seeds: dict[str, int], images: int) -> dict[str, Any]:
-    """Train all in turn, so that a slow quarter of an hour falls on all of them alike."""
+def measure(
+    workspace: Workspace, *, seeds: dict[str, int], images: int
+) -> Iterator[dict[str, Any]]:
+    """Train all in turn, so that a slow quarter of an hour falls on all of them alike.
+
+    Gives the result so far after each round of seeds.
+    """
     done: dict[str, list[Training]] = defaultdict(list)
+    rate = machine.matrix_product_rate()
     for seed in range(max(seeds.values())):
-        for model, count in seeds.items():
-            if seed >= count:
-                continue
+        for model in [model for model, count in seeds.items() if seed < count]:
             if model in PLAIN:
                 done[f"{model} (plain)"].append(workspace.train_plainly(model))
             done[model].append(workspace.train(model, seed=seed))
-            print(f"{model} seed {seed}", done[model][-1], flush=True)
-    rate = machine.matrix_product_rate()
-    rows = {name: _row(trainings) for name, trainings in done.items()}
-    for model in seeds:
-        path = workspace.root / f"artifacts/train/{model}/model.keras"
-        epochs = len(done[model][0].val_accuracy)
-        operations = PASSES * machine.forward_operations(path) * images * epochs
-        rows[model]["matrix_rate_share"] = operations / rows[model]["fit_s"] / rate
-    return {"matrix_product_per_s": rate, "models": rows}
+            print(f"{model} seed {seed}: {done[model][-1].fit_s:.1f} s", flush=True)
+        rows = {name: _row(trainings) for name, trainings in done.items()}
+        for model in seeds:
+            operations = _operations(workspace, model, epochs=len(done[model][0].val_accuracy))
+            rows[model]["matrix_rate_share"] = images * operations / rows[model]["fit_s"] / rate
+        yield {"matrix_product_per_s": rate, "models": rows}
+
+
+def _operations(workspace: Workspace, model: str, *, epochs: int) -> int:
+    path = workspace.root / f"artifacts/train/{model}/model.keras"
+    return PASSES * epochs * machine.forward_operations(path)
 
 
 def _row(trainings: list[Training]) -> dict[str, Any]:
