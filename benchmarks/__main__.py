@@ -16,6 +16,7 @@ RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 TRAIN_IMAGES = 48_000
 REPEATS = 3
+MODELS = ("mlp", "compact")
 
 
 def main(parts: list[str]) -> None:
@@ -45,10 +46,10 @@ def measure(part: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
     else:
         workspace.split()
         if part == "seconds":
-            yield {model: workspace.seconds(model) for model in trainings.SEEDS}
+            yield {model: workspace.seconds(model) for model in MODELS}
         elif part == "inference":
-            workspace.train("cnn", seed=0)
-            yield inference.measure(workspace, "cnn")
+            workspace.train("compact", seed=0)
+            yield inference.measure(workspace, "compact")
         else:
             yield from trainings.measure(workspace, seeds=trainings.SEEDS, images=TRAIN_IMAGES)
 

@@ -69,7 +69,7 @@ def _pipeline(part: dict[str, Any]) -> str:
 
 def _inference(part: dict[str, Any]) -> str:
     sizes = list(next(iter(part.values())))
-    head = ["`cnn` by way of"]
+    head = ["`compact` by way of"]
     head += [
         f"{size} at once: {what}" for size in sizes for what in ("p50 ms", "p95 ms", "images/s")
     ]
