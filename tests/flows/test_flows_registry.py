@@ -6,10 +6,11 @@ start of the real one loads TensorFlow.
 
 import json
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def trained(
     """A trained project of its own, in which `digits` promotes whatever is right half the time."""
     folder = tmp_path / "trained"
     shutil.copytree(trained_project, folder)
+    _own_artifacts(folder, before=trained_project)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     path = folder / "params.yaml"
@@ -95,6 +97,19 @@ def trained(
         params = params.replace(f"{check}: true", f"{check}: false")
     path.write_text(params)
     return folder
+
+
+def _own_artifacts(folder: Path, *, before: Path) -> None:
+    """MLflow records whole paths: what a promotion logs must not reach the project copied."""
+    columns = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+    }
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
+        for table, column in columns.items():
+            update = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            store.execute(update, (str(before), str(folder)))
 
 
 @contextmanager
