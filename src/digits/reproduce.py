@@ -19,7 +19,6 @@ from digits.errors import IntegrityError, ServiceError
 
 # What would lead the stages to this project instead of the worktree.
 SURROUNDINGS = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_RUN_ID", "PYTHONPATH")
-BUILD_BLOCKS = ("build", "optimizer", "fit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,8 @@ def set_params(path: Path, model: str, recorded: Mapping[str, Any]) -> None:
     values["train"]["threads"] = recorded["threads"]
     for key, value in recorded.items():
         block, _, name = key.partition(".")
-        if name and block in BUILD_BLOCKS:
-            values["train"][model][block][name] = value
+        if name:
+            values["train"][model].setdefault(block, {})[name] = value
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
 
