@@ -1,15 +1,12 @@
 """`digits …` as a subprocess: its JSON, and its errors as the flow's."""
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from commands import CommandFailedError
+from commands import CommandFailedError, end_groups
 from prefect import get_run_logger
 
 DIGITS = Path(sys.executable).with_name("digits")
@@ -36,8 +33,7 @@ def ask(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
         output, errors = process.communicate()
     finally:
         if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            end_groups([process.pid])
             process.wait()
     for line in errors.splitlines():
         get_run_logger().info(line)
