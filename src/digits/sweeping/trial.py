@@ -205,7 +205,7 @@ def _logged(checked: params.Params, model: str) -> dict[str, object]:
         "seed": checked.seed,
         "classes": checked.data.classes,
         "threads": checked.train.threads,
-        **params.flatten(checked.recipe(model).model_dump()),
+        **params.flatten(checked.recipe(model).model_dump(exclude_unset=True)),
     }
 
 
