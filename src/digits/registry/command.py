@@ -17,8 +17,8 @@ from digits.registry.evidence import judge
 from digits.registry.journal import Move
 from digits.registry.models import Served
 from digits.registry.promotion import Outcome
-from digits.registry.trace import Origin, origin
-from digits.registry.versions import CHAMPION, Registry, Trained, find, trained
+from digits.registry.trace import Origin
+from digits.registry.versions import CHAMPION, Registry, Trained, trained
 from digits.reproduce import Reproduction
 from digits.tracking import restore, store
 
@@ -33,7 +33,7 @@ def promote_run(
 ) -> Outcome:
     """Promote the run, or the last training of the model; see `promotion.promote`."""
     with connected() as checked:
-        found = trained(run) if run else _last_training(model or "")
+        found = trained(run) if run else _last_training(checked, model or "")
         name = checked.registry.name
         gate = partial(_judge, approval, name=name, params=checked)
         if dry_run:
@@ -57,7 +57,7 @@ def moves() -> list[Move]:
 def traced(uri: str) -> Origin:
     """Where the version at this address comes from."""
     with connected():
-        return origin(find(uri))
+        return models.source(uri)
 
 
 def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
@@ -108,8 +108,8 @@ def connected() -> Iterator[Params]:
         yield checked
 
 
-def _last_training(model: str) -> Trained:
-    params.load().recipe(model)
+def _last_training(checked: Params, model: str) -> Trained:
+    checked.recipe(model)
     outputs = TrainOutputs(model)
     return Trained(*(restore.known(outputs) or restore.restore(outputs)))
 

@@ -1,6 +1,5 @@
 """What the gate judges by: both models' answers to the hold-out rows, and the run's origin."""
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -58,7 +57,7 @@ def _challenger(
 
         network = saved_model.load(files.keras)
         predicted = saved_model.predict(network, holdout.images).argmax(axis=1)
-        answer = latency.measure(lambda images: np.asarray(network(images)), holdout.images)
+        answer = latency.measure(saved_model.direct(network), holdout.images)
         size_mb, signature = files.size_mb, files.signature
     tags = run.data.tags
     facts = Facts(
