@@ -60,6 +60,16 @@ class Params(BaseModel):
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
         return recipe
 
+    def of_training(self, model: str) -> dict[str, object]:
+        """What of these decides the training of one model, flat, under the same names for all."""
+        return {
+            "model": model,
+            "seed": self.seed,
+            "classes": self.data.classes,
+            "threads": self.train.threads,
+            **flatten(self.recipe(model).model_dump(exclude_unset=True)),
+        }
+
 
 def read(path: Path = PATH) -> dict[str, Any]:
     """The file as plain values.

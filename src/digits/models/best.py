@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models.layers import Count, Rate, convolution, padding, probabilities, raw_pixels
+from digits.models.layers import Count, Rate, compact_network, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -25,18 +25,12 @@ def build(
     """
     from keras import Model, layers
 
-    border = padding(image_shape)
     inputs, *scaling = raw_pixels(image_shape)
     pixels = _through(scaling, inputs)
     members = [
         _through(
             [
-                *convolution(filters[0], size, padding=border, pooled=True),
-                *convolution(filters[1], 3, padding=border),
-                *convolution(filters[2], 3, padding=border, pooled=True),
-                *convolution(filters[3], 3, padding=border),
-                layers.Flatten(),
-                layers.Dropout(dropout),
+                *compact_network(filters, size, image_shape=image_shape, dropout=dropout),
                 probabilities(classes),
                 layers.Reshape((1, classes), dtype="float32"),
             ],

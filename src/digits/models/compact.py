@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models.layers import Count, Rate, convolution, padding, probabilities, raw_pixels
+from digits.models.layers import Count, Rate, compact_network, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -18,18 +18,12 @@ def build(
     dropout: Rate,
 ) -> "keras.Model":
     """One 5×5 and three 3×3 convolutions with batch normalization, dropout, and a softmax."""
-    from keras import Sequential, layers
+    from keras import Sequential
 
-    border = padding(image_shape)
     return Sequential(
         [
             *raw_pixels(image_shape),
-            *convolution(filters[0], 5, padding=border, pooled=True),
-            *convolution(filters[1], 3, padding=border),
-            *convolution(filters[2], 3, padding=border, pooled=True),
-            *convolution(filters[3], 3, padding=border),
-            layers.Flatten(),
-            layers.Dropout(dropout),
+            *compact_network(filters, 5, image_shape=image_shape, dropout=dropout),
             probabilities(classes),
         ]
     )

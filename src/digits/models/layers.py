@@ -44,6 +44,23 @@ def convolution(
     ]
 
 
+def compact_network(
+    filters: list[int], size: int, *, image_shape: tuple[int, int], dropout: float
+) -> "list[keras.Layer]":
+    """From scaled pixels to features (n, many): the first convolution size×size, then three 3×3."""
+    from keras import layers
+
+    border = padding(image_shape)
+    return [
+        *convolution(filters[0], size, padding=border, pooled=True),
+        *convolution(filters[1], 3, padding=border),
+        *convolution(filters[2], 3, padding=border, pooled=True),
+        *convolution(filters[3], 3, padding=border),
+        layers.Flatten(),
+        layers.Dropout(dropout),
+    ]
+
+
 def padding(image_shape: tuple[int, int]) -> Padding:
     """Of the convolutions: small images have no border that could be cut off."""
     return "valid" if min(image_shape) >= 24 else "same"

@@ -26,7 +26,7 @@ def main(model: str) -> None:
     datasets = {name: provenance.md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model, "split_md5": datasets["train"]}
     tags |= provenance.tags(stage=f"train@{model}")
-    logged = logged_params(checked, model) | {k: tags[k] for k in ("data_md5", "split_md5")}
+    logged = checked.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     with runs.run(model, params=logged, tags=tags) as run:
         runs.log_datasets(datasets, source=str(split_path("{}")))
         trained = fit(checked, model, data, validation)
@@ -43,17 +43,6 @@ def main(model: str) -> None:
             datasets=datasets,
         )
         write(TrainOutputs(model), trained, record)
-
-
-def logged_params(checked: Params, model: str) -> dict[str, object]:
-    """What dvc.yaml lists as this stage's params, under the same names for every model."""
-    return {
-        "model": model,
-        "seed": checked.seed,
-        "classes": checked.data.classes,
-        "threads": checked.train.threads,
-        **params.flatten(checked.recipe(model).model_dump(exclude_unset=True)),
-    }
 
 
 def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":

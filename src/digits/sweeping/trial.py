@@ -126,10 +126,10 @@ def _talk(child: "subprocess.Popen[str]", text: str) -> list[str]:
     return lines
 
 
-def main() -> None:
-    """Read a `Spec` from stdin, train, and write the `Outcome` to the path given as argument."""
+def main(outcome: str) -> None:
+    """Read a `Spec` from stdin, train, and write the `Outcome` to that path."""
     spec = Spec.model_validate(json.load(sys.stdin))
-    write_json(Path(sys.argv[1]), train(spec).model_dump())
+    write_json(Path(outcome), train(spec).model_dump())
 
 
 def train(spec: Spec) -> Outcome:
@@ -141,7 +141,7 @@ def train(spec: Spec) -> Outcome:
         from digits import training
     from digits.tracking import runs, sweeps
 
-    logged, tags = _logged(checked, spec.model), _tags(spec)
+    logged, tags = checked.of_training(spec.model), _tags(spec)
     with runs.run(spec.name, experiment=sweeps.EXPERIMENT, params=logged, tags=tags) as active:
         live = _Live(spec.name, str(active.info.run_id), recipe.fit.epochs)
         with suppress(Stopped):
@@ -198,17 +198,5 @@ def _tags(spec: Spec) -> dict[str, str]:
     }
 
 
-def _logged(checked: params.Params, model: str) -> dict[str, object]:
-    """Under the names that the stage `train` uses."""
-    return {
-        "model": model,
-        "seed": checked.seed,
-        "classes": checked.data.classes,
-        "threads": checked.train.threads,
-        **params.flatten(checked.recipe(model).model_dump(exclude_unset=True)),
-    }
-
-
 if __name__ == "__main__":
-    process.die_with_parent()
-    process.run(main)
+    process.run_stage(main)
