@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import inference, machine, pipeline, scaling, tables, trainings
+from benchmarks import flow, inference, machine, pipeline, scaling, tables, trainings
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params, process
 
-PARTS = ("trainings", "seconds", "pipeline", "inference", "scaling")
+PARTS = ("trainings", "seconds", "pipeline", "flow", "inference", "scaling")
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 TRAIN_IMAGES = 48_000
@@ -41,6 +41,8 @@ def measure(part: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
     models = params.load(workspace.root / "params.yaml").models
     if part == "pipeline":
         yield pipeline.measure(workspace, models=models)
+    elif part == "flow":
+        yield flow.measure(workspace, models=models, repeats=REPEATS)
     elif part == "scaling":
         yield scaling.measure(workspace, repeats=REPEATS)
     else:

@@ -1,7 +1,6 @@
 """How fast a model answers: Keras itself against what MLflow loads and serves."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import Workspace
+from benchmarks.workspace import Workspace, free_port, wait_for
 
 SIZES = {1: 100, 1000: 10}  # images: calls
 
@@ -64,9 +63,7 @@ def _seconds(way: Callable[[np.ndarray], Any], rows: np.ndarray) -> float:
 
 @contextmanager
 def _served(workspace: Workspace, uri: str) -> Iterator[Callable[[np.ndarray], Any]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-m", *command],
@@ -78,21 +75,11 @@ def _served(workspace: Workspace, uri: str) -> Iterator[Callable[[np.ndarray], A
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/ping")
+        wait_for(f"{address}/ping")
         yield lambda rows: _post(f"{address}/invocations", rows)
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _wait_for(address: str) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError(f"{address} did not answer")
 
 
 def _post(address: str, rows: np.ndarray) -> Any:

@@ -10,6 +10,7 @@ def page(result: dict[str, Any]) -> str:
         "trainings": _trainings,
         "seconds": _seconds,
         "pipeline": _pipeline,
+        "flow": _flow,
         "inference": _inference,
         "scaling": _scaling,
     }
@@ -36,7 +37,7 @@ def _trainings(part: dict[str, Any]) -> str:
             f"{row['accuracy_mean']:.2%}".rstrip("%"),
             f"{row['accuracy_min']:.2%}".rstrip("%"),
             "" if row["accuracy_sd"] is None else f"{100 * row['accuracy_sd']:.2f}",
-            *(_or_blank(row["seconds_to"][goal], "{:.1f}") for goal in goals),
+            *(_reached(row["seconds_to"][goal], row["seeds"]) for goal in goals),
             _or_blank(row.get("matrix_rate_share"), "{:.0%}"),
         ]
         for name, row in rows.items()
@@ -45,7 +46,8 @@ def _trainings(part: dict[str, Any]) -> str:
 
 48,000 images, tracked in MLflow, all models in turn; medians over the seeds. *(plain)* is
 `benchmarks/plain_keras.py`, the same recipe as a plain Keras script. *s to …* is the fit until the
-end of the first epoch that validates at the seed experiment's accuracy of its MLP and its CNN.
+end of the first epoch that validates at the seed experiment's accuracy of its MLP and its CNN,
+and how many seeds got there if not all did.
 *Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate*: float operations
 of the fit (three forward passes per image) over its seconds, as a share of the
 {part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s
@@ -65,6 +67,24 @@ def _pipeline(part: dict[str, Any]) -> str:
     values = [part[name] for name in ("wall_s", "fits_s", "beyond_fits_s", "unchanged_s")]
     row = [", ".join(part["models"]), *(f"{value:.1f}" for value in values)]
     return f"## The whole pipeline\n\n{_table(head, [row])}"
+
+
+def _flow(part: dict[str, Any]) -> str:
+    head = ["", "`dvc repro` s", "flow s", "flow run alone s", "flow / dvc"]
+    body = [
+        [
+            text,
+            *(f"{part[f'{what}_{name}_s']:.1f}" for name in ("dvc", "flow", "flow_run")),
+            f"{part[f'{what}_flow_s'] / part[f'{what}_dvc_s']:.2f}",
+        ]
+        for what, text in (("force", "everything forced"), ("unchanged", "nothing to do"))
+    ]
+    return f"""## The pipeline as a Prefect flow
+
+{part["percent"]} % of the data, one epoch; medians. *flow* is the whole command, with a server up;
+the rest of it beside the flow run is Prefect's import.
+
+{_table(head, body)}"""
 
 
 def _inference(part: dict[str, Any]) -> str:
@@ -97,6 +117,13 @@ def _scaling(part: dict[str, Any]) -> str:
         for name, row in part.items()
     ]
     return f"## Cost against the amount of data\n\n{_table(head, body)}"
+
+
+def _reached(goal: dict[str, Any], seeds: int) -> str:
+    if goal["reached"] == 0:
+        return "–"
+    often = "" if goal["reached"] == seeds else f" ({goal['reached']} of {seeds})"
+    return f"{goal['median_s']:.1f}{often}"
 
 
 def _or_blank(value: float | None, form: str) -> str:

@@ -56,13 +56,12 @@ def _row(trainings: list[Training]) -> dict[str, Any]:
     }
 
 
-def _seconds_to(goal: float, trainings: list[Training]) -> float | None:
-    """Median fit seconds to the end of the first epoch that validates at the goal or above."""
+def _seconds_to(goal: float, trainings: list[Training]) -> dict[str, Any]:
+    """How many trainings validate at the goal or above after an epoch; median fit seconds to it."""
     reached = []
     for training in trainings:
         epochs = training.val_accuracy
         first = next((n for n, value in enumerate(epochs, 1) if value >= goal), None)
-        if first is None:
-            return None
-        reached.append(training.fit_s * first / len(epochs))
-    return median(reached)
+        if first is not None:
+            reached.append(training.fit_s * first / len(epochs))
+    return {"reached": len(reached), "median_s": median(reached) if reached else None}

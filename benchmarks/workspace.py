@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,13 +47,13 @@ class Workspace:
         # MLflow makes its tables once, for which no measurement should pay
         self.run(sys.executable, "-c", "from digits.tracking import store; store.connect()")
 
-    def run(self, *command: str) -> Timed:
-        """Run a command that must succeed."""
+    def run(self, *command: str, **environment: str) -> Timed:
+        """Run a command that must succeed, with more in its environment where given."""
         start = time.perf_counter()
         done = subprocess.run(
             command,
             cwd=self.root,
-            env=self.environment(),
+            env=self.environment() | environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -116,3 +118,25 @@ class Workspace:
 
     def _json(self, path: str) -> Any:
         return json.loads((self.root / path).read_text("utf-8"))
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for(address: str) -> None:
+    """Return when the server answers.
+
+    Raises:
+        TimeoutError: it does not within two minutes.
+    """
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(f"{address} did not answer")
