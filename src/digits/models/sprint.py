@@ -1,4 +1,4 @@
-"""`sprint`: 99 % in the shortest time, 212,682 parameters on 28×28 images."""
+"""`sprint`: 99 % in the shortest time, 108,874 parameters on 28×28 images."""
 
 from typing import TYPE_CHECKING, Annotated
 
