@@ -4,14 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import PARAMS, SMALL, changed, write_project
+from support import PARAMS, SMALL, changed, train_project, write_project
 
 from digits import process
 from digits.data import Dataset
@@ -127,15 +126,7 @@ def trained_project(
     tensorflow: None,
 ) -> Path:
     """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
-    import mlflow
-
-    from digits.stages import evaluate, train
-
     folder = tmp_path_factory.mktemp("trained")
     shutil.copy(migrated, folder / "mlflow.db")
-    with chdir(folder):
-        write_project(digits_8x8, small_params)
-        train.main("mlp")
-        evaluate.main("mlp")
-    mlflow.set_tracking_uri("")
+    train_project(folder, digits_8x8, small_params, "mlp")
     return folder

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,20 @@ def write_project(data: Dataset, params: Params) -> None:
     split_path("train").parent.mkdir(parents=True)
     for name, part in parts.items():
         save_split(split_path(name), part)
+
+
+def train_project(folder: Path, data: Dataset, params: Params, *models: str) -> None:
+    """Make a project of the folder, which holds MLflow's tables; train and evaluate the models."""
+    import mlflow
+
+    from digits.stages import evaluate, train
+
+    with chdir(folder):
+        write_project(data, params)
+        for model in models:
+            train.main(model)
+            evaluate.main(model)
+    mlflow.set_tracking_uri("")
 
 
 def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:

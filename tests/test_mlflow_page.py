@@ -10,12 +10,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support import until, write_project
+from support import train_project, until
 
 from digits.data import Dataset
 from digits.files import read_json
@@ -41,18 +40,9 @@ def store(
     tensorflow: None,
 ) -> Path:
     """A folder whose MLflow store holds a run of each model."""
-    import mlflow
-
-    from digits.stages import evaluate, train
-
     folder = tmp_path_factory.mktemp("two models")
     shutil.copy(migrated, folder / "mlflow.db")
-    with chdir(folder):
-        write_project(digits_8x8, small_params)
-        for model in MODELS:
-            train.main(model)
-            evaluate.main(model)
-    mlflow.set_tracking_uri("")
+    train_project(folder, digits_8x8, small_params, *MODELS)
     return folder
 
 
