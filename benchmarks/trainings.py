@@ -1,7 +1,7 @@
 """Every model over seeds, and the seed's recipes against a plain Keras script, in turn."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median, stdev
 from typing import Any
 
@@ -23,17 +23,18 @@ def measure(
 
     Gives the result so far after each round of seeds.
     """
-    done: dict[str, list[Training]] = defaultdict(list)
+    done: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     rate = machine.matrix_product_rate()
     for seed in range(max(seeds.values())):
         for model in [model for model, count in seeds.items() if seed < count]:
             if model in PLAIN:
                 done[f"{model} (plain)"].append(workspace.train_plainly(model))
-            done[model].append(workspace.train(model, seed=seed))
-            print(f"{model} seed {seed}: {done[model][-1].fit_s:.1f} s", flush=True)
-        rows = {name: _row(trainings) for name, trainings in done.items()}
+            training = workspace.train(model, seed=seed)
+            done[model].append((training, workspace.test_accuracy(model)))
+            print(f"{model} seed {seed}: {training.fit_s:.1f} s", flush=True)
+        rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in done.items()}
         for model in seeds:
-            operations = _operations(workspace, model, epochs=len(done[model][0].val_accuracy))
+            operations = _operations(workspace, model, epochs=len(done[model][0][0].val_accuracy))
             rows[model]["matrix_rate_share"] = images * operations / rows[model]["fit_s"] / rate
         yield {"matrix_product_per_s": rate, "models": rows}
 
@@ -43,8 +44,7 @@ def _operations(workspace: Workspace, model: str, *, epochs: int) -> int:
     return PASSES * epochs * machine.forward_operations(path)
 
 
-def _row(trainings: list[Training]) -> dict[str, Any]:
-    accuracies = [training.accuracy for training in trainings]
+def _row(trainings: Sequence[Training], accuracies: Sequence[float]) -> dict[str, Any]:
     return {
         "seeds": len(trainings),
         "fit_s": median(training.fit_s for training in trainings),
@@ -56,7 +56,7 @@ def _row(trainings: list[Training]) -> dict[str, Any]:
     }
 
 
-def _seconds_to(goal: float, trainings: list[Training]) -> dict[str, Any]:
+def _seconds_to(goal: float, trainings: Sequence[Training]) -> dict[str, Any]:
     """How many trainings validate at the goal or above after an epoch; median fit seconds to it."""
     reached = []
     for training in trainings:
