@@ -1,0 +1,37 @@
+"""The figures of docs/benchmarks.md are those that were measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import tables, trainings  # noqa: E402
+from benchmarks.workspace import Training  # noqa: E402
+
+
+def training(*val_accuracy, fit_s=10.0):
+    return Training(20.0, fit_s, 1.0, list(val_accuracy))
+
+
+def test_the_page_shows_what_the_json_holds():
+    result = json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
+    assert tables.page(result) == (ROOT / "docs/benchmarks.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"),
+    [
+        ([training(0.8, 0.9, 0.8, 0.9)], (1, 5.0)),
+        ([training(0.8, 0.9), training(0.9, 0.9), training(0.95, 0.9)], (3, 5.0)),
+        ([training(0.8, 0.9), training(0.8, 0.8)], (1, 10.0)),
+        ([training(0.8, 0.8)], (0, None)),
+        ([training()], (0, None)),
+    ],
+)
+def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
+    found = trainings._seconds_to(0.9, done)
+    assert (found["reached"], found["median_s"]) == expected
