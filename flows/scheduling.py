@@ -8,7 +8,8 @@ from filelock import FileLock
 from pipeline import Stage
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
-from slots import Slots
+
+from digits.slots import Slots
 
 Future = PrefectConcurrentFuture[Any]
 Submit = Callable[[Stage, Sequence[Future]], Future]

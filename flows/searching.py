@@ -1,6 +1,5 @@
 """What the `sweep` flow does: check, split, and send the trials to a task runner."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from train import train
 
-from digits import params, process
+from digits import params, process, slots
 from digits.errors import DigitsError, ServiceError, UsageError
 from digits.sweeping import splits, sweep, trial
 from digits.sweeping.search import Submit
@@ -60,7 +59,7 @@ def _search(root: Path, options: Options) -> State[None]:
     checked.recipe(options.model)
     space = read_space(Path(options.space), model=options.model, raw=raw)
     source = remote_address(root, options.remote) if options.remote else cache_folder(root)
-    workers = _workers(options, here=max(1, (os.cpu_count() or 1) // checked.train.threads))
+    workers = _workers(options, here=slots.alone(checked.train.threads))
     store.connect(sweeps.EXPERIMENT)
     study = open_study(
         options.study or options.model,
@@ -81,6 +80,7 @@ def _search(root: Path, options: Options) -> State[None]:
         source=source,
         tracking_uri=store.tracking_uri(),
         flow_run=str(runtime.flow_run.id),
+        at_once=None if options.scheduler else options.parallel,
     )
     with _submitting(options, workers) as submit:
         found = sweep.run(

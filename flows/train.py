@@ -17,11 +17,10 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from running import Progress, Run, check_tracking, environment
 from scheduling import Future, Schedule
-from slots import Slots
 from summary import publish
 from workspaces import experiment_name, project_lock, save_experiment, workspace
 
-from digits import params, process
+from digits import params, process, slots
 from digits.errors import DigitsError
 
 
@@ -160,8 +159,7 @@ def _run_all(root: Path, run: Run, options: Options, threads: int) -> dict[str, 
 
 
 def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[str, State[Any]]:
-    cores = os.cpu_count() or 1
-    alone = max(1, cores // threads)
+    alone = slots.alone(threads)
 
     def submit(stage: Stage, upstream: Sequence[Future]) -> Future:
         future = run_stage.submit(stage, run, return_state=False, wait_for=upstream)
@@ -174,8 +172,8 @@ def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[st
         stages,
         submit,
         needs_slot=lambda stage: stage.threaded and run.may_change(stage),
-        slots=Slots(root, options.max_parallel or alone),
-        at_once=options.max_parallel or max(2, cores),
+        slots=slots.Slots(root, options.max_parallel or alone),
+        at_once=options.max_parallel or max(2, os.cpu_count() or 1),
         alone=alone,
     )
     try:

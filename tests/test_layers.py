@@ -23,6 +23,7 @@ SHELL = {
     "digits.registry",
     "digits.restoration",
     "digits.show",
+    "digits.slots",
     "digits.stages",
     "digits.sweeping",
     "digits.tracking",

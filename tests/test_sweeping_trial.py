@@ -1,6 +1,7 @@
 """One trial in a process of its own: its run in MLflow, and its end when it is stopped."""
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from support import SMALL, changed, until
 
 from digits.errors import DigitsError
 from digits.outputs import split_path
+from digits.slots import Slots
 from digits.sweeping import trial
-from digits.tracking import store, sweeps
+from digits.tracking import flow_runs, store, sweeps
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,30 @@ def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(
     assert [point.step for point in curve] == [0, 1]
     assert outcome.value == curve[-1].value
     assert not outcome.pruned
+    assert flow_runs.SHARED not in run.data.tags
+
+
+def test_a_trial_waits_for_cores_and_says_when_it_shares_them(
+    spec: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec["raw"]["train"]["threads"] = os.cpu_count()
+    other, third = Slots(Path(), 2).take(), Slots(Path(), 2).take()
+    assert other is not None
+    assert third is not None
+    printed: list[str] = []
+
+    def waits() -> bool:
+        printed.append(capsys.readouterr().out)
+        return "trial 0 waiting for free cores" in "".join(printed)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(trial.run, {**spec, "at_once": 2})
+        assert until(waits, seconds=120)
+        assert child_run(spec) is None
+        third.release()
+        future.result(240)
+    assert child_run(spec).data.tags[flow_runs.SHARED] == "true"
+    other.release()
 
 
 def test_a_stopped_trial_ends_its_process_and_its_run(spec: dict[str, Any]) -> None:

@@ -99,7 +99,8 @@ class Project:
             str(path.relative_to(self.root)): path.read_bytes()
             for path in sorted(self.root.rglob("*"))
             if path.is_file()
-            if not {".git", ".dvc", "__pycache__"} & set(path.relative_to(self.root).parts)
+            if not {".git", ".dvc", ".state", "__pycache__"}
+            & set(path.relative_to(self.root).parts)
         }
 
     def set_epochs(self, model: str, epochs: int) -> None:

@@ -27,6 +27,7 @@ class Sweep:
     source: str
     tracking_uri: str
     flow_run: str
+    at_once: int | None = None
     parent_run: str = ""
 
     def spec(self, name: str, values: Values, *, seed: int | None = None) -> Spec:
@@ -41,6 +42,7 @@ class Sweep:
             tracking_uri=self.tracking_uri,
             parent_run=self.parent_run,
             flow_run=self.flow_run,
+            at_once=self.at_once,
         )
 
 

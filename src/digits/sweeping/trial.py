@@ -4,21 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from digits import params, process
+from digits import params, process, slots
 from digits.errors import DigitsError
 from digits.files import read_json, write_json
 from digits.models import builder
 from digits.sweeping import splits
-
-if TYPE_CHECKING:
-    from digits.training import EpochMetrics
 
 FITTED_ON = ("train", "validation")
 LAST_LINES = 10
@@ -30,7 +27,8 @@ class Spec(BaseModel):
     """All that a trial needs to know, wherever it runs.
 
     `raw` is the content of params.yaml with the trial's values in it, `datasets` the md5 of
-    each split, `source` the address of a DVC remote that holds them.
+    each split, `source` the address of a DVC remote that holds them, `at_once` how many trainings
+    one machine shall bear (default: those that have cores of their own).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +41,7 @@ class Spec(BaseModel):
     tracking_uri: str
     parent_run: str
     flow_run: str
+    at_once: int | None = None
 
 
 class Outcome(BaseModel):
@@ -53,10 +52,6 @@ class Outcome(BaseModel):
     value: float
     pruned: bool
     run_id: str
-
-
-class Stopped(Exception):  # noqa: N818 - no error
-    """The trial was asked to stop."""
 
 
 def run(spec: dict[str, object]) -> dict[str, object]:
@@ -135,15 +130,23 @@ def main(outcome: str) -> None:
 def train(spec: Spec) -> Outcome:
     """Train as the spec says, live in a child run of the sweep, and stop when asked to."""
     checked = params.check(spec.raw)
+    alone = slots.alone(checked.train.threads)
+    cores = slots.Slots(process.project_root(), spec.at_once or alone)
+    with cores.one(on_wait=lambda line: print(spec.name, line)):
+        return _train(spec, checked, is_shared=lambda: cores.taken() > alone)
+
+
+def _train(spec: Spec, checked: params.Params, *, is_shared: Callable[[], bool]) -> Outcome:
     recipe = checked.recipe(spec.model)
     data, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
         from digits import training
+    from digits.sweeping.live import Live, Stopped
     from digits.tracking import runs, sweeps
 
     logged, tags = checked.of_training(spec.model), _tags(spec)
     with runs.run(spec.name, experiment=sweeps.EXPERIMENT, params=logged, tags=tags) as active:
-        live = _Live(spec.name, str(active.info.run_id), recipe.fit.epochs)
+        live = Live(spec.name, str(active.info.run_id), recipe.fit.epochs, is_shared)
         with suppress(Stopped):
             training.train(
                 builder(spec.model),
@@ -153,37 +156,9 @@ def train(spec: Spec) -> Outcome:
                 classes=checked.data.classes,
                 seed=checked.seed,
                 on_epoch=live.on_epoch,
-                on_batches=lambda _: None,
+                on_batches=live.on_batches,
             )
     return Outcome(value=live.value, pruned=live.stopped, run_id=live.run_id)
-
-
-class _Live:
-    """The learning curve of a trial as it grows, and whether the trial was asked to stop."""
-
-    def __init__(self, name: str, run_id: str, epochs: int) -> None:
-        self.run_id = run_id
-        self.value = 0.0
-        self.stopped = False
-        self._name = name
-        self._epochs = epochs
-
-    def on_epoch(self, epoch: int, metrics: "EpochMetrics") -> None:
-        """Log one epoch.
-
-        Raises:
-            Stopped: it shall be the last.
-        """
-        from digits.tracking import runs, sweeps
-
-        runs.log_epoch(epoch, metrics)
-        self.value = metrics[sweeps.OBJECTIVE]
-        print(f"{self._name} epoch {epoch + 1}/{self._epochs}  val_accuracy {self.value:.4f}")
-        if epoch + 1 < self._epochs and (reason := sweeps.asked_to_stop(self.run_id)):
-            sweeps.set_tags({sweeps.PRUNED_TAG: reason})
-            print(f"{self._name} stopped: {reason}")
-            self.stopped = True
-            raise Stopped(reason)
 
 
 def _tags(spec: Spec) -> dict[str, str]:

@@ -1,0 +1,66 @@
+"""Slots for trainings, which processes share through files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import until
+
+from digits import slots
+from digits.slots import Slots
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from digits.slots import Slots
+held = Slots(Path(sys.argv[1]), 1).take()
+print(held is not None, flush=True)
+time.sleep(600)
+"""
+
+
+def test_as_many_trainings_as_there_are_slots_run_at_once(tmp_path: Path) -> None:
+    few = Slots(tmp_path, 2)
+    first, second = few.take(), few.take()
+    assert first is not None
+    assert second is not None
+    assert few.take() is None
+    first.release()
+    assert few.take() is not None
+
+
+def test_all_that_run_are_counted_also_those_of_whoever_allows_more(tmp_path: Path) -> None:
+    held = [Slots(tmp_path, 3).take() for _ in range(3)]
+    assert Slots(tmp_path, 1).taken() == len(held)
+    with Slots(tmp_path, 4).one(on_wait=print):
+        assert Slots(tmp_path, 1).taken() == 4
+    assert Slots(tmp_path, 1).taken() == 3
+
+
+def test_counting_is_no_training(tmp_path: Path) -> None:
+    cores = Slots(tmp_path, 1)
+    with cores.one(on_wait=print):
+        pass
+    assert cores.taken() == 0
+    assert cores.take() is not None
+
+
+def test_a_killed_training_frees_its_slot(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    cores = Slots(tmp_path, 1)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "True\n"
+        assert cores.take() is None
+        training.kill()
+    assert until(lambda: cores.take() is not None)
+
+
+@pytest.mark.parametrize(("cores", "threads", "expected"), [(8, 2, 4), (8, 3, 2), (2, 4, 1)])
+def test_trainings_alone_are_cores_over_threads(
+    cores: int, threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert slots.alone(threads) == expected
