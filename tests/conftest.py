@@ -33,6 +33,8 @@ FORGIVEN = (
     "ignore:.*Any type hint is inferred as AnyType:UserWarning",
     # MLflow 3.17 on SQLAlchemy 2.1
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
+    # Optuna leaves its connections to the garbage collector
+    "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
 )
 
 

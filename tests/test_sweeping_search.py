@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import postgres
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -53,9 +54,19 @@ def submit(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Submit]:
         yield lambda spec: pool.submit(curve, spec)
 
 
-def study_of(*rates: float) -> optuna.Study:
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL database, with its password."""
+    programs = postgres.installed()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    with postgres.running(programs) as address:
+        yield address
+
+
+def study_of(*rates: float, storage: str | None = None) -> optuna.Study:
     """The study `s`, which tries these learning rates next."""
-    study = open_study("s", model="mlp", space=SPACE, seed=1)
+    study = open_study("s", model="mlp", space=SPACE, seed=1, storage=storage)
     for rate in rates:
         study.enqueue_trial({LEARNING_RATE: rate})
     return study
@@ -82,13 +93,15 @@ def runs() -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("kept_in", ["sqlite", "postgresql"])
 def test_a_sweep_is_continued_below_its_parent_run_and_stops_bad_trials_early(
-    submit: Submit,
+    submit: Submit, kept_in: str, request: pytest.FixtureRequest
 ) -> None:
-    first = sweep(study_of(0.5, 0.6, 0.7, 0.8, 0.7), submit, trials=5)
+    storage = request.getfixturevalue("database") if kept_in == "postgresql" else None
+    first = sweep(study_of(0.5, 0.6, 0.7, 0.8, 0.7, storage=storage), submit, trials=5)
     assert first.command == "dvc exp run -S train.mlp.optimizer.learning_rate=0.8"
     assert first.verdict.difference == pytest.approx(0.8 - 0.001)
-    study = study_of(0.01, 0.95, 0.85)
+    study = study_of(0.01, 0.95, 0.85, storage=storage)
     second = sweep(study, submit, trials=3)
     assert "learning_rate=0.85" in second.command
     states = [trial.state.name for trial in study.trials]
@@ -98,6 +111,7 @@ def test_a_sweep_is_continued_below_its_parent_run_and_stops_bad_trials_early(
     trials = {f"trial {n}" for n in (0, 1, 2, 3, 4, 5, 7)}
     assert set(runs()) == {"s"} | trials | compared
     assert set(runs().values()) == {"FINISHED"}
+    assert postgres.PASSWORD.encode() not in Path("mlflow.db").read_bytes()
 
 
 def test_a_sweep_without_a_good_trial_tells_why_and_its_run_failed(submit: Submit) -> None:
@@ -159,15 +173,28 @@ def test_a_space_in_which_optuna_cannot_continue_is_refused(tracked: Path) -> No
     assert line.startswith("study: 's' has other choices for optimizer.learning_rate")
 
 
-def test_a_storage_that_does_not_answer_is_told_in_one_line_without_its_password(
-    tracked: Path,
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("sqlite:////nowhere/at/all.db", "unable to open database file"),
+        ("postgresql://me:secret@127.0.0.1:9/optuna", "Connection refused"),
+        ("mysql://me:secret@127.0.0.1:9/optuna", "no Python driver for mysql is installed"),
+        ("somewhere", "Could not parse"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_told_in_one_line_without_its_password(
+    tracked: Path, storage: str, reason: str
 ) -> None:
-    for storage in ("sqlite:////nowhere/at/all.db", "postgresql://me:secret@127.0.0.1:9/optuna"):
-        line = finding(
-            ServiceError,
-            lambda storage=storage: open_study(  # type: ignore[misc]
-                "s", model="mlp", space=SPACE, seed=1, storage=storage
-            ),
-        )
-        assert line.startswith("Optuna storage of s: ")
-        assert "secret" not in line
+    line = finding(ServiceError, lambda: study_of(storage=storage))
+    assert line.startswith("Optuna storage of s: ")
+    assert reason in line
+    assert "secret" not in line
+
+
+def test_a_wrong_password_is_told_in_one_line_that_does_not_show_it(
+    tracked: Path, database: str
+) -> None:
+    wrong = database.replace(postgres.PASSWORD, "guessed")
+    line = finding(ServiceError, lambda: study_of(storage=wrong))
+    assert "password authentication failed" in line
+    assert "guessed" not in line

@@ -50,6 +50,12 @@ def open_study(
         )
         study.sampler = _sampler(seed + len(study.trials))
         _fail_abandoned(study)
+    except ImportError:
+        kind = storage.partition("://")[0]
+        raise ServiceError(
+            f"Optuna storage of {name}: no Python driver for {kind} is installed"
+            " (that of postgresql:// comes with this package)"
+        ) from None
     except Exception as error:  # each database has its own
         reason = shorten(str(error), 200, placeholder=" …")
         line = f"Optuna storage of {name}: {type(error).__name__}: {reason}"
