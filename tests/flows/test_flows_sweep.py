@@ -1,19 +1,17 @@
 """The `sweep` flow on a real Dask cluster, whose workers have folders of their own."""
 
-import socket
 import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 import psutil
 import pytest
 from distributed import Client
 from mlflow import MlflowClient
+from services import Cluster, answers, free_port, killed_in_a_trial, running
 from small_project import run
 from support import SMALL, until, write_params
 from sweep import sweep
@@ -21,7 +19,7 @@ from sweep import sweep
 pytestmark = [pytest.mark.slow]
 
 # Each is a process that imports TensorFlow.
-TRIALS = 3
+TRIALS = 8
 
 SPLIT = """\
 import numpy as np
@@ -51,45 +49,13 @@ stages:
 """
 
 
-@contextmanager
-def running(*command: str | Path, cwd: Path) -> Iterator[psutil.Popen]:
-    """A process that is ended with the block."""
-    cwd.mkdir(exist_ok=True)
-    with (cwd / "log").open("ab") as log:
-        process = psutil.Popen([*map(str, command)], cwd=cwd, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        if process.is_running():
-            process.terminate()
-        with suppress(psutil.TimeoutExpired):
-            process.wait(20)
-        if process.is_running():
-            process.kill()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on the port."""
-    with suppress(OSError):
-        socket.create_connection(("127.0.0.1", port)).close()
-        return True
-    return False
-
-
 @pytest.fixture
 def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A DVC project with real digits and a remote."""
     root = workspace / "project"
     root.mkdir()
     monkeypatch.chdir(root)
-    write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 3})
+    write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
     (root / "make_split.py").write_text(SPLIT)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "space.yaml").write_text("optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n")
@@ -113,14 +79,6 @@ def tracking_server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield address
 
 
-class Cluster(NamedTuple):
-    """A Dask scheduler and workers, each in a folder of its own."""
-
-    address: str
-    scheduler: psutil.Popen
-    workers: list[psutil.Popen]
-
-
 @pytest.fixture
 def cluster(workspace: Path, tracking_server: str) -> Iterator[Cluster]:
     """Two workers."""
@@ -142,47 +100,20 @@ def cluster(workspace: Path, tracking_server: str) -> Iterator[Cluster]:
         yield Cluster(address, scheduler, workers)
 
 
-def trials_of(process: psutil.Popen) -> list[psutil.Process]:
-    """The trials that a process runs."""
-    with suppress(psutil.NoSuchProcess):
-        return [
-            child
-            for child in process.children(recursive=True)
-            if "digits.sweeping.trial" in child.cmdline()
-        ]
-    return []
-
-
-@contextmanager
-def killed_in_a_trial(victim: psutil.Popen, worker: psutil.Popen) -> Iterator[None]:
-    """Meanwhile the victim is killed as soon as the worker runs a trial."""
-
-    over = threading.Event()
-
-    def kill() -> None:
-        assert until(lambda: over.is_set() or bool(trials_of(worker)), seconds=240)
-        victim.kill()
-
-    with ThreadPoolExecutor(1) as pool:
-        killed = pool.submit(kill)
-        try:
-            yield
-        finally:
-            over.set()
-        killed.result()
-
-
 def statuses(address: str) -> list[str]:
     """Of the MLflow runs of all sweeps."""
     client = MlflowClient(address)
-    [experiment] = [e for e in client.search_experiments() if e.name == "digits-sweeps"]
-    return [run.info.status for run in client.search_runs([experiment.experiment_id])]
+    found = [e.experiment_id for e in client.search_experiments() if e.name == "digits-sweeps"]
+    return [run.info.status for run in client.search_runs(found)]
 
 
 def test_trials_on_two_workers_of_which_one_is_killed_all_give_results(
     sweep_project: Path, workspace: Path, tracking_server: str, cluster: Cluster
 ) -> None:
-    with killed_in_a_trial(cluster.workers[1], cluster.workers[1]):
+    def midway() -> bool:
+        return statuses(tracking_server).count("FINISHED") >= TRIALS // 2 - 1
+
+    with killed_in_a_trial(cluster.workers[1], cluster.workers[1], after=midway):
         state = sweep(
             "mlp",
             "space.yaml",
@@ -198,7 +129,8 @@ def test_trials_on_two_workers_of_which_one_is_killed_all_give_results(
     done = {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
     assert len(study.trials) == TRIALS
     assert {trial.state for trial in study.trials} <= done
-    assert any((workspace / "worker-0/.state/splits").iterdir())
+    for worker in ("worker-0", "worker-1"):
+        assert any((workspace / worker / ".state/splits").iterdir())
     assert "RUNNING" not in statuses(tracking_server)
     assert statuses(tracking_server).count("FINISHED") == 1 + TRIALS + 6
 
