@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deployed import PREFECT, Worker
 from small_project import STAGE, STAGES, Project, run
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +63,36 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=180):
         yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str, migrated: Path
+) -> Iterator[tuple[Project, Worker]]:
+    """The small project, up to date, with its deployments registered and a worker."""
+    folder = tmp_path_factory.mktemp("deployed")
+    root, control = folder / "project", folder / "control"
+    shutil.copytree(template, root)
+    shutil.copy(migrated, root / "mlflow.db")
+    control.mkdir()
+    env = {
+        "CONTROL": str(control),
+        "PREFECT_API_URL": prefect_server,
+        "PREFECT_HOME": str(folder / "prefect"),
+    }
+    run(*PREFECT, "work-pool", "create", "local", "--type", "process", cwd=root, env=env)
+    run(*PREFECT, "deploy", "--all", cwd=root, env=env)
+    project, worker = Project(root, control), Worker(root, env)
+    project.dvc("repro", "-q")
+    worker.ensure()
+    yield project, worker
+    worker.stop()
+
+
+@pytest.fixture
+def deployed(deployment: tuple[Project, Worker]) -> Project:
+    """The deployed project, with a worker and no slow stage."""
+    project, worker = deployment
+    project.works()
+    worker.ensure()
+    return project

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -41,23 +42,41 @@ with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") a
 if (control / f"{name}.fails").exists():
     print("error: no disk left on the moon")
     sys.exit(3)
-epochs = params["train"].get(sys.argv[-1], {}).get("fit", {}).get("epochs", 0)
-for epoch in range(epochs):
-    print(f"{name} epoch {epoch + 1}/{epochs}", flush=True)
-seconds = control / f"{name}.sleeps"
-time.sleep(float(seconds.read_text()) if seconds.exists() else 0)
-out = Path(f"artifacts/{name}.txt")
-out.parent.mkdir(exist_ok=True)
-keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
-out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"]]))
-with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
-    print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
+once = control / f"{name}.fails-once"
+if once.exists():
+    once.unlink()
+    sys.exit(3)
+
+def work():
+    epochs = params["train"].get(sys.argv[-1], {}).get("fit", {}).get("epochs", 0)
+    for epoch in range(epochs):
+        print(f"{name} epoch {epoch + 1}/{epochs}", flush=True)
+    seconds = control / f"{name}.sleeps"
+    time.sleep(float(seconds.read_text()) if seconds.exists() else 0)
+    out = Path(f"artifacts/{name}.txt")
+    out.parent.mkdir(exist_ok=True)
+    keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
+    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"]]))
+    with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
+        print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
+
+def tracked():
+    from digits.tracking import runs
+    with runs.run(name, params={}, tags={}):
+        work()
+
+if (control / f"{name}.tracks").exists():
+    from digits import process
+    process.die_with_parent()
+    process.run(tracked)
+work()
 """
 
 
-def run(*command: str, cwd: Path) -> str:
-    """Run a command that must succeed, and return what it printed."""
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a command that must succeed, with `env` besides, and return what it printed."""
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, **path, **(env or {})}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -74,13 +93,21 @@ class Project:
         """From now on the stage fails."""
         (self.control / f"{stage}.fails").touch()
 
+    def fails_once(self, stage: str) -> None:
+        """The stage fails when it runs next, and not again."""
+        (self.control / f"{stage}.fails-once").touch()
+
     def sleeps(self, stage: str, seconds: float) -> None:
         """From now on the stage takes so long."""
         (self.control / f"{stage}.sleeps").write_text(str(seconds))
 
+    def tracks(self, stage: str) -> None:
+        """From now on the stage has an MLflow run, as the real ones have."""
+        (self.control / f"{stage}.tracks").touch()
+
     def works(self) -> None:
-        """From now on no stage is slow or fails."""
-        for switch in [*self.control.glob("*.fails"), *self.control.glob("*.sleeps")]:
+        """From now on no stage is slow, fails, or has an MLflow run."""
+        for switch in self.control.glob("*.*"):
             switch.unlink()
 
     def log(self, event: str = "start") -> list[list[str]]:

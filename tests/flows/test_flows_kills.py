@@ -1,0 +1,77 @@
+"""SIGKILL at random moments, through the real server and worker."""
+
+import itertools
+import os
+import random
+import time
+from uuid import UUID
+
+import psutil
+import pytest
+from deployed import Worker, completes, running_stages, state_of, submit
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from small_project import Project
+from support import until
+
+pytestmark = [pytest.mark.slow]
+
+
+def running_tasks(*flow_runs: UUID) -> list[str]:
+    """The names of those of the flow runs that seem to run."""
+    only = FlowRunFilter(id=FlowRunFilterId(any_=list(flow_runs)))
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(flow_run_filter=only)
+    return [run.name for run in found if run.state is None or run.state.is_running()]
+
+
+def running_runs(project: Project) -> list[str]:
+    """The names of the MLflow runs that seem to run."""
+    client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    running = client.search_runs(experiments, "attributes.status = 'RUNNING'")
+    return [run.info.run_name for run in running]
+
+
+def moments(count: int) -> list[tuple[str, float]]:
+    """Whom to kill, and how many seconds after it could be killed first."""
+    drawn = random.Random(4)
+    victims = itertools.cycle(("worker", "flow", "stage"))
+    return [(victim, round(drawn.uniform(0, 12), 1)) for victim in itertools.islice(victims, count)]
+
+
+def victims(worker: Worker, project: Project, kind: str) -> list[psutil.Process]:
+    """Those of a kind that live now."""
+    if kind == "stage":
+        return running_stages(project)
+    return [worker.process] if kind == "worker" else worker.flows()
+
+
+@pytest.mark.parametrize(("kind", "seconds"), moments(int(os.environ.get("DIGITS_KILLS", "3"))))
+def test_after_a_kill_at_a_random_moment_a_rerun_completes_and_nothing_is_left_running(
+    deployment: tuple[Project, Worker], deployed: Project, kind: str, seconds: float
+) -> None:
+    """Three moments of one fixed sequence; more with `DIGITS_KILLS=10 pytest FILE -k random`."""
+    worker = deployment[1]
+    deployed.tracks("train-mlp")
+    for stage in ("prepare", "train-mlp", "compare"):
+        deployed.sleeps(stage, 4)
+    killed = submit(force=True)
+    assert until(lambda: victims(worker, deployed, kind) != [], seconds=240)
+    time.sleep(seconds)
+    assert until(lambda: victims(worker, deployed, kind) != [], seconds=240)
+    victim = victims(worker, deployed, kind)[-1]
+    victim.kill()
+    victim.wait(30)
+    deployed.works()
+    deployed.tracks("train-mlp")
+    worker.ensure()
+    again = submit(force=True)
+    assert completes(again)
+    assert until(lambda: not state_of(killed).is_running(), seconds=60)
+    # the server learns of tasks a little later
+    assert until(lambda: running_tasks(killed, again) == [], seconds=60)
+    assert running_runs(deployed) == []
+    assert running_stages(deployed) == []
+    assert deployed.dvc("status").strip() == "Data and pipelines are up to date."
