@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock, Timer
@@ -136,9 +135,9 @@ def _reason(process: "subprocess.Popen[str]") -> str:
 
 
 def _telling(lines: Sequence[str]) -> list[str]:
-    """The last lines, without what DVC says about every run of a stage."""
-    said = (line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS))
-    return list(deque(said, maxlen=LAST_LINES))
+    """The last lines, without what DVC says about every run of a stage unless that is all."""
+    said = [line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS)]
+    return said[-LAST_LINES:] or [line for line in lines if line.startswith("ERROR: ")]
 
 
 def _signal(groups: Sequence[int], signum: signal.Signals) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import starting
 from abandoned import alive, die_with_worker
 from pipeline import cache_folder, push, remote_address
 from prefect import Task, get_run_logger, runtime
@@ -45,6 +46,7 @@ def search(options: Options) -> State[None]:
     """The whole sweep; what the user can mend is the message of the Failed state."""
     process.set_environment()
     die_with_worker()
+    starting.no_traceback()
     try:
         params.load()  # also the first to find that this is no project
         with alive(Path.cwd(), str(runtime.flow_run.id)):

@@ -1,10 +1,13 @@
-"""How a flow starts as a program, without a worker."""
+"""How a flow starts, as a program or on a worker."""
 
 import sys
 from collections.abc import Callable
+from logging import LogRecord
 from typing import Any, NoReturn
 
+from prefect import get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
 
 from digits import process
 from digits.errors import ServiceError
@@ -20,3 +23,12 @@ def run(flow_run: Callable[[], State[Any]]) -> NoReturn:
         hint = "(PREFECT_API_URL says which server is asked)"
         sys.exit(process.report(ServiceError(f"Prefect: {error} {hint}")))
     sys.exit(0 if state.is_completed() else 1)
+
+
+def no_traceback() -> None:
+    """Let Prefect log none for a run that ends Failed: its message says what the user can mend."""
+    get_run_logger().logger.addFilter(_is_news)
+
+
+def _is_news(record: LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))

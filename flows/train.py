@@ -63,6 +63,7 @@ def train(
     )
     process.set_environment()
     die_with_worker()
+    starting.no_traceback()
     root = Path.cwd()
     try:
         params.load(root / params.PATH)  # also the first to find that this is no project

@@ -1,5 +1,6 @@
 """The `train` flow on a small project: which stages run, when, and how it ends."""
 
+import os
 import shutil
 import time
 from typing import Any
@@ -76,6 +77,24 @@ def test_a_failed_stage_fails_the_flow_and_leaves_independent_branches_to_finish
     assert "no disk left on the moon" in state.message
     assert "not run: compare" in state.message
     assert "train-cnn" in [words[0] for words in project.log("end")]
+
+
+def test_a_stage_that_ends_without_a_word_is_told_by_its_exit_code(project: Project) -> None:
+    project.fails_once("prepare")
+    state = train(targets=["prepare"], return_state=True)
+    assert str(state.message).endswith("python stage.py prepare, exited with 3")
+
+
+def test_a_failed_stage_runs_again_where_prefects_setting_says_so(
+    project: Project, prefect_server: str
+) -> None:
+    project.dvc("repro", "-q")
+    project.set_epochs("mlp", 2)
+    project.fails_once("compare")
+    settings = {"PREFECT_TASKS_DEFAULT_RETRIES": "1", "PREFECT_API_URL": prefect_server}
+    done = python("flows/train.py", cwd=project.root, env={**os.environ, **settings})
+    assert done.returncode == 0, done.stderr
+    assert project.ran()[4:] == ["train-mlp", "compare", "compare"]
 
 
 def test_a_stage_that_takes_too_long_is_ended_with_all_its_processes(project: Project) -> None:

@@ -1,12 +1,18 @@
-"""Flow runs on a real worker: several at once, and cancelled."""
+"""Flow runs on a real worker: several at once, cancelled, and told of when they fail."""
 
+import json
+from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from uuid import UUID
 
+import notify
 import psutil
 import pytest
 from deployed import completes, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.states import Cancelling
 from small_project import Project
 from support import has_ended, until
@@ -54,3 +60,61 @@ def test_a_cancelled_run_leaves_no_process_and_does_not_hinder_the_next(deployed
     deployed.works()
     assert completes(submit())
     assert state_of(cancelled).name == "Cancelled"
+
+
+class Listener(ThreadingHTTPServer):
+    """A chat's webhook, on a port of its own; `said` is what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        super().__init__(("127.0.0.1", 0), Hook)
+
+
+class Hook(BaseHTTPRequestHandler):
+    """One call of the webhook."""
+
+    server: Listener
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.said.append(json.loads(body)["text"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """A webhook that listens."""
+    with Listener() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def log_of(flow_run_id: UUID) -> str:
+    """What Prefect's UI shows as the log of a flow run."""
+    only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return "\n".join(line.message for line in client.read_logs(only))
+
+
+def test_a_webhook_is_told_once_of_a_run_that_fails_and_its_log_has_no_traceback(
+    deployed: Project, listener: Listener
+) -> None:
+    notify.main("http://127.0.0.1:9")
+    notify.main(f"http://127.0.0.1:{listener.server_port}")  # in place of the first
+    failed = submit(targets=["trian"])
+    assert not completes(failed)
+    assert until(lambda: listener.said != [], seconds=60)
+    [said] = listener.said
+    first, address = said.splitlines()
+    assert first.startswith("train · ")
+    assert "· Failed · targets: 'trian' is no stage; there are" in first
+    assert address.endswith(f"/runs/flow-run/{failed}")
+    assert until(lambda: "Finished in state Failed" in log_of(failed))
+    assert "Traceback" not in log_of(failed)

@@ -1,0 +1,46 @@
+"""Have the Prefect server tell a webhook when a run of a deployment fails or crashes.
+
+python flows/notify.py URL
+
+What it posts, {"text": …}, is what Slack, Mattermost and the like take. Another URL replaces the
+first. In Prefect's UI it is the automation `digits-failed`, which can be paused there.
+"""
+
+from typing import Annotated
+
+import typer
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.events import EventTrigger
+from prefect.events.actions import CallWebhook
+
+from digits import process
+
+NAME = "digits-failed"
+PAYLOAD = """\
+{% set said = [flow.name, flow_run.name, flow_run.state.name, flow_run.state.message or ""] %}\
+{"text": {{ (said | join(" · ") ~ "\\n" ~ flow_run | ui_url) | tojson }}}"""
+
+
+def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
+    """Make the automation, or give it another URL."""
+    block = Webhook(url=url)  # type: ignore[arg-type]
+    wanted = Automation(
+        name=NAME,
+        description="Tell a webhook when a run of a deployment fails or crashes.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            # flows within flows have no deployment, and would tell the same twice
+            match_related={"prefect.resource.id": "prefect.deployment.*"},
+            for_each={"prefect.resource.id"},
+        ),
+        actions=[CallWebhook(block_document_id=block.save(NAME, overwrite=True), payload=PAYLOAD)],
+    )
+    try:
+        Automation.read(name=NAME)
+    except ValueError:  # there is none yet
+        wanted.create()
+
+
+if __name__ == "__main__":
+    process.run(lambda: typer.run(main))
