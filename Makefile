@@ -5,6 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
+PAGES_PORT ?= 8080
 
 .PHONY: run test lint ui report demo up down bench lock help
 .DEFAULT_GOAL := help
@@ -45,18 +46,24 @@ up: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 up: export MLFLOW_LOGGING_LEVEL := WARNING
 up: export PREFECT_PORT := $(PREFECT_PORT)
 up: export PREFECT_API_URL := http://127.0.0.1:$(PREFECT_PORT)/api
+up: export PAGES_PORT := $(PAGES_PORT)
 up: export DIGITS_MLFLOW_UI := http://127.0.0.1:$(MLFLOW_PORT)
+up: export DIGITS_PAGES := http://127.0.0.1:$(PAGES_PORT)
 up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
-	@if kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; then echo "already up; see make down"; exit 6; fi
-	@mkdir -p .state .prefect
+	@mkdir -p .state .prefect artifacts
+	@flock -n .state/up.lock true || { echo "error: already up; see make down" >&2; exit 6; }
+	@for port in $(MLFLOW_PORT) $(PREFECT_PORT) $(PAGES_PORT); do \
+		python -c "import socket; socket.create_server(('127.0.0.1', $$port))" 2>/dev/null || { \
+		echo "error: port $$port is taken; choose with make up MLFLOW_PORT=… PREFECT_PORT=… PAGES_PORT=…" >&2; exit 6; }; done
 	@digits restore
 	@python -c "from digits.tracking import store; store.connect()" # before the server: two that create the tracking store at once spoil it
-	@setsid honcho start >.state/up.log 2>&1 </dev/null & echo $$! >.state/up.pid
-	@timeout 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \
-		do kill -0 $$(cat .state/up.pid) || exit 1; sleep 1; done' \
-		|| { echo "error: the Prefect server did not start; see .state/up.log" >&2; exit 4; }
-	@prefect deploy --all >>.state/up.log 2>&1 \
-		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; exit 4; }
+	@setsid flock -n .state/up.lock sh -c 'echo $$$$ >.state/up.pid; exec honcho start' >.state/up.log 2>&1 </dev/null &
+	@trap '$(MAKE) -s down; exit 130' INT TERM; \
+		timeout --foreground 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \
+			do flock -n .state/up.lock true && exit 1; sleep 1; done' \
+		|| { echo "error: the Prefect server did not start; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }; \
+		prefect deploy --all >>.state/up.log 2>&1 \
+		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }
 	@prefect config set PREFECT_API_URL=$(PREFECT_API_URL) >/dev/null
 	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)"
 	@echo "Prefect  http://127.0.0.1:$(PREFECT_PORT)   prefect deployment run train/local --watch"

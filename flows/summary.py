@@ -11,7 +11,8 @@ from prefect.client.schemas.objects import State
 
 from digits.results import Row, cells
 
-COMPARISON = Path("artifacts/compare/comparison.json")
+ARTIFACTS = Path("artifacts")
+COMPARISON = ARTIFACTS / "compare/comparison.json"
 RECORDS = "artifacts/train/*/run.json"
 PAGES = "artifacts/**/*.html"
 MLFLOW_UI = "http://127.0.0.1:5000"
@@ -21,8 +22,12 @@ def publish(folder: Path, states: Mapping[str, State[Any]], *, experiment: str |
     """Make the artifacts `results` and `summary` from what lies in the run's folder."""
     if (folder / COMPARISON).exists():
         rows = [Row(**model) for model in _read(folder / COMPARISON)["models"]]
-        create_table_artifact(cells(rows), key="results", description="Results")
-    create_markdown_artifact(_markdown(folder, states, experiment), key="summary")
+        create_table_artifact(cells(rows), key="results", description="The models side by side")
+    create_markdown_artifact(
+        _markdown(folder, states, experiment),
+        key="summary",
+        description="Stages, MLflow runs and pages",
+    )
 
 
 def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> str:
@@ -30,11 +35,11 @@ def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | 
         f"| {name} | {state.name} | {_one_line(state.message)} |" for name, state in states.items()
     ]
     runs = [_run_link(_read(path)) for path in sorted(folder.glob(RECORDS))]
-    lines = ["| stage | state | |", "|---|---|---|", *stages, "", "MLflow runs", "", *runs, ""]
+    lines = ["| stage | state | |", "|---|---|---|", *stages, "", "**MLflow runs**", "", *runs, ""]
     if experiment:
-        lines += [f"DVC experiment: `dvc exp show`, `dvc exp apply {experiment}`", ""]
-    pages = sorted(path.relative_to(folder) for path in folder.glob(PAGES))
-    return "\n".join([*lines, *(_page(folder, page, experiment) for page in pages)])
+        lines += [f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`", ""]
+    pages = sorted(path.relative_to(folder / ARTIFACTS) for path in folder.glob(PAGES))
+    return "\n".join([*lines, "**Pages**", "", *(_page(page, experiment) for page in pages)])
 
 
 def _run_link(record: Mapping[str, Any]) -> str:
@@ -44,9 +49,11 @@ def _run_link(record: Mapping[str, Any]) -> str:
     return f"- [{record['name']}]({base.rstrip('/')}/#/{place})"
 
 
-def _page(folder: Path, page: Path, experiment: str | None) -> str:
-    # a workspace is gone when this is read
-    return f"- `{page}`" if experiment else f"- [{page}]({(folder / page).as_uri()})"
+def _page(page: Path, experiment: str | None) -> str:
+    # a workspace is gone when this is read, and no browser follows a link to a file
+    server = os.environ.get("DIGITS_PAGES")
+    path = ARTIFACTS / page
+    return f"- [{path}]({server}/{page})" if server and not experiment else f"- `{path}`"
 
 
 def _one_line(message: str | None) -> str:

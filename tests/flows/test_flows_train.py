@@ -6,10 +6,12 @@ import time
 from typing import Any
 
 import pytest
+from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from small_project import Project
+from summary import publish
 from support import has_ended, python, until
 from train import train
 
@@ -83,6 +85,26 @@ def test_a_stage_that_ends_without_a_word_is_told_by_its_exit_code(project: Proj
     project.fails_once("prepare")
     state = train(targets=["prepare"], return_state=True)
     assert str(state.message).endswith("python stage.py prepare, exited with 3")
+
+
+def test_pages_are_links_where_they_are_served(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = project.root / "artifacts/report/index.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    publish(project.root, {}, experiment=None)
+    assert "- `artifacts/report/index.html`" in summary()
+    monkeypatch.setenv("DIGITS_PAGES", "http://127.0.0.1:8080")
+    publish(project.root, {}, experiment=None)
+    assert "- [artifacts/report/index.html](http://127.0.0.1:8080/report/index.html)" in summary()
+
+
+def summary() -> str:
+    """The latest artifact of this name."""
+    found = Artifact.get("summary")
+    assert found is not None
+    return str(found.data)
 
 
 def test_a_failed_stage_runs_again_where_prefects_setting_says_so(
