@@ -5,7 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
-PAGES_PORT ?= 8080
+PAGES_PORT ?= 4280
 
 .PHONY: run test lint ui report demo up down bench lock help
 .DEFAULT_GOAL := help
@@ -87,7 +87,8 @@ lock: .venv/.done ## resolve requirements.lock anew
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 		|| { echo "error: $(PYTHON) is not Python 3.11; name one with make PYTHON=…" >&2; exit 4; }
 	@echo "environment: .venv (once)"
-	@$(PYTHON) -m venv --clear .venv
+	@rm -rf .venv # first, because its own python3.11 comes before the system's on the PATH
+	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
