@@ -6,10 +6,16 @@ import time
 from typing import Any
 
 import pytest
-from prefect.artifacts import Artifact
+from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import ArtifactSort
 from small_project import Project
 from summary import publish
 from support import has_ended, python, until
@@ -88,23 +94,28 @@ def test_a_stage_that_ends_without_a_word_is_told_by_its_exit_code(project: Proj
 
 
 def test_pages_are_links_where_they_are_served(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    @flow
+    def published() -> None:
+        publish(project.root, {}, experiment=None)
+
     page = project.root / "artifacts/report/index.html"
     page.parent.mkdir(parents=True)
     page.touch()
-    publish(project.root, {}, experiment=None)
+    published()
     assert "- `artifacts/report/index.html`" in summary()
     monkeypatch.setenv("DIGITS_PAGES", "http://127.0.0.1:8080")
-    publish(project.root, {}, experiment=None)
+    published()
     assert "- [artifacts/report/index.html](http://127.0.0.1:8080/report/index.html)" in summary()
 
 
 def summary() -> str:
     """The latest artifact of this name."""
-    found = Artifact.get("summary")
-    assert found is not None
-    return str(found.data)
+    only = ArtifactFilter(key=ArtifactFilterKey(any_=["summary"]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=only, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return str(found[0].data)
 
 
 def test_a_failed_stage_runs_again_where_prefects_setting_says_so(
