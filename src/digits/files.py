@@ -1,5 +1,6 @@
-"""Writing outputs so that a reader finds the old file or the new one, never half of one."""
+"""Files: written so that a reader finds the old one or the new one, never half; and hashed."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, the same bytes for the same value; NaN is refused, not written."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def md5(path: Path) -> str:
+    """The md5 of a file's bytes, as DVC computes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,5 @@
 """Which code, data, environment and machine a result comes from."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from digits.files import md5 as md5
 
 DATA_POINTER = Path("data.dvc")
 LOCK = Path("requirements.lock")
@@ -40,12 +41,6 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
         return str(pointer["outs"][0]["md5"])
     except (OSError, LookupError, TypeError, YAMLError):
         return ""
-
-
-def md5(path: Path) -> str:
-    """The md5 of a file's bytes, as DVC computes it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def has_commit(commit: str) -> bool:

@@ -13,6 +13,7 @@ import pyarrow.csv
 
 from digits.data import Images
 from digits.errors import DataError
+from digits.files import md5
 from digits.images import SUFFIXES
 from digits.prediction import read_digits
 from digits.readers.cells import faults
@@ -79,7 +80,7 @@ class PictureFolder:
 
     def md5(self) -> str:
         """Of each file's name and md5."""
-        lines = [f"{_md5(file)} {file.name}\n" for file in self._files]
+        lines = [f"{md5(file)} {file.name}\n" for file in self._files]
         return hashlib.md5("".join(lines).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -112,7 +113,7 @@ class Csv:
 
     def md5(self) -> str:
         """Of the file."""
-        return _md5(self.path)
+        return md5(self.path)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Cells uint8 (rows, columns)."""
@@ -162,7 +163,7 @@ class Npz:
 
     def md5(self) -> str:
         """Of the file."""
-        return _md5(self.path)
+        return md5(self.path)
 
     def _opened(self) -> zipfile.ZipFile:
         try:
@@ -184,11 +185,6 @@ class Npz:
         if not found[0]:
             raise DataError(f"{where}: no images; at least one is needed")
         return found[0]
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _member(path: Path, members: list[str]) -> str:
