@@ -75,6 +75,11 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "input should be a finite number"),
         ("validate.class_share_tolerance", math.inf, "validate.class_share_tolerance: inf: input "
          "should be a finite number"),
+        ("promote.max_latency_ms", math.inf, "promote.max_latency_ms: inf: input should be a "
+         "finite number"),
+        ("promote.min_accuracy", math.nan, "promote.min_accuracy: nan: input should be a finite "
+         "number"),
+        ("drift.min_effect", math.nan, "drift.min_effect: nan: input should be a finite number"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.compact.schedule.name", "constant", "train.compact.schedule: warmup needs "
          "`name: cosine`"),

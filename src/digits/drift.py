@@ -16,7 +16,7 @@ class DriftParams(BaseModel):
     of `min_effect`, 0…1, besides a p-value below `level`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     level: Annotated[float, Field(gt=0, lt=1)]
     min_effect: Annotated[float, Field(ge=0, le=1)]

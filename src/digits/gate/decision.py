@@ -17,7 +17,7 @@ class PromoteParams(BaseModel):
     Shares are of the hold-out rows, 0…1; `paired_test` is the level α of the test.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     min_accuracy: Share | None
     paired_test: Annotated[float, Field(gt=0, lt=1)] | None
