@@ -87,3 +87,18 @@ def test_a_summary_without_runs_is_one_line(tracked: Path) -> None:
     done = digits("summary")
     assert (done.returncode, done.stdout) == (3, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_bad_picture_is_told_before_anything_heavy_is_loaded(workspace: Path) -> None:
+    Path("seven.png").write_text("seven")
+    code = (
+        "import atexit, sys; from digits.cli import main;"
+        "atexit.register(lambda: print(*sys.modules)); sys.argv[0] = 'digits'; main()"
+    )
+    done = python("-c", code, "predict", "seven.png", "eight.png")
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: seven.png: neither PNG nor JPEG, whatever its name says",
+        "error: eight.png: not found",
+    ]
+    assert not {"tensorflow", "mlflow", "pandas"} & set(done.stdout.split())

@@ -31,12 +31,21 @@ def read_digit(path: Path, *, shape: tuple[int, int]) -> Images:
     Raises:
         DataError: no such image, too large, or nothing in it.
     """
+    return normalise(read_grey(path), shape=shape)
+
+
+def read_grey(path: Path) -> Grey:
+    """Read a PNG or JPEG with something on it as grey values (height, width), 0…255.
+
+    Raises:
+        DataError: no such image, too large, or nothing in it.
+    """
     grey = _grey(_opened(path))
     if (contrast := float(np.ptp(grey))) < MIN_CONTRAST:
         raise DataError(
             f"{path}: blank, its contrast is {contrast:.0f} of 255; at least {MIN_CONTRAST} needed"
         )
-    return normalise(grey, shape=shape)
+    return grey
 
 
 def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:

@@ -91,6 +91,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Name the digit in each picture, with the probability of every class."""
+    from digits.prediction import check_pictures
+
+    check_pictures(files)
     from digits.registry.command import predict as answer
     from digits.registry.show import print_answers
 
