@@ -68,17 +68,19 @@ def worktree(commit: str) -> Iterator[Path]:
 def set_params(path: Path, model: str, recorded: Mapping[str, Any]) -> None:
     """Write the recorded params of a training into a params.yaml.
 
-    They differ from the commit's own where an experiment had set others.
+    They differ from the commit's own where an experiment had set others, or left blocks out.
     """
     yaml = YAML(typ="safe")
     values = yaml.load(path.read_text(encoding="utf-8"))
     values["seed"] = recorded["seed"]
     values["data"]["classes"] = recorded["classes"]
     values["train"]["threads"] = recorded["threads"]
+    recipe: dict[str, dict[str, Any]] = {"build": {}}
     for key, value in recorded.items():
         block, _, name = key.partition(".")
         if name:
-            values["train"][model].setdefault(block, {})[name] = value
+            recipe.setdefault(block, {})[name] = value
+    values["train"][model] = recipe
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
 
@@ -108,7 +110,7 @@ def train_again(folder: Path, model: str, *, cache: Path) -> None:
     for command in (
         ["cache", "dir", "--local", str(cache)],
         ["pull", "--quiet", "data.dvc"],
-        ["repro", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
+        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
     ):
         _dvc(command, folder, environment)
 
