@@ -69,3 +69,11 @@ def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_leaves_out_what_is_not_known(workspace: Path) -> None:
     assert all(tags().values())
     assert not {"dvc_exp", "prefect_flow_run_id", "lock_md5"} & set(tags())
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells of its processor")
+def test_names_the_processor_and_what_it_can_compute(workspace: Path) -> None:
+    found = tags()
+    assert found["cpu"].endswith(" cores")
+    assert {"fma", "asimd"} & set(found["cpu_features"].split())
+    assert "fpu" not in found["cpu_features"]

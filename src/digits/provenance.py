@@ -12,6 +12,8 @@ from digits.files import md5 as md5
 
 DATA_POINTER = Path("data.dvc")
 LOCK = Path("requirements.lock")
+# Instruction sets by which TensorFlow chooses how to compute; other ones give other last bits.
+FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -28,6 +30,7 @@ def tags(*, stage: str) -> dict[str, str]:
         "data_md5": data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": cpu(),
+        "cpu_features": " ".join(cpu_features()),
         "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
         "prefect_flow_run_id": os.environ.get("PREFECT__FLOW_RUN_ID", ""),
     }
@@ -58,9 +61,20 @@ def _git(*arguments: str) -> str:
 
 def cpu() -> str:
     """The processor's name and its number of cores."""
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def cpu_features() -> list[str]:
+    """The processor's instruction sets for floating-point vectors; none where Linux is not."""
+    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    return sorted(flag for flag in flags if flag.startswith(FEATURES))
+
+
+def _cpuinfo(field: str) -> str:
+    """What Linux says of its first processor, empty where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {os.cpu_count()} cores" if names else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

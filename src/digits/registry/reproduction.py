@@ -28,14 +28,19 @@ def run(uri: str, *, threads: int, tolerance: float) -> Reproduction:
     with reproduce.worktree(origin.git_commit) as folder:
         _check_data(uri, origin, folder)
         for line in differences(origin, folder, threads=threads):
-            print(f"warning: {line}")
+            print(f"warning: {line}", flush=True)
         model = str(origin.params["model"])
         reproduce.set_params(folder / "params.yaml", model, origin.params)
         reproduce.train_again(folder, model, cache=CACHE.resolve())
         found = _compared(uri, origin, folder, threads=recorded_threads)
-    if found.largest_difference > tolerance:
-        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
+    judge(uri, found, tolerance=tolerance)
     return found
+
+
+def judge(uri: str, found: Reproduction, *, tolerance: float) -> None:
+    """Raises IntegrityError where a probability differs by more than `tolerance`."""
+    if not found.largest_difference <= tolerance:  # so that nan passes for nothing
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
 
 
 def differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
@@ -47,9 +52,21 @@ def differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
         )
     if origin.cpu != (here := provenance.cpu()):
         found.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
+    found += _feature_differences(set(origin.cpu_features.split()), set(provenance.cpu_features()))
     lock = folder / provenance.LOCK
     packages = reproduce.package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return found + [f"package: {line}" for line in packages]
+
+
+def _feature_differences(recorded: set[str], here: set[str]) -> list[str]:
+    if not recorded:
+        return ["CPU features: none recorded"] if here else []
+    sides = {"recorded, not here": recorded - here, "here, not recorded": here - recorded}
+    return [
+        f"CPU features {where}: {', '.join(sorted(names))}"
+        for where, names in sides.items()
+        if names
+    ]
 
 
 def _check_record(uri: str, origin: Origin) -> None:

@@ -30,6 +30,7 @@ class Origin:
     split_md5: str
     lock_md5: str
     cpu: str
+    cpu_features: str
     flow_run: str
     dvc_exp: str
     params: dict[str, Any]
@@ -62,6 +63,7 @@ def origin(version: ModelVersion) -> Origin:
         split_md5=tags.get("split_md5", ""),
         lock_md5=tags.get("lock_md5", ""),
         cpu=tags.get("cpu", ""),
+        cpu_features=tags.get("cpu_features", ""),
         flow_run=tags.get("prefect_flow_run_id", ""),
         dvc_exp=tags.get("dvc_exp", ""),
         params={key: _value(text) for key, text in sorted(run.data.params.items())},
