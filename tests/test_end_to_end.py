@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
 class Clone:
     """A fresh clone in a folder of its own, and commands run in it as a user types them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, of: Path = REPOSITORY) -> None:
         self.root = root
-        subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
+        subprocess.run(["git", "clone", "--quiet", of, root], check=True)
 
     def run(
         self, *command: str, succeeds: bool = True, **variables: str
@@ -155,6 +155,17 @@ def test_an_empty_store_is_filled_again_from_the_outputs(clone: Clone) -> None:
     assert all("restored_from" in run.data.tags for run in restored)
     assert all("test_accuracy" in run.data.metrics for run in restored)
     assert clone.run("digits", "restore", **empty).stdout == ""
+
+
+def test_a_second_clone_trains_the_very_same_model_again(clone: Clone, tmp_path: Path) -> None:
+    clone.run("digits", "promote", "cnn", succeeds=False)  # too low an accuracy, but registered
+    second = Clone(tmp_path / "second", of=clone.root)
+    second.set_params(("threads: 2", "threads: 1"))
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.root}/mlflow.db"}
+    printed = second.run("digits", "reproduce", "models:/digits/1", **store).stdout
+    lines = printed.splitlines()
+    assert lines[0] == "warning: threads: 2 recorded and used, params.yaml has 1"
+    assert lines[-1] == "205 of 205 predictions identical, largest probability difference 0"
 
 
 def test_under_mlflow_run_the_models_run_is_a_child_of_the_projects(clone: Clone) -> None:
