@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from filelock import FileLock, Timeout
+from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
@@ -22,6 +23,15 @@ def die_with_worker() -> None:
     """End this flow run when the worker that started it is killed: nobody would read its log."""
     if "PREFECT__FLOW_RUN_ID" in os.environ:
         process.die_with_parent()
+
+
+@contextmanager
+def never_forgotten() -> Iterator[None]:
+    """End this flow run with its worker, and let the next one see if it was killed."""
+    process.set_environment()
+    die_with_worker()
+    with alive(Path.cwd(), str(runtime.flow_run.id)):
+        yield
 
 
 @contextmanager

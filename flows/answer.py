@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
+from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
+
+from digits import process
+from digits.errors import UsageError
 
 
 def main(
@@ -17,8 +21,15 @@ def main(
     note: Annotated[str, typer.Option(help="Why; kept in the champion's history.")] = "",
 ) -> None:
     """Resume the flow run with this answer."""
-    resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
+    try:
+        resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
+    except ObjectNotFound:
+        raise UsageError(f"flow run {flow_run_id}: unknown to the Prefect server") from None
+    except NotPausedError:
+        raise UsageError(f"flow run {flow_run_id}: is not paused, so nothing is asked") from None
+    except FlowPauseTimeout:
+        raise UsageError(f"flow run {flow_run_id}: the time to answer is over") from None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    process.run(lambda: typer.run(main))

@@ -1,15 +1,23 @@
 """The `promote` flow: the gate's table, a person's word, and then the decision."""
 
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
+from abandoned import never_forgotten
 from asking import REFUSED, ask
-from commands import CommandFailedError
-from prefect import flow, get_run_logger, pause_flow_run
+from prefect import flow, get_run_logger, pause_flow_run, runtime
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, Running
+from pydantic import Field
+
+from digits import params
+from digits.errors import DigitsError
+
+ALREADY_CHAMPION = "AlreadyChampion"
 
 
 class Approval(RunInput):
@@ -24,7 +32,7 @@ class Approval(RunInput):
 def promote(
     model: str = "cnn",
     approval: Literal["required", "none"] = "required",
-    timeout_s: int = 24 * 3600,
+    timeout_s: Annotated[int, Field(ge=1)] = 24 * 3600,
     reason: str = "",
 ) -> State[None]:
     """Put the last training of a model to the gate, ask a person, and promote or refuse.
@@ -36,8 +44,10 @@ def promote(
         reason: Why; kept in the champion's history.
     """
     try:
-        return _promote(model, approval, timeout_s, reason)
-    except CommandFailedError as error:
+        params.load()  # first to find that this is no project
+        with never_forgotten():
+            return _promote(model, approval, timeout_s, reason)
+    except DigitsError as error:
         return Failed(message=str(error))
 
 
@@ -52,9 +62,12 @@ def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[No
     outcome = ask("promote", *chosen, "--reason", reason, *said, allowed=(0, REFUSED))
     create_markdown_artifact(markdown(outcome), key=f"decision-{model}")
     if not outcome["accepted"]:
-        failed = [c["name"] for c in outcome["decision"]["checks"] if not c["passed"]]
-        return Failed(name="Refused", message=f"refused by {', '.join(failed)}; nothing moved")
-    return Completed(message=f"version {outcome['version']} is champion")
+        checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
+        failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
+        return Failed(name="Refused", message=f"refused by {failed}; nothing moved")
+    if not outcome["moved"]:
+        return Completed(name=ALREADY_CHAMPION, message=f"version {outcome['version']}")
+    return Completed(name="Promoted", message=f"version {outcome['version']} is champion")
 
 
 def _word(judged: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str], str]:
@@ -76,10 +89,18 @@ def _ask_a_person(table: str, timeout_s: int) -> tuple[list[str], str]:
     try:
         answer = pause_flow_run(wait_for_input=asked, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
-        get_run_logger().warning("nobody answered in %s s: rejected", timeout_s)
-        return ["--rejected-by", "timeout"], ""
+        note = f"no answer within {timedelta(seconds=timeout_s)}"
+        get_run_logger().warning("%s: rejected", note)
+        _leave_the_pause()
+        return ["--rejected-by", "timeout"], note
     option = "--approved-by" if answer.approve else "--rejected-by"
     return [option, answer.by or "somebody"], answer.note
+
+
+def _leave_the_pause() -> None:
+    """Run on: whatever else follows a pause that timed out, Prefect ends it in its own words."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
 
 
 def markdown(outcome: dict[str, Any]) -> str:

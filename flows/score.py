@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from abandoned import never_forgotten
 from asking import ask
-from commands import CommandFailedError
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+
+from digits import params
+from digits.errors import DigitsError
 
 
 @flow(name="score")
@@ -23,8 +26,10 @@ def score(
     """
     chosen = ["--model", model] if model else []
     try:
-        scored = ask("score", source, "--out", output, *chosen)
-    except CommandFailedError as error:
+        params.load()  # first to find that this is no project
+        with never_forgotten():
+            scored = ask("score", source, "--out", output, *chosen)
+    except DigitsError as error:
         return Failed(message=str(error))
     create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
     drifted = ", ".join(scored["drifted"]) or "nothing"

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import answer
 import asking
@@ -29,11 +31,14 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from promote import promote
 from retrain import EVENT, retrain
 from score import score
-from support import PARAMS, until
+from support import PARAMS, finding, until
+
+from digits.errors import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-# Writes down what it is asked; refuses what is rejected, and whatever comes first after `refuses`.
+# Writes down what it is asked; refuses what is rejected, and whatever comes first after `refuses`;
+# does nothing once after `breaks`.
 DIGITS = """\
 #!{python}
 import json, sys
@@ -42,12 +47,22 @@ from pathlib import Path
 here = Path(__file__).parent
 with (here / "asked").open("a") as asked:
     print(json.dumps(sys.argv[1:]), file=asked)
+if (here / "break").exists():
+    (here / "break").unlink()
+    sys.exit("error: MLflow: no answer")
 refuse = here / "refuse"
 accepted = "--rejected-by" not in sys.argv and not refuse.exists()
 refuse.unlink(missing_ok=True)
 check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
+if "--rejected-by" in sys.argv:
+    who = sys.argv[sys.argv.index("--rejected-by") + 1]
+    check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
 decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
-print(json.dumps({{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}))
+champion = (here / "champion").exists()
+decision = None if champion else decision
+outcome = {{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}
+moved = accepted and not champion and "--dry-run" not in sys.argv
+print(json.dumps(outcome | {{"moved": moved}}))
 sys.exit(0 if accepted else 5)
 """
 
@@ -64,6 +79,14 @@ class Digits:
     def refuses(self) -> None:
         """The gate lets the next one not pass."""
         (self._folder / "refuse").touch()
+
+    def breaks(self) -> None:
+        """The next one ends in an error."""
+        (self._folder / "break").touch()
+
+    def is_champion(self) -> None:
+        """Whatever is promoted is the champion already."""
+        (self._folder / "champion").touch()
 
     def asked(self) -> list[list[str]]:
         """The arguments of each call."""
@@ -142,7 +165,7 @@ def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> No
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     answered.result()
-    assert (state.name, state.message) == ("Completed", "version 1 is champion")
+    assert (state.name, state.message) == ("Promoted", "version 1 is champion")
     np.savez("new.npz", images=np.load("artifacts/split/test.npz")["images"])
     state = score("new.npz", "scored.parquet", return_state=True)
     assert state.is_completed(), state.message
@@ -150,9 +173,12 @@ def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> No
     assert Path("scored.parquet").exists()
 
 
-@pytest.mark.parametrize(("answers", "by"), [(True, "Ada"), (False, "timeout")])
+@pytest.mark.parametrize(
+    ("answers", "by", "note"),
+    [(True, "Ada", "looked at it"), (False, "timeout", "no answer within 0:00:01")],
+)
 def test_who_is_rejected_or_not_answered_for_is_refused(
-    digits: Digits, answers: bool, by: str
+    digits: Digits, answers: bool, by: str, note: str
 ) -> None:
     if answers:
         with somebody("reject") as answered:
@@ -160,27 +186,46 @@ def test_who_is_rejected_or_not_answered_for_is_refused(
         answered.result()
     else:
         state = promote("mlp", timeout_s=1, return_state=True)
-    assert state.is_failed()  # Prefect itself names the state of a pause that timed out
+    message = f"refused by approval (rejected by {by}); nothing moved"
+    assert (state.name, state.message) == ("Refused", message)
     judged, told = digits.asked()
     assert "--dry-run" in judged
     assert told[:3] == ["promote", "--run", "r"]
     assert told[told.index("--rejected-by") + 1] == by
+    assert note in told[told.index("--reason") + 1]
+
+
+def test_an_answer_that_nobody_waits_for_is_a_line(digits: Digits) -> None:
+    state = promote("mlp", approval="none", return_state=True)
+    assert state.state_details.flow_run_id
+    for run, says in ((state.state_details.flow_run_id, "is not paused"), (uuid4(), "unknown")):
+        line = finding(UsageError, partial(answer.main, run, "approve", by="Ada"))
+        assert line.startswith(f"flow run {run}: {says}")
 
 
 def test_what_the_gate_refuses_is_not_promoted_though_it_pass_later(digits: Digits) -> None:
     digits.refuses()
     state = promote("mlp", return_state=True)
-    assert (state.name, state.message) == ("Refused", "refused by min_accuracy; nothing moved")
+    message = "refused by min_accuracy (0.9); nothing moved"
+    assert (state.name, state.message) == ("Refused", message)
     assert digits.asked()[-1][-3:] == ["--rejected-by", "the gate", "--json"]
+
+
+def test_nobody_is_asked_about_the_champion_itself(digits: Digits) -> None:
+    digits.is_champion()
+    state = promote("mlp", return_state=True)
+    assert (state.name, state.message) == ("AlreadyChampion", "version 2")
 
 
 def test_without_approval_the_gate_alone_decides(digits: Digits) -> None:
     state = promote("mlp", approval="none", return_state=True)
-    assert (state.name, state.message) == ("Completed", "version 2 is champion")
+    assert (state.name, state.message) == ("Promoted", "version 2 is champion")
     assert digits.asked() == [["promote", "mlp", "--reason", "", "--json"]]
 
 
-def test_an_error_of_digits_is_the_flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_digits_is_the_flows(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(asking, "DIGITS", tmp_path / "digits")
     (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
     (tmp_path / "digits").chmod(0o755)
