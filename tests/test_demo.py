@@ -1,20 +1,19 @@
 """The page on which one draws, in a real browser, without a network."""
 
-import shutil
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
+import arena
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 from support import finding, until
 
 from digits.demo import server
 from digits.demo.server import Player, listen
 from digits.errors import BusyError
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 def tall(images):
@@ -49,30 +48,31 @@ def address():
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+@pytest.fixture
+def opened(browser):
+    """Opens a page; whatever it asks of another address than its own fails the test."""
+    elsewhere, errors = [], []
+    context = browser.new_context()
+
+    def open_page(address):
+        def guard(route):
+            own = route.request.url.startswith(f"{address}/")
+            return route.continue_() if own else elsewhere.append(route.request.url)
+
+        context.route("**/*", guard)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    context.close()
+    assert (elsewhere, errors) == ([], [])
 
 
 @pytest.fixture
-def page(browser, address):
-    """The page; whatever it asks of another address fails the test."""
-    elsewhere, errors = [], []
-    page = browser.new_page()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith((address, "data:")) else elsewhere.append(r.url),
-    )
-    page.goto(address)
-    yield page
-    page.close()
-    assert (elsewhere, errors) == ([], [])
+def page(opened, address):
+    return opened(address)
 
 
 def draw(page, *points):
@@ -131,3 +131,55 @@ def test_a_port_that_is_taken_is_a_line():
     with listen(0) as taken:
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port}: " in finding(BusyError, lambda: listen(port))
+
+
+# `digits`, which writes down every address that it looks up or connects to.
+WATCHED = """
+import sys
+from digits.cli import main
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        print(event, arguments, file=sys.stderr, flush=True)
+
+sys.addaudithook(watch)
+sys.argv[0] = "digits"
+main()
+"""
+
+
+@pytest.fixture
+def demo(project, digits_8x8, tensorflow):
+    """`digits demo` with a champion and a challenger, as one starts it, and what it writes."""
+    from digits.registry import promotion
+    from digits.registry.versions import Registry
+    from digits.tracking import store
+
+    arena.prepare(digits_8x8)
+    store.connect()
+    promotion.promote(arena.fighter(), arena.NAME, judge=arena.accept)
+    registry = Registry(arena.NAME)
+    registry.set_challenger(registry.register(arena.fighter()))
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    with Path("said").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WATCHED, "demo", "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+    yield process
+    process.terminate()
+    process.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_the_command_shows_the_registrys_models_and_asks_nobody_else(demo, opened):
+    address = demo.stdout.readline().split()[0]
+    page = opened(address)
+    draw(page, (0.5, 0.15), (0.5, 0.85))
+    predicted(page, "challenger").wait_for()
+    assert "models:/digits/1" in page.locator("#champion").inner_text()
+    assert "models:/digits/2" in page.locator("#challenger").inner_text()
+    assert Path("said").read_text() == ""
