@@ -19,6 +19,7 @@ from digits.registry.versions import Trained
 from digits.tracking import store
 
 NAME = "digits"  # of the registered model
+RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
 EVEN, ALSO_EVEN, ONE_CLASS, FEW = 1, 2, 3, 4  # pixels that mark rows
 
 
@@ -54,7 +55,7 @@ def fighter(*falls_for: int, shape: tuple[int, int] = (8, 8), **tags: str) -> Tr
     from digits.tracking import runs
 
     known = {"split_md5": provenance.md5(split_path("train")), **provenance.tags(stage="train@x")}
-    with runs.run("fighter", params={"threads": 2}, tags=known | tags) as run:
+    with runs.run("fighter", params=RECORDED, tags=known | tags) as run:
         network = keras.Sequential(
             [
                 keras.Input(shape, dtype="uint8"),

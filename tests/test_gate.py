@@ -94,14 +94,24 @@ def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with
 @pytest.mark.parametrize(
     ("fact", "value", "check"),
     [
-        ("latency_ms", 51.0, "max_latency_ms"),
-        ("size_mb", 51.0, "max_size_mb"),
+        ("latency_ms", 50.1, "max_latency_ms"),
+        ("size_mb", 50.1, "max_size_mb"),
         ("data_finding", "2 critical findings", "data_validated"),
         ("commit_finding", "uncommitted changes", "clean_commit"),
     ],
 )
 def test_each_fact_is_refused_by_its_own_check(fact, value, check):
     assert failed(wrong_on(), facts=replace(GOOD, **{fact: value})) == [check]
+
+
+def test_what_just_meets_a_budget_is_accepted():
+    assert failed(wrong_on(), facts=replace(GOOD, latency_ms=50, size_mb=50)) == []
+
+
+def test_a_class_may_lose_just_as_much_as_is_allowed():
+    of_class_3, elsewhere = np.flatnonzero(TRUTH == 3), np.flatnonzero(TRUTH == 5)
+    for lost, refused in ((4, []), (5, ["max_sensitivity_loss"])):  # of 200 rows, 2 %
+        assert failed(wrong_on(*of_class_3[:lost]), wrong_on(*elsewhere[:5])) == refused
 
 
 def test_every_check_can_be_turned_off_by_name():

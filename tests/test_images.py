@@ -89,6 +89,13 @@ def test_ink_on_nothing_is_seen(tmp_path, picture, ink):
     assert np.array_equal(read_digit(path, shape=SHAPE), read_digit(picture(stroke()), shape=SHAPE))
 
 
+def test_a_photo_taken_with_the_camera_turned_is_read_upright(tmp_path, picture):
+    path, exif = tmp_path / "turned.png", Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by a quarter, clockwise
+    Image.fromarray(np.rot90(stroke())).save(path, exif=exif)
+    assert np.array_equal(read_digit(path, shape=SHAPE), read_digit(picture(stroke()), shape=SHAPE))
+
+
 def test_sixteen_bits_are_read(picture):
     deep = read_digit(picture(stroke().astype(np.uint16) * 257), shape=SHAPE)
     assert np.array_equal(deep, read_digit(picture(stroke()), shape=SHAPE))

@@ -7,18 +7,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import arena
+import numpy as np
+import pandas as pd
 import pytest
 from arena import ALSO_EVEN, EVEN, FEW, NAME, ONE_CLASS, accept, fighter
 from support import changed, finding, python
 
 from digits import params as parameters
 from digits.errors import BusyError, DataError, IntegrityError, UsageError
-from digits.registry import journal, lock, promotion
+from digits.files import md5, write_json
+from digits.outputs import read_split, split_path
+from digits.registry import journal, lock, models, promotion, reproduction
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
 from digits.registry.evidence import judge
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, find, trained
+from digits.reproduce import Reproduction
 from digits.tracking import store
 
 
@@ -97,6 +102,19 @@ class TestPromote:
     def test_an_unknown_origin_is_refused(self, promote, tags, refused_by):
         assert promote(fighter(**tags)).decision.failed == [refused_by]
         assert Registry(NAME).champion() is None
+
+    @pytest.mark.parametrize(
+        ("result", "says"),
+        [({"success": False, "critical": 2}, "2 critical findings"), (None, "not found")],
+    )
+    def test_data_that_did_not_pass_is_refused(self, promote, result, says):
+        path = Path("artifacts/validate/result.json")
+        path.unlink()
+        if result:
+            write_json(path, result)
+        [check] = [c for c in promote(fighter()).decision.checks if not c.passed]
+        assert check.name == "data_validated"
+        assert says in check.found
 
     def test_another_signature_is_refused(self, promote):
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
@@ -204,13 +222,19 @@ class TestHistory:
 
 class TestDemo:
     def test_shows_who_was_champion_last_where_nobody_challenges(self, chain):
-        assert parts() == {"champion": "models:/digits/3", "former champion": "models:/digits/2"}
+        assert parts() == {
+            "champion": "models:/digits/3 mlp",
+            "former champion": "models:/digits/2 mlp",
+        }
         promotion.rollback(NAME)
-        assert parts() == {"champion": "models:/digits/2", "former champion": "models:/digits/3"}
+        assert parts() == {
+            "champion": "models:/digits/2 mlp",
+            "former champion": "models:/digits/3 mlp",
+        }
 
     def test_shows_the_challenger_beside_the_champion(self, chain):
         chain.set_challenger("1")
-        assert parts() == {"champion": "models:/digits/3", "challenger": "models:/digits/1"}
+        assert parts() == {"champion": "models:/digits/3 mlp", "challenger": "models:/digits/1 mlp"}
 
     def test_without_a_champion_it_says_how_to_make_one(self, ring):
         line = finding(UsageError, lambda: players(NAME, threads=2))
@@ -224,7 +248,7 @@ class TestTrace:
         assert len(found.git_commit) == 40
         assert found.git_dirty == "false"
         assert found.data_md5 == "d" * 32
-        assert found.params == {"threads": 2}
+        assert found.params == arena.RECORDED
         assert found.experiment == "digits"
         assert found.gate["gate"] == "accepted"
 
@@ -239,6 +263,105 @@ class TestTrace:
     )
     def test_an_address_that_leads_nowhere_is_a_line(self, chain, uri, says):
         assert says in finding(UsageError, lambda: find(uri))
+
+
+class TestReproduce:
+    """What is refused before anything is trained; see test_end_to_end for the rest."""
+
+    @pytest.mark.parametrize(
+        ("tags", "says"),
+        [
+            ({"git_dirty": "true"}, "uncommitted changes"),
+            ({"git_commit": ""}, "no commit; no commit holds its code"),
+            ({"git_commit": "0" * 40}, "cannot be checked out"),
+            ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
+        ],
+    )
+    def test_what_no_commit_holds_is_not_reproducible(self, ring, tags, says):
+        promotion.promote(fighter(**tags), NAME, judge=accept)
+        uri = f"models:/{NAME}/1"
+        line = finding(IntegrityError, lambda: reproduction.run(uri, threads=2, tolerance=0))
+        assert says in line
+
+    def test_predictions_after_another_split_are_not_compared(self, ring):
+        promotion.promote(fighter(split_md5="f" * 32), NAME, judge=accept)
+        found = origin(find(f"models:/{NAME}/1"))
+        line = finding(
+            IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
+        )
+        assert line.startswith(f"m: trained on split {'f' * 32}, now it is ")
+
+    def test_a_difference_beyond_the_tolerance_is_refused(self):
+        found = Reproduction(100, 99, 0.25)
+        reproduction.judge("m", found, tolerance=0.25)
+        line = finding(IntegrityError, lambda: reproduction.judge("m", found, tolerance=0.2))
+        assert line == (
+            "m: 99 of 100 predictions identical, largest probability difference 0.25;"
+            " at most 0.2 is allowed (--tolerance)"
+        )
+
+    def test_what_differs_here_is_named(self, ring):
+        promotion.promote(
+            fighter(cpu="Abacus, 1 cores", cpu_features="abacus9"), NAME, judge=accept
+        )
+        found = origin(find(f"models:/{NAME}/1"))
+        Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
+        lines = reproduction.differences(found, Path(), threads=1)
+        assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
+        assert lines[1].startswith("CPU: Abacus, 1 cores recorded, ")
+        assert "CPU features recorded, not here: abacus9" in lines
+        assert lines[-1].startswith("package: numpy 0.1 recorded, ")
+
+    def test_where_nothing_differs_nothing_is_said(self, ring):
+        promotion.promote(fighter(), NAME, judge=accept)
+        found = origin(find(f"models:/{NAME}/1"))
+        Path("requirements.lock").write_text("", encoding="utf-8")
+        assert reproduction.differences(found, Path(), threads=2) == []
+
+
+class TestScore:
+    @pytest.fixture
+    def served(self, ring):
+        promotion.promote(fighter(), NAME, judge=accept)
+        return models.load(f"models:/{NAME}@champion", threads=2)
+
+    @pytest.fixture
+    def images(self, served):
+        holdout = read_split("holdout").data
+        np.savez("new.npz", images=holdout.images)
+        return holdout
+
+    @pytest.fixture
+    def score(self, served):
+        from digits.registry.scoring import score
+
+        checked = parameters.check(changed({}))
+        return partial(score, Path("new.npz"), Path("scored.parquet"), served, params=checked)
+
+    @pytest.mark.slow
+    def test_every_row_is_answered_and_the_run_is_kept(self, images, score):
+        import mlflow
+
+        scored = score()
+        found = pd.read_parquet("scored.parquet")
+        assert found["predicted"].tolist() == images.labels.tolist()
+        assert set(found["data_md5"]) == {md5(Path("new.npz"))} == {scored.data_md5}
+        assert set(found["model"]) == {"models:/digits/1"}
+        assert scored.class_counts == np.bincount(images.labels).tolist()
+        [run] = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
+        assert run.data.metrics["rows"] == len(images)
+        assert run.data.tags["scored_by"] == "models:/digits/1"
+        assert "drift_class_shares_effect" in run.data.metrics
+
+    @pytest.mark.slow
+    def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, images, score):
+        drift = {found.name: found for found in score().drift}
+        assert set(drift) == {"mean_ink", "contrast", "class_shares"}
+        assert drift["contrast"].drifted  # the marks of the arena are brighter than any ink
+        assert not drift["class_shares"].drifted
+        with split_path("train").open("ab") as file:
+            file.write(b"0")
+        assert score().drift == []
 
 
 class TestLock:
@@ -291,6 +414,8 @@ def test_eight_promotions_at_once_make_one_chain(ring):
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
+    import mlflow
+
     run = fighter().run_id
     in_child("kill", run)
     folders = [path.absolute() for path in Path().iterdir() if path.name.isdecimal()]
@@ -304,6 +429,10 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
         with fetched(registry.uri(champion)):
             pass
         assert registry.moves()[-1].after == champion
+        if champion == "4":  # whoever became champion has its decision beside it
+            tags = find(registry.uri("4")).tags
+            assert tags["gate"] == "accepted"
+            assert json.loads(mlflow.artifacts.load_text(tags["gate_record"]))["accepted"]
         promotion.promote(trained(run), NAME, judge=accept)
         assert (registry.champion(), len(registry.moves())) == ("4", 4)
         assert [move.done for move in registry.moves()] == [True] * 4

@@ -52,6 +52,7 @@ def test_a_csv_is_read_in_batches(tmp_path, labels):
     path.write_text(csv_of(square, labels), encoding="utf-8")
     source = open_input(path, shape=(4, 4))
     assert [len(batch.images) for batch in source.batches()] == [BATCH, 7]
+    assert [batch.names[0] for batch in source.batches()] == [0, BATCH]
     assert np.array_equal(read(source), square)
 
 

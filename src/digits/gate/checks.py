@@ -149,7 +149,7 @@ def origin(facts: Facts, params: PromoteParams) -> Iterator[Check]:
     """The data and the code that the challenger was trained from."""
     if params.data_validated:
         finding = facts.data_finding
-        found = finding or f"data {facts.data_md5} passed"
+        found = finding or f"data {facts.data_md5[:12]} passed"
         yield Check("data_validated", finding is None, found, "validation passed", {})
     if params.clean_commit:
         finding = facts.commit_finding
