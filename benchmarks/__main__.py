@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import flow, inference, machine, pipeline, scaling, tables, trainings
+from benchmarks import flow, inference, machine, pipeline, scaling, scoring, tables, trainings
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params, process
 
-PARTS = ("trainings", "seconds", "pipeline", "flow", "inference", "scaling")
+PARTS = ("trainings", "seconds", "pipeline", "flow", "inference", "scoring", "scaling")
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 TRAIN_IMAGES = 48_000
@@ -52,6 +52,11 @@ def measure(part: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
         elif part == "inference":
             workspace.train("compact", seed=0)
             yield inference.measure(workspace, "compact")
+        elif part == "scoring":
+            workspace.train("compact", seed=0)
+            yield scoring.measure(
+                workspace, "compact", rows=scoring.ROWS, requests=scoring.REQUESTS
+            )
         else:
             yield from trainings.measure(workspace, seeds=trainings.SEEDS, images=TRAIN_IMAGES)
 

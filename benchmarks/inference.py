@@ -29,12 +29,12 @@ def measure(workspace: Workspace, model: str) -> dict[str, Any]:
     mlflow.set_tracking_uri(f"sqlite:///{workspace.root}/mlflow.db")
     uri = f"models:/{record['model_id']}"
     keras_model = saved_model.load(folder / f"train/{model}/model.keras")
-    with _served(workspace, uri) as answer:
+    with served(workspace, uri) as address:
         ways: dict[str, Callable[[np.ndarray], Any]] = {
             "keras model.predict": lambda rows: keras_model.predict(rows, verbose=0),
             "keras model(x), one graph": saved_model.direct(keras_model),
             "mlflow.pyfunc, in process": mlflow.pyfunc.load_model(uri).predict,
-            "mlflow models serve, HTTP": answer,
+            "mlflow models serve, HTTP": lambda rows: post(address, rows),
         }
         return {name: _timed(way, images) for name, way in ways.items()}
 
@@ -62,7 +62,8 @@ def _seconds(way: Callable[[np.ndarray], Any], rows: np.ndarray) -> float:
 
 
 @contextmanager
-def _served(workspace: Workspace, uri: str) -> Iterator[Callable[[np.ndarray], Any]]:
+def served(workspace: Workspace, uri: str) -> Iterator[str]:
+    """The address of `mlflow models serve` for the time of the block."""
     port = free_port()
     command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
     server = subprocess.Popen(
@@ -76,13 +77,14 @@ def _served(workspace: Workspace, uri: str) -> Iterator[Callable[[np.ndarray], A
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/ping")
-        yield lambda rows: _post(f"{address}/invocations", rows)
+        yield f"{address}/invocations"
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _post(address: str, rows: np.ndarray) -> Any:
+def post(address: str, rows: np.ndarray) -> Any:
+    """What the server answers to images uint8 (n, height, width)."""
     body = json.dumps({"inputs": rows.tolist()}).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:

@@ -12,6 +12,7 @@ def page(result: dict[str, Any]) -> str:
         "pipeline": _pipeline,
         "flow": _flow,
         "inference": _inference,
+        "scoring": _scoring,
         "scaling": _scaling,
     }
     machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
@@ -107,6 +108,30 @@ def _inference(part: dict[str, Any]) -> str:
         for name, row in part.items()
     ]
     return f"## Inference\n\n{_table(head, body)}"
+
+
+def _scoring(part: dict[str, Any]) -> str:
+    head = ["rows", "s in all", "rows/s", "peak memory MB"]
+    body = [
+        [
+            f"{int(count):,}",
+            f"{row['wall_s']:.1f}",
+            f"{row['rows_per_s']:,.0f}",
+            f"{row['peak_mb']:,.0f}",
+        ]
+        for count, row in part["score"].items()
+    ]
+    serve = part["serve"]
+    return f"""## Scoring and serving
+
+`digits score` with `{part["model"]}`, the test images repeated in an npz. The seconds include
+loading TensorFlow and validating all rows; *rows/s* is the prediction alone.
+
+{_table(head, body)}
+
+`mlflow models serve`, {serve["requests"]:,} requests of one image by {serve["clients"]} clients at
+once: {serve["errors"]} errors, p50 {serve["p50_ms"]:.0f} ms, p95 {serve["p95_ms"]:.0f} ms,
+{serve["requests_per_s"]:.0f} requests/s."""
 
 
 def _scaling(part: dict[str, Any]) -> str:
