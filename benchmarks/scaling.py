@@ -9,7 +9,7 @@ from benchmarks.workspace import Workspace
 
 PERCENT = (10, 25, 50, 100)
 MODELS = ("mlp", "compact")
-EPOCHS = 5
+EPOCHS = 3
 
 
 def measure(workspace: Workspace, *, repeats: int) -> dict[str, Any]:

@@ -40,6 +40,7 @@ READS = {
     "split": {"split"},
     "train.threads": {"train.threads"},
     "recipe": {"train.${item.model}"},
+    "of_training": {"seed", "data.classes", "train.threads", "train.${item.model}"},
 }
 
 stages = pytest.mark.parametrize("stage", PIPELINE)

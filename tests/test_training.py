@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from support import SMALL, changed, python
+from support import PARAMS, SMALL, changed, python
 
 from digits.data import Dataset
 from digits.models import available, builder
@@ -224,7 +224,7 @@ def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
     images = digits_8x8.images[:50]
     members = keras.Model(trained.model.input, trained.model.layers[-1].input)
     each = np.asarray(members(images))
-    assert each.shape == (50, 3, 10)
+    assert each.shape == (50, len(PARAMS["train"]["best"]["build"]["kernels"]), 10)
     assert (np.ptp(each, axis=1) > 0).any()
     np.testing.assert_allclose(np.asarray(trained.model(images)), each.mean(axis=1), atol=1e-6)
     assert 0 < trained.history[-1]["val_accuracy"] < 1
