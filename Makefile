@@ -72,7 +72,7 @@ down: ## stop what `make up` started
 	@kill $$(cat .state/up.pid 2>/dev/null) 2>/dev/null || echo "nothing is up"
 	@while kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; do sleep 0.2; done
 	@rm -f .state/up.pid
-	@prefect config unset -y PREFECT_API_URL >/dev/null
+	@prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true # it is not set where nothing was up
 
 bench: .venv/.done ## measure everything side by side, about an hour: docs/benchmarks.md
 	@python -m benchmarks
