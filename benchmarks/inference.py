@@ -20,7 +20,7 @@ def measure(workspace: Workspace, model: str) -> dict[str, Any]:
     """p50 and p95 in ms, and images per second, for 1 and for 1,000 images in each way."""
     import mlflow
 
-    from digits import saved_model
+    from digits import inference, saved_model
 
     folder = workspace.root / "artifacts"
     with np.load(folder / "split/test.npz") as arrays:
@@ -32,7 +32,7 @@ def measure(workspace: Workspace, model: str) -> dict[str, Any]:
     with served(workspace, uri) as address:
         ways: dict[str, Callable[[np.ndarray], Any]] = {
             "keras model.predict": lambda rows: keras_model.predict(rows, verbose=0),
-            "keras model(x), one graph": saved_model.direct(keras_model),
+            "digits, one graph": inference.predictor(keras_model),
             "mlflow.pyfunc, in process": mlflow.pyfunc.load_model(uri).predict,
             "mlflow models serve, HTTP": lambda rows: post(address, rows),
         }

@@ -48,26 +48,10 @@ def rewrite(path: Path, **members: bytes | None) -> None:
 
 
 def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Dataset) -> None:
-    from digits import saved_model
+    from digits import inference, saved_model
 
-    loaded = saved_model.load(saved)
-    np.testing.assert_array_equal(
-        saved_model.predict(loaded, digits_8x8.images),
-        saved_model.predict(model, digits_8x8.images),
-    )
-
-
-def test_predictions_do_not_depend_on_how_many_are_asked_for(
-    model: Any, digits_8x8: Dataset
-) -> None:
-    from digits import saved_model
-
-    all_at_once = saved_model.predict(model, digits_8x8.images)
-    assert all_at_once.shape == (1797, 10)
-    assert all_at_once.dtype == np.float32
-    few = saved_model.predict(model, digits_8x8.images[:3])
-    np.testing.assert_allclose(few, all_at_once[:3], rtol=1e-5)
-    np.testing.assert_allclose(saved_model.direct(model)(digits_8x8.images[:3]), few, rtol=1e-5)
+    loaded, before = (inference.predictor(network) for network in (saved_model.load(saved), model))
+    np.testing.assert_array_equal(loaded(digits_8x8.images), before(digits_8x8.images))
 
 
 def test_the_hour_of_saving_does_not_change_the_bytes(

@@ -25,8 +25,7 @@ def measure(predict: Predict, images: Images) -> Latency:
     """Time 50 calls with one image each and 3 calls with 512, after warming up both.
 
     `images` uint8 (n, height, width), n at least 1; fewer than 512 are repeated. The batch
-    rate is that of the fastest call: what else the machine does can only slow it. `predict`
-    should be a direct call of the model; Keras's `predict` adds tens of ms of set-up to each.
+    rate is that of the fastest call: what else the machine does can only slow it.
     """
     shape = images.shape[1:]
     batch = np.resize(images, (BATCH_IMAGES, *shape))

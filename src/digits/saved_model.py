@@ -5,14 +5,9 @@ import zipfile
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-from digits.data import Predict
 from digits.errors import DataError
 from digits.files import replacing
-
-INFERENCE_BATCH = 1000
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -43,18 +38,6 @@ def load(path: Path) -> keras.Model:
     except Exception as error:  # a damaged archive fails in whatever part of Keras it reaches
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: no Keras model ({first_line})") from None
-
-
-def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
-    probabilities: np.ndarray = model.predict(images, batch_size=INFERENCE_BATCH, verbose=0)
-    return probabilities
-
-
-def direct(model: keras.Model) -> Predict:
-    """The model as a function of images, without the set-up that `predict` makes on each call."""
-    call = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    return lambda images: np.asarray(call(images))
 
 
 def _members(path: Path) -> dict[str, bytes]:

@@ -53,11 +53,11 @@ def _challenger(
     model: Trained, name: str, holdout: Dataset, run: Run, params: Params
 ) -> tuple[Facts, Candidate]:
     with fetched(model.uri) as files, process.quiet_tensorflow(params.train.threads):
-        from digits import saved_model
+        from digits import inference, saved_model
 
-        network = saved_model.load(files.keras)
-        predicted = saved_model.predict(network, holdout.images).argmax(axis=1)
-        answer = latency.measure(saved_model.direct(network), holdout.images)
+        predict = inference.predictor(saved_model.load(files.keras))
+        predicted = predict(holdout.images).argmax(axis=1)
+        answer = latency.measure(predict, holdout.images)
         size_mb, signature = files.size_mb, files.signature
     tags = run.data.tags
     facts = Facts(
@@ -73,12 +73,12 @@ def _challenger(
 
 def _champion(uri: str, name: str, holdout: Dataset, signature: str, params: Params) -> Candidate:
     with fetched(uri) as files, process.quiet_tensorflow(params.train.threads):
-        from digits import saved_model
+        from digits import inference, saved_model
 
         if files.signature != signature:
             return Candidate(name, None, files.signature)
-        network = saved_model.load(files.keras)
-        predicted = saved_model.predict(network, holdout.images).argmax(axis=1)
+        predict = inference.predictor(saved_model.load(files.keras))
+        predicted = predict(holdout.images).argmax(axis=1)
     return Candidate(name, predicted, files.signature)
 
 

@@ -1,12 +1,9 @@
 """A version of the registered model, ready to answer."""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from digits import process
-from digits.data import Images
+from digits.data import Predict
 from digits.registry.artifacts import fetched
 from digits.registry.trace import Origin, origin
 from digits.registry.versions import find
@@ -14,9 +11,9 @@ from digits.registry.versions import find
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Served:
-    """A model in memory, where it comes from, and the image size (height, width) it takes."""
+    """A model as a function, where it comes from, and the image size (height, width) it takes."""
 
-    network: Any
+    predict: Predict
     origin: Origin
     shape: tuple[int, int]
     classes: int
@@ -25,16 +22,6 @@ class Served:
     def name(self) -> str:
         """Its address with the version's number, whatever alias it was asked for by."""
         return f"models:/{self.origin.model}/{self.origin.version}"
-
-    def predict(self, images: Images) -> np.ndarray:
-        """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
-        from digits import saved_model
-
-        return saved_model.predict(self.network, images)
-
-    def predict_batch(self, images: Images) -> np.ndarray:
-        """The same for one batch of a stream; starts faster and leaves nothing behind."""
-        return np.asarray(self.network.predict_on_batch(images))
 
 
 def source(uri: str) -> Origin:
@@ -52,8 +39,8 @@ def load(uri: str, *, threads: int) -> Served:
     made_from = source(uri)
     address = f"models:/{made_from.model}/{made_from.version}"
     with fetched(address) as files, process.quiet_tensorflow(threads):
-        from digits import saved_model
+        from digits import inference, saved_model
 
         network = saved_model.load(files.keras)
     (_, height, width), (_, classes) = network.input_shape, network.output_shape
-    return Served(network, made_from, (height, width), classes)
+    return Served(inference.predictor(network), made_from, (height, width), classes)

@@ -95,7 +95,7 @@ def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reprod
         raise IntegrityError(f"{uri}: trained on split {origin.split_md5}, now it is {split}")
     images = load_split(artifacts / "split" / "test.npz").data.images
     recorded = models.load(uri, threads=threads)
-    from digits import saved_model
+    from digits import inference, saved_model
 
     repeated = saved_model.load(artifacts / "train" / str(origin.params["model"]) / "model.keras")
-    return reproduce.compare(recorded.predict(images), saved_model.predict(repeated, images))
+    return reproduce.compare(recorded.predict(images), inference.predictor(repeated)(images))

@@ -84,7 +84,7 @@ def _predict(source: Input, output: Path, model: Served, data_md5: str) -> np.nd
     counts = np.zeros(model.classes, dtype=np.int64)
     with predictions(output, model=model.name, data_md5=data_md5) as writer:
         for batch in source.batches():
-            probabilities = model.predict_batch(batch.images)
+            probabilities = model.predict(batch.images)
             writer.write(batch, probabilities)
             counts += np.bincount(probabilities.argmax(axis=1), minlength=model.classes)
     return counts

@@ -54,11 +54,11 @@ def main() -> None:
 def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
     """How fast each model answers on this machine, one after the other in this process."""
     with process.quiet_tensorflow(threads):
-        from digits import saved_model
+        from digits import inference, saved_model
 
     networks = {model: saved_model.load(TrainOutputs(model).model) for model in models}
     return {
-        model: measure(saved_model.direct(network), images) for model, network in networks.items()
+        model: measure(inference.predictor(network), images) for model, network in networks.items()
     }
 
 

@@ -1,7 +1,5 @@
 """`evaluate@<model>`: what the test and hold-out splits say about one trained model."""
 
-from functools import partial
-
 import numpy as np
 
 from digits import params, process
@@ -15,12 +13,11 @@ def main(model: str) -> None:
     checked = params.load()
     splits = {name: read_split(name).data for name in EVALUATED}
     with process.quiet_tensorflow(checked.train.threads):
-        from digits import saved_model
+        from digits import inference, saved_model
     from digits.publishing import publish
     from digits.robustness import accuracy_under
 
-    network = saved_model.load(TrainOutputs(model).model)
-    predict = partial(saved_model.predict, network)
+    predict = inference.predictor(saved_model.load(TrainOutputs(model).model))
     outputs = EvaluateOutputs(model)
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
