@@ -65,10 +65,9 @@ def _crash(client: SyncPrefectClient, flow_run_id: UUID) -> None:
         flow_run = client.read_flow_run(flow_run_id)
     except ObjectNotFound:  # of another server
         return
-    if flow_run.state is None or flow_run.state.is_final():
-        return
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     for task_run in client.read_task_runs(flow_run_filter=only):
         if task_run.state is not None and task_run.state.is_running():
             client.set_task_run_state(task_run.id, Crashed(message=GONE), force=True)
-    client.set_flow_run_state(flow_run_id, Crashed(message=GONE), force=True)
+    if flow_run.state is None or not flow_run.state.is_final():  # its worker may have told
+        client.set_flow_run_state(flow_run_id, Crashed(message=GONE), force=True)

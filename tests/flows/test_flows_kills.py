@@ -75,3 +75,17 @@ def test_after_a_kill_at_a_random_moment_a_rerun_completes_and_nothing_is_left_r
     assert running_runs(deployed) == []
     assert running_stages(deployed) == []
     assert deployed.dvc("status").strip() == "Data and pipelines are up to date."
+
+
+def test_the_tasks_of_a_killed_run_end_though_its_worker_called_it_crashed_before(
+    deployment: tuple[Project, Worker], deployed: Project
+) -> None:
+    worker = deployment[1]
+    deployed.sleeps("prepare", 60)
+    killed = submit(force=True)
+    assert until(lambda: running_stages(deployed) and running_tasks(killed), seconds=240)
+    worker.flows()[-1].kill()
+    assert until(lambda: state_of(killed).is_crashed(), seconds=60)
+    deployed.works()
+    assert completes(submit())
+    assert until(lambda: running_tasks(killed) == [], seconds=20)
