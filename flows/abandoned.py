@@ -19,23 +19,18 @@ FOLDER = Path(".dvc/tmp/flow-runs")
 GONE = "its process was killed"
 
 
-def die_with_worker() -> None:
-    """End this flow run when the worker that started it is killed: nobody would read its log."""
-    if "PREFECT__FLOW_RUN_ID" in os.environ:
-        process.die_with_parent()
-
-
 @contextmanager
 def never_forgotten() -> Iterator[None]:
     """End this flow run with its worker, and let the next one see if it was killed."""
     process.set_environment()
-    die_with_worker()
-    with alive(Path.cwd(), str(runtime.flow_run.id)):
+    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it, and nobody else reads its log
+        process.die_with_parent()
+    with _alive(Path.cwd(), str(runtime.flow_run.id)):
         yield
 
 
 @contextmanager
-def alive(root: Path, flow_run_id: str) -> Iterator[None]:
+def _alive(root: Path, flow_run_id: str) -> Iterator[None]:
     """Hold a lock while this flow run lives, and call Crashed those that hold theirs no more."""
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)

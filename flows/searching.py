@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import starting
-from abandoned import alive, die_with_worker
+from abandoned import never_forgotten
 from pipeline import cache_folder, push, remote_address
 from prefect import Task, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from train import train
 
-from digits import params, process, slots
+from digits import params, slots
 from digits.errors import DigitsError, ServiceError, UsageError
 from digits.sweeping import splits, sweep, trial
 from digits.sweeping.search import Submit
@@ -44,12 +44,10 @@ class Options(NamedTuple):
 
 def search(options: Options) -> State[None]:
     """The whole sweep; what the user can mend is the message of the Failed state."""
-    process.set_environment()
-    die_with_worker()
     starting.no_traceback()
     try:
         params.load()  # also the first to find that this is no project
-        with alive(Path.cwd(), str(runtime.flow_run.id)):
+        with never_forgotten():
             return _search(Path.cwd(), options)
     except DigitsError as error:
         return Failed(message=str(error))

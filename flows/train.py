@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
 import starting
-from abandoned import alive, die_with_worker
+from abandoned import never_forgotten
 from commands import CommandFailedError
 from pipeline import Stage, read_pipeline
 from prefect import flow, get_run_logger, runtime, task
@@ -20,7 +20,7 @@ from scheduling import Future, Schedule
 from summary import publish
 from workspaces import experiment_name, project_lock, save_experiment, workspace
 
-from digits import params, process, slots
+from digits import params, slots
 from digits.errors import DigitsError
 
 
@@ -61,13 +61,11 @@ def train(
     options = Options(
         targets, overrides or {}, force, max_parallel, stage_timeout_s, pull=pull, push=push
     )
-    process.set_environment()
-    die_with_worker()
     starting.no_traceback()
     root = Path.cwd()
     try:
         params.load(root / params.PATH)  # also the first to find that this is no project
-        with alive(root, str(runtime.flow_run.id)):
+        with never_forgotten():
             return _train(root, options)
     except DigitsError as error:
         return Failed(message=str(error))
