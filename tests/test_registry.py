@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import ALSO_EVEN, EVEN, FEW, NAME, ONE_CLASS, accept, fighter
+from ruamel.yaml import YAML
 from support import changed, finding, python
 
 from digits import params as parameters
@@ -319,11 +320,45 @@ class TestReproduce:
         assert reproduction.differences(found, Path(), threads=2) == []
 
 
+def score_new(served):
+    from digits.registry.scoring import score
+
+    checked = parameters.check(changed({}))
+    return score(Path("new.npz"), Path("scored.parquet"), served, params=checked)
+
+
+TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
+
+
+class TestServed:
+    def test_a_model_whose_artifacts_are_gone_is_named(self, ring):
+        promotion.promote(fighter(), NAME, judge=accept)
+        shutil.rmtree("mlartifacts")
+        line = finding(IntegrityError, lambda: models.served(f"models:/{NAME}/1", threads=2))
+        assert line.startswith("models:/digits/1: its artifacts are gone")
+
+    @pytest.mark.parametrize(
+        "signature",
+        [
+            None,
+            {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
+            {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
+        ],
+    )
+    def test_a_model_that_takes_no_images_is_named(self, ring, signature):
+        promotion.promote(fighter(), NAME, judge=accept)
+        [described] = Path("mlartifacts").rglob("MLmodel")
+        content = YAML(typ="safe").load(described)
+        YAML().dump({**content, "signature": signature}, described)
+        line = finding(IntegrityError, lambda: models.served(f"models:/{NAME}/1", threads=2))
+        assert line.startswith("models:/digits/1: by its signature it takes (")
+
+
 class TestScore:
     @pytest.fixture
     def served(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
-        return models.load(f"models:/{NAME}@champion", threads=2)
+        return models.served(f"models:/{NAME}@champion", threads=2)
 
     @pytest.fixture
     def images(self, served):
@@ -333,10 +368,17 @@ class TestScore:
 
     @pytest.fixture
     def score(self, served):
-        from digits.registry.scoring import score
+        return partial(score_new, served)
 
-        checked = parameters.check(changed({}))
-        return partial(score, Path("new.npz"), Path("scored.parquet"), served, params=checked)
+    def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(
+        self, served, tmp_path, monkeypatch
+    ):
+        from digits import saved_model
+
+        monkeypatch.setattr(saved_model, "load", lambda _: pytest.fail("loaded"))
+        np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
+        line = finding(DataError, lambda: score_new(served))
+        assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"
 
     @pytest.mark.slow
     def test_every_row_is_answered_and_the_run_is_kept(self, images, score):

@@ -63,7 +63,7 @@ def traced(uri: str) -> Origin:
 def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
     """What the champion, or the version at this address, says of pictures of digits."""
     with connected() as checked:
-        model = models.load(uri or champion_uri(checked), threads=checked.train.threads)
+        model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
     images = read_digits(files, shape=model.shape)
     return model, answers(files, model.predict(images))
 
@@ -73,7 +73,7 @@ def score(path: Path, output: Path, uri: str | None) -> "Scored":
     from digits.registry import scoring
 
     with connected() as checked:
-        model = models.load(uri or champion_uri(checked), threads=checked.train.threads)
+        model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
         return scoring.score(path, output, model, params=checked)
 
 

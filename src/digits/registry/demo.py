@@ -28,6 +28,6 @@ def _beside(registry: Registry) -> dict[str, str]:
 
 
 def _player(part: str, uri: str, threads: int) -> Player:
-    served = models.load(uri, threads=threads)
+    served = models.served(uri, threads=threads)
     kind = str(served.origin.params.get("model", ""))
     return Player(part, f"{served.name} {kind}".strip(), served.shape, served.predict)

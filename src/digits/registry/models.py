@@ -1,27 +1,44 @@
 """A version of the registered model, ready to answer."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from digits import process
 from digits.data import Predict
-from digits.registry.artifacts import fetched
+from digits.registry.artifacts import fetched, shapes
 from digits.registry.trace import Origin, origin
 from digits.registry.versions import find
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Served:
-    """A model as a function, where it comes from, and the image size (height, width) it takes."""
+    """A model, where it comes from, and the image size (height, width) it takes.
 
-    predict: Predict
+    TensorFlow, which takes seconds to start, is loaded with the model for the first answer: what
+    is wrong with the images is told before.
+    """
+
     origin: Origin
     shape: tuple[int, int]
     classes: int
+    threads: int
 
     @property
     def name(self) -> str:
         """Its address with the version's number, whatever alias it was asked for by."""
         return f"models:/{self.origin.model}/{self.origin.version}"
+
+    @cached_property
+    def predict(self) -> Predict:
+        """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
+
+        Raises:
+            IntegrityError: the model's file is gone.
+        """
+        with fetched(self.name) as files, process.quiet_tensorflow(self.threads):
+            from digits import inference, saved_model
+
+            return inference.predictor(saved_model.load(files.keras))
 
 
 def source(uri: str) -> Origin:
@@ -29,18 +46,13 @@ def source(uri: str) -> Origin:
     return origin(find(uri))
 
 
-def load(uri: str, *, threads: int) -> Served:
-    """Load the version at `models:/…`.
+def served(uri: str, *, threads: int) -> Served:
+    """The version at `models:/…`, which answers with so many threads.
 
     Raises:
         UsageError: there is no such version.
-        IntegrityError: its run or its artifacts are gone.
+        IntegrityError: its run or its artifacts are gone, or it classifies no images.
     """
     made_from = source(uri)
-    address = f"models:/{made_from.model}/{made_from.version}"
-    with fetched(address) as files, process.quiet_tensorflow(threads):
-        from digits import inference, saved_model
-
-        network = saved_model.load(files.keras)
-    (_, height, width), (_, classes) = network.input_shape, network.output_shape
-    return Served(inference.predictor(network), made_from, (height, width), classes)
+    shape, classes = shapes(f"models:/{made_from.model}/{made_from.version}")
+    return Served(made_from, shape, classes, threads)

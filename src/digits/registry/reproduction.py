@@ -94,8 +94,8 @@ def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reprod
     if split != origin.split_md5:
         raise IntegrityError(f"{uri}: trained on split {origin.split_md5}, now it is {split}")
     images = load_split(artifacts / "split" / "test.npz").data.images
-    recorded = models.load(uri, threads=threads)
+    recorded = models.served(uri, threads=threads).predict
     from digits import inference, saved_model
 
     repeated = saved_model.load(artifacts / "train" / str(origin.params["model"]) / "model.keras")
-    return reproduce.compare(recorded.predict(images), inference.predictor(repeated)(images))
+    return reproduce.compare(recorded(images), inference.predictor(repeated)(images))
