@@ -12,7 +12,7 @@ import numpy as np
 
 from digits import provenance
 from digits.data import Dataset, Split, save_split
-from digits.files import write_json
+from digits.files import md5, write_json
 from digits.gate import Check, Decision
 from digits.outputs import split_path
 from digits.registry.versions import Trained
@@ -54,7 +54,7 @@ def fighter(*falls_for: int, shape: tuple[int, int] = (8, 8), **tags: str) -> Tr
 
     from digits.tracking import runs
 
-    known = {"split_md5": provenance.md5(split_path("train")), **provenance.tags(stage="train@x")}
+    known = {"split_md5": md5(split_path("train")), **provenance.tags(stage="train@x")}
     with runs.run("fighter", params=RECORDED, tags=known | tags) as run:
         network = keras.Sequential(
             [

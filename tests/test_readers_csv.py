@@ -151,6 +151,7 @@ def test_a_file_of_bad_cells_only_gives_a_bounded_number_per_line(tmp_path: Path
         (["label"], "0 pixel columns make no square image"),
         (["5", *(["0"] * 64)], "the header is missing, the first line holds numbers"),
         (["hello world"], "column 1 is 'hello world' where label belongs"),
+        ([], "the line is empty"),
     ],
 )
 def test_another_header_is_refused_by_its_first_fault(

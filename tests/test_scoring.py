@@ -112,6 +112,10 @@ def test_what_is_missing_or_empty_is_a_line(tmp_path):
     missing = tmp_path / "nowhere"
     assert "not found" in finding(DataError, lambda: open_input(missing, shape=SHAPE))
     assert "no pictures" in finding(DataError, lambda: open_input(tmp_path, shape=SHAPE))
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    line = finding(DataError, lambda: open_input(empty, shape=SHAPE))
+    assert line == f"{empty}: 0 bytes long; a folder of pictures, a CSV or an npz is allowed"
 
 
 def test_predictions_carry_model_and_data(tmp_path):

@@ -10,9 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import only_run
 
-from digits import provenance
 from digits.data import load_split
-from digits.files import read_json
+from digits.files import md5, read_json
 
 
 class TestARun:
@@ -38,7 +37,7 @@ class TestARun:
     def test_holds_the_params_that_dvc_hashes_and_what_else_decides_the_result(
         self, run: Run, trained_project: Path
     ) -> None:
-        split_md5 = provenance.md5(trained_project / "artifacts/split/train.npz")
+        split_md5 = md5(trained_project / "artifacts/split/train.npz")
         assert run.data.params == {
             "model": "mlp",
             "seed": "42",

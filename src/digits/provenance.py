@@ -8,7 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from digits.files import md5 as md5
+from digits.files import md5
 
 DATA_POINTER = Path("data.dvc")
 LOCK = Path("requirements.lock")

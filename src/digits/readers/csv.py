@@ -89,7 +89,9 @@ def _expected(count: int) -> list[str]:
 
 def _header_fault(names: list[str], expected: list[str], wrong: int) -> str:
     """What is wrong with the first column that has another name than expected."""
-    name, want = (names[wrong] if names else ""), expected[wrong]
+    if not names:
+        return "the line is empty"
+    name, want = names[wrong], expected[wrong]
     if len(names) == 1 and (mark := re.match(r"\W*label\W*([^\w\"'])", name)):
         return f"columns are separated by {mark[1]!r}, not by a comma"
     if wrong == 0 and name in ("", "Unnamed: 0") and want in names:

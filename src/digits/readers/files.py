@@ -60,11 +60,11 @@ def first_line_of(path: Path) -> bytes:
         return stream.readline()
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is read") -> Format:
     """Tell the format of a file by its first bytes.
 
     Raises:
-        DataError: it has none that digits reads; says what the file looks like instead.
+        DataError: it has none of these; says what the file looks like instead, and `allowed`.
     """
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is no regular file")
@@ -75,7 +75,7 @@ def format_of(path: Path) -> Format:
     if head.startswith(b"PK"):
         return _zip_format(path)
     if stranger := _stranger(head):
-        raise DataError(f"{path}: {stranger}; IDX, Kaggle CSV or Keras npz is read")
+        raise DataError(f"{path}: {stranger}; {allowed}")
     return "CSV"
 
 

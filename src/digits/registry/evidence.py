@@ -6,7 +6,7 @@ from mlflow.entities import Run
 from digits import gate, latency, process, provenance
 from digits.data import Dataset
 from digits.errors import IntegrityError
-from digits.files import read_json
+from digits.files import md5, read_json
 from digits.gate import Candidate, Decision, Facts
 from digits.outputs import ROOT, read_split, split_path
 from digits.params import Params
@@ -39,7 +39,7 @@ def judge(
 def _holdout_of(run: Run) -> Dataset:
     """The hold-out rows, which must be disjoint from what the run was trained on."""
     holdout = read_split("holdout").data
-    recorded, present = run.data.tags.get("split_md5"), provenance.md5(split_path("train"))
+    recorded, present = run.data.tags.get("split_md5"), md5(split_path("train"))
     if recorded != present:
         raise IntegrityError(
             f"run {run.info.run_id}: trained on split {recorded}, but {split_path('train')} is "

@@ -5,6 +5,7 @@ from pathlib import Path
 from digits import provenance, reproduce
 from digits.data import load_split
 from digits.errors import IntegrityError
+from digits.files import md5
 from digits.registry import models
 from digits.registry.trace import Origin
 from digits.reproduce import Reproduction
@@ -90,7 +91,7 @@ def _check_data(uri: str, origin: Origin, folder: Path) -> None:
 
 def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reproduction:
     artifacts = folder / "artifacts"
-    split = provenance.md5(artifacts / "split" / "train.npz")
+    split = md5(artifacts / "split" / "train.npz")
     if split != origin.split_md5:
         raise IntegrityError(f"{uri}: trained on split {origin.split_md5}, now it is {split}")
     images = load_split(artifacts / "split" / "test.npz").data.images

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits import provenance
 from digits.drift import Drift, DriftParams, of_classes, of_values
 from digits.errors import DataError
+from digits.files import md5
 from digits.outputs import read_split, split_path
 from digits.params import Params
 from digits.registry.models import Served
@@ -95,7 +95,7 @@ def _drift(
 ) -> list[Drift]:
     """Compare with the training split, where the one here is the one the model was fitted on."""
     path = split_path("train")
-    if not path.exists() or provenance.md5(path) != model.origin.split_md5:
+    if not path.exists() or md5(path) != model.origin.split_md5:
         return []
     trained = read_split("train").data
     low, high, ink = figures(trained.images)

@@ -21,6 +21,7 @@ from digits.readers.csv import check_header, header_of, unlabelled
 from digits.readers.files import content_of, format_of, one_line
 from digits.readers.npz import DAMAGED
 
+ALLOWED = "a folder of pictures, a CSV or an npz is allowed"
 BATCH = 1000
 CSV_BLOCK_BYTES = 4 << 20
 
@@ -55,12 +56,12 @@ def open_input(path: Path, *, shape: Shape) -> Input:
     if path.is_dir():
         return PictureFolder(path, shape)
     if not path.exists():
-        raise DataError(f"{path}: not found; a folder of pictures, a CSV or an npz is allowed")
+        raise DataError(f"{path}: not found; {ALLOWED}")
     if zipfile.is_zipfile(path):  # `format_of` would hold the whole of it in memory
         return Npz(path, shape)
-    if format_of(path) == "CSV":
+    if format_of(path, allowed=ALLOWED) == "CSV":
         return Csv(path, shape)
-    raise DataError(f"{path}: IDX; a folder of pictures, a CSV or an npz is allowed")
+    raise DataError(f"{path}: IDX; {ALLOWED}")
 
 
 class PictureFolder:

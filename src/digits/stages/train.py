@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from digits import params, process, provenance
 from digits.data import Dataset
-from digits.files import write_json
+from digits.files import md5, write_json
 from digits.models import builder
 from digits.outputs import RunRecord, TrainOutputs, read_split, split_path
 from digits.params import Params
@@ -23,7 +23,7 @@ def main(model: str) -> None:
     with process.quiet_tensorflow(checked.train.threads):
         from digits.tracking import runs, store
 
-    datasets = {name: provenance.md5(split_path(name)) for name in FITTED_ON}
+    datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model, "split_md5": datasets["train"]}
     tags |= provenance.tags(stage=f"train@{model}")
     logged = checked.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
