@@ -25,7 +25,7 @@ test: .venv/.done ## the whole test suite (slow ones too)
 lint: .venv/.done ## ruff and mypy
 	@ruff check .
 	@ruff format --check .
-	@mypy src
+	@mypy src flows benchmarks
 
 ui: .venv/.done ## MLflow at http://127.0.0.1:5000
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \

@@ -6,7 +6,8 @@ What it posts, {"text": …}, is what Slack, Mattermost and the like take. Anoth
 first. In Prefect's UI it is the automation `digits-failed`, which can be paused there.
 """
 
-from typing import Annotated
+from typing import Annotated, cast
+from uuid import UUID
 
 import typer
 from prefect.automations import Automation
@@ -25,6 +26,8 @@ PAYLOAD = """\
 def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
     """Make the automation, or give it another URL."""
     block = Webhook(url=url)  # type: ignore[arg-type]
+    # Prefect types as coroutines, too, what is plain where no event loop runs
+    block_id = cast(UUID, block.save(NAME, overwrite=True))
     wanted = Automation(
         name=NAME,
         description="Tell a webhook when a run of a deployment fails or crashes.",
@@ -34,10 +37,10 @@ def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
             match_related={"prefect.resource.id": "prefect.deployment.*"},
             for_each={"prefect.resource.id"},
         ),
-        actions=[CallWebhook(block_document_id=block.save(NAME, overwrite=True), payload=PAYLOAD)],
+        actions=[CallWebhook(block_document_id=block_id, payload=PAYLOAD)],
     )
     try:
-        Automation.read(name=NAME)
+        Automation.read(name=NAME)  # type: ignore[unused-coroutine]
     except ValueError:  # there is none yet
         wanted.create()
 

@@ -1,7 +1,7 @@
 """The `retrain` flow: train and promote when the data has changed, and say what came of it."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from abandoned import never_forgotten
 from prefect import flow, runtime
@@ -61,7 +61,7 @@ def _retrain(data: str, models: list[str], approval: Approval, *, force: bool) -
     return _end(outcome, data, said, "\n".join(f"{model} {text}" for model, text in said.items()))
 
 
-def _outcome(states: Iterable[State[None]]) -> str:
+def _outcome(states: Iterable[State[Any]]) -> str:
     names = {state.name for state in states}
     if names - {"Promoted", "Refused", ALREADY_CHAMPION}:
         return "failed"

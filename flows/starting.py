@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from logging import LogRecord
-from typing import Any, NoReturn
+from logging import Logger, LoggerAdapter, LogRecord
+from typing import Any, NoReturn, cast
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
@@ -27,7 +27,7 @@ def run(flow_run: Callable[[], State[Any]]) -> NoReturn:
 
 def no_traceback() -> None:
     """Let Prefect log none for a run that ends Failed: its message says what the user can mend."""
-    get_run_logger().logger.addFilter(_is_news)
+    cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_news)
 
 
 def _is_news(record: LogRecord) -> bool:
