@@ -20,7 +20,7 @@ run: .venv/.done ## environment, data, whole pipeline, table of results
 	@digits results
 
 test: .venv/.done ## the whole test suite (slow ones too)
-	@pytest
+	@pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.done ## ruff and mypy
 	@ruff check .

@@ -28,6 +28,7 @@ SHELL = {
     "digits.sweeping",
     "digits.tracking",
 }
+OF_TENSORFLOW = {"digits.inference", "digits.models.normalization", "digits.training"}
 DOMAIN = [name for name in FILES if not within(name, SHELL)]
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -38,9 +39,12 @@ EXPENSIVE = {
 OWNERS = {
     "great_expectations": {"digits.validation"},
     "mlflow": {"digits.registry", "digits.tracking"},
-    "keras": {"digits.models", "digits.saved_model", "digits.tracking.runs", "digits.training"},
+    "keras": {
+        *("digits.inference", "digits.models", "digits.saved_model"),
+        *("digits.tracking.runs", "digits.training"),
+    },
     "tensorflow": {
-        *("digits.models.normalization", "digits.saved_model"),
+        *("digits.inference", "digits.models.normalization"),
         *("digits.tracking.runs", "digits.training"),
     },
     "prefect": set(),
@@ -74,8 +78,8 @@ def test_no_one_imports_a_stage() -> None:
     ("library", "modules"),
     [
         ("great_expectations", {"digits.validation"}),
-        ("keras", {"digits.training", "digits.saved_model", "digits.models.normalization"}),
-        ("tensorflow", {"digits.training", "digits.saved_model", "digits.models.normalization"}),
+        ("keras", {"digits.saved_model", *OF_TENSORFLOW}),
+        ("tensorflow", OF_TENSORFLOW),
     ],
 )
 def test_seconds_of_import_are_paid_only_by_those_who_need_them(

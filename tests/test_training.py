@@ -160,10 +160,10 @@ def test_each_epoch_is_told_with_the_same_metrics_for_every_model(
 def test_the_last_epochs_validation_metrics_are_those_of_the_model(
     trained: Trained, digits_8x8: Dataset
 ) -> None:
-    from digits.saved_model import predict
+    from digits.inference import predictor
 
     result, held = trained[0], digits_8x8.take(VALIDATED_ON)
-    probabilities = predict(result.model, held.images)
+    probabilities = predictor(result.model)(held.images)
     accuracy = (probabilities.argmax(axis=1) == held.labels).mean()
     loss = -np.log(probabilities[np.arange(len(held)), held.labels]).mean()
     assert result.history[-1]["val_accuracy"] == pytest.approx(accuracy)
@@ -233,12 +233,12 @@ def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
 def test_label_smoothing_changes_the_model_but_not_how_its_loss_is_measured(
     digits_8x8: Dataset,
 ) -> None:
-    from digits.saved_model import predict
+    from digits.inference import predictor
 
     smooth = fit(digits_8x8, recipe=recipe(**{"train.mlp.fit.label_smoothing": 0.5}))
     assert fingerprint(smooth.model) != fingerprint(fit(digits_8x8).model)
     held = digits_8x8.take(VALIDATED_ON)
-    probabilities = predict(smooth.model, held.images)
+    probabilities = predictor(smooth.model)(held.images)
     loss = -np.log(probabilities[np.arange(len(held)), held.labels]).mean()
     assert smooth.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
 
