@@ -112,7 +112,9 @@ def test_each_model_is_one_finished_run_that_can_be_compared(clone: Clone) -> No
         assert run.data.tags["git_commit"] == clone.run("git", "rev-parse", "HEAD").stdout.strip()
 
 
-def test_the_logged_model_predicts_on_raw_pixels(clone: Clone, tensorflow: None) -> None:
+def test_the_logged_model_predicts_on_raw_pixels(
+    clone: Clone, tensorflow: None, workspace: Path
+) -> None:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{clone.root}/mlflow.db")

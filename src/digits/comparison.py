@@ -127,7 +127,8 @@ def verdict(pair: Pair) -> str:
         return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
     if pair.gain == 0:
         return f"{both} are equally accurate ({_evidence(pair)}); {_on_a_tie(pair)}"
-    gain = f"{pair.better} gains {_points(pair, pair.gain)} points ({_evidence(pair)})"
+    points = f"{_points(pair, pair.gain)} points over {pair.other}"
+    gain = f"{pair.better} gains {points} ({_evidence(pair)})"
     if pair.within_noise:
         return f"no difference beyond noise: {gain} {_at_what_time(pair.time_ratio)}"
     return f"{gain} {_at_what_time(pair.time_ratio)}{_price(pair)}"

@@ -131,13 +131,14 @@ def _as_output(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTens
 def _for_inference(model: keras.Model) -> keras.Model:
     """The same model in float32 and of Keras's own layers, so that it loads and runs anywhere.
 
-    It has no optimizer either, whose state would double or treble the file.
+    It is not compiled: an optimizer's state would double or treble the file.
     """
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
+    [taken], [given] = copy.inputs, copy.outputs
     if _is_ensemble(model):
-        copy = keras.Model(copy.input, keras.layers.GlobalAveragePooling1D()(copy.output))
-    return copy
+        given = keras.layers.GlobalAveragePooling1D()(given)
+    return keras.Model(taken, given)  # anew, for a clone is compiled as its model is
 
 
 def _inference_layer(layer: keras.Layer) -> keras.Layer:
