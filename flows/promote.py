@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
+import starting
 from abandoned import never_forgotten
 from asking import REFUSED, ask
 from prefect import flow, get_run_logger, pause_flow_run, runtime
@@ -43,6 +44,7 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
+    starting.no_traceback()
     try:
         params.load()  # first to find that this is no project
         with never_forgotten():
@@ -80,12 +82,30 @@ def _word(judged: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str]
     create_markdown_artifact(table, key=f"gate-{model}", description=f"The gate on {model}")
     if not judged["accepted"]:
         return ["--rejected-by", "the gate"], ""
-    return _ask_a_person(table, timeout_s) if judged["decision"] else ([], "")
+    return _ask_a_person(_question(judged, model), timeout_s) if judged["decision"] else ([], "")
 
 
-def _ask_a_person(table: str, timeout_s: int) -> tuple[list[str], str]:
+def _question(judged: dict[str, Any], model: str) -> str:
+    """What the form asks: a list, because it is too narrow for a table and does not scroll."""
+    decision = judged["decision"]
+    place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
+    checks = [
+        f"- {check['name']}: {check['found']} (allowed: {check['allowed']})"
+        for check in decision["checks"]
+    ]
+    return "\n".join(
+        [
+            f"Make **{model}** ({decision['challenger']}) champion, {place}?",
+            "Submitting with the switch off rejects it. Every check of the gate is passed:",
+            "",
+            *checks,
+        ]
+    )
+
+
+def _ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     """What to tell `digits promote` of the answer, and the note that came with it."""
-    asked = Approval.with_initial_data(description=f"{table}\n\nMake it champion?")
+    asked = Approval.with_initial_data(description=question)
     try:
         answer = pause_flow_run(wait_for_input=asked, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import starting
 from abandoned import never_forgotten
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
@@ -35,6 +36,7 @@ def retrain(
         approval: Whether a person must agree to each promotion.
         force: Retrain on unchanged data too.
     """
+    starting.no_traceback()
     data = provenance.data_md5()
     try:
         wanted = models or params.load().models

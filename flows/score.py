@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import starting
 from abandoned import never_forgotten
 from asking import ask
 from prefect import flow
@@ -24,6 +25,7 @@ def score(
         output: The Parquet file to write.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
     """
+    starting.no_traceback()
     chosen = ["--model", model] if model else []
     try:
         params.load()  # first to find that this is no project

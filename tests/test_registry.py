@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +18,9 @@ from support import changed, finding, python
 from digits import params as parameters
 from digits.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.files import md5, write_json
+from digits.gate import Check, approval
 from digits.outputs import read_split, split_path
-from digits.registry import journal, lock, models, promotion, reproduction
+from digits.registry import journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
 from digits.registry.evidence import judge
@@ -219,6 +221,27 @@ class TestHistory:
         promotion.promote(fighter(), NAME, judge=accept)
         assert [m.action for m in chain.moves()[-2:]] == ["elsewhere", "promote"]
         assert chain.moves()[-1].before == "1"
+
+    def test_its_table_says_who_approved_and_cuts_no_figure(self, ring, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        figures = {"holdout_accuracy": 0.9965, "champion_accuracy": 0.9905, "worse_p_value": 0.03}
+
+        def approved(*asked):
+            judged = accept(*asked)
+            better = Check("better", True, "", "", figures)
+            return replace(judged, checks=(better, approval("Ada", "")))
+
+        promotion.promote(fighter(), NAME, judge=approved)
+        show.print_moves(Registry(NAME).moves(), as_json=False)
+        shown = capsys.readouterr().out
+        assert "approved" in shown
+        assert "Ada" in shown
+        for name, value in figures.items():
+            assert f"{name} {value:.4g}" in shown
+
+    def test_without_a_champion_it_says_how_to_make_one(self, ring, capsys):
+        show.print_moves(Registry(NAME).moves(), as_json=False)
+        assert capsys.readouterr().out == "no champion yet; digits promote MODEL makes one\n"
 
 
 class TestDemo:

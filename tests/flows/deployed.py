@@ -56,9 +56,9 @@ class Worker:
         return []
 
 
-def submit(**parameters: Any) -> UUID:
-    """Schedule a run of train/local."""
-    flow_run = run_deployment("train/local", parameters=parameters, timeout=0, as_subflow=False)
+def submit(deployment: str = "train/local", /, **parameters: Any) -> UUID:
+    """Schedule a run of a deployment."""
+    flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
 

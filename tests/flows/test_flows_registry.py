@@ -7,6 +7,7 @@ start of the real one loads TensorFlow.
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.input.actions import read_flow_run_input
+from prefect.input.run_input import keyset_from_paused_state
 from promote import promote
 from retrain import EVENT, retrain
 from score import score
@@ -136,15 +139,19 @@ def _own_artifacts(folder: Path, *, before: Path) -> None:
 
 
 @contextmanager
-def somebody(word: str) -> Iterator["Future[None]"]:
-    """A person who answers the flow run that pauses within the block."""
+def somebody(word: str) -> Iterator["Future[str]"]:
+    """A person who answers the flow run that pauses within the block; gives what was asked."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(_answer, word)
 
 
-def _answer(word: Any) -> None:
+def _answer(word: Any) -> str:
     assert until(lambda: bool(_paused()), seconds=300)
-    answer.main(_paused()[0].id, word, by="Ada", note="looked at it")
+    [paused] = _paused()
+    assert paused.state
+    question = read_flow_run_input(keyset_from_paused_state(paused.state)["description"], paused.id)
+    answer.main(paused.id, word, by="Ada", note="looked at it")
+    return str(question)
 
 
 def _paused() -> list[FlowRun]:
@@ -164,7 +171,12 @@ def outcomes() -> list[str]:
 def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> None:
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
-    answered.result()
+    asked = answered.result()
+    assert asked.startswith("Make **mlp** (run ")
+    assert ") champion, the first?" in asked
+    assert "(allowed: at least 0.1)" in asked
+    [move] = json.loads(subprocess.check_output([asking.DIGITS, "history", "--json"]))
+    assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
     np.savez("new.npz", images=np.load("artifacts/split/test.npz")["images"])
     state = score("new.npz", "scored.parquet", return_state=True)

@@ -103,9 +103,20 @@ def log_of(flow_run_id: UUID) -> str:
         return "\n".join(line.message for line in client.read_logs(only))
 
 
-def test_a_webhook_is_told_once_of_a_run_that_fails_and_its_log_has_no_traceback(
-    deployed: Project, listener: Listener
-) -> None:
+def test_a_run_that_fails_logs_its_message_and_no_traceback(deployed: Project) -> None:
+    failed = [
+        submit("train/local", targets=["trian"]),
+        submit("score/local", source="nowhere.csv"),
+        submit("promote/local", model="gnn", approval="none"),
+        submit("retrain/local", models=["gnn"]),
+    ]
+    assert [completes(run) for run in failed] == [False] * 4
+    for run in failed:
+        assert until(lambda run=run: "Finished in state Failed" in log_of(run))
+        assert "Traceback" not in log_of(run)
+
+
+def test_a_webhook_is_told_once_of_a_run_that_fails(deployed: Project, listener: Listener) -> None:
     notify.main("http://127.0.0.1:9")
     notify.main(f"http://127.0.0.1:{listener.server_port}")  # in place of the first
     failed = submit(targets=["trian"])
@@ -114,5 +125,3 @@ def test_a_webhook_is_told_once_of_a_run_that_fails_and_its_log_has_no_traceback
     [said] = listener.said
     assert said.startswith("train · ")
     assert "· Failed · targets: 'trian' is no stage; there are" in said
-    assert until(lambda: "Finished in state Failed" in log_of(failed))
-    assert "Traceback" not in log_of(failed)

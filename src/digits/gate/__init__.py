@@ -1,7 +1,7 @@
 """Whether a challenger has earned the champion's place: each check with its figures."""
 
 from digits.data import Labels
-from digits.gate.decision import Candidate, Check, Decision, Facts, PromoteParams
+from digits.gate.decision import APPROVAL, Candidate, Check, Decision, Facts, PromoteParams
 
 __all__ = ["Candidate", "Check", "Decision", "Facts", "PromoteParams", "approval", "judge"]
 
@@ -35,4 +35,4 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     if not approved_by and not rejected_by:
         return None
     found = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    return Check("approval", not rejected_by, found, "a person's approval", {})
+    return Check(APPROVAL, not rejected_by, found, "a person's approval", {})

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from digits.data import Labels
 
+APPROVAL = "approval"  # the name of the check that is a person's word
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -88,6 +90,11 @@ class Decision:
     def accepted(self) -> bool:
         """Whether every check was passed."""
         return not self.failed
+
+    @property
+    def approval(self) -> str:
+        """A person's word, as `approved by NAME`; empty where nobody was asked."""
+        return next((check.found for check in self.checks if check.name == APPROVAL), "")
 
     @property
     def figures(self) -> dict[str, float]:

@@ -18,7 +18,8 @@ ELSEWHERE = "moved by other means than digits"
 class Move:
     """One move of the champion's alias: from version `before` to `after` (None: it named none).
 
-    `figures` are those of the gate; `at` is UTC in ISO 8601.
+    `by` is the account that moved it, `approval` a person's word where one was asked; `figures`
+    are those of the gate; `at` is UTC in ISO 8601.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Move:
     reason: str
     figures: dict[str, float]
     done: bool = False
+    approval: str = ""
 
     @property
     def key(self) -> str:

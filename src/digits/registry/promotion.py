@@ -68,7 +68,7 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         decision = judge(model, f"version {version}", _uri(registry, champion), champion)
         _record(registry, version, model, decision, reason)
         if decision.accepted:
-            _move(registry, "promote", version, reason, decision.figures)
+            _move(registry, "promote", version, reason, decision.figures, decision.approval)
             registry.drop_challenger(version)
         return Outcome(model.run_id, version, champion, decision, moved=decision.accepted)
 
@@ -108,6 +108,7 @@ def _move(
     version: str,
     reason: str,
     figures: dict[str, float],
+    approval: str = "",
 ) -> Move:
     move = Move(
         number=len(registry.moves()) + 1,
@@ -118,6 +119,7 @@ def _move(
         by=user(),
         reason=reason,
         figures=figures,
+        approval=approval,
     )
     registry.move(move)
     return move
@@ -145,6 +147,7 @@ def _record(
             "gate": "accepted" if decision.accepted else "refused",
             "gate_at": at,
             "gate_by": record["by"],
+            "gate_approval": decision.approval,
             "gate_reason": reason,
             "gate_champion": decision.champion or "",
             "gate_failed": ", ".join(decision.failed),

@@ -49,7 +49,11 @@ def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(move) for move in moves])
         return
-    table = Table("#", "when (UTC)", "what", "from", "to", "by", "why", "figures")
+    if not moves:
+        print("no champion yet; digits promote MODEL makes one")
+        return
+    table = Table("#", "when (UTC)", "what", "from", "to", "by", "why")
+    table.add_column("figures", no_wrap=True)
     for move in moves:
         table.add_row(
             str(move.number),
@@ -57,9 +61,9 @@ def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
             move.action,
             move.before or "-",
             move.after or "-",
-            move.by,
+            "\n".join(filter(None, [move.by, move.approval])),
             move.reason,
-            ", ".join(f"{k} {v:.4g}" for k, v in move.figures.items() if k in SHOWN_FIGURES),
+            "\n".join(f"{k} {v:.4g}" for k, v in move.figures.items() if k in SHOWN_FIGURES),
         )
     Console().print(table)
 
