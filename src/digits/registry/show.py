@@ -17,7 +17,11 @@ from digits.registry.trace import Origin
 if TYPE_CHECKING:
     from digits.registry.scoring import Scored
 
-SHOWN_FIGURES = ("holdout_accuracy", "champion_accuracy", "worse_p_value")
+SHOWN_FIGURES = {
+    "holdout_accuracy": "accuracy",
+    "champion_accuracy": "champion's",
+    "worse_p_value": "p",
+}
 
 
 def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
@@ -52,18 +56,20 @@ def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
     if not moves:
         print("no champion yet; digits promote MODEL makes one")
         return
-    table = Table("#", "when (UTC)", "what", "from", "to", "by", "why")
-    table.add_column("figures", no_wrap=True)
+    when, what, figures = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
+    table = Table("#", when, what, "by", "why", figures)
     for move in moves:
         table.add_row(
             str(move.number),
-            move.at[:19].replace("T", " "),
-            move.action,
-            move.before or "-",
-            move.after or "-",
+            move.at[:16].replace("T", " "),
+            f"{move.action} {move.before or '-'} → {move.after or '-'}",
             "\n".join(filter(None, [move.by, move.approval])),
             move.reason,
-            "\n".join(f"{k} {v:.4g}" for k, v in move.figures.items() if k in SHOWN_FIGURES),
+            "\n".join(
+                f"{SHOWN_FIGURES[name]} {value:.4g}"
+                for name, value in move.figures.items()
+                if name in SHOWN_FIGURES
+            ),
         )
     Console().print(table)
 
