@@ -60,9 +60,11 @@ class Workspace:
         return Timed(time.perf_counter() - start, done.stdout)
 
     def environment(self) -> dict[str, str]:
-        """In which commands find this Python and the clone's code."""
+        """In which commands find this Python, the clone's code, and the store beside it."""
+        # MLflow itself sets it in the environment, where a part before this one asked its store
+        kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         return {
-            **os.environ,
+            **kept,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
         }
