@@ -28,6 +28,7 @@ lint: .venv/.done ## ruff and mypy
 	@mypy src flows benchmarks
 
 ui: .venv/.done ## MLflow at http://127.0.0.1:5000
+	@echo "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning   Ctrl-C ends it"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
 		--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 		--default-artifact-root file://$(CURDIR)/mlartifacts
@@ -65,7 +66,7 @@ up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with
 		prefect deploy --all >>.state/up.log 2>&1 \
 		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }
 	@prefect config set PREFECT_API_URL=$(PREFECT_API_URL) >/dev/null
-	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)"
+	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)/#/experiments?workflowType=machine_learning"
 	@echo "Prefect  http://127.0.0.1:$(PREFECT_PORT)   prefect deployment run train/local --watch"
 
 down: ## stop what `make up` started

@@ -10,12 +10,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
 from digits.results import Row, cells
+from digits.run_link import LOCAL_UI, RunLink
 
 ARTIFACTS = Path("artifacts")
 COMPARISON = ARTIFACTS / "compare/comparison.json"
 RECORDS = "artifacts/train/*/run.json"
 PAGES = "artifacts/**/*.html"
-MLFLOW_UI = "http://127.0.0.1:5000"
 
 
 def publish(folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None) -> None:
@@ -43,10 +43,9 @@ def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | 
 
 
 def _run_link(record: Mapping[str, Any]) -> str:
-    uri = record["tracking_uri"]
-    base = uri if uri.startswith("http") else os.environ.get("DIGITS_MLFLOW_UI", MLFLOW_UI)
-    place = f"experiments/{record['experiment_id']}/runs/{record['run_id']}"
-    return f"- [{record['name']}]({base.rstrip('/')}/#/{place})"
+    link = RunLink(record["run_id"], record["experiment_id"], record["tracking_uri"])
+    address = link.address(os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI))
+    return f"- [{record['name']}]({address})"
 
 
 def _page(page: Path, experiment: str | None) -> str:

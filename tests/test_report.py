@@ -16,8 +16,9 @@ from digits.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.data import Dataset
 from digits.evaluation import confusion_matrix, evaluate
 from digits.mistakes import most_confident
-from digits.report import ModelResult, ReportContent, RunLink, SplitResult, render
+from digits.report import ModelResult, ReportContent, SplitResult, render
 from digits.robustness import PERTURBATIONS
+from digits.run_link import RunLink
 from digits.stages.report import read_pair
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
@@ -215,7 +216,8 @@ def test_refused_data_is_told_too(content):
 
 
 def test_without_a_server_the_links_lead_to_the_page_that_make_ui_opens(page):
-    assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/0123456789abcdef"' in page
+    assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/0123456789abcdef?' in page
+    assert '?workflowType=machine_learning"' in page
     assert "make ui" in page
     assert "/home/someone" not in page
 
@@ -223,7 +225,7 @@ def test_without_a_server_the_links_lead_to_the_page_that_make_ui_opens(page):
 def test_with_a_server_the_links_lead_to_it(content):
     run = RunLink("0123456789abcdef", "7", "https://mlflow.example.org/")
     page = render(replace(content, models=[replace(model, run=run) for model in content.models]))
-    assert 'href="https://mlflow.example.org/#/experiments/7/runs/0123456789abcdef"' in page
+    assert 'href="https://mlflow.example.org/#/experiments/7/runs/0123456789abcdef?' in page
     assert "make ui" not in page
 
 

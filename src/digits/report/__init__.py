@@ -5,9 +5,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from digits.report import figures, tables
-from digits.report.content import ModelResult, ReportContent, RunLink, SplitResult
+from digits.report.content import ModelResult, ReportContent, SplitResult
 
-__all__ = ["ModelResult", "ReportContent", "RunLink", "SplitResult", "render"]
+__all__ = ["ModelResult", "ReportContent", "SplitResult", "render"]
 
 
 def render(content: ReportContent) -> str:

@@ -8,28 +8,7 @@ from digits.caret import Statistics
 from digits.comparison import Pair
 from digits.data import Matrix
 from digits.mistakes import Mistakes
-
-LOCAL_UI = "http://127.0.0.1:5000"
-
-
-@dataclass(frozen=True)
-class RunLink:
-    """Where MLflow shows a model's run."""
-
-    run_id: str
-    experiment_id: str
-    tracking_uri: str
-
-    @property
-    def served(self) -> bool:
-        """Whether a server already shows it; if not, `make ui` has to be started first."""
-        return self.tracking_uri.startswith(("http://", "https://"))
-
-    @property
-    def href(self) -> str:
-        """The page of the run."""
-        server = self.tracking_uri.rstrip("/") if self.served else LOCAL_UI
-        return f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+from digits.run_link import RunLink
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from digits.files import read_json, write_text
 from digits.mistakes import most_confident
 from digits.outputs import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.params import flatten
-from digits.report import ModelResult, ReportContent, RunLink, SplitResult, render
+from digits.report import ModelResult, ReportContent, SplitResult, render
+from digits.run_link import RunLink
 
 COMPARE = ROOT / "compare"
 COMPARISON_FILES = ("comparison.json", "comparison.md", "pareto.png")
