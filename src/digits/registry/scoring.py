@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from digits.data import Predict
 from digits.drift import Drift, DriftParams, of_classes, of_values
 from digits.errors import DataError
 from digits.files import md5
@@ -62,8 +63,9 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     if judged.critical:
         raise DataError(*(f"{path}: {finding}" for finding in judged.critical))
     data_md5 = source.md5()
+    predict = model.predict  # loads the model, which is no part of the rate
     started = time.perf_counter()
-    counts = _predict(source, output, model, data_md5)
+    counts = _predict(source, output, model, predict, data_md5)
     scored = Scored(
         input=str(path),
         output=str(output),
@@ -79,12 +81,14 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     return scored
 
 
-def _predict(source: Input, output: Path, model: Served, data_md5: str) -> np.ndarray:
+def _predict(
+    source: Input, output: Path, model: Served, predict: Predict, data_md5: str
+) -> np.ndarray:
     """Write the predictions; returns how often each class was predicted, int64 (classes,)."""
     counts = np.zeros(model.classes, dtype=np.int64)
     with predictions(output, model=model.name, data_md5=data_md5) as writer:
         for batch in source.batches():
-            probabilities = model.predict(batch.images)
+            probabilities = predict(batch.images)
             writer.write(batch, probabilities)
             counts += np.bincount(probabilities.argmax(axis=1), minlength=model.classes)
     return counts
