@@ -44,10 +44,14 @@ class Worker:
         return psutil.Process(self._process.pid)
 
     def stop(self) -> None:
-        """End it."""
+        """End it as `make down` does: honcho kills what does not end in time."""
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(60)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(30)
 
     def flows(self) -> list[psutil.Process]:
         """The processes of the flow runs that it started."""
