@@ -90,7 +90,7 @@ def _question(judged: dict[str, Any], model: str) -> str:
     decision = judged["decision"]
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     checks = [
-        f"- {check['name']}: {check['found']} (allowed: {check['allowed']})"
+        f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
         for check in decision["checks"]
     ]
     return "\n".join(

@@ -174,7 +174,8 @@ def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> No
     asked = answered.result()
     assert asked.startswith("Make **mlp** (run ")
     assert ") champion, the first?" in asked
-    assert "(allowed: at least 0.1)" in asked
+    assert "(at least 0.1)" in asked
+    assert "no champion to compare with\n" in asked
     [move] = json.loads(subprocess.check_output([asking.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
