@@ -231,11 +231,12 @@ class TestHistory:
             better = Check("better", True, "", "", figures)
             return replace(judged, checks=(better, approval("Ada", "")))
 
-        promotion.promote(fighter(), NAME, judge=approved)
+        promotion.promote(fighter(), NAME, judge=approved, reason="approved in Prefect's form")
         show.print_moves(Registry(NAME).moves(), as_json=False)
         shown = capsys.readouterr().out
         assert "approved" in shown
         assert "Ada" in shown
+        assert "…" not in shown
         for figure in ("accuracy 0.9965", "champion's 0.9905", "p 0.03"):
             assert figure in shown
 

@@ -57,11 +57,12 @@ def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
         print("no champion yet; digits promote MODEL makes one")
         return
     when, what, figures = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
-    table = Table("#", when, what, "by", "why", figures)
+    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
+    table = Table("#", when, what, by, why, figures)
     for move in moves:
         table.add_row(
             str(move.number),
-            move.at[:16].replace("T", " "),
+            move.at[:16].replace("T", "\n"),
             f"{move.action} {move.before or '-'} → {move.after or '-'}",
             "\n".join(filter(None, [move.by, move.approval])),
             move.reason,
