@@ -26,11 +26,11 @@ def main(parts: list[str]) -> None:
     with process.quiet_tensorflow(threads):
         import keras  # noqa: F401
     result = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-    result["machine"] = machine.describe(threads)
+    here = machine.describe(threads)
     for part in parts:
         with TemporaryDirectory() as folder:
-            for found in measure(part, Workspace(Path(folder))):
-                result[part] = found
+            for figures in measure(part, Workspace(Path(folder))):
+                result[part] = {"machine": here, "figures": figures}
                 RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
                 PAGE.write_text(tables.page(result), "utf-8")
     print(tables.page(result))

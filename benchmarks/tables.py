@@ -5,7 +5,7 @@ from typing import Any
 
 
 def page(result: dict[str, Any]) -> str:
-    """docs/benchmarks.md: machine, then one section per part that was measured."""
+    """docs/benchmarks.md: one section per part that was measured, under the machine it ran on."""
     sections = {
         "trainings": _trainings,
         "seconds": _seconds,
@@ -15,11 +15,20 @@ def page(result: dict[str, Any]) -> str:
         "scoring": _scoring,
         "scaling": _scaling,
     }
-    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items())
-    texts = [write(result[part]) for part, write in sections.items() if part in result]
-    return (
-        "\n\n".join([f"# Benchmarks\n\n`make bench` measured this on: {machine}.", *texts]) + "\n"
-    )
+    texts = ["# Benchmarks"]
+    machine: dict[str, Any] = {}
+    for part, write in sections.items():
+        if part not in result:
+            continue
+        if result[part]["machine"] != machine:
+            machine = result[part]["machine"]
+            texts.append(f"`make bench` measured this on: {_listed(machine)}.")
+        texts.append(write(result[part]["figures"]))
+    return "\n\n".join(texts) + "\n"
+
+
+def _listed(machine: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def _trainings(part: dict[str, Any]) -> str:

@@ -42,3 +42,17 @@ def test_commands_of_a_part_know_no_store_of_the_part_before(tmp_path, monkeypat
     workspace = object.__new__(Workspace)
     workspace.root = tmp_path
     assert "MLFLOW_TRACKING_URI" not in workspace.environment()
+
+
+def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
+    result = json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
+    here, there = {"processor": "one", "cores": 2}, {"processor": "other", "cores": 2}
+    for part in result.values():
+        part["machine"] = here
+    result["pipeline"]["machine"] = there
+    said = [line for line in tables.page(result).splitlines() if line.startswith(("##", "`make"))]
+    assert said[0] == "`make bench` measured this on: processor one, cores 2."
+    at = said.index("## The whole pipeline")
+    assert said[at - 1] == "`make bench` measured this on: processor other, cores 2."
+    assert said[at + 1] == said[0]
+    assert len([line for line in said if line.startswith("`make")]) == 3
