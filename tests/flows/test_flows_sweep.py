@@ -132,7 +132,8 @@ def test_trials_on_two_workers_of_which_one_is_killed_all_give_results(
     for worker in ("worker-0", "worker-1"):
         assert any((workspace / worker / ".state/splits").iterdir())
     assert "RUNNING" not in statuses(tracking_server)
-    assert statuses(tracking_server).count("FINISHED") == 1 + TRIALS + 6
+    # one more where the trial had ended when its worker was killed, and nobody had been told yet
+    assert statuses(tracking_server).count("FINISHED") - (1 + TRIALS + 6) in (0, 1)
 
 
 def test_a_scheduler_that_goes_away_is_told_in_one_line(
