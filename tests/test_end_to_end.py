@@ -26,8 +26,10 @@ class Clone:
     def run(
         self, *command: str, succeeds: bool = True, **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        # compiled modules are written beside the sources, as on a user's machine
+        unwanted = ("MLFLOW_", "DVC_", "PYTHONDONTWRITEBYTECODE")
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
             "GIT_AUTHOR_NAME": "test",
