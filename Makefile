@@ -6,6 +6,8 @@ export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 PAGES_PORT ?= 4280
+# the runs themselves: MLflow's list of experiments leads to its tools for language models
+RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(store.connect())")/runs?workflowType=machine_learning
 
 .PHONY: run test lint ui report demo up down bench lock help
 .DEFAULT_GOAL := help
@@ -27,8 +29,9 @@ lint: .venv/.done ## ruff and mypy
 	@ruff format --check .
 	@mypy src flows benchmarks
 
+ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
 ui: .venv/.done ## MLflow at http://127.0.0.1:5000
-	@echo "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning   Ctrl-C ends it"
+	@echo "http://127.0.0.1:5000/$(RUNS)   Ctrl-C ends it"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
 		--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 		--default-artifact-root file://$(CURDIR)/mlartifacts
@@ -66,7 +69,7 @@ up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with
 		prefect deploy --all >>.state/up.log 2>&1 \
 		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }
 	@prefect config set PREFECT_API_URL=$(PREFECT_API_URL) >/dev/null
-	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)/#/experiments?workflowType=machine_learning"
+	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)/$(RUNS)"
 	@echo "Prefect  http://127.0.0.1:$(PREFECT_PORT)   prefect deployment run train/local --watch"
 
 down: ## stop what `make up` started

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 import yaml
+from mlflow import MlflowClient
 from services import free_port
 from support import REPOSITORY, until
+
+from digits.tracking.store import EXPERIMENT
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +79,8 @@ def test_up_starts_everything_and_down_leaves_nothing(clone: Clone) -> None:
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
     mlflow = f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}"
-    assert mlflow in up.stdout
+    [shown] = re.findall(rf"{mlflow}/#/experiments/(\d+)/runs", up.stdout)
+    assert MlflowClient(mlflow).get_experiment(shown).name == EXPERIMENT
     with urlopen(f"{mlflow}/health", timeout=30) as answer:
         assert answer.read() == b"OK"
     declared = yaml.safe_load((clone.root / "prefect.yaml").read_text("utf-8"))["deployments"]
