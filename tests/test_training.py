@@ -203,9 +203,13 @@ def test_each_optimizer_that_params_allow_is_one_keras_has() -> None:
 
 
 def saved_layers(model: Any) -> set[tuple[str, str, str]]:
-    """Module, class and compute dtype of each layer."""
-    layers = model.layers
-    return {(type(x).__module__.split(".")[0], type(x).__name__, x.compute_dtype) for x in layers}
+    """Module, class and compute dtype of each layer, those of inner models too."""
+    found = set()
+    for layer in model.layers:
+        kind = type(layer)
+        found |= {(kind.__module__.split(".")[0], kind.__name__, layer.compute_dtype)}
+        found |= saved_layers(layer) if hasattr(layer, "layers") else set()
+    return found
 
 
 @pytest.mark.parametrize("model", available())
@@ -222,7 +226,8 @@ def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
 ) -> None:
     import keras
 
-    trained = fit(digits_8x8, "best")
+    one_view = recipe("best", **{"train.best.test_time_augment": {}})
+    trained = fit(digits_8x8, "best", recipe=one_view)
     images = digits_8x8.images[:50]
     members = keras.Model(trained.model.input, trained.model.layers[-1].input)
     each = np.asarray(members(images))
@@ -230,6 +235,15 @@ def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
     assert (np.ptp(each, axis=1) > 0).any()
     np.testing.assert_allclose(np.asarray(trained.model(images)), each.mean(axis=1), atol=1e-6)
     assert 0 < trained.history[-1]["val_accuracy"] < 1
+
+
+def test_views_at_test_time_change_the_answers_and_no_weight(digits_8x8: Dataset) -> None:
+    changes = {"train.mlp.test_time_augment": {"shift": 1, "stretch": 0.25}}
+    plain, viewed = fit(digits_8x8), fit(digits_8x8, recipe=recipe(**changes))
+    assert fingerprint(viewed.model) == fingerprint(plain.model)
+    assert viewed.history == plain.history
+    images = digits_8x8.images[:50]
+    assert (np.asarray(viewed.model(images)) != np.asarray(plain.model(images))).any()
 
 
 def test_label_smoothing_changes_the_model_but_not_how_its_loss_is_measured(

@@ -58,6 +58,19 @@ class AugmentParams(BaseModel):
     shift: Annotated[float, Field(ge=0)] = 0.0  # pixels, along each axis
 
 
+class ViewParams(BaseModel):
+    """`test_time_augment:` the views over which a prediction is the mean, none where both are 0.
+
+    The image itself; it shifted left and right; and it stretched along one axis while squeezed
+    along the other. A fit takes no longer, a prediction as many times as there are views.
+    """
+
+    model_config = _CONFIG
+
+    shift: Annotated[int, Field(ge=0)] = 0  # pixels
+    stretch: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the size, in whole pixels per edge
+
+
 class FitParams(BaseModel):
     """`fit:` of a model; the names are Keras's."""
 
@@ -79,4 +92,5 @@ class Recipe(BaseModel):
     optimizer: OptimizerParams
     schedule: ScheduleParams = ScheduleParams()
     augment: AugmentParams = AugmentParams()
+    test_time_augment: ViewParams = ViewParams()
     fit: FitParams

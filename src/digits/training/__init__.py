@@ -14,6 +14,7 @@ from digits.models.normalization import FusedBatchNormalization
 from digits.recipe import OptimizerParams, Recipe, ScheduleParams
 from digits.training.batches import batches
 from digits.training.precision import training_policy
+from digits.training.views import over_views
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 OnEpoch = Callable[[int, EpochMetrics], None]
@@ -54,7 +55,8 @@ def train(
     """Build the model and fit it.
 
     A model whose output is (n, members, classes) is an ensemble: each member is fitted to the
-    labels, metrics are the members' means, and the model that is returned averages them.
+    labels, metrics are the members' means, and the model that is returned averages them. So it
+    does the views of test-time augmentation, which metrics leave out.
 
     The same seed, data, recipe, thread count and processor give bit-identical weights.
     `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
@@ -91,7 +93,8 @@ def train(
         callbacks=[clock],
         verbose=0,
     )
-    return Trained(_for_inference(model), clock.history, clock.timing(images=len(data)))
+    kept = over_views(_for_inference(model), by=recipe.test_time_augment)
+    return Trained(kept, clock.history, clock.timing(images=len(data)))
 
 
 def _optimizer(params: OptimizerParams, schedule: ScheduleParams, *, steps: int) -> keras.Optimizer:

@@ -1,0 +1,56 @@
+"""Test-time augmentation: a model that answers with its mean over several views of an image."""
+
+import keras
+from keras import layers
+
+from digits.recipe import ViewParams
+
+View = list[keras.Layer]  # of a raster (n, height, width, 1)
+
+
+def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
+    """The model whose answer is the mean of this one's over the views that `by` names.
+
+    Both take images uint8 (n, height, width) and hold the same weights. The views are made by
+    Keras's own layers; what one leaves empty is 0, as where training images are moved.
+    """
+    height, width = model.input_shape[1:]
+    views = [*_shifted(by.shift), *_stretched(by.stretch, height, width)]
+    if not views:
+        return model
+    image = keras.Input((height, width), dtype="uint8")
+    to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
+    raster = to_raster(image)
+    seen = [image, *(to_image(_through(view, raster)) for view in views)]
+    return keras.Model(image, layers.Average()([model(view) for view in seen]))
+
+
+def _shifted(pixels: int) -> list[View]:
+    """Right and left."""
+    if not pixels:
+        return []
+    return [
+        [layers.ZeroPadding2D((0, (before, after))), layers.Cropping2D((0, (after, before)))]
+        for before, after in ((pixels, 0), (0, pixels))
+    ]
+
+
+def _stretched(fraction: float, height: int, width: int) -> list[View]:
+    """Wide and low, high and narrow."""
+    y, x = round(fraction * height / 2), round(fraction * width / 2)
+    if not (x or y):
+        return []
+    return [
+        [
+            layers.Resizing(height + 2 * dy, width + 2 * dx),
+            layers.ZeroPadding2D((max(-dy, 0), max(-dx, 0))),
+            layers.Cropping2D((max(dy, 0), max(dx, 0))),
+        ]
+        for dy, dx in ((-y, x), (y, -x))
+    ]
+
+
+def _through(view: View, raster: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in view:
+        raster = layer(raster)
+    return raster

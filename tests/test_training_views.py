@@ -1,0 +1,82 @@
+"""Test-time augmentation: a kept model answers with its mean over views of the image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digits.recipe import ViewParams
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+def mean_view(images: np.ndarray, **by: Any) -> np.ndarray:
+    """What a model would be shown on average: its answer is the image itself."""
+    import keras
+
+    from digits.training.views import over_views
+
+    shape = images.shape[1:]
+    layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten()]
+    same = keras.Sequential([keras.Input(shape, dtype="uint8"), *layers])
+    return np.asarray(over_views(same, by=ViewParams(**by))(images)).reshape(-1, *shape)
+
+
+def test_shifted_views_are_the_image_and_it_left_and_right() -> None:
+    image = np.zeros((1, 6, 9), np.uint8)
+    image[0, 2, 4], image[0, 5, 0] = 90, 30
+    expected = np.zeros((1, 6, 9))
+    expected[0, 2, [2, 4, 6]], expected[0, 5, [0, 2]] = 30, 10
+    np.testing.assert_allclose(mean_view(image, shift=2), expected, rtol=1e-6)
+
+
+def test_stretched_views_are_wide_and_low_and_high_and_narrow() -> None:
+    full = np.full((1, 10, 20), 90, np.uint8)
+    seen = mean_view(full, stretch=0.2)[0]  # one row and two columns at each edge
+    assert seen[1:-1, 2:-2] == pytest.approx(90)
+    assert seen[[0, -1], 2:-2] == pytest.approx(60)  # the low view ends there
+    assert seen[1:-1, [0, 1, -2, -1]] == pytest.approx(60)
+    assert seen[0, [0, 1, -2, -1]] == pytest.approx(30)
+
+
+def test_the_widest_stretch_is_taken_by_the_smallest_images() -> None:
+    for shape in ((1, 1), (2, 1), (3, 8)):
+        assert mean_view(np.ones((1, *shape), np.uint8), stretch=0.5).shape == (1, *shape)
+
+
+def test_all_views_count_alike() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 12), np.uint8)
+    apart = [mean_view(images, shift=1) * 3, mean_view(images, stretch=0.2) * 3]
+    together = mean_view(images, shift=1, stretch=0.2)
+    np.testing.assert_allclose(together, (sum(apart) - images) / 5, rtol=1e-5)
+
+
+def test_a_model_without_views_is_left_as_it_is() -> None:
+    import keras
+
+    from digits.training.views import over_views
+
+    model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), keras.layers.Flatten()])
+    assert over_views(model, by=ViewParams()) is model
+    # an eighth of a pixel is none
+    assert over_views(model, by=ViewParams(stretch=0.03)) is model
+
+
+def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
+    tmp_path: Path,
+) -> None:
+    import keras
+
+    from digits import saved_model
+    from digits.training.views import over_views
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers])
+    kept = over_views(model, by=ViewParams(shift=1, stretch=0.3))
+    saved_model.save(kept, tmp_path / "model.keras")
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
+    again = saved_model.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(np.asarray(again(images)), np.asarray(kept(images)))
+    assert kept.count_params() == model.count_params()
+    assert (np.asarray(kept(images)) != np.asarray(model(images))).any()
