@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import tables, trainings  # noqa: E402
+from benchmarks import machine, tables, trainings  # noqa: E402
 from benchmarks.workspace import Training, Workspace  # noqa: E402
 
 
@@ -56,3 +56,19 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
     assert said[at - 1] == "`make bench` measured this on: processor other, cores 2."
     assert said[at + 1] == said[0]
     assert len([line for line in said if line.startswith("`make")]) == 3
+
+
+def test_the_operations_of_a_fit_are_those_of_one_view(tmp_path, tensorflow):
+    import keras
+
+    from digits import saved_model
+    from digits.recipe import ViewParams
+    from digits.training.views import over_views
+
+    layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten(), keras.layers.Dense(10)]
+    plain = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers])
+    saved_model.save(plain, tmp_path / "plain.keras")
+    saved_model.save(over_views(plain, by=ViewParams(shift=1)), tmp_path / "views.keras")
+    operations = machine.forward_operations(tmp_path / "plain.keras")
+    assert operations >= 2 * 64 * 10
+    assert machine.forward_operations(tmp_path / "views.keras") == operations
