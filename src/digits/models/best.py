@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models.layers import Count, Rate, compact_network, probabilities, raw_pixels
+from digits.models.layers import Count, Rate, compact_network, probabilities, raw_pixels, through
 
 if TYPE_CHECKING:
     import keras
@@ -26,9 +26,9 @@ def build(
     from keras import Model, layers
 
     inputs, *scaling = raw_pixels(image_shape)
-    pixels = _through(scaling, inputs)
+    pixels = through(scaling, inputs)
     members = [
-        _through(
+        through(
             [
                 *compact_network(filters, size, image_shape=image_shape, dropout=dropout),
                 probabilities(classes),
@@ -39,9 +39,3 @@ def build(
         for size in kernels
     ]
     return Model(inputs, layers.Concatenate(axis=1, dtype="float32")(members))
-
-
-def _through(layers: "list[keras.Layer]", values: "keras.KerasTensor") -> "keras.KerasTensor":
-    for layer in layers:
-        values = layer(values)
-    return values

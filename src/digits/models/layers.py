@@ -71,3 +71,10 @@ def probabilities(classes: int) -> "keras.Layer":
     from keras import layers
 
     return layers.Dense(classes, activation="softmax", dtype="float32")
+
+
+def through(layers: "list[keras.Layer]", values: "keras.KerasTensor") -> "keras.KerasTensor":
+    """The values after one layer after the other."""
+    for layer in layers:
+        values = layer(values)
+    return values

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from digits.models.layers import through
 from digits.recipe import ViewParams
 
 View = list[keras.Layer]  # of a raster (n, height, width, 1)
@@ -21,7 +22,7 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     image = keras.Input((height, width), dtype="uint8")
     to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
     raster = to_raster(image)
-    seen = [image, *(to_image(_through(view, raster)) for view in views)]
+    seen = [image, *(to_image(through(view, raster)) for view in views)]
     return keras.Model(image, layers.Average()([model(view) for view in seen]))
 
 
@@ -48,9 +49,3 @@ def _stretched(fraction: float, height: int, width: int) -> list[View]:
         ]
         for dy, dx in ((-y, x), (y, -x))
     ]
-
-
-def _through(view: View, raster: keras.KerasTensor) -> keras.KerasTensor:
-    for layer in view:
-        raster = layer(raster)
-    return raster
