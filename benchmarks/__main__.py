@@ -1,7 +1,7 @@
 """`python -m benchmarks [PART…]`: measure, and write docs/benchmarks.json and .md."""
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,4 +62,6 @@ def measure(part: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(PARTS))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    main(parser.parse_args().parts or list(PARTS))

@@ -1,6 +1,7 @@
 """The figures of docs/benchmarks.md are those that were measured."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_commands_of_a_part_know_no_store_of_the_part_before(tmp_path, monkeypat
     workspace = object.__new__(Workspace)
     workspace.root = tmp_path
     assert "MLFLOW_TRACKING_URI" not in workspace.environment()
+
+
+@pytest.mark.parametrize(("asked", "code"), [("--help", 0), ("trainngs", 2)])
+def test_what_names_no_part_measures_nothing(asked, code):
+    command = [sys.executable, "-m", "benchmarks", asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert "pipeline" in done.stdout + done.stderr  # the parts there are
 
 
 def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
