@@ -89,6 +89,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "be greater than or equal to 0"),
         ("train.compact.augment.flip", True, "train.compact.augment.flip: unknown key; known "
          "here: rotation, zoom, shear, shift"),
+        ("train.best.test_time_augment.stretch", 0.6, "train.best.test_time_augment.stretch: 0.6: "
+         "input should be less than or equal to 0.5"),
         ("train.mlp.fit.label_smoothing", 1.0, "train.mlp.fit.label_smoothing: 1.0: input should "
          "be less than 1"),
         ("train.mlp.fit.mixed_precision", "yes", "train.mlp.fit.mixed_precision: 'yes': input "
