@@ -58,6 +58,14 @@ def test_work_that_succeeds_ends_with_0() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+def test_nothing_is_searched_for_garbage_at_the_end() -> None:
+    # only the collector finds a cycle, which would say so
+    cycle = "type('Cycle', (), {'__del__': lambda self: print('found')})()"
+    work = f"import atexit, gc; c = {cycle}; c.itself = c; print('done')"
+    assert run(work).stdout == "done\n"
+    assert run(f"{work}; atexit.unregister(gc.freeze)").stdout == "done\nfound\n"
+
+
 def test_an_error_ends_the_process_with_lines_and_code_but_no_traceback() -> None:
     done = run("raise errors.DataError('a: bad', 'b: bad')")
     assert (done.returncode, done.stderr) == (3, "error: a: bad\nerror: b: bad\n")

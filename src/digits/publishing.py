@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from digits import plots
@@ -28,18 +29,20 @@ def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
     outputs = EvaluateOutputs(model)
     matrices = {split: outputs.read_matrix(split) for split in EVALUATED}
     found = {split: statistics(matrix, classes=names) for split, matrix in matrices.items()}
-    pictures = {
-        split: plots.confusion_matrix(matrix, names=names, title=f"{model}, {split}")
+    drawn = {
+        split: plots.to_array(
+            plots.confusion_matrix(matrix, names=names, title=f"{model}, {split}")
+        )
         for split, matrix in matrices.items()
     }
-    history = TrainOutputs(model).read_history()
+    curves = plots.learning_curves({model: TrainOutputs(model).read_history()}, title=model)
     return runs.Evaluation(
         metrics=_metrics(outputs, found),
-        images={f"{split}_confusion_matrix": plots.to_array(p) for split, p in pictures.items()},
-        figures={
+        images={f"{split}_confusion_matrix": matrix for split, matrix in drawn.items()},
+        pictures={
             # at the top, where the compare page lists what two runs have in common
-            **{f"{split}_confusion_matrix.png": picture for split, picture in pictures.items()},
-            "learning_curves.png": plots.learning_curves({model: history}, title=model),
+            **{f"{split}_confusion_matrix.png": matrix for split, matrix in drawn.items()},
+            "learning_curves.png": plots.to_array(curves),
             "test/mistakes.png": _mistakes(model, outputs, names),
         },
         tables={f"{split}/by_class.json": _by_class(stats) for split, stats in found.items()},
@@ -69,7 +72,8 @@ def _by_class(stats: Statistics) -> pd.DataFrame:
     return table.rename_axis("class").reset_index()
 
 
-def _mistakes(model: str, outputs: EvaluateOutputs, names: list[str]) -> object:
+def _mistakes(model: str, outputs: EvaluateOutputs, names: list[str]) -> np.ndarray:
     test = read_split("test").data
     surest = most_confident(test, outputs.read_predictions()["test"], limit=MISTAKES)
-    return plots.mistakes(surest, names=names, title=f"{model}: most confident mistakes")
+    figure = plots.mistakes(surest, names=names, title=f"{model}: most confident mistakes")
+    return plots.to_array(figure)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from digits.data import Dataset, Images, Labels, Predict
+from digits.data import Dataset, Images, Labels, Predict, Probabilities
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up
@@ -81,11 +81,14 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 }
 
 
-def accuracy_under(predict: Predict, data: Dataset) -> dict[str, float]:
-    """Accuracy 0…1 under each perturbation, and of the images as they are (`clean`)."""
-    accuracies = {"clean": _accuracy(predict, data.images, data.labels)}
+def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> dict[str, float]:
+    """Accuracy 0…1 under each perturbation, and of the images as they are.
+
+    `clean` is what was predicted of the latter: float32 (n, classes).
+    """
+    accuracies = {"clean": _accuracy(clean, data.labels)}
     for name, perturbation in PERTURBATIONS.items():
-        accuracies[name] = _accuracy(predict, perturbation.apply(data.images), data.labels)
+        accuracies[name] = _accuracy(predict(perturbation.apply(data.images)), data.labels)
     return accuracies
 
 
@@ -123,5 +126,5 @@ def _grey(values: NDArray[np.float32]) -> Images:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
-def _accuracy(predict: Predict, images: Images, labels: Labels) -> float:
-    return float(np.mean(predict(images).argmax(axis=1) == labels))
+def _accuracy(probabilities: Probabilities, labels: Labels) -> float:
+    return float(np.mean(probabilities.argmax(axis=1) == labels))

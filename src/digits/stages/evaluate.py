@@ -22,7 +22,8 @@ def main(model: str) -> None:
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
     judge(outputs, splits, probabilities, names=checked.data.names)
-    write_json(outputs.behaviour, accuracy_under(predict, splits["test"]))
+    behaviour = accuracy_under(predict, splits["test"], clean=probabilities["test"])
+    write_json(outputs.behaviour, behaviour)
     publish(model, names=checked.data.names)
 
 

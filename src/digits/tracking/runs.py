@@ -124,14 +124,14 @@ class Evaluation:
     Attributes:
         metrics: name to value.
         images: key in the image grid of MLflow's charts to pixels uint8 (height, width, 3 or 4).
-        figures: artifact path (`.png`, `.html`) to matplotlib or plotly figure.
+        pictures: artifact path (`.png`) to such pixels.
         tables: artifact path (`.json`) to table.
         files: artifact folder to local file.
     """
 
     metrics: Mapping[str, float]
     images: Mapping[str, np.ndarray]
-    figures: Mapping[str, Any]
+    pictures: Mapping[str, np.ndarray]
     tables: "Mapping[str, pd.DataFrame]"
     files: "Mapping[str, Path]"
 
@@ -143,8 +143,8 @@ def log_evaluation(run_id: str, model_id: str, found: Evaluation) -> None:
         mlflow.log_metrics(dict(found.metrics), run_id=run_id, model_id=model_id)
         for key, image in found.images.items():
             client.log_image(run_id, image, key=key, step=0)
-        for path, figure in found.figures.items():
-            client.log_figure(run_id, figure, path)
+        for path, picture in found.pictures.items():
+            client.log_image(run_id, picture, path)
         for path, table in found.tables.items():
             client.log_table(run_id, table, path)
         for folder, file in found.files.items():
