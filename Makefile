@@ -78,7 +78,7 @@ down: ## stop what `make up` started
 	@rm -f .state/up.pid
 	@prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true # it is not set where nothing was up
 
-bench: .venv/.done ## measure everything side by side, about an hour: docs/benchmarks.md
+bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks
 
 lock: .venv/.done ## resolve requirements.lock anew

@@ -30,6 +30,7 @@ def main(model: str) -> None:
     from digits.params import load
 
     process.set_environment()
+    process.spare_the_collector()
     with process.quiet_tensorflow(load().train.threads):
         import keras
 

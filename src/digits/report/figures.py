@@ -7,6 +7,7 @@ from io import BytesIO
 import plotly.graph_objects as go
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL import Image
 
 from digits import charts, plots
 from digits.comparison import Point, pareto_front
@@ -22,9 +23,9 @@ def png(content: bytes) -> str:
 
 
 def still(figure: Figure) -> str:
-    """A matplotlib figure as data URI."""
+    """A matplotlib figure as data URI; `savefig` would lay it out and draw it twice."""
     file = BytesIO()
-    figure.savefig(file, format="png")
+    Image.fromarray(plots.to_array(figure)).save(file, format="PNG")
     return png(file.getvalue())
 
 
