@@ -19,6 +19,7 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_group)
     process.die_with_parent()
+    process.spare_the_collector()
 
     from dvc.cli import main
 
