@@ -38,10 +38,10 @@ def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
     curves = plots.learning_curves({model: TrainOutputs(model).read_history()}, title=model)
     return runs.Evaluation(
         metrics=_metrics(outputs, found),
-        images={f"{split}_confusion_matrix": matrix for split, matrix in drawn.items()},
+        images={f"{split}_confusion_matrix": pixels for split, pixels in drawn.items()},
         pictures={
             # at the top, where the compare page lists what two runs have in common
-            **{f"{split}_confusion_matrix.png": matrix for split, matrix in drawn.items()},
+            **{f"{split}_confusion_matrix.png": pixels for split, pixels in drawn.items()},
             "learning_curves.png": plots.to_array(curves),
             "test/mistakes.png": _mistakes(model, outputs, names),
         },
