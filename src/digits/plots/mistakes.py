@@ -1,19 +1,22 @@
 """The most confident mistakes, each with truth, prediction and probability."""
 
 from math import ceil
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from digits.data import Images
 from digits.look import VERMILION
-from digits.mistakes import Mistakes
 from digits.plots.style import new_figure
+
+if TYPE_CHECKING:
+    from digits.mistakes import Mistakes
 
 COLUMNS = 6
 
 
-def mistakes(found: Mistakes, *, names: list[str], title: str) -> Figure:
+def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     """One panel per mistake, the surest first; says so where there is none."""
     count = len(found.rows)
     columns = min(COLUMNS, max(count, 1))

@@ -1,6 +1,7 @@
 """Pictures of the raw data: classes, their average images, samples."""
 
 from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from digits.data import Images
-from digits.exploration import ClassImages
 from digits.look import BLUE, GREY, percent
 from digits.plots.style import hide_ticks, new_figure, quiet_axes
 from digits.plots.style import title as set_title
+
+if TYPE_CHECKING:
+    from digits.exploration import ClassImages
 
 COLUMNS = 5
 
@@ -43,7 +46,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
+def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figure:
     """One panel per class in a common scale of grey values, with a colour bar.
 
     Args:
@@ -90,7 +93,7 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, image: ClassImages, name: str, highest: float) -> None:
+def _panel(axes: Axes, image: "ClassImages", name: str, highest: float) -> None:
     axes.imshow(image, cmap="cividis", vmin=0, vmax=highest)
     axes.set_title(name, fontsize=12, parse_math=False)
     if np.isnan(image).all():
