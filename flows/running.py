@@ -47,13 +47,6 @@ class Run:
         Raises:
             CommandFailedError: it failed, took too long, or the flow run ends.
         """
-        return self._run([*DVC, *arguments], progress)
-
-    def python(self, module: str, *arguments: str) -> list[str]:
-        """Run a module of this project's as a program; see `dvc`."""
-        return self._run([sys.executable, "-m", module, *arguments], None)
-
-    def _run(self, command: list[str], progress: "Progress | None") -> list[str]:
         logger = get_run_logger()
 
         def on_line(line: str) -> None:
@@ -62,7 +55,7 @@ class Run:
                 progress.on_line(line)
 
         return self.commands.run(
-            command,
+            [*DVC, *arguments],
             cwd=self.folder,
             env=self._env,
             on_line=on_line,

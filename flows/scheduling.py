@@ -18,11 +18,7 @@ POLL_S = 0.2
 
 
 class Schedule:
-    """Submits the stages of a graph in its order.
-
-    A stage of which `needs_slot` is true waits for one. After `run`, `shared` names the stages
-    beside which more trainings ran than `alone`, the number that the machine has cores for.
-    """
+    """Submits the stages of a graph in its order, and those that need a slot when there is one."""
 
     def __init__(
         self,
@@ -32,18 +28,15 @@ class Schedule:
         needs_slot: Callable[[Stage], bool],
         slots: Slots,
         at_once: int,
-        alone: int,
     ) -> None:
         self._pending = {stage.name: stage for stage in stages}
         self._submit = submit
         self._needs_slot = needs_slot
         self._slots = slots
         self._at_once = at_once
-        self._alone = alone
         self._held: dict[str, FileLock] = {}
         self._futures: dict[str, Future] = {}
         self._names = set(self._pending)
-        self.shared: set[str] = set()
 
     def run(self) -> dict[str, State[Any]]:
         """Run all; each stage's last state, which is NotReady below a failed one."""
@@ -84,8 +77,6 @@ class Schedule:
         concurrent.futures.wait(
             running, timeout=POLL_S, return_when=concurrent.futures.FIRST_COMPLETED
         )
-        if self._held and self._slots.taken() > self._alone:
-            self.shared.update(self._held)
         for name in [name for name in self._held if _done(self._futures[name])]:
             self._held.pop(name).release()
 

@@ -99,15 +99,6 @@ def transfer(command: str, run: Run, options: Sequence[str] = ()) -> State[None]
     return Completed()
 
 
-@task(cache_policy=NO_CACHE)
-def tag_shared(run: Run, stages: list[str]) -> None:
-    """Tag the MLflow runs of trainings that ran side by side on the same cores."""
-    try:
-        run.python("digits.tracking.flow_runs", str(runtime.flow_run.id), *stages)
-    except CommandFailedError as error:
-        get_run_logger().warning("not tagged as having shared cores: %s", error)
-
-
 def _train(root: Path, options: Options) -> State[None]:
     threads = _checked_threads(root, options.overrides)
     if options.overrides:
@@ -158,8 +149,6 @@ def _run_all(root: Path, run: Run, options: Options, threads: int) -> dict[str, 
 
 
 def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[str, State[Any]]:
-    alone = slots.alone(threads)
-
     def submit(stage: Stage, upstream: Sequence[Future]) -> Future:
         future = run_stage.submit(stage, run, return_state=False, wait_for=upstream)
         return cast(Future, future)  # as every future of the default task runner
@@ -171,17 +160,13 @@ def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[st
         stages,
         submit,
         needs_slot=lambda stage: stage.threaded and run.may_change(stage),
-        slots=slots.Slots(root, options.max_parallel or alone),
+        slots=slots.Slots(root, options.max_parallel or slots.alone(threads)),
         at_once=options.max_parallel or max(2, os.cpu_count() or 1),
-        alone=alone,
     )
     try:
-        states = schedule.run()
+        return schedule.run()
     finally:
         schedule.close()
-    if schedule.shared:
-        tag_shared(run, sorted(schedule.shared))
-    return states
 
 
 def _all_completed(states: dict[str, State[Any]]) -> bool:

@@ -10,7 +10,7 @@ from digits import show
 from digits.errors import DataError
 from digits.files import write_json
 from digits.latency import Latency
-from digits.results import Row, cells, markdown, row, time_ratios
+from digits.results import Row, cells, markdown, row, shared_line, time_ratios
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
@@ -38,7 +38,7 @@ MLP, CNN = measured("mlp", 12.5), measured("cnn", 100.0, 0.99)
 def test_a_row_takes_each_figure_from_where_it_was_measured() -> None:
     assert (
         Row(
-            *("mlp", 0.98, 0.07, 0.97, 0.08, 3.5, 0.25, 12.5, 0.123, 550_346, 2_210_000),
+            *("mlp", 0.98, 0.07, 0.97, 0.08, 3.5, 0.25, 12.5, 0.123, 0.0, 550_346, 2_210_000),
             *(1.25, 3, 12_345.6, "0123456789abcdef"),
         )
         == MLP
@@ -62,6 +62,7 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
         "system s": "0.2",
         "elapsed s": "100.0",
         "s/epoch": "0.12",
+        "shared cores": "0.0",
         "times": "8.0×",
         "parameters": "550,346",
         "size MB": "2.2",
@@ -70,6 +71,13 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
         "images/s": "12,346",
         "run": "01234567",
     }
+
+
+def test_of_a_time_measured_on_shared_cores_it_is_said_that_it_cannot_be_compared() -> None:
+    assert shared_line(CNN._replace(shared_cores=0.94)) == (
+        "cnn's training time cannot be compared: other processes used 0.9 of its cores meanwhile"
+    )
+    assert shared_line(CNN._replace(shared_cores=0.05)) is None
 
 
 def test_markdown_is_a_table_with_a_line_per_model() -> None:

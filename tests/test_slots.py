@@ -31,22 +31,6 @@ def test_as_many_trainings_as_there_are_slots_run_at_once(tmp_path: Path) -> Non
     assert few.take() is not None
 
 
-def test_all_that_run_are_counted_also_those_of_whoever_allows_more(tmp_path: Path) -> None:
-    held = [Slots(tmp_path, 3).take() for _ in range(3)]
-    assert Slots(tmp_path, 1).taken() == len(held)
-    with Slots(tmp_path, 4).one(on_wait=print):
-        assert Slots(tmp_path, 1).taken() == 4
-    assert Slots(tmp_path, 1).taken() == 3
-
-
-def test_counting_is_no_training(tmp_path: Path) -> None:
-    cores = Slots(tmp_path, 1)
-    with cores.one(on_wait=print):
-        pass
-    assert cores.taken() == 0
-    assert cores.take() is not None
-
-
 def test_a_killed_training_frees_its_slot(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     cores = Slots(tmp_path, 1)
@@ -64,3 +48,14 @@ def test_trainings_alone_are_cores_over_threads(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert slots.alone(threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "other", "shared"),
+    [(2, 2, 0.75, 0.75), (8, 2, 5.5, 0), (8, 2, 6.5, 0.5), (2, 4, 0.75, 0.75)],
+)
+def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
+    cores: int, threads: int, other: float, shared: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert slots.shared_cores(other, threads) == shared

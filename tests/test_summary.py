@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from test_cli import digits
 
 from digits.cli import summary
 from digits.errors import DataError
+from digits.show import print_summary
 from digits.summary import Spread, groups, spread
 from digits.tracking import runs, store
 from digits.tracking.query import finished_runs
@@ -79,6 +80,17 @@ class TestTheGroups:
         assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
         assert group.spreads["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
         assert group.spreads["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
+
+    def test_leave_out_the_time_of_a_run_that_shared_its_cores(
+        self, log: Log, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log(1, metrics={"shared_cores": 0.9})
+        assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
+        print_summary(groups(finished_runs()))
+        assert "trained on shared cores" in capsys.readouterr().out
+        log(2)
+        assert measured("elapsed_s") == [(1, 12)]
+        assert measured("test_accuracy") == [(2, 0.9)]
 
     @pytest.mark.parametrize(
         ("apart", "label"),

@@ -15,7 +15,7 @@ from digits.errors import DigitsError
 from digits.outputs import split_path
 from digits.slots import Slots
 from digits.sweeping import trial
-from digits.tracking import flow_runs, store, sweeps
+from digits.tracking import store, sweeps
 
 pytestmark = pytest.mark.slow
 
@@ -63,12 +63,9 @@ def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(
     assert [point.step for point in curve] == [0, 1]
     assert outcome.value == curve[-1].value
     assert not outcome.pruned
-    assert flow_runs.SHARED not in run.data.tags
 
 
-def test_a_trial_waits_for_cores_and_says_when_it_shares_them(
-    spec: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_trial_waits_for_cores(spec: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     spec["raw"]["train"]["threads"] = os.cpu_count()
     other, third = Slots(Path(), 2).take(), Slots(Path(), 2).take()
     assert other is not None
@@ -85,7 +82,6 @@ def test_a_trial_waits_for_cores_and_says_when_it_shares_them(
         assert child_run(spec) is None
         third.release()
         future.result(240)
-    assert child_run(spec).data.tags[flow_runs.SHARED] == "true"
     other.release()
 
 

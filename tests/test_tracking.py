@@ -66,7 +66,7 @@ class TestARun:
     def test_holds_what_the_training_cost(self, run: Run, trained_project: Path) -> None:
         cost = read_json(trained_project / "artifacts/train/mlp/metrics.json")
         assert cost.pop("parameters") == 1438
-        assert list(cost) == ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"]
+        assert set(cost) > {"user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"}
         assert {name: run.data.metrics[name] for name in cost} == pytest.approx(cost)
 
     @pytest.mark.parametrize("split", ["test", "holdout"])

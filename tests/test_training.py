@@ -1,7 +1,9 @@
 """Training: the same in every process, every image once per epoch, and what it cost."""
 
 import hashlib
+import resource
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -183,11 +185,24 @@ def test_progress_counts_epochs_and_a_partial_last_batch(digits_8x8: Dataset, si
 
 def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
     timing = trained[0].timing
-    assert list(timing) == ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"]
+    cost = ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s", "other_cores"]
+    assert list(timing) == cost
     assert timing["user_s"] > 0
     assert timing["system_s"] >= 0
     assert 0 < timing["epoch_s"] <= timing["elapsed_s"]
     assert timing["samples_per_s"] == pytest.approx(2 * 250 / timing["elapsed_s"])
+
+
+def test_the_cores_that_other_processes_used_meanwhile_are_measured() -> None:
+    from digits.training import Clock
+
+    clock = Clock(on_epoch=lambda *_: None, on_batches=lambda _: None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    clock.on_epoch_end(0, {"cross_entropy": 0.5, "val_cross_entropy": 0.5})
+    timing = clock.timing(images=1)
+    assert timing["other_cores"] * timing["elapsed_s"] > used - 0.05  # the kernel's ticks
 
 
 def test_the_size_of_the_model_is_told(trained: Trained) -> None:

@@ -88,6 +88,7 @@ def summary(
             plots.Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
             for group in found
             for spread in [group.spreads[measure]]
+            if spread.n
         ]
         for measure in MEASURES
     }

@@ -8,10 +8,13 @@ if TYPE_CHECKING:
 
 Metrics = Mapping[str, float]
 
+SHARED = 0.2  # cores used by others, below which a training time can be compared
+
 
 class Row(NamedTuple):
-    """One model: accuracies 0…1, losses in nats, training times in seconds, size, latency of a
-    single image in ms, throughput in batches, and its MLflow run.
+    """One model: accuracies 0…1, losses in nats, training times in seconds and how many of its
+    cores other processes used meanwhile, size, latency of a single image in ms, throughput in
+    batches, and its MLflow run.
     """
 
     model: str
@@ -23,6 +26,7 @@ class Row(NamedTuple):
     system_s: float
     elapsed_s: float
     epoch_s: float
+    shared_cores: float
     parameters: int
     size_bytes: int
     p50_ms: float
@@ -52,6 +56,7 @@ def row(
         system_s=training["system_s"],
         elapsed_s=training["elapsed_s"],
         epoch_s=training["epoch_s"],
+        shared_cores=training.get("shared_cores", 0.0),
         parameters=int(training["parameters"]),
         size_bytes=size_bytes,
         p50_ms=latency.p50_ms,
@@ -65,6 +70,16 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     """Each model's elapsed seconds over the fastest model's."""
     fastest = min(row.elapsed_s for row in rows)
     return {row.model: row.elapsed_s / fastest for row in rows}
+
+
+def shared_line(row: Row) -> str | None:
+    """What must be said of a model whose training had to share its cores, None where it had not."""
+    if row.shared_cores < SHARED:
+        return None
+    return (
+        f"{row.model}'s training time cannot be compared: other processes used "
+        f"{row.shared_cores:.1f} of its cores meanwhile"
+    )
 
 
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -81,6 +96,7 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "system s": f"{row.system_s:.1f}",
             "elapsed s": f"{row.elapsed_s:.1f}",
             "s/epoch": f"{row.epoch_s:.2f}",
+            "shared cores": f"{row.shared_cores:.1f}",
             "times": f"{ratios[row.model]:.1f}×",
             "parameters": f"{row.parameters:,}",
             "size MB": f"{row.size_bytes / 1e6:.1f}",

@@ -72,6 +72,8 @@ def _results_table(rows: list[Row]) -> Table:
 
 
 def _spread_cells(spread: Spread) -> list[str]:
+    if not spread.n:
+        return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
     if spread.n == 1:
         return [str(spread.n), f"{spread.mean:.4f}", "n/a", f"{spread.minimum:.4f}", "n/a: one run"]
     return [

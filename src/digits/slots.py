@@ -1,6 +1,5 @@
 """Slots for trainings: those of all flow runs in a folder share the machine's cores."""
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,14 @@ POLL_S = 0.2
 def alone(threads: int) -> int:
     """How many trainings with so many threads have cores of their own on this machine."""
     return max(1, (os.cpu_count() or 1) // threads)
+
+
+def shared_cores(other_cores: float, threads: int) -> float:
+    """How many of the cores that a training with so many threads wants were in use by others.
+
+    `other_cores` is the mean number of cores that other processes of this machine kept busy.
+    """
+    return max(0.0, other_cores - max(0, (os.cpu_count() or 1) - threads))
 
 
 class Slots:
@@ -50,17 +57,3 @@ class Slots:
             yield
         finally:
             slot.release()
-
-    def taken(self) -> int:
-        """How many trainings run now, also of runs that allow more at once than this one."""
-        return sum(map(_is_held, self._folder.glob("*.lock")))
-
-
-def _is_held(path: Path) -> bool:
-    # a shared lock, so that two who look at once do not take each other for trainings
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

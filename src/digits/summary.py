@@ -9,7 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student_t
 
-MEASURES = ("test_accuracy", "holdout_accuracy", "elapsed_s")
+from digits.results import SHARED
+
+TIME = "elapsed_s"
+MEASURES = ("test_accuracy", "holdout_accuracy", TIME)
 
 # What a split holds is what the seed decides; how many rows it holds is not.
 FOLLOWS_FROM_SEED = ("seed", "split_md5")
@@ -19,6 +22,8 @@ SURROUNDINGS = ("cpu", "lock_md5")
 
 class Spread(NamedTuple):
     """n values: mean, standard deviation (n - 1), minimum, and the mean's 95 % interval.
+
+    All but n are NaN where there is no value.
 
     The interval is Student's, mean ± t(0.975, n - 1) · sd / √n (NIST/SEMATECH e-Handbook of
     Statistical Methods, 1.3.5.2); it and the deviation are NaN for a single value.
@@ -69,7 +74,7 @@ def groups(runs: Sequence[SeedRun]) -> list[Group]:
     several says so.
 
     Of several runs with one seed the newest counts, since they are one training. Runs that lack
-    one of the measures are left out.
+    one of the measures are left out, and so are the times of those that shared their cores.
     """
     by_recipe: dict[tuple[tuple[str, str], ...], dict[str, SeedRun]] = defaultdict(dict)
     for run in runs:
@@ -80,7 +85,9 @@ def groups(runs: Sequence[SeedRun]) -> list[Group]:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of at least one value."""
+    """The spread of some values."""
+    if not values:
+        return Spread(0, nan, nan, nan, nan, nan)
     n, mean = len(values), float(np.mean(values))
     if n == 1:
         return Spread(n, mean, nan, mean, nan, nan)
@@ -113,8 +120,16 @@ def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[st
         recipe=recipe,
         seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
         commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
-        spreads={measure: spread([run.metrics[measure] for run in runs]) for measure in MEASURES},
+        spreads={measure: spread(_values(runs, measure)) for measure in MEASURES},
     )
+
+
+def _values(runs: Sequence[SeedRun], measure: str) -> list[float]:
+    return [
+        run.metrics[measure]
+        for run in runs
+        if measure != TIME or run.metrics.get("shared_cores", 0.0) < SHARED
+    ]
 
 
 def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:

@@ -20,7 +20,7 @@ from digits.data import Images, Labels
 from digits.files import read_json, write_json, write_text
 from digits.latency import Latency, measure
 from digits.outputs import ROOT, EvaluateOutputs, TrainOutputs, read_split
-from digits.results import Row, markdown, row, time_ratios
+from digits.results import Row, markdown, row, shared_line, time_ratios
 from digits.robustness import fragile_line
 
 FOLDER = ROOT / "compare"
@@ -34,7 +34,8 @@ def main() -> None:
     rows = [read_row(model, latencies[model]) for model in checked.models]
     pairs = compare_pairs(rows, test.labels)
     front = pareto_front({row.model: Point(row.test_accuracy, row.elapsed_s) for row in rows})
-    verdicts = [*map(verdict, pairs), *fragile_lines(checked.models)]
+    shared = filter(None, map(shared_line, rows))
+    verdicts = [*map(verdict, pairs), *shared, *fragile_lines(checked.models)]
 
     comparison = {
         "models": [row._asdict() for row in rows],

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from digits import params, process, provenance
+from digits import params, process, provenance, slots
 from digits.data import Dataset
 from digits.files import md5, write_json
 from digits.models import builder
@@ -57,7 +57,7 @@ def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Tra
             runs.log_epoch(epoch, metrics)
             progress.on_epoch(epoch, metrics)
 
-        return training.train(
+        trained = training.train(
             builder(model),
             data,
             validation,
@@ -67,6 +67,9 @@ def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Tra
             on_epoch=on_epoch,
             on_batches=progress.on_batches,
         )
+    shared = slots.shared_cores(trained.timing.pop("other_cores"), checked.train.threads)
+    trained.timing["shared_cores"] = shared
+    return trained
 
 
 def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:

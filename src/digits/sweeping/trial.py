@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -130,13 +129,13 @@ def main(outcome: str) -> None:
 def train(spec: Spec) -> Outcome:
     """Train as the spec says, live in a child run of the sweep, and stop when asked to."""
     checked = params.check(spec.raw)
-    alone = slots.alone(checked.train.threads)
-    cores = slots.Slots(process.project_root(), spec.at_once or alone)
+    at_once = spec.at_once or slots.alone(checked.train.threads)
+    cores = slots.Slots(process.project_root(), at_once)
     with cores.one(on_wait=lambda line: print(spec.name, line)):
-        return _train(spec, checked, is_shared=lambda: cores.taken() > alone)
+        return _train(spec, checked)
 
 
-def _train(spec: Spec, checked: params.Params, *, is_shared: Callable[[], bool]) -> Outcome:
+def _train(spec: Spec, checked: params.Params) -> Outcome:
     recipe = checked.recipe(spec.model)
     data, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
@@ -146,7 +145,7 @@ def _train(spec: Spec, checked: params.Params, *, is_shared: Callable[[], bool])
 
     logged, tags = checked.of_training(spec.model), _tags(spec)
     with runs.run(spec.name, experiment=sweeps.EXPERIMENT, params=logged, tags=tags) as active:
-        live = Live(spec.name, str(active.info.run_id), recipe.fit.epochs, is_shared)
+        live = Live(spec.name, str(active.info.run_id), recipe.fit.epochs)
         with suppress(Stopped):
             training.train(
                 builder(spec.model),
@@ -156,7 +155,7 @@ def _train(spec: Spec, checked: params.Params, *, is_shared: Callable[[], bool])
                 classes=checked.data.classes,
                 seed=checked.seed,
                 on_epoch=live.on_epoch,
-                on_batches=live.on_batches,
+                on_batches=lambda _epochs_done: None,
             )
     return Outcome(value=live.value, pruned=live.stopped, run_id=live.run_id)
 

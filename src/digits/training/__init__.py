@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import psutil
 
 from digits.data import Dataset
 from digits.models import Builder
@@ -66,7 +67,8 @@ def train(
         The model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
         the losses as cross-entropy without label smoothing; and `user_s system_s elapsed_s` of
         the fit (seconds, as R's proc.time), `epoch_s` (median seconds per epoch, validation
-        included) and `samples_per_s` (training images over elapsed_s).
+        included), `samples_per_s` (training images over elapsed_s) and `other_cores` (how many
+        cores other processes of this machine kept busy meanwhile, on average).
     """
     keras.utils.set_random_seed(seed)
     shape: tuple[int, int] = data.images.shape[1:]
@@ -158,6 +160,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_epoch = on_epoch
         self._on_batches = on_batches
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._busy = _busy_s()
         self._ends = [time.perf_counter()]
         self.history: list[EpochMetrics] = []
 
@@ -174,13 +177,23 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         """Seconds since the clock was made, and the rate at which it saw `images` per epoch."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         elapsed = time.perf_counter() - self._ends[0]
+        user = usage.ru_utime - self._usage.ru_utime
+        system = usage.ru_stime - self._usage.ru_stime
         return {
-            "user_s": usage.ru_utime - self._usage.ru_utime,
-            "system_s": usage.ru_stime - self._usage.ru_stime,
+            "user_s": user,
+            "system_s": system,
             "elapsed_s": elapsed,
             "epoch_s": float(np.median(np.diff(self._ends))),
             "samples_per_s": images * len(self.history) / elapsed,
+            # the two clocks tick differently, so that an idle machine may give less than none
+            "other_cores": max(0.0, (_busy_s() - self._busy - user - system) / elapsed),
         }
+
+
+def _busy_s() -> float:
+    """Seconds of work of all processors of this machine since it started."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
 
 
 def _epoch_metrics(logs: EpochMetrics) -> EpochMetrics:
