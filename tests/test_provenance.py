@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from support import finding
 
 from digits import provenance
+from digits.errors import IntegrityError
+from digits.files import md5
 
 
 @pytest.fixture
@@ -77,3 +81,31 @@ def test_names_the_processor_and_what_it_can_compute(workspace: Path) -> None:
     assert found["cpu"].endswith(" cores")
     assert {"fma", "asimd"} & set(found["cpu_features"].split())
     assert "fpu" not in found["cpu_features"]
+
+
+class TestOutputs:
+    @pytest.fixture
+    def output(self, workspace: Path) -> Path:
+        path = Path("artifacts/train/mlp/run.json")
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+        lock = {"stages": {"train@mlp": {"outs": [{"path": str(path), "md5": md5(path)}]}, "x": {}}}
+        Path("dvc.lock").write_text(yaml.safe_dump(lock))
+        return path
+
+    def test_what_dvc_recorded_passes_and_what_it_does_not_know_too(self, output: Path) -> None:
+        provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
+
+    def test_what_was_replaced_since_is_named(self, output: Path) -> None:
+        output.write_text("[]")
+        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+        assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
+
+    @pytest.mark.parametrize("content", ["", "[", "- x", "stages: []", "stages: {a: {outs: [1]}}"])
+    def test_a_damaged_lock_is_one_line(self, output: Path, content: str) -> None:
+        Path("dvc.lock").write_text(content)
+        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+        assert line.startswith("dvc.lock: damaged")
+
+    def test_without_a_lock_nothing_is_recorded(self, workspace: Path) -> None:
+        assert provenance.recorded_outputs() == {}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding
+from support import finding, record_outputs
 
 from digits.data import load_split
-from digits.errors import DataError
+from digits.errors import DataError, IntegrityError
 from digits.files import read_json
 from digits.outputs import TrainOutputs
 from digits.restoration import restore_all
@@ -204,4 +204,24 @@ def test_a_damaged_record_is_one_line(clone: Path, content: str) -> None:
 def test_a_missing_output_is_one_line_and_leaves_no_run(clone: Path, file: str) -> None:
     Path(f"artifacts/train/mlp/{file}").unlink()
     assert finding(DataError, restore_all).startswith(f"artifacts/train/mlp/{file}: no")
+    assert all_runs() == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "split/test.npz",
+        "train/mlp/model.keras",
+        "train/mlp/run.json",
+        "train/mlp/metrics.json",
+        "evaluate/mlp/metrics.json",
+    ],
+)
+def test_an_output_that_was_replaced_is_one_line_and_leaves_no_evaluation(
+    clone: Path, file: str
+) -> None:
+    path = Path("artifacts", file)
+    record_outputs()
+    path.write_bytes(path.read_bytes() + b" ")
+    assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
     assert all_runs() == []

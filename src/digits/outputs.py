@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from digits.data import Split, load_split, save_arrays
 from digits.errors import DataError
 from digits.files import read_json, replacing, write_json
+from digits.provenance import check_outputs
 
 ROOT = Path("artifacts")
 SPLITS = ("train", "validation", "test", "holdout")
@@ -74,7 +75,9 @@ class TrainOutputs:
 
         Raises:
             DataError: there is none, or it is damaged.
+            IntegrityError: it is not what dvc.lock records.
         """
+        check_outputs([self.run])
         try:
             return RunRecord.model_validate(read_json(self.run))
         except ValidationError:

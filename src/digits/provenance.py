@@ -3,14 +3,17 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from digits.errors import IntegrityError
 from digits.files import md5
 
 DATA_POINTER = Path("data.dvc")
+OUTPUTS = Path("dvc.lock")
 LOCK = Path("requirements.lock")
 # Instruction sets by which TensorFlow chooses how to compute; other ones give other last bits.
 FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
@@ -44,6 +47,41 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
         return str(pointer["outs"][0]["md5"])
     except (OSError, LookupError, TypeError, YAMLError):
         return ""
+
+
+def recorded_outputs() -> dict[Path, str]:
+    """The md5 of every stage output as dvc.lock records it; empty where there is no dvc.lock.
+
+    Raises:
+        IntegrityError: dvc.lock is damaged.
+    """
+    try:
+        stages = YAML(typ="safe").load(OUTPUTS.read_text(encoding="utf-8")).get("stages", {})
+        return {Path(o["path"]): o["md5"] for s in stages.values() for o in s.get("outs", [])}
+    except FileNotFoundError:
+        return {}
+    except (LookupError, TypeError, AttributeError, ValueError, YAMLError):
+        raise IntegrityError(
+            f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
+        ) from None
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    """Find files that are not what dvc.lock records; those that it does not name are passed over.
+
+    Raises:
+        IntegrityError: one finding per file.
+    """
+    recorded = recorded_outputs()
+    changed = [p for p in paths if p in recorded and p.is_file() and md5(p) != recorded[p]]
+    if changed:
+        raise IntegrityError(
+            *(
+                f"{path}: md5 {md5(path)[:12]}, dvc.lock records {recorded[path][:12]}; "
+                "`dvc checkout` brings it back, `dvc repro` makes it anew"
+                for path in changed
+            )
+        )
 
 
 def has_commit(commit: str) -> bool:

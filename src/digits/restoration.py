@@ -1,13 +1,16 @@
 """Bringing the tracking store up to what DVC's outputs record."""
 
-from digits import params, process
-from digits.outputs import EvaluateOutputs, TrainOutputs
+from digits import params, process, provenance
+from digits.outputs import SPLITS, EvaluateOutputs, TrainOutputs, split_path
 
 
 def restore_all() -> None:
     """Log again each recorded training, evaluation included, that the store does not know.
 
     After `dvc pull` on another machine no stage runs, and the store there is empty.
+
+    Raises:
+        IntegrityError: an output is not what dvc.lock records.
     """
     checked = params.load()
     recorded = [name for name in checked.models if TrainOutputs(name).run.exists()]
@@ -17,8 +20,10 @@ def restore_all() -> None:
     with process.quiet_tensorflow(checked.train.threads):
         from digits.publishing import publish
         from digits.tracking import restore
+    splits = [split_path(split) for split in SPLITS]
     for name in missing:
         if EvaluateOutputs(name).metrics.exists():
+            provenance.check_outputs([*EvaluateOutputs(name).folder.iterdir(), *splits])
             publish(name, names=checked.data.names)
         else:
             restore.restore(TrainOutputs(name))

@@ -9,6 +9,7 @@ from digits.caret_tables import Tables
 from digits.errors import DataError
 from digits.files import read_json
 from digits.outputs import ROOT
+from digits.provenance import check_outputs
 from digits.results import Row, cells
 from digits.summary import Group, Spread
 
@@ -20,7 +21,9 @@ def print_results() -> None:
 
     Raises:
         DataError: nothing has been compared yet, or by another version of digits.
+        IntegrityError: the comparison is not what dvc.lock records.
     """
+    check_outputs([COMPARISON])
     comparison = read_json(COMPARISON)
     try:
         rows, verdicts = [Row(**model) for model in comparison["models"]], comparison["verdicts"]

@@ -25,8 +25,10 @@ def judge(
 
     Raises:
         DataError: the hold-out rows are missing.
-        IntegrityError: they are not those of this run's split, or a model's files are gone.
+        IntegrityError: they are not those of this run's split, a model's files are gone, or an
+            output is not what dvc.lock records.
     """
+    provenance.check_outputs([VALIDATION])
     run = MlflowClient().get_run(model.run_id)
     holdout = _holdout_of(run)
     facts, challenger = _challenger(model, name, holdout, run, params)

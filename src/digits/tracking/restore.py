@@ -4,6 +4,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
+from digits import provenance
 from digits.files import read_json
 from digits.outputs import TrainOutputs, split_path
 from digits.tracking import runs, store
@@ -34,9 +35,14 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
 
 
 def restore(outputs: TrainOutputs) -> tuple[str, str]:
-    """Log the recorded training as a new run tagged `restored_from`; returns run and model id."""
+    """Log the recorded training as a new run tagged `restored_from`; returns run and model id.
+
+    Raises:
+        IntegrityError: an output of the training is not what dvc.lock records.
+    """
     from digits import saved_model
 
+    provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     model = saved_model.load(outputs.model)
     timing = {k: v for k, v in read_json(outputs.metrics).items() if k != "parameters"}
