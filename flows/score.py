@@ -44,6 +44,7 @@ def markdown(scored: dict[str, Any]) -> str:
         f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
         "",
         f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
+        *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
         "",
         "| drift of | effect | p | |",
         "| --- | ---: | ---: | --- |",

@@ -29,6 +29,8 @@ DRAWING = {"digits.charts", "digits.look", "digits.plots"}
 PICTURES = (".png", "report/index.html")
 PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"} - {"digits"}
 
+DATA_OF_A_MODEL = {"data.classes", "data.picture"}
+
 # What the short names on the checked params stand for in params.yaml.
 READS = {
     "seed": {"seed"},
@@ -40,7 +42,7 @@ READS = {
     "split": {"split"},
     "train.threads": {"train.threads"},
     "recipe": {"train.${item.model}"},
-    "of_training": {"seed", "data.classes", "train.threads", "train.${item.model}"},
+    "of_training": {"seed", *DATA_OF_A_MODEL, "train.threads", "train.${item.model}"},
 }
 
 stages = pytest.mark.parametrize("stage", PIPELINE)

@@ -28,8 +28,8 @@ def undecided(images):
 
 
 PLAYERS = [
-    Player("champion", "models:/digits/2 cnn", (28, 28), tall),
-    Player("challenger", "models:/digits/3 mlp", (8, 8), undecided),
+    Player("champion", "models:/digits/2 cnn", (28, 28), "digit", tall),
+    Player("challenger", "models:/digits/3 mlp", (8, 8), "plain", undecided),
 ]
 
 
@@ -98,6 +98,8 @@ def test_what_is_drawn_is_named_by_both_side_by_side(page):
     assert page.locator("#champion .best").inner_text().split() == ["1", "100.0", "%"]
     assert page.locator("#challenger .class").count() == 10
     assert "models:/digits/3 mlp" in page.locator("#challenger").inner_text()
+    assert "digit: cropped to the ink" in page.locator("#champion").inner_text()
+    assert "plain: made grey" in page.locator("#challenger").inner_text()
     left, right = (page.locator(f"#{p}").bounding_box() for p in ("champion", "challenger"))
     assert left["x"] + left["width"] <= right["x"]
     assert abs(left["y"] - right["y"]) < 1

@@ -1,4 +1,4 @@
-"""Pictures of digits in MNIST's form: any size, either contrast, and what is no picture."""
+"""Pictures in a model's form: as they are, as digits, plain; and what is no picture."""
 
 from pathlib import Path
 
@@ -8,10 +8,16 @@ from PIL import Image
 from support import finding, findings
 
 from digits.errors import DataError
-from digits.images import normalise, read_digit
-from digits.prediction import answers, read_digits
+from digits.images import Read, normalise, read_picture
+from digits.prediction import answers, read_pictures
 
 SHAPE = (28, 28)
+ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training
+either = pytest.mark.parametrize("form", ["digit", "plain"])
+
+
+def digit(path):
+    return read_picture(path, shape=SHAPE, picture="digit").image
 
 
 def stroke(side=100, *, left=20, top=10, ink=255, paper=0):
@@ -33,52 +39,52 @@ def picture(tmp_path):
 
 
 def test_the_form_is_mnists(picture):
-    digit = read_digit(picture(stroke()), shape=SHAPE)
-    assert (digit.shape, digit.dtype) == (SHAPE, np.uint8)
-    rows, columns = np.nonzero(digit)
+    found = digit(picture(stroke()))
+    assert (found.shape, found.dtype) == (SHAPE, np.uint8)
+    rows, columns = np.nonzero(found)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
-    mass = digit.sum()
-    assert abs((digit.sum(axis=1) @ np.arange(28)) / mass - 14) <= 0.5
-    assert abs((digit.sum(axis=0) @ np.arange(28)) / mass - 14) <= 0.5
-    assert (digit.min(), digit.max()) == (0, 255)
+    mass = found.sum()
+    assert abs((found.sum(axis=1) @ np.arange(28)) / mass - 14) <= 0.5
+    assert abs((found.sum(axis=0) @ np.arange(28)) / mass - 14) <= 0.5
+    assert (found.min(), found.max()) == (0, 255)
 
 
 def test_dark_on_light_and_light_on_dark_are_one(picture):
-    light = read_digit(picture(stroke()), shape=SHAPE)
-    dark = read_digit(picture(255 - stroke()), shape=SHAPE)
+    light = digit(picture(stroke()))
+    dark = digit(picture(255 - stroke()))
     assert np.array_equal(light, dark)
 
 
 @pytest.mark.parametrize("place", [{"left": 0}, {"top": 40}, {"left": 60, "top": 30}])
 def test_the_place_on_the_page_does_not_matter(picture, place):
-    there = read_digit(picture(stroke(**place)), shape=SHAPE)
-    assert np.array_equal(there, read_digit(picture(stroke()), shape=SHAPE))
+    there = digit(picture(stroke(**place)))
+    assert np.array_equal(there, digit(picture(stroke())))
 
 
 def test_the_size_hardly_matters(picture):
-    small = read_digit(picture(stroke()), shape=SHAPE).astype(int)
+    small = digit(picture(stroke())).astype(int)
     large = np.kron(stroke(), np.ones((12, 12), np.uint8))
-    assert np.abs(read_digit(picture(large), shape=SHAPE) - small).mean() < 6
+    assert np.abs(digit(picture(large)) - small).mean() < 6
 
 
 def test_pale_ink_on_grey_paper_becomes_black_on_white(picture):
-    pale = read_digit(picture(stroke(ink=120, paper=200)), shape=SHAPE)
-    assert np.array_equal(pale, read_digit(picture(stroke()), shape=SHAPE))
+    pale = digit(picture(stroke(ink=120, paper=200)))
+    assert np.array_equal(pale, digit(picture(stroke())))
 
 
 @pytest.mark.parametrize(
     ("name", "options"), [("a.jpg", {"quality": 75}), ("a.JPEG", {}), ("a.txt", {"format": "PNG"})]
 )
 def test_the_content_counts_not_the_name(picture, name, options):
-    found = read_digit(picture(stroke(), name, **options), shape=SHAPE).astype(int)
-    assert np.abs(found - read_digit(picture(stroke()), shape=SHAPE)).mean() < 6
+    found = digit(picture(stroke(), name, **options)).astype(int)
+    assert np.abs(found - digit(picture(stroke()))).mean() < 6
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "1"])
 def test_colour_modes_are_read(tmp_path, picture, mode):
     path = tmp_path / "mode.png"
     Image.fromarray(stroke()).convert(mode).save(path)
-    assert np.array_equal(read_digit(path, shape=SHAPE), read_digit(picture(stroke()), shape=SHAPE))
+    assert np.array_equal(digit(path), digit(picture(stroke())))
 
 
 @pytest.mark.parametrize("ink", [0, 255])
@@ -86,22 +92,95 @@ def test_ink_on_nothing_is_seen(tmp_path, picture, ink):
     path = tmp_path / "transparent.png"
     grey = Image.fromarray(np.full((100, 100), ink, np.uint8))
     Image.merge("LA", (grey, Image.fromarray(stroke()))).save(path)
-    assert np.array_equal(read_digit(path, shape=SHAPE), read_digit(picture(stroke()), shape=SHAPE))
+    assert np.array_equal(digit(path), digit(picture(stroke())))
 
 
 def test_a_photo_taken_with_the_camera_turned_is_read_upright(tmp_path, picture):
     path, exif = tmp_path / "turned.png", Image.Exif()
     exif[0x0112] = 6  # orientation: turn by a quarter, clockwise
     Image.fromarray(np.rot90(stroke())).save(path, exif=exif)
-    assert np.array_equal(read_digit(path, shape=SHAPE), read_digit(picture(stroke()), shape=SHAPE))
+    assert np.array_equal(digit(path), digit(picture(stroke())))
 
 
 def test_sixteen_bits_are_read(picture):
-    deep = read_digit(picture(stroke().astype(np.uint16) * 257), shape=SHAPE)
-    assert np.array_equal(deep, read_digit(picture(stroke()), shape=SHAPE))
+    deep = digit(picture(stroke().astype(np.uint16) * 257))
+    assert np.array_equal(deep, digit(picture(stroke())))
 
 
-def test_a_picture_already_in_the_form_stays_nearly_as_it_is():
+@either
+class TestOfTheModelsForm:
+    """Such a picture is the model's input, whatever becomes of others."""
+
+    @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+    def test_it_passes_untouched(self, tmp_path, mode, form):
+        path = tmp_path / "a.png"
+        Image.fromarray(ROW).convert(mode).save(path)
+        assert_as_is(path, ROW, form)
+
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    def test_a_jpeg_passes_as_it_decodes(self, tmp_path, mode, form):
+        path = tmp_path / "a.jpg"
+        Image.fromarray(ROW).convert(mode).save(path)
+        with Image.open(path) as decoded:
+            assert_as_is(path, np.asarray(decoded.convert("L")), form)
+
+    def test_black_and_white_passes_as_0_and_255(self, tmp_path, form):
+        ink = np.where(ROW > 99, 255, 0).astype(np.uint8)
+        Image.fromarray(ink).convert("1").save(tmp_path / "a.png")
+        assert_as_is(tmp_path / "a.png", ink, form)
+
+    def test_a_blank_one_passes_as_it_does_in_an_array(self, picture, form):
+        blank = np.full(SHAPE, 7, np.uint8)
+        assert_as_is(picture(blank), blank, form)
+
+    def test_one_taken_with_the_camera_turned_is_set_upright(self, picture, form):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # orientation: turn by a quarter, clockwise
+        assert_as_is(picture(np.rot90(ROW[:20]), exif=exif), ROW[:20], form)
+
+
+def assert_as_is(path, pixels, form):
+    read = read_picture(path, shape=pixels.shape, picture=form)
+    assert np.array_equal(read.image, pixels)
+    assert read.treatment == "as is"
+
+
+@either
+@pytest.mark.parametrize(
+    "other",
+    [
+        Image.fromarray(ROW).resize((29, 28)),
+        Image.fromarray(np.stack([ROW, ROW, 255 - ROW], axis=-1)),
+        Image.fromarray(ROW.astype(np.uint16) * 257),
+        Image.merge("LA", [Image.fromarray(ROW)] * 2),
+        Image.fromarray(ROW).convert("CMYK"),
+    ],
+    ids=["another size", "colour", "16 bits", "transparent", "CMYK"],
+)
+def test_any_other_picture_is_brought_to_the_form_as_the_model_says(tmp_path, other, form):
+    path = tmp_path / ("a.jpg" if other.mode == "CMYK" else "a.png")
+    other.save(path)
+    read = read_picture(path, shape=SHAPE, picture=form)
+    assert (read.image.shape, read.image.dtype, read.treatment) == (SHAPE, np.uint8, form)
+
+
+class TestPlain:
+    def test_the_whole_frame_and_its_grey_values_stay(self, picture):
+        quarters = np.kron([[200, 40], [90, 120]], np.ones((60, 100))).astype(np.uint8)
+        plain = read_picture(picture(quarters), shape=(4, 4), picture="plain").image
+        assert plain[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [200, 40, 90, 120]
+
+    def test_what_shrinks_is_averaged(self, picture):
+        board = (np.indices((280, 280)).sum(axis=0) % 2 * 255).astype(np.uint8)
+        plain = read_picture(picture(board), shape=SHAPE, picture="plain").image
+        assert np.abs(plain.astype(int) - 127).max() <= 2
+
+    def test_a_blank_one_is_allowed(self, picture):
+        path = picture(np.full((50, 50), 200, np.uint8))
+        assert set(read_picture(path, shape=SHAPE, picture="plain").image.flat) == {200}
+
+
+def test_a_digit_already_in_the_form_stays_nearly_as_it_is():
     once = normalise(stroke().astype(float), shape=SHAPE)
     again = normalise(once.astype(float), shape=SHAPE).astype(int)
     assert np.abs(again - once).mean() < 0.5
@@ -129,7 +208,7 @@ def written(path: Path, content: bytes) -> Path:
 )
 def test_what_is_no_picture_is_a_line(tmp_path, content, says):
     path = written(tmp_path / "seven.png", content)
-    line = finding(DataError, lambda: read_digit(path, shape=SHAPE))
+    line = finding(DataError, lambda: digit(path))
     assert line.startswith(f"{path}: ")
     assert says in line
 
@@ -138,31 +217,32 @@ def test_what_is_no_picture_is_a_line(tmp_path, content, says):
 def test_a_cut_off_picture_is_a_line(picture, name):
     whole = picture(np.random.default_rng(0).integers(0, 255, (80, 80), np.uint8), name)
     path = written(whole, whole.read_bytes()[:-2000])
-    assert "cannot be read as an image" in finding(DataError, lambda: read_digit(path, shape=SHAPE))
+    assert "cannot be read as an image" in finding(DataError, lambda: digit(path))
 
 
 @pytest.mark.parametrize(("side", "says"), [(6325, "40 megapixels"), (14000, "megapixels")])
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side, says):
     path = tmp_path / "huge.png"
     Image.new("1", (side, side)).save(path)
-    line = finding(DataError, lambda: read_digit(path, shape=SHAPE))
+    line = finding(DataError, lambda: digit(path))
     assert says in line
     assert "25" in line
 
 
 def test_blank_and_missing_pictures_are_lines(tmp_path, picture):
     blank = picture(np.full((50, 50), 200, np.uint8))
-    assert "blank" in finding(DataError, lambda: read_digit(blank, shape=SHAPE))
+    assert "blank" in finding(DataError, lambda: digit(blank))
     missing = tmp_path / "nowhere.png"
-    assert "not found" in finding(DataError, lambda: read_digit(missing, shape=SHAPE))
+    assert "not found" in finding(DataError, lambda: digit(missing))
 
 
 def test_every_bad_picture_is_named(tmp_path, picture):
     bad = [written(tmp_path / f"{i}.png", b"") for i in range(2)]
     paths = [picture(stroke()), *bad]
-    assert len(findings(DataError, lambda: read_digits(paths, shape=SHAPE))) == 2
+    assert len(findings(DataError, lambda: read_pictures(paths, shape=SHAPE, picture="digit"))) == 2
 
 
-def test_an_answer_names_class_and_probabilities():
-    [answer] = answers([Path("a.png")], np.array([[0.25, 0.75]], np.float32))
-    assert answer == ("a.png", 1, [0.25, 0.75])
+def test_an_answer_names_class_probabilities_and_treatment():
+    probabilities = np.array([[0.25, 0.75]], np.float32)
+    [answer] = answers([Path("a.png")], [Read(ROW, "as is")], probabilities)
+    assert answer == ("a.png", 1, [0.25, 0.75], "as is")

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import ALSO_EVEN, EVEN, FEW, NAME, ONE_CLASS, accept, fighter
+from mlflow import MlflowClient
+from PIL import Image
 from ruamel.yaml import YAML
 from support import changed, finding, python
 
@@ -19,8 +21,9 @@ from digits import params as parameters
 from digits.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.files import md5, write_json
 from digits.gate import Check, approval
+from digits.images import TREATMENTS
 from digits.outputs import read_split, split_path
-from digits.registry import journal, lock, models, promotion, reproduction, show
+from digits.registry import command, journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
 from digits.registry.evidence import judge
@@ -214,8 +217,6 @@ class TestHistory:
         assert chain.moves()[0].figures == {"figure": 1.0}
 
     def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
-        from mlflow import MlflowClient
-
         MlflowClient().set_registered_model_alias(NAME, "champion", "1")
         assert chain.moves()[-1].action == "elsewhere"
         promotion.promote(fighter(), NAME, judge=accept)
@@ -260,6 +261,26 @@ class TestDemo:
     def test_shows_the_challenger_beside_the_champion(self, chain):
         chain.set_challenger("1")
         assert parts() == {"champion": "models:/digits/3 mlp", "challenger": "models:/digits/1 mlp"}
+
+    @pytest.mark.parametrize("how", ["rollback", "by hand"])
+    def test_a_challenger_that_becomes_champion_is_not_set_beside_itself(self, chain, how):
+        chain.set_challenger("1")
+        if how == "rollback":
+            promotion.rollback(NAME, to="1")
+            assert find(chain.uri("1")).aliases == ["champion"]
+        else:
+            MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+        assert parts() == {
+            "champion": "models:/digits/1 mlp",
+            "former champion": "models:/digits/3 mlp",
+        }
+
+    def test_a_version_that_was_deleted_is_not_set_beside_the_champion(self, chain):
+        MlflowClient().delete_model_version(NAME, "2")
+        assert parts() == {
+            "champion": "models:/digits/3 mlp",
+            "former champion": "models:/digits/1 mlp",
+        }
 
     def test_without_a_champion_it_says_how_to_make_one(self, ring):
         line = finding(UsageError, lambda: players(NAME, threads=2))
@@ -344,11 +365,15 @@ class TestReproduce:
         assert reproduction.differences(found, Path(), threads=2) == []
 
 
-def score_new(served):
+def score_new(served, path="new.npz"):
     from digits.registry.scoring import score
 
     checked = parameters.check(changed({}))
-    return score(Path("new.npz"), Path("scored.parquet"), served, params=checked)
+    return score(Path(path), Path("scored.parquet"), served, params=checked)
+
+
+def scored_probabilities():
+    return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
 
 
 TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
@@ -428,6 +453,68 @@ class TestScore:
         with split_path("train").open("ab") as file:
             file.write(b"0")
         assert score().drift == []
+
+
+class TestPictures:
+    """PNG files as the user gives them, through both commands, and the record of the version."""
+
+    @pytest.fixture
+    def files(self, ring):
+        images = read_split("holdout").data.images[:20]
+        np.savez("new.npz", images=images)
+        Path("new").mkdir()
+        paths = [Path("new", f"{row:02}.png") for row in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            Image.fromarray(image).save(path)
+        return paths
+
+    @pytest.fixture
+    def served_with(self, ring):
+        """The champion, whose run recorded this way with pictures."""
+
+        def served_with(picture):
+            model = fighter()
+            if picture:
+                MlflowClient().log_param(model.run_id, "picture", picture)
+            promotion.promote(model, NAME, judge=accept)
+            return models.served(f"models:/{NAME}@champion", threads=2)
+
+        return served_with
+
+    @pytest.mark.slow
+    def test_of_the_models_form_they_are_answered_as_the_arrays_are(self, files, served_with):
+        served = served_with("plain")
+        assert score_new(served).pictures == {}
+        of_arrays = scored_probabilities()
+        assert score_new(served, "new").pictures == {"as is": len(files)}
+        assert np.array_equal(scored_probabilities(), of_arrays)
+        assert set(pd.read_parquet("scored.parquet")["picture"]) == {"as is"}
+        answers = command.predict(files, None)[1]
+        assert [answer.picture for answer in answers] == ["as is"] * len(files)
+        assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("recorded", "treatment"), [("plain", "plain"), ("digit", "digit"), (None, "digit")]
+    )
+    def test_others_are_treated_as_the_version_recorded_and_this_is_said(
+        self, files, served_with, capsys, recorded, treatment
+    ):
+        large = np.zeros((40, 40), np.uint8)
+        large[5:30, 10:14] = 255
+        Image.fromarray(large).save("new/large.png")
+        scored = score_new(served_with(recorded), "new")
+        assert scored.pictures == {"as is": len(files), treatment: 1}
+        assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
+        [said] = command.predict([Path("new/large.png")], None)[1]
+        assert said.picture == treatment
+        show.print_scored(scored, as_json=False)
+        show.print_answers("", [said], as_json=False)
+        assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
+
+    def test_a_record_of_no_known_way_is_named(self, served_with):
+        line = finding(IntegrityError, lambda: served_with("sideways"))
+        assert line.endswith("its run recorded picture 'sideways'; digit or plain is allowed")
 
 
 class TestLock:

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +18,7 @@ Labels = NDArray[np.int64]  # (n,)
 Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
+Picture = Literal["digit", "plain"]  # how a picture of another form becomes an image
 
 
 class DataParams(BaseModel):
@@ -28,6 +29,7 @@ class DataParams(BaseModel):
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2)]
     class_names: list[str] | None = None
+    picture: Picture
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":

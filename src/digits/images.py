@@ -1,17 +1,18 @@
-"""A picture of one handwritten digit, brought into the form of MNIST's images."""
+"""A picture, brought into the form of the images that a model takes."""
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from digits.data import Images
+from digits.data import Images, Picture
 from digits.errors import DataError
 
 FORMATS = ("PNG", "JPEG")
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes, exact in 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
@@ -20,46 +21,80 @@ BOX = 20 / 28  # of the image's side is what the digit fills
 
 Grey = NDArray[np.float64]  # (height, width), 0…255
 
+# How a picture became the model's input, in the words of an answer.
+TREATMENTS = {
+    "as is": "grey and of the model's size, so its pixels are the input; MNIST's are light on dark",
+    "digit": "cropped to the ink, made light on dark, scaled and centred as in MNIST",
+    "plain": "made grey and stretched to the model's size",
+}
 
-def read_digit(path: Path, *, shape: tuple[int, int]) -> Images:
-    """Read a PNG or JPEG of one digit as uint8 (height, width), light on dark, as MNIST has it.
+
+class Read(NamedTuple):
+    """A picture as a model's input uint8 (height, width), and its key in `TREATMENTS`."""
+
+    image: Images
+    treatment: str
+
+
+def read_picture(path: Path, *, shape: tuple[int, int], picture: Picture) -> Read:
+    """Read a PNG or JPEG; see `bring`.
+
+    Raises:
+        DataError: no such image, too large, or nothing in it.
+    """
+    opened = open_picture(path)
+    try:
+        return bring(opened, shape=shape, picture=picture)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def bring(opened: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Read:
+    """Bring a picture into the form (height, width) that a model takes.
+
+    One of this size that is opaque 8-bit grey, whatever its file stores that as, stays as it is.
+    Any other is treated as a handwritten `digit` (see `normalise`), or as a `plain` picture: made
+    grey and stretched to the size, antialiased; nothing is cropped or inverted.
+
+    Raises:
+        DataError: a `digit` with nothing in it.
+    """
+    image = _as_is(opened, shape)
+    if image is not None:
+        return Read(image, "as is")
+    grey = _grey(opened)
+    if picture == "plain":
+        return Read(_stretched(grey, shape), picture)
+    return Read(normalise(grey, shape=shape), picture)
+
+
+def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
+    """One grey picture (height, width) 0…255 of a digit as uint8, light on dark, as MNIST has it.
 
     Any size, dark on light or light on dark. Cropped to the ink, scaled to 20/28 of the image
     with its proportions kept, and shifted so that its centre of mass is the image's centre
     (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
+    The border is taken for the background: where it is the lighter part, the image is inverted.
 
     Raises:
-        DataError: no such image, too large, or nothing in it.
+        DataError: there is nothing in it.
     """
-    return normalise(read_grey(path), shape=shape)
-
-
-def read_grey(path: Path) -> Grey:
-    """Read a PNG or JPEG with something on it as grey values (height, width), 0…255.
-
-    Raises:
-        DataError: no such image, too large, or nothing in it.
-    """
-    grey = _grey(_opened(path))
     if (contrast := float(np.ptp(grey))) < MIN_CONTRAST:
         raise DataError(
-            f"{path}: blank, its contrast is {contrast:.0f} of 255; at least {MIN_CONTRAST} needed"
+            f"blank, its contrast is {contrast:.0f} of 255; at least {MIN_CONTRAST} needed"
         )
-    return grey
-
-
-def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
-    """One grey image (height, width) 0…255 with some contrast, in MNIST's form; see `read_digit`.
-
-    The border is taken for the background: where it is the lighter part, the image is inverted.
-    """
     ink = _ink(grey)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return _centred(_scaled(cropped, shape), shape)
 
 
-def _opened(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
+    """A PNG or JPEG, decoded and upright.
+
+    Raises:
+        DataError: no such image, or too large.
+    """
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: 0 bytes long; a PNG or JPEG is allowed")
@@ -90,6 +125,22 @@ def _check_size(path: Path, image: Image.Image) -> None:
             f"{path}: {megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
             f"{MAX_MEGAPIXELS} are allowed; scale it down"
         )
+
+
+def _as_is(opened: Image.Image, shape: tuple[int, int]) -> Images | None:
+    """The picture's own pixels uint8 (height, width), None if it has not the model's form."""
+    if (opened.height, opened.width) != shape or opened.mode not in EIGHT_BITS:
+        return None
+    *colours, alpha = np.asarray(opened.convert("RGBA")).transpose(2, 0, 1)
+    grey: Images = colours[0]
+    is_grey = all(np.array_equal(colour, grey) for colour in colours)
+    return grey if is_grey and alpha.min() == 255 else None
+
+
+def _stretched(grey: Grey, shape: tuple[int, int]) -> Images:
+    image: Any = Image.fromarray(grey.astype(np.float32))
+    resized = image.resize(shape[::-1], Image.Resampling.BILINEAR)  # antialiased where it shrinks
+    return np.asarray(np.rint(resized), dtype=np.uint8)
 
 
 def _grey(image: Image.Image) -> Grey:

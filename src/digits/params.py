@@ -61,12 +61,13 @@ class Params(BaseModel):
         return recipe
 
     def of_training(self, model: str) -> dict[str, object]:
-        """What of these decides the training of one model, flat, under the same names for all."""
+        """What makes one model what it is, flat, under the same names for all."""
         return {
             "model": model,
             "seed": self.seed,
             "classes": self.data.classes,
             "threads": self.train.threads,
+            "picture": self.data.picture,
             **flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }
 

@@ -6,28 +6,32 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from digits.data import Images
+from digits.data import Picture
 from digits.errors import DataError
-from digits.images import read_digit, read_grey
+from digits.images import Read, open_picture, read_picture
 
 T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """One picture's most probable class, and the probability of every class, 0…1."""
+    """One picture's most probable class, and the probability of every class, 0…1.
+
+    `picture` says how it became the model's input: a key of `images.TREATMENTS`.
+    """
 
     file: str
     predicted: int
     probabilities: list[float]
+    picture: str
 
 
-def read_digits(paths: Sequence[Path], *, shape: tuple[int, int]) -> Images:
-    """All pictures in MNIST's form, uint8 (n, height, width); see `images.read_digit`.
+def read_pictures(paths: Sequence[Path], *, shape: tuple[int, int], picture: Picture) -> list[Read]:
+    """All pictures in the form that a model takes; see `images.read_picture`.
 
     Raises:
         DataError: one finding per picture that cannot be read.
     """
-    return np.stack(_each(paths, lambda path: read_digit(path, shape=shape)))
+    return _each(paths, lambda path: read_picture(path, shape=shape, picture=picture))
 
 
 def check_pictures(paths: Sequence[Path]) -> None:
@@ -36,7 +40,7 @@ def check_pictures(paths: Sequence[Path]) -> None:
     Raises:
         DataError: one finding per picture.
     """
-    _each(paths, lambda path: read_grey(path).shape)  # not the pictures, which may be large
+    _each(paths, lambda path: open_picture(path).size)  # not the pictures, which may be large
 
 
 def _each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
@@ -52,9 +56,11 @@ def _each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
     return results
 
 
-def answers(paths: Sequence[Path], probabilities: np.ndarray) -> list[Answer]:
+def answers(
+    paths: Sequence[Path], pictures: Sequence[Read], probabilities: np.ndarray
+) -> list[Answer]:
     """One answer per picture from probabilities float32 (n, classes)."""
     return [
-        Answer(str(path), int(row.argmax()), [float(value) for value in row])
-        for path, row in zip(paths, probabilities, strict=True)
+        Answer(str(path), int(row.argmax()), [float(value) for value in row], read.treatment)
+        for path, read, row in zip(paths, pictures, probabilities, strict=True)
     ]

@@ -14,9 +14,9 @@ from fastapi import Body, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 from PIL import Image
 
-from digits.data import Images
+from digits.data import Images, Picture
 from digits.errors import BusyError
-from digits.images import MIN_CONTRAST, normalise
+from digits.images import MIN_CONTRAST, TREATMENTS, bring
 
 PAGE = Path(__file__).with_name("page.html")
 SIDE = 280  # pixels of the canvas; a drawing is no larger
@@ -26,12 +26,14 @@ MAX_BYTES = 1_000_000
 class Player(NamedTuple):
     """A model on the page: its part (`champion`), its address, and how it answers.
 
+    `picture` is how a drawing becomes an image of this shape; see `images.bring`.
     `predict` takes images uint8 (n, height, width) and returns probabilities (n, classes).
     """
 
     part: str
     name: str
     shape: tuple[int, int]
+    picture: Picture
     predict: Callable[[Images], np.ndarray]
 
 
@@ -46,33 +48,35 @@ def build(players: Sequence[Player]) -> FastAPI:
     @app.post("/predict")
     def predict(drawing: str = Body(embed=True, max_length=MAX_BYTES)) -> list[dict[str, Any]]:
         grey = _grey(drawing)
-        if np.ptp(grey) < MIN_CONTRAST:
+        if np.ptp(np.asarray(grey)) < MIN_CONTRAST:
             raise HTTPException(422, "nothing is drawn")
         return [_answer(player, grey) for player in players]
 
     return app
 
 
-def _answer(player: Player, grey: np.ndarray) -> dict[str, Any]:
-    image = normalise(grey, shape=player.shape)
+def _answer(player: Player, grey: Image.Image) -> dict[str, Any]:
+    image, treatment = bring(grey, shape=player.shape, picture=player.picture)
     probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
     return {
         "part": player.part,
         "name": player.name,
         "predicted": int(np.argmax(probabilities)),
         "probabilities": probabilities,
+        "picture": treatment,
+        "treatment": TREATMENTS[treatment],
         "seen": _data_url(image),
     }
 
 
-def _grey(drawing: str) -> np.ndarray:
-    """The canvas' data URL as grey values float64 (height, width), 0…255."""
+def _grey(drawing: str) -> Image.Image:
+    """The canvas' data URL as a grey picture."""
     try:
         content = base64.b64decode(drawing.partition(",")[2], validate=True)
         with Image.open(BytesIO(content), formats=["PNG"]) as image:
             if max(image.size) > SIDE:
                 raise HTTPException(422, f"at most {SIDE}×{SIDE} pixels are allowed")
-            return np.asarray(image.convert("L"), dtype=np.float64)
+            return image.convert("L")
     except (binascii.Error, OSError, SyntaxError, ValueError):
         raise HTTPException(422, "no PNG") from None
 

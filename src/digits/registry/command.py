@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from digits import params
 from digits.gate import Check, Decision
 from digits.outputs import TrainOutputs
 from digits.params import Params
-from digits.prediction import Answer, answers, read_digits
+from digits.prediction import Answer, answers, read_pictures
 from digits.registry import models, promotion, reproduction
 from digits.registry.evidence import judge
 from digits.registry.journal import Move
@@ -61,11 +63,12 @@ def traced(uri: str) -> Origin:
 
 
 def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
-    """What the champion, or the version at this address, says of pictures of digits."""
+    """What the champion, or the version at this address, says of pictures."""
     with connected() as checked:
         model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
-    images = read_digits(files, shape=model.shape)
-    return model, answers(files, model.predict(images))
+    pictures = read_pictures(files, shape=model.shape, picture=model.picture)
+    images = np.stack([read.image for read in pictures])
+    return model, answers(files, pictures, model.predict(images))
 
 
 def score(path: Path, output: Path, uri: str | None) -> "Scored":

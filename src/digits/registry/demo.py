@@ -17,17 +17,25 @@ def players(name: str, *, threads: int) -> list[Player]:
 
 
 def _beside(registry: Registry) -> dict[str, str]:
-    uri = f"models:/{registry.name}@{CHALLENGER}"
+    """The first of these that exists and is another version than the champion."""
+    champion, moves = registry.champion(), registry.moves()
+    former = [("former champion", registry.uri(m.after)) for m in reversed(moves) if m.after]
+    for part, uri in [(CHALLENGER, f"models:/{registry.name}@{CHALLENGER}"), *former]:
+        version = _version(uri)
+        if version not in (None, champion):
+            return {part: uri}
+    return {}
+
+
+def _version(uri: str) -> str | None:
     try:
-        find(uri)
+        return str(find(uri).version)
     except UsageError:
-        champion, named = registry.champion(), [move.after for move in registry.moves()]
-        former = [version for version in named if version and version != champion]
-        return {"former champion": registry.uri(former[-1])} if former else {}
-    return {CHALLENGER: uri}
+        return None
 
 
 def _player(part: str, uri: str, threads: int) -> Player:
     served = models.served(uri, threads=threads)
     kind = str(served.origin.params.get("model", ""))
-    return Player(part, f"{served.name} {kind}".strip(), served.shape, served.predict)
+    name = f"{served.name} {kind}".strip()
+    return Player(part, name, served.shape, served.picture, served.predict)

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 from digits import process
-from digits.data import Predict
+from digits.data import Picture, Predict
+from digits.errors import IntegrityError
 from digits.registry.artifacts import fetched, shapes
 from digits.registry.trace import Origin, origin
 from digits.registry.versions import find
@@ -12,7 +14,8 @@ from digits.registry.versions import find
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model, where it comes from, and the image size (height, width) it takes.
+    """A model, where it comes from, the image size (height, width) it takes, and how pictures of
+    another form are brought to it.
 
     TensorFlow, which takes seconds to start, is loaded with the model for the first answer: what
     is wrong with the images is told before.
@@ -21,6 +24,7 @@ class Served:
     origin: Origin
     shape: tuple[int, int]
     classes: int
+    picture: Picture
     threads: int
 
     @property
@@ -51,8 +55,18 @@ def served(uri: str, *, threads: int) -> Served:
 
     Raises:
         UsageError: there is no such version.
-        IntegrityError: its run or its artifacts are gone, or it classifies no images.
+        IntegrityError: its run or its artifacts are gone, or it classifies no images, or its run
+            recorded no such treatment of pictures.
     """
     made_from = source(uri)
     shape, classes = shapes(f"models:/{made_from.model}/{made_from.version}")
-    return Served(made_from, shape, classes, threads)
+    return Served(made_from, shape, classes, _picture(uri, made_from), threads)
+
+
+def _picture(uri: str, made_from: Origin) -> Picture:
+    picture: Picture = made_from.params.get("picture", "digit")  # of runs before it was recorded
+    if picture not in (allowed := get_args(Picture)):
+        raise IntegrityError(
+            f"{uri}: its run recorded picture {picture!r}; {' or '.join(allowed)} is allowed"
+        )
+    return picture

@@ -69,7 +69,6 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         _record(registry, version, model, decision, reason)
         if decision.accepted:
             _move(registry, "promote", version, reason, decision.figures, decision.approval)
-            registry.drop_challenger(version)
         return Outcome(model.run_id, version, champion, decision, moved=decision.accepted)
 
 
@@ -122,6 +121,7 @@ def _move(
         approval=approval,
     )
     registry.move(move)
+    registry.drop_challenger(version)
     return move
 
 

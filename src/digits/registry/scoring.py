@@ -1,6 +1,7 @@
 """Scoring with a registered model: validate, predict in batches, look for drift, track."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,11 @@ EXPERIMENT = "digits-scoring"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What came of scoring: rows, how fast, how often each class, and how far from training."""
+    """What came of scoring: rows, how fast, how often each class, and how far from training.
+
+    `pictures` counts how the pictures of a folder became the model's input; see
+    `images.TREATMENTS`.
+    """
 
     input: str
     output: str
@@ -35,6 +40,7 @@ class Scored:
     data_md5: str
     rows: int
     rows_per_s: float
+    pictures: dict[str, int]
     class_counts: list[int]
     warnings: list[str]
     drift: list[Drift]
@@ -57,7 +63,7 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     Raises:
         DataError: the input cannot be read, or validation has critical findings.
     """
-    source = open_input(path, shape=model.shape)
+    source = open_input(path, shape=model.shape, picture=model.picture)
     images = image_frame((figures(b.images) for b in source.batches()), shape=model.shape)
     judged = validate_images(images, params=params.validation)
     if judged.critical:
@@ -65,7 +71,7 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     data_md5 = source.md5()
     predict = model.predict  # loads the model, which is no part of the rate
     started = time.perf_counter()
-    counts = _predict(source, output, model, predict, data_md5)
+    counts, pictures = _predict(source, output, model, predict, data_md5)
     scored = Scored(
         input=str(path),
         output=str(output),
@@ -73,6 +79,7 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
         data_md5=data_md5,
         rows=len(images),
         rows_per_s=len(images) / (time.perf_counter() - started),
+        pictures=pictures,
         class_counts=counts.tolist(),
         warnings=[str(finding) for finding in judged.warnings],
         drift=_drift(images, counts, model, params.drift),
@@ -83,15 +90,18 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
 
 def _predict(
     source: Input, output: Path, model: Served, predict: Predict, data_md5: str
-) -> np.ndarray:
-    """Write the predictions; returns how often each class was predicted, int64 (classes,)."""
-    counts = np.zeros(model.classes, dtype=np.int64)
+) -> tuple[np.ndarray, Counter[str]]:
+    """Write the predictions; returns how often each class was predicted, int64 (classes,), and
+    how often pictures were treated how.
+    """
+    counts, pictures = np.zeros(model.classes, dtype=np.int64), Counter[str]()
     with predictions(output, model=model.name, data_md5=data_md5) as writer:
         for batch in source.batches():
             probabilities = predict(batch.images)
             writer.write(batch, probabilities)
             counts += np.bincount(probabilities.argmax(axis=1), minlength=model.classes)
-    return counts
+            pictures.update(batch.treatments)
+    return counts, pictures
 
 
 def _drift(
@@ -115,6 +125,8 @@ def _track(scored: Scored) -> None:
     import mlflow
 
     metrics: dict[str, float] = {"rows": scored.rows, "rows_per_s": scored.rows_per_s}
+    for treatment, count in scored.pictures.items():
+        metrics[f"pictures_{treatment.replace(' ', '_')}"] = count
     for drift in scored.drift:
         metrics[f"drift_{drift.name}_effect"] = drift.effect
         metrics[f"drift_{drift.name}_p_value"] = drift.p_value

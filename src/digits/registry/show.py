@@ -1,7 +1,7 @@
 """Decisions, champions and origins on the terminal, as tables or JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from digits.gate import Check
+from digits.images import TREATMENTS
 from digits.prediction import Answer
 from digits.registry.journal import Move
 from digits.registry.promotion import Outcome
@@ -94,7 +95,8 @@ def print_answers(model: str, answers: Sequence[Answer], *, as_json: bool) -> No
     print(model)
     for answer in answers:
         shown = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
-        print(f"{answer.file}: {answer.predicted}  ({shown})")
+        print(f"{answer.file}: {answer.predicted}  ({shown})  {answer.picture}")
+    _print_treatments({answer.picture for answer in answers})
 
 
 def print_scored(scored: "Scored", *, as_json: bool) -> None:
@@ -116,6 +118,16 @@ def print_scored(scored: "Scored", *, as_json: bool) -> None:
         f"{scored.rows:,} rows by {scored.model} at {scored.rows_per_s:,.0f} rows/s"
         f" → {scored.output}"
     )
+    if scored.pictures:
+        print(", ".join(f"{count:,} {how}" for how, count in scored.pictures.items()))
+    _print_treatments(scored.pictures)
+
+
+def _print_treatments(names: Collection[str]) -> None:
+    """What the names mean that stand beside answers."""
+    for name, meaning in TREATMENTS.items():
+        if name in names:
+            print(f"{name}: {meaning}")
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from digits.data import Images
+from digits.data import Images, Picture
 from digits.errors import DataError
 from digits.files import md5
 from digits.images import SUFFIXES
-from digits.prediction import read_digits
+from digits.prediction import read_pictures
 from digits.readers.cells import faults
 from digits.readers.csv import check_header, header_of, unlabelled
 from digits.readers.files import content_of, format_of, one_line
@@ -41,20 +41,26 @@ class Input(Protocol):
 
 
 class Batch(NamedTuple):
-    """Some images uint8 (n, height, width), and each one's name: a row number or a file name."""
+    """Some images uint8 (n, height, width), and each one's name: a row number or a file name.
+
+    `treatments`, of pictures only, says how each became an image; see `images.TREATMENTS`.
+    """
 
     names: list[int] | list[str]
     images: Images
+    treatments: Sequence[str] = ()
 
 
-def open_input(path: Path, *, shape: Shape) -> Input:
+def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Input:
     """The input at a path, for a model that takes images of this shape (height, width).
+
+    `picture` is how pictures of another form are brought to it; see `images.bring`.
 
     Raises:
         DataError: there is nothing that can be scored, or its images have another size.
     """
     if path.is_dir():
-        return PictureFolder(path, shape)
+        return PictureFolder(path, shape, picture)
     if not path.exists():
         raise DataError(f"{path}: not found; {ALLOWED}")
     if zipfile.is_zipfile(path):  # `format_of` would hold the whole of it in memory
@@ -65,10 +71,10 @@ def open_input(path: Path, *, shape: Shape) -> Input:
 
 
 class PictureFolder:
-    """PNG and JPEG files, one digit each, by name."""
+    """PNG and JPEG files, by name."""
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        self.path, self._shape = path, shape
+    def __init__(self, path: Path, shape: Shape, picture: Picture) -> None:
+        self.path, self._shape, self._picture = path, shape, picture
         self._files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not self._files:
             raise DataError(f"{path}: no pictures in it; {', '.join(SUFFIXES)} are read")
@@ -77,7 +83,9 @@ class PictureFolder:
         """See `Input`."""
         for start in range(0, len(self._files), BATCH):
             files = self._files[start : start + BATCH]
-            yield Batch([file.name for file in files], read_digits(files, shape=self._shape))
+            read = read_pictures(files, shape=self._shape, picture=self._picture)
+            images, treatments = zip(*read, strict=True)
+            yield Batch([file.name for file in files], np.stack(images), treatments)
 
     def md5(self) -> str:
         """Of each file's name and md5."""

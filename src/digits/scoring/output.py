@@ -15,8 +15,9 @@ from digits.scoring.inputs import Batch
 class Predictions:
     """A Parquet file that is being written.
 
-    Columns: `row` or `file` · `predicted` · `p0`, `p1`, … (probabilities, float32) ·
-    `model` (its address with version) · `data_md5`.
+    Columns: `row`, or `file` and `picture` (how it became an image; see `images.TREATMENTS`) ·
+    `predicted` · `p0`, `p1`, … (probabilities, float32) · `model` (its address with version) ·
+    `data_md5`.
     """
 
     def __init__(self, path: Path, *, model: str, data_md5: str) -> None:
@@ -30,6 +31,7 @@ class Predictions:
         table = pa.table(
             {
                 name: pa.array(batch.names),
+                **({"picture": pa.array(batch.treatments)} if batch.treatments else {}),
                 "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
                 **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
                 "model": _repeated(self._model, count),
