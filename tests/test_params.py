@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,10 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
         ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are best, cnn, "
          "compact, mlp, sprint; add src/digits/models/svm.py with a function `build`"),
+        ("data.class_names", [*"abcdefghi", "a "], "data: class_names has 'a' 2 times; once is "
+         "allowed"),
+        ("promote.min_accuracy", True, "promote.min_accuracy: True: input should be a valid "
+         "number"),
         ("models", ["layers"], "models: 'layers' has no builder; there are best, cnn, "
          "compact, mlp, sprint; add src/digits/models/layers.py with a function `build`"),
     ],
@@ -139,6 +144,24 @@ def test_every_fault_is_told_at_once() -> None:
     assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
 
 
+@pytest.mark.parametrize("off", [None, False])
+def test_null_and_false_turn_every_check_of_the_gate_off(off: bool | None) -> None:
+    from digits.gate.checks import against, on_its_own, origin
+
+    promote = params.check(changed({"promote": dict.fromkeys(PARAMS["promote"], off)})).promote
+    nobody: Any = None
+    assert [*on_its_own(nobody, nobody, nobody, promote), *origin(nobody, promote)] == []
+    assert [*against(nobody, nobody, nobody, promote)] == []
+
+
+@pytest.mark.parametrize("name", ["__init__", "model_dump", "model_config", "copy", "threads"])
+def test_a_name_of_python_or_pydantic_is_no_model(name: str) -> None:
+    block = {"train": {name: {"fit": {}}} | PARAMS["train"]}
+    assert f"{name!r} has no builder" in refused({"models": [name]} | block)
+    if name != "threads":
+        assert refused(block).startswith(f"params.yaml train.{name}: unknown key; known here: ")
+
+
 @pytest.mark.parametrize("block", ["train", "data", "split"])
 def test_a_key_that_is_no_text_is_refused(block: str) -> None:
     assert "keys should be strings" in refused({block: {**PARAMS[block], 1: {}}})
@@ -162,6 +185,46 @@ def test_a_long_value_is_cut() -> None:
 def test_a_file_that_is_no_mapping_is_one_line(workspace: Path, text: str, line: str) -> None:
     Path("params.yaml").write_text(text)
     assert finding(UsageError, params.load).startswith(line)
+
+
+def nested_aliases(deep: int, entry: str, join: str) -> str:
+    lines = [f"a{i}: &a{i} {entry % join.join([f'*a{i - 1}'] * 10)}" for i in range(1, deep)]
+    return "\n".join(["a0: &a0 {a: 1}", *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"\nseed: {'9' * 5000}", ":2: not YAML: a value of 5,000 characters; at most 1,000"),
+        (f"seed: 0x{'f' * 5000}", ":1: not YAML: a value of 5,002 characters; at most 1,000"),
+        (f"seed: {'[' * 3000}{']' * 3000}", ": nested deeper than the 50 levels allowed"),
+        (f"seed: {'{a: ' * 3000}1{'}' * 3000}", ": nested deeper than the 50 levels allowed"),
+        (nested_aliases(9, "[%s]", ","), ":1: not YAML: over 5,000 values, counting what each"),
+        (nested_aliases(9, "{<<: [%s]}", ","), ":1: not YAML: over 5,000 values, counting what"),
+        ("seed: &a [*a]", ":1: not YAML: over 5,000 values, counting what each alias stands for"),
+        ("# no\n" * 20_001, ": over 100,000 bytes long; at most that is allowed"),
+        ("seed: !!int x", ": not YAML: "),
+        ("seed: !!timestamp x", ":1: not YAML: "),
+        ("seed: 2001-13-41", ": not YAML: "),
+    ],
+)
+def test_yaml_that_no_person_writes_is_refused_before_it_is_built(
+    workspace: Path, text: str, said: str
+) -> None:
+    Path("params.yaml").write_text(text)
+    assert finding(UsageError, params.load).startswith(f"params.yaml{said}")
+
+
+def test_an_alias_that_a_person_writes_is_allowed(workspace: Path) -> None:
+    text = (REPOSITORY / "params.yaml").read_text("utf-8")
+    text = text.replace("dropout: 0.3", "dropout: &dropout 0.25", 1)
+    Path("params.yaml").write_text(text.replace("dropout: 0.3", "dropout: *dropout"), "utf-8")
+    assert params.load().recipe("best").build.model_dump()["dropout"] == 0.25
+
+
+def test_a_pipe_is_refused_and_not_waited_for(workspace: Path) -> None:
+    os.mkfifo("params.yaml")
+    assert finding(UsageError, params.load) == "params.yaml: is no regular file"
 
 
 def test_a_file_in_another_encoding_is_one_line(workspace: Path) -> None:

@@ -33,9 +33,15 @@ class DataParams(BaseModel):
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":
-        if self.class_names is not None and len(self.class_names) != self.classes:
+        names = self.class_names
+        if names is None:
+            return self
+        if len(names) != self.classes:
+            raise ValueError(f"class_names has {len(names)} names for {self.classes} classes")
+        bare = [name.strip() for name in names]  # as a confusion matrix is read
+        if again := next((name for name in bare if bare.count(name) > 1), None):
             raise ValueError(
-                f"class_names has {len(self.class_names)} names for {self.classes} classes"
+                f"class_names has {again!r} {bare.count(again)} times; once is allowed"
             )
         return self
 

@@ -1,6 +1,7 @@
 """params.yaml, the only source of a value, checked whole before any work starts."""
 
 from collections.abc import Mapping, MutableMapping
+from math import inf
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -8,7 +9,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import Node, ScalarNode
 
 from digits.data import DataParams
 from digits.drift import DriftParams
@@ -21,6 +24,12 @@ from digits.splitting import SplitParams
 from digits.validation import ValidateParams
 
 PATH = Path("params.yaml")
+
+# Of YAML that a person writes; params.yaml has 300 values.
+MAX_BYTES = 100_000
+MAX_DEPTH = 50
+MAX_TEXT = 1000  # characters of one value
+MAX_VALUES = 5000
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -55,7 +64,7 @@ class Params(BaseModel):
         Raises:
             UsageError: params.yaml has no block for it.
         """
-        recipe: Recipe | None = getattr(self.train, model, None)
+        recipe: Recipe | None = getattr(self.train, f"recipe_{model}", None)
         if recipe is None:
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
         return recipe
@@ -79,19 +88,36 @@ def read(path: Path = PATH) -> dict[str, Any]:
         UsageError: it is missing or no YAML mapping.
     """
     try:
-        # The parser of DVC, so that what is checked is what DVC hashes: YAML 1.2, in which
-        # 1e-05, as `dvc exp run -S` writes it, is a number, and the same key twice an error.
-        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
     except FileNotFoundError:
         raise UsageError(f"{path}: not found; run from the project's folder") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UsageError(f"{path}:{line}: not YAML: {error.problem}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not YAML: {_in_one_line(str(error))}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is a {type(raw).__name__}, not a mapping of blocks")
     return raw
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file that a person wrote, as plain values.
+
+    Raises:
+        UsageError: it is no YAML, or larger, deeper or longer than a person writes it.
+        OSError: it cannot be read.
+    """
+    # The parser of DVC, so that what is checked is what DVC hashes: YAML 1.2, in which
+    # 1e-05, as `dvc exp run -S` writes it, is a number, and the same key twice an error.
+    yaml = YAML(typ="safe")
+    yaml.Composer, yaml.max_depth = _Composer, MAX_DEPTH
+    text = _read_bytes(path)
+    try:
+        return yaml.load(text.decode("utf-8"))
+    except MaxDepthExceededError:
+        raise UsageError(f"{path}: nested deeper than the {MAX_DEPTH} levels allowed") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise UsageError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
+    except Exception as error:  # each type of value has errors of its own
+        raise UsageError(f"{path}: not YAML: {_in_one_line(str(error))}") from None
 
 
 def load(path: Path = PATH) -> Params:
@@ -147,21 +173,64 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path}: over {MAX_BYTES:,} bytes long; at most that is allowed")
+    return content
+
+
+class _Composer(Composer):
+    """Refuses, before values are made of it, YAML that is too long by itself or by its aliases."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False
+
+    def get_single_node(self) -> Any:
+        """The whole document."""
+        node = super().get_single_node()
+        if node is not None and _count(node, {}) > MAX_VALUES:
+            problem = f"over {MAX_VALUES:,} values, counting what each alias stands for"
+            raise ComposerError(None, None, problem, node.start_mark)
+        return node
+
+
+def _count(node: Node, counts: dict[int, float]) -> float:
+    """The number of values in a node; infinite where it contains itself."""
+    if isinstance(node, ScalarNode):
+        if (length := len(node.value)) > MAX_TEXT:
+            problem = f"a value of {length:,} characters; at most {MAX_TEXT:,} are allowed"
+            raise ComposerError(None, None, problem, node.start_mark)
+        return 1
+    if id(node) not in counts:
+        counts[id(node)] = inf
+        entries = (entry if isinstance(entry, tuple) else (entry,) for entry in node.value)
+        counts[id(node)] = 1 + sum(_count(child, counts) for entry in entries for child in entry)
+    return counts[id(node)]
+
+
 def _params_type(raw: dict[str, Any]) -> type[Params]:
-    blocks = raw.get("train")
-    named = raw.get("models")
-    recipes: dict[str, Any] = {
-        name: (_recipe_type(name), ...)
-        for name in (blocks if isinstance(blocks, dict) else ())
-        if name in available() or (isinstance(named, list) and name in named)
+    blocks = raw["train"] if isinstance(raw.get("train"), dict) else {}
+    named = raw["models"] if isinstance(raw.get("models"), list) else []
+    # By fields of our own naming: a model may be called as an attribute of pydantic is.
+    fields: dict[str, Any] = {
+        f"recipe_{name}": (_recipe_type(name), Field(alias=name))
+        for name in blocks
+        if name in available()
     }
-    train = create_model("TrainParams", __base__=TrainParams, **recipes)
+    for number, name in enumerate(named):
+        if isinstance(name, str) and name in blocks and name not in available():
+            # `_untrainable` says so in terms of `models:`
+            fields[f"unknown_{number}"] = (Any, Field(alias=name))
+    train = create_model("TrainParams", __base__=TrainParams, **fields)
     return create_model("Params", __base__=Params, train=(train, ...))
 
 
 def _recipe_type(name: str) -> Any:
-    if name not in available():
-        return Any  # `_untrainable` says so in terms of `models:`
     return create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from digits.data import Labels
 
@@ -11,6 +11,7 @@ APPROVAL = "approval"  # the name of the check that is a person's word
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Off = BeforeValidator(lambda value: None if value is False else value)
 
 
 class PromoteParams(BaseModel):
@@ -21,15 +22,15 @@ class PromoteParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    min_accuracy: Share | None
-    paired_test: Annotated[float, Field(gt=0, lt=1)] | None
-    max_accuracy_loss: Share | None
-    max_sensitivity_loss: Share | None
-    max_latency_ms: Positive | None
-    max_size_mb: Positive | None
-    same_signature: bool
-    data_validated: bool
-    clean_commit: bool
+    min_accuracy: Annotated[Share | None, Off]
+    paired_test: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
+    max_accuracy_loss: Annotated[Share | None, Off]
+    max_sensitivity_loss: Annotated[Share | None, Off]
+    max_latency_ms: Annotated[Positive | None, Off]
+    max_size_mb: Annotated[Positive | None, Off]
+    same_signature: bool | None
+    data_validated: bool | None
+    clean_commit: bool | None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -23,8 +23,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from digits import params
 from digits.errors import UsageError
@@ -107,11 +105,9 @@ def read_space(path: Path, *, model: str, raw: Values) -> Space:
             params.yaml, does not have; a value that params.yaml may not hold there.
     """
     try:
-        space = _SPACE.validate_python(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+        space = _SPACE.validate_python(params.read_yaml(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise UsageError(*(_one_line(path, e) for e in error.errors(include_url=False))) from None
     for key, values in space.items():
