@@ -9,6 +9,8 @@ from typing import Any
 from commands import CommandFailedError, end_groups
 from prefect import get_run_logger
 
+from digits.errors import printable
+
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
 
@@ -36,7 +38,7 @@ def ask(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
             end_groups([process.pid])
             process.wait()
     for line in errors.splitlines():
-        get_run_logger().info(line)
+        get_run_logger().info(printable(line))
     if process.returncode not in allowed:
         said = [line for line in errors.splitlines() if line.startswith("error: ")]
         reason = "; ".join(line.removeprefix("error: ") for line in said) or "no error line"

@@ -11,7 +11,7 @@ from threading import Lock, Timer
 
 import psutil
 
-from digits.errors import DigitsError
+from digits.errors import DigitsError, printable
 
 OnLine = Callable[[str], None]
 
@@ -123,7 +123,7 @@ def _stream(process: "subprocess.Popen[str]", on_line: OnLine) -> list[str]:
     assert process.stdout is not None
     with process.stdout as output:
         for line in output:
-            lines.append(line.rstrip())
+            lines.append(printable(line.rstrip()))
             if lines[-1] and not line.startswith(DVC_HINTS):
                 on_line(lines[-1])
     return lines

@@ -75,11 +75,25 @@ def test_statistics_of_a_matrix_are_printed_as_table_and_as_json(workspace: Path
     assert json.stdout.startswith("{\n")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_from_a_file_are_shown_and_never_obeyed(workspace: Path, encoding: str) -> None:
+    Path("m.csv").write_text(
+        'p,"a\x1b[31m","é\nerror: [/b]"\n"a\x1b[31m",5,1\n"é\nerror: [/b]",2,6\n'
+    )
+    for options in ([], ["--json"]):
+        done = digits("stats", "m.csv", *options, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "a\\u001b[31m" in done.stdout
+        assert "\x1b" not in done.stdout
+        assert not any(line.startswith("error") for line in done.stdout.splitlines())
+
+
 def test_a_matrix_that_is_missing_is_one_line(workspace: Path) -> None:
-    done = digits("stats", "matrix.csv")
+    done = digits("stats", "matrix\n\x1b[31m.csv")
     assert done.returncode == 3
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: matrix.csv")
+    assert done.stderr == (
+        "error: matrix\\n\\u001b[31m.csv: cannot be read: No such file or directory\n"
+    )
 
 
 @pytest.mark.slow

@@ -47,6 +47,44 @@ def test_each_kind_of_error_has_its_exit_code(
     assert capfd.readouterr() == ("", "error: data/x.csv:5: first\nerror: second\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nerror: b", r"a\nerror: b"),
+        ("a\r\x1b[31m\x07\x7f\x9b", r"a\r\u001b[31m\u0007\u007f\u009b"),
+        ("a\u202egpj\u2028\u2066\ufeff", r"a\u202egpj\u2028\u2066\ufeff"),
+        (os.fsdecode(b"a\xff"), r"a\udcff"),
+        (
+            "日本 Größe\tنمی\u200cدانم 👩\u200d🔬 [b]\\",
+            "日本 Größe\tنمی\u200cدانم 👩\u200d🔬 [b]\\",
+        ),
+    ],
+)
+def test_a_name_in_an_error_has_no_power_over_the_terminal(
+    name: str, shown: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process.report(errors.DataError(f"{name}: bad"))
+    process.report(FileNotFoundError(2, "No such file", name))
+    process.report(ValueError(name))
+    data, file, value = capfd.readouterr().err.splitlines()
+    assert data == f"error: {shown}: bad"
+    assert file == f"error: '{shown}': No such file (DIGITS_DEBUG=1 shows more)".replace("'", "")
+    assert value.startswith(f"error: ValueError: {shown.split(chr(92))[0][:2]}")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_what_the_terminals_encoding_lacks_is_escaped(environment: dict[str, str]) -> None:
+    done = run("print('7 \\u2192 8'); raise errors.DataError('\\xe9')", **environment)
+    assert (done.returncode, done.stdout) == (3, "7 \\u2192 8\n")
+    assert done.stderr == "error: \\xe9\n"
+
+
 def test_every_error_class_is_listed_above() -> None:
     # flows have errors of their own, which are shown where they arise
     ours = [e for e in errors.DigitsError.__subclasses__() if e.__module__ == errors.__name__]

@@ -232,9 +232,12 @@ class TestHistory:
             better = Check("better", True, "", "", figures)
             return replace(judged, checks=(better, approval("Ada", "")))
 
-        promotion.promote(fighter(), NAME, judge=approved, reason="approved in Prefect's form")
+        reason = "approved in Prefect's form [/b] \x1b[31m"
+        promotion.promote(fighter(), NAME, judge=approved, reason=reason)
         show.print_moves(Registry(NAME).moves(), as_json=False)
         shown = capsys.readouterr().out
+        assert "[/b]" in shown
+        assert "\x1b" not in shown
         assert "approved" in shown
         assert "Ada" in shown
         assert "…" not in shown

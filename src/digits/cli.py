@@ -53,12 +53,12 @@ def stats(
     from digits.caret import statistics
     from digits.caret_tables import as_dict, as_tables
     from digits.matrices import read_matrix
-    from digits.show import print_statistics
+    from digits.show import print_json, print_statistics
 
     found = read_matrix(matrix)
     judged = statistics(found.matrix, classes=found.classes)
     if as_json:
-        _print_json(as_dict(judged))
+        print_json(as_dict(judged))
     else:
         print_statistics(as_tables(judged))
 
@@ -72,8 +72,8 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
     from digits import plots
-    from digits.errors import DataError
-    from digits.show import print_summary
+    from digits.errors import DataError, printable
+    from digits.show import print_json, print_summary
     from digits.summary import MEASURES, as_dicts, groups
     from digits.tracking.query import finished_runs
 
@@ -94,16 +94,10 @@ def summary(
     }
     plots.save(plots.error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
     if as_json:
-        _print_json(as_dicts(found))
+        print_json(as_dicts(found))
     else:
         print_summary(found)
-        print(f"picture: {picture}")
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        print(f"picture: {printable(str(picture))}")
 
 
 def main() -> None:

@@ -1,6 +1,23 @@
 """The one exception tree of digits: every error is one line per finding and has an exit code."""
 
+import json
 from collections.abc import Sequence
+from unicodedata import category
+
+# control, format (bidi overrides), half of a character, line and paragraph separators
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_SPELLING = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji are spelled with
+
+
+def printable(text: str) -> str:
+    """The text on one line and without power over a terminal: the rest escaped as in JSON."""
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(c)[1:-1] if _is_unseen(c) else c for c in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return category(character) in _UNSEEN and character not in _SPELLING
 
 
 class DigitsError(Exception):
@@ -14,6 +31,7 @@ class DigitsError(Exception):
     shown = 20
 
     def __init__(self, *findings: str) -> None:
+        findings = tuple(map(printable, findings))  # names and values of files are among them
         super().__init__(*findings)
         self.findings: Sequence[str] = findings
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from inspect import signature
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
-from digits.errors import DigitsError, ServiceError, UsageError
+from digits.errors import DigitsError, ServiceError, UsageError, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -48,8 +49,16 @@ def set_environment() -> None:
 def prepare() -> None:
     """Set the project's environment, and make signals end the process through `finally` blocks."""
     set_environment()
+    print_in_any_encoding()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
+
+
+def print_in_any_encoding() -> None:
+    """Escape what the encoding of the terminal or pipe lacks, which else is an error of Python."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def spare_the_collector() -> None:
@@ -117,14 +126,14 @@ def report(error: Exception) -> int:
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{printable(str(error.filename))}: " if error.filename else ""
         text, code = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)", ServiceError.exit_code
     else:
         first_line = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
         code = DigitsError.exit_code
-    for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr)
+    for line in text.split("\n"):
+        print(f"error: {printable(line)}", file=sys.stderr)
     return code
 
 

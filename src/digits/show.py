@@ -1,12 +1,15 @@
 """Results on the terminal."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from digits.caret_tables import Tables
-from digits.errors import DataError
+from digits.errors import DataError, printable
 from digits.files import read_json
 from digits.outputs import ROOT
 from digits.provenance import check_outputs
@@ -14,6 +17,27 @@ from digits.results import Row, cells
 from digits.summary import Group, Spread
 
 COMPARISON = ROOT / "compare" / "comparison.json"
+
+
+class Terminal(Console):
+    """Rich's console for text from anywhere, which is neither markup nor control codes to it."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Rich's own method; all text passes through it."""
+        return super().render_str(lines(text), **options)
+
+
+def lines(text: str) -> str:
+    """`printable` for text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def print_json(value: object) -> None:
+    """JSON for scripts."""
+    print(lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_results() -> None:
@@ -31,36 +55,37 @@ def print_results() -> None:
         raise DataError(
             f"{COMPARISON}: no comparison as this version writes it; `dvc repro -f compare`"
         ) from None
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(_results_table(rows))
     for verdict in verdicts:
-        console.print(verdict, markup=False)
-    console.print("\nRuns, curves and confusion matrices side by side: [bold]make ui[/bold]")
-    console.print("Everything on one page: [bold]make report[/bold]")
+        console.print(printable(verdict))
+    console.print("\nRuns, curves and confusion matrices side by side: make ui")
+    console.print("Everything on one page: make report")
 
 
 def print_statistics(tables: Tables) -> None:
     """Print caret's figures of one confusion matrix."""
-    console = Console(highlight=False)
-    console.print(tables.overall.to_string(header=False), "\n", markup=False)
-    console.print(tables.by_class.to_string(line_width=console.width), markup=False)
+    console = Terminal()
+    console.print(tables.overall.to_string(header=False), "\n")
+    console.print(tables.by_class.to_string(line_width=console.width))
     for note in tables.notes:
-        console.print(note, markup=False)
+        console.print(printable(note))
 
 
 def print_summary(groups: Sequence[Group]) -> None:
     """Print one table per group, a line per measure."""
-    console = Console(highlight=False)
+    console = Terminal()
     for group in groups:
         seeds = ", ".join(group.seeds)
-        console.print(f"{group.label}: runs that differ in the seed only ({seeds})", markup=False)
+        heading = f"{group.label}: runs that differ in the seed only ({seeds})"
+        console.print(printable(heading))
         table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
         for measure, spread in group.spreads.items():
             table.add_row(measure, *_spread_cells(spread))
         console.print(table)
         if len(group.commits) > 1:
             commits = ", ".join(commit[:7] for commit in group.commits)
-            console.print(f"of {len(group.commits)} commits: {commits}\n", markup=False)
+            console.print(printable(f"of {len(group.commits)} commits: {commits}"), "\n", sep="")
 
 
 def _results_table(rows: list[Row]) -> Table:

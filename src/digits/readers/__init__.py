@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digits.data import Dataset, RawData
-from digits.errors import DataError
+from digits.errors import DataError, printable
 from digits.readers.csv import read_csv, unlabelled
 from digits.readers.files import Format, data_files, format_of
 from digits.readers.idx import read_idx
@@ -68,7 +68,8 @@ def _labelled(paths: Sequence[Path]) -> list[Path]:
             )
         )
     for path in without:
-        logger.warning("%s: left out, only rows with a label and pixels are read", path)
+        left_out = printable(str(path))
+        logger.warning("%s: left out, only rows with a label and pixels are read", left_out)
     return labelled
 
 

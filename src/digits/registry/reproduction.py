@@ -4,7 +4,7 @@ from pathlib import Path
 
 from digits import provenance, reproduce
 from digits.data import load_split
-from digits.errors import IntegrityError
+from digits.errors import IntegrityError, printable
 from digits.files import md5
 from digits.registry import models
 from digits.registry.trace import Origin
@@ -29,7 +29,7 @@ def run(uri: str, *, threads: int, tolerance: float) -> Reproduction:
     with reproduce.worktree(origin.git_commit) as folder:
         _check_data(uri, origin, folder)
         for line in differences(origin, folder, threads=threads):
-            print(f"warning: {line}", flush=True)
+            print(f"warning: {printable(line)}", flush=True)
         model = str(origin.params["model"])
         reproduce.set_params(folder / "params.yaml", model, origin.params)
         reproduce.train_again(folder, model, cache=CACHE.resolve())

@@ -1,19 +1,20 @@
 """Decisions, champions and origins on the terminal, as tables or JSON."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
+from digits.errors import printable
 from digits.gate import Check
 from digits.images import TREATMENTS
 from digits.prediction import Answer
 from digits.registry.journal import Move
 from digits.registry.promotion import Outcome
 from digits.registry.trace import Origin
+from digits.show import Terminal, print_json
 
 if TYPE_CHECKING:
     from digits.registry.scoring import Scored
@@ -33,7 +34,7 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.decision is None:
         print(f"version {outcome.version} is the champion already")
         return
-    Console().print(checks_table(outcome.decision.checks))
+    Terminal().print(checks_table(outcome.decision.checks))
     if outcome.moved:
         print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
     elif outcome.decision.accepted:
@@ -44,7 +45,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
     """One row per check."""
     table = Table("check", "", *(Column(name, overflow="fold") for name in ("found", "allowed")))
     for check in checks:
-        verdict = "[green]ok[/green]" if check.passed else "[red]no[/red]"
+        verdict = Text("ok", "green") if check.passed else Text("no", "red")
         table.add_row(check.name, verdict, check.found, check.allowed)
     return table
 
@@ -73,7 +74,7 @@ def print_moves(moves: Sequence[Move], *, as_json: bool) -> None:
                 if name in SHOWN_FIGURES
             ),
         )
-    Console().print(table)
+    Terminal().print(table)
 
 
 def print_origin(origin: Origin, *, as_json: bool) -> None:
@@ -84,7 +85,7 @@ def print_origin(origin: Origin, *, as_json: bool) -> None:
     table = Table("", Column(overflow="fold"), show_header=False)
     for key, value in asdict(origin).items():
         table.add_row(key, _text(value))
-    Console().print(table)
+    Terminal().print(table)
 
 
 def print_answers(model: str, answers: Sequence[Answer], *, as_json: bool) -> None:
@@ -95,7 +96,7 @@ def print_answers(model: str, answers: Sequence[Answer], *, as_json: bool) -> No
     print(model)
     for answer in answers:
         shown = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
-        print(f"{answer.file}: {answer.predicted}  ({shown})  {answer.picture}")
+        print(f"{printable(answer.file)}: {answer.predicted}  ({shown})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
 
 
@@ -105,18 +106,18 @@ def print_scored(scored: "Scored", *, as_json: bool) -> None:
         print_json(scored.as_dict())
         return
     for warning in scored.warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {printable(warning)}")
     table = Table("drift of", "effect", "p", "")
     for drift in scored.drift:
-        verdict = "[red]drifted[/red]" if drift.drifted else "ok"
+        verdict = Text("drifted", "red") if drift.drifted else "ok"
         table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
     if scored.drift:
-        Console().print(table)
+        Terminal().print(table)
     else:
         print("drift: not known, artifacts/split is not what this model was trained on")
     print(
         f"{scored.rows:,} rows by {scored.model} at {scored.rows_per_s:,.0f} rows/s"
-        f" → {scored.output}"
+        f" → {printable(scored.output)}"
     )
     if scored.pictures:
         print(", ".join(f"{count:,} {how}" for how, count in scored.pictures.items()))
@@ -130,12 +131,7 @@ def _print_treatments(names: Collection[str]) -> None:
             print(f"{name}: {meaning}")
 
 
-def print_json(value: Any) -> None:
-    """JSON for scripts."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return "\n".join(f"{key} = {entry}" for key, entry in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+        return "\n".join(printable(f"{key} = {entry}") for key, entry in value.items())
+    return printable(", ".join(value) if isinstance(value, list) else str(value))

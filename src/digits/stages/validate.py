@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from digits import params, process
-from digits.errors import DataError
+from digits.errors import DataError, printable
 from digits.files import write_json, write_text
 from digits.outputs import ROOT
 from digits.readers import read_raw
@@ -20,7 +20,7 @@ def main() -> None:
     write_json(FOLDER / "result.json", result.as_dict())
     write_text(FOLDER / "data_docs.html", data_docs(result))
     for finding in result.warnings:
-        print(f"warning: {finding}")
+        print(f"warning: {printable(str(finding))}")
     if result.critical:
         raise DataError(*map(str, result.critical))
 

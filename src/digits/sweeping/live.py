@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from digits.errors import printable
 from digits.tracking import runs, sweeps
 
 if TYPE_CHECKING:
@@ -33,6 +34,6 @@ class Live:
         print(f"{self._name} epoch {epoch + 1}/{self._epochs}  val_accuracy {self.value:.4f}")
         if epoch + 1 < self._epochs and (reason := sweeps.asked_to_stop(self.run_id)):
             sweeps.set_tags({sweeps.PRUNED_TAG: reason})
-            print(f"{self._name} stopped: {reason}")
+            print(f"{self._name} stopped: {printable(reason)}")
             self.stopped = True
             raise Stopped(reason)
