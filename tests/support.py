@@ -45,6 +45,7 @@ SMALL = {
     "train.compact.fit.epochs": 2,
     "train.best.build.filters": [4, 4, 4, 4],
     "train.best.fit.epochs": 2,
+    "train.best.test_time_augment.shift": 4,  # one pixel of 8
     "train.sprint.build": {"filters": [4, 4], "dense": 8},
 }
 

@@ -84,7 +84,8 @@ def moved(images: np.ndarray, **by: float) -> np.ndarray:
 def centred(n: int = 200, height: int = 21, width: int = 31) -> np.ndarray:
     """Images with one bright square about the centre."""
     images = np.zeros((n, height, width), np.uint8)
-    images[:, height // 2 - 3 : height // 2 + 4, width // 2 - 3 : width // 2 + 4] = 200
+    top, left = (height - 7) // 2, (width - 7) // 2
+    images[:, top : top + 7, left : left + 7] = 200
     return images
 
 
@@ -101,12 +102,15 @@ def test_moved_by_nothing_is_the_same_image() -> None:
     np.testing.assert_array_equal(moved(centred()), centred())
 
 
-def test_a_shift_goes_both_ways_along_both_axes_and_no_further_than_asked() -> None:
-    shifts = centres(moved(centred(), shift=3))
-    assert np.abs(shifts).max() <= 3
+@pytest.mark.parametrize(("height", "width"), [(29, 29), (15, 57)])
+def test_a_shift_goes_both_ways_along_both_axes_and_scales_with_them(
+    height: int, width: int
+) -> None:
+    shifts = centres(moved(centred(height=height, width=width), shift=2)) / [[width], [height]]
+    assert np.abs(shifts).max() <= 2 / 28 + 1e-6
     for axis in shifts:
-        assert axis.min() < -2.5
-        assert axis.max() > 2.5
+        assert axis.min() < -1.8 / 28
+        assert axis.max() > 1.8 / 28
     assert abs(np.corrcoef(shifts)[0, 1]) < 0.2
 
 

@@ -8,6 +8,11 @@ import pytest
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
+@pytest.fixture(autouse=True)
+def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIGITS_NO_BFLOAT16", raising=False)
+
+
 @pytest.mark.parametrize(
     ("flags", "has"),
     [
@@ -17,12 +22,16 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
         ("fpu avx512_bf16x", False),
     ],
 )
-def test_the_processors_flags_decide(tmp_path: Path, flags: str, has: bool) -> None:
+def test_the_processors_flags_decide_unless_they_are_overruled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, has: bool
+) -> None:
     from digits.training.precision import has_bfloat16
 
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
     assert has_bfloat16(cpuinfo) is has
+    monkeypatch.setenv("DIGITS_NO_BFLOAT16", "1")
+    assert not has_bfloat16(cpuinfo)
 
 
 def test_without_a_list_of_flags_there_is_none(tmp_path: Path) -> None:

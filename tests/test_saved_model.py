@@ -66,6 +66,23 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
     assert b"date_saved" not in saved.read_bytes()
 
 
+def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
+    import keras
+
+    from digits import saved_model
+
+    for name in ("one", "other"):
+        policy = keras.DTypePolicy("float32")  # shared by both layers
+        layers = [
+            kind(dtype=policy, name=kind.__name__)
+            for kind in (keras.layers.Flatten, keras.layers.ReLU)
+        ]
+        model = keras.Sequential([keras.Input((8, 8), name="image"), *layers], name="model")
+        saved_model.save(model, tmp_path / f"{name}.keras")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
+    assert saved_model.load(tmp_path / "one.keras").count_params() == 0
+
+
 def test_a_failed_save_leaves_the_old_model(
     saved: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,7 +137,6 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
         "train.mlp.build.units": [64, 32, 32],
         f"train.{model}.fit.epochs": 25,
         f"train.{model}.fit.batch_size": 16,
-        "train.best.augment.shift": 0.5,  # of 8 pixels, not of 28
     }
     trained = fit(bright, model, recipe=recipe(model, **changes))
     assert trained.history[-1]["val_accuracy"] > 0.5

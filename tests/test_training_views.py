@@ -24,11 +24,11 @@ def mean_view(images: np.ndarray, **by: Any) -> np.ndarray:
 
 
 def test_shifted_views_are_the_image_and_it_left_and_right() -> None:
-    image = np.zeros((1, 6, 9), np.uint8)
+    image = np.zeros((1, 6, 14), np.uint8)
     image[0, 2, 4], image[0, 5, 0] = 90, 30
-    expected = np.zeros((1, 6, 9))
+    expected = np.zeros((1, 6, 14))
     expected[0, 2, [2, 4, 6]], expected[0, 5, [0, 2]] = 30, 10
-    np.testing.assert_allclose(mean_view(image, shift=2), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_view(image, shift=4), expected, rtol=1e-6)  # of 28
 
 
 def test_stretched_views_are_wide_and_low_and_high_and_narrow() -> None:
@@ -47,8 +47,8 @@ def test_the_widest_stretch_is_taken_by_the_smallest_images() -> None:
 
 def test_all_views_count_alike() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 12, 12), np.uint8)
-    apart = [mean_view(images, shift=1) * 3, mean_view(images, stretch=0.2) * 3]
-    together = mean_view(images, shift=1, stretch=0.2)
+    apart = [mean_view(images, shift=2) * 3, mean_view(images, stretch=0.2) * 3]
+    together = mean_view(images, shift=2, stretch=0.2)
     np.testing.assert_allclose(together, (sum(apart) - images) / 5, rtol=1e-5)
 
 
@@ -59,8 +59,8 @@ def test_a_model_without_views_is_left_as_it_is() -> None:
 
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), keras.layers.Flatten()])
     assert over_views(model, by=ViewParams()) is model
-    # an eighth of a pixel is none
-    assert over_views(model, by=ViewParams(stretch=0.03)) is model
+    # an eighth of a pixel is none, and so is a quarter
+    assert over_views(model, by=ViewParams(stretch=0.03, shift=1)) is model
 
 
 def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
@@ -71,9 +71,9 @@ def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
     from digits import saved_model
     from digits.training.views import over_views
 
-    layers = [keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers])
-    kept = over_views(model, by=ViewParams(shift=1, stretch=0.3))
+    kept = over_views(model, by=ViewParams(shift=4, stretch=0.3))
     saved_model.save(kept, tmp_path / "model.keras")
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
     again = saved_model.load(tmp_path / "model.keras")

@@ -104,8 +104,13 @@ def cpu() -> str:
 
 
 def cpu_features() -> list[str]:
-    """The processor's instruction sets for floating-point vectors; none where Linux is not."""
+    """The processor's instruction sets for floating-point vectors; none where Linux is not.
+
+    Those for bfloat16 are left out where DIGITS_NO_BFLOAT16 is set: no training uses them then.
+    """
     flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    if os.environ.get("DIGITS_NO_BFLOAT16"):
+        flags = [flag for flag in flags if "bf16" not in flag]
     return sorted(flag for flag in flags if flag.startswith(FEATURES))
 
 

@@ -8,6 +8,9 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fal
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+# Recipes count pixels as on images of this side; on other images they stand for the same share.
+SIDE = 28
+
 
 class OptimizerParams(BaseModel):
     """`optimizer:` of a model; the names are Keras's."""
@@ -48,14 +51,17 @@ class ScheduleParams(BaseModel):
 
 
 class AugmentParams(BaseModel):
-    """`augment:` how far, at most, each training image is moved, uniformly at random."""
+    """`augment:` how far, at most, each training image is moved, uniformly at random.
+
+    All amounts scale with the image: `shift` counts pixels of an image of 28×28.
+    """
 
     model_config = _CONFIG
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees
     zoom: Fraction = 0.0  # of the size, along each axis
     shear: Fraction = 0.0  # of the height
-    shift: Annotated[float, Field(ge=0)] = 0.0  # pixels, along each axis
+    shift: Annotated[float, Field(ge=0)] = 0.0  # pixels of 28, along each axis
 
 
 class ViewParams(BaseModel):
@@ -63,11 +69,13 @@ class ViewParams(BaseModel):
 
     The image itself; it shifted left and right; and it stretched along one axis while squeezed
     along the other. A fit takes no longer, a prediction as many times as there are views.
+    Both amounts scale with the image and are rounded to whole pixels of it; `shift` counts pixels
+    of an image of 28×28.
     """
 
     model_config = _CONFIG
 
-    shift: Annotated[int, Field(ge=0)] = 0  # pixels
+    shift: Annotated[int, Field(ge=0)] = 0  # pixels of 28
     stretch: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the size, in whole pixels per edge
 
 

@@ -1,6 +1,7 @@
 """A trained model on disk: equal models are equal bytes, and reading one runs no foreign code."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,10 +12,9 @@ from digits.files import replacing
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Write the model as `.keras`, without any date.
+    """Write the model as `.keras`, without any date or address in memory.
 
-    Keras stamps the time of saving into the archive, and DVC would take two equal
-    models for different ones.
+    Keras writes both into the archive, and DVC would take two equal models for different ones.
     """
     with replacing(path) as temporary:
         model.save(temporary)
@@ -22,6 +22,7 @@ def save(model: keras.Model, path: Path) -> None:
         metadata = json.loads(members["metadata.json"])
         metadata.pop("date_saved", None)
         members["metadata.json"] = json.dumps(metadata).encode()
+        members["config.json"] = _without_addresses(members["config.json"])
         with zipfile.ZipFile(temporary, "w") as archive:
             for name in sorted(members):
                 archive.writestr(zipfile.ZipInfo(name), members[name])
@@ -38,6 +39,13 @@ def load(path: Path) -> keras.Model:
     except Exception as error:  # a damaged archive fails in whatever part of Keras it reaches
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: no Keras model ({first_line})") from None
+
+
+def _without_addresses(config: bytes) -> bytes:
+    """Name objects that layers share by their order, where Keras takes their addresses."""
+    shared = rb'"shared_object_id": (\d+)'
+    found = list(dict.fromkeys(re.findall(shared, config)))
+    return re.sub(shared, lambda match: b'"shared_object_id": %d' % found.index(match[1]), config)
 
 
 def _members(path: Path) -> dict[str, bytes]:

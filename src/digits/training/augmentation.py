@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from digits.recipe import AugmentParams
+from digits.recipe import SIDE, AugmentParams
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
@@ -20,7 +20,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tens
     height, width = images.shape[1:]
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32)[..., tf.newaxis],
-        transforms=_transforms(tf.shape(images)[0], seed, by, centre=_centre(height, width)),
+        transforms=_transforms(tf.shape(images)[0], seed, by, height=height, width=width),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -29,22 +29,19 @@ def augment(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tens
     return moved[..., 0]
 
 
-def _centre(height: int, width: int) -> tuple[float, float]:
-    return (width - 1) / 2, (height - 1) / 2
-
-
 def _transforms(
-    n: tf.Tensor, seed: tf.Tensor, by: AugmentParams, *, centre: tuple[float, float]
+    n: tf.Tensor, seed: tf.Tensor, by: AugmentParams, *, height: int, width: int
 ) -> tf.Tensor:
     """float32 (n, 8): the first eight entries of the matrix from output to input pixels.
 
     It is rotation · shear · zoom about the centre, then the shift.
     """
-    x, y = centre
+    x, y = (width - 1) / 2, (height - 1) / 2
     drawn = tf.random.stateless_uniform((6, n), seed, -1.0, 1.0)
     angle, shear = drawn[0] * math.radians(by.rotation), drawn[1] * by.shear
     zoom_x, zoom_y = 1 + drawn[2] * by.zoom, 1 + drawn[3] * by.zoom
-    shift_x, shift_y = drawn[4] * by.shift, drawn[5] * by.shift
+    shift_x = drawn[4] * (by.shift * (width / SIDE))
+    shift_y = drawn[5] * (by.shift * (height / SIDE))
     cos, sin = tf.cos(angle), tf.sin(angle)
     xx, xy = cos * zoom_x, (shear * cos - sin) * zoom_y
     yx, yy = sin * zoom_x, (shear * sin + cos) * zoom_y

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from digits.models.layers import through
-from digits.recipe import ViewParams
+from digits.recipe import SIDE, ViewParams
 
 View = list[keras.Layer]  # of a raster (n, height, width, 1)
 
@@ -16,7 +16,7 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     Keras's own layers; what one leaves empty is 0, as where training images are moved.
     """
     height, width = model.input_shape[1:]
-    views = [*_shifted(by.shift), *_stretched(by.stretch, height, width)]
+    views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
     if not views:
         return model
     image = keras.Input((height, width), dtype="uint8")
