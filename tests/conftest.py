@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # What the surroundings of the tests set must not decide what they find.
-for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_ROOT", "DVC_EXP_NAME", "DIGITS_DEBUG"):
+for name in (
+    "DIGITS_DEBUG",
+    "DVC_EXP_NAME",
+    "DVC_ROOT",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_TRACKING_URI",
+    "PREFECT_API_URL",
+):
     os.environ.pop(name, None)
 process.set_environment()
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits import params
+from digits import events, params
 from digits.gate import Check, Decision
 from digits.outputs import TrainOutputs
 from digits.params import Params
@@ -40,14 +40,20 @@ def promote_run(
         gate = partial(_judge, approval, name=name, params=checked)
         if dry_run:
             return promotion.dry_run(found, name, judge=gate)
-        return promotion.promote(found, name, judge=gate, reason=reason[:MAX_REASON])
+        outcome = promotion.promote(found, name, judge=gate, reason=reason[:MAX_REASON])
+        if outcome.move:
+            _announce(outcome.move, name)
+        return outcome
 
 
 def roll_back(to: int | None, *, reason: str) -> Move:
     """See `promotion.rollback`."""
     with connected() as checked:
         target = None if to is None else str(to)
-        return promotion.rollback(checked.registry.name, to=target, reason=reason[:MAX_REASON])
+        name = checked.registry.name
+        move = promotion.rollback(name, to=target, reason=reason[:MAX_REASON])
+        _announce(move, name)
+        return move
 
 
 def moves() -> list[Move]:
@@ -77,7 +83,12 @@ def score(path: Path, output: Path, uri: str | None) -> "Scored":
 
     with connected() as checked:
         model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
-        return scoring.score(path, output, model, params=checked)
+        scored = scoring.score(path, output, model, params=checked)
+    if scored.drifted:
+        drifted = ", ".join(scored.drifted)
+        resource = {"prefect.resource.id": "digits.score", "digits.drifted": drifted}
+        events.emit("digits.drift", resource, scored.as_dict())
+    return scored
 
 
 def reproduce(uri: str, *, tolerance: float) -> Reproduction:
@@ -95,6 +106,15 @@ def demo(port: int, *, announce: Callable[[str], None]) -> None:
         shown = players(checked.registry.name, threads=checked.train.threads)
         announce(f"http://127.0.0.1:{listening.getsockname()[1]}")
         server.serve(shown, listening)
+
+
+def _announce(move: Move, name: str) -> None:
+    resource = {
+        "prefect.resource.id": "digits.champion",
+        "digits.model": name,
+        "digits.version": str(move.after),
+    }
+    events.emit(f"digits.{move.action}", resource, asdict(move))
 
 
 def champion_uri(checked: Params) -> str:

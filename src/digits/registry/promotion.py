@@ -30,11 +30,17 @@ class Outcome:
     version: str | None
     champion: str | None
     decision: Decision | None
-    moved: bool
+    move: Move | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether it became champion."""
+        return self.move is not None
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**asdict(self), "accepted": self.decision is None or self.decision.accepted}
+        accepted = self.decision is None or self.decision.accepted
+        return {**asdict(self), "accepted": accepted, "moved": self.moved}
 
 
 def dry_run(model: Trained, name: str, *, judge: Judge) -> Outcome:
@@ -42,9 +48,9 @@ def dry_run(model: Trained, name: str, *, judge: Judge) -> Outcome:
     registry = Registry(name)
     champion = registry.champion()
     if champion and find(registry.uri(champion)).run_id == model.run_id:
-        return Outcome(model.run_id, champion, champion, None, moved=False)
+        return Outcome(model.run_id, champion, champion, None)
     decision = judge(model, f"run {model.run_id[:8]}", _uri(registry, champion), champion)
-    return Outcome(model.run_id, None, champion, decision, moved=False)
+    return Outcome(model.run_id, None, champion, decision)
 
 
 def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Outcome:
@@ -63,13 +69,14 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         champion = registry.champion()
         if champion == version:
             registry.drop_challenger(version)
-            return Outcome(model.run_id, version, champion, None, moved=False)
+            return Outcome(model.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(model, f"version {version}", _uri(registry, champion), champion)
         _record(registry, version, model, decision, reason)
-        if decision.accepted:
-            _move(registry, "promote", version, reason, decision.figures, decision.approval)
-        return Outcome(model.run_id, version, champion, decision, moved=decision.accepted)
+        if not decision.accepted:
+            return Outcome(model.run_id, version, champion, decision)
+        move = _move(registry, "promote", version, reason, decision.figures, decision.approval)
+        return Outcome(model.run_id, version, champion, decision, move)
 
 
 def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:

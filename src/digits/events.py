@@ -1,0 +1,80 @@
+"""Events for Prefect's automations, sent where the address of a Prefect server is configured.
+
+By plain HTTP: the import of Prefect takes a second, and its client starts a server where none is.
+"""
+
+import os
+import sys
+import tomllib
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+# of this project, as prefect.toml says
+PROFILES = Path(".prefect/profiles.toml")
+TIMEOUT_S = (3, 5)  # to connect, to answer
+
+
+def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
+    """Send one event, and return when the server has it.
+
+    Where no server is configured nothing happens. One that does not take the event costs a
+    warning and at most the seconds of `TIMEOUT_S`.
+
+    Args:
+        event: Its name, such as `digits.promote`.
+        resource: What it happened to: `prefect.resource.id`, and labels to match.
+        payload: What is told besides, ready for JSON.
+    """
+    address = _setting("PREFECT_API_URL")
+    if not address:
+        return
+    import requests
+
+    message: dict[str, Any] = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": event,
+        "resource": dict(resource),
+        "payload": dict(payload),
+    }
+    try:
+        requests.post(
+            f"{address.rstrip('/')}/events",
+            json=[message],
+            headers=_authorization(),
+            timeout=TIMEOUT_S,
+        ).raise_for_status()
+    except requests.RequestException as error:
+        answer = error.response
+        found = f"answered {answer.status_code}" if answer is not None else "no answer"
+        place = urlsplit(address).netloc.rpartition("@")[2]  # without a password
+        print(
+            f"warning: Prefect at {place}: {found}; the event {event} is lost"
+            " (PREFECT_API_URL says which server is asked)",
+            file=sys.stderr,
+        )
+
+
+def _authorization() -> dict[str, str]:
+    if login := _setting("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+    if key := _setting("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    return {}
+
+
+def _setting(name: str) -> str:
+    """A setting of Prefect's, from the environment or the project's profile; empty without one."""
+    if name in os.environ:
+        return os.environ[name]
+    try:
+        profiles = tomllib.loads(PROFILES.read_text(encoding="utf-8"))
+        active = os.environ.get("PREFECT_PROFILE") or profiles["active"]
+        return str(profiles["profiles"][active][name])
+    except (OSError, LookupError, TypeError, ValueError):
+        return ""
