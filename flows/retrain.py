@@ -1,10 +1,12 @@
 """The `retrain` flow: train and promote when the data has changed, and say what came of it."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import starting
 from abandoned import never_forgotten
+from pipeline import check_sources
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
@@ -14,7 +16,8 @@ from promote import ALREADY_CHAMPION, promote
 from train import train
 
 from digits import params, provenance
-from digits.errors import DigitsError
+from digits.errors import DataError, DigitsError
+from digits.outputs import TrainOutputs
 
 EVENT = "digits.retrain"
 SEEN = "digits_retrained_data"
@@ -26,10 +29,11 @@ Approval = Literal["required", "none"]
 def retrain(
     models: list[str] | None = None, approval: Approval = "none", force: bool = False
 ) -> State[None]:
-    """Train and promote if data.dvc names other data than the last time this flow finished.
+    """Pull, train and promote if data.dvc names other data than this flow trained on last.
 
     Emits the event `digits.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
-    `refused`. What failed is tried again by the next run.
+    `refused`. What failed is tried again by the next run. `data_md5` is what the trainings
+    recorded.
 
     Args:
         models: To be promoted, one after the other; default: `models` of params.yaml.
@@ -37,21 +41,23 @@ def retrain(
         force: Retrain on unchanged data too.
     """
     starting.no_traceback()
-    data = provenance.data_md5()
     try:
         wanted = models or params.load().models
         with never_forgotten():
-            return _retrain(data, wanted, approval, force=force)
+            return _retrain(wanted, approval, force=force)
     except DigitsError as error:
-        return _end("failed", data, {}, str(error))
+        return _end("failed", "", {}, str(error))
 
 
-def _retrain(data: str, models: list[str], approval: Approval, *, force: bool) -> State[None]:
-    if not force and Variable.get(SEEN, default=None) == data:
-        return _end("unchanged", data, {}, "same data as before")
-    trained = train(return_state=True)
+def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[None]:
+    named = provenance.data_md5()
+    if not force and Variable.get(SEEN, default=None) == named and _is_named(Path.cwd()):
+        return _end("unchanged", named, {}, "same data as before")
+    trained = train(pull=True, return_state=True)
     if not trained.is_completed():
-        return _end("failed", data, {}, f"train: {trained.message}")
+        return _end("failed", "", {}, f"train: {trained.message}")
+    # not what data.dvc names by now: somebody may have pulled another one meanwhile
+    data = ", ".join(sorted({TrainOutputs(name).read_run().tags["data_md5"] for name in models}))
     states = {
         model: promote(model, approval=approval, reason="retrained", return_state=True)
         for model in models
@@ -61,6 +67,15 @@ def _retrain(data: str, models: list[str], approval: Approval, *, force: bool) -
         Variable.set(SEEN, data, overwrite=True)
     said = {model: f"{state.name}: {state.message}" for model, state in states.items()}
     return _end(outcome, data, said, "\n".join(f"{model} {text}" for model, text in said.items()))
+
+
+def _is_named(root: Path) -> bool:
+    """Whether the data is what data.dvc names, or missing, as it is in each fresh clone."""
+    try:
+        check_sources(root, missing_ok=True)
+    except DataError:
+        return False
+    return True
 
 
 def _outcome(states: Iterable[State[Any]]) -> str:

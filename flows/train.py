@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, cast
 import starting
 from abandoned import never_forgotten
 from commands import CommandFailedError
-from pipeline import Stage, read_pipeline
+from pipeline import Stage, check_sources, read_pipeline
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -22,6 +22,9 @@ from workspaces import experiment_name, project_lock, save_experiment, workspace
 
 from digits import params, slots
 from digits.errors import DigitsError
+
+# DVC's words where `dvc pull` would overwrite what is in no cache.
+UNSAVED = "unsaved files"
 
 
 class Options(NamedTuple):
@@ -89,7 +92,17 @@ def run_stage(stage: Stage, run: Run) -> State[None]:
     return Completed()
 
 
-@task(task_run_name="{command}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+def _would_overwrite(pulled: State[Any]) -> bool:
+    return UNSAVED in (pulled.message or "")
+
+
+@task(
+    task_run_name="{command}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=lambda _task, _task_run, state: not _would_overwrite(state),
+)
 def transfer(command: str, run: Run, options: Sequence[str] = ()) -> State[None]:
     """`dvc pull` or `dvc push`."""
     try:
@@ -103,6 +116,8 @@ def _train(root: Path, options: Options) -> State[None]:
     threads = _checked_threads(root, options.overrides)
     if options.overrides:
         read_pipeline(root, options.targets)  # before a workspace is made
+        if not options.pull:  # the copy has what `.dvc` files name, whatever lies here
+            check_sources(root, options.targets)
     with _place(root, options.overrides) as (folder, experiment):
         env = environment(root, folder, run_id=runtime.flow_run.id, experiment=experiment)
         run = Run(folder, env, force=options.force, timeout_s=options.stage_timeout_s)
@@ -141,6 +156,8 @@ def _run_all(root: Path, run: Run, options: Options, threads: int) -> dict[str, 
         run.dvc("checkout", "--quiet", "--allow-missing")
     if options.pull:
         states["pull"] = transfer("pull", run, ["--allow-missing"], return_state=True)
+    if _all_completed(states) or _would_overwrite(states["pull"]):
+        check_sources(run.folder, options.targets)
     if _all_completed(states):
         states |= _run_stages(root, run, options, threads)
     if options.push and _all_completed(states):

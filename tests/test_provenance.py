@@ -63,6 +63,19 @@ def test_says_so_where_dvc_does_not_track_the_data(workspace: Path, pointer: str
     assert tags()["data_md5"] == "untracked"
 
 
+@pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
+def test_names_the_data_that_the_split_was_made_from_though_other_data_arrived_since(
+    repository: Path, split: str, named: str
+) -> None:
+    provenance.SPLIT.parent.mkdir(parents=True)
+    provenance.SPLIT.write_text("as recorded")
+    deps = [{"path": "src", "md5": "1"}, {"path": "data", "md5": "old.dir"}]
+    outs = [{"path": str(provenance.SPLIT), "md5": md5(provenance.SPLIT)}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"split": {"deps": deps, "outs": outs}}}))
+    provenance.SPLIT.write_text(split)
+    assert tags()["data_md5"] == named
+
+
 def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")

@@ -14,6 +14,7 @@ from digits.files import md5
 
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
+SPLIT = Path("artifacts/split/train.npz")
 LOCK = Path("requirements.lock")
 # Instruction sets by which TensorFlow chooses how to compute; other ones give other last bits.
 FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
@@ -30,7 +31,7 @@ def tags(*, stage: str) -> dict[str, str]:
         "dvc_stage": stage,
         "git_commit": commit,
         "git_dirty": str(bool(changes)).lower() if commit else "",
-        "data_md5": data_md5() or "untracked",
+        "data_md5": _data_of_split() or data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": cpu(),
         "cpu_features": " ".join(cpu_features()),
@@ -47,6 +48,17 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
         return str(pointer["outs"][0]["md5"])
     except (OSError, LookupError, TypeError, YAMLError):
         return ""
+
+
+def _data_of_split() -> str:
+    """The md5 of the data that the split here was made from; empty where dvc.lock has none of it.
+
+    data.dvc may name other data by now: somebody pulled while the pipeline ran.
+    """
+    if not SPLIT.exists() or recorded_outputs().get(SPLIT) != md5(SPLIT):
+        return ""
+    split = YAML(typ="safe").load(OUTPUTS.read_text(encoding="utf-8"))["stages"]["split"]
+    return next((str(dep["md5"]) for dep in split.get("deps", []) if dep["path"] == "data"), "")
 
 
 def recorded_outputs() -> dict[Path, str]:

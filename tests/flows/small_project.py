@@ -12,7 +12,7 @@ STAGES = """\
 stages:
   prepare:
     cmd: python stage.py prepare
-    deps: [raw.txt]
+    deps: [raw.txt, data]
     params: [seed]
     outs: [artifacts/prepare.txt]
   train:
@@ -21,7 +21,7 @@ stages:
     cmd: python stage.py train ${item.model}
     deps: [artifacts/prepare.txt]
     params: [train.threads, "train.${item.model}"]
-    outs: ["artifacts/train-${item.model}.txt"]
+    outs: ["artifacts/train-${item.model}.txt", "artifacts/train/${item.model}/run.json"]
   compare:
     cmd: python stage.py compare
     deps: [artifacts/train-mlp.txt, artifacts/train-cnn.txt]
@@ -56,9 +56,22 @@ def work():
     out = Path(f"artifacts/{name}.txt")
     out.parent.mkdir(exist_ok=True)
     keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
-    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"]]))
+    data = Path("data/digits.csv").read_text()
+    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"], data]))
+    if name.startswith("train-"):
+        record(sys.argv[-1])
     with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
         print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
+
+def record(model):
+    from digits.outputs import RunRecord, TrainOutputs
+    from digits.provenance import data_md5
+    ids = dict.fromkeys(("run_id", "model_id", "experiment_id"), "1")
+    outputs = TrainOutputs(model)
+    outputs.run.parent.mkdir(parents=True, exist_ok=True)
+    record = RunRecord(**ids, tracking_uri="sqlite:///mlflow.db", name=model, params={},
+                       tags={"data_md5": data_md5()}, datasets={})
+    outputs.run.write_text(record.model_dump_json())
 
 def tracked():
     from digits.tracking import runs
@@ -136,6 +149,14 @@ class Project:
         values = yaml.safe_load(path.read_text())
         values["train"][model]["fit"]["epochs"] = epochs
         path.write_text(yaml.safe_dump(values))
+
+    def set_data(self, text: str) -> None:
+        """Change what lies in data/, and not what data.dvc names."""
+        (self.root / "data" / "digits.csv").write_text(text)
+
+    def git(self, *arguments: str) -> str:
+        """Run a git command in the project."""
+        return run("git", *arguments, cwd=self.root)
 
     def dvc(self, *arguments: str) -> str:
         """Run a DVC command in the project."""

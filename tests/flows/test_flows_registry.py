@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import answer
 import asking
+import mlflow
 import numpy as np
 import pytest
 from conftest import Project
@@ -34,9 +35,11 @@ from prefect.input.run_input import keyset_from_paused_state
 from promote import promote
 from retrain import EVENT, retrain
 from score import score
-from support import PARAMS, finding, until
+from support import finding, until
 
 from digits.errors import UsageError
+from digits.provenance import data_md5
+from digits.stages import train as train_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -160,15 +163,20 @@ def _paused() -> list[FlowRun]:
         return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state))
 
 
-def outcomes() -> list[str]:
-    """The outcomes that the server knows of, from its events, latest first."""
+def told(*events: str) -> list[dict[str, Any]]:
+    """The events of these names that the server knows of, oldest first."""
+    wanted = {"filter": {"event": {"name": events}, "order": "ASC"}, "limit": 50}
     with get_client(sync_client=True) as client:
-        wanted = {"filter": {"event": {"name": [EVENT]}}, "limit": 20}
-        events = client.request("POST", "/events/filter", json=wanted).json()["events"]
-    return [event["payload"]["outcome"] for event in events]
+        found: list[dict[str, Any]] = client.request("POST", "/events/filter", json=wanted).json()[
+            "events"
+        ]
+    return found
 
 
-def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> None:
+def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
+    trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     asked = answered.result()
@@ -179,11 +187,36 @@ def test_an_approved_model_becomes_champion_and_then_scores(trained: Path) -> No
     [move] = json.loads(subprocess.check_output([asking.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
-    np.savez("new.npz", images=np.load("artifacts/split/test.npz")["images"])
+
+    images = np.load("artifacts/split/test.npz")["images"]
+    np.savez("new.npz", images=images // 3)
     state = score("new.npz", "scored.parquet", return_state=True)
     assert state.is_completed(), state.message
-    assert "rows; drifted: " in str(state.message)
+    assert "rows; drifted: mean_ink, contrast" in str(state.message)
     assert Path("scored.parquet").exists()
+
+    run_again("mlp")
+    for command in ("promote mlp", "promote mlp --dry-run", "rollback"):
+        subprocess.run([asking.DIGITS, *command.split()], check=True)
+    assert until(lambda: bool(told("digits.rollback")), seconds=60)
+    changes = told("digits.promote", "digits.drift", "digits.rollback")
+    by = ("approved by Ada", None, "", "")
+    assert [event["payload"].get("approval") for event in changes] == list(by)
+    assert [event["event"] for event in changes] == [
+        "digits.promote",
+        "digits.drift",
+        "digits.promote",
+        "digits.rollback",
+    ]
+    moved = [event["resource"] for event in changes if event["event"] != "digits.drift"]
+    assert {resource["prefect.resource.id"] for resource in moved} == {"digits.champion"}
+    assert [resource["digits.version"] for resource in moved] == ["1", "2", "1"]
+
+
+def run_again(model: str) -> None:
+    """Train once more, to the very same model, in another run."""
+    train_model.main(model)
+    mlflow.set_tracking_uri("")
 
 
 @pytest.mark.parametrize(
@@ -247,27 +280,66 @@ def test_an_error_of_digits_is_the_flows(
     assert state.message == "digits score (exit 3): x.csv: not found"
 
 
-def test_retraining_follows_the_data_and_tells_what_came_of_it(
-    project: Project, digits: Digits
+@pytest.fixture
+def upstream(project: Project, tmp_path: Path) -> Project:
+    """Where the project pulls from; both have the same DVC remote."""
+    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
+    params = project.root / "params.yaml"
+    params.write_text(params.read_text().replace("[mlp, cnn, compact]", "[mlp, cnn]"))
+    project.git("commit", "-qam", "for a team")
+    origin = Project(tmp_path / "upstream", project.control)
+    shutil.copytree(project.root, origin.root)
+    project.git("remote", "add", "origin", str(origin.root))
+    return origin
+
+
+def commit_data(upstream: Project, text: str) -> str:
+    """Commit and push other data; returns its md5."""
+    upstream.set_data(text)
+    upstream.dvc("add", "-q", "data")
+    upstream.dvc("push", "-q")
+    upstream.git("commit", "-qam", "other data")
+    return data_md5(upstream.root / "data.dvc")
+
+
+def test_retraining_follows_data_that_arrives_by_git_and_tells_what_came_of_it(
+    project: Project, upstream: Project, digits: Digits
 ) -> None:
-    (project.root / "data").mkdir()
-    (project.root / "data" / "digits.csv").write_text("1")
-    project.dvc("add", "-q", "data")
+    first = data_md5()
     digits.breaks()
     state = retrain(models=["mlp"], return_state=True)
     assert state.is_failed()
     assert state.message == "mlp Failed: digits promote (exit 1): MLflow: no answer"
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]  # what failed was tried again
-    assert [asked[1] for asked in digits.asked()][1:] == PARAMS["models"]
-    (project.root / "data" / "digits.csv").write_text("2")
-    project.dvc("add", "-q", "data")
+    assert [asked[1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
+
+    second = commit_data(upstream, "2")
+    project.git("pull", "-q", "origin", "main")
     digits.refuses()
     assert retrain(models=["cnn"], return_state=True).name == "Refused"
+    assert '"2"' in (project.root / "artifacts/train-cnn.txt").read_text()
+    assert data_md5() == second
+
+    project.set_data("3")
+    state = retrain(return_state=True)
+    assert state.is_failed()
+    assert "data: is not what data.dvc names; `dvc add data` keeps" in str(state.message)
+    project.set_data("2")
     project.fails("prepare")
     (project.root / "raw.txt").write_text("changed")
     state = retrain(force=True, return_state=True)
     assert state.is_failed()
     assert "no disk left" in str(state.message)
-    assert until(lambda: len(outcomes()) >= 5)
-    assert sorted(outcomes()) == ["failed", "failed", "promoted", "refused", "unchanged"]
+
+    assert until(lambda: len(told(EVENT)) >= 6)
+    assert [
+        (event["payload"]["outcome"], event["payload"]["data_md5"]) for event in told(EVENT)
+    ] == [
+        ("failed", first),
+        ("promoted", first),
+        ("unchanged", first),
+        ("refused", second),
+        ("failed", ""),
+        ("failed", ""),
+    ]

@@ -153,6 +153,47 @@ def test_push_and_pull_bring_results_to_another_place(project: Project) -> None:
     assert len(project.ran()) == 4
 
 
+@pytest.mark.parametrize(
+    "parameters", [{}, {"pull": True}, {"overrides": {"train.mlp.fit.epochs": 2}}]
+)
+def test_data_that_is_not_what_its_pointer_names_is_a_line_with_both_ways_out(
+    project: Project, parameters: dict[str, Any]
+) -> None:
+    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
+    project.set_data("2")
+    before = project.files()
+    state = train(**parameters, return_state=True)
+    assert state.is_failed()
+    assert state.message == (
+        "data: is not what data.dvc names; `dvc add data` keeps what lies there,"
+        " `dvc pull data.dvc` takes what data.dvc names"
+    )
+    assert project.files() == before
+    assert project.ran() == []
+
+
+def test_what_never_runs_is_checked_where_a_stage_depends_on_it(project: Project) -> None:
+    project.dvc("repro", "-q", "prepare")
+    for path in ("unused", "extra"):
+        (project.root / path).write_text("1")
+    project.dvc("add", "-q", "unused", "extra")
+    for path in ("unused", "extra"):
+        (project.root / path).unlink()
+    stages = project.root / "dvc.yaml"
+    stages.write_text(stages.read_text().replace("raw.txt, data", "raw.txt, data, extra"))
+    state = train(return_state=True)
+    assert state.message == "extra: not found; `dvc pull extra.dvc` brings what extra.dvc names"
+    project.dvc("freeze", "prepare")
+    (project.root / "artifacts/prepare.txt").write_text("by hand")
+    lock = (project.root / "dvc.lock").read_text()
+    state = train(targets=["train@mlp"], return_state=True)
+    assert "artifacts/prepare.txt: is not what prepare names; `dvc commit prepare` keeps " in str(
+        state.message
+    )
+    assert (project.root / "dvc.lock").read_text() == lock
+    assert project.ran() == ["prepare"]
+
+
 def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project) -> None:
     project.dvc("repro", "-q")
     (project.root / "raw.txt").write_text("changed, not committed")
@@ -181,6 +222,7 @@ def test_overrides_of_one_target_leave_an_experiment_though_other_stages_never_r
     ("parameters", "message"),
     [
         ({"targets": ["trian"]}, "targets: 'trian' is no stage; there are compare, prepare"),
+        ({"targets": ["data.dvc"]}, "targets: 'data.dvc' is no stage; there are compare, prepare"),
         ({"overrides": {"train.mlp.fit.epoch": 1}}, "params.yaml train.mlp.fit.epoch: unknown key"),
         ({"overrides": {"train.mlp.fit.epochs": "many"}}, "train.mlp.fit.epochs: 'many': "),
         ({"overrides": {"train.mlp.fit.epochs": 0}}, "train.mlp.fit.epochs: 0: "),

@@ -1,6 +1,7 @@
 """Flow runs on a real worker: several at once, cancelled, and told of when they fail."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,12 +11,22 @@ from uuid import UUID
 import notify
 import psutil
 import pytest
+import yaml
 from deployed import completes, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Cancelling
 from small_project import Project
-from support import has_ended, until
+from support import REPOSITORY, has_ended, until
+
+from digits import events
 
 pytestmark = [pytest.mark.slow]
 
@@ -125,3 +136,38 @@ def test_a_webhook_is_told_once_of_a_run_that_fails(deployed: Project, listener:
     [said] = listener.said
     assert said.startswith("train · ")
     assert "· Failed · targets: 'trian' is no stage; there are" in said
+
+
+@pytest.fixture
+def automation() -> Iterator[FlowRunFilter]:
+    """The automation of README, and the runs of the deployment that it names."""
+    [text] = re.findall(
+        r"```yaml\n(name: score .*?)```", (REPOSITORY / "README.md").read_text(), re.S
+    )
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("score/local").id
+        made = client.create_automation(
+            AutomationCore(**yaml.safe_load(text.replace("ID", str(deployment))))
+        )
+        yield FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+        client.delete_automation(made)
+
+
+def test_the_automation_of_readme_scores_with_each_new_champion_however_it_came(
+    deployed: Project,
+    prefect_server: str,
+    automation: FlowRunFilter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def runs() -> list[FlowRun]:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_runs(flow_run_filter=automation)
+
+    before = {run.id for run in runs()}
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    for event in ("digits.promote", "digits.rollback", "digits.drift"):
+        events.emit(event, {"prefect.resource.id": "digits.champion"}, {})
+    assert until(lambda: len(runs()) >= len(before) + 2, seconds=60)
+    started = [run for run in runs() if run.id not in before]
+    assert [run.parameters for run in started] == [{"source": "images"}] * 2
+    assert [completes(run.id) for run in started] == [False] * 2  # there is no champion here
