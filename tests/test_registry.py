@@ -489,7 +489,8 @@ class TestPictures:
         served = served_with("plain")
         assert score_new(served).pictures == {}
         of_arrays = scored_probabilities()
-        assert score_new(served, "new").pictures == {"as is": len(files)}
+        scored = score_new(served, "new")
+        assert scored.as_dict()["pictures"] == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         assert set(pd.read_parquet("scored.parquet")["picture"]) == {"as is"}
         answers = command.predict(files, None)[1]

@@ -79,7 +79,7 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
         data_md5=data_md5,
         rows=len(images),
         rows_per_s=len(images) / (time.perf_counter() - started),
-        pictures=pictures,
+        pictures=dict(pictures),
         class_counts=counts.tolist(),
         warnings=[str(finding) for finding in judged.warnings],
         drift=_drift(images, counts, model, params.drift),
