@@ -16,7 +16,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: .venv/.done ## environment, data, whole pipeline, table of results
-	@dvc pull --quiet data.dvc
+	@dvc pull --quiet data.dvc || { echo 'error: data: cannot be made what data.dvc names, `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
 	@dvc repro
 	@digits restore
 	@digits results
