@@ -18,6 +18,7 @@ from digits.errors import DataError, DigitsError
 from digits.files import md5
 from digits.outputs import split_path
 from digits.params import Params
+from digits.provenance import data_md5
 from digits.readers import read_raw
 from digits.splitting import split
 
@@ -75,6 +76,7 @@ def write_project(data: Dataset, params: Params) -> None:
     split_path("train").parent.mkdir(parents=True)
     for name, part in parts.items():
         save_split(split_path(name), part)
+    record_outputs()
 
 
 def train_project(folder: Path, data: Dataset, params: Params, *models: str) -> None:
@@ -96,7 +98,8 @@ def record_outputs() -> None:
     files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
     outs = [{"path": str(path), "md5": md5(path)} for path in files]
     with Path("dvc.lock").open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump({"stages": {"all": {"outs": outs}}}, file)
+        validated = {"deps": [{"path": "data", "md5": data_md5()}]}
+        YAML(typ="safe").dump({"stages": {"all": {"outs": outs}, "validate": validated}}, file)
 
 
 def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:

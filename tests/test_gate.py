@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits.gate import Candidate, Facts, PromoteParams, approval, judge
+from digits.gate import Candidate, Facts, Former, PromoteParams, approval, judge
 from digits.gate.checks import sensitivities, worse_p_value
 
 ROWS = 2000
@@ -23,6 +23,7 @@ PARAMS = PromoteParams(
     paired_test=0.05,
     max_accuracy_loss=0.002,
     max_sensitivity_loss=0.02,
+    max_total_loss=0.003,
     max_latency_ms=50,
     max_size_mb=50,
     same_signature=True,
@@ -37,9 +38,9 @@ def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     return Candidate(name, predicted, signature)
 
 
-def failed(challenger, champion=None, *, facts=GOOD, **changes):
+def failed(challenger, champion=None, *, facts=GOOD, former=(), **changes):
     params = PARAMS.model_copy(update=changes)
-    return judge(challenger, champion, TRUTH, facts, params=params).failed
+    return judge(challenger, champion, TRUTH, facts, params=params, former=former).failed
 
 
 def test_a_first_champion_needs_no_opponent():
@@ -67,6 +68,19 @@ def test_a_loss_that_could_be_chance_is_still_refused_beyond_the_margin():
 def test_a_small_but_significant_loss_is_refused_by_the_paired_test():
     wide = {"max_accuracy_loss": 0.5}
     assert failed(wrong_on(*range(5)), wrong_on(), **wide) == ["paired_test"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "former", "refused"),
+    [
+        (6, [Former("1", 1.0)], []),
+        (7, [Former("1", 1.0)], ["max_total_loss"]),
+        (7, [Former("1", 1.0), Former("2", 0.99)], ["max_total_loss"]),
+        (7, [Former("1", None)], []),
+    ],
+)
+def test_losses_within_the_margin_do_not_add_up_over_champions(wrong, former, refused):
+    assert failed(wrong_on(*range(wrong)), wrong_on(*range(4)), former=former) == refused
 
 
 def test_a_collapse_in_one_class_is_refused_at_equal_accuracy():

@@ -19,7 +19,8 @@ def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_NAME", "test")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
     Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
-    Path("dvc.lock").write_text("schema: '2.0'\n")
+    for file in ("dvc.lock", "params.yaml", "code.py"):
+        Path(file).touch()
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
         subprocess.run(["git", *arguments], check=True)
     return workspace
@@ -39,11 +40,21 @@ def test_names_commit_and_data(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "dirty"), [("data.dvc", "true"), ("new.py", "true"), ("dvc.lock", "false")]
+    ("file", "dirty"),
+    [
+        ("code.py", "true"),
+        ("data.dvc", "true"),
+        ("new.py", "true"),
+        ("src/digits/new.so", "true"),
+        ("scored.parquet", "false"),
+        ("params.yaml", "false"),
+        ("dvc.lock", "false"),
+    ],
 )
-def test_says_whether_code_was_changed_but_dvc_itself_writes_the_lock(
+def test_says_whether_code_was_changed_which_params_and_what_dvc_writes_are_not(
     repository: Path, file: str, dirty: str
 ) -> None:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     with Path(file).open("a") as text:
         text.write("# changed\n")
     assert tags()["git_dirty"] == dirty
@@ -54,6 +65,12 @@ def test_claims_nothing_about_code_where_there_is_no_git(
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
     assert not {"git_commit", "git_dirty"} & set(tags())
+
+
+@pytest.mark.parametrize("command", ["rm --cached -q code.py", "mv code.py other.py"])
+def test_code_that_git_was_told_of_is_changed_all_the_same(repository: Path, command: str) -> None:
+    subprocess.run(["git", *command.split()], check=True)
+    assert tags()["git_dirty"] == "true"
 
 
 @pytest.mark.parametrize("pointer", [None, "", "outs: []\n", "- x\n", "outs: [: :\n"])

@@ -11,18 +11,19 @@ import arena
 import numpy as np
 import pandas as pd
 import pytest
-from arena import ALSO_EVEN, EVEN, FEW, NAME, ONE_CLASS, accept, fighter
+from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
-from support import changed, finding, python
+from support import changed, finding, python, record_outputs
 
 from digits import params as parameters
+from digits.data import Split, save_split
 from digits.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.files import md5, write_json
 from digits.gate import Check, approval
 from digits.images import TREATMENTS
-from digits.outputs import read_split, split_path
+from digits.outputs import SPLIT_TAGS, SPLITS, read_split, split_path
 from digits.registry import command, journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
@@ -54,6 +55,11 @@ def judge_by(checked, model, challenger, uri, champion):
 
 def parts():
     return {player.part: player.name for player in players(NAME, threads=2)}
+
+
+def artifacts_of(version):
+    """The folder of a version's model."""
+    return Path("mlartifacts", "models", find(f"models:/{NAME}/{version}").source.split("/")[-1])
 
 
 @pytest.fixture
@@ -118,9 +124,17 @@ class TestPromote:
         path.unlink()
         if result:
             write_json(path, result)
+            record_outputs()
         [check] = [c for c in promote(fighter()).decision.checks if not c.passed]
         assert check.name == "data_validated"
         assert says in check.found
+
+    def test_a_validation_of_other_data_is_refused(self, promote):
+        model = fighter()
+        lock = Path("dvc.lock")
+        lock.write_text(lock.read_text("utf-8").replace("d" * 32, "e" * 32), "utf-8")
+        [check] = [c for c in promote(model).decision.checks if not c.passed]
+        assert check.found.startswith(f"dvc.lock has no validation of data {'d' * 32}; ")
 
     def test_another_signature_is_refused(self, promote):
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
@@ -159,9 +173,56 @@ class TestPromote:
         assert Registry(NAME).champion() is None
         assert "nothing is registered" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
 
-    def test_hold_out_rows_of_another_split_are_refused(self, promote):
-        model = fighter(split_md5="f" * 32)
-        assert "may be among its training rows" in finding(IntegrityError, lambda: promote(model))
+    @pytest.mark.parametrize("split", SPLITS)
+    def test_a_run_of_another_split_is_refused(self, promote, split):
+        model = fighter(**{SPLIT_TAGS[split]: "f" * 32})
+        line = finding(IntegrityError, lambda: promote(model))
+        assert f"{split_path(split)} had md5 {'f' * 32}, dvc.lock has " in line
+
+    def test_hand_picked_hold_out_rows_are_refused(self, promote):
+        model, path = fighter(EVEN, ALSO_EVEN), split_path("holdout")
+        picked = read_split("holdout").data.take(np.arange(50))
+        save_split(path, Split(picked, np.arange(50)))
+        line = finding(IntegrityError, lambda: promote(model))
+        assert line.startswith(f"{path}: md5 {md5(path)[:12]}, dvc.lock records ")
+        record_outputs()  # whoever forges dvc.lock, too
+        line = finding(IntegrityError, lambda: promote(model))
+        assert f", dvc.lock has {md5(path)}, so hold-out rows may be" in line
+
+    def test_a_run_that_did_not_record_its_splits_is_refused_with_a_way_out(self, promote):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("arena.split_tags", lambda _: {"split_md5": "f" * 32})
+            model = fighter(split_md5=md5(split_path("train")), model="mlp")
+        line = finding(IntegrityError, lambda: promote(model))
+        assert "did not record the md5 of artifacts/split/validation.npz" in line
+        assert line.endswith("train it again: `dvc repro -f -s train@mlp`")
+
+    def test_losses_that_are_small_one_by_one_do_not_add_up(self, ring):
+        gate = {"promote.max_latency_ms": None, "promote.max_total_loss": 0.002}
+        judge = partial(judge_by, parameters.check(changed(gate)))
+        for falls_for in ([], [FEW]):
+            assert promotion.promote(fighter(*falls_for), NAME, judge=judge).moved
+        worse = fighter(FEW, FEW_MORE)
+        outcome = promotion.promote(worse, NAME, judge=judge)
+        assert outcome.decision.failed == ["max_total_loss"]
+        [check] = [c for c in outcome.decision.checks if not c.passed]
+        assert "against 1.0000 of version 1, the best so far" in check.found
+        shutil.rmtree(artifacts_of("1"))  # what it was found to answer is recorded
+        assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
+        MlflowClient().delete_model_version_tag(NAME, "1", "gate_rows")
+        outcome = promotion.promote(worse, NAME, judge=judge)
+        assert outcome.moved
+        [check] = [c for c in outcome.decision.checks if c.name == "max_total_loss"]
+        assert (
+            "version 2, the best so far (left out, as they cannot answer: version 1)" in check.found
+        )
+
+    def test_a_former_champion_that_was_judged_on_other_rows_answers_these(self, promote):
+        promotion.promote(fighter(), NAME, judge=accept)
+        promotion.promote(fighter(EVEN), NAME, judge=accept)
+        outcome = promote(fighter(EVEN))
+        assert outcome.decision.failed == ["max_total_loss"]
+        assert outcome.decision.figures["best_accuracy"] == 1
 
     def test_a_champion_whose_artifacts_are_gone_is_named(self, promote):
         promote(fighter())
@@ -202,8 +263,7 @@ class TestRollback:
         assert says in finding(UsageError, lambda: promotion.rollback(NAME, to=to))
 
     def test_not_to_a_version_whose_artifacts_are_gone(self, chain):
-        model = Path("mlartifacts", "models", find(f"models:/{NAME}/2").source.split("/")[-1])
-        shutil.rmtree(model)
+        shutil.rmtree(artifacts_of("2"))
         line = finding(IntegrityError, lambda: promotion.rollback(NAME))
         assert line.startswith("models:/digits/2: its artifacts are gone")
         assert chain.champion() == "3"
@@ -333,12 +393,12 @@ class TestReproduce:
         assert says in line
 
     def test_predictions_after_another_split_are_not_compared(self, ring):
-        promotion.promote(fighter(split_md5="f" * 32), NAME, judge=accept)
+        promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
         found = origin(find(f"models:/{NAME}/1"))
         line = finding(
             IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
         )
-        assert line.startswith(f"m: trained on split {'f' * 32}, now it is ")
+        assert line.startswith(f"m: its holdout split had md5 {'f' * 32}, now it is ")
 
     def test_a_difference_beyond_the_tolerance_is_refused(self):
         found = Reproduction(100, 99, 0.25)

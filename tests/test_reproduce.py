@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from support import PARAMS, finding
+from support import finding
 
 from digits.errors import IntegrityError
-from digits.reproduce import compare, package_differences, set_params, worktree
+from digits.reproduce import compare, package_differences, worktree
 
 
 @pytest.fixture
@@ -35,42 +34,6 @@ def test_a_worktree_holds_the_commit_and_leaves_nothing(repository):
 def test_an_unknown_commit_is_a_line(repository):
     line = finding(IntegrityError, lambda: worktree("0" * 40).__enter__())
     assert line.startswith(f"commit {'0' * 40}: cannot be checked out")
-
-
-def test_recorded_params_replace_those_of_the_commit(tmp_path):
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
-    recorded = {"seed": 7, "classes": 10, "threads": 1, "fit.epochs": 5, "build.units": [4, 3, 2]}
-    set_params(path, "mlp", {**recorded, "parameters": 99, "data_md5": "x"})
-    values = yaml.safe_load(path.read_text("utf-8"))
-    assert (values["seed"], values["train"]["threads"]) == (7, 1)
-    assert values["train"]["mlp"]["fit"]["epochs"] == 5
-    assert values["train"]["mlp"]["build"]["units"] == [4, 3, 2]
-    assert values["train"]["cnn"] == PARAMS["train"]["cnn"]
-
-
-def test_a_block_that_an_experiment_left_out_is_left_out_again(tmp_path):
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
-    recorded = {"seed": 7, "classes": 10, "threads": 1, "fit.epochs": 5, "optimizer.name": "adam"}
-    set_params(path, "compact", recorded)
-    assert yaml.safe_load(path.read_text("utf-8"))["train"]["compact"] == {
-        "build": {},
-        "fit": {"epochs": 5},
-        "optimizer": {"name": "adam"},
-    }
-
-
-def test_every_recorded_block_is_set_also_one_that_the_commit_does_not_have(tmp_path):
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
-    set_params(
-        path,
-        "mlp",
-        {"seed": 7, "classes": 10, "threads": 1, "augment.shift": 2.0, "schedule.name": "cosine"},
-    )
-    mlp = yaml.safe_load(path.read_text("utf-8"))["train"]["mlp"]
-    assert (mlp["augment"], mlp["schedule"]) == ({"shift": 2.0}, {"name": "cosine"})
 
 
 def test_packages_of_other_versions_are_named(tmp_path):

@@ -55,4 +55,4 @@ def test_a_remote_that_does_not_have_it_is_named(tmp_path: Path) -> None:
 
 def test_splits_that_no_lock_records_are_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"dvc\.lock: no splits are recorded"):
-        digests(["train"], tmp_path / "dvc.lock")
+        digests(["train"], tmp_path)

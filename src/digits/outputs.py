@@ -1,6 +1,7 @@
 """Where the stages keep their outputs under artifacts/, and how these are read back."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from digits.data import Split, load_split, save_arrays
 from digits.errors import DataError
 from digits.files import read_json, replacing, write_json
-from digits.provenance import check_outputs
+from digits.provenance import check_outputs, recorded_outputs
 
 ROOT = Path("artifacts")
 SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
+SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
 Metrics = dict[str, float]
 
@@ -22,7 +24,8 @@ Metrics = dict[str, float]
 class RunRecord(BaseModel):
     """The MLflow run of a training, and what it takes to log that run again elsewhere.
 
-    `datasets` maps each split the model was fitted on to its md5.
+    `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the whole file
+    that it was trained by (empty in records of old).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,11 +38,19 @@ class RunRecord(BaseModel):
     params: dict[str, Any]
     tags: dict[str, str]
     datasets: dict[str, str]
+    params_yaml: str = ""
 
 
 def split_path(name: str) -> Path:
     """The npz file of one split."""
     return ROOT / "split" / f"{name}.npz"
+
+
+def split_tags(read: Mapping[str, str]) -> dict[str, str]:
+    """The md5 of each split as tags: of those `read` by now, and as dvc.lock has the others."""
+    recorded = recorded_outputs()
+    known = {name: recorded.get(split_path(name), "") for name in SPLITS} | dict(read)
+    return {SPLIT_TAGS[name]: known[name] for name in SPLITS if known[name]}
 
 
 def read_split(name: str) -> Split:
@@ -48,10 +59,10 @@ def read_split(name: str) -> Split:
 
 
 class TrainOutputs:
-    """artifacts/train/<model>/: the model, its learning curves, what it cost, its run."""
+    """artifacts/train/<model>/ in `root`: the model, its learning curves, cost and run."""
 
-    def __init__(self, model: str) -> None:
-        self.folder = ROOT / "train" / model
+    def __init__(self, model: str, root: Path = Path()) -> None:
+        self.folder = root / ROOT / "train" / model
         self.model = self.folder / "model.keras"
         self.history = self.folder / "history.csv"
         self.metrics = self.folder / "metrics.json"

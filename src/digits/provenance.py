@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -12,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from digits.errors import IntegrityError
 from digits.files import md5
 
+DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
 SPLIT = Path("artifacts/split/train.npz")
@@ -23,10 +25,11 @@ FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 def tags(*, stage: str) -> dict[str, str]:
     """Tags of a run: code, data, environment, machine, and who started it.
 
-    `git_dirty` leaves dvc.lock out: DVC itself rewrites it while the pipeline runs.
+    `git_dirty` leaves out params.yaml, which the run records whole, and dvc.lock, which DVC
+    rewrites while the pipeline runs. data.dvc counts: only a commit leads back to its data.
     """
     commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", ".", ":!dvc.lock")
+    changes = _changed_code()
     found = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -57,48 +60,77 @@ def _data_of_split() -> str:
     """
     if not SPLIT.exists() or recorded_outputs().get(SPLIT) != md5(SPLIT):
         return ""
-    split = YAML(typ="safe").load(OUTPUTS.read_text(encoding="utf-8"))["stages"]["split"]
-    return next((str(dep["md5"]) for dep in split.get("deps", []) if dep["path"] == "data"), "")
+    return recorded_data("split")
 
 
-def recorded_outputs() -> dict[Path, str]:
-    """The md5 of every stage output as dvc.lock records it; empty where there is no dvc.lock.
+def recorded_data(stage: str, root: Path = Path()) -> str:
+    """The md5 of the data that a stage read by dvc.lock in `root`; empty where it has none."""
+    deps = _recorded("deps", root)
+    return next((digest for name, path, digest in deps if (name, path) == (stage, DATA)), "")
+
+
+def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
+    """The md5 of every stage output by dvc.lock in `root`; empty where there is no dvc.lock.
 
     Raises:
         IntegrityError: dvc.lock is damaged.
     """
+    return {path: digest for _, path, digest in _recorded("outs", root)}
+
+
+def _recorded(kind: Literal["deps", "outs"], root: Path) -> list[tuple[str, Path, str]]:
+    """Stage, path and md5 of each entry of dvc.lock."""
     try:
-        stages = YAML(typ="safe").load(OUTPUTS.read_text(encoding="utf-8")).get("stages", {})
-        return {Path(o["path"]): o["md5"] for s in stages.values() for o in s.get("outs", [])}
+        lock = YAML(typ="safe").load((root / OUTPUTS).read_text(encoding="utf-8"))
+        return [
+            (name, Path(entry["path"]), str(entry["md5"]))
+            for name, stage in lock.get("stages", {}).items()
+            for entry in stage.get(kind, [])
+        ]
     except FileNotFoundError:
-        return {}
+        return []
     except (LookupError, TypeError, AttributeError, ValueError, YAMLError):
         raise IntegrityError(
             f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
         ) from None
 
 
-def check_outputs(paths: Iterable[Path]) -> None:
-    """Find files that are not what dvc.lock records; those that it does not name are passed over.
+def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
+    """Find files in `root` that are not what dvc.lock there records.
+
+    Those that it does not name, or that are missing, are passed over.
 
     Raises:
         IntegrityError: one finding per file.
     """
-    recorded = recorded_outputs()
-    changed = [p for p in paths if p in recorded and p.is_file() and md5(p) != recorded[p]]
+    recorded = recorded_outputs(root)
+    present = {path: md5(root / path) for path in paths if (root / path).is_file()}
+    changed = [path for path in present if present[path] != recorded.get(path, present[path])]
     if changed:
         raise IntegrityError(
             *(
-                f"{path}: md5 {md5(path)[:12]}, dvc.lock records {recorded[path][:12]}; "
+                f"{path}: md5 {present[path][:12]}, dvc.lock records {recorded[path][:12]}; "
                 "`dvc checkout` brings it back, `dvc repro` makes it anew"
                 for path in changed
             )
         )
 
 
+def file_at(revision: str, path: Path) -> str:
+    """The text of a file of this folder at a git revision; empty where it is not there."""
+    return _git("show", f"{revision}:./{path}")
+
+
 def has_commit(commit: str) -> bool:
     """Whether the repository here knows this commit."""
     return bool(_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
+
+
+def _changed_code() -> str:
+    """What differs from the commit; of files that git does not know, what Python can import."""
+    tracked = _git("diff", "HEAD", "--name-only", "--", ".", ":!dvc.lock", ":!params.yaml")
+    unknown = _git("ls-files", "--others", "--exclude-standard", "--", "src", "*.py")
+    return tracked + unknown
 
 
 def _git(*arguments: str) -> str:

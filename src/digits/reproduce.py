@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
 
 from digits.errors import IntegrityError, ServiceError
 
@@ -63,26 +61,6 @@ def worktree(commit: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(parent, ignore_errors=True)
         _called("git", "worktree", "prune")
-
-
-def set_params(path: Path, model: str, recorded: Mapping[str, Any]) -> None:
-    """Write the recorded params of a training into a params.yaml.
-
-    They differ from the commit's own where an experiment had set others, or left blocks out.
-    """
-    yaml = YAML(typ="safe")
-    values = yaml.load(path.read_text(encoding="utf-8"))
-    values["seed"] = recorded["seed"]
-    values["data"]["classes"] = recorded["classes"]
-    values["train"]["threads"] = recorded["threads"]
-    recipe: dict[str, dict[str, Any]] = {"build": {}}
-    for key, value in recorded.items():
-        block, _, name = key.partition(".")
-        if name:
-            recipe.setdefault(block, {})[name] = value
-    values["train"][model] = recipe
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
 
 
 def package_differences(lock: Path) -> list[str]:

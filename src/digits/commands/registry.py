@@ -21,6 +21,10 @@ ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_de
 def promote(
     model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
     run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
+    exp: Annotated[
+        str | None,
+        typer.Option(help="The DVC experiment; MODEL says which training, if it has several."),
+    ] = None,
     reason: Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
     approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
@@ -28,15 +32,15 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
-    if (model is None) == (run is None):
-        raise UsageError("digits promote: give either MODEL or --run ID")
+    if bool(model or exp) == bool(run):
+        raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
     from digits.gate import approval
     from digits.registry.command import promote_run
 
     said = approval(approved_by, rejected_by)
-    outcome = promote_run(model, run, reason=reason, dry_run=dry_run, approval=said)
+    outcome = promote_run(model, run, exp, reason=reason, dry_run=dry_run, approval=said)
     _print_outcome(outcome, as_json)
 
 

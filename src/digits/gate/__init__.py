@@ -1,9 +1,28 @@
 """Whether a challenger has earned the champion's place: each check with its figures."""
 
-from digits.data import Labels
-from digits.gate.decision import APPROVAL, Candidate, Check, Decision, Facts, PromoteParams
+from collections.abc import Sequence
 
-__all__ = ["Candidate", "Check", "Decision", "Facts", "PromoteParams", "approval", "judge"]
+from digits.data import Labels
+from digits.gate.decision import (
+    APPROVAL,
+    Candidate,
+    Check,
+    Decision,
+    Facts,
+    Former,
+    PromoteParams,
+)
+
+__all__ = [
+    "Candidate",
+    "Check",
+    "Decision",
+    "Facts",
+    "Former",
+    "PromoteParams",
+    "approval",
+    "judge",
+]
 
 # scipy is imported by who judges only, not by who reads params.
 
@@ -15,16 +34,19 @@ def judge(
     facts: Facts,
     *,
     params: PromoteParams,
+    former: Sequence[Former] = (),
 ) -> Decision:
     """Put a challenger through every check that is turned on.
 
-    `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw.
+    `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw,
+    and `former` are the champions before this one.
     """
-    from digits.gate.checks import against, on_its_own, origin
+    from digits.gate.checks import against, in_total, on_its_own, origin
 
     checks = (
         *on_its_own(challenger, reference, facts, params),
         *against(challenger, champion, reference, params),
+        *in_total(challenger, champion, former, reference, params),
         *origin(facts, params),
     )
     return Decision(challenger.name, champion.name if champion else None, checks)

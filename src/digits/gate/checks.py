@@ -1,13 +1,13 @@
 """The checks of the gate, each named as its key in params.yaml."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from digits.data import Labels
-from digits.gate.decision import Candidate, Check, Facts, PromoteParams
+from digits.gate.decision import Candidate, Check, Facts, Former, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"
 
@@ -117,14 +117,47 @@ def _accuracy_loss(
     name: str, challenger: Candidate, champion: Candidate, reference: Labels, limit: float
 ) -> Check:
     before, now = _accuracy(champion, reference), _accuracy(challenger, reference)
-    errors = round((before - now) * len(reference))  # whole rows, so that the limit is exact
     return Check(
         name,
-        errors <= limit * len(reference) + 1e-9,
+        _within(limit, before, now, rows=len(reference)),
         f"{now:.4f} against {before:.4f}: {now - before:+.4f}",
         f"a loss of at most {limit:g}",
         {"champion_accuracy": before, "accuracy_change": now - before},
     )
+
+
+def in_total(
+    challenger: Candidate,
+    champion: Candidate | None,
+    former: Sequence[Former],
+    reference: Labels,
+    params: PromoteParams,
+) -> Iterator[Check]:
+    """No worse than the best champion so far, however small each single loss was."""
+    if params.max_total_loss is None:
+        return
+    best = {version: accuracy for version, accuracy in former if accuracy is not None}
+    if champion is not None and champion.predicted is not None:
+        best[champion.name] = _accuracy(champion, reference)
+    mute = ", ".join(version for version, accuracy in former if accuracy is None)
+    left_out = f" (left out, as they cannot answer: version {mute})" if mute else ""
+    if not best:
+        yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})
+        return
+    version = max(best, key=lambda version: best[version])
+    before, now = best[version], _accuracy(challenger, reference)
+    yield Check(
+        "max_total_loss",
+        _within(params.max_total_loss, before, now, rows=len(reference)),
+        f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}",
+        f"a loss of at most {params.max_total_loss:g}",
+        {"holdout_accuracy": now, "best_accuracy": before},
+    )
+
+
+def _within(limit: float, before: float, now: float, *, rows: int) -> bool:
+    errors = round((before - now) * rows)  # whole rows, so that the limit is exact
+    return errors <= limit * rows + 1e-9
 
 
 def _sensitivity_loss(

@@ -1,7 +1,7 @@
 """What the gate looks at, and what it says."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -26,6 +26,7 @@ class PromoteParams(BaseModel):
     paired_test: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
     max_accuracy_loss: Annotated[Share | None, Off]
     max_sensitivity_loss: Annotated[Share | None, Off]
+    max_total_loss: Annotated[Share | None, Off]
     max_latency_ms: Annotated[Positive | None, Off]
     max_size_mb: Annotated[Positive | None, Off]
     same_signature: bool | None
@@ -44,6 +45,16 @@ class Candidate:
     name: str
     predicted: Labels | None
     signature: str
+
+
+class Former(NamedTuple):
+    """A former champion: its version, and its accuracy on the hold-out rows.
+
+    The accuracy is None where it cannot answer: it is gone, or takes another input.
+    """
+
+    version: str
+    accuracy: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +87,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All checks of one challenger against one champion (None: there was none)."""
+    """All checks of one challenger against one champion (None: there was none).
+
+    `rows_md5` is that of the file with the hold-out rows.
+    """
 
     challenger: str
     champion: str | None
     checks: tuple[Check, ...]
+    rows_md5: str = ""
 
     @property
     def failed(self) -> list[str]:

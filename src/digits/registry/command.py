@@ -31,13 +31,21 @@ MAX_REASON = 1000
 
 
 def promote_run(
-    model: str | None, run: str | None, *, reason: str, dry_run: bool, approval: Check | None
+    model: str | None,
+    run: str | None,
+    exp: str | None,
+    *,
+    reason: str,
+    dry_run: bool,
+    approval: Check | None,
 ) -> Outcome:
-    """Promote the run, or the last training of the model; see `promotion.promote`."""
-    with connected() as checked:
-        found = trained(run) if run else _last_training(checked, model or "")
+    """Promote the run, the experiment's, or the last training of the model.
+
+    See `promotion.promote`; of an experiment, `model` says which training is meant.
+    """
+    with connected() as checked, _chosen(checked, model, run, exp) as (found, root):
         name = checked.registry.name
-        gate = partial(_judge, approval, name=name, params=checked)
+        gate = partial(_judge, approval, name=name, params=checked, root=root)
         if dry_run:
             return promotion.dry_run(found, name, judge=gate)
         outcome = promotion.promote(found, name, judge=gate, reason=reason[:MAX_REASON])
@@ -131,9 +139,29 @@ def connected() -> Iterator[Params]:
         yield checked
 
 
+@contextmanager
+def _chosen(
+    checked: Params, model: str | None, run: str | None, exp: str | None
+) -> Iterator[tuple[Trained, Path]]:
+    """The training, and the folder with the outputs that the gate judges it by."""
+    here = Path()
+    if exp:
+        from digits.registry import experiment
+
+        with experiment.fetched(exp, model) as (named, root):
+            yield _recorded(TrainOutputs(named, root)), root
+    elif run:
+        yield trained(run), here
+    else:
+        yield _last_training(checked, model or ""), here
+
+
 def _last_training(checked: Params, model: str) -> Trained:
     checked.recipe(model)
-    outputs = TrainOutputs(model)
+    return _recorded(TrainOutputs(model))
+
+
+def _recorded(outputs: TrainOutputs) -> Trained:
     return Trained(*(restore.known(outputs) or restore.restore(outputs)))
 
 
@@ -146,6 +174,7 @@ def _judge(
     *,
     name: str,
     params: Params,
+    root: Path,
 ) -> Decision:
-    decision = judge(model, challenger, champion_uri, champion, params=params)
+    decision = judge(model, challenger, champion_uri, champion, params=params, root=root)
     return replace(decision, checks=(*decision.checks, approval)) if approval else decision

@@ -1,58 +1,84 @@
 """What the gate judges by: both models' answers to the hold-out rows, and the run's origin."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from digits import gate, latency, process, provenance
-from digits.data import Dataset
-from digits.errors import IntegrityError
-from digits.files import md5, read_json
-from digits.gate import Candidate, Decision, Facts
-from digits.outputs import ROOT, read_split, split_path
+from digits.data import Dataset, load_split
+from digits.errors import DigitsError, IntegrityError
+from digits.files import read_json
+from digits.gate import Candidate, Decision, Facts, Former
+from digits.outputs import ROOT, SPLIT_TAGS, split_path
 from digits.params import Params
 from digits.registry.artifacts import fetched
-from digits.registry.versions import Trained
+from digits.registry.versions import Registry, Trained, find
 
 VALIDATION = ROOT / "validate" / "result.json"
 
 
 def judge(
-    model: Trained, name: str, champion_uri: str | None, champion: str | None, *, params: Params
+    model: Trained,
+    name: str,
+    champion_uri: str | None,
+    champion: str | None,
+    *,
+    params: Params,
+    root: Path = Path(),
 ) -> Decision:
-    """Let both models answer the present hold-out rows, and put the challenger to the gate.
+    """Let both models answer the run's hold-out rows, and put the challenger to the gate.
 
-    The champion may have been evaluated on other rows; here both always see the same.
+    The champion may have been evaluated on other rows; here both always see the same. `root` is
+    the project, or a folder that holds an experiment's outputs.
 
     Raises:
         DataError: the hold-out rows are missing.
         IntegrityError: they are not those of this run's split, a model's files are gone, or an
             output is not what dvc.lock records.
     """
-    provenance.check_outputs([VALIDATION])
+    provenance.check_outputs([VALIDATION, split_path("holdout")], root)
     run = MlflowClient().get_run(model.run_id)
-    holdout = _holdout_of(run)
-    facts, challenger = _challenger(model, name, holdout, run, params)
+    _check_splits(run, root)
+    holdout = load_split(root / split_path("holdout")).data
+    facts, challenger = _challenger(model, name, holdout, run, params, root)
     opponent = None
     if champion_uri and champion:
         opponent = _champion(champion_uri, champion, holdout, challenger.signature, params)
-    return gate.judge(challenger, opponent, holdout.labels, facts, params=params.promote)
+    rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
+    former: list[Former] = []
+    if params.promote.max_total_loss is not None:
+        former = _former(champion, holdout, rows_md5, challenger.signature, params)
+    decision = gate.judge(
+        challenger, opponent, holdout.labels, facts, params=params.promote, former=former
+    )
+    return replace(decision, rows_md5=rows_md5)
 
 
-def _holdout_of(run: Run) -> Dataset:
-    """The hold-out rows, which must be disjoint from what the run was trained on."""
-    holdout = read_split("holdout").data
-    recorded, present = run.data.tags.get("split_md5"), md5(split_path("train"))
-    if recorded != present:
-        raise IntegrityError(
-            f"run {run.info.run_id}: trained on split {recorded}, but {split_path('train')} is "
-            f"{present}, so these hold-out rows may be among its training rows; "
-            "restore that split (git checkout and dvc checkout), or train on this one"
-        )
-    return holdout
+def _check_splits(run: Run, root: Path) -> None:
+    """That the splits which dvc.lock records are those that the run was trained on."""
+    tags, recorded = run.data.tags, provenance.recorded_outputs(root)
+    again = f"train it again: `dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
+    for split, tag in SPLIT_TAGS.items():
+        path = split_path(split)
+        if tag not in tags:
+            raise IntegrityError(
+                f"run {run.info.run_id}: did not record the md5 of {path}, "
+                f"so nothing proves that these rows are its own; {again}"
+            )
+        if tags[tag] != recorded.get(path):
+            raise IntegrityError(
+                f"run {run.info.run_id}: {path} had md5 {tags[tag]}, dvc.lock has "
+                f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
+                "bring its split back (git checkout, dvc checkout), promote its experiment "
+                f"(--exp NAME), or {again}"
+            )
 
 
 def _challenger(
-    model: Trained, name: str, holdout: Dataset, run: Run, params: Params
+    model: Trained, name: str, holdout: Dataset, run: Run, params: Params, root: Path
 ) -> tuple[Facts, Candidate]:
     with fetched(model.uri) as files, process.quiet_tensorflow(params.train.threads):
         from digits import inference, saved_model
@@ -66,7 +92,7 @@ def _challenger(
         latency_ms=answer.p95_ms,
         size_mb=size_mb,
         data_md5=tags.get("data_md5", ""),
-        data_finding=_data_finding(tags.get("data_md5", "")),
+        data_finding=_data_finding(tags.get("data_md5", ""), root),
         commit=tags.get("git_commit", ""),
         commit_finding=_commit_finding(tags),
     )
@@ -84,13 +110,48 @@ def _champion(uri: str, name: str, holdout: Dataset, signature: str, params: Par
     return Candidate(name, predicted, files.signature)
 
 
-def _data_finding(data_md5: str) -> str | None:
+def _former(
+    champion: str | None, holdout: Dataset, rows_md5: str, signature: str, params: Params
+) -> list[Former]:
+    """The accuracy of each former champion on these rows: as recorded, or by its answers now."""
+    registry = Registry(params.registry.name)
+    named = dict.fromkeys(move.after for move in registry.moves())
+    former = []
+    for version in filter(None, named):
+        if version == champion:
+            continue
+        uri, accuracy = registry.uri(version), None
+        try:
+            accuracy = _recorded_accuracy(uri, rows_md5)
+            if accuracy is None:
+                answers = _champion(uri, version, holdout, signature, params).predicted
+                accuracy = None if answers is None else float((answers == holdout.labels).mean())
+        except DigitsError:  # deleted, or its artifacts are gone
+            pass
+        former.append(Former(version, accuracy))
+    return former
+
+
+def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
+    """What the gate found when it judged this version, if on these very rows."""
+    tags = find(uri).tags
+    if tags.get("gate_rows") != rows_md5:
+        return None
+    accuracy: float | None = json.loads(tags["gate_figures"]).get("holdout_accuracy")
+    return accuracy
+
+
+def _data_finding(data_md5: str, root: Path) -> str | None:
     """What is wrong with the validation of the data that a run was trained on."""
-    if not data_md5 or provenance.data_md5() != data_md5:
-        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {provenance.data_md5()}"
-    if not VALIDATION.exists():
+    present = provenance.data_md5(root / provenance.DATA_POINTER)
+    if not data_md5 or present != data_md5:
+        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
+    if not (root / VALIDATION).exists():
         return f"{VALIDATION} not found; `dvc repro validate` makes it"
-    result = read_json(VALIDATION)
+    validated = provenance.recorded_data("validate", root)
+    if VALIDATION not in provenance.recorded_outputs(root) or validated != data_md5:
+        return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
+    result = read_json(root / VALIDATION)
     return None if result["success"] else f"{result['critical']} critical findings in {VALIDATION}"
 
 
@@ -100,5 +161,5 @@ def _commit_finding(tags: dict[str, str]) -> str | None:
     if not commit:
         return "no commit recorded"
     if tags.get("git_dirty") != "false":
-        return f"{commit[:12]} with uncommitted changes"
+        return f"{commit[:12]} with uncommitted changes; commit them, then train again"
     return None if provenance.has_commit(commit) else f"{commit[:12]} is unknown here"

@@ -158,6 +158,7 @@ def _record(
             "gate_reason": reason,
             "gate_champion": decision.champion or "",
             "gate_failed": ", ".join(decision.failed),
+            "gate_rows": decision.rows_md5,
             "gate_figures": json.dumps(decision.figures, allow_nan=False),
             "gate_record": f"runs:/{model.run_id}/{path}",
         },

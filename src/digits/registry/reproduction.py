@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from digits import provenance, reproduce
+from digits import params, provenance, reproduce
 from digits.data import load_split
 from digits.errors import IntegrityError, printable
-from digits.files import md5
+from digits.files import md5, write_text
+from digits.outputs import TrainOutputs, split_path
 from digits.registry import models
 from digits.registry.trace import Origin
 from digits.reproduce import Reproduction
+from digits.tracking import runs
 
 CACHE = Path(".dvc", "cache")
 
@@ -30,9 +32,9 @@ def run(uri: str, *, threads: int, tolerance: float) -> Reproduction:
         _check_data(uri, origin, folder)
         for line in differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
-        model = str(origin.params["model"])
-        reproduce.set_params(folder / "params.yaml", model, origin.params)
-        reproduce.train_again(folder, model, cache=CACHE.resolve())
+        if recorded := runs.params_file(origin.run_id):  # none in runs of old: the commit has it
+            write_text(folder / params.PATH, recorded)
+        reproduce.train_again(folder, str(origin.params["model"]), cache=CACHE.resolve())
         found = _compared(uri, origin, folder, threads=recorded_threads)
     judge(uri, found, tolerance=tolerance)
     return found
@@ -90,13 +92,25 @@ def _check_data(uri: str, origin: Origin, folder: Path) -> None:
 
 
 def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reproduction:
-    artifacts = folder / "artifacts"
-    split = md5(artifacts / "split" / "train.npz")
-    if split != origin.split_md5:
-        raise IntegrityError(f"{uri}: trained on split {origin.split_md5}, now it is {split}")
-    images = load_split(artifacts / "split" / "test.npz").data.images
+    _check_repeated(uri, origin, folder)
+    images = load_split(folder / split_path("test")).data.images
     recorded = models.served(uri, threads=threads).predict
     from digits import inference, saved_model
 
-    repeated = saved_model.load(artifacts / "train" / str(origin.params["model"]) / "model.keras")
+    repeated = saved_model.load(TrainOutputs(str(origin.params["model"]), folder).model)
     return reproduce.compare(recorded(images), inference.predictor(repeated)(images))
+
+
+def _check_repeated(uri: str, origin: Origin, folder: Path) -> None:
+    """That it was trained again on the recorded splits, by the recorded params."""
+    for split, recorded in origin.splits.items():
+        found = md5(folder / split_path(split))
+        if found != recorded:
+            raise IntegrityError(f"{uri}: its {split} split had md5 {recorded}, now it is {found}")
+    repeated = TrainOutputs(str(origin.params["model"]), folder).read_run().params
+    for key, value in origin.params.items():
+        if repeated.get(key) != value:
+            raise IntegrityError(
+                f"{uri}: its run says {key} = {value}, "
+                f"the {params.PATH} that it recorded gives {repeated.get(key)}"
+            )

@@ -109,7 +109,7 @@ def _drift(
 ) -> list[Drift]:
     """Compare with the training split, where the one here is the one the model was fitted on."""
     path = split_path("train")
-    if not path.exists() or md5(path) != model.origin.split_md5:
+    if not path.exists() or md5(path) != model.origin.splits.get("train"):
         return []
     trained = read_split("train").data
     low, high, ink = figures(trained.images)

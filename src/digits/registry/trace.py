@@ -9,14 +9,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from digits.errors import IntegrityError
+from digits.outputs import SPLIT_TAGS
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What a version was made from: empty strings where the run recorded nothing.
 
-    `params` are those of the training, as it logged them; `gate` holds the tags that the
-    gate left on the version.
+    `splits` has the md5 of each split by its name. `params` are those of the training, as it
+    logged them; `gate` holds the tags that the gate left on the version.
     """
 
     model: str
@@ -27,7 +28,7 @@ class Origin:
     git_commit: str
     git_dirty: str
     data_md5: str
-    split_md5: str
+    splits: dict[str, str]
     lock_md5: str
     cpu: str
     cpu_features: str
@@ -60,7 +61,7 @@ def origin(version: ModelVersion) -> Origin:
         git_commit=tags.get("git_commit", ""),
         git_dirty=tags.get("git_dirty", ""),
         data_md5=tags.get("data_md5", ""),
-        split_md5=tags.get("split_md5", ""),
+        splits={split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
         lock_md5=tags.get("lock_md5", ""),
         cpu=tags.get("cpu", ""),
         cpu_features=tags.get("cpu_features", ""),

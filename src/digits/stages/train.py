@@ -6,7 +6,7 @@ from digits import params, process, provenance, slots
 from digits.data import Dataset
 from digits.files import md5, write_json
 from digits.models import builder
-from digits.outputs import RunRecord, TrainOutputs, read_split, split_path
+from digits.outputs import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.params import Params
 from digits.progress import training_progress
 
@@ -24,10 +24,12 @@ def main(model: str) -> None:
         from digits.tracking import runs, store
 
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
-    tags = {"model": model, "split_md5": datasets["train"]}
+    tags = {"model": model, **split_tags(datasets)}
     tags |= provenance.tags(stage=f"train@{model}")
+    params_yaml = params.PATH.read_text(encoding="utf-8")
     logged = checked.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     with runs.run(model, params=logged, tags=tags) as run:
+        runs.log_params_file(params_yaml)
         runs.log_datasets(datasets, source=str(split_path("{}")))
         trained = fit(checked, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)
@@ -41,6 +43,7 @@ def main(model: str) -> None:
             params=logged,
             tags=tags,
             datasets=datasets,
+            params_yaml=params_yaml,
         )
         write(TrainOutputs(model), trained, record)
 

@@ -4,30 +4,29 @@ import hashlib
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from digits.data import Dataset, load_split
 from digits.errors import IntegrityError, ServiceError, UsageError
 from digits.files import replacing
 from digits.outputs import split_path
+from digits.provenance import OUTPUTS, recorded_outputs
 
 FOLDER = Path(".state/splits")
-LOCK = Path("dvc.lock")
 
 
-def digests(names: list[str], lock: Path = LOCK) -> dict[str, str]:
+def digests(names: list[str], root: Path = Path()) -> dict[str, str]:
     """The md5 that DVC recorded for each of these splits.
 
     Raises:
         UsageError: dvc.lock does not hold them.
     """
+    recorded = recorded_outputs(root)
     try:
-        outs = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"]["split"]["outs"]
-        by_path = {out["path"]: str(out["md5"]) for out in outs}
-        return {name: by_path[str(split_path(name))] for name in names}
-    except (OSError, LookupError, TypeError, YAMLError):
-        raise UsageError(f"{lock}: no splits are recorded; `dvc repro split` makes them") from None
+        return {name: recorded[split_path(name)] for name in names}
+    except LookupError:
+        raise UsageError(
+            f"{root / OUTPUTS}: no splits are recorded; `dvc repro split` makes them"
+        ) from None
 
 
 def fetch(md5: str, source: str, folder: Path = FOLDER) -> Dataset:

@@ -50,6 +50,8 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     with runs.run(record.name, params=record.params, tags=tags) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
             runs.log_epoch(epoch, metrics)
+        if record.params_yaml:
+            runs.log_params_file(record.params_yaml)
         runs.log_datasets(record.datasets, source=str(split_path("{}")))
         model_id = runs.log_model(model, metrics=timing)
         MlflowClient().set_tag(active.info.run_id, "model_id", model_id)

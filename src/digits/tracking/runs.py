@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 
+PARAMS_FILE = "params.yaml"
+
+
 @contextmanager
 def run(
     name: str,
@@ -66,6 +69,19 @@ def run(
 def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
     """Learning curves of the active run, one point per epoch."""
     mlflow.log_metrics(dict(metrics), step=epoch)
+
+
+def log_params_file(text: str) -> None:
+    """The whole params.yaml as an artifact of the active run."""
+    mlflow.log_text(text, PARAMS_FILE)
+
+
+def params_file(run_id: str) -> str:
+    """The params.yaml that a run recorded; empty where it recorded none."""
+    logged = MlflowClient().list_artifacts(run_id)
+    if PARAMS_FILE not in (artifact.path for artifact in logged):
+        return ""
+    return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{PARAMS_FILE}"))
 
 
 def log_datasets(digests: Mapping[str, str], *, source: str) -> None:

@@ -1,0 +1,161 @@
+"""From a DVC experiment to a champion: what it recorded is what the gate judges."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import arena
+import pytest
+from arena import EVEN, fighter
+from dvc.repo import Repo
+from mlflow import MlflowClient
+from support import SMALL, finding, write_params
+
+from digits.data import Dataset
+from digits.errors import IntegrityError, ServiceError, UsageError
+from digits.files import md5, write_json
+from digits.outputs import SPLITS, RunRecord, TrainOutputs, split_path
+from digits.registry.command import promote_run
+from digits.registry.promotion import Outcome
+from digits.tracking import store
+
+# DVC 3.67 on pygtrie 2.5
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+
+STAGES = """\
+stages:
+  validate:
+    cmd: "true"
+    deps: [data]
+    outs: [artifacts/validate/result.json]
+  split:
+    cmd: "true"
+    deps: [data]
+    outs: [SPLITS]
+  train:
+    matrix:
+      model: [mlp, cnn]
+    cmd: "true"
+    outs: ["artifacts/train/${item.model}/run.json"]
+"""
+
+
+@pytest.fixture
+def experiments(project: Path, digits_8x8: Dataset, tensorflow: None) -> Iterator[Repo]:
+    """A project with the experiments `wide`, which trained an mlp, and `both`."""
+    arena.prepare(digits_8x8)
+    write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
+    store.connect()
+    splits = ", ".join(str(split_path(name)) for name in SPLITS)
+    Path("dvc.yaml").write_text(STAGES.replace("SPLITS", splits), "utf-8")
+    Path("data").mkdir()
+    Path("data/digits.csv").write_text("1", "utf-8")
+    for written_by_hand in ("data.dvc", "dvc.lock"):
+        Path(written_by_hand).unlink()
+    with Repo.init() as repo:
+        repo.add("data")
+        repo.commit("validate", force=True)
+        repo.commit("split", force=True)
+        trained("mlp", EVEN)
+        trained("cnn", EVEN)
+        repo.commit(force=True)
+        git("add", ".")
+        git("commit", "-qm", "baseline")
+        for name, models in (("wide", ["mlp"]), ("both", ["mlp", "cnn"])):
+            for model in models:
+                trained(model)
+            repo.commit(force=True)
+            repo.experiments.save(name=name)
+            git("checkout", "-q", "dvc.lock")
+            repo.checkout(force=True)
+        yield repo
+
+
+def git(*arguments: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def trained(model: str, *falls_for: int) -> str:
+    """Write the record of a training; returns the id of its run."""
+    run_id, model_id = fighter(*falls_for, model=model)
+    run = MlflowClient().get_run(run_id)
+    record = RunRecord(
+        run_id=run_id,
+        model_id=model_id,
+        experiment_id=run.info.experiment_id,
+        tracking_uri="",
+        name=model,
+        params={},
+        tags={},
+        datasets={},
+    )
+    write_json(TrainOutputs(model).run, record.model_dump())
+    return run_id
+
+
+def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:
+    return promote_run(model, run, exp, reason="", dry_run=False, approval=None)
+
+
+def cached(repo: Repo, path: Path) -> Path:
+    """Where DVC's cache has the file as it is now."""
+    digest = md5(path)
+    return Path(repo.cache.local_cache_dir, "files/md5", digest[:2], digest[2:])
+
+
+def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> None:
+    split_path("holdout").write_bytes(b"not its own")
+    outcome = promote(exp="wide")
+    assert outcome.moved, outcome.decision
+    [check] = [check for check in outcome.decision.checks if check.name == "clean_commit"]
+    assert check.passed
+    experiments.experiments.apply("wide")
+    assert promote("mlp").run_id == outcome.run_id
+    git("commit", "-aqm", "wide")
+    again = promote("mlp")
+    assert (again.version, again.decision) == (outcome.version, None)
+
+
+def test_of_several_trainings_one_is_named(experiments: Repo) -> None:
+    line = finding(UsageError, lambda: promote(exp="narrow"))
+    assert line.startswith("experiment narrow: unknown Git revision 'narrow'; `dvc exp list ")
+    line = finding(UsageError, lambda: promote(exp="both"))
+    assert line == "experiment both: trained mlp, cnn anew; name one model: mlp, cnn"
+    line = finding(UsageError, lambda: promote("gnn", "wide"))
+    assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
+    assert promote("cnn", "both").moved
+    outcome = promote("mlp", experiments.scm.get_rev())  # a revision, here of the baseline
+    assert "paired_test" in outcome.decision.failed
+
+
+def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
+    experiments: Repo, tmp_path: Path
+) -> None:
+    holdout = split_path("holdout")
+    with experiments.config.edit() as config:
+        config["remote"] = {"far": {"url": str(tmp_path / "far")}}
+        config["core"]["remote"] = "far"
+    shutil.copytree(experiments.cache.local_cache_dir, tmp_path / "far")
+    cached(experiments, holdout).unlink()
+    assert promote(exp="wide").moved
+    shutil.rmtree(tmp_path / "far")
+    cached(experiments, holdout).unlink(missing_ok=True)
+    line = finding(ServiceError, lambda: promote(exp="wide"))
+    assert line.startswith(
+        f"experiment wide: {holdout} is neither in DVC's cache nor in its remote"
+    )
+
+
+def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
+    path = cached(experiments, split_path("holdout"))
+    path.chmod(0o644)
+    path.write_bytes(b"hand-picked")
+    line = finding(IntegrityError, lambda: promote(exp="wide"))
+    assert line.startswith("artifacts/split/holdout.npz: md5 ")
+    record = TrainOutputs("mlp").run
+    record.unlink()
+    record.write_bytes(TrainOutputs("cnn").run.read_bytes())
+    line = finding(IntegrityError, lambda: promote("mlp"))
+    assert line.startswith("artifacts/train/mlp/run.json: md5 ")
