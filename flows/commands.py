@@ -11,6 +11,7 @@ from threading import Lock, Timer
 
 import psutil
 
+from digits.addresses import without_credentials
 from digits.errors import DigitsError, printable
 
 OnLine = Callable[[str], None]
@@ -123,7 +124,8 @@ def _stream(process: "subprocess.Popen[str]", on_line: OnLine) -> list[str]:
     assert process.stdout is not None
     with process.stdout as output:
         for line in output:
-            lines.append(printable(line.rstrip()))
+            # a flow run's log is kept
+            lines.append(printable(without_credentials(line.rstrip())))
             if lines[-1] and not line.startswith(DVC_HINTS):
                 on_line(lines[-1])
     return lines

@@ -164,6 +164,12 @@ def test_the_project_sets_its_environment_but_the_user_wins() -> None:
     assert done.stdout.split() == ["true", "99"]
 
 
+def test_what_it_starts_is_its_own_python_where_no_environment_is_activated() -> None:
+    work = "import subprocess; subprocess.run(['python', '-c', 'import digits; print(1)'])"
+    done = run(work, PATH=os.defpath)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

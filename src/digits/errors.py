@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from unicodedata import category
 
+from digits.addresses import without_credentials
+
 # control, format (bidi overrides), half of a character, line and paragraph separators
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _SPELLING = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji are spelled with
@@ -24,16 +26,16 @@ class DigitsError(Exception):
     """What the user can mend; shown as `error: …` lines, never as a traceback.
 
     Each finding is one line that says what, where, what was found, what is allowed,
-    and a hint where there is one.
+    and a hint where there is one. Addresses in it lose their credentials.
     """
 
     exit_code = 1
     shown = 20
 
     def __init__(self, *findings: str) -> None:
-        findings = tuple(map(printable, findings))  # names and values of files are among them
-        super().__init__(*findings)
-        self.findings: Sequence[str] = findings
+        # names and values of files are among them, and addresses
+        self.findings: Sequence[str] = [printable(without_credentials(each)) for each in findings]
+        super().__init__(*self.findings)
 
     def __str__(self) -> str:
         hidden = len(self.findings) - self.shown

@@ -17,6 +17,7 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
+from digits.addresses import without_credentials
 from digits.errors import DigitsError, ServiceError, UsageError, printable
 
 # What the project sets for itself; a value the user has set wins.
@@ -41,9 +42,16 @@ COLLECT_AFTER = 20_000  # new objects; Python's own is 700
 
 
 def set_environment() -> None:
-    """Set the project's environment where the user has not."""
+    """Set the project's environment where the user has not.
+
+    What is started as `python`, as DVC starts the stages, is this Python, also where no
+    environment is activated.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != own:
+        os.environ["PATH"] = f"{own}{os.pathsep}{path}"
 
 
 def prepare() -> None:
@@ -96,7 +104,9 @@ def run(work: Callable[[], None]) -> NoReturn:
         work()
     except Exception as error:
         if os.environ.get("DIGITS_DEBUG"):
-            traceback.print_exc()
+            said = traceback.format_exc()
+            address = os.environ.get("MLFLOW_TRACKING_URI", "")
+            print(without_credentials(said, address), file=sys.stderr, end="")
         sys.exit(report(error))
     sys.exit(0)
 
@@ -132,7 +142,7 @@ def report(error: Exception) -> int:
         first_line = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
         code = DigitsError.exit_code
-    for line in text.split("\n"):
+    for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
 
+from digits.addresses import without_credentials
 from digits.data import Dataset, load_split
 from digits.errors import IntegrityError, ServiceError, UsageError
 from digits.files import replacing
@@ -56,7 +57,8 @@ def _download(address: str) -> bytes:
             return bytes(file.read())
     except Exception as error:  # each protocol has its own
         reason = " ".join(str(error).split())
-        raise ServiceError(f"{address}: {type(error).__name__}: {reason}") from None
+        line = f"{address}: {type(error).__name__}: {reason}"
+        raise ServiceError(without_credentials(line, address)) from None
 
 
 def _md5(content: bytes) -> str:

@@ -1,0 +1,69 @@
+"""Addresses: nothing of their credentials is recorded or shown."""
+
+from urllib.parse import quote
+
+import pytest
+from support import finding
+
+from digits.addresses import public, without_credentials
+from digits.errors import ServiceError
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://host:5000/mlflow", "http://host:5000/mlflow"),
+        ("https://me:secret@host", "https://host"),
+        ("https://secret@host/x?token=secret#secret", "https://host/x"),
+        ("postgresql+psycopg://me:se@cret@host:5432/db", "postgresql+psycopg://host:5432/db"),
+        ("postgresql://me:sec%2Fret%40@[::1]:1/db", "postgresql://[::1]:1/db"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
+        ("postgresql:///db?host=h&sslpassword=secret", "postgresql:///db"),
+        ("s3://bucket/digits", "s3://bucket/digits"),
+        ("sqlite:////home/me@work/a=b/mlflow.db", "sqlite:////home/me@work/a=b/mlflow.db"),
+        # where the credentials end is not certain
+        ("postgresql://me:1/secret@host/db", "postgresql://***"),
+        ("postgresql://me:se#cret@host/db", "postgresql://***"),
+        ("postgresql://me:se?cret@host/db", "postgresql://***"),
+        ("postgresql://host/db?password=se@cret", "postgresql://***"),
+        ("mysql://host/db;password=secret", "mysql://***"),
+        ("sqlite:///x.db?key=secret@", "sqlite://***"),
+        ("postgresql://me:secret", "postgresql://***"),
+        ("me:secret@host/db", "***"),
+        ("secret", "***"),
+    ],
+)
+def test_scheme_host_port_and_path_are_public_and_nothing_else(address: str, shown: str) -> None:
+    assert public(address) == shown
+
+
+@pytest.mark.parametrize("password", ["secret", "se@cr/et", "s e?c#r:e&t", "%41secret", "pw"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:{}@host/db",
+        "postgresql+psycopg://me:{}@host:5432/db",
+        "postgresql://host/db?user=me&password={}",
+        "postgresql://host/db?sslpassword={}&sslmode=require",
+        "https://{}@host/path",
+    ],
+)
+def test_a_message_shows_no_credentials_in_any_encoding(address: str, password: str) -> None:
+    for written in (password, quote(password, safe="")):
+        full = address.format(written)
+        cut = written.rpartition("@")[2]  # as SQLAlchemy reads a host
+        for said in (full, written, password, quote(password), f"{cut}@host", repr(password)):
+            text = without_credentials(f"could not connect to {said}: refused", full)
+            assert text.startswith("could not connect to ")
+            assert text.endswith(" refused")
+            assert not any(part in text for part in (password, written, quote(password)))
+
+
+def test_an_error_shows_no_credentials_of_any_address_in_it() -> None:
+    lines = "fatal: https://me:tok@en@host/x.git?key=tok not found; see s3://a:b@c"
+
+    def fail() -> None:
+        raise ServiceError(lines)
+
+    shown = finding(ServiceError, fail)
+    assert shown == "fatal: https://***@host/x.git?*** not found; see s3://***@c"
