@@ -5,7 +5,6 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from commands import Commands
@@ -13,7 +12,9 @@ from pipeline import Stage
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from digits.addresses import public
 from digits.errors import ServiceError
+from digits.tracking import database
 
 # -P, because a module of this folder must not hide one that DVC imports
 DVC = (sys.executable, "-P", str(Path(__file__).with_name("guarded_dvc.py")), "--wait-for-lock")
@@ -89,16 +90,18 @@ def check_tracking() -> None:
         ServiceError: MLFLOW_TRACKING_URI names one that does not answer.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri.startswith("http"):
-        return
-    try:
-        requests.get(uri, timeout=10)
-    except requests.RequestException:
-        address = urlsplit(uri).netloc.rpartition("@")[2]  # without a password
+    reason = None
+    if uri.startswith(database.SERVERS):
+        reason = database.no_answer(uri)
+    elif uri.startswith("http"):
+        try:
+            requests.get(uri, timeout=10)
+        except requests.RequestException:
+            reason = "no answer; is the server up?"
+    if reason:
         raise ServiceError(
-            f"MLflow at {address}: no answer; is the server up?"
-            " (MLFLOW_TRACKING_URI says which store is asked)"
-        ) from None
+            f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
+        )
 
 
 def artifact_key(name: str) -> str:
@@ -109,11 +112,10 @@ def artifact_key(name: str) -> str:
 def environment(root: Path, folder: Path, *, run_id: str, experiment: str | None) -> dict[str, str]:
     """The environment of DVC and its stages.
 
-    They find this Python, the code of the folder they work in, the tracking store of the
-    project, and the names under which their MLflow runs are found again.
+    They find the code of the folder they work in, the tracking store of the project, and the
+    names under which their MLflow runs are found again.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("DVC_EXP")}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     paths = [str(folder / "src"), *filter(None, [env.get("PYTHONPATH")])]
     env |= {
         "PYTHONPATH": os.pathsep.join(paths),

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import PARAMS, SMALL, changed, train_project, write_project
+from support import PARAMS, SMALL, Server, changed, train_project, until, write_project
 
 from digits import process
 from digits.data import Dataset
@@ -79,6 +82,35 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
+    """A server on a SQLite store that holds no run."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(migrated, folder / "mlflow.db")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        assert until(lambda: _answers(port), seconds=120), (folder / "server.log").read_text()
+        yield Server(f"http://127.0.0.1:{port}", folder)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import chdir
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 import pytest
@@ -49,6 +49,13 @@ SMALL = {
     "train.best.test_time_augment.shift": 4,  # one pixel of 8
     "train.sprint.build": {"filters": [4, 4], "dense": 8},
 }
+
+
+class Server(NamedTuple):
+    """An `mlflow server`: its address, and the folder of its `mlflow.db`."""
+
+    uri: str
+    folder: Path
 
 
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:

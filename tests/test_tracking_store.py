@@ -1,32 +1,20 @@
 """MLflow: the store works from its first moment on, or says in one line why not."""
 
-import os
-import signal
+import shutil
 import socket
-import subprocess
-import sys
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding, only_run, python
+from support import Server, finding, only_run, python
 
 from digits.errors import ServiceError
-from digits.tracking import runs, store
-
-
-def wait_for(port: int) -> None:
-    """Until someone listens there."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("mlflow server did not start")
+from digits.tracking import database, runs, store
 
 
 class TestTheStore:
@@ -53,7 +41,8 @@ class TestTheStore:
             (None, "sqlite:///mlflow.db"),
             ("sqlite:///other/runs.db", "sqlite:///other/runs.db"),
             ("sqlite:////var/runs.db", "sqlite:////var/runs.db"),
-            ("http://me:secret@127.0.0.1:5000", "http://***@127.0.0.1:5000"),
+            ("http://me:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
+            ("postgresql://127.0.0.1/runs?password=secret", "postgresql://127.0.0.1/runs"),
         ],
     )
     def test_is_recorded_without_this_machines_path_and_without_passwords(
@@ -95,7 +84,7 @@ class TestTheStore:
         code = """if True:
             import os
             from digits import process
-            from digits.tracking import runs, store
+            from digits.tracking import database, runs, store
             children = []
             for name in "abcdef":
                 pid = os.fork()
@@ -115,6 +104,94 @@ class TestTheStore:
         ended = client.search_runs([found.experiment_id])
         assert sorted(run.info.run_name or "" for run in ended) == list("abcdef")
         assert {run.info.status for run in ended} == {"FINISHED"}
+
+
+KILLED = """
+import os, signal, sys
+import mlflow.store.tracking.sqlalchemy_store
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from digits.tracking import store
+
+def connect(folder, signum, left):
+    os.mkdir(folder)
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_statement(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signum)
+
+    event.listen(Engine, "before_cursor_execute", on_statement)
+    store.connect()
+
+for number, (signum, left) in enumerate([(9, 3), (15, 9), (2, 20), (9, 60)]):
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] != 0
+    else:
+        sys.stderr = open(os.devnull, "w")
+        connect(str(number), signum, left)
+"""
+
+
+class TestAStoreWhoseMakingWasInterrupted:
+    @pytest.mark.slow
+    def test_is_not_there(self, workspace: Path) -> None:
+        done = python("-c", KILLED)
+        assert (done.returncode, done.stderr) == (0, "")
+        left = sorted(path.name for path in workspace.glob("*/*"))
+        assert any(name.startswith(".mlflow.db.new-") for name in left)
+        assert "mlflow.db" not in left
+
+    @pytest.fixture
+    def made(self, workspace: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Making one takes 7 s; here a copy is made."""
+        monkeypatch.setattr(database, "_make", lambda path: shutil.copy(migrated, path))
+
+    def test_is_made_by_the_next_start_which_clears_up(self, made: None) -> None:
+        for suffix in ("", "-journal"):
+            Path(f".mlflow.db.new-0{suffix}").touch()
+        store.connect()
+        assert sorted(map(str, Path().iterdir())) == ["mlflow.db", "mlflow.db.lock"]
+
+    @pytest.mark.parametrize("half", ["", "CREATE TABLE experiments (experiment_id, name)"])
+    def test_is_made_anew_and_the_old_one_kept(
+        self, made: None, capfd: pytest.CaptureFixture[str], half: str
+    ) -> None:
+        self.write(half)
+        store.connect()
+        [aside] = Path().glob("mlflow.db.broken-*")
+        assert aside.name in capfd.readouterr().err
+        with runs.run("mlp", params={}, tags={}):
+            pass
+        store.connect()
+        assert capfd.readouterr().err == ""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "CREATE TABLE runs (run_uuid); INSERT INTO runs VALUES ('a')",
+            "CREATE TABLE experiments (name); INSERT INTO experiments VALUES ('mine')",
+            "CREATE TABLE of_another_program (x); INSERT INTO of_another_program VALUES (1)",
+        ],
+    )
+    def test_is_never_one_that_holds_something(self, workspace: Path, content: str) -> None:
+        self.write(content)
+        assert not database._is_unfinished(Path("mlflow.db"))
+
+    def test_is_never_one_of_another_version_with_runs(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with runs.run("mlp", params={}, tags={}):
+            pass
+        self.write("UPDATE alembic_version SET version_num = 'old'")
+        assert not database._is_unfinished(Path("mlflow.db"))
+
+    def write(self, statements: str) -> None:
+        with closing(sqlite3.connect("mlflow.db")) as base:
+            base.executescript(statements)
 
 
 class TestAStoreThatCannotBeUsed:
@@ -147,6 +224,12 @@ class TestAStoreThatCannotBeUsed:
     def test_because_it_never_answers(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         assert "no answer, timed out" in self.refused(f"http://127.0.0.1:{port}", monkeypatch)
 
+    def test_because_a_database_accepts_and_never_answers(
+        self, monkeypatch: pytest.MonkeyPatch, port: int
+    ) -> None:
+        line = self.refused(f"postgresql://me:secret@127.0.0.1:{port}/runs", monkeypatch)
+        assert f"postgresql://127.0.0.1:{port}/runs: no answer within 1 s" in line
+
     def test_because_the_host_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         line = self.refused("http://nowhere.invalid", monkeypatch)
         assert "MLflow at http://nowhere.invalid: no answer, " in line
@@ -154,7 +237,7 @@ class TestAStoreThatCannotBeUsed:
     def test_and_a_password_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         line = self.refused("http://me:secret@127.0.0.1:9", monkeypatch)
         assert "secret" not in line
-        assert "http://***@127.0.0.1:9" in line
+        assert "http://127.0.0.1:9: no answer" in line
 
     def test_because_it_is_no_database(
         self, workspace: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,15 +246,23 @@ class TestAStoreThatCannotBeUsed:
         line = self.refused("sqlite:///mlflow.db", monkeypatch)
         assert line.startswith(f"MLflow at sqlite:///{workspace}/mlflow.db: file is not a database")
 
-    def test_because_it_is_a_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        Path("mlflow.db").mkdir()
-        assert "unable to open database file" in self.refused("sqlite:///mlflow.db", monkeypatch)
-
-    @pytest.mark.parametrize("uri", ["file:./mlruns", "mlruns", "bogus://x"])
-    def test_because_mlflow_has_no_such_store(
-        self, monkeypatch: pytest.MonkeyPatch, uri: str
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            *("sqlite:///", "sqlite:///taken", "sqlite:///nowhere/runs.db"),
+            *("sqlite:////nonexistent/x.db", "sqlite://", "sqlite:///:memory:", "sqlite:x.db"),
+            *("sqlite+pysqlite:///x.db", "sqlite:///x.db?mode=ro", "sqlite:///x.db#x"),
+            *("file:./mlruns", "mlruns", "bogus://x", "postgresql:", "mysql://x/y"),
+        ],
+    )
+    def test_because_it_is_none_and_none_is_made(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str
     ) -> None:
+        Path("taken").mkdir()
         assert len(self.refused(uri, monkeypatch)) < 400
+        assert [path.name for path in workspace.rglob("*")] == ["taken"]
+        assert not Path("/nonexistent").exists()
+        assert not workspace.with_name(f"{workspace.name}.lock").exists()
 
     @pytest.mark.usefixtures("tensorflow")
     def test_before_the_train_stage_wrote_anything(
@@ -188,29 +279,6 @@ class TestAStoreThatCannotBeUsed:
 class TestAStoreThatAServerMade:
     """`mlflow server` gives experiments roots that only a server can write to."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def served(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-        folder = tmp_path_factory.mktemp("served")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-        log = (folder / "server.log").open("w")
-        server = subprocess.Popen(
-            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            wait_for(port)
-            yield folder, f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(timeout=30)
-            log.close()
-
     def logged(self, experiment: str) -> Run:
         import mlflow
 
@@ -224,19 +292,18 @@ class TestAStoreThatAServerMade:
         return run
 
     def test_is_written_through_the_server(
-        self, workspace: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+        self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        _, uri = served
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
         run = self.logged(store.COMPARISONS)
         assert run.info.artifact_uri is not None
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         assert list(workspace.iterdir()) == []
 
     def test_is_written_directly(
-        self, workspace: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+        self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        folder, _ = served
+        folder = mlflow_server.folder
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         self.logged(store.EXPERIMENT)
         assert list((folder / "mlartifacts").rglob("note.txt"))

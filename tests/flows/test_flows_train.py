@@ -243,7 +243,7 @@ def test_a_tracking_server_that_does_not_answer_is_told_before_anything_runs(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     state = train(return_state=True)
-    assert str(state.message).startswith("MLflow at 127.0.0.1:9: no answer")
+    assert str(state.message).startswith("MLflow at http://127.0.0.1:9: no answer")
     assert project.ran() == []
 
 

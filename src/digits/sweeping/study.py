@@ -2,14 +2,13 @@
 
 import warnings
 from pathlib import Path
-from textwrap import shorten
 
 import optuna
 from optuna.distributions import check_distribution_compatibility
 
 from digits.errors import ServiceError, UsageError
 from digits.sweeping.space import Space, distributions
-from digits.tracking import store
+from digits.tracking import database, store
 
 STORAGE = Path(".state/sweeps.db")
 PROCESS = "process"
@@ -40,6 +39,8 @@ def open_study(
     if storage is None:
         STORAGE.parent.mkdir(parents=True, exist_ok=True)
         storage = f"sqlite:///{STORAGE.resolve()}"
+    if reason := database.no_answer(storage):
+        raise ServiceError(f"Optuna storage of {name}: {reason}")
     try:
         study = optuna.create_study(
             study_name=name,
@@ -50,16 +51,9 @@ def open_study(
         )
         study.sampler = _sampler(seed + len(study.trials))
         _fail_abandoned(study)
-    except ImportError:
-        kind = storage.partition("://")[0]
-        raise ServiceError(
-            f"Optuna storage of {name}: no Python driver for {kind} is installed"
-            " (that of postgresql:// comes with this package)"
-        ) from None
     except Exception as error:  # each database has its own
-        reason = shorten(str(error), 200, placeholder=" …")
-        line = f"Optuna storage of {name}: {type(error).__name__}: {reason}"
-        raise ServiceError(store.without_password(line)) from None
+        reason = database.reason(error, storage)
+        raise ServiceError(f"Optuna storage of {name}: {reason}") from None
     _check_continues(study, model, space)
     study.set_user_attr(_MODEL, model)
     return study

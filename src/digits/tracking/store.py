@@ -1,30 +1,29 @@
 """Where MLflow keeps the runs: its address, its first creation, and what killed processes left."""
 
 import os
-import re
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from textwrap import shorten
 
 import mlflow
 import psutil
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
+from digits.addresses import public
 from digits.errors import ServiceError
 from digits.process import project_root
+from digits.tracking import database
 
 EXPERIMENT = "digits"
 COMPARISONS = "digits-comparisons"
 
 PROCESS_TAG = "process"
-_SQLITE = "sqlite:///"
+_SQLITE = database.SQLITE
 _SECONDS_APART = 60
 
 
@@ -41,23 +40,23 @@ def tracking_uri() -> str:
 
 
 def portable_uri() -> str:
-    """The address as it may be recorded: a path within the project is relative, no password."""
+    """The address as it may be recorded: a path within the project is relative; see `public`."""
     uri, here = tracking_uri(), f"{_SQLITE}{project_root()}/"
-    return without_password(_SQLITE + uri.removeprefix(here) if uri.startswith(here) else uri)
+    return public(_SQLITE + uri.removeprefix(here) if uri.startswith(here) else uri)
 
 
 def connect(experiment: str = EXPERIMENT) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
 
     Raises:
-        ServiceError: the store does not answer.
+        ServiceError: the store does not answer, or cannot be used.
     """
     # MLflow would resume the run of an enclosing `mlflow run` in every child process;
     # `parent_run` keeps it as the parent.
     global _parent
     _parent = os.environ.pop("MLFLOW_RUN_ID", None) or _parent
     uri = tracking_uri()
-    with service_errors(uri), _alone(uri):
+    with service_errors(uri), _ready(uri):
         mlflow.set_tracking_uri(uri)
         return _experiment_id(experiment, uri)
 
@@ -76,26 +75,34 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, sqlite3.Error) as error:
-        line = (
-            f"MLflow at {uri or mlflow.get_tracking_uri()}: {_reason(error)} "
-            "(MLFLOW_TRACKING_URI says which store is asked)"
-        )
-        raise ServiceError(without_password(line)) from error
+        asked = uri or mlflow.get_tracking_uri()
+        raise _no_use(asked, _reason(error, asked)) from error
 
 
-def without_password(text: str) -> str:
-    """The text with `user:password@` in an address starred out."""
-    return re.sub(r"//[^/@\s]+@", "//***@", text)
+def check(uri: str) -> None:
+    """Ask a database that is a server, for which MLflow itself would wait for minutes.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    if uri.startswith(database.SERVERS) and (reason := database.no_answer(uri)):
+        raise _no_use(uri, reason)
 
 
-def _reason(error: BaseException) -> str:
+def _no_use(uri: str, reason: str) -> ServiceError:
+    return ServiceError(
+        f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
+    )
+
+
+def _reason(error: BaseException, uri: str) -> str:
     """Why there is no answer, which lies at the bottom of a long chain; else what MLflow says."""
     cause = error
     while deeper := cause.__cause__ or cause.__context__:
         cause = deeper
     if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror):
         return f"no answer, {cause.strerror or cause}; is the server up?"
-    return shorten(str(error), 200, placeholder=" …")
+    return database.reason(error, uri)
 
 
 def this_process() -> str:
@@ -129,18 +136,14 @@ def is_gone(process: str) -> bool:
         return False  # someone else's tag of the same name
 
 
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    # Two processes that migrate a new SQLite store at once destroy each other's work.
-    if not uri.startswith(_SQLITE):
-        yield
-        return
+def _ready(uri: str) -> AbstractContextManager[None]:
+    check(uri)
+    if not uri.startswith("sqlite"):
+        return nullcontext()
     path = uri.removeprefix(_SQLITE)
-    with FileLock(f"{path}.lock"):
-        # MLflow would try for 100 s to open what is no database, or may not be written
-        with closing(sqlite3.connect(path, timeout=60)) as database:
-            database.execute("BEGIN IMMEDIATE")
-        yield
+    if path == uri or not path or set(path) & set("?#") or path.endswith(("/", ":memory:")):
+        raise _no_use(uri, f"{_SQLITE}PATH is the only form for SQLite, and PATH names a file")
+    return database.whole(Path(path))
 
 
 def _experiment_id(name: str, uri: str) -> str:
