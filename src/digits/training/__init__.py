@@ -25,6 +25,8 @@ OnBatches = Callable[[float], None]
 STEPS_PER_EXECUTION = 64
 CROSS_ENTROPY = "cross_entropy"
 VALIDATION_BATCH = 1000
+# Averages over batches that end within this share of all steps know nothing of the first ones.
+AVERAGED_SHARE = 0.1
 # The one-cycle policy starts at this share of the highest learning rate.
 WARMUP_START = 1 / 25
 
@@ -78,6 +80,7 @@ def train(
         data, classes=classes, batch_size=recipe.fit.batch_size, seed=seed, by=recipe.augment
     )
     steps = recipe.fit.epochs * int(shown.cardinality())
+    _forget_in_time(model, steps=steps)
     model.compile(
         optimizer=_optimizer(recipe.optimizer, recipe.schedule, steps=steps),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
@@ -97,6 +100,17 @@ def train(
     )
     kept = over_views(_for_inference(model), by=recipe.test_time_augment)
     return Trained(kept, clock.history, clock.timing(images=len(data)))
+
+
+def _forget_in_time(model: keras.Model, *, steps: int) -> None:
+    """Let running means and variances cover the last tenth of the steps at most.
+
+    With few steps they would still hold where they started, and what is served would be worse
+    than what was trained.
+    """
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
 
 
 def _optimizer(params: OptimizerParams, schedule: ScheduleParams, *, steps: int) -> keras.Optimizer:
