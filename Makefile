@@ -22,7 +22,7 @@ run: .venv/.done ## environment, data, whole pipeline, table of results
 	@digits results
 
 test: .venv/.done ## the whole test suite (slow ones too)
-	@pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.done ## ruff and mypy
 	@ruff check .

@@ -153,7 +153,9 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
-def test_the_delivered_recipe_of_compact_suits_few_small_and_dark_images(digits_8x8: Dataset) -> None:
+def test_the_delivered_recipe_of_compact_suits_few_small_and_dark_images(
+    digits_8x8: Dataset,
+) -> None:
     from digits.training import train
 
     trained = train(

@@ -27,6 +27,7 @@ def running(*command: str | Path, cwd: Path) -> Iterator[psutil.Popen]:
             process.wait(20)
         if process.is_running():
             process.kill()
+            process.wait()
 
 
 def free_port() -> int:
