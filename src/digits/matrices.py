@@ -9,9 +9,11 @@ import numpy as np
 
 from digits.data import Matrix
 from digits.errors import DataError
+from digits.files import require_file
 
 LARGEST_COUNT = 10**12
-ALLOWED = f"allowed are whole numbers 0…{LARGEST_COUNT:,}"
+MAX_BYTES = 64 << 20  # some thousand classes
+NO_COUNT = f"is no count; allowed are whole numbers 0…{LARGEST_COUNT:,}"
 
 
 class NamedMatrix(NamedTuple):
@@ -30,7 +32,9 @@ def read_matrix(path: Path) -> NamedMatrix:
     """Read a comma-separated confusion matrix, ROWS = PREDICTION, COLUMNS = REFERENCE.
 
     A first row and a first column of class names are recognised, as pandas and R write them;
-    without either the classes are numbered from 0.
+    without either the classes are numbered from 0. Names that are whole numbers must stand
+    both in the first row and in the first column: in one alone they could be counts of a table
+    that is not square. A count is written in the digits 0…9 alone.
 
     Raises:
         DataError: no such file, or not a square table of counts; names line and column.
@@ -52,7 +56,10 @@ def read_matrix(path: Path) -> NamedMatrix:
 
 
 def _read_rows(path: Path) -> list[_Row]:
+    require_file(path)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: over {MAX_BYTES >> 20} MB long, no confusion matrix")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             rows = [_Row(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
@@ -86,12 +93,18 @@ def _has_index(rows: Sequence[_Row]) -> bool:
     width = len(rows[0].cells)
     named = all(not _is_number(row.cells[0]) for row in rows[1:])
     numbered_with_corner = len(rows) == width and not _is_number(rows[0].cells[0])
-    return named or numbered_with_corner or width == len(rows) + 1
+    one_more = width == len(rows) + 1 and not _are_counts([row.cells[0] for row in rows])
+    return named or numbered_with_corner or one_more
 
 
 def _has_header(rows: Sequence[_Row], has_index: bool) -> bool:
     first = rows[0].cells[has_index:]
-    return len(rows) == len(first) + 1 or not any(map(_is_number, first))
+    one_more = len(rows) == len(first) + 1 and (has_index or not _are_counts(first))
+    return one_more or not any(map(_is_number, first))
+
+
+def _are_counts(cells: Sequence[str]) -> bool:
+    return all(map(_is_count, cells))
 
 
 def _is_number(text: str) -> bool:
@@ -103,14 +116,16 @@ def _is_number(text: str) -> bool:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) <= LARGEST_COUNT
+    is_short = len(text.lstrip("0")) <= len(str(LARGEST_COUNT))  # for int, which has a limit
+    return text.isascii() and text.isdigit() and is_short and int(text[-99:]) <= LARGEST_COUNT
 
 
 def _check_square(path: Path, counts: Sequence[Sequence[str]]) -> None:
     if len(counts) != len(counts[0]):
         raise DataError(
             f"{path}: {len(counts)} rows and {len(counts[0])} columns of counts; a confusion "
-            "matrix has one row (prediction) and one column (reference) per class"
+            "matrix has one row (prediction) and one column (reference) per class, and class "
+            "numbers both above and before the counts, or none"
         )
     if len(counts) < 2:
         raise DataError(f"{path}: 1 class; a confusion matrix has at least 2")
@@ -120,7 +135,7 @@ def _bad_counts(path: Path, body: Sequence[_Row], has_index: bool) -> Iterator[s
     for row in body:
         for column, cell in enumerate(row.cells[has_index:], start=1 + has_index):
             if not _is_count(cell):
-                yield f"{path}:{row.line} column {column}: {cell or 'empty'} is no count; {ALLOWED}"
+                yield f"{path}:{row.line} column {column}: {cell[:40] or 'empty'} {NO_COUNT}"
 
 
 def _check_meaning(path: Path, matrix: Matrix) -> None:
