@@ -1,6 +1,5 @@
 """What a `train` flow run shows of its results in Prefect: a table, and a page of links."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from digits.results import Row, cells
+from digits.files import read_json
+from digits.outputs import RunRecord
+from digits.results import Comparison, cells
 from digits.run_link import LOCAL_UI, RunLink
 
 ARTIFACTS = Path("artifacts")
@@ -21,7 +22,7 @@ PAGES = "artifacts/**/*.html"
 def publish(folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None) -> None:
     """Make the artifacts `results` and `summary` from what lies in the run's folder."""
     if (folder / COMPARISON).exists():
-        rows = [Row(**model) for model in _read(folder / COMPARISON)["models"]]
+        rows = read_json(folder / COMPARISON, Comparison).models
         create_table_artifact(cells(rows), key="results", description="The models side by side")
     create_markdown_artifact(
         _markdown(folder, states, experiment),
@@ -34,7 +35,7 @@ def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | 
     stages = [
         f"| {name} | {state.name} | {_one_line(state.message)} |" for name, state in states.items()
     ]
-    runs = [_run_link(_read(path)) for path in sorted(folder.glob(RECORDS))]
+    runs = [_run_link(read_json(path, RunRecord)) for path in sorted(folder.glob(RECORDS))]
     lines = ["| stage | state | |", "|---|---|---|", *stages, "", "**MLflow runs**", "", *runs, ""]
     if experiment:
         lines += [f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`", ""]
@@ -42,10 +43,10 @@ def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | 
     return "\n".join([*lines, "**Pages**", "", *(_page(page, experiment) for page in pages)])
 
 
-def _run_link(record: Mapping[str, Any]) -> str:
-    link = RunLink(record["run_id"], record["experiment_id"], record["tracking_uri"])
+def _run_link(record: RunRecord) -> str:
+    link = RunLink(record.run_id, record.experiment_id, record.tracking_uri)
     address = link.address(os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI))
-    return f"- [{record['name']}]({address})"
+    return f"- [{record.name}]({address})"
 
 
 def _page(page: Path, experiment: str | None) -> str:
@@ -57,7 +58,3 @@ def _page(page: Path, experiment: str | None) -> str:
 
 def _one_line(message: str | None) -> str:
     return " ".join((message or "").split()).replace("|", "\\|")
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

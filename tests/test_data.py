@@ -9,6 +9,7 @@ from support import finding
 
 from digits.data import DataParams, Dataset, Split, load_split, save_arrays, save_split
 from digits.errors import DataError
+from digits.outputs import read_split, split_path
 
 
 @pytest.fixture
@@ -81,6 +82,53 @@ def test_a_split_without_labels_is_one_line(tmp_path: Path, part: Split) -> None
     assert "labels" in finding(DataError, lambda: load_split(path))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images, labels, rows: (images / 255, labels, rows),
+        lambda images, labels, rows: (images[0], labels, rows),
+        lambda images, labels, rows: (images[:0], labels[:0], rows[:0]),
+        lambda images, labels, rows: (images, labels[:2], rows),
+        lambda images, labels, rows: (images, labels, rows[:1]),
+        lambda images, labels, rows: (images, labels - 9, rows),
+        lambda images, labels, rows: (images, labels / 2, rows),
+        lambda images, labels, rows: (images, labels.astype(np.uint64), rows),
+        lambda images, labels, rows: (images, labels, rows - 9),
+        lambda images, labels, rows: (images, labels, rows[:, None]),
+    ],
+    ids=[
+        "fractions",
+        "2-D",
+        "empty",
+        "fewer labels",
+        "fewer rows",
+        "negative",
+        "float",
+        "uint64",
+        "row",
+        "deep",
+    ],
+)
+def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change) -> None:
+    path = tmp_path / "train.npz"
+    arrays = change(part.data.images, part.data.labels, part.rows)
+    save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=True)))
+    line = finding(DataError, lambda: load_split(path))
+    assert line.startswith(f"{path}: not a split file (")
+    assert line.endswith("); `dvc repro -f split` makes it anew")
+
+
+def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
+    split_path("train").parent.mkdir(parents=True)
+    save_split(split_path("train"), part)
+    assert len(read_split("train", classes=10).rows) == 3
+    highest = part.data.labels.max()
+    assert finding(DataError, lambda: read_split("train", classes=highest)) == (
+        f"artifacts/split/train.npz: has label {highest}, params.yaml {highest} classes;"
+        " set data.classes, or `dvc repro -f split` makes it anew"
+    )
+
+
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     path = tmp_path / "train.npz"
     np.savez(path, images=np.array([print], dtype=object))
@@ -97,4 +145,4 @@ def test_arrays_are_compressed(tmp_path: Path) -> None:
     ("given", "names"), [(None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])]
 )
 def test_classes_have_names(given: list[str] | None, names: list[str]) -> None:
-    assert DataParams(percent=100, classes=3, class_names=given).names == names
+    assert DataParams(percent=100, classes=3, class_names=given, picture="digit").names == names

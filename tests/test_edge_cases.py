@@ -95,7 +95,7 @@ def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdou
         write_model(model, bright, weights=weights, bias=bias)
 
     page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"))
+    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
     assert [row["test_accuracy"] for row in comparison["models"]] == [1, 1]
     [pair] = comparison["pairs"]
     assert (pair["gain"], pair["p_value"], pair["seconds_per_error"]) == (0, 1, None)
@@ -118,7 +118,7 @@ def test_a_class_that_is_never_predicted_beside_a_perfect_model(
     write_model("mlp", bright, weights=np.zeros_like(weights), bias=np.eye(10)[0])
 
     page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"))
+    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
     assert [row["test_accuracy"] for row in comparison["models"]] == [
         pytest.approx(0.1, abs=0.05),
         1,

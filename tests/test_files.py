@@ -1,14 +1,23 @@
 """A reader finds the old output or the new one, never half of one."""
 
 import json
+import os
 import re
+import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import finding
 
+from digits.data import load_split
 from digits.errors import DataError
 from digits.files import read_json, replacing, write_json, write_text
+from digits.images import open_picture
+from digits.matrices import read_matrix
+from digits.readers.csv import header_of as read_header
+from digits.scoring.inputs import open_input
 
 
 class TestReplacing:
@@ -65,7 +74,7 @@ def test_json_is_the_same_bytes_for_the_same_value(tmp_path: Path) -> None:
     write_json(tmp_path / "one.json", value)
     write_json(tmp_path / "two.json", json.loads(json.dumps(value)))
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    assert read_json(tmp_path / "one.json") == value
+    assert read_json(tmp_path / "one.json", dict[str, Any]) == value
     assert "ü" in (tmp_path / "one.json").read_text("utf-8")
 
 
@@ -73,19 +82,70 @@ def test_json_holds_no_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     write_json(tmp_path / "out.json", 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "out.json", float("nan"))
-    assert read_json(tmp_path / "out.json") == 1
+    assert read_json(tmp_path / "out.json", int) == 1
 
 
 def test_a_missing_output_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    assert finding(DataError, lambda: read_json(path)) == (
+    assert finding(DataError, lambda: read_json(path, dict[str, Any])) == (
         f"{path}: not found; `dvc repro` makes it"
     )
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe{}", b"<html>"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"a": 1', b"\xff\xfe{}", b"<html>", b"[" * 3000 + b"]" * 3000, b"9" * 5000],
+)
 def test_a_damaged_output_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "metrics.json"
     path.write_bytes(content)
-    line = finding(DataError, lambda: read_json(path))
+    line = finding(DataError, lambda: read_json(path, dict[str, Any]))
     assert re.fullmatch(rf"{path}: not JSON \(.*\); `dvc repro -f` makes it anew", line)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "holds no loss"),
+        ('{"a": 1}', "holds no loss"),
+        ("[]", "not what this version writes (Input should be an object)"),
+        ('{"loss": "x"}', "not what this version writes (loss: Input should be a valid number"),
+    ],
+)
+def test_an_output_that_holds_something_else_is_one_line(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    line = finding(DataError, lambda: read_json(path, dict[str, float], keys=["loss"]))
+    assert line.startswith(f"{path}: {said}")
+    assert line.endswith("; `dvc repro -f` makes it anew")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: read_json(path, int),
+        load_split,
+        read_matrix,
+        open_picture,
+        read_header,
+        lambda path: open_input(path, shape=(2, 2)),
+    ],
+    ids=["JSON", "split", "matrix", "picture", "data", "scoring"],
+)
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(
+    tmp_path: Path, read: Callable[[Path], object], kind: str
+) -> None:
+    path = tmp_path / "x"
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "socket":
+            server.bind(str(path))
+        else:
+            path.symlink_to("/dev/zero")
+        assert finding(DataError, lambda: read(path)) == (
+            f"{path}: is no regular file; write what it gives to a file first"
+        )

@@ -111,7 +111,9 @@ def test_params_and_metrics_of_both_runs_stand_side_by_side(page: Page, store: P
     models = params_shown(page, "model")
     assert sorted(models) == sorted(MODELS)
     assert params_shown(page, "fit.epochs") == ["2", "2"]
-    behaviour = [read_json(store / f"artifacts/evaluate/{one}/behaviour.json") for one in models]
+    behaviour = [
+        read_json(store / f"artifacts/evaluate/{one}/behaviour.json", dict) for one in models
+    ]
     expected = [accuracies["clean"] for accuracies in behaviour]
     assert metrics_shown(page)["behaviour_clean"] == pytest.approx(expected, abs=0.0006)
 

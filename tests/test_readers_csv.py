@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+from csv import QUOTE_NONE
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,12 @@ def test_files_longer_than_a_block_keep_their_order(tmp_path: Path) -> None:
         ("NaN", "'NaN' is no whole number; a whole number 0..255 is allowed"),
         ("seven", "'seven' is no whole number; a whole number 0..255 is allowed"),
         ("1e2", "'1e2' is no whole number; a whole number 0..255 is allowed"),
-        ("true", "'true' is no whole number; a whole number 0..255 is allowed"),
+        *(
+            (text, f"{text!r} is no whole number; a whole number 0..255 is allowed")
+            for text in ("true", "0x1F", "0X1f", "+5", "５", "1_0", "inf", '"5"', "0b1")
+        ),
+        ("9" * 5000, f"{'9' * 40} is outside 0..255"),
+        ("-0", "-0 is outside 0..255"),
         ("", "empty cell; a whole number 0..255 is allowed"),
     ],
 )
@@ -99,8 +105,24 @@ def test_a_bad_cell_is_named_by_line_column_and_value(
     tmp_path: Path, frame: pd.DataFrame, column: str, value: str, said: str
 ) -> None:
     frame.loc[3, column] = value
-    path = write(tmp_path, frame)
+    path = write(tmp_path, frame, quoting=QUOTE_NONE)
     assert refusal(tmp_path) == f"{path}:5 column {column}: {said}"
+
+
+@pytest.mark.parametrize("cell", [" 5", "5\t", "005"])
+def test_spaces_and_zeros_around_a_number_change_nothing(
+    tmp_path: Path, frame: pd.DataFrame, cell: str
+) -> None:
+    frame.loc[3, ["label", "pixel3"]] = cell
+    write(tmp_path, frame)
+    train = read_raw(tmp_path).train
+    assert (train.labels[3], train.images[3].flat[3]) == (5, 5)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_hexadecimal_label_is_found_whatever_ends_the_lines(tmp_path: Path, end: str) -> None:
+    (tmp_path / "train.csv").write_bytes("label,pixel0\n1,2\n0x3,4\n".replace("\n", end).encode())
+    assert refusal(tmp_path).startswith(f"{tmp_path}/train.csv:3 column label: '0x3' is no whole")
 
 
 def test_a_label_beyond_the_classes_is_left_to_validation(tmp_path: Path, frame) -> None:
@@ -213,6 +235,21 @@ def test_two_files_glued_together_are_recognised(tmp_path: Path, frame, joint, b
 def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     path = write(tmp_path, frame.head(0))
     assert refusal(tmp_path) == f"{path}: the training part holds no images; at least one is needed"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b"1,2\n", "gzip unpacks to over 256 MB and 50 times its size; unpack it by hand"),
+        (b",", "gzip unpacks to over 256 MB and 50 times its size; unpack it by hand"),
+        (b"x\n", "… and many more; not looked at beyond line 10002"),
+    ],
+)
+def test_gigabytes_in_a_small_gzip_are_not_unpacked(tmp_path: Path, row: bytes, said: str) -> None:
+    path = tmp_path / "train.csv"
+    member = gzip.compress(row * ((16 << 20) // len(row)))
+    path.write_bytes(gzip.compress(b"label,pixel0\n") + member * 20)
+    assert refusals(tmp_path)[-1] == f"{path}: {said}"
 
 
 def test_a_truncated_gzip_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:

@@ -1,12 +1,13 @@
 """Keras' mnist.npz: numbers are read, everything else is refused and nothing is unpickled."""
 
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import refusal
+from support import DAMAGED_ARRAYS, refusal
 
 from digits.errors import DataError
 from digits.readers import read_raw
@@ -103,6 +104,11 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, sai
         (LABELS > 4, "bool (30,)"),
         (LABELS[:29], "int64 (29,)"),
         (LABELS[:, None], "int64 (30, 1)"),
+        (LABELS + 0.5, "float64 (30,)"),
+        (LABELS.astype("m8[s]"), "timedelta64[s] (30,)"),
+        (LABELS.astype("M8[s]"), "datetime64[s] (30,)"),
+        (LABELS.astype(complex), "complex128 (30,)"),
+        (LABELS.view("V8"), "|V8 (30,)"),
     ],
 )
 def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, said: str) -> None:
@@ -111,6 +117,29 @@ def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, sa
         f"{tmp_path}/mnist.npz array y_train: {said}; one whole number for each of the 30 images"
         " is allowed"
     )
+
+
+def test_a_label_beyond_64_bits_is_refused(tmp_path: Path) -> None:
+    labels = np.array([2**64 - 1, *LABELS[1:]], dtype=np.uint64)
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
+    assert refusal(tmp_path) == (
+        f"{tmp_path}/mnist.npz array y_train: {2**64 - 1} is too large for a class number"
+    )
+
+
+@pytest.mark.parametrize("member", DAMAGED_ARRAYS.values(), ids=DAMAGED_ARRAYS)
+def test_a_damaged_array_is_one_line(tmp_path: Path, member: bytes) -> None:
+    path = tmp_path / "mnist.npz"
+    np.savez(path, y_train=LABELS)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", member)
+    assert refusal(tmp_path).startswith(f"{path}: cannot be read as npz of numbers: ")
+
+
+def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, x_train=np.zeros((300 << 10, 32, 32), np.uint8), y_train=LABELS)
+    assert "unpacks to over 256 MB and 50 times its size" in refusal(tmp_path)
 
 
 def test_no_images_are_refused(tmp_path: Path) -> None:

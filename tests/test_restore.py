@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 @pytest.fixture(scope="module")
 def original(trained_project: Path) -> Run:
     """The run as it is known where the model was trained."""
-    record = read_json(trained_project / "artifacts/train/mlp/run.json")
+    record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
     return MlflowClient(f"sqlite:///{trained_project}/mlflow.db").get_run(record["run_id"])
 
 

@@ -91,8 +91,10 @@ def test_markdown_is_a_table_with_a_line_per_model() -> None:
 @pytest.fixture
 def compared(workspace: Path) -> None:
     models = [MLP._asdict(), CNN._asdict()]
+    verdicts = ["cnn is better than mlp [here], 3×."]
     write_json(
-        show.COMPARISON, {"models": models, "verdicts": ["cnn is better than mlp [here], 3×."]}
+        show.COMPARISON,
+        {"models": models, "pairs": [], "pareto_front": ["cnn"], "verdicts": verdicts},
     )
 
 

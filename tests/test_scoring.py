@@ -1,10 +1,14 @@
 """Scoring streams of images: what is read, what is refused, what has drifted."""
 
+import gzip
+import io
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support import PARAMS, finding
+from support import DAMAGED_ARRAYS, PARAMS, finding
 
 from digits.data import Images
 from digits.drift import DriftParams, of_classes, of_values
@@ -81,6 +85,8 @@ def test_the_hash_follows_the_content(tmp_path):
         (f"{HEADER}\n", "a header and no rows"),
         (f"{HEADER}\n{'0,' * 14}0\n", ":2: 15 cells; 16 are allowed"),
         (f"{HEADER}\nnan{',0' * 15}\n", ":2 column pixel0: 'nan' is no whole number"),
+        (f"{HEADER}\n{'9' * 5000}{',0' * 15}\n", ":2 column pixel0: 9999"),
+        (f"{HEADER}\n0x1F{',0' * 15}\n", ":2 column pixel0: '0x1F' is no whole number"),
         (f"{HEADER}\n256{',0' * 15}\n", ":2 column pixel0: 256 is outside 0..255"),
         (HEADER.removesuffix(",pixel15") + "\n", "15 pixel columns; the model takes 4×4 = 16"),
     ],
@@ -106,6 +112,62 @@ def test_a_bad_npz_is_a_line(tmp_path, array, says):
     path = tmp_path / "bad.npz"
     np.savez(path, images=array)
     assert says in finding(DataError, lambda: open_input(path, shape=SHAPE))
+
+
+@pytest.mark.parametrize("member", DAMAGED_ARRAYS.values(), ids=DAMAGED_ARRAYS)
+def test_a_damaged_npz_is_a_line(tmp_path, member):
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", member)
+    assert finding(DataError, lambda: read(open_input(path, shape=SHAPE))).startswith(f"{path}")
+
+
+@pytest.mark.parametrize("place", [0.5, 0.9])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_flipped_byte_in_an_npz_is_a_line(tmp_path, write, place):
+    path = tmp_path / "bad.npz"
+    write(path, images=IMAGES)
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 0xFF
+    path.write_bytes(content)
+    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
+    assert line.startswith(f"{path}: cannot be read as npz: ")
+
+
+def test_rows_that_the_header_does_not_name_are_refused(tmp_path):
+    path = tmp_path / "bad.npz"
+    array = io.BytesIO()
+    np.save(array, IMAGES)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", array.getvalue() + b"more")
+    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
+    assert line == f"{path}: goes on after the {ROWS:,} images it names"
+
+
+def test_gigabytes_in_a_small_file_are_not_unpacked(tmp_path):
+    path = tmp_path / "bad"
+    np.savez_compressed(path.with_suffix(".npz"), images=np.zeros((16 << 20, *SHAPE), np.uint8))
+    said = "unpacks to over 256 MB and 50 times its size"
+    assert said in finding(DataError, lambda: open_input(path.with_suffix(".npz"), shape=SHAPE))
+    row = b"0," * 15 + b"0\n"
+    path.write_bytes(gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(row * 99_999) * 90)
+    assert said in finding(DataError, lambda: read(open_input(path, shape=(4, 4))))
+
+
+@pytest.mark.parametrize("name", ["i.csv", "i.csv.gz"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_gzipped_csv_is_told_by_content(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(csv_of(IMAGES[:, :, :4]).encode()))
+    source = open_input(tmp_path / name, shape=(4, 4))
+    assert np.array_equal(read(source), IMAGES[:, :, :4])
+
+
+def test_other_archives_are_called_what_they_are(tmp_path):
+    path = tmp_path / "images"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train.csv", csv_of(IMAGES))
+    line = finding(DataError, lambda: open_input(path, shape=SHAPE))
+    assert line == f"{path}: a zip archive of train.csv; unpack it first"
 
 
 def test_what_is_missing_or_empty_is_a_line(tmp_path):

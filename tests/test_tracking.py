@@ -65,7 +65,7 @@ class TestARun:
         np.testing.assert_allclose([point.value for point in curve], history[metric], rtol=1e-12)
 
     def test_holds_what_the_training_cost(self, run: Run, trained_project: Path) -> None:
-        cost = read_json(trained_project / "artifacts/train/mlp/metrics.json")
+        cost = read_json(trained_project / "artifacts/train/mlp/metrics.json", dict)
         assert cost.pop("parameters") == 1438
         assert set(cost) > {"user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"}
         assert {name: run.data.metrics[name] for name in cost} == pytest.approx(cost)
@@ -74,7 +74,7 @@ class TestARun:
     def test_holds_the_scores_of_each_split(
         self, run: Run, trained_project: Path, split: str
     ) -> None:
-        scores = read_json(trained_project / "artifacts/evaluate/mlp/metrics.json")[split]
+        scores = read_json(trained_project / "artifacts/evaluate/mlp/metrics.json", dict)[split]
         assert {"accuracy", "loss"} <= set(scores)
         found = {name: run.data.metrics[f"{split}_{name}"] for name in scores}
         assert found == pytest.approx(scores)
@@ -124,7 +124,7 @@ class TestARun:
         assert uri.startswith((trained_project / "mlartifacts").as_uri())
 
     def test_is_the_run_that_dvc_records(self, run: Run, trained_project: Path) -> None:
-        record = read_json(trained_project / "artifacts/train/mlp/run.json")
+        record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
         assert record["run_id"] == run.info.run_id
         assert record["model_id"] == run.outputs.model_outputs[0].model_id
 

@@ -3,12 +3,18 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from digits.errors import DataError
+
+T = TypeVar("T")
+
+ANEW = "`dvc repro -f` makes it anew"
 
 
 @contextmanager
@@ -37,21 +43,40 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def require_file(path: Path) -> None:
+    """Refuse a pipe, socket or device, which one could wait for or read from for ever.
+
+    Raises:
+        DataError: the path is one of these; it may well be missing or a folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: is no regular file; write what it gives to a file first")
+
+
 def md5(path: Path) -> str:
     """The md5 of a file's bytes, as DVC computes it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that a stage wrote.
+def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
+    """Read a JSON file that a stage wrote: a value of this kind, with at least these keys.
 
     Raises:
-        DataError: it is missing or no JSON.
+        DataError: it is missing, no JSON, or another value than that.
     """
+    require_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); `dvc repro -f` makes it anew") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        what = "not JSON" if fault["type"] == "json_invalid" else "not what this version writes"
+        where = f"{key}: " if key else ""
+        raise DataError(f"{path}: {what} ({where}{fault['msg']}); {ANEW}") from None
+    missing = [key for key in keys if key not in value]  # type: ignore[operator]
+    if missing:
+        raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
+    return value

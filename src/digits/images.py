@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digits.data import Images, Picture
 from digits.errors import DataError
+from digits.files import require_file
 
 FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes, exact in 8 bits
@@ -95,6 +96,7 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         DataError: no such image, or too large.
     """
+    require_file(path)
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: 0 bytes long; a PNG or JPEG is allowed")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from digits.data import Split, load_split, save_arrays
+from digits.data import Split, load_arrays, load_split, save_arrays
 from digits.errors import DataError
-from digits.files import read_json, replacing, write_json
+from digits.files import ANEW, read_json, replacing, write_json
+from digits.matrices import read_matrix
 from digits.provenance import check_outputs, recorded_outputs
 
 ROOT = Path("artifacts")
@@ -53,9 +54,20 @@ def split_tags(read: Mapping[str, str]) -> dict[str, str]:
     return {SPLIT_TAGS[name]: known[name] for name in SPLITS if known[name]}
 
 
-def read_split(name: str) -> Split:
-    """One split; see `digits.data.load_split`."""
-    return load_split(split_path(name))
+def read_split(name: str, *, classes: int | None = None) -> Split:
+    """One split; see `digits.data.load_split`.
+
+    Raises:
+        DataError: it is missing, not such a split, or has labels that are none of the `classes`.
+    """
+    path = split_path(name)
+    found = load_split(path)
+    if classes and (highest := found.data.labels.max()) >= classes:
+        raise DataError(
+            f"{path}: has label {highest}, params.yaml {classes} classes;"
+            " set data.classes, or `dvc repro -f split` makes it anew"
+        )
+    return found
 
 
 class TrainOutputs:
@@ -76,10 +88,22 @@ class TrainOutputs:
             pd.DataFrame(history).to_csv(temporary, index_label="epoch")
 
     def read_history(self) -> list[Metrics]:
-        """Per epoch `loss accuracy val_loss val_accuracy`."""
-        with self.history.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [{k: float(value) for k, value in row.items() if k != "epoch"} for row in rows]
+        """Per epoch `loss accuracy val_loss val_accuracy`.
+
+        Raises:
+            DataError: it is missing or damaged; so all that reads outputs.
+        """
+        try:
+            with self.history.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [{k: float(value) for k, value in row.items() if k != "epoch"} for row in rows]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise DataError(f"{self.history}: no learning curves ({error}); {ANEW}") from None
+
+    def read_metrics(self) -> Metrics:
+        """What the training cost, and `parameters`."""
+        cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters")
+        return read_json(self.metrics, Metrics, keys=cost)
 
     def read_run(self) -> RunRecord:
         """The record of the run.
@@ -89,10 +113,7 @@ class TrainOutputs:
             IntegrityError: it is not what dvc.lock records.
         """
         check_outputs([self.run])
-        try:
-            return RunRecord.model_validate(read_json(self.run))
-        except ValidationError:
-            raise DataError(f"{self.run}: not a run record; `dvc repro -f` makes it anew") from None
+        return read_json(self.run, RunRecord)
 
 
 class EvaluateOutputs:
@@ -119,9 +140,7 @@ class EvaluateOutputs:
 
     def read_matrix(self, split: str) -> np.ndarray:
         """One split's confusion matrix int64 (classes, classes)."""
-        import pandas as pd
-
-        return pd.read_csv(self.matrix(split), index_col="prediction").to_numpy(dtype=np.int64)
+        return read_matrix(self.matrix(split)).matrix
 
     def write_metrics(self, metrics: dict[str, Metrics]) -> None:
         """Metrics per split."""
@@ -129,8 +148,14 @@ class EvaluateOutputs:
 
     def read_metrics(self) -> dict[str, Metrics]:
         """Metrics per split."""
-        metrics: dict[str, Metrics] = read_json(self.metrics)
+        metrics = read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
+        if any({"accuracy", "loss"} - scores.keys() for scores in metrics.values()):
+            raise DataError(f"{self.metrics}: holds no accuracy or no loss; {ANEW}")
         return metrics
+
+    def read_behaviour(self) -> Metrics:
+        """Accuracy under each disturbance of the test images."""
+        return read_json(self.behaviour, Metrics)
 
     def write_predictions(self, probabilities: dict[str, np.ndarray]) -> None:
         """Class probabilities float32 (n, classes) per split."""
@@ -139,5 +164,11 @@ class EvaluateOutputs:
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         """Class probabilities float32 (n, classes) per split."""
-        with np.load(self.predictions, allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with self.predictions.open("rb") as file:
+                arrays = load_arrays(file)
+            if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):
+                raise ValueError("no rows of probabilities")
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{self.predictions}: no predictions ({error}); {ANEW}") from None
+        return arrays

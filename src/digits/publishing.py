@@ -9,7 +9,6 @@ import pandas as pd
 from digits import plots
 from digits.caret import Statistics, statistics
 from digits.caret_tables import as_tables
-from digits.files import read_json
 from digits.mistakes import most_confident
 from digits.outputs import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.tracking import restore, runs
@@ -62,7 +61,7 @@ def _metrics(outputs: EvaluateOutputs, found: Mapping[str, Statistics]) -> dict[
         for figure, value in stats.overall.items()
         if not math.isnan(value)
     }
-    behaviour = {f"behaviour_{name}": value for name, value in read_json(outputs.behaviour).items()}
+    behaviour = {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
     rows = {f"{split}_rows": len(read_split(split).rows) for split in SPLITS}
     return scores | judged | behaviour | rows
 

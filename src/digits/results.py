@@ -1,7 +1,7 @@
 """The table that sets the models side by side: how good, how long, how large."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from digits.latency import Latency
@@ -33,6 +33,15 @@ class Row(NamedTuple):
     p95_ms: float
     images_per_s: float
     run_id: str
+
+
+class Comparison(NamedTuple):
+    """What the `compare` stage writes as JSON; `pairs` as `comparison.as_dict` makes them."""
+
+    models: list[Row]
+    pairs: list[dict[str, Any]]
+    pareto_front: list[str]
+    verdicts: list[str]
 
 
 def row(

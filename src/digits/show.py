@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.caret_tables import Tables
-from digits.errors import DataError, printable
+from digits.errors import printable
 from digits.files import read_json
 from digits.outputs import ROOT
 from digits.provenance import check_outputs
-from digits.results import Row, cells
+from digits.results import Comparison, Row, cells
 from digits.summary import Group, Spread
 
 COMPARISON = ROOT / "compare" / "comparison.json"
@@ -48,16 +48,10 @@ def print_results() -> None:
         IntegrityError: the comparison is not what dvc.lock records.
     """
     check_outputs([COMPARISON])
-    comparison = read_json(COMPARISON)
-    try:
-        rows, verdicts = [Row(**model) for model in comparison["models"]], comparison["verdicts"]
-    except (KeyError, TypeError):
-        raise DataError(
-            f"{COMPARISON}: no comparison as this version writes it; `dvc repro -f compare`"
-        ) from None
+    comparison = read_json(COMPARISON, Comparison)
     console = Terminal()
-    console.print(_results_table(rows))
-    for verdict in verdicts:
+    console.print(_results_table(comparison.models))
+    for verdict in comparison.verdicts:
         console.print(printable(verdict))
     console.print("\nRuns, curves and confusion matrices side by side: make ui")
     console.print("Everything on one page: make report")

@@ -1,7 +1,10 @@
 """The CSV of Kaggle's Digit Recognizer: `label,pixel0,pixel1,…`, one image per line."""
 
 import csv
+import io
 import re
+from functools import partial
+from itertools import chain
 from math import isqrt
 from pathlib import Path
 
@@ -12,9 +15,18 @@ from numpy.typing import NDArray
 
 from digits.data import Dataset
 from digits.errors import DataError
-from digits.readers.cells import faults
-from digits.readers.files import FETCH, content_of, first_line_of, one_line
+from digits.readers.cells import faults, lines_of
+from digits.readers.files import (
+    CHUNK_BYTES,
+    FETCH,
+    MAX_LINE_BYTES,
+    content_of,
+    first_line_of,
+    one_line,
+    plain,
+)
 
+OF_NUMBERS = b"0123456789, \t\r\n"
 MIN_BLOCK_BYTES = 1 << 20
 MAX_NAME_BYTES = 16  # of a column name with quotes and comma; longer than any cell
 
@@ -22,17 +34,19 @@ MAX_NAME_BYTES = 16  # of a column name with quotes and comma; longer than any c
 def read_csv(path: Path) -> Dataset:
     """Read square images and their labels, strictly: each cell a whole number 0…255.
 
-    Byte-order mark, CRLF and gzip change nothing.
+    A number is written in the digits 0…9 alone; spaces and tabs around it, leading zeros,
+    byte-order mark, CRLF and gzip change nothing.
 
     Raises:
         DataError: another header, or for each bad cell the line (the header is line 1),
             the column, what was found and what is allowed.
     """
-    content = content_of(path)
     names = header_of(path)
     check_header(path, names)
+    check_bytes(path, names)
+    content = content_of(path)
     if not content.endswith((b"\n", b"\r")):
-        last = len(content.splitlines())
+        last = sum(1 for _ in lines_of(io.BytesIO(content)))
         raise DataError(
             f"{path}:{last}: ends without a newline, so its last number may be cut off; {FETCH},"
             " or add the newline if the line is whole"
@@ -83,6 +97,27 @@ def check_header(path: Path, names: list[str]) -> None:
         )
 
 
+def check_bytes(path: Path, names: list[str]) -> None:
+    """Look for what is in no table of whole numbers: Arrow takes 0x1F for a number, too.
+
+    Raises:
+        DataError: see `refusal`.
+    """
+    with plain(path) as stream:
+        first = stream.readline(MAX_LINE_BYTES)
+        body = re.sub(rb"^[^\r\n]*", b"", first)
+        chunks = chain([body], iter(partial(stream.read, CHUNK_BYTES), b""))
+        clean = not any(chunk.translate(None, OF_NUMBERS) for chunk in chunks)
+    if not clean:
+        raise refusal(path, names, "holds what is no whole number")
+
+
+def refusal(path: Path, names: list[str], reason: object) -> DataError:
+    """The faults of a CSV as an error; `reason` where none is found in a line."""
+    with plain(path) as stream:
+        return DataError(*faults(path, stream, names) or [f"{path}: {one_line(reason)}"])
+
+
 def _expected(count: int) -> list[str]:
     return ["label", *(f"pixel{i}" for i in range(count - 1))]
 
@@ -124,6 +159,6 @@ def _parsed(path: Path, content: bytes, names: list[str]) -> NDArray[np.uint8]:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise DataError(*faults(path, content, names) or [f"{path}: {one_line(error)}"]) from None
+        raise refusal(path, names, error) from None
     batches = [batch.to_tensor().to_numpy() for batch in table.to_batches()]
     return np.concatenate(batches) if batches else np.empty((0, len(names)), np.uint8)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import textwrap
 import zipfile
@@ -10,9 +11,11 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Any, Literal
 
+from digits.data import check_unpacked
 from digits.errors import DataError
+from digits.files import require_file
 
 Format = Literal["IDX", "CSV", "npz"]
 
@@ -20,6 +23,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
 FETCH = "`dvc pull` fetches it anew"
 HEAD_BYTES = 4096
+MAX_LINE_BYTES = 16 << 20  # a million names of columns
+CHUNK_BYTES = 1 << 20
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -46,18 +51,18 @@ def content_of(path: Path) -> bytes:
     Raises:
         DataError: the file cannot be read, or its gzip is damaged or cut off.
     """
-    with _plain(path) as stream:
+    with plain(path) as stream:
         return stream.read()
 
 
 def first_line_of(path: Path) -> bytes:
-    """What `content_of` begins with, up to the first line feed.
+    """What `content_of` begins with, up to the first line feed, cut where no header is longer.
 
     Raises:
         DataError: as `content_of`.
     """
-    with _plain(path) as stream:
-        return stream.readline()
+    with plain(path) as stream:
+        return stream.readline(MAX_LINE_BYTES)
 
 
 def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is read") -> Format:
@@ -66,9 +71,7 @@ def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is rea
     Raises:
         DataError: it has none of these; says what the file looks like instead, and `allowed`.
     """
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: is no regular file")
-    with _plain(path) as stream:
+    with plain(path) as stream:
         head = stream.read(HEAD_BYTES)
     if len(head) > 2 and head[:2] == b"\0\0" and head[2] in IDX_TYPES:
         return "IDX"
@@ -79,13 +82,34 @@ def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is rea
     return "CSV"
 
 
+class _Unpacked(io.RawIOBase):
+    """What a gzip holds, read no further than is worth unpacking."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path = path
+        self._packed = os.fstat(file.fileno()).st_size
+        self._stream = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        try:
+            check_unpacked(self._stream.tell(), packed=self._packed)
+        except ValueError as error:
+            raise DataError(f"{self._path}: gzip {error}") from None
+        return count
+
+
 @contextmanager
-def _plain(path: Path) -> Iterator[io.BufferedIOBase]:
+def plain(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a file as a stream, unpacked where it is gzipped; see `content_of`."""
+    require_file(path)
     try:
         with path.open("rb") as raw:
             packed = raw.peek(2).startswith(GZIP_MAGIC)
-            with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
-                yield stream
+            yield io.BufferedReader(_Unpacked(path, raw), CHUNK_BYTES) if packed else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = str(error).rstrip(".")
         raise DataError(f"{path}: gzip is damaged or cut off ({reason}); {FETCH}") from None

@@ -1,29 +1,18 @@
 """`mnist.npz` as Keras publishes it: x_train, y_train, x_test, y_test."""
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data import Dataset, RawData
+from digits.data import Dataset, RawData, load_arrays
 from digits.errors import DataError
 from digits.readers.files import FETCH, content_of, one_line
 
 TRAIN = ("x_train", "y_train")
 TEST = ("x_test", "y_test")
-DAMAGED = (  # what numpy and zipfile raise on objects, encryption and damaged files
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    zlib.error,
-    zipfile.BadZipFile,
-)
+LARGEST = np.iinfo(np.int64).max
 
 
 def read_npz(path: Path) -> RawData:
@@ -35,18 +24,17 @@ def read_npz(path: Path) -> RawData:
         DataError: other arrays than these, objects, other dtypes or shapes, a damaged file.
     """
     try:
-        with np.load(io.BytesIO(content_of(path)), allow_pickle=False) as arrays:
-            if set(arrays.files) not in ({*TRAIN}, {*TRAIN, *TEST}):
-                raise DataError(
-                    f"{path}: holds {one_line(', '.join(arrays.files))}; x_train, y_train and,"
-                    " for a test part, x_test, y_test are allowed"
-                )
-            loaded = {name: np.asarray(arrays[name]) for name in arrays.files}
-    except DAMAGED as error:
-        reason = one_line(error) or type(error).__name__
+        arrays = load_arrays(io.BytesIO(content_of(path)))
+    except ValueError as error:
+        reason = one_line(error)
         raise DataError(f"{path}: cannot be read as npz of numbers: {reason}; {FETCH}") from None
-    test = _dataset(path, loaded, TEST) if TEST[0] in loaded else None
-    return RawData(_dataset(path, loaded, TRAIN), test)
+    if arrays.keys() not in ({*TRAIN}, {*TRAIN, *TEST}):
+        raise DataError(
+            f"{path}: holds {one_line(', '.join(arrays))}; x_train, y_train and, for a test part,"
+            " x_test, y_test are allowed"
+        )
+    test = _dataset(path, arrays, TEST) if TEST[0] in arrays else None
+    return RawData(_dataset(path, arrays, TRAIN), test)
 
 
 def _dataset(path: Path, arrays: dict[str, NDArray[np.generic]], names: tuple[str, str]) -> Dataset:
@@ -58,9 +46,12 @@ def _dataset(path: Path, arrays: dict[str, NDArray[np.generic]], names: tuple[st
             f"{path} array {names[0]}: {images.dtype} {arrays[names[0]].shape}; uint8"
             " (n, height, width) is allowed"
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
+    # NumPy counts time differences among the integers
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
             f"{path} array {names[1]}: {labels.dtype} {labels.shape}; one whole number for each"
             f" of the {len(images)} images is allowed"
         )
+    if len(labels) and labels.max() > LARGEST:
+        raise DataError(f"{path} array {names[1]}: {labels.max()} is too large for a class number")
     return Dataset(images.astype(np.uint8, copy=False), labels.astype(np.int64))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -151,8 +152,10 @@ def _data_finding(data_md5: str, root: Path) -> str | None:
     validated = provenance.recorded_data("validate", root)
     if VALIDATION not in provenance.recorded_outputs(root) or validated != data_md5:
         return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
-    result = read_json(root / VALIDATION)
-    return None if result["success"] else f"{result['critical']} critical findings in {VALIDATION}"
+    result = read_json(root / VALIDATION, dict[str, Any], keys=("success", "critical"))
+    if result["success"] is True:
+        return None
+    return f"{result['critical']} critical findings in {VALIDATION}"
 
 
 def _commit_finding(tags: dict[str, str]) -> str | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from digits.data import Predict
 from digits.drift import Drift, DriftParams, of_classes, of_values
-from digits.errors import DataError
+from digits.errors import DataError, printable
 from digits.files import md5
 from digits.outputs import read_split, split_path
 from digits.params import Params
@@ -73,8 +73,8 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     started = time.perf_counter()
     counts, pictures = _predict(source, output, model, predict, data_md5)
     scored = Scored(
-        input=str(path),
-        output=str(output),
+        input=printable(str(path)),
+        output=printable(str(output)),
         model=model.name,
         data_md5=data_md5,
         rows=len(images),

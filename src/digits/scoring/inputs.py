@@ -1,8 +1,10 @@
 """What can be scored: a folder of pictures, a CSV or an npz, read batch by batch."""
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,15 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from digits.data import Images, Picture
-from digits.errors import DataError
-from digits.files import md5
+from digits.data import Images, Picture, check_unpacked
+from digits.errors import DataError, printable
+from digits.files import md5, require_file
 from digits.images import SUFFIXES
 from digits.prediction import read_pictures
-from digits.readers.cells import faults
-from digits.readers.csv import check_header, header_of, unlabelled
-from digits.readers.files import content_of, format_of, one_line
-from digits.readers.npz import DAMAGED
+from digits.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled
+from digits.readers.files import format_of, one_line, plain
 
 ALLOWED = "a folder of pictures, a CSV or an npz is allowed"
 BATCH = 1000
@@ -63,11 +63,13 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Input
         return PictureFolder(path, shape, picture)
     if not path.exists():
         raise DataError(f"{path}: not found; {ALLOWED}")
+    require_file(path)
     if zipfile.is_zipfile(path):  # `format_of` would hold the whole of it in memory
         return Npz(path, shape)
-    if format_of(path, allowed=ALLOWED) == "CSV":
+    form = format_of(path, allowed=ALLOWED)
+    if form == "CSV":
         return Csv(path, shape)
-    raise DataError(f"{path}: IDX; {ALLOWED}")
+    raise DataError(f"{path}: {'gzipped npz' if form == 'npz' else form}; {ALLOWED}")
 
 
 class PictureFolder:
@@ -85,12 +87,12 @@ class PictureFolder:
             files = self._files[start : start + BATCH]
             read = read_pictures(files, shape=self._shape, picture=self._picture)
             images, treatments = zip(*read, strict=True)
-            yield Batch([file.name for file in files], np.stack(images), treatments)
+            yield Batch([printable(file.name) for file in files], np.stack(images), treatments)
 
     def md5(self) -> str:
         """Of each file's name and md5."""
         lines = [f"{md5(file)} {file.name}\n" for file in self._files]
-        return hashlib.md5("".join(lines).encode(), usedforsecurity=False).hexdigest()
+        return hashlib.md5(os.fsencode("".join(lines)), usedforsecurity=False).hexdigest()
 
 
 class Csv:
@@ -129,22 +131,23 @@ class Csv:
         options = pa.csv.ConvertOptions(
             column_types={name: pa.uint8() for name in self._names}, null_values=[]
         )
+        check_bytes(self.path, self._names)
         try:
-            reader = pa.csv.open_csv(
-                self.path,
-                read_options=pa.csv.ReadOptions(
-                    column_names=self._names, skip_rows=1, block_size=CSV_BLOCK_BYTES
-                ),
-                parse_options=pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-                convert_options=options,
-            )
-            for block in reader:
-                yield block.to_tensor().to_numpy()
-        except (pa.ArrowInvalid, OSError) as error:
+            with plain(self.path) as stream:
+                reader = pa.csv.open_csv(
+                    stream,
+                    read_options=pa.csv.ReadOptions(
+                        column_names=self._names, skip_rows=1, block_size=CSV_BLOCK_BYTES
+                    ),
+                    parse_options=pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+                    convert_options=options,
+                )
+                for block in reader:
+                    yield block.to_tensor().to_numpy()
+        except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
                 return
-            found = faults(self.path, content_of(self.path), self._names)
-            raise DataError(*found or [f"{self.path}: {one_line(error)}"]) from None
+            raise refusal(self.path, self._names, error) from None
 
 
 class Npz:
@@ -169,16 +172,25 @@ class Npz:
                     raise DataError(f"{self.path}: cut off after row {row}")
                 images = np.frombuffer(content, np.uint8).reshape(count, *self._shape)
                 yield Batch(list(range(row, row + count)), images)
+            if stream.read(1):
+                raise DataError(f"{self.path}: goes on after the {self._count:,} images it names")
 
     def md5(self) -> str:
         """Of the file."""
         return md5(self.path)
 
-    def _opened(self) -> zipfile.ZipFile:
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
-            return zipfile.ZipFile(self.path)
-        except DAMAGED as error:
-            raise DataError(f"{self.path}: cannot be read as npz: {one_line(error)}") from None
+            with zipfile.ZipFile(self.path) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+                check_unpacked(unpacked, packed=self.path.stat().st_size)
+                yield archive
+        except DataError:
+            raise
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds on damaged files
+            reason = one_line(error) or type(error).__name__
+            raise DataError(f"{self.path}: cannot be read as npz: {reason}") from None
 
     def _checked(
         self, found: tuple[int, ...], fortran: bool, dtype: np.dtype[np.generic], shape: Shape
@@ -191,12 +203,14 @@ class Npz:
         if len(found) != 3 or found[1:] != shape or fortran:
             order = " in Fortran order" if fortran else ""
             raise DataError(f"{where}: {found}{order}; the model takes (n, {shape[0]}, {shape[1]})")
-        if not found[0]:
+        if found[0] < 1:
             raise DataError(f"{where}: no images; at least one is needed")
         return found[0]
 
 
 def _member(path: Path, members: list[str]) -> str:
+    if not all(name.endswith(".npy") for name in members):
+        raise DataError(f"{path}: a zip archive of {one_line(', '.join(members))}; unpack it first")
     for name in ("images.npy", "x_test.npy", "x_train.npy"):
         if name in members:
             return name

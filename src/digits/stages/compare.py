@@ -17,7 +17,7 @@ from digits.comparison import (
     verdict,
 )
 from digits.data import Images, Labels
-from digits.files import read_json, write_json, write_text
+from digits.files import write_json, write_text
 from digits.latency import Latency, measure
 from digits.outputs import ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.results import Row, markdown, row, shared_line, time_ratios
@@ -68,7 +68,7 @@ def read_row(model: str, latency: Latency) -> Row:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     return row(
         model,
-        training=read_json(trained.metrics),
+        training=trained.read_metrics(),
         test=evaluated["test"],
         holdout=evaluated["holdout"],
         latency=latency,
@@ -92,7 +92,7 @@ def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
 
 def fragile_lines(models: Sequence[str]) -> list[str]:
     """What disturbs which model."""
-    lines = [fragile_line(model, read_json(EvaluateOutputs(model).behaviour)) for model in models]
+    lines = [fragile_line(model, EvaluateOutputs(model).read_behaviour()) for model in models]
     return [line for line in lines if line]
 
 

@@ -11,7 +11,7 @@ from digits.outputs import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and add it to the model's MLflow run."""
     checked = params.load()
-    splits = {name: read_split(name).data for name in EVALUATED}
+    splits = {name: read_split(name, classes=checked.data.classes).data for name in EVALUATED}
     with process.quiet_tensorflow(checked.train.threads):
         from digits import inference, saved_model
     from digits.publishing import publish

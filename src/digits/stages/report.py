@@ -15,11 +15,13 @@ from digits.mistakes import most_confident
 from digits.outputs import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.params import flatten
 from digits.report import ModelResult, ReportContent, SplitResult, render
+from digits.results import Comparison
 from digits.run_link import RunLink
 
 COMPARE = ROOT / "compare"
 COMPARISON_FILES = ("comparison.json", "comparison.md", "pareto.png")
 PAGE = ROOT / "report" / "index.html"
+VALIDATED = ("success", "critical", "warnings", "summary", "findings", "expectations")
 MISTAKES = 18
 PICTURES = {
     "class_distribution": "Images of each class, with their share",
@@ -34,14 +36,14 @@ def main() -> None:
     """Write artifacts/report/index.html."""
     checked = params.load()
     names, test = checked.data.names, read_split("test").data
-    comparison = read_json(COMPARE / "comparison.json")
+    comparison = read_json(COMPARE / "comparison.json", Comparison)
     content = ReportContent(
         class_names=names,
-        verdicts=comparison["verdicts"],
-        table=results.cells([results.Row(**row) for row in comparison["models"]]),
-        pairs=[read_pair(pair) for pair in comparison["pairs"]],
+        verdicts=comparison.verdicts,
+        table=results.cells(comparison.models),
+        pairs=[read_pair(pair) for pair in comparison.pairs],
         models=[read_model(model, test, names=names) for model in checked.models],
-        validation=read_json(ROOT / "validate" / "result.json"),
+        validation=read_json(ROOT / "validate" / "result.json", dict[str, Any], keys=VALIDATED),
         pictures={
             caption: (ROOT / "explore" / f"{name}.png").read_bytes()
             for name, caption in PICTURES.items()
@@ -55,7 +57,7 @@ def log(models: Sequence[str]) -> None:
     """Log the comparison and its page as a run of their own, beside the models' experiment."""
     from digits.tracking import runs, store
 
-    figures = read_json(COMPARE / "metrics.json")
+    figures = read_json(COMPARE / "metrics.json", dict[str, Any])
     with runs.run(
         "comparison",
         experiment=store.COMPARISONS,
@@ -84,9 +86,9 @@ def read_model(model: str, test: Dataset, *, names: list[str]) -> ModelResult:
         run=RunLink(run.run_id, run.experiment_id, run.tracking_uri),
         history=trained.read_history(),
         splits=[read_split_result(evaluated, split, names=names) for split in EVALUATED],
-        train_s=read_json(trained.metrics)["elapsed_s"],
+        train_s=trained.read_metrics()["elapsed_s"],
         mistakes=most_confident(test, evaluated.read_predictions()["test"], limit=MISTAKES),
-        behaviour=read_json(evaluated.behaviour),
+        behaviour=evaluated.read_behaviour(),
     )
 
 

@@ -19,7 +19,7 @@ FITTED_ON = ("train", "validation")
 def main(model: str) -> None:
     """Write artifacts/train/<model>/ and log it as one MLflow run."""
     checked = params.load()
-    data, validation = (read_split(name).data for name in FITTED_ON)
+    data, validation = (read_split(name, classes=checked.data.classes).data for name in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
         from digits.tracking import runs, store
 

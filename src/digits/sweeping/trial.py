@@ -86,8 +86,7 @@ def run(spec: dict[str, object]) -> dict[str, object]:
             _children.discard(child)
         if child.returncode != 0:
             raise DigitsError(f"{wanted.name} ended with {child.returncode}", *lines[-LAST_LINES:])
-        result: dict[str, object] = read_json(outcome)
-        return result
+        return read_json(outcome, dict[str, object])
 
 
 def stop_all() -> None:

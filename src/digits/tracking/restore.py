@@ -5,7 +5,6 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from digits import provenance
-from digits.files import read_json
 from digits.outputs import TrainOutputs, split_path
 from digits.tracking import runs, store
 
@@ -45,7 +44,7 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     model = saved_model.load(outputs.model)
-    timing = {k: v for k, v in read_json(outputs.metrics).items() if k != "parameters"}
+    timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     tags = {**record.tags, "restored_from": record.run_id}
     with runs.run(record.name, params=record.params, tags=tags) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
