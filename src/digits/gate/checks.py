@@ -187,7 +187,7 @@ def origin(facts: Facts, params: PromoteParams) -> Iterator[Check]:
     if params.clean_commit:
         finding = facts.commit_finding
         found = finding or facts.commit[:12]
-        yield Check("clean_commit", finding is None, found, "a commit, nothing uncommitted", {})
+        yield Check("clean_commit", finding is None, found, "a commit, no uncommitted code", {})
 
 
 def _hits(candidate: Candidate, reference: Labels) -> NDArray[np.bool_]:
