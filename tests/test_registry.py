@@ -654,3 +654,11 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
         assert (registry.champion(), len(registry.moves())) == ("4", 4)
         assert [move.done for move in registry.moves()] == [True] * 4
     assert survived == {"3", "4"}
+
+
+def test_a_move_comes_back_as_it_was_written_and_nothing_else_does():
+    move = journal.Move(1, "promote", None, "1", "", "Ada", "why – é", {"p": 1}, done=True)
+    assert journal.read({move.key: move.to_json(), "other": "x"}) == [move]
+    for text in ("", "{}", "[" * 3000, f'{{"number": {"9" * 5000}}}'):
+        line = finding(IntegrityError, lambda text=text: journal.read({move.key: text}))
+        assert line.startswith(f"tag {move.key} of the registered model: is no move as digits")

@@ -7,8 +7,12 @@ done, so that whatever is interrupted, the chain can be told from what the alias
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from json import dumps, loads
+from json import dumps
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from digits.errors import IntegrityError
 
 PREFIX = "champion."
 ELSEWHERE = "moved by other means than digits"
@@ -49,8 +53,22 @@ def now() -> str:
 
 
 def read(tags: dict[str, Any]) -> list[Move]:
-    """The moves among the tags of a registered model, in their order."""
-    return [Move(**loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
+    """The moves among the tags of a registered model, in their order.
+
+    Raises:
+        IntegrityError: a tag is none that digits wrote.
+    """
+    return [_move(key, tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
+
+
+def _move(key: str, text: str) -> Move:
+    try:
+        return TypeAdapter(Move).validate_json(text)
+    except ValidationError:
+        raise IntegrityError(
+            f"tag {key} of the registered model: is no move as digits writes it;"
+            " mend or delete the tag in MLflow"
+        ) from None
 
 
 def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:

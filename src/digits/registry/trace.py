@@ -76,5 +76,5 @@ def _value(text: str) -> Any:
     """A param as it was before MLflow made it text."""
     try:
         return literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
