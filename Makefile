@@ -32,7 +32,7 @@ lint: .venv/.done ## ruff and mypy
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
 ui: .venv/.done ## MLflow at http://127.0.0.1:5000
 	@echo "http://127.0.0.1:5000/$(RUNS)   Ctrl-C ends it"
-	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --app-name digits --workers 1 \
 		--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 		--default-artifact-root file://$(CURDIR)/mlartifacts
 

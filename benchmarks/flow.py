@@ -44,8 +44,9 @@ def measure(workspace: Workspace, *, models: list[str], repeats: int) -> dict[st
 @contextmanager
 def _prefect_server(workspace: Workspace) -> Iterator[str]:
     address = f"http://127.0.0.1:{(port := free_port())}/api"
+    uvicorn = (sys.executable, "-m", "uvicorn", "--factory", "--port", str(port))
     server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        [*uvicorn, "--app-dir", "flows", "serving:app"],
         cwd=workspace.root,
         env=workspace.environment(),
         stdout=subprocess.DEVNULL,

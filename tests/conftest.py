@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from intruder import RESOLVED
 from sklearn.datasets import load_digits
 from support import PARAMS, SMALL, Server, changed, train_project, until, write_project
 
@@ -123,7 +124,9 @@ def browser() -> "Iterator[Browser]":
     if chromium is None:
         pytest.skip("no Chromium here: apt-get install chromium, or put it on the PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", RESOLVED]
+        )
         yield browser
         browser.close()
 

@@ -3,9 +3,10 @@
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import chdir
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +27,7 @@ from digits.splitting import split
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from starlette.types import ASGIApp
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
@@ -173,6 +175,24 @@ def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[s
     """Run Python in a fresh process, to its end."""
     defaults = {"capture_output": True, "text": True, "check": False, "timeout": 120}
     return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))
+
+
+@contextmanager
+def served(app: "ASGIApp") -> Iterator[int]:
+    """The port on which the app is served within the block."""
+    import uvicorn
+
+    from digits.demo.server import listen
+
+    with listen(0) as listening:
+        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+        assert until(lambda: running.started)
+        yield listening.getsockname()[1]
+        running.should_exit = True
+        thread.join()
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:

@@ -53,7 +53,8 @@ def server(store: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address, log = f"http://127.0.0.1:{port}", store / "server.log"
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--app-name", "digits"]
+    command += ["--workers", "1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db"]
     command += ["--default-artifact-root", (store / "mlartifacts").as_uri()]
     with log.open("wb") as output:

@@ -15,7 +15,9 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 import yaml
+from intruder import attack, foreign, statuses
 from mlflow import MlflowClient
+from playwright.sync_api import Browser
 from services import free_port
 from support import REPOSITORY, until
 
@@ -50,10 +52,10 @@ class Clone:
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
 
-    def prefect(self, path: str) -> Any:
-        """All that Prefect's server has at a path."""
+    def prefect(self, path: str, **only: Any) -> Any:
+        """All that Prefect's server has at a path, or only so much of it."""
         address = f"http://127.0.0.1:{self.ports['PREFECT_PORT']}/api/{path}/filter"
-        request = Request(address, b"{}", {"Content-Type": "application/json"})
+        request = Request(address, json.dumps(only).encode(), {"Content-Type": "application/json"})
         with urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -75,7 +77,70 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     fresh.make("down")
 
 
-def test_up_starts_everything_and_down_leaves_nothing(clone: Clone) -> None:
+EVENT = {
+    "event": "evil",
+    "resource": {"prefect.resource.id": "evil"},
+    "occurred": "2026-01-01T00:00:00Z",
+    "id": "6f1f1f6e-8f4e-4f43-8f1c-000000000001",
+}
+# What changes something on a server: bodies of POST, and a message to a WebSocket.
+POSTS = {
+    "PREFECT_PORT": [["/api/variables/", '{"name":"evil","value":1}']],
+    "MLFLOW_PORT": [["/ajax-api/2.0/mlflow/experiments/create", '{"name":"evil"}']],
+    "PAGES_PORT": [["/", "{}"]],
+}
+SOCKETS = {"PREFECT_PORT": [["/api/events/in", json.dumps(EVENT)]]}
+
+
+def routes(clone: Clone, name: str) -> list[tuple[str, str]]:
+    """Every route of a server, as method and path."""
+    if name == "PREFECT_PORT":
+        with urlopen(f"http://127.0.0.1:{clone.ports[name]}/openapi.json", timeout=30) as answer:
+            paths = json.load(answer)["paths"]
+        return [(way.upper(), f"/api{path}") for path, ways in paths.items() for way in ways]
+    if name == "MLFLOW_PORT":
+        from mlflow.server import app
+
+        rules = app.url_map.iter_rules()
+        return [("POST", "/v1/traces"), *((m, r.rule) for r in rules for m in r.methods or ())]
+    return [("GET", "/"), ("POST", "/")]
+
+
+def changes(clone: Clone) -> tuple[Any, ...]:
+    """How much there is of what an attack would add to."""
+    mlflow = MlflowClient(f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}")
+    events = clone.prefect("events", filter={"event": {"name": ["evil"]}})
+    variables = [variable["name"] for variable in clone.prefect("variables")]
+    return variables, events["total"], [found.name for found in mlflow.search_experiments()]
+
+
+def no_other_page_changes_anything(clone: Clone, browser: Browser) -> None:
+    before = changes(clone)
+    for name, port in clone.ports.items():
+        every = routes(clone, name)
+        for headers in foreign(port):
+            assert statuses(port, every[:1], **headers).keys() == {403}
+        by_host, by_origin = foreign(port)[0], foreign(port)[-1]
+        assert statuses(port, every, **by_host).keys() == {403}
+        assert statuses(port, every, **by_origin).keys() == {403}
+        assert attack(browser, port, POSTS[name], SOCKETS.get(name, [])) == set()
+    assert changes(clone) == before
+
+
+def prefects_own_page_changes_what_it_may(clone: Clone, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"http://localhost:{clone.ports['PREFECT_PORT']}/variables")
+    page.get_by_role("button", name="Add Variable").click(timeout=60_000)
+    page.locator("form input").fill("own")
+    page.locator("form textarea").fill("1")
+    page.locator(".p-modal").get_by_role("button", name="Create").click()
+    page.get_by_text("own", exact=True).first.wait_for()
+    assert [variable["name"] for variable in clone.prefect("variables")] == ["own"]
+
+
+def test_up_starts_everything_for_its_own_pages_and_down_leaves_nothing(
+    clone: Clone, browser: Browser
+) -> None:
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
     mlflow = f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}"
@@ -87,6 +152,9 @@ def test_up_starts_everything_and_down_leaves_nothing(clone: Clone) -> None:
     served = {deployment["entrypoint"] for deployment in clone.prefect("deployments")}
     assert served == {deployment["entrypoint"] for deployment in declared}
     assert until(lambda: len(clone.prefect("work_pools/local/workers")) == 1, seconds=60)
+
+    no_other_page_changes_anything(clone, browser)
+    prefects_own_page_changes_what_it_may(clone, browser)
 
     again = clone.make("up")
     assert again.returncode != 0

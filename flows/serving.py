@@ -1,0 +1,68 @@
+"""Prefect's server behind our guard: for `make up`, and one for a flow that finds none."""
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from threading import Thread
+
+import requests
+import uvicorn
+from prefect.context import refresh_global_settings_context
+from prefect.logging import get_logger
+from prefect.settings import get_current_settings
+
+from digits.errors import ServiceError
+from digits.guard import Guard
+
+START_S, END_S = 120, 10
+
+
+def app(*, ephemeral: bool = False) -> Guard:
+    """Prefect's server; `ephemeral` is without its page and its services."""
+    from prefect.server.api.server import create_app
+
+    return Guard(create_app(ephemeral=ephemeral, final=True))
+
+
+def ensure_server() -> None:
+    """Where no Prefect server is configured, start one that ends with this process.
+
+    Raises:
+        ServiceError: it did not start.
+    """
+    if get_current_settings().api.url:
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(listening.fileno())],
+            stdin=subprocess.PIPE,  # closed by the kernel when this process ends, whatever ends it
+            pass_fds=[listening.fileno()],
+            start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
+        )
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    atexit.register(server.communicate)  # before Prefect registers what still wants the server
+    get_logger().info("Starting temporary server on %s", address)
+    try:
+        requests.get(f"{address}/api/health", timeout=START_S).raise_for_status()
+    except requests.RequestException as error:
+        raise ServiceError(f"Prefect: the temporary server did not start: {error}") from None
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+    os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages that a line of the log could name
+    refresh_global_settings_context()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    Thread(target=_end_with_parent, daemon=True).start()
+    config = uvicorn.Config(app(ephemeral=True), log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

@@ -1,0 +1,134 @@
+"""Whose requests our servers answer, and which files the pages' server gives out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from support import served
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from digits import guard
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that answers everything."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).accept()
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"answered"})
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where that app is served behind the guard."""
+    with served(guard.Guard(answering)) as port:
+        yield port
+
+
+@contextmanager
+def asked(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
+    """The answer to a POST, or to a GET for a file."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST" if path == "/" else "GET", path, headers=headers)
+    with connection.getresponse() as response:
+        yield response
+    connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST"])
+def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) -> None:
+    with asked(port, Host=host.format(port)) as response:
+        assert (response.status, response.read()) == (200, b"answered")
+        assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example:{}", "192.168.0.1:{}", "0.0.0.0:{}", "127.0.0.1.evil.example", "", "[::", ":"],
+)
+def test_what_comes_by_another_name_is_refused_in_a_sentence(port: int, host: str) -> None:
+    host = host.format(port)
+    with asked(port, Host=host) as response:
+        assert response.status == 403
+        assert response.read().decode().startswith(f"Host: {host!r} is no name of this server; ")
+
+
+@pytest.mark.parametrize("page", ["http://127.0.0.1:{}", "http://localhost:{}", "https://[::1]:{}"])
+def test_the_servers_own_pages_are_answered(port: int, page: str) -> None:
+    with asked(port, Origin=page.format(port)) as response:
+        assert response.status == 200
+    with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page.format(port)}):
+        pass
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "http://evil.example",
+        "http://evil.example:{}",
+        "http://127.0.0.1:1",
+        "http://localhost",
+        "http://127.0.0.1:{}.evil.example",
+        "http://[",
+        "127.0.0.1:{}",
+        "file://",
+        "null",
+        "",
+    ],
+)
+def test_other_pages_are_refused_in_a_sentence(port: int, page: str) -> None:
+    page = page.format(port)
+    with asked(port, Origin=page) as response:
+        assert response.status == 403
+        assert response.read().decode().startswith(f"Origin: {page!r} is another server's page; ")
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page})
+
+
+def test_a_team_may_name_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_ALLOWED_HOSTS", "mlflow.example, Prefect.example")
+    with served(guard.Guard(answering)) as port:
+        for host, page, status in (
+            ("prefect.example", "https://prefect.example", 200),
+            ("evil.example", "https://prefect.example", 403),
+            ("prefect.example", "https://evil.example", 403),
+        ):
+            with asked(port, Host=host, Origin=page) as response:
+                assert response.status == status
+
+
+@pytest.fixture
+def pages(workspace: Path) -> Iterator[int]:
+    """The port of the pages' server, in a folder with a page and links that lead out of it."""
+    report = workspace / "artifacts/report"
+    report.mkdir(parents=True)
+    for name in ("index.html", "data.json", "figure.png"):
+        (report / name).write_text(name)
+    (workspace / "secret").write_text("secret")
+    (report / "link").symlink_to(workspace / "secret")
+    (report / "folder").symlink_to(workspace)
+    with served(guard.pages()) as port:
+        yield port
+
+
+def test_pages_and_what_they_show_are_given_out(pages: int) -> None:
+    kinds = {"index.html": "text/html", "data.json": "application/json", "figure.png": "image/png"}
+    for name, kind in kinds.items():
+        with asked(pages, f"/report/{name}") as response:
+            assert (response.status, response.read().decode()) == (200, name)
+            assert response.headers.get_content_type() == kind
+    with asked(pages, "/report/index.html", Origin="null") as response:
+        assert response.status == 403
+
+
+def test_no_folder_is_listed_and_no_link_leads_out(pages: int) -> None:
+    out = ("/report/link", "/report/folder/secret", "/../secret", "/%2e%2e/secret", "//etc/passwd")
+    for path in ("/report", "/report/", "/report/folder", "/report/%00", *out):
+        with asked(pages, path) as response:
+            assert (response.status, response.read()) == (404, b"Not Found"), path
