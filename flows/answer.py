@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
+from serving import ensure_server
 
 from digits import process
 from digits.errors import UsageError
@@ -21,6 +22,7 @@ def main(
     note: Annotated[str, typer.Option(help="Why; kept in the champion's history.")] = "",
 ) -> None:
     """Resume the flow run with this answer."""
+    ensure_server()
     try:
         resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
     except ObjectNotFound:

@@ -14,6 +14,7 @@ from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
 from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
+from serving import ensure_server
 
 from digits import process
 
@@ -25,6 +26,7 @@ PAYLOAD = """\
 
 def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
     """Make the automation, or give it another URL."""
+    ensure_server()
     block = Webhook(url=url)  # type: ignore[arg-type]
     # Prefect types as coroutines, too, what is plain where no event loop runs
     block_id = cast(UUID, block.save(NAME, overwrite=True))

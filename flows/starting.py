@@ -8,6 +8,7 @@ from typing import Any, NoReturn, cast
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
+from serving import ensure_server
 
 from digits import process
 from digits.errors import ServiceError
@@ -16,7 +17,10 @@ from digits.errors import ServiceError
 def run(flow_run: Callable[[], State[Any]]) -> NoReturn:
     """Run the flow and exit: 0 if it completed, 1 if not, 4 if no Prefect server answers."""
     try:
+        ensure_server()
         state = flow_run()
+    except ServiceError as error:
+        sys.exit(process.report(error))
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

@@ -3,17 +3,24 @@
 import itertools
 import os
 import random
+import shutil
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from uuid import UUID
 
 import psutil
 import pytest
 from deployed import Worker, completes, running_stages, state_of, submit
+from intruder import foreign, statuses
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from services import answers
 from small_project import Project
-from support import until
+from support import REPOSITORY, has_ended, until
 
 pytestmark = [pytest.mark.slow]
 
@@ -89,3 +96,27 @@ def test_the_tasks_of_a_killed_run_end_though_its_worker_called_it_crashed_befor
     deployed.works()
     assert completes(submit())
     assert until(lambda: running_tasks(killed) == [], seconds=20)
+
+
+def test_the_server_of_a_flows_own_answers_no_other_page_and_ends_with_it_however_it_ends(
+    project: Project, tmp_path: Path
+) -> None:
+    other = shutil.copytree(project.root, tmp_path / "other")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    project.sleeps("prepare", 600)
+    programs = []
+    for root in (project.root, other):
+        shutil.copy(REPOSITORY / "prefect.toml", root)
+        command = [sys.executable, "flows/train.py"]
+        programs.append(psutil.Popen(command, cwd=root, env=env, stderr=subprocess.DEVNULL))
+    assert until(lambda: len(project.log()) == 2, seconds=240)
+    for program, signum in zip(programs, (signal.SIGTERM, signal.SIGKILL), strict=True):
+        started = program.children(recursive=True)
+        sockets = [socket for process in started for socket in process.net_connections()]
+        [port] = {socket.laddr.port for socket in sockets if socket.status == "LISTEN"}
+        for headers in foreign(port):
+            assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
+        program.send_signal(signum)
+        assert program.wait(60) == -signum
+        assert until(lambda: all(has_ended(process.pid) for process in started))  # noqa: B023
+        assert not answers(port)
