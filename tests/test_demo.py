@@ -1,15 +1,19 @@
 """The page on which one draws, in a real browser, without a network."""
 
+import json
 import os
+import struct
 import subprocess
 import sys
-import threading
+from base64 import b64encode
 from pathlib import Path
+from zlib import crc32
 
 import arena
 import numpy as np
 import pytest
-from support import finding, until
+from intruder import attack, foreign, statuses
+from support import finding, served
 
 from digits.demo import server
 from digits.demo.server import Player, listen
@@ -35,17 +39,8 @@ PLAYERS = [
 
 @pytest.fixture(scope="module")
 def address():
-    import uvicorn
-
-    with listen(0) as listening:
-        config = uvicorn.Config(server.build(PLAYERS), log_level="warning", lifespan="off")
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-        thread.start()
-        assert until(lambda: running.started)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        running.should_exit = True
-        thread.join()
+    with served(server.build(PLAYERS)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -118,15 +113,51 @@ def test_another_stroke_is_seen_and_clear_forgets_all(page):
     assert predicted(page, "champion").inner_text() == "1"
 
 
+def png(width, height):
+    """A PNG of this size without its pixels, which is all that a bomb needs to be."""
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT"]
+    lengths = [struct.pack(">I", len(chunk) - 4) for chunk in chunks]
+    sums = [struct.pack(">I", crc32(chunk)) for chunk in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(sum(zip(lengths, chunks, sums, strict=True), ()))
+
+
+def drawing(content):
+    return json.dumps({"drawing": f"data:image/png;base64,{b64encode(content).decode()}"})
+
+
+LARGE = "at most 280×280 pixels are allowed"
+
+
 @pytest.mark.parametrize(
-    ("drawing", "says"),
-    [("data:image/png;base64,bm8=", "no PNG"), ("é", "no PNG"), ("", "no PNG")],
+    ("body", "status", "says"),
+    [
+        (drawing(b"no"), 422, "no PNG"),
+        ('{"drawing": "é"}', 422, "no PNG"),
+        ('{"drawing": ""}', 422, "no PNG"),
+        (drawing(png(281, 1)), 422, LARGE),
+        (drawing(png(10_000, 10_000)), 422, LARGE),
+        (drawing(png(60_000, 60_000)), 422, LARGE),
+        ("[" * 100_000, 422, "no drawing; "),
+        ('{"drawing": 1}', 422, "no drawing; "),
+        ("", 422, "no drawing; "),
+        ("x" * 1_000_001, 413, "more than the 1,000,000 bytes that are allowed"),
+        ((b"x" * 100_000 for _ in range(3_000)), 413, "more than the 1,000,000 bytes"),
+    ],
 )
-def test_what_is_no_drawing_is_refused_with_a_word(address, drawing, says):
+def test_what_is_no_drawing_is_refused_with_a_word(address, body, status, says):
     import requests
 
-    response = requests.post(f"{address}/predict", json={"drawing": drawing}, timeout=20)
-    assert (response.status_code, response.json()["detail"]) == (422, says)
+    body = body.encode() if isinstance(body, str) else body
+    response = requests.post(f"{address}/predict", data=body, timeout=20)
+    assert response.status_code == status
+    assert response.json()["detail"].startswith(says)
+
+
+def test_no_other_page_is_answered(address, browser):
+    port, routes = int(address.rpartition(":")[2]), [("GET", "/"), ("POST", "/predict")]
+    for headers in foreign(port):
+        assert statuses(port, routes, **headers) == {403: routes}
+    assert attack(browser, port, [["/predict", drawing(b"no")]], [["/", ""]]) == set()
 
 
 def test_a_port_that_is_taken_is_a_line():

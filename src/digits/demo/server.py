@@ -3,6 +3,7 @@
 import base64
 import binascii
 import socket
+import warnings
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from PIL import Image
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from digits.data import Images, Picture
 from digits.errors import BusyError
+from digits.guard import Guard
 from digits.images import MIN_CONTRAST, TREATMENTS, bring
 
 PAGE = Path(__file__).with_name("page.html")
@@ -37,7 +42,13 @@ class Player(NamedTuple):
     predict: Callable[[Images], np.ndarray]
 
 
-def build(players: Sequence[Player]) -> FastAPI:
+class Sent(BaseModel):
+    """What the page sends: the canvas as data URL."""
+
+    drawing: str
+
+
+def build(players: Sequence[Player]) -> Guard:
     """The page at `/`, and `/predict`, which answers to the drawing that it sends."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -46,13 +57,32 @@ def build(players: Sequence[Player]) -> FastAPI:
         return PAGE.read_text(encoding="utf-8")
 
     @app.post("/predict")
-    def predict(drawing: str = Body(embed=True, max_length=MAX_BYTES)) -> list[dict[str, Any]]:
-        grey = _grey(drawing)
-        if np.ptp(np.asarray(grey)) < MIN_CONTRAST:
-            raise HTTPException(422, "nothing is drawn")
-        return [_answer(player, grey) for player in players]
+    async def predict(request: Request) -> list[dict[str, Any]]:
+        return await run_in_threadpool(_answers, players, await _body(request))
 
-    return app
+    return Guard(app)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise HTTPException(413, f"more than the {MAX_BYTES:,} bytes that are allowed")
+    except ClientDisconnect:
+        raise HTTPException(400, "the request breaks off") from None
+    return bytes(body)
+
+
+def _answers(players: Sequence[Player], body: bytes) -> list[dict[str, Any]]:
+    try:
+        grey = _grey(Sent.model_validate_json(body).drawing)
+    except ValidationError:
+        raise HTTPException(422, 'no drawing; {"drawing": "data:image/png;base64,…"} is') from None
+    if np.ptp(np.asarray(grey)) < MIN_CONTRAST:
+        raise HTTPException(422, "nothing is drawn")
+    return [_answer(player, grey) for player in players]
 
 
 def _answer(player: Player, grey: Image.Image) -> dict[str, Any]:
@@ -73,12 +103,20 @@ def _grey(drawing: str) -> Image.Image:
     """The canvas' data URL as a grey picture."""
     try:
         content = base64.b64decode(drawing.partition(",")[2], validate=True)
-        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+        with _opened(content) as image:
             if max(image.size) > SIDE:
-                raise HTTPException(422, f"at most {SIDE}×{SIDE} pixels are allowed")
+                raise Image.DecompressionBombError
             return image.convert("L")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise HTTPException(422, f"at most {SIDE}×{SIDE} pixels are allowed") from None
     except (binascii.Error, OSError, SyntaxError, ValueError):
         raise HTTPException(422, "no PNG") from None
+
+
+def _opened(png: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(png), formats=["PNG"])
 
 
 def _data_url(image: Images) -> str:
