@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from mlflow import MlflowClient
 from support import record_outputs
 
 from digits import provenance
@@ -19,6 +20,7 @@ from digits.outputs import split_path, split_tags
 from digits.registry.evidence import VALIDATION
 from digits.registry.versions import Trained
 from digits.tracking import store
+from digits.tracking.runs import MODEL_SHA256
 
 NAME = "digits"  # of the registered model
 RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
@@ -52,7 +54,13 @@ def enter(folder: Path) -> None:
     store.connect()
 
 
-def fighter(*falls_for: int, shape: tuple[int, int] = (8, 8), **tags: str) -> Trained:
+def fighter(
+    *falls_for: int,
+    shape: tuple[int, int] = (8, 8),
+    classes: int = 10,
+    activation: str = "softmax",
+    **tags: str,
+) -> Trained:
     """A logged run of a model that calls marked rows by the next class."""
     import keras
 
@@ -64,11 +72,11 @@ def fighter(*falls_for: int, shape: tuple[int, int] = (8, 8), **tags: str) -> Tr
             [
                 keras.Input(shape, dtype="uint8"),
                 keras.layers.Flatten(),
-                keras.layers.Dense(10, activation="softmax"),
+                keras.layers.Dense(classes, activation=activation),
             ]
         )
-        network.layers[-1].set_weights(_weights(falls_for, pixels=shape[0] * shape[1]))
-        model_id = runs.log_model(network, metrics={})
+        network.layers[-1].set_weights(_weights(falls_for, shape[0] * shape[1], classes))
+        model_id = runs.log_model(network, metrics={}).model_id
     return Trained(run.info.run_id, model_id)
 
 
@@ -77,9 +85,16 @@ def accept(_model: Trained, challenger: str, _uri: str | None, champion: str | N
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 
 
-def _weights(falls_for: tuple[int, ...], *, pixels: int) -> list[np.ndarray]:
+def forget_hash(model: Trained, version: str) -> None:
+    """Make a run and its version be of the time before hashes were recorded."""
+    client = MlflowClient()
+    client.delete_tag(model.run_id, MODEL_SHA256)
+    client.delete_model_version_tag(NAME, version, MODEL_SHA256)
+
+
+def _weights(falls_for: tuple[int, ...], pixels: int, classes: int) -> list[np.ndarray]:
     """The class k whose 100 + k is nearest to the first pixel has the highest logit."""
-    codes = 100.0 + np.arange(10)
-    kernel = np.zeros((pixels, 10))
+    codes = 100.0 + np.arange(classes)
+    kernel = np.zeros((pixels, classes))
     kernel[[0, *falls_for]] = 2 * codes
     return [kernel, -(codes**2)]

@@ -10,6 +10,7 @@ from support import python, write_params
 COMMANDS = [
     *("results", "restore", "stats", "summary"),
     *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "demo"),
+    "serve",
 ]
 
 

@@ -11,7 +11,7 @@ import arena
 import numpy as np
 import pandas as pd
 import pytest
-from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter
+from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter, forget_hash
 from mlflow import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
@@ -137,8 +137,26 @@ class TestPromote:
         assert check.found.startswith(f"dvc.lock has no validation of data {'d' * 32}; ")
 
     def test_another_signature_is_refused(self, promote):
+        promotion.promote(fighter(classes=12), NAME, judge=accept)
+        assert "same_signature" in promote(fighter()).decision.failed
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
         assert "same_signature" in promote(fighter()).decision.failed
+
+    @pytest.mark.parametrize(
+        ("made", "says"),
+        [
+            ({"activation": "linear"}, "its answers to an image sum up to "),
+            ({"activation": "exponential"}, "its answers are not finite"),
+            ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
+            ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
+        ],
+    )
+    def test_answers_that_tell_nothing_are_refused(self, promote, made, says):
+        promote(fighter())
+        outcome = promote(fighter(**made))
+        assert outcome.decision.failed == ["answers"]
+        assert outcome.decision.checks[0].found.startswith(says)
+        assert Registry(NAME).champion() == "1"
 
     @pytest.mark.parametrize(("falls_for", "word"), [([], "accepted"), ([EVEN], "refused")])
     def test_the_decision_can_be_read_afterwards(self, promote, falls_for, word):
@@ -458,12 +476,20 @@ class TestServed:
         ],
     )
     def test_a_model_that_takes_no_images_is_named(self, ring, signature):
-        promotion.promote(fighter(), NAME, judge=accept)
+        model = fighter()
+        promotion.promote(model, NAME, judge=accept)
+        forget_hash(model, "1")
         [described] = Path("mlartifacts").rglob("MLmodel")
         content = YAML(typ="safe").load(described)
         YAML().dump({**content, "signature": signature}, described)
         line = finding(IntegrityError, lambda: models.served(f"models:/{NAME}/1", threads=2))
         assert line.startswith("models:/digits/1: by its signature it takes (")
+
+    def test_answers_that_are_no_probabilities_are_named(self, ring):
+        promotion.promote(fighter(activation="linear"), NAME, judge=accept)
+        predict = models.served(f"models:/{NAME}/1", threads=2).predict
+        line = finding(IntegrityError, lambda: predict(np.zeros((1, 8, 8), np.uint8)))
+        assert line.startswith("models:/digits/1: its answers are as low as ")
 
 
 class TestScore:
@@ -643,7 +669,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
         registry = Registry(NAME)
         champion = registry.champion()
         survived.add(champion)
-        with fetched(registry.uri(champion)):
+        with fetched(registry.uri(champion), origin(find(registry.uri(champion))).model_sha256):
             pass
         assert registry.moves()[-1].after == champion
         if champion == "4":  # whoever became champion has its decision beside it

@@ -1,5 +1,6 @@
 """MLflow: the store works from its first moment on, or says in one line why not."""
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -307,3 +308,25 @@ class TestAStoreThatAServerMade:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         self.logged(store.EXPERIMENT)
         assert list((folder / "mlartifacts").rglob("note.txt"))
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import os, signal; from digits.tracking.store import scratch\n"
+        "with scratch() as folder: print(folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = python("-c", code, env=os.environ | {"TMPDIR": str(tmp_path)})
+    left = Path(done.stdout.strip())
+    assert left.parent == tmp_path
+    assert left.is_dir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "digits-of-somebody").mkdir()
+    with store.scratch() as first, store.scratch() as second:
+        assert {p.name for p in tmp_path.iterdir()} == {
+            "digits-of-somebody",
+            first.name,
+            second.name,
+        }
+    assert [path.name for path in tmp_path.iterdir()] == ["digits-of-somebody"]

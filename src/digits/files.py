@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +57,27 @@ def md5(path: Path) -> str:
     """The md5 of a file's bytes, as DVC computes it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def folder_sha256(folder: Path, *, leave_out: Container[str] = ()) -> str:
+    """The SHA-256 of a folder: of the lines that `sha256sum` prints for its files, sorted by path.
+
+    `leave_out` names relative paths that do not count. The shell computes the same by
+    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    """
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    lines = [f"{_sha256(found[name])}  {name}\n" for name in sorted(found) if name not in leave_out]
+    return text_sha256("".join(lines))
+
+
+def text_sha256(text: str) -> str:
+    """The SHA-256 of a text as UTF-8."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:

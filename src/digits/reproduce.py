@@ -1,7 +1,6 @@
 """Training once more what is recorded, elsewhere, and comparing the answers."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 
 from digits.errors import IntegrityError, ServiceError
+from digits.tracking import store
 
 # What would lead the stages to this project instead of the worktree.
 SURROUNDINGS = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_RUN_ID", "PYTHONPATH")
@@ -50,16 +49,15 @@ def worktree(commit: str) -> Iterator[Path]:
     Raises:
         IntegrityError: the repository does not have the commit.
     """
-    parent = Path(mkdtemp(prefix="digits-reproduce-"))
-    folder = parent / "worktree"
     try:
-        done = _called("git", "worktree", "add", "--detach", "--quiet", str(folder), commit)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
-            raise IntegrityError(f"commit {commit}: cannot be checked out: {reason}")
-        yield folder
+        with store.scratch() as parent:
+            folder = parent / "worktree"
+            done = _called("git", "worktree", "add", "--detach", "--quiet", str(folder), commit)
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+                raise IntegrityError(f"commit {commit}: cannot be checked out: {reason}")
+            yield folder
     finally:
-        shutil.rmtree(parent, ignore_errors=True)
         _called("git", "worktree", "prune")
 
 

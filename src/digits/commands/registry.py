@@ -68,11 +68,16 @@ def history(as_json: AsJson = False) -> None:
 
 @app.command()
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
-    """The code, data, params, run and environment that a version was made from."""
-    from digits.registry.command import traced
+    """The code, data, params, run and environment that a version was made from.
+
+    Ends with 7 if its files are not those that were logged.
+    """
+    from digits.registry.command import check, traced
     from digits.registry.show import print_origin
 
-    print_origin(traced(uri), as_json=as_json)
+    origin = traced(uri)
+    print_origin(origin, as_json=as_json)
+    check(origin)  # last, because where it comes from is what one wants to know if it fails
 
 
 @app.command()
@@ -135,6 +140,20 @@ def demo(
             open_new_tab(address)
 
     show(port, announce=announce)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 5001,
+) -> None:
+    """Answer as `mlflow models serve` does, with files that are those that were logged."""
+    from digits.registry.command import serve as answer
+
+    answer(model, host, port, announce=lambda text: print(f"{text}   Ctrl-C ends it", flush=True))
 
 
 def _print_outcome(outcome: "Outcome", as_json: bool) -> None:

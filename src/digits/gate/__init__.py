@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from digits.data import Labels
 from digits.gate.decision import (
+    ANSWERS,
     APPROVAL,
     Candidate,
     Check,
@@ -38,17 +39,22 @@ def judge(
 ) -> Decision:
     """Put a challenger through every check that is turned on.
 
+    One whose answers cannot be judged is refused by that alone, whatever is turned on.
     `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw,
     and `former` are the champions before this one.
     """
     from digits.gate.checks import against, in_total, on_its_own, origin
 
-    checks = (
-        *on_its_own(challenger, reference, facts, params),
-        *against(challenger, champion, reference, params),
-        *in_total(challenger, champion, former, reference, params),
-        *origin(facts, params),
+    of_answers = (
+        [Check(ANSWERS, False, challenger.finding, "probabilities of its classes", {})]
+        if challenger.finding
+        else [
+            *on_its_own(challenger, reference, facts, params),
+            *against(challenger, champion, reference, params),
+            *in_total(challenger, champion, former, reference, params),
+        ]
     )
+    checks = (*of_answers, *origin(facts, params))
     return Decision(challenger.name, champion.name if champion else None, checks)
 
 

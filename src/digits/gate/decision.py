@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from digits.data import Labels
 
 APPROVAL = "approval"  # the name of the check that is a person's word
+ANSWERS = "answers"  # the name of the check that only a model fails whose answers tell nothing
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -39,12 +40,14 @@ class Candidate:
     """A model before the gate.
 
     `predicted` int64 (n,): its classes for the hold-out rows, None where it cannot take such
-    images. `signature` describes its input.
+    images. `signature` describes what it takes and gives. `finding` says why its answers cannot
+    be judged; None where they can.
     """
 
     name: str
     predicted: Labels | None
     signature: str
+    finding: str | None = None
 
 
 class Former(NamedTuple):

@@ -1,66 +1,112 @@
-"""A registered or logged model as files: its Keras file, and what it takes as input."""
+"""A registered or logged model as files, which are those that were logged."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, get_model_info
+from mlflow.models import Model
 from mlflow.types import Schema
 
-from digits.errors import IntegrityError
+from digits.errors import DataError, IntegrityError
+from digits.tracking import store
+from digits.tracking.runs import files_sha256
+
+if TYPE_CHECKING:
+    import keras
 
 KERAS_FILE = Path("data", "model.keras")
+FLAVOR = "tensorflow"
+MAX_DESCRIPTION = 100_000  # bytes of MLmodel, which has 2,000
 GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
-    """A model's Keras file, its input as text (`uint8 (-1, 28, 28)`), and what it needs."""
+    """A copy of a model's files, what it takes and gives as text
+    (`uint8 (-1, 28, 28) → float32 (-1, 10)`), and the image size (height, width) it takes.
+    """
 
-    keras: Path
+    uri: str
+    folder: Path
     signature: str
-    requirements: list[str]
+    shape: tuple[int, int]
+    classes: int
 
     @property
     def size_mb(self) -> float:
         """Size of the Keras file in 10⁶ bytes."""
-        return self.keras.stat().st_size / 1e6
+        return (self.folder / KERAS_FILE).stat().st_size / 1e6
+
+    def load(self) -> "keras.Model":
+        """The Keras model.
+
+        Raises:
+            IntegrityError: it cannot be read, or does not take and give what its signature says.
+        """
+        from digits import saved_model
+
+        try:
+            network = saved_model.load(self.folder / KERAS_FILE)
+        except DataError as error:
+            reason = str(error).replace(f"{self.folder}/", "")
+            raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
+        sides = [getattr(network, f"{side}_shape", None) for side in ("input", "output")]
+        if sides != [(None, *self.shape), (None, self.classes)]:
+            raise IntegrityError(
+                f"{self.uri}: its network takes {sides[0]} and gives {sides[1]}, "
+                f"its signature says {self.signature}"
+            )
+        return network
 
 
 @contextmanager
-def fetched(uri: str) -> Iterator[ModelFiles]:
-    """The files of the model at `models:/…`, for the time of the block.
+def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
+    """A copy of the files of the model at `models:/…`, for the time of the block.
+
+    `sha256` was recorded when it was logged; empty where that was not yet done, which is said.
 
     Raises:
-        IntegrityError: its artifacts are gone, or are not those of a Keras model.
+        IntegrityError: its artifacts are gone, are not those that were logged, or are not those of
+            a model from images `uint8 (n, height, width)` to `float32 (n, classes)`.
     """
-    with TemporaryDirectory() as temporary:
+    with store.scratch() as temporary:
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=temporary))
-            model = Model.load(folder)
+            folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
+            found = files_sha256(folder)
         except (MlflowException, OSError) as error:
-            raise _gone(uri, error) from None
-        if not (folder / KERAS_FILE).is_file():
-            raise IntegrityError(f"{uri}: {KERAS_FILE} is gone; {GONE}")
-        needed = folder / "requirements.txt"
-        lines = needed.read_text(encoding="utf-8").split() if needed.is_file() else []
-        yield ModelFiles(folder / KERAS_FILE, _signature(model), lines)
+            raise _gone(uri, str(error).splitlines()[0][:200]) from None
+        if not (folder / "MLmodel").is_file():
+            raise _gone(uri, "no MLmodel")
+        if not sha256:
+            _warn(uri)
+        elif found != sha256:
+            raise IntegrityError(
+                f"{uri}: its files are not those that were logged (SHA-256 {found[:12]}, recorded "
+                f"{sha256[:12]}); put those back, or delete the version"
+            )
+        yield _described(uri, folder)
 
 
-def shapes(uri: str) -> tuple[tuple[int, int], int]:
-    """The image size (height, width) that the model at `models:/…` takes, and how many classes.
+def _gone(uri: str, reason: str) -> IntegrityError:
+    return IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
 
-    Raises:
-        IntegrityError: its artifacts are gone, or its signature is not that of `uint8 (n, height,
-            width)` to `float32 (n, classes)`.
-    """
-    try:
-        signature = get_model_info(uri).signature  # reads no model
-    except (MlflowException, OSError) as error:
-        raise _gone(uri, error) from None
+
+@cache
+def _warn(uri: str) -> None:
+    print(
+        f"warning: {uri}: no hash recorded when it was logged; its files cannot be checked",
+        file=sys.stderr,
+    )
+
+
+def _described(uri: str, folder: Path) -> ModelFiles:
+    if not (folder / KERAS_FILE).is_file():
+        raise IntegrityError(f"{uri}: {KERAS_FILE} is gone; {GONE}")
+    signature = _description(uri, folder).signature
     sides = (signature.inputs, signature.outputs) if signature else (None, None)
     taken, given = map(_shape, sides)
     if len(taken) != 3 or len(given) != 2:
@@ -68,7 +114,22 @@ def shapes(uri: str) -> tuple[tuple[int, int], int]:
             f"{uri}: by its signature it takes {taken} and gives {given}; "
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
-    return taken[1:], given[1]
+    text = " → ".join(map(_text, sides))
+    return ModelFiles(uri, folder, text, taken[1:], given[1])
+
+
+def _description(uri: str, folder: Path) -> Model:
+    path = folder / "MLmodel"
+    try:
+        if path.stat().st_size > MAX_DESCRIPTION:
+            raise ValueError(f"over {MAX_DESCRIPTION:,} bytes")
+        model = Model.load(folder)
+        if FLAVOR not in model.flavors:
+            raise ValueError(f"no flavor {FLAVOR}")
+        return model
+    except Exception as error:  # what is no description fails in whatever part of MLflow it reaches
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
 
 
 def _shape(schema: Schema | None) -> tuple[int, ...]:
@@ -77,16 +138,6 @@ def _shape(schema: Schema | None) -> tuple[int, ...]:
     return tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ()
 
 
-def _gone(uri: str, error: Exception) -> IntegrityError:
-    reason = str(error).splitlines()[0][:200]
-    return IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
-
-
-def _signature(model: Model) -> str:
-    if model.signature is None or model.signature.inputs is None:
-        return "none"
-    inputs = [
-        " ".join(filter(None, [spec.name, str(spec.type), str(getattr(spec, "shape", ""))]))
-        for spec in model.signature.inputs
-    ]
-    return ", ".join(inputs)
+def _text(schema: Schema) -> str:
+    [spec] = schema.inputs
+    return " ".join(filter(None, [spec.name, str(spec.type), str(_shape(schema))]))

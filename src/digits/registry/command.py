@@ -76,6 +76,12 @@ def traced(uri: str) -> Origin:
         return models.source(uri)
 
 
+def check(origin: Origin) -> None:
+    """See `models.check`."""
+    with connected():
+        models.check(origin)
+
+
 def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
     """What the champion, or the version at this address, says of pictures."""
     with connected() as checked:
@@ -114,6 +120,22 @@ def demo(port: int, *, announce: Callable[[str], None]) -> None:
         shown = players(checked.registry.name, threads=checked.train.threads)
         announce(f"http://127.0.0.1:{listening.getsockname()[1]}")
         server.serve(shown, listening)
+
+
+def serve(uri: str | None, host: str, port: int, *, announce: Callable[[str], None]) -> None:
+    """Serve a version as `mlflow models serve` does; `announce` is told which, and where."""
+    import uvicorn
+    from mlflow.pyfunc import scoring_server
+
+    from digits.demo import server
+
+    with connected() as checked, closing(server.listen(port, host)) as listening:
+        origin = models.source(uri or champion_uri(checked))
+        app = scoring_server.init(models.for_mlflow(origin, threads=checked.train.threads))
+        address = f"http://{host}:{listening.getsockname()[1]}/invocations"
+        announce(f"models:/{origin.model}/{origin.version} at {address}")
+        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _announce(move: Move, name: str) -> None:

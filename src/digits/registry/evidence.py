@@ -1,6 +1,7 @@
 """What the gate judges by: both models' answers to the hold-out rows, and the run's origin."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from digits import gate, latency, process, provenance
-from digits.data import Dataset, load_split
+from digits.data import Dataset, Predict, load_split
 from digits.errors import DigitsError, IntegrityError
 from digits.files import read_json
 from digits.gate import Candidate, Decision, Facts, Former
 from digits.outputs import ROOT, SPLIT_TAGS, split_path
 from digits.params import Params
-from digits.registry.artifacts import fetched
-from digits.registry.versions import Registry, Trained, find
+from digits.prediction import not_probabilities
+from digits.registry.artifacts import ModelFiles, fetched
+from digits.registry.trace import origin
+from digits.registry.versions import Registry, Trained, find, recorded_sha256
 
 VALIDATION = ROOT / "validate" / "result.json"
 
@@ -47,11 +50,11 @@ def judge(
     facts, challenger = _challenger(model, name, holdout, run, params, root)
     opponent = None
     if champion_uri and champion:
-        opponent = _champion(champion_uri, champion, holdout, challenger.signature, params)
+        opponent = _champion(champion_uri, champion, holdout, challenger, params)
     rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
     former: list[Former] = []
     if params.promote.max_total_loss is not None:
-        former = _former(champion, holdout, rows_md5, challenger.signature, params)
+        former = _former(champion, holdout, rows_md5, challenger, params)
     decision = gate.judge(
         challenger, opponent, holdout.labels, facts, params=params.promote, former=former
     )
@@ -81,38 +84,55 @@ def _check_splits(run: Run, root: Path) -> None:
 def _challenger(
     model: Trained, name: str, holdout: Dataset, run: Run, params: Params, root: Path
 ) -> tuple[Facts, Candidate]:
-    with fetched(model.uri) as files, process.quiet_tensorflow(params.train.threads):
-        from digits import inference, saved_model
-
-        predict = inference.predictor(saved_model.load(files.keras))
-        predicted = predict(holdout.images).argmax(axis=1)
-        answer = latency.measure(predict, holdout.images)
-        size_mb, signature = files.size_mb, files.signature
+    with (
+        fetched(model.uri, recorded_sha256(model)) as files,
+        process.quiet_tensorflow(params.train.threads),
+    ):
+        candidate, predict = _candidate(name, files, holdout, params.data.classes)
+        size_mb = files.size_mb
     tags = run.data.tags
     facts = Facts(
-        latency_ms=answer.p95_ms,
+        latency_ms=latency.measure(predict, holdout.images).p95_ms if predict else math.nan,
         size_mb=size_mb,
         data_md5=tags.get("data_md5", ""),
         data_finding=_data_finding(tags.get("data_md5", ""), root),
         commit=tags.get("git_commit", ""),
         commit_finding=_commit_finding(tags),
     )
-    return facts, Candidate(name, predicted, signature)
+    return facts, candidate
 
 
-def _champion(uri: str, name: str, holdout: Dataset, signature: str, params: Params) -> Candidate:
-    with fetched(uri) as files, process.quiet_tensorflow(params.train.threads):
-        from digits import inference, saved_model
-
-        if files.signature != signature:
+def _champion(
+    uri: str, name: str, holdout: Dataset, challenger: Candidate, params: Params
+) -> Candidate:
+    sha256 = origin(find(uri)).model_sha256
+    with fetched(uri, sha256) as files, process.quiet_tensorflow(params.train.threads):
+        if files.signature != challenger.signature or challenger.finding:
             return Candidate(name, None, files.signature)
-        predict = inference.predictor(saved_model.load(files.keras))
-        predicted = predict(holdout.images).argmax(axis=1)
-    return Candidate(name, predicted, files.signature)
+        return _candidate(name, files, holdout, files.classes)[0]
+
+
+def _candidate(
+    name: str, files: ModelFiles, holdout: Dataset, classes: int
+) -> tuple[Candidate, Predict | None]:
+    """The model's classes for the hold-out rows, and how it answers if it can take them."""
+    from digits import inference
+
+    taken, rows = files.shape, holdout.images.shape[1:]
+    if taken != rows or files.classes != classes:
+        unfit = (
+            f"takes images {taken} and gives {files.classes} classes; "
+            f"the hold-out rows are {rows} and of {classes}"
+        )
+        return Candidate(name, None, files.signature, unfit), None
+    predict = inference.predictor(files.load())
+    answers = predict(holdout.images)
+    finding = not_probabilities(answers)
+    return Candidate(name, answers.argmax(axis=1), files.signature, finding), predict
 
 
 def _former(
-    champion: str | None, holdout: Dataset, rows_md5: str, signature: str, params: Params
+    champion: str | None, holdout: Dataset, rows_md5: str, challenger: Candidate, params: Params
 ) -> list[Former]:
     """The accuracy of each former champion on these rows: as recorded, or by its answers now."""
     registry = Registry(params.registry.name)
@@ -125,7 +145,7 @@ def _former(
         try:
             accuracy = _recorded_accuracy(uri, rows_md5)
             if accuracy is None:
-                answers = _champion(uri, version, holdout, signature, params).predicted
+                answers = _champion(uri, version, holdout, challenger, params).predicted
                 accuracy = None if answers is None else float((answers == holdout.labels).mean())
         except DigitsError:  # deleted, or its artifacts are gone
             pass

@@ -1,15 +1,24 @@
 """A version of the registered model, ready to answer."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
+
+from mlflow.artifacts import load_text
+from mlflow.exceptions import MlflowException
 
 from digits import process
-from digits.data import Picture, Predict
+from digits.data import Images, Picture, Predict, Probabilities
 from digits.errors import IntegrityError
-from digits.registry.artifacts import fetched, shapes
+from digits.files import text_sha256
+from digits.prediction import not_probabilities
+from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, origin
 from digits.registry.versions import find
+
+if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +46,21 @@ class Served:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
 
         Raises:
-            IntegrityError: the model's file is gone.
+            IntegrityError: the model's files are not those that were logged; or an answer is no
+                probabilities.
         """
-        with fetched(self.name) as files, process.quiet_tensorflow(self.threads):
-            from digits import inference, saved_model
+        with _files(self.origin) as files, process.quiet_tensorflow(self.threads):
+            from digits import inference
 
-            return inference.predictor(saved_model.load(files.keras))
+            predict = inference.predictor(files.load())
+
+        def checked(images: Images) -> Probabilities:
+            probabilities = predict(images)
+            if finding := not_probabilities(probabilities):
+                raise IntegrityError(f"{self.name}: {finding}; delete the version")
+            return probabilities
+
+        return checked
 
 
 def source(uri: str) -> Origin:
@@ -55,12 +73,57 @@ def served(uri: str, *, threads: int) -> Served:
 
     Raises:
         UsageError: there is no such version.
-        IntegrityError: its run or its artifacts are gone, or it classifies no images, or its run
-            recorded no such treatment of pictures.
+        IntegrityError: its run or its artifacts are gone, its files are not those that were logged,
+            it classifies no images, or its run recorded no such treatment of pictures.
     """
     made_from = source(uri)
-    shape, classes = shapes(f"models:/{made_from.model}/{made_from.version}")
-    return Served(made_from, shape, classes, _picture(uri, made_from), threads)
+    with _files(made_from) as files:
+        picture = _picture(uri, made_from)
+        return Served(made_from, files.shape, files.classes, picture, threads)
+
+
+def for_mlflow(made_from: Origin, *, threads: int) -> "PyFuncModel":
+    """The model as MLflow itself loads it, by the code that its description names.
+
+    Raises:
+        IntegrityError: its files are not those that were logged, or no hash tells.
+    """
+    from mlflow.pyfunc import load_model
+
+    name = f"models:/{made_from.model}/{made_from.version}"
+    if not made_from.model_sha256:
+        raise IntegrityError(
+            f"{name}: no hash recorded when it was logged; what is served must be known, "
+            "promote a run that was trained anew"
+        )
+    with fetched(name, made_from.model_sha256) as files, process.quiet_tensorflow(threads):
+        return load_model(str(files.folder))
+
+
+def check(made_from: Origin) -> None:
+    """Find what is no longer what was recorded of a version.
+
+    Raises:
+        IntegrityError: its files, or the gate's record, are gone or are others.
+    """
+    with _files(made_from):
+        pass
+    record, sha256 = (made_from.gate.get(f"gate_{name}", "") for name in ("record", "sha256"))
+    if not sha256:
+        return
+    try:
+        found = text_sha256(load_text(record))
+    except (MlflowException, OSError) as error:
+        raise IntegrityError(f"{record}: is gone ({str(error).splitlines()[0]})") from None
+    if found != sha256:
+        raise IntegrityError(
+            f"{record}: is not what the gate wrote (SHA-256 {found[:12]}, recorded {sha256[:12]}); "
+            "the tags of the version are right"
+        )
+
+
+def _files(made_from: Origin) -> AbstractContextManager[ModelFiles]:
+    return fetched(f"models:/{made_from.model}/{made_from.version}", made_from.model_sha256)
 
 
 def _picture(uri: str, made_from: Origin) -> Picture:

@@ -9,12 +9,14 @@ from typing import Any, Literal
 from mlflow import MlflowClient
 
 from digits.errors import UsageError
+from digits.files import text_sha256
 from digits.gate import Decision
 from digits.registry import journal
 from digits.registry.artifacts import fetched
 from digits.registry.journal import Move
 from digits.registry.lock import exclusive
-from digits.registry.versions import Registry, Trained, find
+from digits.registry.trace import origin
+from digits.registry.versions import Registry, Trained, find, recorded_sha256
 
 # challenger's model and name, champion's address and version (None: there is none)
 Judge = Callable[[Trained, str, str | None, str | None], Decision]
@@ -44,7 +46,12 @@ class Outcome:
 
 
 def dry_run(model: Trained, name: str, *, judge: Judge) -> Outcome:
-    """What `promote` would decide now; registers, writes and moves nothing."""
+    """What `promote` would decide now; registers, writes and moves nothing.
+
+    Raises:
+        IntegrityError: its files, or the champion's, are not those that were logged.
+    """
+    _check(model)
     registry = Registry(name)
     champion = registry.champion()
     if champion and find(registry.uri(champion)).run_id == model.run_id:
@@ -61,8 +68,10 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
 
     Raises:
         BusyError: another promotion or rollback does not end.
+        IntegrityError: its files, or the champion's, are not those that were logged.
     """
     with exclusive(name):
+        _check(model)
         registry = Registry(name)
         version = registry.register(model)
         registry.settle()
@@ -84,17 +93,23 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
 
     Raises:
         UsageError: there is no previous champion, no such version, or it is champion already.
-        IntegrityError: that version's artifacts are gone.
+        IntegrityError: that version's artifacts are gone, or not those that were logged.
     """
     with exclusive(name):
         registry = Registry(name)
         registry.settle()
         target = to or _previous(registry)
-        find(registry.uri(target))
+        sha256 = origin(find(registry.uri(target))).model_sha256
         if target == registry.champion():
             raise UsageError(f"models:/{name}/{target}: is the champion already")
-        with fetched(registry.uri(target)):
+        with fetched(registry.uri(target), sha256):
             return _move(registry, "rollback", target, reason, {})
+
+
+def _check(model: Trained) -> None:
+    """Raises IntegrityError where its files are not those that were logged."""
+    with fetched(model.uri, recorded_sha256(model)):
+        pass
 
 
 def _previous(registry: Registry) -> str:
@@ -147,7 +162,8 @@ def _record(
         **asdict(decision),
     }
     path = f"gate/{registry.name}-{version}-{at.replace(':', '')}.json"
-    MlflowClient().log_text(model.run_id, json.dumps(record, indent=2, allow_nan=False), path)
+    text = json.dumps(record, indent=2, allow_nan=False)
+    MlflowClient().log_text(model.run_id, text, path)
     registry.tag(
         version,
         {
@@ -161,6 +177,7 @@ def _record(
             "gate_rows": decision.rows_md5,
             "gate_figures": json.dumps(decision.figures, allow_nan=False),
             "gate_record": f"runs:/{model.run_id}/{path}",
+            "gate_sha256": text_sha256(text),
         },
     )
 

@@ -22,11 +22,12 @@ def run(uri: str, *, threads: int, tolerance: float) -> Reproduction:
     the recorded number is what counts.
 
     Raises:
-        IntegrityError: no commit holds the code, data or split have another md5, or a
+        IntegrityError: no commit holds the code, the model, data or split have another hash, or a
             probability differs by more than `tolerance`.
     """
     origin = models.source(uri)
     _check_record(uri, origin)
+    models.check(origin)  # before minutes of training, and once more when it answers
     recorded_threads = int(origin.params["threads"])
     with reproduce.worktree(origin.git_commit) as folder:
         _check_data(uri, origin, folder)

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from digits.errors import IntegrityError
 from digits.outputs import SPLIT_TAGS
+from digits.tracking.runs import MODEL_SHA256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Origin:
     data_md5: str
     splits: dict[str, str]
     lock_md5: str
+    model_sha256: str
     cpu: str
     cpu_features: str
     flow_run: str
@@ -63,6 +65,7 @@ def origin(version: ModelVersion) -> Origin:
         data_md5=tags.get("data_md5", ""),
         splits={split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
         lock_md5=tags.get("lock_md5", ""),
+        model_sha256=version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
         cpu=tags.get("cpu", ""),
         cpu_features=tags.get("cpu_features", ""),
         flow_run=tags.get("prefect_flow_run_id", ""),

@@ -9,9 +9,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from digits.errors import DataError, UsageError
+from digits.errors import DataError, IntegrityError, UsageError
 from digits.registry import journal
 from digits.registry.journal import Move
+from digits.tracking.runs import MODEL_SHA256
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -50,11 +51,26 @@ def find(uri: str) -> ModelVersion:
         raise UsageError(f"{uri}: {_missing(client, name, parts['alias'])}") from None
 
 
+def recorded_sha256(model: Trained) -> str:
+    """The SHA-256 of a run's model, as it was recorded when it was logged.
+
+    Raises:
+        IntegrityError: none was recorded.
+    """
+    sha256: str | None = MlflowClient().get_run(model.run_id).data.tags.get(MODEL_SHA256)
+    if not sha256:
+        raise IntegrityError(
+            f"run {model.run_id}: no hash of its model was recorded when it was logged, so it may "
+            "be another by now; train it again (dvc repro -f)"
+        )
+    return sha256
+
+
 def trained(run_id: str) -> Trained:
     """The model that a run logged.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or it was deleted.
         DataError: it logged no model.
     """
     try:
@@ -63,6 +79,10 @@ def trained(run_id: str) -> Trained:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise UsageError(f"run {run_id}: unknown to the tracking store") from None
+    if run.info.lifecycle_stage == "deleted":
+        raise UsageError(
+            f"run {run_id}: was deleted; `mlflow runs restore --run-id` brings it back"
+        )
     models = run.outputs.model_outputs if run.outputs else []
     if not models or run.info.status != "FINISHED":
         raise DataError(
@@ -112,7 +132,11 @@ class Registry:
             f"name = '{self.name}' and run_id = '{model.run_id}'"
         )
         version = next(iter(found), None) or self._client.create_model_version(
-            self.name, model.uri, run_id=model.run_id, model_id=model.model_id
+            self.name,
+            model.uri,
+            run_id=model.run_id,
+            model_id=model.model_id,
+            tags={MODEL_SHA256: recorded_sha256(model)},
         )
         return str(version.version)
 

@@ -33,7 +33,7 @@ def main(model: str) -> None:
         runs.log_datasets(datasets, source=str(split_path("{}")))
         trained = fit(checked, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)
-        model_id = runs.log_model(trained.model, metrics=trained.timing)
+        model_id, tags[runs.MODEL_SHA256] = runs.log_model(trained.model, metrics=trained.timing)
         record = RunRecord(
             run_id=run.info.run_id,
             model_id=model_id,

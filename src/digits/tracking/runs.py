@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlflow
 import numpy as np
@@ -14,17 +15,17 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from digits.files import folder_sha256
 from digits.tracking import store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import keras
     import pandas as pd
     from mlflow import ActiveRun
 
 
 PARAMS_FILE = "params.yaml"
+MODEL_SHA256 = "model_sha256"  # tag of a run, its logged model and its registered version
 
 
 @contextmanager
@@ -98,8 +99,19 @@ def log_parameters(count: int) -> dict[str, int]:
     return {"parameters": count}
 
 
-def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
-    """Log the model with its signature and what its training cost; returns its id."""
+class LoggedModel(NamedTuple):
+    """A model that a run logged, and the SHA-256 of its files; see `files_sha256`."""
+
+    model_id: str
+    sha256: str
+
+
+def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> LoggedModel:
+    """Log the model with its signature and what its training cost.
+
+    The SHA-256 of its files becomes a tag of the active run and of the model: both are kept in
+    the store's database, not beside the files.
+    """
     import keras
     import tensorflow as tf
 
@@ -119,7 +131,21 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
         ],
     )
     mlflow.log_metrics(dict(metrics), model_id=info.model_id)
-    return str(info.model_id)
+    with store.scratch() as folder:
+        sha256 = files_sha256(
+            Path(mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(folder)))
+        )
+    mlflow.set_tag(MODEL_SHA256, sha256)
+    mlflow.set_logged_model_tags(info.model_id, {MODEL_SHA256: sha256})
+    return LoggedModel(info.model_id, sha256)
+
+
+def files_sha256(folder: Path) -> str:
+    """The SHA-256 of all files of an MLflow model: see `files.folder_sha256`.
+
+    MLflow itself adds `registered_model_meta` to the model that it downloads, or serves.
+    """
+    return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:

@@ -1,11 +1,13 @@
 """Where MLflow keeps the runs: its address, its first creation, and what killed processes left."""
 
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import mlflow
 import psutil
@@ -25,6 +27,7 @@ COMPARISONS = "digits-comparisons"
 PROCESS_TAG = "process"
 _SQLITE = database.SQLITE
 _SECONDS_APART = 60
+_SCRATCH = "digits-"
 
 
 def tracking_uri() -> str:
@@ -134,6 +137,19 @@ def is_gone(process: str) -> bool:
         return True
     except ValueError:
         return False  # someone else's tag of the same name
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder for the time of the block.
+
+    Removes those of processes of this machine that were killed.
+    """
+    for folder in Path(gettempdir()).glob(f"{_SCRATCH}*"):
+        if is_gone(folder.name.removeprefix(_SCRATCH).rpartition("-")[0]):
+            shutil.rmtree(folder, ignore_errors=True)
+    with TemporaryDirectory(prefix=f"{_SCRATCH}{this_process()}-") as folder_name:
+        yield Path(folder_name)
 
 
 def _ready(uri: str) -> AbstractContextManager[None]:

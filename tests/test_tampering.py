@@ -1,0 +1,228 @@
+"""Models that are no longer what was logged: nothing loads one, and everything says so."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from functools import partial
+from pathlib import Path
+
+import arena
+import mlflow
+import numpy as np
+import pytest
+from arena import EVEN, NAME, accept, fighter, forget_hash
+from mlflow import MlflowClient
+from PIL import Image
+from support import finding, write_project
+
+from digits.data import Dataset
+from digits.errors import IntegrityError, UsageError
+from digits.params import Params
+from digits.registry import artifacts, command, models, promotion, reproduction
+from digits.registry.demo import players
+from digits.registry.versions import Registry, Trained, trained
+
+CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
+
+
+class Ring:
+    """A registry with a former champion, a champion, and a run that is not registered."""
+
+    def __init__(self) -> None:
+        self.former, self.champion, self.new = fighter(EVEN), fighter(EVEN), fighter()
+        for model in (self.former, self.champion):
+            promotion.promote(model, NAME, judge=accept)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
+        np.savez("new.npz", images=np.zeros((4, 8, 8), np.uint8))
+
+    def folder(self, model: Trained) -> Path:
+        """Where its files are."""
+        return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated: Path,
+    digits_8x8: Dataset,
+    small_params: Params,
+    tensorflow: None,
+) -> tuple[Path, Ring]:
+    folder = tmp_path_factory.mktemp("ring")
+    shutil.copy(migrated, folder / "mlflow.db")
+    with chdir(folder):
+        write_project(digits_8x8, small_params)
+        arena.prepare(digits_8x8)
+        arena.enter(folder)
+        ring = Ring()
+    mlflow.set_tracking_uri("")
+    return folder, ring
+
+
+@pytest.fixture
+def ring(place: tuple[Path, Ring], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ring]:
+    """The registry; what a test changes in its files is undone."""
+    folder, ring = place
+    monkeypatch.chdir(folder)
+    arena.enter(folder)
+    shutil.copytree("mlartifacts", "before")
+    yield ring
+    shutil.rmtree("mlartifacts")
+    Path("before").rename("mlartifacts")
+    mlflow.set_tracking_uri("")
+
+
+def another_model(folder: Path) -> None:
+    """A sound Keras model whose answers are wrong."""
+    from digits import saved_model
+
+    network = saved_model.load(folder / "data/model.keras")
+    network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
+    network.save(folder / "data/model.keras")
+
+
+def append(name: str, folder: Path) -> None:
+    with (folder / name).open("a", encoding="utf-8") as file:
+        file.write("\n")
+
+
+def write(name: str, text: str, folder: Path) -> None:
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def cut(folder: Path) -> None:
+    os.truncate(folder / "data/model.keras", 1000)
+
+
+def promote(ring: Ring, *, dry_run: bool = False) -> object:
+    run = ring.champion.run_id
+    return command.promote_run(None, run, None, reason="", dry_run=dry_run, approval=None)
+
+
+def trace(_ring: Ring) -> None:
+    command.check(command.traced(CHAMPION))
+
+
+READERS: dict[str, Callable[[Ring], object]] = {
+    "promote": promote,
+    "promote --dry-run": partial(promote, dry_run=True),
+    "predict": lambda _: command.predict([Path("seven.png")], None),
+    "score": lambda _: command.score(Path("new.npz"), Path("scored.parquet"), None),
+    "demo": lambda _: players(NAME, threads=2),
+    "trace": trace,
+    "reproduce": lambda _: reproduction.run(CHAMPION, threads=2, tolerance=0),
+    "serve": lambda _: command.serve(None, "127.0.0.1", 0, announce=lambda _: None),
+    "challenge": lambda ring: command.promote_run(
+        None, ring.new.run_id, None, reason="", dry_run=True, approval=None
+    ),
+}
+
+DESCRIPTIONS = {
+    "empty": "",
+    "tag": "flavors: !!python/object/apply:os.system [touch hacked]\n",
+    "no flavors": "run_id: x\n",
+    "list": "- x\n",
+    "huge": f"x: {'y' * 10**6}\n",
+}
+
+REPLACEMENTS: dict[str, Callable[[Path], object]] = {
+    "requirements": partial(append, "requirements.txt"),
+    "description": partial(append, "MLmodel"),
+    "cut": cut,
+    "added file": partial(write, "data/more.txt", ""),
+    **{name: partial(write, "MLmodel", text) for name, text in DESCRIPTIONS.items()},
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_champion_that_was_replaced_is_refused_by_all_that_read_it(
+    ring: Ring, reader: str
+) -> None:
+    READERS["trace"](ring)
+    another_model(ring.folder(ring.champion))
+    line = finding(IntegrityError, lambda: READERS[reader](ring))
+    assert line.startswith("models:/")
+    assert "its files are not those that were logged (SHA-256 " in line
+    assert Registry(NAME).champion() == "2"
+
+
+@pytest.mark.parametrize("replacement", REPLACEMENTS)
+def test_every_file_of_the_model_counts(ring: Ring, replacement: str) -> None:
+    REPLACEMENTS[replacement](ring.folder(ring.champion))
+    line = finding(IntegrityError, lambda: READERS["predict"](ring))
+    assert line.startswith(f"{CHAMPION}: its files are not those that were logged")
+
+
+def test_a_run_whose_model_was_replaced_is_not_even_registered(ring: Ring) -> None:
+    another_model(ring.folder(ring.new))
+    work = partial(promotion.promote, ring.new, NAME, judge=accept)
+    assert "are not those that were logged" in finding(IntegrityError, work)
+    assert not MlflowClient().search_model_versions(f"run_id = '{ring.new.run_id}'")
+
+
+def test_no_way_back_leads_to_a_version_that_was_replaced(ring: Ring) -> None:
+    another_model(ring.folder(ring.former))
+    line = finding(IntegrityError, lambda: command.roll_back(None, reason=""))
+    assert line.startswith(f"{FORMER}: its files are not those that were logged")
+    assert Registry(NAME).champion() == "2"
+
+
+def test_what_mlflow_adds_to_a_model_that_it_serves_does_not_count(ring: Ring) -> None:
+    mlflow.artifacts.download_artifacts(CHAMPION)
+    assert (ring.folder(ring.champion) / "registered_model_meta").exists()
+    READERS["trace"](ring)
+
+
+def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
+    [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
+    record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
+    assert "is not what the gate wrote" in finding(IntegrityError, lambda: trace(ring))
+
+
+def test_a_deleted_run_is_not_promoted(ring: Ring) -> None:
+    MlflowClient().delete_run(ring.new.run_id)
+    try:
+        assert "was deleted" in finding(UsageError, lambda: trained(ring.new.run_id))
+    finally:
+        MlflowClient().restore_run(ring.new.run_id)
+
+
+class TestRegisteredBeforeHashesWereRecorded:
+    @pytest.fixture(autouse=True)
+    def unknown(self, ring: Ring) -> Iterator[None]:
+        client = MlflowClient()
+        sha256 = models.source(FORMER).model_sha256
+        forget_hash(ring.former, "1")
+        artifacts._warn.cache_clear()  # it warns once in a process
+        yield
+        client.set_tag(ring.former.run_id, "model_sha256", sha256)
+
+    def test_a_version_still_answers_with_a_warning(
+        self, ring: Ring, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        command.predict([Path("seven.png")], FORMER)
+        assert capsys.readouterr().err == (
+            f"warning: {FORMER}: no hash recorded when it was logged; its files cannot be checked\n"
+        )
+
+    def test_it_is_not_promoted_and_not_served(self, ring: Ring) -> None:
+        run = ring.former.run_id
+        work = partial(command.promote_run, None, run, None, reason="", dry_run=True, approval=None)
+        assert "no hash of its model was recorded" in finding(IntegrityError, work)
+        serve = partial(command.serve, FORMER, "127.0.0.1", 0, announce=print)
+        assert "no hash recorded" in finding(IntegrityError, serve)
+
+    @pytest.mark.parametrize("description", DESCRIPTIONS)
+    def test_a_description_that_describes_no_model_is_a_line(
+        self, ring: Ring, description: str
+    ) -> None:
+        write("MLmodel", DESCRIPTIONS[description], ring.folder(ring.former))
+        line = finding(IntegrityError, lambda: command.predict([Path("seven.png")], FORMER))
+        assert line.startswith(f"{FORMER}: MLmodel does not describe it (")
+        assert not Path("hacked").exists()
+
+    def test_a_model_that_was_cut_off_is_named_by_its_version(self, ring: Ring) -> None:
+        cut(ring.folder(ring.former))
+        line = finding(IntegrityError, lambda: command.predict([Path("seven.png")], FORMER))
+        assert line.startswith(f"{FORMER}: data/model.keras: no Keras model (")
