@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import arena
 import pytest
 from arena import EVEN, fighter
 from dvc.repo import Repo
-from mlflow import MlflowClient
 from support import SMALL, finding, write_params
 
 from digits.data import Dataset
@@ -18,6 +18,7 @@ from digits.files import md5, write_json
 from digits.outputs import SPLITS, RunRecord, TrainOutputs, split_path
 from digits.registry.command import promote_run
 from digits.registry.promotion import Outcome
+from digits.registry.versions import Trained
 from digits.tracking import store
 
 # DVC 3.67 on pygtrie 2.5
@@ -51,20 +52,18 @@ def experiments(project: Path, digits_8x8: Dataset, tensorflow: None) -> Iterato
     Path("dvc.yaml").write_text(STAGES.replace("SPLITS", splits), "utf-8")
     Path("data").mkdir()
     Path("data/digits.csv").write_text("1", "utf-8")
-    for written_by_hand in ("data.dvc", "dvc.lock"):
-        Path(written_by_hand).unlink()
+    Path("data.dvc").unlink()
     with Repo.init() as repo:
         repo.add("data")
-        repo.commit("validate", force=True)
-        repo.commit("split", force=True)
-        trained("mlp", EVEN)
-        trained("cnn", EVEN)
+        weak = fighter(EVEN)
+        Path("dvc.lock").unlink()  # by hand, and so not as DVC reads it
+        record(weak, "mlp", "cnn")
         repo.commit(force=True)
         git("add", ".")
         git("commit", "-qm", "baseline")
+        good = fighter()
         for name, models in (("wide", ["mlp"]), ("both", ["mlp", "cnn"])):
-            for model in models:
-                trained(model)
+            record(good, *models)
             repo.commit(force=True)
             repo.experiments.save(name=name)
             git("checkout", "-q", "dvc.lock")
@@ -77,22 +76,12 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
 
 
-def trained(model: str, *falls_for: int) -> str:
-    """Write the record of a training; returns the id of its run."""
-    run_id, model_id = fighter(*falls_for, model=model)
-    run = MlflowClient().get_run(run_id)
-    record = RunRecord(
-        run_id=run_id,
-        model_id=model_id,
-        experiment_id=run.info.experiment_id,
-        tracking_uri="",
-        name=model,
-        params={},
-        tags={},
-        datasets={},
-    )
-    write_json(TrainOutputs(model).run, record.model_dump())
-    return run_id
+def record(run: Trained, *models: str) -> None:
+    """Write the records of trainings that had this run."""
+    ids = {"run_id": run.run_id, "model_id": run.model_id, "experiment_id": "", "tracking_uri": ""}
+    for model in models:
+        written = RunRecord(**ids, name=model, params={}, tags={}, datasets={})
+        write_json(TrainOutputs(model).run, written.model_dump())
 
 
 def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:
@@ -149,13 +138,14 @@ def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
-    path = cached(experiments, split_path("holdout"))
-    path.chmod(0o644)
-    path.write_bytes(b"hand-picked")
-    line = finding(IntegrityError, lambda: promote(exp="wide"))
-    assert line.startswith("artifacts/split/holdout.npz: md5 ")
-    record = TrainOutputs("mlp").run
-    record.unlink()
-    record.write_bytes(TrainOutputs("cnn").run.read_bytes())
+    own = TrainOutputs("mlp").run
+    for output, exp in ((split_path("holdout"), "wide"), (own, experiments.scm.get_rev())):
+        path = cached(experiments, output)
+        path.chmod(0o644)
+        path.write_bytes(b"hand-picked")
+        line = finding(IntegrityError, partial(promote, "mlp", exp))
+        assert line.startswith(f"{output}: md5 ")
+    own.unlink()
+    own.write_bytes(TrainOutputs("cnn").run.read_bytes())
     line = finding(IntegrityError, lambda: promote("mlp"))
     assert line.startswith("artifacts/train/mlp/run.json: md5 ")

@@ -23,7 +23,7 @@ from digits.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.files import md5, write_json
 from digits.gate import Check, approval
 from digits.images import TREATMENTS
-from digits.outputs import SPLIT_TAGS, SPLITS, read_split, split_path
+from digits.outputs import SPLIT_TAGS, SPLITS, RunRecord, TrainOutputs, read_split, split_path
 from digits.registry import command, journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
@@ -417,6 +417,18 @@ class TestReproduce:
             IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
         )
         assert line.startswith(f"m: its holdout split had md5 {'f' * 32}, now it is ")
+
+    def test_other_params_than_the_run_says_are_told(self, ring):
+        promotion.promote(fighter(), NAME, judge=accept)
+        found = origin(find(f"models:/{NAME}/1"))
+        ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
+        said = arena.RECORDED | {"seed": 7}
+        record = RunRecord(**ids, name="mlp", params=said, tags={}, datasets={})
+        write_json(TrainOutputs("mlp").run, record.model_dump())
+        line = finding(
+            IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
+        )
+        assert line == "m: its run says seed = 42, the params.yaml that it recorded gives 7"
 
     def test_a_difference_beyond_the_tolerance_is_refused(self):
         found = Reproduction(100, 99, 0.25)

@@ -84,6 +84,10 @@ class TestARestoredRun:
             i.dataset.digest for i in original.inputs.dataset_inputs
         }
 
+    def test_holds_the_whole_params_file(self, run: Run, elsewhere: Path) -> None:
+        text = (elsewhere / "params.yaml").read_text("utf-8")
+        assert runs.params_file(run.info.run_id) == text
+
     def test_has_the_tags_of_the_original(self, run: Run, original: Run) -> None:
         own = {store.PROCESS_TAG, runs.MODEL_SHA256, "model_id", "restored_from"}
         ours = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
