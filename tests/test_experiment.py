@@ -49,14 +49,14 @@ def experiments(project: Path, digits_8x8: Dataset, tensorflow: None) -> Iterato
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
     store.connect()
     splits = ", ".join(str(split_path(name)) for name in SPLITS)
-    Path("dvc.yaml").write_text(STAGES.replace("SPLITS", splits), "utf-8")
     Path("data").mkdir()
     Path("data/digits.csv").write_text("1", "utf-8")
     Path("data.dvc").unlink()
     with Repo.init() as repo:
         repo.add("data")
         weak = fighter(EVEN)
-        Path("dvc.lock").unlink()  # by hand, and so not as DVC reads it
+        Path("dvc.lock").unlink()  # written by hand, and so not as DVC reads it
+        Path("dvc.yaml").write_text(STAGES.replace("SPLITS", splits), "utf-8")
         record(weak, "mlp", "cnn")
         repo.commit(force=True)
         git("add", ".")

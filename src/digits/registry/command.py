@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits import events, params
+from digits import events, params, process
 from digits.gate import Check, Decision
 from digits.outputs import TrainOutputs
 from digits.params import Params
@@ -171,7 +171,7 @@ def _chosen(
         from digits.registry import experiment
 
         with experiment.fetched(exp, model) as (named, root):
-            yield _recorded(TrainOutputs(named, root)), root
+            yield _recorded(TrainOutputs(named, root), checked.train.threads), root
     elif run:
         yield trained(run), here
     else:
@@ -180,11 +180,16 @@ def _chosen(
 
 def _last_training(checked: Params, model: str) -> Trained:
     checked.recipe(model)
-    return _recorded(TrainOutputs(model))
+    return _recorded(TrainOutputs(model), checked.train.threads)
 
 
-def _recorded(outputs: TrainOutputs) -> Trained:
-    return Trained(*(restore.known(outputs) or restore.restore(outputs)))
+def _recorded(outputs: TrainOutputs, threads: int) -> Trained:
+    """Its run in the present store, where it is logged again if unknown."""
+    known = restore.known(outputs)
+    if known is None:
+        with process.quiet_tensorflow(threads):
+            known = restore.restore(outputs)
+    return Trained(*known)
 
 
 def _judge(

@@ -158,8 +158,11 @@ def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
     tags = find(uri).tags
     if tags.get("gate_rows") != rows_md5:
         return None
-    accuracy: float | None = json.loads(tags["gate_figures"]).get("holdout_accuracy")
-    return accuracy
+    try:
+        accuracy = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
+    except (LookupError, TypeError, ValueError):  # damaged, or of a gate that did not look
+        return None
+    return accuracy if 0 <= accuracy <= 1 else None
 
 
 def _data_finding(data_md5: str, root: Path) -> str | None:
