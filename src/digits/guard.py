@@ -37,10 +37,12 @@ class Guard:
         refusal = None
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(Headers(scope=scope))
-        if refusal:
-            await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
-        else:
+        if not refusal:
             await self._app(scope, receive, send_unframed)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # which is a 403 before the handshake
+        else:
+            await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
