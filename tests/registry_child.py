@@ -2,7 +2,7 @@
 
 The children are forked after the imports, which take seconds.
 
-race RUN…    promotes every run in a process of its own, all at once
+race RUN…    promotes every run in a process of its own, all at once; `rollback` for one rolls back
 kill RUN     promotes the run in copies `1`, `2`, … of the current folder, killing the process
              before its first commit, its second, …, until one lives to its end
 """
@@ -50,6 +50,12 @@ def promote(run: str) -> None:
     promotion.promote(trained(run), NAME, judge=accept)
 
 
+def roll_back() -> None:
+    """Make the former champion of the current folder's store champion again."""
+    store.connect()
+    promotion.rollback(NAME)
+
+
 def promote_until(run: str, folder: Path, kill_at: int) -> None:
     """Promote the run in a folder's store, and be killed before a commit that changes it."""
     left, writes = kill_at, False
@@ -72,7 +78,7 @@ def promote_until(run: str, folder: Path, kill_at: int) -> None:
 
 def race(runs: list[str]) -> None:
     """See above."""
-    children = [forked(promote, run) for run in runs]
+    children = [forked(roll_back) if run == "rollback" else forked(promote, run) for run in runs]
     if codes := [code for code in map(ended, children) if code]:
         sys.exit(f"ended with {codes}")
 

@@ -627,22 +627,56 @@ class TestLock:
         with lock.exclusive(NAME, wait_s=0.1):
             pass
 
-    def test_on_a_server_the_name_of_a_model_is_the_lock(self, tracked):
+    @pytest.fixture
+    def queue(self, tracked, monkeypatch):
+        """The lock of a server, with little patience."""
         store.connect()
-        with lock._server_lock(NAME, 0.1):
+        monkeypatch.setattr(lock, "POLL_S", 0.02)
+        monkeypatch.setattr(lock, "RENEW_S", 0.02)
+        monkeypatch.setattr(lock, "PATIENCE", 100)
+        return f"{NAME}.deciding"
+
+    def test_on_a_server_the_first_ticket_has_the_right_and_the_next_waits(self, queue):
+        with lock._server_lock(NAME, 0.1) as still_held:
             line = finding(BusyError, lambda: lock._server_lock(NAME, 0.1).__enter__())
+            still_held()
         assert "digits.deciding" in line
         with lock._server_lock(NAME, 0.1):
             pass
 
-    def test_on_a_server_a_killed_holder_is_passed_over(self, tracked, monkeypatch):
-        store.connect()
-        gone = f"{store.this_process().split(':')[0]}:{2**22 - 1}:1"
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "this_process", lambda: gone)
-            assert lock._taken(lock.MlflowClient(), f"{NAME}.deciding")
-        with lock._server_lock(NAME, 5):
-            pass
+    def test_on_a_server_it_is_not_taken_from_a_holder_that_lives(self, queue, monkeypatch):
+        monkeypatch.setattr(lock, "PATIENCE", 20)
+        with lock._server_lock(NAME, 0.1) as still_held:
+            assert finding(BusyError, lambda: lock._server_lock(NAME, 4).__enter__())
+            still_held()
+
+    def test_on_a_server_a_silent_holder_is_passed_over_and_learns_it(self, queue):
+        silent = lock._Ticket(queue)
+        silent._over.set()
+        with lock._server_lock(NAME, 60) as still_held:
+            assert "nothing was moved" in finding(BusyError, silent.check)
+            silent.give_back()
+            still_held()
+
+    def test_on_a_server_a_queue_that_is_made_anew_renews_no_right(self, queue):
+        lost = lock._Ticket(queue)
+        lock.MlflowClient().delete_registered_model(queue)
+        with lock._server_lock(NAME, 1) as still_held:  # its ticket has the same number
+            assert finding(BusyError, lost.check)
+            lost.give_back()
+            still_held()
+
+    def test_who_lost_it_moves_no_alias(self, chain, monkeypatch):
+        monkeypatch.setattr(lock, "_file_lock", lambda _uri, name, s: lock._server_lock(name, s))
+
+        def taken_for_dead(*asked):
+            lock.MlflowClient().delete_registered_model(f"{NAME}.deciding")
+            return accept(*asked)
+
+        challenger = fighter()
+        work = partial(promotion.promote, challenger, NAME, judge=taken_for_dead)
+        assert "run it again" in finding(BusyError, work)
+        assert (chain.champion(), len(chain.moves())) == ("3", 3)
 
 
 def test_a_pending_move_counts_only_if_the_alias_names_its_target():
@@ -657,14 +691,22 @@ def in_child(what, *runs):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
-def test_eight_promotions_at_once_make_one_chain(ring):
-    in_child("race", *(fighter().run_id for _ in range(8)))
-    moves = Registry(NAME).moves()
-    assert sorted(move.after for move in moves) == list("12345678")
+def assert_one_chain(moves):
     assert moves[0].before is None
     assert all(now.before == last.after for last, now in pairwise(moves))
+    assert all(move.done for move in moves)
+    assert [move.number for move in moves] == list(range(1, len(moves) + 1))
     assert Registry(NAME).champion() == moves[-1].after
+
+
+@pytest.mark.slow
+def test_promotions_and_rollbacks_at_once_make_one_chain(ring):
+    in_child("race", *(fighter().run_id for _ in range(8)))
+    assert sorted(move.after for move in Registry(NAME).moves()) == list("12345678")
+    in_child("race", "rollback", fighter().run_id, "rollback", fighter().run_id)
+    moves = Registry(NAME).moves()
+    assert [move.action for move in moves[8:]].count("rollback") == 2
+    assert_one_chain(moves)
 
 
 @pytest.mark.slow

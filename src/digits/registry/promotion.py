@@ -70,7 +70,7 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         BusyError: another promotion or rollback does not end.
         IntegrityError: its files, or the champion's, are not those that were logged.
     """
-    with exclusive(name):
+    with exclusive(name) as check_still_held:
         _check(model)
         registry = Registry(name)
         version = registry.register(model)
@@ -84,6 +84,7 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         _record(registry, version, model, decision, reason)
         if not decision.accepted:
             return Outcome(model.run_id, version, champion, decision)
+        check_still_held()
         move = _move(registry, "promote", version, reason, decision.figures, decision.approval)
         return Outcome(model.run_id, version, champion, decision, move)
 
@@ -95,7 +96,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         UsageError: there is no previous champion, no such version, or it is champion already.
         IntegrityError: that version's artifacts are gone, or not those that were logged.
     """
-    with exclusive(name):
+    with exclusive(name) as check_still_held:
         registry = Registry(name)
         registry.settle()
         target = to or _previous(registry)
@@ -103,6 +104,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         if target == registry.champion():
             raise UsageError(f"models:/{name}/{target}: is the champion already")
         with fetched(registry.uri(target), sha256):
+            check_still_held()
             return _move(registry, "rollback", target, reason, {})
 
 
