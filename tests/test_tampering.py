@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from functools import partial
@@ -11,6 +13,7 @@ import arena
 import mlflow
 import numpy as np
 import pytest
+import requests
 from arena import EVEN, NAME, accept, fighter, forget_hash
 from mlflow import MlflowClient
 from PIL import Image
@@ -18,6 +21,7 @@ from support import finding, write_project
 
 from digits.data import Dataset
 from digits.errors import IntegrityError, UsageError
+from digits.outputs import read_split
 from digits.params import Params
 from digits.registry import artifacts, command, models, promotion, reproduction
 from digits.registry.demo import players
@@ -178,6 +182,28 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
     assert "is not what the gate wrote" in finding(IntegrityError, lambda: trace(ring))
+
+
+def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
+    ring: Ring, tmp_path: Path
+) -> None:
+    holdout = read_split("holdout").data
+    code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as server:
+        assert server.stdout is not None
+        served, _, address = server.stdout.readline().split()[:3]
+        another_model(ring.folder(ring.champion))
+        answer = requests.post(address, json={"instances": holdout.images[:5].tolist()}, timeout=60)
+        server.kill()
+    assert served == CHAMPION
+    found = np.array(answer.json()["predictions"])
+    assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
+    assert not list(tmp_path.glob("digits-*"))
 
 
 def test_a_deleted_run_is_not_promoted(ring: Ring) -> None:

@@ -57,13 +57,14 @@ def recorded_sha256(model: Trained) -> str:
     Raises:
         IntegrityError: none was recorded.
     """
-    sha256: str | None = MlflowClient().get_run(model.run_id).data.tags.get(MODEL_SHA256)
-    if not sha256:
+    tags: dict[str, str] = MlflowClient().get_run(model.run_id).data.tags
+    if MODEL_SHA256 not in tags:
         raise IntegrityError(
             f"run {model.run_id}: no hash of its model was recorded when it was logged, so it may "
-            "be another by now; train it again (dvc repro -f)"
+            "be another by now; train it again: "
+            f"`dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
         )
-    return sha256
+    return tags[MODEL_SHA256]
 
 
 def trained(run_id: str) -> Trained:
