@@ -116,7 +116,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "demo": lambda _: players(NAME, threads=2),
     "trace": trace,
     "reproduce": lambda _: reproduction.run(CHAMPION, threads=2, tolerance=0),
-    "serve": lambda _: command.serve(None, "127.0.0.1", 0, announce=lambda _: None),
+    "serve": lambda _: command.serve(None, 0, announce=lambda _: None),
     "challenge": lambda ring: command.promote_run(
         None, ring.new.run_id, None, reason="", dry_run=True, approval=None
     ),
@@ -198,9 +198,12 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
         assert server.stdout is not None
         served, _, address = server.stdout.readline().split()[:3]
         another_model(ring.folder(ring.champion))
-        answer = requests.post(address, json={"instances": holdout.images[:5].tolist()}, timeout=60)
+        asked = {"instances": holdout.images[:5].tolist()}
+        answer = requests.post(address, json=asked, timeout=60)
+        foreign = requests.post(address, json=asked, headers={"Host": "evil.example"}, timeout=60)
         server.kill()
     assert served == CHAMPION
+    assert foreign.status_code == 403
     found = np.array(answer.json()["predictions"])
     assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
     assert not list(tmp_path.glob("digits-*"))

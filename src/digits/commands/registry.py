@@ -147,13 +147,12 @@ def serve(
     model: Annotated[
         str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 5001,
 ) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     from digits.registry.command import serve as answer
 
-    answer(model, host, port, announce=lambda text: print(f"{text}   Ctrl-C ends it", flush=True))
+    answer(model, port, announce=lambda text: print(f"{text}   Ctrl-C ends it", flush=True))
 
 
 def _print_outcome(outcome: "Outcome", as_json: bool) -> None:

@@ -125,19 +125,19 @@ def _data_url(image: Images) -> str:
     return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
 
 
-def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket; port 0 is any that is free.
+def listen(port: int) -> socket.socket:
+    """A socket that listens on this machine only; port 0 is any that is free.
 
     Raises:
-        BusyError: another process listens there, or the host is not this machine.
+        BusyError: another process listens there.
     """
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        listening.bind(("127.0.0.1", port))
     except OSError as error:
         listening.close()
-        raise BusyError(f"{host}:{port}: {error.strerror}; --port names another") from None
+        raise BusyError(f"127.0.0.1:{port}: {error.strerror}; --port names another") from None
     listening.listen()
     return listening
 

@@ -122,19 +122,20 @@ def demo(port: int, *, announce: Callable[[str], None]) -> None:
         server.serve(shown, listening)
 
 
-def serve(uri: str | None, host: str, port: int, *, announce: Callable[[str], None]) -> None:
+def serve(uri: str | None, port: int, *, announce: Callable[[str], None]) -> None:
     """Serve a version as `mlflow models serve` does; `announce` is told which, and where."""
     import uvicorn
     from mlflow.pyfunc import scoring_server
 
     from digits.demo import server
+    from digits.guard import Guard
 
-    with connected() as checked, closing(server.listen(port, host)) as listening:
+    with connected() as checked, closing(server.listen(port)) as listening:
         origin = models.source(uri or champion_uri(checked))
         app = scoring_server.init(models.for_mlflow(origin, threads=checked.train.threads))
-        address = f"http://{host}:{listening.getsockname()[1]}/invocations"
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
         announce(f"models:/{origin.model}/{origin.version} at {address}")
-        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        config = uvicorn.Config(Guard(app), log_level="warning", lifespan="off")
         uvicorn.Server(config).run(sockets=[listening])
 
 
