@@ -21,6 +21,7 @@ SHELL = {
     "digits.provenance",
     "digits.publishing",
     "digits.registry",
+    "digits.reproduce",
     "digits.restoration",
     "digits.show",
     "digits.slots",
@@ -38,7 +39,7 @@ EXPENSIVE = {
 # Whoever imports one of these, also inside a function, must lie here.
 OWNERS = {
     "great_expectations": {"digits.validation"},
-    "mlflow": {"digits.registry", "digits.tracking"},
+    "mlflow": {"digits.guard", "digits.registry", "digits.tracking"},
     "keras": {
         *("digits.inference", "digits.models", "digits.saved_model"),
         *("digits.tracking.runs", "digits.training"),
@@ -48,7 +49,7 @@ OWNERS = {
         *("digits.tracking.runs", "digits.training"),
     },
     "prefect": set(),
-    "dvc": set(),
+    "dvc": {"digits.registry.experiment"},
     "typer": {"digits.cli", "digits.commands"},
 }
 
