@@ -22,7 +22,8 @@ run: .venv/.done ## environment, data, whole pipeline, table of results
 	@digits results
 
 test: .venv/.done ## the whole test suite (slow ones too)
-	@pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@pytest --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))') \
+		--dist loadfile --no-loadscope-reorder # one more than cores: tests of servers wait
 
 lint: .venv/.done ## ruff and mypy
 	@ruff check .

@@ -239,7 +239,7 @@ class TestRegisteredBeforeHashesWereRecorded:
         run = ring.former.run_id
         work = partial(command.promote_run, None, run, None, reason="", dry_run=True, approval=None)
         assert "no hash of its model was recorded" in finding(IntegrityError, work)
-        serve = partial(command.serve, FORMER, "127.0.0.1", 0, announce=print)
+        serve = partial(command.serve, FORMER, 0, announce=print)
         assert "no hash recorded" in finding(IntegrityError, serve)
 
     @pytest.mark.parametrize("description", DESCRIPTIONS)
