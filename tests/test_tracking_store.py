@@ -310,6 +310,13 @@ class TestAStoreThatAServerMade:
         assert list((folder / "mlartifacts").rglob("note.txt"))
 
 
+def test_code_in_a_temporary_folder_can_be_imported_as_reproduce_does() -> None:
+    with store.scratch() as folder:
+        (folder / "probe.py").write_text("print(__file__)", "utf-8")
+        done = python("-c", "import probe", env=os.environ | {"PYTHONPATH": str(folder)})
+    assert done.stdout.startswith(str(folder)), done.stderr
+
+
 def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

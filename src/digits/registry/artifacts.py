@@ -70,6 +70,7 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
     `sha256` was recorded when it was logged; empty where that was not yet done, which is said.
 
     Raises:
+        MlflowException, OSError: the server that has them does not answer.
         IntegrityError: its artifacts are gone, are not those that were logged, or are not those of
             a model from images `uint8 (n, height, width)` to `float32 (n, classes)`.
     """
@@ -78,6 +79,8 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
             folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
             found = files_sha256(folder)
         except (MlflowException, OSError) as error:
+            if store.is_away(error):
+                raise
             raise _gone(uri, str(error).splitlines()[0][:200]) from None
         if not (folder / "MLmodel").is_file():
             raise _gone(uri, "no MLmodel")

@@ -26,6 +26,7 @@ COMPARISONS = "digits-comparisons"
 
 PROCESS_TAG = "process"
 _SQLITE = database.SQLITE
+_AWAY = (ConnectionError, TimeoutError, socket.gaierror)
 _SECONDS_APART = 60
 _SCRATCH = "digits-"
 
@@ -100,12 +101,21 @@ def _no_use(uri: str, reason: str) -> ServiceError:
 
 def _reason(error: BaseException, uri: str) -> str:
     """Why there is no answer, which lies at the bottom of a long chain; else what MLflow says."""
-    cause = error
-    while deeper := cause.__cause__ or cause.__context__:
-        cause = deeper
-    if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror):
+    cause = _cause(error)
+    if isinstance(cause, _AWAY):
         return f"no answer, {cause.strerror or cause}; is the server up?"
     return database.reason(error, uri)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a server did not answer, as far as an error of MLflow's tells."""
+    return isinstance(_cause(error), _AWAY)
+
+
+def _cause(error: BaseException) -> BaseException:
+    while deeper := error.__cause__ or error.__context__:
+        error = deeper
+    return error
 
 
 def this_process() -> str:
@@ -146,9 +156,12 @@ def scratch() -> Iterator[Path]:
     Removes those of processes of this machine that were killed.
     """
     for folder in Path(gettempdir()).glob(f"{_SCRATCH}*"):
-        if is_gone(folder.name.removeprefix(_SCRATCH).rpartition("-")[0]):
+        owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
+        if is_gone(owner.replace("+", ":")):
             shutil.rmtree(folder, ignore_errors=True)
-    with TemporaryDirectory(prefix=f"{_SCRATCH}{this_process()}-") as folder_name:
+    # no colons, at which Python splits PYTHONPATH: code in the folder could not be imported
+    owner = this_process().replace(":", "+")
+    with TemporaryDirectory(prefix=f"{_SCRATCH}{owner}-") as folder_name:
         yield Path(folder_name)
 
 
