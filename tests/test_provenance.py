@@ -138,7 +138,10 @@ class TestOutputs:
         line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
         assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
 
-    @pytest.mark.parametrize("content", ["", "[", "- x", "stages: []", "stages: {a: {outs: [1]}}"])
+    @pytest.mark.parametrize(
+        "content",
+        ["", "[", "- x", "stages: []", "stages: {a: {outs: [1]}}", "[" * 3000, "a: " + "1" * 5000],
+    )
     def test_a_damaged_lock_is_one_line(self, output: Path, content: str) -> None:
         Path("dvc.lock").write_text(content)
         line = finding(IntegrityError, lambda: provenance.check_outputs([output]))

@@ -215,6 +215,17 @@ class TestPromote:
         assert "did not record the md5 of artifacts/split/validation.npz" in line
         assert line.endswith("train it again: `dvc repro -f -s train@mlp`")
 
+    @pytest.mark.parametrize(
+        ("stage", "key"), [("split", "data.percent"), ("validate", "validate")]
+    )
+    def test_rows_set_apart_by_other_params_than_these_are_refused(self, promote, stage, key):
+        recorded = YAML(typ="safe").load(Path("dvc.lock"))
+        recorded["stages"].setdefault(stage, {})["params"] = {"params.yaml": {key: 1, "seed": 9}}
+        with Path("dvc.lock").open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(recorded, file)
+        line = finding(IntegrityError, lambda: promote(fighter()))
+        assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
+
     def test_losses_that_are_small_one_by_one_do_not_add_up(self, ring):
         gate = {"promote.max_latency_ms": None, "promote.max_total_loss": 0.002}
         judge = partial(judge_by, parameters.check(changed(gate)))
@@ -228,6 +239,9 @@ class TestPromote:
         shutil.rmtree(artifacts_of("1"))  # what it was found to answer is recorded
         assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
         MlflowClient().set_model_version_tag(NAME, "1", "gate_figures", "{}")
+        work = partial(promotion.promote, worse, NAME, judge=judge)
+        assert "models:/digits/1: its artifacts are gone" in finding(IntegrityError, work)
+        MlflowClient().delete_model_version(NAME, "1")
         outcome = promotion.promote(worse, NAME, judge=judge)
         assert outcome.moved
         [check] = [c for c in outcome.decision.checks if c.name == "max_total_loss"]

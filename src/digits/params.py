@@ -162,6 +162,14 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         raise UsageError(*unknown)
 
 
+def value_of(key: str) -> Any:
+    """The value of a dotted key in params.yaml as it is written there; None where it is not."""
+    value: Any = read()
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys; lists stay whole."""
     flat: dict[str, Any] = {}

@@ -3,9 +3,10 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -49,7 +50,7 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     try:
         pointer = YAML(typ="safe").load(pointer_file.read_text(encoding="utf-8"))
         return str(pointer["outs"][0]["md5"])
-    except (OSError, LookupError, TypeError, YAMLError):
+    except (OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
         return ""
 
 
@@ -80,16 +81,35 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
 
 def _recorded(kind: Literal["deps", "outs"], root: Path) -> list[tuple[str, Path, str]]:
     """Stage, path and md5 of each entry of dvc.lock."""
-    try:
-        lock = YAML(typ="safe").load((root / OUTPUTS).read_text(encoding="utf-8"))
+    with _damages():
         return [
             (name, Path(entry["path"]), str(entry["md5"]))
-            for name, stage in lock.get("stages", {}).items()
+            for name, stage in _recorded_stages(root).items()
             for entry in stage.get(kind, [])
         ]
+
+
+def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
+    """The params of a stage by dvc.lock in `root`, by dotted key; empty where it has none."""
+    with _damages():
+        recorded = _recorded_stages(root).get(stage, {}).get("params", {})
+        return dict(recorded.get("params.yaml", {}))
+
+
+def _recorded_stages(root: Path) -> dict[str, Any]:
+    try:
+        text = (root / OUTPUTS).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return []
-    except (LookupError, TypeError, AttributeError, ValueError, YAMLError):
+        return {}
+    stages: dict[str, Any] = YAML(typ="safe").load(text).get("stages", {})
+    return stages
+
+
+@contextmanager
+def _damages() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError, YAMLError):
         raise IntegrityError(
             f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
         ) from None
@@ -128,17 +148,20 @@ def has_commit(commit: str) -> bool:
 
 def _changed_code() -> str:
     """What differs from the commit; of files that git does not know, what Python can import."""
-    tracked = _git("diff", "HEAD", "--name-only", "--", ".", ":!dvc.lock", ":!params.yaml")
-    unknown = _git("ls-files", "--others", "--exclude-standard", "--", "src", "*.py")
+    everything = "."  # where git cannot tell
+    paths = ("--", ".", ":!dvc.lock", ":!params.yaml")
+    tracked = _git("diff", "HEAD", "--name-only", *paths, failed=everything)
+    others = ("--others", "--exclude-standard", "--", "src", "*.py")
+    unknown = _git("ls-files", *others, failed=everything)
     return tracked + unknown
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str, failed: str = "") -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except OSError:
-        return ""
-    return done.stdout.strip()
+        return failed
+    return failed if done.returncode else done.stdout.strip()
 
 
 def cpu() -> str:

@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from digits import gate, latency, process, provenance
+from digits import params as parameters
 from digits.data import Dataset, Predict, load_split
-from digits.errors import DigitsError, IntegrityError
+from digits.errors import IntegrityError, UsageError
 from digits.files import read_json
 from digits.gate import Candidate, Decision, Facts, Former
 from digits.outputs import ROOT, SPLIT_TAGS, split_path
@@ -46,6 +47,7 @@ def judge(
     provenance.check_outputs([VALIDATION, split_path("holdout")], root)
     run = MlflowClient().get_run(model.run_id)
     _check_splits(run, root)
+    _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
     facts, challenger = _challenger(model, name, holdout, run, params, root)
     opponent = None
@@ -53,7 +55,7 @@ def judge(
         opponent = _champion(champion_uri, champion, holdout, challenger, params)
     rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
     former: list[Former] = []
-    if params.promote.max_total_loss is not None:
+    if params.promote.max_total_loss is not None and not challenger.finding:
         former = _former(champion, holdout, rows_md5, challenger, params)
     decision = gate.judge(
         challenger, opponent, holdout.labels, facts, params=params.promote, former=former
@@ -79,6 +81,22 @@ def _check_splits(run: Run, root: Path) -> None:
                 "bring its split back (git checkout, dvc checkout), promote its experiment "
                 f"(--exp NAME), or {again}"
             )
+
+
+def _check_settings(root: Path) -> None:
+    """That the rows were set apart, and the data validated, as params.yaml here says.
+
+    It holds the gate's limits; an experiment that set apart fewer rows could pass them by luck.
+    """
+    for stage in ("split", "validate"):
+        recorded = provenance.recorded_params(stage, root)
+        present = {key: parameters.value_of(key) for key in recorded if key != "seed"}
+        for key, value in present.items():
+            if value != recorded[key]:
+                raise IntegrityError(
+                    f"{stage}: made with {key} {recorded[key]}, params.yaml has {value}; "
+                    "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
+                )
 
 
 def _challenger(
@@ -109,7 +127,8 @@ def _champion(
     with fetched(uri, sha256) as files, process.quiet_tensorflow(params.train.threads):
         if files.signature != challenger.signature or challenger.finding:
             return Candidate(name, None, files.signature)
-        return _candidate(name, files, holdout, files.classes)[0]
+        candidate = _candidate(name, files, holdout, files.classes)[0]
+    return replace(candidate, predicted=None) if candidate.finding else candidate
 
 
 def _candidate(
@@ -147,7 +166,7 @@ def _former(
             if accuracy is None:
                 answers = _champion(uri, version, holdout, challenger, params).predicted
                 accuracy = None if answers is None else float((answers == holdout.labels).mean())
-        except DigitsError:  # deleted, or its artifacts are gone
+        except UsageError:  # deleted
             pass
         former.append(Former(version, accuracy))
     return former

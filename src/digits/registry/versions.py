@@ -132,12 +132,15 @@ class Registry:
         found = self._client.search_model_versions(
             f"name = '{self.name}' and run_id = '{model.run_id}'"
         )
-        version = next(iter(found), None) or self._client.create_model_version(
+        sha256 = recorded_sha256(model)
+        # one that was registered by hand may hold another model under this run's name
+        own = [version for version in found if version.tags.get(MODEL_SHA256, "") == sha256]
+        version = next(iter(own), None) or self._client.create_model_version(
             self.name,
             model.uri,
             run_id=model.run_id,
             model_id=model.model_id,
-            tags={MODEL_SHA256: recorded_sha256(model)},
+            tags={MODEL_SHA256: sha256},
         )
         return str(version.version)
 
