@@ -82,7 +82,7 @@ def _finding(node: Any, path: str, state: str) -> str:
     keep = f"dvc commit {name}" if node.frozen or node.deps else f"dvc add {path}"
     return (
         f"{path}: is not what {name} names; `{keep}` keeps what lies there,"
-        f" `dvc pull {name}` takes what {name} names"
+        f" `dvc pull --force {name}` takes what {name} names"
     )
 
 

@@ -16,6 +16,7 @@ from digits.errors import ServiceError
 
 def run(flow_run: Callable[[], State[Any]]) -> NoReturn:
     """Run the flow and exit: 0 if it completed, 1 if not, 4 if no Prefect server answers."""
+    process.print_in_any_encoding()
     try:
         ensure_server()
         state = flow_run()

@@ -67,3 +67,8 @@ def test_an_error_shows_no_credentials_of_any_address_in_it() -> None:
 
     shown = finding(ServiceError, fail)
     assert shown == "fatal: https://***@host/x.git?*** not found; see s3://***@c"
+
+
+def test_the_path_of_a_file_is_shown_whole() -> None:
+    text = "sqlite:////home/me@work/mlflow.db: no database"
+    assert without_credentials(text) == text

@@ -117,6 +117,6 @@ def test_a_server_that_does_not_take_an_event_costs_one_warning(
         emit()
     found = "answered 503" if fault == "fails" else "no answer"
     assert capsys.readouterr().err == (
-        f"warning: Prefect at 127.0.0.1:{port}: {found}; the event digits.promote is lost"
-        " (PREFECT_API_URL says which server is asked)\n"
+        f"warning: Prefect at http://127.0.0.1:{port}/api: {found};"
+        " the event digits.promote is lost (PREFECT_API_URL says which server is asked)\n"
     )

@@ -8,7 +8,7 @@ HIDDEN = "***"
 
 # After the credentials there may be a host, a port and a path, and nothing else.
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])?(:\d{1,5})?(/[^@?#;&=]*)?")
-_CREDENTIALS = re.compile(r"://\S*@")
+_CREDENTIALS = re.compile(r"(?<!sqlite)://\S*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
 # Shorter parts are words, too, and are hidden only where they stand alone.
 _PART_OF_WORDS = 4

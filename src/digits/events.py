@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
+
+from digits.addresses import public
 
 # of this project, as prefect.toml says
 PROFILES = Path(".prefect/profiles.toml")
@@ -52,9 +53,8 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
     except requests.RequestException as error:
         answer = error.response
         found = f"answered {answer.status_code}" if answer is not None else "no answer"
-        place = urlsplit(address).netloc.rpartition("@")[2]  # without a password
         print(
-            f"warning: Prefect at {place}: {found}; the event {event} is lost"
+            f"warning: Prefect at {public(address)}: {found}; the event {event} is lost"
             " (PREFECT_API_URL says which server is asked)",
             file=sys.stderr,
         )

@@ -166,7 +166,7 @@ def test_data_that_is_not_what_its_pointer_names_is_a_line_with_both_ways_out(
     assert state.is_failed()
     assert state.message == (
         "data: is not what data.dvc names; `dvc add data` keeps what lies there,"
-        " `dvc pull data.dvc` takes what data.dvc names"
+        " `dvc pull --force data.dvc` takes what data.dvc names"
     )
     assert project.files() == before
     assert project.ran() == []

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
@@ -13,6 +12,7 @@ from digits.errors import ServiceError, UsageError
 from digits.outputs import TrainOutputs, split_path
 from digits.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.registry.evidence import VALIDATION
+from digits.tracking import store
 
 
 @contextmanager
@@ -31,8 +31,7 @@ def fetched(name: str, model: str | None) -> Iterator[tuple[str, Path]]:
         IntegrityError: they are not what its dvc.lock says.
     """
     files = _at_revision(name)
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
+    with store.scratch() as root:
         _bring(files, name, [OUTPUTS, DATA_POINTER], root)
         chosen = model or _only_trained(name, files.repo.get_rev(), root)
         trained = _outputs(chosen, root)
