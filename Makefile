@@ -16,7 +16,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: .venv/.done ## environment, data, whole pipeline, table of results
-	@dvc pull --quiet data.dvc || { echo 'error: data: cannot be made what data.dvc names, `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
+	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
 	@dvc repro
 	@digits restore
 	@digits results
@@ -61,7 +61,7 @@ up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with
 		python -c "import socket; socket.create_server(('127.0.0.1', $$port))" 2>/dev/null || { \
 		echo "error: port $$port is taken; choose with make up MLFLOW_PORT=… PREFECT_PORT=… PAGES_PORT=…" >&2; exit 6; }; done
 	@digits restore
-	@python -c "from digits.tracking import store; store.connect()" # before the server: two that create the tracking store at once spoil it
+	@MLFLOW_TRACKING_URI= python -c "from digits.tracking import store; store.connect()" # before the server: two that create the tracking store at once spoil it
 	@setsid flock -n .state/up.lock sh -c 'echo $$$$ >.state/up.pid; exec honcho start' >.state/up.log 2>&1 </dev/null &
 	@trap '$(MAKE) -s down; exit 130' INT TERM; \
 		timeout --foreground 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \

@@ -95,11 +95,11 @@ def reproduce(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG, one digit each.")],
+    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG.")],
     model: Annotated[str | None, typer.Option(help="models:/…; by default the champion.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the digit in each picture, with the probability of every class."""
+    """Name the class of each picture, with the probability of every class."""
     from digits.prediction import check_pictures
 
     check_pictures(files)

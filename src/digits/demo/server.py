@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
 
 from digits.data import Images, Picture
 from digits.errors import BusyError
@@ -142,7 +143,7 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def serve(players: Sequence[Player], listening: socket.socket) -> None:
-    """Serve the page until the process is interrupted."""
-    config = uvicorn.Config(build(players), log_level="warning", lifespan="off")
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve an app until the process is interrupted."""
+    config = uvicorn.Config(app, log_level="warning", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

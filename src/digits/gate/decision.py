@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from digits.data import Labels
 
 APPROVAL = "approval"  # the name of the check that is a person's word
-ANSWERS = "answers"  # the name of the check that only a model fails whose answers tell nothing
+ANSWERS = "answers"  # the check that fails where the answers cannot be judged
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -119,12 +119,11 @@ def demo(port: int, *, announce: Callable[[str], None]) -> None:
     with connected() as checked, closing(server.listen(port)) as listening:
         shown = players(checked.registry.name, threads=checked.train.threads)
         announce(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        server.serve(shown, listening)
+        server.serve(server.build(shown), listening)
 
 
 def serve(uri: str | None, port: int, *, announce: Callable[[str], None]) -> None:
     """Serve a version as `mlflow models serve` does; `announce` is told which, and where."""
-    import uvicorn
     from mlflow.pyfunc import scoring_server
 
     from digits.demo import server
@@ -135,8 +134,7 @@ def serve(uri: str | None, port: int, *, announce: Callable[[str], None]) -> Non
         app = scoring_server.init(models.for_mlflow(origin, threads=checked.train.threads))
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
         announce(f"models:/{origin.model}/{origin.version} at {address}")
-        config = uvicorn.Config(Guard(app), log_level="warning", lifespan="off")
-        uvicorn.Server(config).run(sockets=[listening])
+        server.serve(Guard(app), listening)
 
 
 def _announce(move: Move, name: str) -> None:

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from digits.errors import BusyError
 from digits.tracking import store
+from digits.tracking.database import SQLITE
 
 WAIT_S = 600.0
 POLL_S = 0.5
@@ -21,7 +22,6 @@ RENEW_S = 5.0
 # Looks are counted and no time is compared, so neither clocks nor outages matter.
 PATIENCE = 120
 
-_SQLITE = "sqlite:///"
 _DRAW_S = 10.0
 _SOURCE = "digits:/lock"  # MLflow wants an address; nothing is there
 _OWNER, _BEAT = "owner", "beat"
@@ -41,14 +41,14 @@ def exclusive(name: str, *, wait_s: float = WAIT_S) -> Iterator[Callable[[], Non
         BusyError: somebody else held it for `wait_s` seconds.
     """
     uri = store.tracking_uri()
-    sqlite = uri.startswith(_SQLITE)
+    sqlite = uri.startswith(SQLITE)
     with _file_lock(uri, name, wait_s) if sqlite else _server_lock(name, wait_s) as still_held:
         yield still_held
 
 
 @contextmanager
 def _file_lock(uri: str, name: str, wait_s: float) -> Iterator[Callable[[], None]]:
-    lock = FileLock(f"{uri.removeprefix(_SQLITE)}.{name}.lock")
+    lock = FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock")
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -137,7 +137,7 @@ class _Ticket:
         with _absent("RESOURCE_ALREADY_EXISTS"):
             purpose = "The queue of those who promote and roll back, kept by digits. No model."
             self._client.create_registered_model(self._queue, description=purpose)
-        tags = {_OWNER: self._owner, _BEAT: "0", store.PROCESS_TAG: store.this_process()}
+        tags = {_OWNER: self._owner, _BEAT: "0"}
         version = self._client.create_model_version(
             self._queue, _SOURCE, tags=tags, await_creation_for=0
         )

@@ -118,7 +118,7 @@ def check(made_from: Origin) -> None:
     if found != sha256:
         raise IntegrityError(
             f"{record}: is not what the gate wrote (SHA-256 {found[:12]}, recorded {sha256[:12]}); "
-            "the tags of the version are right"
+            "what the gate decided stands in the tags of the version"
         )
 
 
