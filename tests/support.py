@@ -198,9 +198,9 @@ def served(app: "ASGIApp") -> Iterator[int]:
 def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
     """Wait for the condition; whether it came true in time."""
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not (came_true := condition()) and time.monotonic() < end:
         time.sleep(0.02)
-    return condition()
+    return came_true  # asked once more, what came true may be over
 
 
 def has_ended(pid: int) -> bool:
