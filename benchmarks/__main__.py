@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks import flow, inference, machine, pipeline, scaling, scoring, tables, trainings
 from benchmarks.workspace import REPOSITORY, Workspace
-from digits import params, process
+from digits import params
+from digits.core import process
 
 PARTS = ("trainings", "seconds", "pipeline", "flow", "inference", "scoring", "scaling")
 RESULT = REPOSITORY / "docs/benchmarks.json"

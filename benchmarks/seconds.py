@@ -26,7 +26,7 @@ def timed(label: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def main(model: str) -> None:
     """Run the stage with a clock in each of its parts, and print the seconds as JSON."""
-    from digits import process
+    from digits.core import process
     from digits.params import load
 
     process.set_environment()

@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from digits import process
+from digits.core import process
 
 FOLDER = Path(".dvc/tmp/flow-runs")
 GONE = "its process was killed"

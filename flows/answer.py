@@ -11,8 +11,8 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from serving import ensure_server
 
-from digits import process
-from digits.errors import UsageError
+from digits.core import process
+from digits.core.errors import UsageError
 
 
 def main(

@@ -9,7 +9,7 @@ from typing import Any
 from commands import CommandFailedError, end_groups
 from prefect import get_run_logger
 
-from digits.errors import printable
+from digits.core.errors import printable
 
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5

@@ -11,8 +11,8 @@ from threading import Lock, Timer
 
 import psutil
 
-from digits.addresses import without_credentials
-from digits.errors import DigitsError, printable
+from digits.core.addresses import without_credentials
+from digits.core.errors import DigitsError, printable
 
 OnLine = Callable[[str], None]
 

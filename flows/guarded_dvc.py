@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from digits import process
+from digits.core import process
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:

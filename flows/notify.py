@@ -16,7 +16,7 @@ from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
 from serving import ensure_server
 
-from digits import process
+from digits.core import process
 
 NAME = "digits-failed"
 PAYLOAD = """\

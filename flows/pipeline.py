@@ -11,7 +11,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from digits.errors import BusyError, DataError, ServiceError, UsageError
+from digits.core.errors import BusyError, DataError, ServiceError, UsageError
 
 # A stage that has this among its params computes with so many threads.
 THREADS = "train.threads"

@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed, Running
 from pydantic import Field
 
 from digits import params
-from digits.errors import DigitsError
+from digits.core.errors import DigitsError
 
 ALREADY_CHAMPION = "AlreadyChampion"
 

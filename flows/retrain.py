@@ -15,9 +15,10 @@ from prefect.variables import Variable
 from promote import ALREADY_CHAMPION, promote
 from train import train
 
-from digits import params, provenance
-from digits.errors import DataError, DigitsError
-from digits.outputs import TrainOutputs
+from digits import params
+from digits.core import provenance
+from digits.core.artifacts import TrainOutputs
+from digits.core.errors import DataError, DigitsError
 
 EVENT = "digits.retrain"
 SEEN = "digits_retrained_data"

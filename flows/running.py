@@ -12,8 +12,8 @@ from pipeline import Stage
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from digits.addresses import public
-from digits.errors import ServiceError
+from digits.core.addresses import public
+from digits.core.errors import ServiceError
 from digits.tracking import database
 
 # -P, because a module of this folder must not hide one that DVC imports

@@ -9,7 +9,7 @@ from pipeline import Stage
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 
-from digits.slots import Slots
+from digits.core.slots import Slots
 
 Future = PrefectConcurrentFuture[Any]
 Submit = Callable[[Stage, Sequence[Future]], Future]

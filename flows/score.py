@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from digits import params
-from digits.errors import DigitsError
+from digits.core.errors import DigitsError
 
 
 @flow(name="score")

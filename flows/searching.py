@@ -17,8 +17,9 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from train import train
 
-from digits import params, slots
-from digits.errors import DigitsError, ServiceError, UsageError
+from digits import params
+from digits.core import slots
+from digits.core.errors import DigitsError, ServiceError, UsageError
 from digits.sweeping import splits, sweep, trial
 from digits.sweeping.search import Submit
 from digits.sweeping.space import read_space

@@ -15,8 +15,8 @@ from prefect.context import refresh_global_settings_context
 from prefect.logging import get_logger
 from prefect.settings import get_current_settings
 
-from digits.errors import ServiceError
-from digits.guard import Guard
+from digits.core.errors import ServiceError
+from digits.core.guard import Guard
 
 START_S, END_S = 120, 10
 

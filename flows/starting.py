@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from serving import ensure_server
 
-from digits import process
-from digits.errors import ServiceError
+from digits.core import process
+from digits.core.errors import ServiceError
 
 
 def run(flow_run: Callable[[], State[Any]]) -> NoReturn:

@@ -8,8 +8,8 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from digits.files import read_json
-from digits.outputs import RunRecord
+from digits.core.artifacts import RunRecord
+from digits.core.files import read_json
 from digits.results import Comparison, cells
 from digits.run_link import LOCAL_UI, RunLink
 

@@ -20,8 +20,9 @@ from scheduling import Future, Schedule
 from summary import publish
 from workspaces import experiment_name, project_lock, save_experiment, workspace
 
-from digits import params, slots
-from digits.errors import DigitsError
+from digits import params
+from digits.core import slots
+from digits.core.errors import DigitsError
 
 # DVC's words where `dvc pull` would overwrite what is in no cache.
 UNSAVED = "unsaved files"

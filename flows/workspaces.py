@@ -16,7 +16,7 @@ from dvc.utils.serialize import modify_yaml
 from filelock import FileLock, Timeout
 
 from digits import params
-from digits.errors import ServiceError, UsageError
+from digits.core.errors import ServiceError, UsageError
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")

@@ -12,11 +12,11 @@ import numpy as np
 from mlflow import MlflowClient
 from support import record_outputs
 
-from digits import provenance
-from digits.data import Dataset, Split, save_split
-from digits.files import write_json
+from digits.core import provenance
+from digits.core.artifacts import split_path, split_tags
+from digits.core.dataset import Dataset, Split, save_split
+from digits.core.files import write_json
 from digits.gate import Check, Decision
-from digits.outputs import split_path, split_tags
 from digits.registry.evidence import VALIDATION
 from digits.registry.versions import Trained
 from digits.tracking import store

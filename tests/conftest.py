@@ -16,8 +16,8 @@ from intruder import RESOLVED
 from sklearn.datasets import load_digits
 from support import PARAMS, SMALL, Server, changed, train_project, until, write_project
 
-from digits import process
-from digits.data import Dataset
+from digits.core import process
+from digits.core.dataset import Dataset
 from digits.params import Params, check
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from digits.data import Dataset, RawData, save_split
-from digits.errors import DataError, DigitsError
-from digits.files import md5
-from digits.outputs import split_path
+from digits.core.artifacts import split_path
+from digits.core.dataset import Dataset, RawData, save_split
+from digits.core.errors import DataError, DigitsError
+from digits.core.files import md5
+from digits.core.provenance import data_md5
 from digits.params import Params
-from digits.provenance import data_md5
 from digits.readers import read_raw
 from digits.splitting import split
 

@@ -5,8 +5,8 @@ from urllib.parse import quote
 import pytest
 from support import finding
 
-from digits.addresses import public, without_credentials
-from digits.errors import ServiceError
+from digits.core.addresses import public, without_credentials
+from digits.core.errors import ServiceError
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from digits.models import available
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
-    "digits.errors": "words for what went wrong",
-    "digits.files": "writes what it is given",
+    "digits.core.errors": "words for what went wrong",
+    "digits.core.files": "writes what it is given",
     "digits.models": "finds a builder by its name; the builder itself is listed",
-    "digits.outputs": "says where files lie",
+    "digits.core.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",
-    "digits.process": "starts and ends processes",
+    "digits.core.process": "starts and ends processes",
     "digits.progress": "shows how far a training is",
-    "digits.provenance": "names code and machine for the log",
+    "digits.core.provenance": "names code and machine for the log",
     "digits.publishing": "logs what the stage already wrote",
-    "digits.slots": "waits for cores, and tells who else used them",
+    "digits.core.slots": "waits for cores, and tells who else used them",
     "digits.tracking": "logs",
 }
 # Likewise, of a stage none of whose outputs is a picture.

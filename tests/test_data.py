@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.data import DataParams, Dataset, Split, load_split, save_arrays, save_split
-from digits.errors import DataError
-from digits.outputs import read_split, split_path
+from digits.core.artifacts import read_split, split_path
+from digits.core.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
+from digits.core.errors import DataError
 
 
 @pytest.fixture

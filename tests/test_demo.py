@@ -15,9 +15,9 @@ import pytest
 from intruder import attack, foreign, statuses
 from support import finding, served
 
+from digits.core.errors import BusyError
 from digits.demo import server
 from digits.demo.server import Player, listen
-from digits.errors import BusyError
 
 
 def tall(images):

@@ -8,9 +8,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from support import SMALL, write_params
 
-from digits.data import Dataset, Split, save_split
-from digits.files import read_json, write_json
-from digits.outputs import RunRecord, TrainOutputs, split_path
+from digits.core.artifacts import RunRecord, TrainOutputs, split_path
+from digits.core.dataset import Dataset, Split, save_split
+from digits.core.files import read_json, write_json
 from digits.stages import compare, evaluate, explore, report, validate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]

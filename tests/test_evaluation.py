@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
-from digits.errors import DigitsError
+from digits.core.errors import DigitsError
 from digits.evaluation import confusion_matrix, evaluate, expected_calibration_error
 
 METRICS = {"accuracy", "loss", "brier", "ece", "top2_accuracy"}

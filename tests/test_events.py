@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from digits import events
+from digits.core import events
 
 PROFILE = """\
 active = "ephemeral"

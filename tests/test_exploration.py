@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from digits import exploration
-from digits.data import Dataset
-from digits.errors import DataError
+from digits.core.dataset import Dataset
+from digits.core.errors import DataError
 from digits.stages import explore
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support import finding
 
-from digits.data import load_split
-from digits.errors import DataError
-from digits.files import read_json, replacing, write_json, write_text
+from digits.core.dataset import load_split
+from digits.core.errors import DataError
+from digits.core.files import read_json, replacing, write_json, write_text
 from digits.images import open_picture
 from digits.matrices import read_matrix
 from digits.readers.csv import header_of as read_header

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support import finding, findings
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.images import Read, normalise, read_picture
 from digits.prediction import answers, read_pictures
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

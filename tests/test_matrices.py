@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.matrices import read_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]

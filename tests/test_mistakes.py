@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.mistakes import most_confident
 
 LABELS = np.array([0, 0, 1, 1, 0])

@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from support import train_project, until
 
-from digits.data import Dataset
-from digits.files import read_json
+from digits.core.dataset import Dataset
+from digits.core.files import read_json
 from digits.params import Params
 
 pytestmark = pytest.mark.slow

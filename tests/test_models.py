@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 from support import PARAMS, REPOSITORY, finding
 
-from digits.data import Dataset
-from digits.errors import UsageError
+from digits.core.dataset import Dataset
+from digits.core.errors import UsageError
 from digits.models import available, build_params, builder
 
 # On 28×28 images; those of mlp and cnn are the seed experiment's.

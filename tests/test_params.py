@@ -11,7 +11,7 @@ import pytest
 from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, python, write_params
 
 from digits import params
-from digits.errors import UsageError
+from digits.core.errors import UsageError
 
 STAGES = {name: ["mlp"] if "matrix" in stage else [] for name, stage in PIPELINE.items()}
 

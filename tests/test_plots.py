@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from sklearn.datasets import load_digits
 
 from digits import exploration, plots
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.mistakes import Mistakes
 
 FASHION = [

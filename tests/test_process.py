@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import has_ended, python, until
 
-from digits import errors, process
+from digits.core import errors, process
 
 EXIT_CODES = [
     (errors.DigitsError, 1),

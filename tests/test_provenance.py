@@ -8,9 +8,9 @@ import pytest
 import yaml
 from support import finding
 
-from digits import provenance
-from digits.errors import IntegrityError
-from digits.files import md5
+from digits.core import provenance
+from digits.core.errors import IntegrityError
+from digits.core.files import md5
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import refusal
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.readers import read_raw
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 from support import refusal, refusals
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.readers import read_raw
 
 IMAGES = load_digits().images[:20].astype(np.uint8)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 from support import DAMAGED_ARRAYS, refusal
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.readers import read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)

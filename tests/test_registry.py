@@ -18,12 +18,19 @@ from ruamel.yaml import YAML
 from support import changed, finding, python, record_outputs
 
 from digits import params as parameters
-from digits.data import Split, save_split
-from digits.errors import BusyError, DataError, IntegrityError, UsageError
-from digits.files import md5, write_json
+from digits.core.artifacts import (
+    SPLIT_TAGS,
+    SPLITS,
+    RunRecord,
+    TrainOutputs,
+    read_split,
+    split_path,
+)
+from digits.core.dataset import Split, save_split
+from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
+from digits.core.files import md5, write_json
 from digits.gate import Check, approval
 from digits.images import TREATMENTS
-from digits.outputs import SPLIT_TAGS, SPLITS, RunRecord, TrainOutputs, read_split, split_path
 from digits.registry import command, journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players

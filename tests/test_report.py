@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from digits import exploration, plots
 from digits.caret import statistics
 from digits.comparison import Candidate, as_dict, compare_pair, verdict
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.evaluation import confusion_matrix, evaluate
 from digits.mistakes import most_confident
 from digits.report import ModelResult, ReportContent, SplitResult, render

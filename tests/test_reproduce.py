@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.errors import IntegrityError
+from digits.core.errors import IntegrityError
 from digits.reproduce import compare, package_differences, worktree
 
 

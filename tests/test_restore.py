@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import finding, record_outputs
 
-from digits.data import load_split
-from digits.errors import DataError, IntegrityError
-from digits.files import read_json
-from digits.outputs import TrainOutputs
+from digits.core.artifacts import TrainOutputs
+from digits.core.dataset import load_split
+from digits.core.errors import DataError, IntegrityError
+from digits.core.files import read_json
 from digits.restoration import restore_all
 from digits.tracking import restore, runs, store
 

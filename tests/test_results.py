@@ -7,8 +7,8 @@ import pytest
 from support import finding
 
 from digits import show
-from digits.errors import DataError
-from digits.files import write_json
+from digits.core.errors import DataError
+from digits.core.files import write_json
 from digits.latency import Latency
 from digits.results import Row, cells, markdown, row, shared_line, time_ratios
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.robustness import (
     PERTURBATIONS,
     accuracy_under,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.data import Dataset
-from digits.errors import DataError
+from digits.core.dataset import Dataset
+from digits.core.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from support import DAMAGED_ARRAYS, PARAMS, finding
 
-from digits.data import Images
+from digits.core.dataset import Images
+from digits.core.errors import DataError
 from digits.drift import DriftParams, of_classes, of_values
-from digits.errors import DataError
 from digits.scoring.inputs import BATCH, Input, open_input
 from digits.scoring.output import predictions
 from digits.scoring.statistics import figures, image_frame

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from support import until
 
-from digits import slots
-from digits.slots import Slots
+from digits.core import slots
+from digits.core.slots import Slots
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from digits.slots import Slots
+from digits.core.slots import Slots
 held = Slots(Path(sys.argv[1]), 1).take()
 print(held is not None, flush=True)
 time.sleep(600)

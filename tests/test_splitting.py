@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from digits.data import Dataset, RawData
-from digits.errors import DataError
+from digits.core.dataset import Dataset, RawData
+from digits.core.errors import DataError
 from digits.split_report import describe, overlaps
 from digits.splitting import SplitParams, sample, split
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from test_cli import digits
 
 from digits.cli import summary
-from digits.errors import DataError
+from digits.core.errors import DataError
 from digits.show import print_summary
 from digits.summary import Spread, groups, spread
 from digits.tracking import runs, store

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from support import PARAMS, finding, findings, until
 
-from digits.errors import DigitsError, ServiceError, UsageError
+from digits.core.errors import DigitsError, ServiceError, UsageError
 from digits.sweeping.search import Submit
 from digits.sweeping.space import Range, Space
 from digits.sweeping.study import open_study

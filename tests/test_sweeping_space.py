@@ -8,7 +8,7 @@ import pytest
 from support import PARAMS, REPOSITORY, finding
 
 from digits import params
-from digits.errors import UsageError
+from digits.core.errors import UsageError
 from digits.sweeping.space import override, propose, read_space
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits.data import Dataset, Split, save_split
-from digits.errors import IntegrityError, ServiceError, UsageError
+from digits.core.dataset import Dataset, Split, save_split
+from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.sweeping.splits import digests, fetch
 
 

@@ -11,9 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from support import SMALL, changed, until
 
-from digits.errors import DigitsError
-from digits.outputs import split_path
-from digits.slots import Slots
+from digits.core.artifacts import split_path
+from digits.core.errors import DigitsError
+from digits.core.slots import Slots
 from digits.sweeping import trial
 from digits.tracking import store, sweeps
 

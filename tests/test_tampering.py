@@ -19,9 +19,9 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, write_project
 
-from digits.data import Dataset
-from digits.errors import IntegrityError, UsageError
-from digits.outputs import read_split
+from digits.core.artifacts import read_split
+from digits.core.dataset import Dataset
+from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
 from digits.registry import artifacts, command, models, promotion, reproduction
 from digits.registry.demo import players

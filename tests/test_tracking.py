@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import only_run
 
-from digits.data import load_split
-from digits.files import md5, read_json
+from digits.core.dataset import load_split
+from digits.core.files import md5, read_json
 
 
 class TestARun:

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, finding, has_ended, only_run, until, write_params
 
-from digits.errors import DataError, ServiceError
+from digits.core.errors import DataError, ServiceError
 from digits.tracking import runs, store
 
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import Server, finding, only_run, python
 
-from digits.errors import ServiceError
+from digits.core.errors import ServiceError
 from digits.tracking import database, runs, store
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support import PARAMS, SMALL, changed, python
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.models import available, builder
 from digits.params import check
 from digits.recipe import OptimizerParams, Recipe, ScheduleParams
@@ -57,7 +57,7 @@ with process.quiet_tensorflow(2):
     import test_training
 from sklearn.datasets import load_digits
 import numpy as np
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 for model in {models!r}:

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from digits.data import Dataset, RawData
+from digits.core.dataset import Dataset, RawData
 from digits.validation import Check, ValidateParams, data_docs, validate
 from digits.validation.summary import class_frame, summary_frame
 

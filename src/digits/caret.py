@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import SquareTable, mcnemar
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from digits.data import Matrix
+from digits.core.dataset import Matrix
 
 Figures = NDArray[np.float64]  # (classes,)
 

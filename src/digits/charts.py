@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from digits.data import Matrix
+from digits.core.dataset import Matrix
 from digits.look import BLUE, INK, PALE_GREY, RED, VERMILION, percent
 
 LARGEST_FACTOR = 50

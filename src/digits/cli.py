@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from digits import process
 from digits.commands import registry
+from digits.core import process
 
 app = typer.Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -72,7 +72,7 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
     from digits import plots
-    from digits.errors import DataError, printable
+    from digits.core.errors import DataError, printable
     from digits.show import print_json, print_summary
     from digits.summary import MEASURES, as_dicts, groups
     from digits.tracking.query import finished_runs

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
-from digits.data import Labels
+from digits.core.dataset import Labels
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from digits.data import Labels
+from digits.core.dataset import Labels
 
 
 class DriftParams(BaseModel):

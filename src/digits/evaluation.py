@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as reference_by_prediction
 
-from digits.data import Labels, Matrix, Probabilities
-from digits.errors import DigitsError
+from digits.core.dataset import Labels, Matrix, Probabilities
+from digits.core.errors import DigitsError
 
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from digits.data import Images, Picture
-from digits.errors import DataError
-from digits.files import require_file
+from digits.core.dataset import Images, Picture
+from digits.core.errors import DataError
+from digits.core.files import require_file
 
 FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes, exact in 8 bits

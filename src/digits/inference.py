@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from digits.data import Images, Predict, Probabilities
+from digits.core.dataset import Images, Predict, Probabilities
 
 BATCH = 1000
 

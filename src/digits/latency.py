@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.data import Images, Predict
+from digits.core.dataset import Images, Predict
 
 SINGLE_CALLS = 50
 BATCH_IMAGES = 512

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.data import Matrix
-from digits.errors import DataError
-from digits.files import require_file
+from digits.core.dataset import Matrix
+from digits.core.errors import DataError
+from digits.core.files import require_file
 
 LARGEST_COUNT = 10**12
 MAX_BYTES = 64 << 20  # some thousand classes

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data import Dataset, Images, Labels
+from digits.core.dataset import Dataset, Images, Labels
 
 
 class Mistakes(NamedTuple):

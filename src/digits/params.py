@@ -13,9 +13,9 @@ from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import Node, ScalarNode
 
-from digits.data import DataParams
+from digits.core.dataset import DataParams
+from digits.core.errors import UsageError
 from digits.drift import DriftParams
-from digits.errors import UsageError
 from digits.gate import PromoteParams
 from digits.models import available, build_params, builder
 from digits.recipe import Recipe

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from digits.data import Picture
-from digits.errors import DataError
+from digits.core.dataset import Picture
+from digits.core.errors import DataError
 from digits.images import Read, open_picture, read_picture
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ import pandas as pd
 from digits import plots
 from digits.caret import Statistics, statistics
 from digits.caret_tables import as_tables
+from digits.core.artifacts import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.mistakes import most_confident
-from digits.outputs import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.tracking import restore, runs
 
 MISTAKES = 24

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.errors import IntegrityError, ServiceError
+from digits.core.errors import IntegrityError, ServiceError
 from digits.tracking import store
 
 # What would lead the stages to this project instead of the worktree.

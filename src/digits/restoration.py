@@ -1,7 +1,8 @@
 """Bringing the tracking store up to what DVC's outputs record."""
 
-from digits import params, process, provenance
-from digits.outputs import SPLITS, EvaluateOutputs, TrainOutputs, split_path
+from digits import params
+from digits.core import process, provenance
+from digits.core.artifacts import SPLITS, EvaluateOutputs, TrainOutputs, split_path
 
 
 def restore_all() -> None:

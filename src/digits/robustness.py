@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from digits.data import Dataset, Images, Labels, Predict, Probabilities
+from digits.core.dataset import Dataset, Images, Labels, Predict, Probabilities
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 
-from digits.errors import DataError
-from digits.files import replacing
+from digits.core.errors import DataError
+from digits.core.files import replacing
 
 
 def save(model: keras.Model, path: Path) -> None:

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from digits.caret_tables import Tables
-from digits.errors import printable
-from digits.files import read_json
-from digits.outputs import ROOT
-from digits.provenance import check_outputs
+from digits.core.artifacts import ROOT
+from digits.core.errors import printable
+from digits.core.files import read_json
+from digits.core.provenance import check_outputs
 from digits.results import Comparison, Row, cells
 from digits.summary import Group, Spread
 

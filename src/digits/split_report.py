@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data import RawData, Split
-from digits.fingerprints import fingerprints
+from digits.core.dataset import RawData, Split
+from digits.core.fingerprints import fingerprints
 
 
 class Overlap(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from digits.data import Dataset, Labels, RawData, Split
-from digits.errors import DataError
+from digits.core.dataset import Dataset, Labels, RawData, Split
+from digits.core.errors import DataError
 
 Rows = NDArray[np.int64]
 Share = Annotated[float, Field(gt=0, lt=1)]

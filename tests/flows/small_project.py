@@ -64,8 +64,8 @@ def work():
         print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
 
 def record(model):
-    from digits.outputs import RunRecord, TrainOutputs
-    from digits.provenance import data_md5
+    from digits.core.artifacts import RunRecord, TrainOutputs
+    from digits.core.provenance import data_md5
     ids = dict.fromkeys(("run_id", "model_id", "experiment_id"), "1")
     outputs = TrainOutputs(model)
     outputs.run.parent.mkdir(parents=True, exist_ok=True)

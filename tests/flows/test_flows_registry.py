@@ -37,8 +37,8 @@ from retrain import EVENT, retrain
 from score import score
 from support import finding, until
 
-from digits.errors import UsageError
-from digits.provenance import data_md5
+from digits.core.errors import UsageError
+from digits.core.provenance import data_md5
 from digits.stages import train as train_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -27,8 +27,8 @@ SPLIT = """\
 import numpy as np
 from sklearn.datasets import load_digits
 from digits import params
-from digits.data import Dataset, RawData, save_split
-from digits.outputs import split_path
+from digits.core.dataset import Dataset, RawData, save_split
+from digits.core.artifacts import split_path
 from digits.splitting import split
 
 checked = params.load()

@@ -26,7 +26,7 @@ from prefect.states import Cancelling
 from small_project import Project
 from support import REPOSITORY, has_ended, until
 
-from digits import events
+from digits.core import events
 
 pytestmark = [pytest.mark.slow]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits.errors import GateRefusedError, UsageError
+from digits.core.errors import GateRefusedError, UsageError
 
 if TYPE_CHECKING:
     from digits.registry.promotion import Outcome

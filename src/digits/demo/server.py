@@ -19,9 +19,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from digits.data import Images, Picture
-from digits.errors import BusyError
-from digits.guard import Guard
+from digits.core.dataset import Images, Picture
+from digits.core.errors import BusyError
+from digits.core.guard import Guard
 from digits.images import MIN_CONTRAST, TREATMENTS, bring
 
 PAGE = Path(__file__).with_name("page.html")

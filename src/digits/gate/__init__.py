@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from digits.data import Labels
+from digits.core.dataset import Labels
 from digits.gate.decision import (
     ANSWERS,
     APPROVAL,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from digits.data import Labels
+from digits.core.dataset import Labels
 from digits.gate.decision import Candidate, Check, Facts, Former, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"

@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from digits.data import Labels
+from digits.core.dataset import Labels
 
 APPROVAL = "approval"  # the name of the check that is a person's word
 ANSWERS = "answers"  # the check that fails where the answers cannot be judged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from digits.errors import UsageError
+from digits.core.errors import UsageError
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from digits.data import Images
+from digits.core.dataset import Images
 from digits.look import VERMILION
 from digits.plots.style import new_figure
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from digits.data import Images
+from digits.core.dataset import Images
 from digits.look import BLUE, GREY, percent
 from digits.plots.style import hide_ticks, new_figure, quiet_axes
 from digits.plots.style import title as set_title

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from digits.files import replacing
+from digits.core.files import replacing
 from digits.look import GREY
 
 DPI = 100

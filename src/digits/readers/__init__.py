@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from digits.data import Dataset, RawData
-from digits.errors import DataError, printable
+from digits.core.dataset import Dataset, RawData
+from digits.core.errors import DataError, printable
 from digits.readers.csv import read_csv, unlabelled
 from digits.readers.files import Format, data_files, format_of
 from digits.readers.idx import read_idx

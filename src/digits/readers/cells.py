@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 
 ALLOWED = "a whole number 0..255 is allowed"
 MAX_FINDINGS = 10_000

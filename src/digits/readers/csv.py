@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from digits.data import Dataset
-from digits.errors import DataError
+from digits.core.dataset import Dataset
+from digits.core.errors import DataError
 from digits.readers.cells import faults, lines_of
 from digits.readers.files import (
     CHUNK_BYTES,

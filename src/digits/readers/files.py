@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from digits.data import check_unpacked
-from digits.errors import DataError
-from digits.files import require_file
+from digits.core.dataset import check_unpacked
+from digits.core.errors import DataError
+from digits.core.files import require_file
 
 Format = Literal["IDX", "CSV", "npz"]
 

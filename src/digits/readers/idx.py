@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data import Dataset, RawData
-from digits.errors import DataError
+from digits.core.dataset import Dataset, RawData
+from digits.core.errors import DataError
 from digits.readers.files import FETCH, content_of
 
 UNSIGNED_BYTE = 0x08

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data import Dataset, RawData, load_arrays
-from digits.errors import DataError
+from digits.core.dataset import Dataset, RawData, load_arrays
+from digits.core.errors import DataError
 from digits.readers.files import FETCH, content_of, one_line
 
 TRAIN = ("x_train", "y_train")

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from digits.errors import DataError, IntegrityError
+from digits.core.errors import DataError, IntegrityError
 from digits.tracking import store
 from digits.tracking.runs import files_sha256
 

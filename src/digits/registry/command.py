@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits import events, params, process
+from digits import params
+from digits.core import events, process
+from digits.core.artifacts import TrainOutputs
 from digits.gate import Check, Decision
-from digits.outputs import TrainOutputs
 from digits.params import Params
 from digits.prediction import Answer, answers, read_pictures
 from digits.registry import models, promotion, reproduction
@@ -126,8 +127,8 @@ def serve(uri: str | None, port: int, *, announce: Callable[[str], None]) -> Non
     """Serve a version as `mlflow models serve` does; `announce` is told which, and where."""
     from mlflow.pyfunc import scoring_server
 
+    from digits.core.guard import Guard
     from digits.demo import server
-    from digits.guard import Guard
 
     with connected() as checked, closing(server.listen(port)) as listening:
         origin = models.source(uri or champion_uri(checked))

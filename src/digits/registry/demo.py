@@ -1,7 +1,7 @@
 """The models of the page on which one draws: the champion, and who it is set beside."""
 
+from digits.core.errors import UsageError
 from digits.demo.server import Player
-from digits.errors import UsageError
 from digits.registry import models
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 

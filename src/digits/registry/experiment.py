@@ -8,9 +8,9 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from digits.errors import ServiceError, UsageError
-from digits.outputs import TrainOutputs, split_path
-from digits.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
+from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.errors import ServiceError, UsageError
+from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.registry.evidence import VALIDATION
 from digits.tracking import store
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from digits.errors import IntegrityError
+from digits.core.errors import IntegrityError
 
 PREFIX = "champion."
 ELSEWHERE = "moved by other means than digits"

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from digits.errors import BusyError
+from digits.core.errors import BusyError
 from digits.tracking import store
 from digits.tracking.database import SQLITE
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, get_args
 from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
 
-from digits import process
-from digits.data import Images, Picture, Predict, Probabilities
-from digits.errors import IntegrityError
-from digits.files import text_sha256
+from digits.core import process
+from digits.core.dataset import Images, Picture, Predict, Probabilities
+from digits.core.errors import IntegrityError
+from digits.core.files import text_sha256
 from digits.prediction import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, origin

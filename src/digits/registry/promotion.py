@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from mlflow import MlflowClient
 
-from digits.errors import UsageError
-from digits.files import text_sha256
+from digits.core.errors import UsageError
+from digits.core.files import text_sha256
 from digits.gate import Decision
 from digits.registry import journal
 from digits.registry.artifacts import fetched

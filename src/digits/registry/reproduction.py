@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from digits import params, provenance, reproduce
-from digits.data import load_split
-from digits.errors import IntegrityError, printable
-from digits.files import md5, write_text
-from digits.outputs import TrainOutputs, split_path
+from digits import params, reproduce
+from digits.core import provenance
+from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.dataset import load_split
+from digits.core.errors import IntegrityError, printable
+from digits.core.files import md5, write_text
 from digits.registry import models
 from digits.registry.trace import Origin
 from digits.reproduce import Reproduction

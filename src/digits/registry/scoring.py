@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits.data import Predict
+from digits.core.artifacts import read_split, split_path
+from digits.core.dataset import Predict
+from digits.core.errors import DataError, printable
+from digits.core.files import md5
 from digits.drift import Drift, DriftParams, of_classes, of_values
-from digits.errors import DataError, printable
-from digits.files import md5
-from digits.outputs import read_split, split_path
 from digits.params import Params
 from digits.registry.models import Served
 from digits.scoring.inputs import Input, open_input

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from digits.errors import printable
+from digits.core.errors import printable
 from digits.gate import Check
 from digits.images import TREATMENTS
 from digits.prediction import Answer

@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from digits.errors import IntegrityError
-from digits.outputs import SPLIT_TAGS
+from digits.core.artifacts import SPLIT_TAGS
+from digits.core.errors import IntegrityError
 from digits.tracking.runs import MODEL_SHA256
 
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from digits.errors import DataError, IntegrityError, UsageError
+from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import journal
 from digits.registry.journal import Move
 from digits.tracking.runs import MODEL_SHA256

@@ -6,7 +6,7 @@ from typing import Any
 
 from digits.caret import Statistics
 from digits.comparison import Pair
-from digits.data import Matrix
+from digits.core.dataset import Matrix
 from digits.mistakes import Mistakes
 from digits.run_link import RunLink
 

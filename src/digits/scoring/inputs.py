@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from digits.data import Images, Picture, check_unpacked
-from digits.errors import DataError, printable
-from digits.files import md5, require_file
+from digits.core.dataset import Images, Picture, check_unpacked
+from digits.core.errors import DataError, printable
+from digits.core.files import md5, require_file
 from digits.images import SUFFIXES
 from digits.prediction import read_pictures
 from digits.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from digits.files import replacing
+from digits.core.files import replacing
 from digits.scoring.inputs import Batch
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from digits.data import Images
+from digits.core.dataset import Images
 
 Figures = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -5,21 +5,14 @@ from itertools import combinations
 
 import numpy as np
 
-from digits import params, plots, process
+from digits import params, plots
 from digits.caret import statistics
-from digits.comparison import (
-    Candidate,
-    Pair,
-    Point,
-    as_dict,
-    compare_pair,
-    pareto_front,
-    verdict,
-)
-from digits.data import Images, Labels
-from digits.files import write_json, write_text
+from digits.comparison import Candidate, Pair, Point, as_dict, compare_pair, pareto_front, verdict
+from digits.core import process
+from digits.core.artifacts import ROOT, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.dataset import Images, Labels
+from digits.core.files import write_json, write_text
 from digits.latency import Latency, measure
-from digits.outputs import ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.results import Row, markdown, row, shared_line, time_ratios
 from digits.robustness import fragile_line
 

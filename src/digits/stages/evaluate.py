@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from digits import params, process
-from digits.data import Dataset
-from digits.files import write_json
-from digits.outputs import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
+from digits import params
+from digits.core import process
+from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.dataset import Dataset
+from digits.core.files import write_json
 
 
 def main(model: str) -> None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from digits import exploration, params, plots, process
-from digits.data import Dataset
-from digits.files import replacing
-from digits.outputs import ROOT
+from digits import exploration, params, plots
+from digits.core import process
+from digits.core.artifacts import ROOT
+from digits.core.dataset import Dataset
+from digits.core.files import replacing
 from digits.readers import read_raw
 
 FOLDER = ROOT / "explore"

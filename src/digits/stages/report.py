@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from digits import params, process, provenance, results
+from digits import params, results
 from digits.caret import statistics
 from digits.comparison import Pair
-from digits.data import Dataset
-from digits.files import read_json, write_text
+from digits.core import process, provenance
+from digits.core.artifacts import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.dataset import Dataset
+from digits.core.files import read_json, write_text
 from digits.mistakes import most_confident
-from digits.outputs import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.params import flatten
 from digits.report import ModelResult, ReportContent, SplitResult, render
 from digits.results import Comparison

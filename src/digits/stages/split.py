@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from digits import params, process
-from digits.data import save_split
-from digits.files import replacing, write_json
-from digits.outputs import ROOT, split_path
+from digits import params
+from digits.core import process
+from digits.core.artifacts import ROOT, split_path
+from digits.core.dataset import save_split
+from digits.core.files import replacing, write_json
 from digits.readers import read_raw
 from digits.split_report import describe
 from digits.splitting import split

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from digits import params, process, provenance, slots
-from digits.data import Dataset
-from digits.files import md5, write_json
+from digits import params
+from digits.core import process, provenance, slots
+from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
+from digits.core.dataset import Dataset
+from digits.core.files import md5, write_json
 from digits.models import builder
-from digits.outputs import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.params import Params
 from digits.progress import training_progress
 

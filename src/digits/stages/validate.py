@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from digits import params, process
-from digits.errors import DataError, printable
-from digits.files import write_json, write_text
-from digits.outputs import ROOT
+from digits import params
+from digits.core import process
+from digits.core.artifacts import ROOT
+from digits.core.errors import DataError, printable
+from digits.core.files import write_json, write_text
 from digits.readers import read_raw
 from digits.validation import data_docs, validate
 

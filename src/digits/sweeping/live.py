@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from digits.errors import printable
+from digits.core.errors import printable
 from digits.tracking import runs, sweeps
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from digits import params
-from digits.errors import UsageError
+from digits.core.errors import UsageError
 
 Values = dict[str, Any]
 

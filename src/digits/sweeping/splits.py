@@ -5,12 +5,12 @@ from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
 
-from digits.addresses import without_credentials
-from digits.data import Dataset, load_split
-from digits.errors import IntegrityError, ServiceError, UsageError
-from digits.files import replacing
-from digits.outputs import split_path
-from digits.provenance import OUTPUTS, recorded_outputs
+from digits.core.addresses import without_credentials
+from digits.core.artifacts import split_path
+from digits.core.dataset import Dataset, load_split
+from digits.core.errors import IntegrityError, ServiceError, UsageError
+from digits.core.files import replacing
+from digits.core.provenance import OUTPUTS, recorded_outputs
 
 FOLDER = Path(".state/splits")
 

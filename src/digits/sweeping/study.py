@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 from optuna.distributions import check_distribution_compatibility
 
-from digits.errors import ServiceError, UsageError
+from digits.core.errors import ServiceError, UsageError
 from digits.sweeping.space import Space, distributions
 from digits.tracking import database, store
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import optuna
 
-from digits.errors import DigitsError
+from digits.core.errors import DigitsError
 from digits.sweeping.search import POLL_S, Future, Search, Submit
 from digits.sweeping.space import Space, Values, override
 from digits.sweeping.trial import Outcome, Spec

@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict
 
-from digits import params, process, slots
-from digits.errors import DigitsError
-from digits.files import read_json, write_json
+from digits import params
+from digits.core import process, slots
+from digits.core.errors import DigitsError
+from digits.core.files import read_json, write_json
 from digits.models import builder
 from digits.sweeping import splits
 
@@ -160,7 +161,7 @@ def _train(spec: Spec, checked: params.Params) -> Outcome:
 
 
 def _tags(spec: Spec) -> dict[str, str]:
-    from digits import provenance
+    from digits.core import provenance
     from digits.tracking import sweeps
 
     return {

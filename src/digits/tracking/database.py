@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from digits.addresses import without_credentials
+from digits.core.addresses import without_credentials
 
 SQLITE = "sqlite:///"
 SERVERS = ("postgresql", "mysql", "mssql")

@@ -4,8 +4,8 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from digits import provenance
-from digits.outputs import TrainOutputs, split_path
+from digits.core import provenance
+from digits.core.artifacts import TrainOutputs, split_path
 from digits.tracking import runs, store
 
 

@@ -15,7 +15,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from digits.files import folder_sha256
+from digits.core.files import folder_sha256
 from digits.tracking import store
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from digits.addresses import public
-from digits.errors import ServiceError
-from digits.process import project_root
+from digits.core.addresses import public
+from digits.core.errors import ServiceError
+from digits.core.process import project_root
 from digits.tracking import database
 
 EXPERIMENT = "digits"

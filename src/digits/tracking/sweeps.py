@@ -8,7 +8,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from digits.errors import ServiceError
+from digits.core.errors import ServiceError
 from digits.tracking import store
 
 EXPERIMENT = "digits-sweeps"

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import psutil
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.models import Builder
 from digits.models.normalization import FusedBatchNormalization
 from digits.recipe import OptimizerParams, Recipe, ScheduleParams

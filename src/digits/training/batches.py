@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from digits.data import Dataset
+from digits.core.dataset import Dataset
 from digits.recipe import AugmentParams
 from digits.training.augmentation import augment
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from digits.data import RawData
+from digits.core.dataset import RawData
 from digits.validation.result import Check, Result
 
 __all__ = ["Check", "Result", "ValidateParams", "data_docs", "validate"]

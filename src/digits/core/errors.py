@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from unicodedata import category
 
-from digits.addresses import without_credentials
+from digits.core.addresses import without_credentials
 
 # control, format (bidi overrides), half of a character, line and paragraph separators
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")

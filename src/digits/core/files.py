@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from digits.errors import DataError
+from digits.core.errors import DataError
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from digits.data import Split, load_arrays, load_split, save_arrays
-from digits.errors import DataError
-from digits.files import ANEW, read_json, replacing, write_json
+from digits.core.dataset import Split, load_arrays, load_split, save_arrays
+from digits.core.errors import DataError
+from digits.core.files import ANEW, read_json, replacing, write_json
+from digits.core.provenance import check_outputs, recorded_outputs
 from digits.matrices import read_matrix
-from digits.provenance import check_outputs, recorded_outputs
 
 ROOT = Path("artifacts")
 SPLITS = ("train", "validation", "test", "holdout")
@@ -55,7 +55,7 @@ def split_tags(read: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_split(name: str, *, classes: int | None = None) -> Split:
-    """One split; see `digits.data.load_split`.
+    """One split; see `digits.core.dataset.load_split`.
 
     Raises:
         DataError: it is missing, not such a split, or has labels that are none of the `classes`.

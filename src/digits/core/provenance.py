@@ -11,8 +11,8 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from digits.errors import IntegrityError
-from digits.files import md5
+from digits.core.errors import IntegrityError
+from digits.core.files import md5
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from digits.data import Images
+from digits.core.dataset import Images
 
 
 def fingerprints(images: Images) -> list[bytes]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from digits.errors import DataError
-from digits.files import require_file
+from digits.core.errors import DataError
+from digits.core.files import require_file
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)

@@ -17,8 +17,8 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
-from digits.addresses import without_credentials
-from digits.errors import DigitsError, ServiceError, UsageError, printable
+from digits.core.addresses import without_credentials
+from digits.core.errors import DigitsError, ServiceError, UsageError, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {

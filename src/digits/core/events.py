@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from digits.addresses import public
+from digits.core.addresses import public
 
 # of this project, as prefect.toml says
 PROFILES = Path(".prefect/profiles.toml")

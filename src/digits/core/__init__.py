@@ -1,0 +1,4 @@
+"""What every room may use; imports nothing else of digits.
+
+errors, files, dataset, artifacts (every path under artifacts/), process, provenance, slots.
+"""
