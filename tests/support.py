@@ -20,9 +20,9 @@ from digits.core.dataset import Dataset, RawData, save_split
 from digits.core.errors import DataError, DigitsError
 from digits.core.files import md5
 from digits.core.provenance import data_md5
+from digits.data.readers.raw import read_raw
+from digits.data.splitting import split
 from digits.params import Params
-from digits.readers import read_raw
-from digits.splitting import split
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from digits import exploration
 from digits.core.dataset import Dataset
 from digits.core.errors import DataError
+from digits.data import exploration
 from digits.stages import explore
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

@@ -8,8 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from sklearn.datasets import load_digits
 
-from digits import exploration, plots
+from digits import plots
 from digits.core.dataset import Dataset
+from digits.data import exploration
 from digits.mistakes import Mistakes
 
 FASHION = [

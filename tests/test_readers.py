@@ -10,7 +10,7 @@ import pytest
 from support import refusal
 
 from digits.core.errors import DataError
-from digits.readers import read_raw
+from digits.data.readers.raw import read_raw
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 

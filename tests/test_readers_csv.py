@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from support import refusal, refusals
 
 from digits.core.errors import DataError
-from digits.readers import read_raw
+from digits.data.readers.raw import read_raw
 
 IMAGES = load_digits().images[:20].astype(np.uint8)
 LABELS = load_digits().target[:20].astype(np.int64)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from support import DAMAGED_ARRAYS, refusal
 
 from digits.core.errors import DataError
-from digits.readers import read_raw
+from digits.data.readers.raw import read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.int64)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from digits import exploration, plots
+from digits import plots
 from digits.caret import statistics
 from digits.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.core.dataset import Dataset
+from digits.data import exploration
 from digits.evaluation import confusion_matrix, evaluate
 from digits.mistakes import most_confident
 from digits.report import ModelResult, ReportContent, SplitResult, render

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
-from digits.validation import Check, ValidateParams, data_docs, validate
-from digits.validation.summary import class_frame, summary_frame
+from digits.data.validation.summary import class_frame, summary_frame
+from digits.data.validation.validate import Check, ValidateParams, data_docs, validate
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,
@@ -217,7 +217,7 @@ def test_warnings_alone_are_a_success() -> None:
 SCRIPT = """
 import json, sys
 from tests.test_validation import PARAMS, broken, set_pixel
-from digits.validation import data_docs, validate
+from digits.data.validation.validate import data_docs, validate
 result = validate(broken(set_pixel([4], 256)), params=PARAMS, classes=10)
 print(json.dumps(result.as_dict()))
 print(data_docs(result))
@@ -240,7 +240,8 @@ def test_data_docs_show_each_part_and_what_failed() -> None:
 
 def test_importing_validation_loads_neither_great_expectations_nor_pandas() -> None:
     script = (
-        "import sys, digits.validation; print({'great_expectations', 'pandas'} & {*sys.modules})"
+        "import sys, digits.data.validation.validate;"
+        " print({'great_expectations', 'pandas'} & {*sys.modules})"
     )
     assert in_new_process(script).stdout == "set()\n"
 

@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 from digits import params
 from digits.core.dataset import Dataset, RawData, save_split
 from digits.core.artifacts import split_path
-from digits.splitting import split
+from digits.data.splitting import split
 
 checked = params.load()
 images, labels = load_digits(return_X_y=True)

@@ -15,7 +15,7 @@ from digits.plots.style import hide_ticks, new_figure, quiet_axes
 from digits.plots.style import title as set_title
 
 if TYPE_CHECKING:
-    from digits.exploration import ClassImages
+    from digits.data.exploration import ClassImages
 
 COLUMNS = 5
 

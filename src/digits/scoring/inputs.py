@@ -16,10 +16,10 @@ import pyarrow.csv
 from digits.core.dataset import Images, Picture, check_unpacked
 from digits.core.errors import DataError, printable
 from digits.core.files import md5, require_file
+from digits.data.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled
+from digits.data.readers.files import format_of, one_line, plain
 from digits.images import SUFFIXES
 from digits.prediction import read_pictures
-from digits.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled
-from digits.readers.files import format_of, one_line, plain
 
 ALLOWED = "a folder of pictures, a CSV or an npz is allowed"
 BATCH = 1000

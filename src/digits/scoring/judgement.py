@@ -2,15 +2,17 @@
 
 import pandas as pd
 
-from digits.validation import ValidateParams
-from digits.validation.result import Result
+from digits.data.validation.result import Result
+from digits.data.validation.validate import ValidateParams
 
 COLUMNS = ("shape", "min_pixel", "max_pixel", "contrast", "mean_ink")
 
 
 def validate_images(images: pd.DataFrame, *, params: ValidateParams) -> Result:
     """Judge a frame of `scoring.statistics.image_frame` by the expectations on its columns."""
-    from digits.validation import judgement  # seconds of import, for who scores only
+    from digits.data.validation import (
+        expectations as judgement,  # seconds of import, for who scores only
+    )
 
     shape = str(images["shape"].iloc[0])
     suite = [

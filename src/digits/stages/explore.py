@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from digits import exploration, params, plots
+from digits import params, plots
 from digits.core import process
 from digits.core.artifacts import ROOT
 from digits.core.dataset import Dataset
 from digits.core.files import replacing
-from digits.readers import read_raw
+from digits.data import exploration
+from digits.data.readers.raw import read_raw
 
 FOLDER = ROOT / "explore"
 SAMPLES_PER_CLASS = 10

@@ -7,9 +7,9 @@ from digits.core import process
 from digits.core.artifacts import ROOT, split_path
 from digits.core.dataset import save_split
 from digits.core.files import replacing, write_json
-from digits.readers import read_raw
-from digits.split_report import describe
-from digits.splitting import split
+from digits.data.readers.raw import read_raw
+from digits.data.split_summary import describe
+from digits.data.splitting import split
 
 
 def main() -> None:

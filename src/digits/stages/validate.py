@@ -7,8 +7,8 @@ from digits.core import process
 from digits.core.artifacts import ROOT
 from digits.core.errors import DataError, printable
 from digits.core.files import write_json, write_text
-from digits.readers import read_raw
-from digits.validation import data_docs, validate
+from digits.data.readers.raw import read_raw
+from digits.data.validation.validate import data_docs, validate
 
 FOLDER = ROOT / "validate"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from digits.core.dataset import RawData
-from digits.validation.result import Check, Result
+from digits.data.validation.result import Check, Result
 
 __all__ = ["Check", "Result", "ValidateParams", "data_docs", "validate"]
 
@@ -44,8 +44,8 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     missing, all images have one shape, the training part has `min_rows`. Warnings: class
     shares, blank images, duplicates, images in both parts, mean ink.
     """
-    from digits.validation.judgement import judge
-    from digits.validation.summary import class_frame, part_summary, summary_frame
+    from digits.data.validation.expectations import judge
+    from digits.data.validation.summary import class_frame, part_summary, summary_frame
 
     images = summary_frame(raw)
     labels = class_frame(images, classes)
@@ -60,6 +60,6 @@ def data_docs(result: Result) -> str:
 
     The page is the same for the same result. Its styles come from the network.
     """
-    from digits.validation.docs import render
+    from digits.data.validation.docs import render
 
     return render(result.sources)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.readers.files import FETCH, content_of
+from digits.data.readers.files import FETCH, content_of
 
 UNSIGNED_BYTE = 0x08
 KINDS = {1: "labels", 3: "images"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError, printable
-from digits.readers.csv import read_csv, unlabelled
-from digits.readers.files import Format, data_files, format_of
-from digits.readers.idx import read_idx
-from digits.readers.npz import read_npz
+from digits.data.readers.csv import read_csv, unlabelled
+from digits.data.readers.files import Format, data_files, format_of
+from digits.data.readers.idx import read_idx
+from digits.data.readers.npz import read_npz
 
 logger = logging.getLogger(__name__)
 

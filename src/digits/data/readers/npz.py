@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, RawData, load_arrays
 from digits.core.errors import DataError
-from digits.readers.files import FETCH, content_of, one_line
+from digits.data.readers.files import FETCH, content_of, one_line
 
 TRAIN = ("x_train", "y_train")
 TEST = ("x_test", "y_test")

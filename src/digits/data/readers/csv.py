@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset
 from digits.core.errors import DataError
-from digits.readers.cells import faults, lines_of
-from digits.readers.files import (
+from digits.data.readers.cells import faults, lines_of
+from digits.data.readers.files import (
     CHUNK_BYTES,
     FETCH,
     MAX_LINE_BYTES,

@@ -12,8 +12,8 @@ with warnings.catch_warnings():
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-from digits.validation import ValidateParams
-from digits.validation.result import SHOWN_ROWS
+from digits.data.validation.result import SHOWN_ROWS
+from digits.data.validation.validate import ValidateParams
 
 
 def judge(

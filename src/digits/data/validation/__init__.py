@@ -1,0 +1,1 @@
+"""Checks of raw data: validate, summary, expectations, result, docs."""
