@@ -39,7 +39,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     from keras import Sequential, layers
 
     from digits import saved_model
-    from digits.models.layers import raw_pixels
+    from digits.models._layers import raw_pixels
 
     shape, classes = data.images.shape[1:], len(bias)
     head = layers.Dense(classes, activation="softmax")

@@ -29,7 +29,7 @@ SHELL = {
     "digits.sweeping",
     "digits.tracking",
 }
-OF_TENSORFLOW = {"digits.inference", "digits.models.normalization", "digits.training"}
+OF_TENSORFLOW = {"digits.inference", "digits.models._normalization", "digits.training"}
 DOMAIN = [name for name in FILES if not within(name, SHELL)]
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -45,7 +45,7 @@ OWNERS = {
         *("digits.tracking.runs", "digits.training"),
     },
     "tensorflow": {
-        *("digits.inference", "digits.models.normalization"),
+        *("digits.inference", "digits.models._normalization"),
         *("digits.tracking.runs", "digits.training"),
     },
     "prefect": set(),

@@ -57,7 +57,7 @@ def test_the_policy_holds_inside_the_block_only(mixed: bool) -> None:
 def test_the_fused_normalization_trains_as_keras_does() -> None:
     import keras
 
-    from digits.models.normalization import FusedBatchNormalization
+    from digits.models._normalization import FusedBatchNormalization
 
     images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
     layers = [

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models.layers import Count, Rate, probabilities, raw_pixels
+from digits.models._layers import Count, Rate, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras

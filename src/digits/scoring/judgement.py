@@ -10,9 +10,7 @@ COLUMNS = ("shape", "min_pixel", "max_pixel", "contrast", "mean_ink")
 
 def validate_images(images: pd.DataFrame, *, params: ValidateParams) -> Result:
     """Judge a frame of `scoring.statistics.image_frame` by the expectations on its columns."""
-    from digits.data.validation import (
-        expectations as judgement,  # seconds of import, for who scores only
-    )
+    from digits.data.validation import expectations as judgement
 
     shape = str(images["shape"].iloc[0])
     suite = [

@@ -11,7 +11,7 @@ import psutil
 
 from digits.core.dataset import Dataset
 from digits.models import Builder
-from digits.models.normalization import FusedBatchNormalization
+from digits.models._normalization import FusedBatchNormalization
 from digits.recipe import OptimizerParams, Recipe, ScheduleParams
 from digits.training.batches import batches
 from digits.training.precision import training_policy

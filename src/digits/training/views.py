@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from digits.models.layers import through
+from digits.models._layers import through
 from digits.recipe import SIDE, ViewParams
 
 View = list[keras.Layer]  # of a raster (n, height, width, 1)

@@ -33,7 +33,7 @@ def convolution(
     """A convolution of size×size, 2×2 max-pooling where wanted, batch normalization, and ReLU."""
     from keras import layers
 
-    from digits.models.normalization import FusedBatchNormalization
+    from digits.models._normalization import FusedBatchNormalization
 
     return [
         layers.Conv2D(filters, size, padding=padding, use_bias=False),
