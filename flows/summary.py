@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 
 from digits.core.artifacts import RunRecord
 from digits.core.files import read_json
-from digits.results import Comparison, cells
+from digits.evaluation.leaderboard import Comparison, cells
 from digits.run_link import LOCAL_UI, RunLink
 
 ARTIFACTS = Path("artifacts")

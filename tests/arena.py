@@ -16,7 +16,7 @@ from digits.core import provenance
 from digits.core.artifacts import split_path, split_tags
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import write_json
-from digits.gate import Check, Decision
+from digits.evaluation.gate import Check, Decision
 from digits.registry.evidence import VALIDATION
 from digits.registry.versions import Trained
 from digits.tracking import store

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from digits.caret import BY_CLASS, OVERALL, statistics
-from digits.caret_tables import LABELS, as_dict, as_tables, p_value_text
+from digits.evaluation.caret import BY_CLASS, OVERALL, statistics
+from digits.evaluation.caret_tables import LABELS, as_dict, as_tables, p_value_text
 
 # numbers stay text, so that a printed 0.9830 keeps its last digit
 SEED = json.loads(

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from digits.comparison import (
+from digits.evaluation.comparison import (
     Candidate,
     Pair,
     Point,

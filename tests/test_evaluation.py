@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
 from digits.core.errors import DigitsError
-from digits.evaluation import confusion_matrix, evaluate, expected_calibration_error
+from digits.evaluation.scores import confusion_matrix, evaluate, expected_calibration_error
 
 METRICS = {"accuracy", "loss", "brier", "ece", "top2_accuracy"}
 

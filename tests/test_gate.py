@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits.gate import Candidate, Facts, Former, PromoteParams, approval, judge
-from digits.gate.checks import sensitivities, worse_p_value
+from digits.evaluation.gate import Candidate, Facts, Former, PromoteParams, approval, judge
+from digits.evaluation.gate_checks import sensitivities, worse_p_value
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

@@ -5,7 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from digits.latency import BATCH_CALLS, BATCH_IMAGES, SINGLE_CALLS, WARM_UP_CALLS, measure
+from digits.evaluation.latency import (
+    BATCH_CALLS,
+    BATCH_IMAGES,
+    SINGLE_CALLS,
+    WARM_UP_CALLS,
+    measure,
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from digits.core.errors import DataError
-from digits.matrices import read_matrix
+from digits.evaluation.confusion_csv import read_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
 NOT_SQUARE = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits.core.dataset import Dataset
-from digits.mistakes import most_confident
+from digits.evaluation.mistakes import most_confident
 
 LABELS = np.array([0, 0, 1, 1, 0])
 PROBABILITIES = np.array([[0.9, 0.1], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]], np.float32)

@@ -146,7 +146,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("off", [None, False])
 def test_null_and_false_turn_every_check_of_the_gate_off(off: bool | None) -> None:
-    from digits.gate.checks import against, on_its_own, origin
+    from digits.evaluation.gate_checks import against, on_its_own, origin
 
     promote = params.check(changed({"promote": dict.fromkeys(PARAMS["promote"], off)})).promote
     nobody: Any = None

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from digits import plots
 from digits.core.dataset import Dataset
 from digits.data import exploration
-from digits.mistakes import Mistakes
+from digits.evaluation.mistakes import Mistakes
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

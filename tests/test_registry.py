@@ -29,7 +29,7 @@ from digits.core.artifacts import (
 from digits.core.dataset import Split, save_split
 from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
-from digits.gate import Check, approval
+from digits.evaluation.gate import Check, approval
 from digits.images import TREATMENTS
 from digits.registry import command, journal, lock, models, promotion, reproduction, show
 from digits.registry.artifacts import fetched

@@ -11,14 +11,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from digits import plots
-from digits.caret import statistics
-from digits.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.core.dataset import Dataset
 from digits.data import exploration
-from digits.evaluation import confusion_matrix, evaluate
-from digits.mistakes import most_confident
+from digits.evaluation.caret import statistics
+from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdict
+from digits.evaluation.mistakes import most_confident
+from digits.evaluation.robustness import PERTURBATIONS
+from digits.evaluation.scores import confusion_matrix, evaluate
 from digits.report import ModelResult, ReportContent, SplitResult, render
-from digits.robustness import PERTURBATIONS
 from digits.run_link import RunLink
 from digits.stages.report import read_pair
 

@@ -9,8 +9,8 @@ from support import finding
 from digits import show
 from digits.core.errors import DataError
 from digits.core.files import write_json
-from digits.latency import Latency
-from digits.results import Row, cells, markdown, row, shared_line, time_ratios
+from digits.evaluation.latency import Latency
+from digits.evaluation.leaderboard import Row, cells, markdown, row, shared_line, time_ratios
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:

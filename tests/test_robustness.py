@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from digits.core.dataset import Dataset
-from digits.robustness import (
+from digits.evaluation.robustness import (
     PERTURBATIONS,
     accuracy_under,
     add_noise,

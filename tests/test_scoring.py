@@ -13,7 +13,7 @@ from support import DAMAGED_ARRAYS, PARAMS, finding
 from digits.core.dataset import Images
 from digits.core.errors import DataError
 from digits.data.validation.validate import ValidateParams
-from digits.drift import DriftParams, of_classes, of_values
+from digits.evaluation.drift import DriftParams, of_classes, of_values
 from digits.scoring.inputs import BATCH, Input, open_input
 from digits.scoring.output import predictions
 from digits.scoring.statistics import figures, image_frame

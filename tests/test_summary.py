@@ -14,8 +14,8 @@ from test_cli import digits
 
 from digits.cli import summary
 from digits.core.errors import DataError
+from digits.evaluation.seeds import Spread, groups, spread
 from digits.show import print_summary
-from digits.summary import Spread, groups, spread
 from digits.tracking import runs, store
 from digits.tracking.query import finished_runs
 

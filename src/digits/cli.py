@@ -50,9 +50,9 @@ def stats(
     matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
-    from digits.caret import statistics
-    from digits.caret_tables import as_dict, as_tables
-    from digits.matrices import read_matrix
+    from digits.evaluation.caret import statistics
+    from digits.evaluation.caret_tables import as_dict, as_tables
+    from digits.evaluation.confusion_csv import read_matrix
     from digits.show import print_json, print_statistics
 
     found = read_matrix(matrix)
@@ -73,8 +73,8 @@ def summary(
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
     from digits import plots
     from digits.core.errors import DataError, printable
+    from digits.evaluation.seeds import MEASURES, as_dicts, groups
     from digits.show import print_json, print_summary
-    from digits.summary import MEASURES, as_dicts, groups
     from digits.tracking.query import finished_runs
 
     found = groups(finished_runs())

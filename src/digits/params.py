@@ -17,8 +17,8 @@ from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
-from digits.drift import DriftParams
-from digits.gate import PromoteParams
+from digits.evaluation.drift import DriftParams
+from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
 from digits.recipe import Recipe
 from digits.registry import RegistryParams

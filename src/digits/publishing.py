@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from digits import plots
-from digits.caret import Statistics, statistics
-from digits.caret_tables import as_tables
 from digits.core.artifacts import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
-from digits.mistakes import most_confident
+from digits.evaluation.caret import Statistics, statistics
+from digits.evaluation.caret_tables import as_tables
+from digits.evaluation.mistakes import most_confident
 from digits.tracking import restore, runs
 
 MISTAKES = 24

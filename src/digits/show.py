@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from digits.caret_tables import Tables
 from digits.core.artifacts import ROOT
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
-from digits.results import Comparison, Row, cells
-from digits.summary import Group, Spread
+from digits.evaluation.caret_tables import Tables
+from digits.evaluation.leaderboard import Comparison, Row, cells
+from digits.evaluation.seeds import Group, Spread
 
 COMPARISON = ROOT / "compare" / "comparison.json"
 

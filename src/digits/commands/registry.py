@@ -36,7 +36,7 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
-    from digits.gate import approval
+    from digits.evaluation.gate import approval
     from digits.registry.command import promote_run
 
     said = approval(approved_by, rejected_by)

@@ -12,7 +12,7 @@ from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
 from digits.core.files import ANEW, read_json, replacing, write_json
 from digits.core.provenance import check_outputs, recorded_outputs
-from digits.matrices import read_matrix
+from digits.evaluation.confusion_csv import read_matrix
 
 ROOT = Path("artifacts")
 SPLITS = ("train", "validation", "test", "holdout")

@@ -11,7 +11,7 @@ from digits.look import VERMILION
 from digits.plots.style import new_figure
 
 if TYPE_CHECKING:
-    from digits.mistakes import Mistakes
+    from digits.evaluation.mistakes import Mistakes
 
 COLUMNS = 6
 

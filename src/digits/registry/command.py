@@ -12,7 +12,7 @@ import numpy as np
 from digits import params
 from digits.core import events, process
 from digits.core.artifacts import TrainOutputs
-from digits.gate import Check, Decision
+from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.prediction import Answer, answers, read_pictures
 from digits.registry import models, promotion, reproduction

@@ -9,14 +9,14 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from digits import gate, latency
 from digits import params as parameters
 from digits.core import process, provenance
 from digits.core.artifacts import ROOT, SPLIT_TAGS, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
-from digits.gate import Candidate, Decision, Facts, Former
+from digits.evaluation import gate, latency
+from digits.evaluation.gate import Candidate, Decision, Facts, Former
 from digits.params import Params
 from digits.prediction import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched

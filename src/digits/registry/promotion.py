@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from digits.core.errors import UsageError
 from digits.core.files import text_sha256
-from digits.gate import Decision
+from digits.evaluation.gate import Decision
 from digits.registry import journal
 from digits.registry.artifacts import fetched
 from digits.registry.journal import Move

@@ -14,7 +14,7 @@ from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Predict
 from digits.core.errors import DataError, printable
 from digits.core.files import md5
-from digits.drift import Drift, DriftParams, of_classes, of_values
+from digits.evaluation.drift import Drift, DriftParams, of_classes, of_values
 from digits.params import Params
 from digits.registry.models import Served
 from digits.scoring.inputs import Input, open_input

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from digits.core.errors import printable
-from digits.gate import Check
+from digits.evaluation.gate import Check
 from digits.images import TREATMENTS
 from digits.prediction import Answer
 from digits.registry.journal import Move

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from digits.caret import Statistics
-from digits.comparison import Pair
 from digits.core.dataset import Matrix
-from digits.mistakes import Mistakes
+from digits.evaluation.caret import Statistics
+from digits.evaluation.comparison import Pair
+from digits.evaluation.mistakes import Mistakes
 from digits.run_link import RunLink
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits import charts, plots
-from digits.comparison import Point, pareto_front
+from digits.evaluation.comparison import Point, pareto_front
 from digits.report.content import ModelResult, SplitResult
 
 # plotly's own menu would offer to send the chart to its cloud

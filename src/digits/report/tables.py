@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from digits.caret import BY_CLASS, OVERALL, Statistics
-from digits.caret_tables import LABELS, as_tables, p_value_text
-from digits.comparison import Pair
+from digits.evaluation.caret import BY_CLASS, OVERALL, Statistics
+from digits.evaluation.caret_tables import LABELS, as_tables, p_value_text
+from digits.evaluation.comparison import Pair
+from digits.evaluation.robustness import PERTURBATIONS, fragile
 from digits.report.content import ModelResult
-from digits.robustness import PERTURBATIONS, fragile
 
 ROWS_SHOWN = 500
 SCORES = {

@@ -6,15 +6,23 @@ from itertools import combinations
 import numpy as np
 
 from digits import params, plots
-from digits.caret import statistics
-from digits.comparison import Candidate, Pair, Point, as_dict, compare_pair, pareto_front, verdict
 from digits.core import process
 from digits.core.artifacts import ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.core.dataset import Images, Labels
 from digits.core.files import write_json, write_text
-from digits.latency import Latency, measure
-from digits.results import Row, markdown, row, shared_line, time_ratios
-from digits.robustness import fragile_line
+from digits.evaluation.caret import statistics
+from digits.evaluation.comparison import (
+    Candidate,
+    Pair,
+    Point,
+    as_dict,
+    compare_pair,
+    pareto_front,
+    verdict,
+)
+from digits.evaluation.latency import Latency, measure
+from digits.evaluation.leaderboard import Row, markdown, row, shared_line, time_ratios
+from digits.evaluation.robustness import fragile_line
 
 FOLDER = ROOT / "compare"
 

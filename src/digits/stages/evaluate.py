@@ -15,8 +15,8 @@ def main(model: str) -> None:
     splits = {name: read_split(name, classes=checked.data.classes).data for name in EVALUATED}
     with process.quiet_tensorflow(checked.train.threads):
         from digits import inference, saved_model
+    from digits.evaluation.robustness import accuracy_under
     from digits.publishing import publish
-    from digits.robustness import accuracy_under
 
     predict = inference.predictor(saved_model.load(TrainOutputs(model).model))
     outputs = EvaluateOutputs(model)
@@ -36,9 +36,9 @@ def judge(
     names: list[str],
 ) -> None:
     """Write scores, confusion matrix and caret's statistics of each split."""
-    from digits.caret import statistics
-    from digits.caret_tables import as_dict
-    from digits.evaluation import confusion_matrix, evaluate
+    from digits.evaluation.caret import statistics
+    from digits.evaluation.caret_tables import as_dict
+    from digits.evaluation.scores import confusion_matrix, evaluate
 
     scores, figures = {}, {}
     for name, data in splits.items():

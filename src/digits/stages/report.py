@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from digits import params, results
-from digits.caret import statistics
-from digits.comparison import Pair
+from digits import params
 from digits.core import process, provenance
 from digits.core.artifacts import EVALUATED, ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.core.dataset import Dataset
 from digits.core.files import read_json, write_text
-from digits.mistakes import most_confident
+from digits.evaluation import leaderboard as results
+from digits.evaluation.caret import statistics
+from digits.evaluation.comparison import Pair
+from digits.evaluation.leaderboard import Comparison
+from digits.evaluation.mistakes import most_confident
 from digits.params import flatten
 from digits.report import ModelResult, ReportContent, SplitResult, render
-from digits.results import Comparison
 from digits.run_link import RunLink
 
 COMPARE = ROOT / "compare"

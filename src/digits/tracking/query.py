@@ -2,7 +2,7 @@
 
 import mlflow
 
-from digits.summary import SeedRun
+from digits.evaluation.seeds import SeedRun
 from digits.tracking import store
 
 

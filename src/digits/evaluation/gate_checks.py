@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from digits.core.dataset import Labels
-from digits.gate.decision import Candidate, Check, Facts, Former, PromoteParams
+from digits.evaluation.gate_decision import Candidate, Check, Facts, Former, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"
 

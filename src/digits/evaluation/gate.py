@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from digits.core.dataset import Labels
-from digits.gate.decision import (
+from digits.evaluation.gate_decision import (
     ANSWERS,
     APPROVAL,
     Candidate,
@@ -43,7 +43,7 @@ def judge(
     `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw,
     and `former` are the champions before this one.
     """
-    from digits.gate.checks import against, in_total, on_its_own, origin
+    from digits.evaluation.gate_checks import against, in_total, on_its_own, origin
 
     of_answers = (
         [Check(ANSWERS, False, challenger.finding, "probabilities of its classes", {})]

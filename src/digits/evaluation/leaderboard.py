@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from digits.latency import Latency
+    from digits.evaluation.latency import Latency
 
 Metrics = Mapping[str, float]
 

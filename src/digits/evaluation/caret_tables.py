@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from digits.caret import Statistics
+from digits.evaluation.caret import Statistics
 
 LABELS = {
     "accuracy": "Accuracy",

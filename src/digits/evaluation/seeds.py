@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student_t
 
-from digits.results import SHARED
+from digits.evaluation.leaderboard import SHARED
 
 TIME = "elapsed_s"
 MEASURES = ("test_accuracy", "holdout_accuracy", TIME)

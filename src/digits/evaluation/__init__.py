@@ -1,0 +1,1 @@
+"""Every judgement, in numbers: numpy and scipy only."""
