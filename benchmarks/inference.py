@@ -20,7 +20,7 @@ def measure(workspace: Workspace, model: str) -> dict[str, Any]:
     """p50 and p95 in ms, and images per second, for 1 and for 1,000 images in each way."""
     import mlflow
 
-    from digits import inference, saved_model
+    from digits.training import inference, saved_model
 
     folder = workspace.root / "artifacts"
     with np.load(folder / "split/test.npz") as arrays:

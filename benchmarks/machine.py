@@ -48,7 +48,7 @@ def forward_operations(path: Path) -> int:
         convert_variables_to_constants_v2_as_graph,
     )
 
-    from digits import saved_model
+    from digits.training import saved_model
 
     model = saved_model.load(path)
     height, width = model.input_shape[1:]

@@ -34,9 +34,9 @@ def main(model: str) -> None:
     with process.quiet_tensorflow(load().train.threads):
         import keras
 
-        from digits import training
         from digits.stages import train as stage
         from digits.tracking import runs
+        from digits.training import fit as training
     SECONDS["imports"] = time.perf_counter() - START
 
     train: Any = stage  # whose parts are exchanged

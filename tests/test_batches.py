@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digits.core.dataset import Dataset
-from digits.recipe import AugmentParams
+from digits.training.recipe import AugmentParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

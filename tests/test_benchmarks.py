@@ -70,8 +70,8 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
 def test_the_operations_of_a_fit_are_those_of_one_view(tmp_path, tensorflow):
     import keras
 
-    from digits import saved_model
-    from digits.recipe import ViewParams
+    from digits.training import saved_model
+    from digits.training.recipe import ViewParams
     from digits.training.views import over_views
 
     layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten(), keras.layers.Dense(10)]

@@ -18,7 +18,7 @@ LEFT_OUT = {
     "digits.core.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",
     "digits.core.process": "starts and ends processes",
-    "digits.progress": "shows how far a training is",
+    "digits.training.progress": "shows how far a training is",
     "digits.core.provenance": "names code and machine for the log",
     "digits.publishing": "logs what the stage already wrote",
     "digits.core.slots": "waits for cores, and tells who else used them",

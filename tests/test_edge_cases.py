@@ -38,8 +38,8 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     """The outputs of a training that came to these weights (pixels, classes)."""
     from keras import Sequential, layers
 
-    from digits import saved_model
     from digits.models._layers import raw_pixels
+    from digits.training import saved_model
 
     shape, classes = data.images.shape[1:], len(bias)
     head = layers.Dense(classes, activation="softmax")

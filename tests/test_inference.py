@@ -23,7 +23,7 @@ def model(tensorflow: None, request: pytest.FixtureRequest) -> Any:
 
 
 def test_it_says_what_keras_says(model: Any, digits_8x8: Dataset) -> None:
-    from digits import inference
+    from digits.training import inference
 
     images = digits_8x8.images
     assert len(images) > inference.BATCH
@@ -34,7 +34,7 @@ def test_it_says_what_keras_says(model: Any, digits_8x8: Dataset) -> None:
 def test_predictions_do_not_depend_on_how_many_are_asked_for(
     model: Any, digits_8x8: Dataset
 ) -> None:
-    from digits import inference
+    from digits.training import inference
 
     predict = inference.predictor(model)
     all_at_once = predict(digits_8x8.images)
@@ -44,7 +44,7 @@ def test_predictions_do_not_depend_on_how_many_are_asked_for(
 
 
 def test_of_no_images_there_are_no_predictions(model: Any, digits_8x8: Dataset) -> None:
-    from digits import inference
+    from digits.training import inference
 
     assert inference.predictor(model)(digits_8x8.images[:0]).shape == (0, 10)
 
@@ -52,7 +52,7 @@ def test_of_no_images_there_are_no_predictions(model: Any, digits_8x8: Dataset) 
 def test_one_graph_answers_any_number_of_images(
     model: Any, digits_8x8: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits import inference
+    from digits.training import inference
 
     traced, call = [], type(model).call
 

@@ -17,7 +17,7 @@ SHELL = {
     "digits.core.artifacts",
     "digits.params",
     "digits.core.process",
-    "digits.progress",
+    "digits.training.progress",
     "digits.core.provenance",
     "digits.publishing",
     "digits.registry",
@@ -29,7 +29,7 @@ SHELL = {
     "digits.sweeping",
     "digits.tracking",
 }
-OF_TENSORFLOW = {"digits.inference", "digits.models._normalization", "digits.training"}
+OF_TENSORFLOW = {"digits.training.inference", "digits.models._normalization", "digits.training.fit"}
 DOMAIN = [name for name in FILES if not within(name, SHELL)]
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -41,12 +41,12 @@ OWNERS = {
     "great_expectations": {"digits.data.validation.validate"},
     "mlflow": {"digits.core.guard", "digits.registry", "digits.tracking"},
     "keras": {
-        *("digits.inference", "digits.models", "digits.saved_model"),
-        *("digits.tracking.runs", "digits.training"),
+        *("digits.training.inference", "digits.models", "digits.training.saved_model"),
+        *("digits.tracking.runs", "digits.training.fit"),
     },
     "tensorflow": {
-        *("digits.inference", "digits.models._normalization"),
-        *("digits.tracking.runs", "digits.training"),
+        *("digits.training.inference", "digits.models._normalization"),
+        *("digits.tracking.runs", "digits.training.fit"),
     },
     "prefect": set(),
     "dvc": {"digits.registry.experiment"},
@@ -79,7 +79,7 @@ def test_no_one_imports_a_stage() -> None:
     ("library", "modules"),
     [
         ("great_expectations", {"digits.data.validation.validate"}),
-        ("keras", {"digits.saved_model", *OF_TENSORFLOW}),
+        ("keras", {"digits.training.saved_model", *OF_TENSORFLOW}),
         ("tensorflow", OF_TENSORFLOW),
     ],
 )

@@ -544,7 +544,7 @@ class TestScore:
     def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(
         self, served, tmp_path, monkeypatch
     ):
-        from digits import saved_model
+        from digits.training import saved_model
 
         monkeypatch.setattr(saved_model, "load", lambda _: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))

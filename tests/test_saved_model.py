@@ -23,7 +23,7 @@ def model(tensorflow: None) -> Any:
 
 @pytest.fixture
 def saved(tmp_path: Path, model: Any) -> Path:
-    from digits import saved_model
+    from digits.training import saved_model
 
     path = tmp_path / "model.keras"
     saved_model.save(model, path)
@@ -31,7 +31,7 @@ def saved(tmp_path: Path, model: Any) -> Path:
 
 
 def refused(path: Path) -> str:
-    from digits import saved_model
+    from digits.training import saved_model
 
     return finding(DataError, lambda: saved_model.load(path))
 
@@ -48,7 +48,7 @@ def rewrite(path: Path, **members: bytes | None) -> None:
 
 
 def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Dataset) -> None:
-    from digits import inference, saved_model
+    from digits.training import inference, saved_model
 
     loaded, before = (inference.predictor(network) for network in (saved_model.load(saved), model))
     np.testing.assert_array_equal(loaded(digits_8x8.images), before(digits_8x8.images))
@@ -57,7 +57,7 @@ def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Data
 def test_the_hour_of_saving_does_not_change_the_bytes(
     saved: Path, tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits import saved_model
+    from digits.training import saved_model
 
     monkeypatch.setattr("time.time", lambda: 2e9)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
@@ -69,7 +69,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
 def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     import keras
 
-    from digits import saved_model
+    from digits.training import saved_model
 
     for name in ("one", "other"):
         policy = keras.DTypePolicy("float32")  # shared by both layers
@@ -86,7 +86,7 @@ def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path
 def test_a_failed_save_leaves_the_old_model(
     saved: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits import saved_model
+    from digits.training import saved_model
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -79,7 +79,7 @@ def ring(place: tuple[Path, Ring], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def another_model(folder: Path) -> None:
     """A sound Keras model whose answers are wrong."""
-    from digits import saved_model
+    from digits.training import saved_model
 
     network = saved_model.load(folder / "data/model.keras")
     network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])

@@ -16,7 +16,7 @@ from support import PARAMS, SMALL, changed, python
 from digits.core.dataset import Dataset
 from digits.models import available, builder
 from digits.params import check
-from digits.recipe import OptimizerParams, Recipe, ScheduleParams
+from digits.training.recipe import OptimizerParams, Recipe, ScheduleParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -30,7 +30,7 @@ def recipe(model: str = "mlp", **changes: Any) -> Recipe:
 
 
 def fit(data: Dataset, model: str = "mlp", *, build: Any = None, **changes: Any) -> Any:
-    from digits.training import train
+    from digits.training.fit import train
 
     arguments = {"classes": 10, "seed": 42, "on_epoch": lambda *_: None} | changes
     return train(
@@ -156,7 +156,7 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
 def test_the_delivered_recipe_of_compact_suits_few_small_and_dark_images(
     digits_8x8: Dataset,
 ) -> None:
-    from digits.training import train
+    from digits.training.fit import train
 
     trained = train(
         builder("compact"),
@@ -189,7 +189,7 @@ def test_each_epoch_is_told_with_the_same_metrics_for_every_model(
 def test_the_last_epochs_validation_metrics_are_those_of_the_model(
     trained: Trained, digits_8x8: Dataset
 ) -> None:
-    from digits.inference import predictor
+    from digits.training.inference import predictor
 
     result, held = trained[0], digits_8x8.take(VALIDATED_ON)
     probabilities = predictor(result.model)(held.images)
@@ -221,7 +221,7 @@ def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
 
 
 def test_the_cores_that_other_processes_used_meanwhile_are_measured() -> None:
-    from digits.training import Clock
+    from digits.training.fit import Clock
 
     clock = Clock(on_epoch=lambda *_: None, on_batches=lambda _: None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -293,7 +293,7 @@ def test_views_at_test_time_change_the_answers_and_no_weight(
 def test_label_smoothing_changes_the_model_but_not_how_its_loss_is_measured(
     digits_8x8: Dataset, fitted: Callable[[str], Any]
 ) -> None:
-    from digits.inference import predictor
+    from digits.training.inference import predictor
 
     smooth = fit(digits_8x8, recipe=recipe(**{"train.mlp.fit.label_smoothing": 0.5}))
     assert fingerprint(smooth.model) != fingerprint(fitted("mlp").model)
@@ -320,7 +320,7 @@ def test_schedule_and_augmentation_reach_the_training(
 
 def rates(steps: int, **schedule: Any) -> list[float]:
     """The learning rate at each step, where the highest is 1."""
-    from digits.training import learning_rate
+    from digits.training.fit import learning_rate
 
     rate = learning_rate(1.0, ScheduleParams(**schedule), steps=steps)
     return [float(rate(step)) for step in range(steps + 1)]

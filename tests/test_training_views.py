@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits.recipe import ViewParams
+from digits.training.recipe import ViewParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -68,7 +68,7 @@ def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
 ) -> None:
     import keras
 
-    from digits import saved_model
+    from digits.training import saved_model
     from digits.training.views import over_views
 
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]

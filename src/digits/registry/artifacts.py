@@ -47,7 +47,7 @@ class ModelFiles(NamedTuple):
         Raises:
             IntegrityError: it cannot be read, or does not take and give what its signature says.
         """
-        from digits import saved_model
+        from digits.training import saved_model
 
         try:
             network = saved_model.load(self.folder / KERAS_FILE)

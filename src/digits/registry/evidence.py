@@ -136,7 +136,7 @@ def _candidate(
     name: str, files: ModelFiles, holdout: Dataset, classes: int
 ) -> tuple[Candidate, Predict | None]:
     """The model's classes for the hold-out rows, and how it answers if it can take them."""
-    from digits import inference
+    from digits.training import inference
 
     taken, rows = files.shape, holdout.images.shape[1:]
     if taken != rows or files.classes != classes:

@@ -50,7 +50,7 @@ class Served:
                 probabilities.
         """
         with _files(self.origin) as files, process.quiet_tensorflow(self.threads):
-            from digits import inference
+            from digits.training import inference
 
             predict = inference.predictor(files.load())
 

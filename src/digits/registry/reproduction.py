@@ -97,7 +97,7 @@ def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reprod
     _check_repeated(uri, origin, folder)
     images = load_split(folder / split_path("test")).data.images
     recorded = models.served(uri, threads=threads).predict
-    from digits import inference, saved_model
+    from digits.training import inference, saved_model
 
     repeated = saved_model.load(TrainOutputs(str(origin.params["model"]), folder).model)
     return reproduce.compare(recorded(images), inference.predictor(repeated)(images))

@@ -56,7 +56,7 @@ def main() -> None:
 def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
     """How fast each model answers on this machine, one after the other in this process."""
     with process.quiet_tensorflow(threads):
-        from digits import inference, saved_model
+        from digits.training import inference, saved_model
 
     networks = {model: saved_model.load(TrainOutputs(model).model) for model in models}
     return {

@@ -14,7 +14,7 @@ def main(model: str) -> None:
     checked = params.load()
     splits = {name: read_split(name, classes=checked.data.classes).data for name in EVALUATED}
     with process.quiet_tensorflow(checked.train.threads):
-        from digits import inference, saved_model
+        from digits.training import inference, saved_model
     from digits.evaluation.robustness import accuracy_under
     from digits.publishing import publish
 

@@ -9,10 +9,10 @@ from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
 from digits.models import builder
 from digits.params import Params
-from digits.progress import training_progress
+from digits.training.progress import training_progress
 
 if TYPE_CHECKING:
-    from digits.training import Trained
+    from digits.training.fit import Trained
 
 FITTED_ON = ("train", "validation")
 
@@ -51,8 +51,8 @@ def main(model: str) -> None:
 
 def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
     """Train, with learning curves in the active MLflow run and progress on the terminal."""
-    from digits import training
     from digits.tracking import runs
+    from digits.training import fit as training
 
     recipe = checked.recipe(model)
     with training_progress(model, recipe.fit.epochs) as progress:
@@ -78,7 +78,7 @@ def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Tra
 
 def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:
     """Write what DVC keeps of this training; the record comes last, it vouches for the rest."""
-    from digits import saved_model
+    from digits.training import saved_model
 
     saved_model.save(trained.model, outputs.model)
     outputs.write_history(trained.history)

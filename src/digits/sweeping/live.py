@@ -6,7 +6,7 @@ from digits.core.errors import printable
 from digits.tracking import runs, sweeps
 
 if TYPE_CHECKING:
-    from digits.training import EpochMetrics
+    from digits.training.fit import EpochMetrics
 
 
 class Stopped(Exception):  # noqa: N818 - no error

@@ -139,7 +139,7 @@ def _train(spec: Spec, checked: params.Params) -> Outcome:
     recipe = checked.recipe(spec.model)
     data, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
-        from digits import training
+        from digits.training import fit as training
     from digits.sweeping.live import Live, Stopped
     from digits.tracking import runs, sweeps
 

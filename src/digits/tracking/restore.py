@@ -39,7 +39,7 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     Raises:
         IntegrityError: an output of the training is not what dvc.lock records.
     """
-    from digits import saved_model
+    from digits.training import saved_model
 
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()

@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from digits.recipe import SIDE, AugmentParams
+from digits.training.recipe import SIDE, AugmentParams
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:

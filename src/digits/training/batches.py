@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from digits.core.dataset import Dataset
-from digits.recipe import AugmentParams
 from digits.training.augmentation import augment
+from digits.training.recipe import AugmentParams
 
 PREFETCH = 4
 

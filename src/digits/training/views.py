@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from digits.models._layers import through
-from digits.recipe import SIDE, ViewParams
+from digits.training.recipe import SIDE, ViewParams
 
 View = list[keras.Layer]  # of a raster (n, height, width, 1)
 
