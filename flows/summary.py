@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from digits.core.artifacts import RunRecord
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
-from digits.run_link import LOCAL_UI, RunLink
+from digits.tracking.run_link import LOCAL_UI, RunLink
 
 ARTIFACTS = Path("artifacts")
 COMPARISON = ARTIFACTS / "compare/comparison.json"

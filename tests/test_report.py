@@ -19,8 +19,8 @@ from digits.evaluation.mistakes import most_confident
 from digits.evaluation.robustness import PERTURBATIONS
 from digits.evaluation.scores import confusion_matrix, evaluate
 from digits.report import ModelResult, ReportContent, SplitResult, render
-from digits.run_link import RunLink
 from digits.stages.report import read_pair
+from digits.tracking.run_link import RunLink
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
 DIGITS = [str(number) for number in range(10)]

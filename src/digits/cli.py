@@ -75,7 +75,7 @@ def summary(
     from digits.core.errors import DataError, printable
     from digits.evaluation.seeds import MEASURES, as_dicts, groups
     from digits.show import print_json, print_summary
-    from digits.tracking.query import finished_runs
+    from digits.tracking.queries import finished_runs
 
     found = groups(finished_runs())
     if not found:

@@ -8,7 +8,7 @@ from digits.core.dataset import Matrix
 from digits.evaluation.caret import Statistics
 from digits.evaluation.comparison import Pair
 from digits.evaluation.mistakes import Mistakes
-from digits.run_link import RunLink
+from digits.tracking.run_link import RunLink
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from digits.evaluation.leaderboard import Comparison
 from digits.evaluation.mistakes import most_confident
 from digits.params import flatten
 from digits.report import ModelResult, ReportContent, SplitResult, render
-from digits.run_link import RunLink
+from digits.tracking.run_link import RunLink
 
 COMPARE = ROOT / "compare"
 COMPARISON_FILES = ("comparison.json", "comparison.md", "pareto.png")
