@@ -31,13 +31,15 @@ from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
 from digits.images import TREATMENTS
-from digits.registry import command, journal, lock, models, promotion, reproduction, show
+from digits.registry import command, lock, promotion, reproduction, show
+from digits.registry import history as journal
+from digits.registry import served as models
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players
 from digits.registry.evidence import judge
+from digits.registry.reproduce import Reproduction
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, find, trained
-from digits.reproduce import Reproduction
 from digits.tracking import store
 
 

@@ -9,7 +9,7 @@ import pytest
 from support import finding
 
 from digits.core.errors import IntegrityError
-from digits.reproduce import compare, package_differences, worktree
+from digits.registry.reproduce import compare, package_differences, worktree
 
 
 @pytest.fixture

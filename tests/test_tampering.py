@@ -23,7 +23,8 @@ from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
-from digits.registry import artifacts, command, models, promotion, reproduction
+from digits.registry import artifacts, command, promotion, reproduction
+from digits.registry import served as models
 from digits.registry.demo import players
 from digits.registry.versions import Registry, Trained, trained
 

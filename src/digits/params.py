@@ -20,7 +20,7 @@ from digits.data.validation.validate import ValidateParams
 from digits.evaluation.drift import DriftParams
 from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
-from digits.registry import RegistryParams
+from digits.registry.params import RegistryParams
 from digits.training.recipe import Recipe
 
 PATH = Path("params.yaml")

@@ -15,14 +15,15 @@ from digits.core.artifacts import TrainOutputs
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.prediction import Answer, answers, read_pictures
-from digits.registry import models, promotion, reproduction
+from digits.registry import promotion, reproduction
+from digits.registry import served as models
 from digits.registry.evidence import judge
-from digits.registry.journal import Move
-from digits.registry.models import Served
+from digits.registry.history import Move
 from digits.registry.promotion import Outcome
+from digits.registry.reproduce import Reproduction
+from digits.registry.served import Served
 from digits.registry.trace import Origin
 from digits.registry.versions import CHAMPION, Registry, Trained, trained
-from digits.reproduce import Reproduction
 from digits.tracking import restore, store
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from digits.core.errors import UsageError
 from digits.demo.server import Player
-from digits.registry import models
+from digits.registry import served as models
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 
 

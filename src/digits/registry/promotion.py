@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from digits.core.errors import UsageError
 from digits.core.files import text_sha256
 from digits.evaluation.gate import Decision
-from digits.registry import journal
+from digits.registry import history as journal
 from digits.registry.artifacts import fetched
-from digits.registry.journal import Move
+from digits.registry.history import Move
 from digits.registry.lock import exclusive
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, Trained, find, recorded_sha256

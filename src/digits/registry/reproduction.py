@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from digits import params, reproduce
+from digits import params
 from digits.core import provenance
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, printable
 from digits.core.files import md5, write_text
-from digits.registry import models
+from digits.registry import reproduce
+from digits.registry import served as models
+from digits.registry.reproduce import Reproduction
 from digits.registry.trace import Origin
-from digits.reproduce import Reproduction
 from digits.tracking import runs
 
 CACHE = Path(".dvc", "cache")

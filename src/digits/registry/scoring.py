@@ -16,7 +16,7 @@ from digits.core.errors import DataError, printable
 from digits.core.files import md5
 from digits.evaluation.drift import Drift, DriftParams, of_classes, of_values
 from digits.params import Params
-from digits.registry.models import Served
+from digits.registry.served import Served
 from digits.scoring.inputs import Input, open_input
 from digits.scoring.judgement import validate_images
 from digits.scoring.output import predictions

@@ -11,7 +11,7 @@ from digits.core.errors import printable
 from digits.evaluation.gate import Check
 from digits.images import TREATMENTS
 from digits.prediction import Answer
-from digits.registry.journal import Move
+from digits.registry.history import Move
 from digits.registry.promotion import Outcome
 from digits.registry.trace import Origin
 from digits.show import Terminal, print_json

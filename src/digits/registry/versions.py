@@ -10,8 +10,8 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from digits.core.errors import DataError, IntegrityError, UsageError
-from digits.registry import journal
-from digits.registry.journal import Move
+from digits.registry import history as journal
+from digits.registry.history import Move
 from digits.tracking.runs import MODEL_SHA256
 
 CHAMPION = "champion"
