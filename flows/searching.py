@@ -20,10 +20,10 @@ from train import train
 from digits import params
 from digits.core import slots
 from digits.core.errors import DigitsError, ServiceError, UsageError
-from digits.sweeping import splits, sweep, trial
-from digits.sweeping.search import Submit
-from digits.sweeping.space import read_space
-from digits.sweeping.study import open_study
+from digits.sweep import splits, sweep, trial
+from digits.sweep.search import Submit
+from digits.sweep.space import read_space
+from digits.sweep.study import open_study
 from digits.tracking import store, sweeps
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -103,7 +103,7 @@ def _completed(found: sweep.Found) -> State[None]:
 
 
 class Submitted:
-    """A Prefect future as `digits.sweeping.search` asks it."""
+    """A Prefect future as `digits.sweep.search` asks it."""
 
     def __init__(self, future: Any, place: str) -> None:
         self._future = future

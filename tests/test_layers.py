@@ -26,7 +26,7 @@ SHELL = {
     "digits.show",
     "digits.core.slots",
     "digits.stages",
-    "digits.sweeping",
+    "digits.sweep",
     "digits.tracking",
 }
 OF_TENSORFLOW = {"digits.training.inference", "digits.models._normalization", "digits.training.fit"}

@@ -13,10 +13,10 @@ from optuna.trial import TrialState
 from support import PARAMS, finding, findings, until
 
 from digits.core.errors import DigitsError, ServiceError, UsageError
-from digits.sweeping.search import Submit
-from digits.sweeping.space import Range, Space
-from digits.sweeping.study import open_study
-from digits.sweeping.sweep import Found, Sweep, run
+from digits.sweep.search import Submit
+from digits.sweep.space import Range, Space
+from digits.sweep.study import open_study
+from digits.sweep.sweep import Found, Sweep, run
 from digits.tracking import store, sweeps
 
 LEARNING_RATE = "optimizer.learning_rate"
@@ -49,7 +49,7 @@ def curve(spec: Mapping[str, Any]) -> dict[str, object]:
 def submit(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Submit]:
     """Sends trials to threads."""
     for module in ("search", "sweep"):
-        monkeypatch.setattr(f"digits.sweeping.{module}.POLL_S", 0.1)
+        monkeypatch.setattr(f"digits.sweep.{module}.POLL_S", 0.1)
     with ThreadPoolExecutor(4) as pool:
         yield lambda spec: pool.submit(curve, spec)
 

@@ -9,7 +9,7 @@ from support import PARAMS, REPOSITORY, finding
 
 from digits import params
 from digits.core.errors import UsageError
-from digits.sweeping.space import override, propose, read_space
+from digits.sweep.space import override, propose, read_space
 
 
 def space_of(tmp_path: Path, text: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.errors import IntegrityError, ServiceError, UsageError
-from digits.sweeping.splits import digests, fetch
+from digits.sweep.splits import digests, fetch
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from support import SMALL, changed, until
 from digits.core.artifacts import split_path
 from digits.core.errors import DigitsError
 from digits.core.slots import Slots
-from digits.sweeping import trial
+from digits.sweep import trial
 from digits.tracking import store, sweeps
 
 pytestmark = pytest.mark.slow
@@ -94,4 +94,4 @@ def test_a_stopped_trial_ends_its_process_and_its_run(spec: dict[str, Any]) -> N
         with pytest.raises(DigitsError, match="trial 0 ended with 143"):
             future.result(60)
     assert child_run(spec).info.status == "KILLED"
-    assert not [p for p in psutil.Process().children() if "digits.sweeping.trial" in p.cmdline()]
+    assert not [p for p in psutil.Process().children() if "digits.sweep.trial" in p.cmdline()]

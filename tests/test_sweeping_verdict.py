@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from digits.sweeping.verdict import Verdict, command
+from digits.sweep.verdict import Verdict, command
 
 
 def test_distance_is_the_difference_of_means_over_its_standard_error() -> None:

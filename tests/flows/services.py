@@ -59,7 +59,7 @@ def trials_of(process: psutil.Popen) -> list[psutil.Process]:
         return [
             child
             for child in process.children(recursive=True)
-            if "digits.sweeping.trial" in child.cmdline()
+            if "digits.sweep.trial" in child.cmdline()
         ]
     return []
 

@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import check_distribution_compatibility
 
 from digits.core.errors import ServiceError, UsageError
-from digits.sweeping.space import Space, distributions
+from digits.sweep.space import Space, distributions
 from digits.tracking import database, store
 
 STORAGE = Path(".state/sweeps.db")

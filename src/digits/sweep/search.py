@@ -7,9 +7,9 @@ from typing import Protocol
 import optuna
 from optuna.trial import TrialState
 
-from digits.sweeping.space import Space, Values, propose
-from digits.sweeping.study import PROCESS
-from digits.sweeping.trial import Outcome, Spec
+from digits.sweep.space import Space, Values, propose
+from digits.sweep.study import PROCESS
+from digits.sweep.trial import Outcome, Spec
 from digits.tracking import store
 from digits.tracking.sweeps import Children
 

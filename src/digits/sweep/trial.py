@@ -15,7 +15,7 @@ from digits.core import process, slots
 from digits.core.errors import DigitsError
 from digits.core.files import read_json, write_json
 from digits.models import builder
-from digits.sweeping import splits
+from digits.sweep import splits
 
 FITTED_ON = ("train", "validation")
 LAST_LINES = 10
@@ -73,7 +73,7 @@ def run(spec: dict[str, object]) -> dict[str, object]:
     with TemporaryDirectory() as folder:
         outcome = Path(folder) / "outcome.json"
         child = subprocess.Popen(
-            [sys.executable, "-m", "digits.sweeping.trial", str(outcome)],
+            [sys.executable, "-m", "digits.sweep.trial", str(outcome)],
             env=_environment(wanted),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -140,7 +140,7 @@ def _train(spec: Spec, checked: params.Params) -> Outcome:
     data, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
         from digits.training import fit as training
-    from digits.sweeping.live import Live, Stopped
+    from digits.sweep.live import Live, Stopped
     from digits.tracking import runs, sweeps
 
     logged, tags = checked.of_training(spec.model), _tags(spec)

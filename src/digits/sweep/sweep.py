@@ -8,10 +8,10 @@ from typing import NamedTuple
 import optuna
 
 from digits.core.errors import DigitsError
-from digits.sweeping.search import POLL_S, Future, Search, Submit
-from digits.sweeping.space import Space, Values, override
-from digits.sweeping.trial import Outcome, Spec
-from digits.sweeping.verdict import Verdict, command
+from digits.sweep.search import POLL_S, Future, Search, Submit
+from digits.sweep.space import Space, Values, override
+from digits.sweep.trial import Outcome, Spec
+from digits.sweep.verdict import Verdict, command
 from digits.tracking import sweeps
 
 _PARENT = "parent_run"
