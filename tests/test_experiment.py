@@ -12,11 +12,11 @@ from arena import EVEN, fighter
 from dvc.repo import Repo
 from support import SMALL, finding, write_params
 
+from digits.commands.champion import promote_run
 from digits.core.artifacts import SPLITS, RunRecord, TrainOutputs, split_path
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
-from digits.registry.command import promote_run
 from digits.registry.promotion import Outcome
 from digits.registry.versions import Trained
 from digits.tracking import store

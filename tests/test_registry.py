@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from support import changed, finding, python, record_outputs
 
 from digits import params as parameters
+from digits.commands import champion as command
 from digits.core.artifacts import (
     SPLIT_TAGS,
     SPLITS,
@@ -31,8 +32,8 @@ from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
 from digits.images import TREATMENTS
-from digits.registry import command, lock, promotion, reproduction, show
 from digits.registry import history as journal
+from digits.registry import lock, promotion, reproduction, show
 from digits.registry import served as models
 from digits.registry.artifacts import fetched
 from digits.registry.demo import players

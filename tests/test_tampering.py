@@ -19,11 +19,12 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, write_project
 
+from digits.commands import champion as command
 from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
-from digits.registry import artifacts, command, promotion, reproduction
+from digits.registry import artifacts, promotion, reproduction
 from digits.registry import served as models
 from digits.registry.demo import players
 from digits.registry.versions import Registry, Trained, trained

@@ -36,8 +36,8 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits.commands.champion import promote_run
     from digits.evaluation.gate import approval
-    from digits.registry.command import promote_run
 
     said = approval(approved_by, rejected_by)
     outcome = promote_run(model, run, exp, reason=reason, dry_run=dry_run, approval=said)
@@ -51,7 +51,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again."""
-    from digits.registry.command import roll_back
+    from digits.commands.champion import roll_back
     from digits.registry.show import print_moves
 
     print_moves([roll_back(to, reason=reason)], as_json=as_json)
@@ -60,7 +60,7 @@ def rollback(
 @app.command()
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
-    from digits.registry.command import moves
+    from digits.commands.champion import moves
     from digits.registry.show import print_moves
 
     print_moves(moves(), as_json=as_json)
@@ -72,7 +72,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
 
     Ends with 7 if its files are not those that were logged.
     """
-    from digits.registry.command import check, traced
+    from digits.commands.champion import check, traced
     from digits.registry.show import print_origin
 
     origin = traced(uri)
@@ -88,7 +88,7 @@ def reproduce(
     ] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    from digits.registry.command import reproduce as train_again
+    from digits.commands.champion import reproduce as train_again
 
     print(train_again(uri, tolerance=tolerance))
 
@@ -103,7 +103,7 @@ def predict(
     from digits.prediction import check_pictures
 
     check_pictures(files)
-    from digits.registry.command import predict as answer
+    from digits.commands.champion import predict as answer
     from digits.registry.show import print_answers
 
     served, answers = answer(files, model)
@@ -118,7 +118,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Validate images, predict them in batches to Parquet, and look for drift."""
-    from digits.registry.command import score as score_all
+    from digits.commands.champion import score as score_all
     from digits.registry.show import print_scored
 
     print_scored(score_all(source, out, model), as_json=as_json)
@@ -132,7 +132,7 @@ def demo(
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
 
-    from digits.registry.command import demo as show
+    from digits.commands.champion import demo as show
 
     def announce(address: str) -> None:
         print(f"{address}   Ctrl-C ends it", flush=True)
@@ -150,7 +150,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 5001,
 ) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from digits.registry.command import serve as answer
+    from digits.commands.champion import serve as answer
 
     answer(model, port, announce=lambda text: print(f"{text}   Ctrl-C ends it", flush=True))
 
