@@ -182,7 +182,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
     """The port on which the app is served within the block."""
     import uvicorn
 
-    from digits.demo.server import listen
+    from digits.scoring.demo import listen
 
     with listen(0) as listening:
         config = uvicorn.Config(app, log_level="warning", lifespan="off")

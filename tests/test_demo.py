@@ -16,8 +16,8 @@ from intruder import attack, foreign, statuses
 from support import finding, served
 
 from digits.core.errors import BusyError
-from digits.demo import server
-from digits.demo.server import Player, listen
+from digits.scoring import demo as server
+from digits.scoring.demo import Player, listen
 
 
 def tall(images):

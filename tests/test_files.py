@@ -16,8 +16,8 @@ from digits.core.errors import DataError
 from digits.core.files import read_json, replacing, write_json, write_text
 from digits.data.readers.csv import header_of as read_header
 from digits.evaluation.confusion_csv import read_matrix
-from digits.images import open_picture
 from digits.scoring.inputs import open_input
+from digits.scoring.pictures import open_picture
 
 
 class TestReplacing:

@@ -8,8 +8,8 @@ from PIL import Image
 from support import finding, findings
 
 from digits.core.errors import DataError
-from digits.images import Read, normalise, read_picture
-from digits.prediction import answers, read_pictures
+from digits.scoring.pictures import Read, normalise, read_picture
+from digits.scoring.prediction import answers, read_pictures
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training

@@ -31,16 +31,16 @@ from digits.core.dataset import Split, save_split
 from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
-from digits.images import TREATMENTS
 from digits.registry import history as journal
 from digits.registry import lock, promotion, reproduction, show
 from digits.registry import served as models
 from digits.registry.artifacts import fetched
-from digits.registry.demo import players
 from digits.registry.evidence import judge
 from digits.registry.reproduce import Reproduction
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, find, trained
+from digits.scoring.pictures import TREATMENTS
+from digits.scoring.players import players
 from digits.tracking import store
 
 
@@ -483,7 +483,7 @@ class TestReproduce:
 
 
 def score_new(served, path="new.npz"):
-    from digits.registry.scoring import score
+    from digits.scoring.score import score
 
     checked = parameters.check(changed({}))
     return score(Path(path), Path("scored.parquet"), served, params=checked)

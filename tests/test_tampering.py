@@ -26,8 +26,8 @@ from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
 from digits.registry import artifacts, promotion, reproduction
 from digits.registry import served as models
-from digits.registry.demo import players
 from digits.registry.versions import Registry, Trained, trained
+from digits.scoring.players import players
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 

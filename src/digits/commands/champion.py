@@ -14,7 +14,6 @@ from digits.core import events, process
 from digits.core.artifacts import TrainOutputs
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
-from digits.prediction import Answer, answers, read_pictures
 from digits.registry import promotion, reproduction
 from digits.registry import served as models
 from digits.registry.evidence import judge
@@ -24,10 +23,11 @@ from digits.registry.reproduce import Reproduction
 from digits.registry.served import Served
 from digits.registry.trace import Origin
 from digits.registry.versions import CHAMPION, Registry, Trained, trained
+from digits.scoring.prediction import Answer, answers, read_pictures
 from digits.tracking import restore, store
 
 if TYPE_CHECKING:
-    from digits.registry.scoring import Scored
+    from digits.scoring.score import Scored
 
 MAX_REASON = 1000
 
@@ -95,7 +95,7 @@ def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer
 
 def score(path: Path, output: Path, uri: str | None) -> "Scored":
     """Score an input of any length; see `scoring.score`."""
-    from digits.registry import scoring
+    from digits.scoring import score as scoring
 
     with connected() as checked:
         model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
@@ -115,8 +115,8 @@ def reproduce(uri: str, *, tolerance: float) -> Reproduction:
 
 def demo(port: int, *, announce: Callable[[str], None]) -> None:
     """Serve the page on which one draws; `announce` gets its address when it can be opened."""
-    from digits.demo import server
-    from digits.registry.demo import players
+    from digits.scoring import demo as server
+    from digits.scoring.players import players
 
     with connected() as checked, closing(server.listen(port)) as listening:
         shown = players(checked.registry.name, threads=checked.train.threads)
@@ -129,7 +129,7 @@ def serve(uri: str | None, port: int, *, announce: Callable[[str], None]) -> Non
     from mlflow.pyfunc import scoring_server
 
     from digits.core.guard import Guard
-    from digits.demo import server
+    from digits.scoring import demo as server
 
     with connected() as checked, closing(server.listen(port)) as listening:
         origin = models.source(uri or champion_uri(checked))

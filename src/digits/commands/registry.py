@@ -100,7 +100,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Name the class of each picture, with the probability of every class."""
-    from digits.prediction import check_pictures
+    from digits.scoring.prediction import check_pictures
 
     check_pictures(files)
     from digits.commands.champion import predict as answer

@@ -18,10 +18,10 @@ from digits.core.files import read_json
 from digits.evaluation import gate, latency
 from digits.evaluation.gate import Candidate, Decision, Facts, Former
 from digits.params import Params
-from digits.prediction import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, Trained, find, recorded_sha256
+from digits.scoring.prediction import not_probabilities
 
 VALIDATION = ROOT / "validate" / "result.json"
 

@@ -9,15 +9,15 @@ from rich.text import Text
 
 from digits.core.errors import printable
 from digits.evaluation.gate import Check
-from digits.images import TREATMENTS
-from digits.prediction import Answer
 from digits.registry.history import Move
 from digits.registry.promotion import Outcome
 from digits.registry.trace import Origin
+from digits.scoring.pictures import TREATMENTS
+from digits.scoring.prediction import Answer
 from digits.show import Terminal, print_json
 
 if TYPE_CHECKING:
-    from digits.registry.scoring import Scored
+    from digits.scoring.score import Scored
 
 SHOWN_FIGURES = {
     "holdout_accuracy": "accuracy",

@@ -18,8 +18,8 @@ from digits.core.errors import DataError, printable
 from digits.core.files import md5, require_file
 from digits.data.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled
 from digits.data.readers.files import format_of, one_line, plain
-from digits.images import SUFFIXES
-from digits.prediction import read_pictures
+from digits.scoring.pictures import SUFFIXES
+from digits.scoring.prediction import read_pictures
 
 ALLOWED = "a folder of pictures, a CSV or an npz is allowed"
 BATCH = 1000

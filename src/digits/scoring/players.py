@@ -1,9 +1,9 @@
 """The models of the page on which one draws: the champion, and who it is set beside."""
 
 from digits.core.errors import UsageError
-from digits.demo.server import Player
 from digits.registry import served as models
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
+from digits.scoring.demo import Player
 
 
 def players(name: str, *, threads: int) -> list[Player]:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from digits.core.dataset import Images, Picture
 from digits.core.errors import BusyError
 from digits.core.guard import Guard
-from digits.images import MIN_CONTRAST, TREATMENTS, bring
+from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, bring
 
 PAGE = Path(__file__).with_name("page.html")
 SIDE = 280  # pixels of the canvas; a drawing is no larger

@@ -8,7 +8,7 @@ import numpy as np
 
 from digits.core.dataset import Picture
 from digits.core.errors import DataError
-from digits.images import Read, open_picture, read_picture
+from digits.scoring.pictures import Read, open_picture, read_picture
 
 T = TypeVar("T")
 
