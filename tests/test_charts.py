@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits import charts
+from digits.reporting.plots import interactive as charts
 
 MATRIX = np.array([[90, 1, 0], [10, 99, 0], [0, 0, 50]])
 NAMES = ["shirt", "bag", "boot"]

@@ -20,12 +20,16 @@ LEFT_OUT = {
     "digits.core.process": "starts and ends processes",
     "digits.training.progress": "shows how far a training is",
     "digits.core.provenance": "names code and machine for the log",
-    "digits.publishing": "logs what the stage already wrote",
+    "digits.reporting.publishing": "logs what the stage already wrote",
     "digits.core.slots": "waits for cores, and tells who else used them",
     "digits.tracking": "logs",
 }
 # Likewise, of a stage none of whose outputs is a picture.
-DRAWING = {"digits.charts", "digits.look", "digits.plots"}
+DRAWING = {
+    "digits.reporting.plots.interactive",
+    "digits.reporting.plots.theme",
+    "digits.reporting.plots",
+}
 PICTURES = (".png", "report/index.html")
 PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"} - {"digits"}
 

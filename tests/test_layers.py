@@ -19,11 +19,11 @@ SHELL = {
     "digits.core.process",
     "digits.training.progress",
     "digits.core.provenance",
-    "digits.publishing",
+    "digits.reporting.publishing",
     "digits.registry.params",
     "digits.registry.reproduce",
-    "digits.restoration",
-    "digits.show",
+    "digits.reporting.restoration",
+    "digits.reporting.console",
     "digits.core.slots",
     "digits.stages",
     "digits.sweep",
@@ -66,7 +66,7 @@ def test_a_library_with_an_owner_is_imported_by_no_one_else(library: str, owners
 
 @pytest.mark.parametrize("module", [m for m in FILES if within(m, ["digits.tracking"])])
 def test_tracking_knows_no_stage_and_no_params(module: str) -> None:
-    above = {"digits.stages", "digits.params", "digits.cli", "digits.publishing"}
+    above = {"digits.stages", "digits.params", "digits.cli", "digits.reporting.publishing"}
     assert not {name for name in imports(module) if within(name, above)}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from digits.look import percent, series_colour
+from digits.reporting.plots.theme import percent, series_colour
 
 
 @pytest.mark.parametrize(

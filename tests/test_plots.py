@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from sklearn.datasets import load_digits
 
-from digits import plots
 from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.mistakes import Mistakes
+from digits.reporting import plots
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

@@ -32,13 +32,14 @@ from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
 from digits.registry import history as journal
-from digits.registry import lock, promotion, reproduction, show
+from digits.registry import lock, promotion, reproduction
 from digits.registry import served as models
 from digits.registry.artifacts import fetched
 from digits.registry.evidence import judge
 from digits.registry.reproduce import Reproduction
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, find, trained
+from digits.reporting import registry_console as show
 from digits.scoring.pictures import TREATMENTS
 from digits.scoring.players import players
 from digits.tracking import store

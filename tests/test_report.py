@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from digits import plots
 from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.caret import statistics
@@ -18,7 +17,8 @@ from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdi
 from digits.evaluation.mistakes import most_confident
 from digits.evaluation.robustness import PERTURBATIONS
 from digits.evaluation.scores import confusion_matrix, evaluate
-from digits.report import ModelResult, ReportContent, SplitResult, render
+from digits.reporting import plots
+from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.stages.report import read_pair
 from digits.tracking.run_link import RunLink
 

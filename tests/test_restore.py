@@ -15,7 +15,7 @@ from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import load_split
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import read_json
-from digits.restoration import restore_all
+from digits.reporting.restoration import restore_all
 from digits.tracking import restore, runs, store
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

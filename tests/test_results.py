@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support import finding
 
-from digits import show
 from digits.core.errors import DataError
 from digits.core.files import write_json
 from digits.evaluation.latency import Latency
 from digits.evaluation.leaderboard import Row, cells, markdown, row, shared_line, time_ratios
+from digits.reporting import console as show
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:

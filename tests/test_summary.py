@@ -15,7 +15,7 @@ from test_cli import digits
 from digits.cli import summary
 from digits.core.errors import DataError
 from digits.evaluation.seeds import Spread, groups, spread
-from digits.show import print_summary
+from digits.reporting.console import print_summary
 from digits.tracking import runs, store
 from digits.tracking.queries import finished_runs
 

@@ -32,7 +32,7 @@ def _options(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    from digits.show import print_results
+    from digits.reporting.console import print_results
 
     print_results()
 
@@ -40,7 +40,7 @@ def results() -> None:
 @app.command()
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
-    from digits.restoration import restore_all
+    from digits.reporting.restoration import restore_all
 
     restore_all()
 
@@ -53,7 +53,7 @@ def stats(
     from digits.evaluation.caret import statistics
     from digits.evaluation.caret_tables import as_dict, as_tables
     from digits.evaluation.confusion_csv import read_matrix
-    from digits.show import print_json, print_statistics
+    from digits.reporting.console import print_json, print_statistics
 
     found = read_matrix(matrix)
     judged = statistics(found.matrix, classes=found.classes)
@@ -71,10 +71,10 @@ def summary(
     ),
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
-    from digits import plots
     from digits.core.errors import DataError, printable
     from digits.evaluation.seeds import MEASURES, as_dicts, groups
-    from digits.show import print_json, print_summary
+    from digits.reporting import plots
+    from digits.reporting.console import print_json, print_summary
     from digits.tracking.queries import finished_runs
 
     found = groups(finished_runs())

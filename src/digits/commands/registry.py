@@ -52,7 +52,7 @@ def rollback(
 ) -> None:
     """Make the previous champion, or another version, champion again."""
     from digits.commands.champion import roll_back
-    from digits.registry.show import print_moves
+    from digits.reporting.registry_console import print_moves
 
     print_moves([roll_back(to, reason=reason)], as_json=as_json)
 
@@ -61,7 +61,7 @@ def rollback(
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     from digits.commands.champion import moves
-    from digits.registry.show import print_moves
+    from digits.reporting.registry_console import print_moves
 
     print_moves(moves(), as_json=as_json)
 
@@ -73,7 +73,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     Ends with 7 if its files are not those that were logged.
     """
     from digits.commands.champion import check, traced
-    from digits.registry.show import print_origin
+    from digits.reporting.registry_console import print_origin
 
     origin = traced(uri)
     print_origin(origin, as_json=as_json)
@@ -104,7 +104,7 @@ def predict(
 
     check_pictures(files)
     from digits.commands.champion import predict as answer
-    from digits.registry.show import print_answers
+    from digits.reporting.registry_console import print_answers
 
     served, answers = answer(files, model)
     print_answers(served.name, answers, as_json=as_json)
@@ -119,7 +119,7 @@ def score(
 ) -> None:
     """Validate images, predict them in batches to Parquet, and look for drift."""
     from digits.commands.champion import score as score_all
-    from digits.registry.show import print_scored
+    from digits.reporting.registry_console import print_scored
 
     print_scored(score_all(source, out, model), as_json=as_json)
 
@@ -156,7 +156,7 @@ def serve(
 
 
 def _print_outcome(outcome: "Outcome", as_json: bool) -> None:
-    from digits.registry.show import print_outcome
+    from digits.reporting.registry_console import print_outcome
 
     print_outcome(outcome, as_json=as_json)
     if outcome.decision and not outcome.decision.accepted:

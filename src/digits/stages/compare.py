@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from digits import params, plots
+from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT, EvaluateOutputs, TrainOutputs, read_split
 from digits.core.dataset import Images, Labels
@@ -23,6 +23,7 @@ from digits.evaluation.comparison import (
 from digits.evaluation.latency import Latency, measure
 from digits.evaluation.leaderboard import Row, markdown, row, shared_line, time_ratios
 from digits.evaluation.robustness import fragile_line
+from digits.reporting import plots
 
 FOLDER = ROOT / "compare"
 

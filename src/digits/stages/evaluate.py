@@ -16,7 +16,7 @@ def main(model: str) -> None:
     with process.quiet_tensorflow(checked.train.threads):
         from digits.training import inference, saved_model
     from digits.evaluation.robustness import accuracy_under
-    from digits.publishing import publish
+    from digits.reporting.publishing import publish
 
     predict = inference.predictor(saved_model.load(TrainOutputs(model).model))
     outputs = EvaluateOutputs(model)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from digits import params, plots
+from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT
 from digits.core.dataset import Dataset
 from digits.core.files import replacing
 from digits.data import exploration
 from digits.data.readers.raw import read_raw
+from digits.reporting import plots
 
 FOLDER = ROOT / "explore"
 SAMPLES_PER_CLASS = 10

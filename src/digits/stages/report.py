@@ -17,7 +17,7 @@ from digits.evaluation.comparison import Pair
 from digits.evaluation.leaderboard import Comparison
 from digits.evaluation.mistakes import most_confident
 from digits.params import flatten
-from digits.report import ModelResult, ReportContent, SplitResult, render
+from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.tracking.run_link import RunLink
 
 COMPARE = ROOT / "compare"

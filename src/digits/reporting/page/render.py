@@ -4,8 +4,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from digits.report import figures, tables
-from digits.report.content import ModelResult, ReportContent, SplitResult
+from digits.reporting.page import figures, tables
+from digits.reporting.page.content import ModelResult, ReportContent, SplitResult
 
 __all__ = ["ModelResult", "ReportContent", "SplitResult", "render"]
 
@@ -13,7 +13,7 @@ __all__ = ["ModelResult", "ReportContent", "SplitResult", "render"]
 def render(content: ReportContent) -> str:
     """The whole page; the same content gives the same text, without times or random ids."""
     environment = Environment(
-        loader=PackageLoader("digits.report", "."),
+        loader=PackageLoader("digits.reporting.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

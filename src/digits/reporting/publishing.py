@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from digits import plots
 from digits.core.artifacts import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.evaluation.caret import Statistics, statistics
 from digits.evaluation.caret_tables import as_tables
 from digits.evaluation.mistakes import most_confident
+from digits.reporting import plots
 from digits.tracking import restore, runs
 
 MISTAKES = 24

@@ -12,9 +12,9 @@ from digits.evaluation.gate import Check
 from digits.registry.history import Move
 from digits.registry.promotion import Outcome
 from digits.registry.trace import Origin
+from digits.reporting.console import Terminal, print_json
 from digits.scoring.pictures import TREATMENTS
 from digits.scoring.prediction import Answer
-from digits.show import Terminal, print_json
 
 if TYPE_CHECKING:
     from digits.scoring.score import Scored

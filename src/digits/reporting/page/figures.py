@@ -9,9 +9,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from digits import charts, plots
 from digits.evaluation.comparison import Point, pareto_front
-from digits.report.content import ModelResult, SplitResult
+from digits.reporting import plots
+from digits.reporting.page.content import ModelResult, SplitResult
+from digits.reporting.plots import interactive as charts
 
 # plotly's own menu would offer to send the chart to its cloud
 CHART = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}

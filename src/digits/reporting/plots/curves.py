@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.look import series_colour
-from digits.plots.style import new_figure, quiet_axes
-from digits.plots.style import title as set_title
+from digits.reporting.plots.style import new_figure, quiet_axes
+from digits.reporting.plots.style import title as set_title
+from digits.reporting.plots.theme import series_colour
 
 FEW = 40  # epochs: up to here each is marked
 

@@ -19,7 +19,7 @@ def restore_all() -> None:
     if not missing:
         return
     with process.quiet_tensorflow(checked.train.threads):
-        from digits.publishing import publish
+        from digits.reporting.publishing import publish
         from digits.tracking import restore
     splits = [split_path(split) for split in SPLITS]
     for name in missing:

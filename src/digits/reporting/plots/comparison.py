@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from digits.look import BLUE, GREY
-from digits.plots.style import new_figure, quiet_axes
-from digits.plots.style import title as set_title
+from digits.reporting.plots.style import new_figure, quiet_axes
+from digits.reporting.plots.style import title as set_title
+from digits.reporting.plots.theme import BLUE, GREY
 
 WIDE = 8.0
 

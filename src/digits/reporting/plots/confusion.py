@@ -6,9 +6,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from digits.look import BLUE, INK, VERMILION, percent
-from digits.plots.style import new_figure
-from digits.plots.style import title as set_title
+from digits.reporting.plots.style import new_figure
+from digits.reporting.plots.style import title as set_title
+from digits.reporting.plots.theme import BLUE, INK, VERMILION, percent
 
 RIGHT = LinearSegmentedColormap.from_list("right", ["#F2F7FA", BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", VERMILION])

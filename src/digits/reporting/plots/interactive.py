@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from digits.core.dataset import Matrix
-from digits.look import BLUE, INK, PALE_GREY, RED, VERMILION, percent
+from digits.reporting.plots.theme import BLUE, INK, PALE_GREY, RED, VERMILION, percent
 
 LARGEST_FACTOR = 50
 FONT = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "color": INK}

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from digits.core.dataset import Images
-from digits.look import BLUE, GREY, percent
-from digits.plots.style import hide_ticks, new_figure, quiet_axes
-from digits.plots.style import title as set_title
+from digits.reporting.plots.style import hide_ticks, new_figure, quiet_axes
+from digits.reporting.plots.style import title as set_title
+from digits.reporting.plots.theme import BLUE, GREY, percent
 
 if TYPE_CHECKING:
     from digits.data.exploration import ClassImages

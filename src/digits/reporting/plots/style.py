@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from digits.core.files import replacing
-from digits.look import GREY
+from digits.reporting.plots.theme import GREY
 
 DPI = 100
 

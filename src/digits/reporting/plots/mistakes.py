@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from digits.core.dataset import Images
-from digits.look import VERMILION
-from digits.plots.style import new_figure
+from digits.reporting.plots.style import new_figure
+from digits.reporting.plots.theme import VERMILION
 
 if TYPE_CHECKING:
     from digits.evaluation.mistakes import Mistakes

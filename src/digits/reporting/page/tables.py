@@ -7,7 +7,7 @@ from digits.evaluation.caret import BY_CLASS, OVERALL, Statistics
 from digits.evaluation.caret_tables import LABELS, as_tables, p_value_text
 from digits.evaluation.comparison import Pair
 from digits.evaluation.robustness import PERTURBATIONS, fragile
-from digits.report.content import ModelResult
+from digits.reporting.page.content import ModelResult
 
 ROWS_SHOWN = 500
 SCORES = {

@@ -1,0 +1,1 @@
+"""What people look at: still pictures, the report's page, the terminal."""
