@@ -20,7 +20,6 @@ from digits.data.validation.validate import ValidateParams
 from digits.evaluation.drift import DriftParams
 from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
-from digits.registry.params import RegistryParams
 from digits.training.recipe import Recipe
 
 PATH = Path("params.yaml")
@@ -40,6 +39,14 @@ class TrainParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     threads: Annotated[int, Field(ge=1)]
+
+
+class RegistryParams(BaseModel):
+    """`registry:`; `name` is that of the registered model in MLflow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
 class Params(BaseModel):

@@ -12,7 +12,6 @@ from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
 from digits.core.files import ANEW, read_json, replacing, write_json
 from digits.core.provenance import check_outputs, recorded_outputs
-from digits.evaluation.confusion_csv import read_matrix
 
 ROOT = Path("artifacts")
 SPLITS = ("train", "validation", "test", "holdout")
@@ -137,10 +136,6 @@ class EvaluateOutputs:
         frame = pd.DataFrame(matrix, index=names, columns=names)
         with replacing(self.matrix(split)) as temporary:
             frame.to_csv(temporary, index_label="prediction")
-
-    def read_matrix(self, split: str) -> np.ndarray:
-        """One split's confusion matrix int64 (classes, classes)."""
-        return read_matrix(self.matrix(split)).matrix
 
     def write_metrics(self, metrics: dict[str, Metrics]) -> None:
         """Metrics per split."""

@@ -16,6 +16,7 @@ from digits.core.errors import DigitsError
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15
 SUM_TOLERANCE = 1e-3
+MAX_OFF = 1e-3  # of the sum of an image's probabilities: half precision rounds by that much
 
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
@@ -102,3 +103,15 @@ def _check_distributions(probabilities: Probabilities) -> None:
             f"sums to {sums[row]:g}); they must lie in 0…1 and sum to 1; a training that "
             "diverged gives nan: lower its learning rate"
         )
+
+
+def not_probabilities(answers: np.ndarray) -> str | None:
+    """Why answers float (n, classes) are no probabilities of classes; None where they are."""
+    if not np.isfinite(answers).all():
+        return "its answers are not finite"
+    if (answers < 0).any():
+        return f"its answers are as low as {answers.min():g}, no probabilities"
+    sums = answers.sum(axis=1, dtype=np.float64)
+    if not np.allclose(sums, 1, rtol=0, atol=MAX_OFF):
+        return f"its answers to an image sum up to {sums[np.abs(sums - 1).argmax()]:g}, not 1"
+    return None

@@ -1,7 +1,7 @@
 """The models by name: each module here holds one `build`, and its arguments are its params block.
 
 A new model is one file `models/<name>.py` with a `build` function, and one block
-`train.<name>` in params.yaml.
+`train.<name>` in params.yaml. What several models share lies in files that begin with `_`.
 """
 
 import inspect
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
 Builder = Callable[..., "keras.Model"]
 
-_NO_MODELS = {"layers", "normalization"}
-
 # what the data decides; every other argument of a builder is the user's to set
 _FROM_DATA = ("image_shape", "classes")
 
 
 def available() -> list[str]:
     """Names of all models that have a builder."""
-    return sorted({module.name for module in iter_modules(__path__)} - _NO_MODELS)
+    names = (module.name for module in iter_modules(__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def builder(name: str) -> Builder:

@@ -17,11 +17,11 @@ from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation import gate, latency
 from digits.evaluation.gate import Candidate, Decision, Facts, Former
+from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import origin
 from digits.registry.versions import Registry, Trained, find, recorded_sha256
-from digits.scoring.prediction import not_probabilities
 
 VALIDATION = ROOT / "validate" / "result.json"
 

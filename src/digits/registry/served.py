@@ -12,10 +12,10 @@ from digits.core import process
 from digits.core.dataset import Images, Picture, Predict, Probabilities
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
+from digits.evaluation.scores import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, origin
 from digits.registry.versions import find
-from digits.scoring.prediction import not_probabilities
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel

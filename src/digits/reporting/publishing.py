@@ -9,6 +9,7 @@ import pandas as pd
 from digits.core.artifacts import EVALUATED, SPLITS, EvaluateOutputs, TrainOutputs, read_split
 from digits.evaluation.caret import Statistics, statistics
 from digits.evaluation.caret_tables import as_tables
+from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.mistakes import most_confident
 from digits.reporting import plots
 from digits.tracking import restore, runs
@@ -26,7 +27,7 @@ def publish(model: str, *, names: list[str]) -> None:
 def evaluation(model: str, *, names: list[str]) -> runs.Evaluation:
     """Everything the `evaluate` stage wrote about one model, as MLflow shows it."""
     outputs = EvaluateOutputs(model)
-    matrices = {split: outputs.read_matrix(split) for split in EVALUATED}
+    matrices = {split: read_matrix(outputs.matrix(split)).matrix for split in EVALUATED}
     found = {split: statistics(matrix, classes=names) for split, matrix in matrices.items()}
     drawn = {
         split: plots.to_array(

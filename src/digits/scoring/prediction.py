@@ -12,8 +12,6 @@ from digits.scoring.pictures import Read, open_picture, read_picture
 
 T = TypeVar("T")
 
-MAX_OFF = 1e-3  # of the sum of an image's probabilities: half precision rounds by that much
-
 
 class Answer(NamedTuple):
     """One picture's most probable class, and the probability of every class, 0…1.
@@ -56,18 +54,6 @@ def _each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
     if findings:
         raise DataError(*findings)
     return results
-
-
-def not_probabilities(answers: np.ndarray) -> str | None:
-    """Why answers float (n, classes) are no probabilities of classes; None where they are."""
-    if not np.isfinite(answers).all():
-        return "its answers are not finite"
-    if (answers < 0).any():
-        return f"its answers are as low as {answers.min():g}, no probabilities"
-    sums = answers.sum(axis=1, dtype=np.float64)
-    if not np.allclose(sums, 1, rtol=0, atol=MAX_OFF):
-        return f"its answers to an image sum up to {sums[np.abs(sums - 1).argmax()]:g}, not 1"
-    return None
 
 
 def answers(

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-
 from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT, EvaluateOutputs, TrainOutputs, read_split
@@ -20,6 +18,7 @@ from digits.evaluation.comparison import (
     pareto_front,
     verdict,
 )
+from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.latency import Latency, measure
 from digits.evaluation.leaderboard import Row, markdown, row, shared_line, time_ratios
 from digits.evaluation.robustness import fragile_line
@@ -126,7 +125,7 @@ def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
 
 def accuracy_interval(model: str) -> tuple[float, float, float]:
     """Test accuracy with the ends of its exact 95 % interval."""
-    overall = statistics(np.asarray(EvaluateOutputs(model).read_matrix("test"))).overall
+    overall = statistics(read_matrix(EvaluateOutputs(model).matrix("test")).matrix).overall
     return overall["accuracy"], overall["accuracy_lower"], overall["accuracy_upper"]
 
 

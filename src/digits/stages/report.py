@@ -14,6 +14,7 @@ from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard as results
 from digits.evaluation.caret import statistics
 from digits.evaluation.comparison import Pair
+from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.leaderboard import Comparison
 from digits.evaluation.mistakes import most_confident
 from digits.params import flatten
@@ -96,7 +97,7 @@ def read_model(model: str, test: Dataset, *, names: list[str]) -> ModelResult:
 
 def read_split_result(evaluated: EvaluateOutputs, split: str, *, names: list[str]) -> SplitResult:
     """One model on one split."""
-    matrix = evaluated.read_matrix(split)
+    matrix = read_matrix(evaluated.matrix(split)).matrix
     scores = evaluated.read_metrics()[split]
     return SplitResult(split, statistics(matrix, classes=names), scores, matrix)
 
