@@ -14,7 +14,7 @@ from digits.core.errors import DataError
 from digits.data import exploration
 from digits.stages import explore
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,9 @@ def fitted(tensorflow: None, digits_8x8: Dataset) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module")
 def second_process() -> "subprocess.CompletedProcess[str]":
-    return python("-c", SECOND_PROCESS.format(tests=str(Path(__file__).parent), models=REPEATED))
+    return python(
+        "-c", SECOND_PROCESS.format(tests=str(Path(__file__).parents[1]), models=REPEATED)
+    )
 
 
 @pytest.mark.slow
