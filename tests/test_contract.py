@@ -13,7 +13,7 @@ from digits.models import available
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
     "digits.core.errors": "words for what went wrong",
-    "digits.core.files": "writes what it is given",
+    "digits.core.files": "reads and writes what it is given",
     "digits.models": "finds a builder by its name; the builder itself is listed",
     "digits.core.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",

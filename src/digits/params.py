@@ -1,20 +1,16 @@
 """params.yaml, the only source of a value, checked whole before any work starts."""
 
 from collections.abc import Mapping, MutableMapping
-from math import inf
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import Node, ScalarNode
 
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
+from digits.core.files import StrictModel, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.drift import DriftParams
@@ -24,35 +20,23 @@ from digits.training.recipe import Recipe
 
 PATH = Path("params.yaml")
 
-# Of YAML that a person writes; params.yaml has 300 values.
-MAX_BYTES = 100_000
-MAX_DEPTH = 50
-MAX_TEXT = 1000  # characters of one value
-MAX_VALUES = 5000
-
 Names = Annotated[list[str], Field(min_length=1)]
 
 
-class TrainParams(BaseModel):
+class TrainParams(StrictModel):
     """`train:`, without the models' own blocks, which `load` adds as fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     threads: Annotated[int, Field(ge=1)]
 
 
-class RegistryParams(BaseModel):
+class RegistryParams(StrictModel):
     """`registry:`; `name` is that of the registered model in MLflow."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
-class Params(BaseModel):
+class Params(StrictModel):
     """The whole of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: Names
@@ -101,30 +85,6 @@ def read(path: Path = PATH) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is a {type(raw).__name__}, not a mapping of blocks")
     return raw
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file that a person wrote, as plain values.
-
-    Raises:
-        UsageError: it is no YAML, or larger, deeper or longer than a person writes it.
-        OSError: it cannot be read.
-    """
-    # The parser of DVC, so that what is checked is what DVC hashes: YAML 1.2, in which
-    # 1e-05, as `dvc exp run -S` writes it, is a number, and the same key twice an error.
-    yaml = YAML(typ="safe")
-    yaml.Composer, yaml.max_depth = _Composer, MAX_DEPTH
-    text = _read_bytes(path)
-    try:
-        return yaml.load(text.decode("utf-8"))
-    except MaxDepthExceededError:
-        raise UsageError(f"{path}: nested deeper than the {MAX_DEPTH} levels allowed") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise UsageError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
-    except Exception as error:  # each type of value has errors of its own
-        raise UsageError(f"{path}: not YAML: {_in_one_line(str(error))}") from None
 
 
 def load(path: Path = PATH) -> Params:
@@ -186,46 +146,6 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no regular file")
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}: over {MAX_BYTES:,} bytes long; at most that is allowed")
-    return content
-
-
-class _Composer(Composer):
-    """Refuses, before values are made of it, YAML that is too long by itself or by its aliases."""
-
-    def __init__(self, loader: Any = None) -> None:
-        super().__init__(loader)
-        self.warn_double_anchors = False
-
-    def get_single_node(self) -> Any:
-        """The whole document."""
-        node = super().get_single_node()
-        if node is not None and _count(node, {}) > MAX_VALUES:
-            problem = f"over {MAX_VALUES:,} values, counting what each alias stands for"
-            raise ComposerError(None, None, problem, node.start_mark)
-        return node
-
-
-def _count(node: Node, counts: dict[int, float]) -> float:
-    """The number of values in a node; infinite where it contains itself."""
-    if isinstance(node, ScalarNode):
-        if (length := len(node.value)) > MAX_TEXT:
-            problem = f"a value of {length:,} characters; at most {MAX_TEXT:,} are allowed"
-            raise ComposerError(None, None, problem, node.start_mark)
-        return 1
-    if id(node) not in counts:
-        counts[id(node)] = inf
-        entries = (entry if isinstance(entry, tuple) else (entry,) for entry in node.value)
-        counts[id(node)] = 1 + sum(_count(child, counts) for entry in entries for child in entry)
-    return counts[id(node)]
 
 
 def _params_type(raw: dict[str, Any]) -> type[Params]:

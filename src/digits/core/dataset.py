@@ -9,10 +9,10 @@ from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from digits.core.errors import DataError
-from digits.core.files import require_file
+from digits.core.files import StrictModel, require_file
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)
@@ -26,10 +26,8 @@ MAX_RATIO = 50
 Picture = Literal["digit", "plain"]  # how a picture of another form becomes an image
 
 
-class DataParams(BaseModel):
+class DataParams(StrictModel):
     """`data:` in params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2)]

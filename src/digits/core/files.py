@@ -1,20 +1,37 @@
-"""Files: written so that a reader finds the old one or the new one, never half; and hashed."""
+"""Files: written atomically, read strictly, hashed."""
 
 import hashlib
 import json
 import os
 from collections.abc import Collection, Container, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import Node, ScalarNode
 
-from digits.core.errors import DataError
+from digits.core.errors import DataError, UsageError
 
 T = TypeVar("T")
 
 ANEW = "`dvc repro -f` makes it anew"
+
+# Limits for YAML that a person writes; params.yaml has 300 values.
+MAX_YAML_BYTES = 100_000
+MAX_YAML_DEPTH = 50
+MAX_YAML_VALUES = 5000
+MAX_YAML_TEXT = 1000  # characters of one value
+
+
+class StrictModel(BaseModel):
+    """Base of every block that is read from YAML: no unknown key, no conversion, no NaN; frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @contextmanager
@@ -101,3 +118,76 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     if missing:
         raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
     return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file that a person wrote, as plain values.
+
+    It is parsed as DVC parses it (YAML 1.2: `1e-05` is a number, a repeated key is an error),
+    so that the values we check are the values that DVC hashes.
+
+    Raises:
+        UsageError: it is not YAML, or it exceeds one of the MAX_YAML limits.
+        OSError: it cannot be read.
+    """
+    content = _read_limited(path)
+    yaml = YAML(typ="safe")
+    yaml.Composer, yaml.max_depth = _LimitedComposer, MAX_YAML_DEPTH
+    try:
+        return yaml.load(content.decode("utf-8"))
+    except MaxDepthExceededError:
+        raise UsageError(
+            f"{path}: nested deeper than the {MAX_YAML_DEPTH} levels allowed"
+        ) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise UsageError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
+    except Exception as error:  # the constructor of each value type raises its own errors
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path}: not YAML: {reason}") from None
+
+
+def _read_limited(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_YAML_BYTES + 1)
+    if len(content) > MAX_YAML_BYTES:
+        raise UsageError(f"{path}: over {MAX_YAML_BYTES:,} bytes long; at most that is allowed")
+    return content
+
+
+class _LimitedComposer(Composer):
+    """Refuse YAML with too many or too long values before any value is built.
+
+    A few nested aliases can stand for billions of values.
+    """
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False
+
+    def get_single_node(self) -> Any:
+        """The whole document."""
+        node = super().get_single_node()
+        if node is not None and _count_values(node, {}) > MAX_YAML_VALUES:
+            problem = f"over {MAX_YAML_VALUES:,} values, counting what each alias stands for"
+            raise ComposerError(None, None, problem, node.start_mark)
+        return node
+
+
+def _count_values(node: Node, counts: dict[int, float]) -> float:
+    """The number of values in a node; infinite if it contains itself."""
+    if isinstance(node, ScalarNode):
+        if (length := len(node.value)) > MAX_YAML_TEXT:
+            problem = f"a value of {length:,} characters; at most {MAX_YAML_TEXT:,} are allowed"
+            raise ComposerError(None, None, problem, node.start_mark)
+        return 1
+    if id(node) not in counts:
+        counts[id(node)] = inf
+        entries = (entry if isinstance(entry, tuple) else (entry,) for entry in node.value)
+        counts[id(node)] = 1 + sum(
+            _count_values(child, counts) for entry in entries for child in entry
+        )
+    return counts[id(node)]

@@ -6,20 +6,17 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from digits.core.dataset import Dataset, Labels, RawData, Split
 from digits.core.errors import DataError
+from digits.core.files import StrictModel
 
 Rows = NDArray[np.int64]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Params(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class OfficialParams(_Params):
+class OfficialParams(StrictModel):
     """Both are fractions of the official training part; the rest is for training.
 
     The official test part is the test set as it is.
@@ -36,7 +33,7 @@ class OfficialParams(_Params):
         return self
 
 
-class StratifiedParams(_Params):
+class StratifiedParams(StrictModel):
     """`test` is a fraction of all rows and holds rows out, which are never trained on;
     `holdout` is a fraction of those, `validation` a fraction of all others.
     """
@@ -46,7 +43,7 @@ class StratifiedParams(_Params):
     validation: Share
 
 
-class SplitParams(_Params):
+class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
     With `holdout_within_test` the hold-out rows count as test rows too, so that the two

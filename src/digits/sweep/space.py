@@ -26,6 +26,7 @@ from pydantic import (
 
 from digits import params
 from digits.core.errors import UsageError
+from digits.core.files import read_yaml
 
 Values = dict[str, Any]
 
@@ -105,7 +106,7 @@ def read_space(path: Path, *, model: str, raw: Values) -> Space:
             params.yaml, does not have; a value that params.yaml may not hold there.
     """
     try:
-        space = _SPACE.validate_python(params.read_yaml(path))
+        space = _SPACE.validate_python(read_yaml(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValidationError as error:

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from digits.core.dataset import RawData
+from digits.core.files import StrictModel
 from digits.data.validation.result import Check, Result
 
 __all__ = ["Check", "Result", "ValidateParams", "data_docs", "validate"]
@@ -12,15 +13,13 @@ __all__ = ["Check", "Result", "ValidateParams", "data_docs", "validate"]
 # Great Expectations takes 4 s to import: only who validates waits for it, not who reads params.
 
 
-class ValidateParams(BaseModel):
+class ValidateParams(StrictModel):
     """`validate:` in params.yaml. `min_rows` is critical, the others bring warnings only.
 
     A class is far from uniform when its share of the rows differs from 1 / classes by more
     than `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of one
     image, 0…255.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     min_rows: Annotated[int, Field(ge=1)]
     class_share_tolerance: Annotated[float, Field(gt=0)]
