@@ -1,6 +1,5 @@
 """What a kill leaves: no process that trains on, and no flow run that seems to."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from digits.core import process
+from digits.core import context, process
 
 FOLDER = Path(".dvc/tmp/flow-runs")
 GONE = "its process was killed"
@@ -23,7 +22,7 @@ GONE = "its process was killed"
 def never_forgotten() -> Iterator[None]:
     """End this flow run with its worker, and let the next one see if it was killed."""
     process.set_environment()
-    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started it, and nobody else reads its log
+    if context.flow_run():  # a worker started it, and nobody else reads its log
         process.die_with_parent()
     with _alive(Path.cwd(), str(runtime.flow_run.id)):
         yield

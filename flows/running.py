@@ -12,6 +12,7 @@ from pipeline import Stage
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from digits.core import context
 from digits.core.addresses import public
 from digits.core.errors import ServiceError
 from digits.tracking import database
@@ -115,12 +116,6 @@ def environment(root: Path, folder: Path, *, run_id: str, experiment: str | None
     They find the code of the folder they work in, the tracking store of the project, and the
     names under which their MLflow runs are found again.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("DVC_EXP")}
+    env = context.environment(root=root, experiment=experiment or "", flow_run=run_id)
     paths = [str(folder / "src"), *filter(None, [env.get("PYTHONPATH")])]
-    env |= {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUNBUFFERED": "1",
-        "PREFECT__FLOW_RUN_ID": run_id,
-        "DVC_ROOT": str(root),
-    }
-    return env | ({"DVC_EXP_NAME": experiment} if experiment else {})
+    return env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

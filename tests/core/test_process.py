@@ -297,10 +297,3 @@ def test_tensorflow_gets_the_threads_it_was_given() -> None:
     assert tf.config.threading.get_intra_op_parallelism_threads() in (0, 2)
     assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
     assert os.environ["TF_NUM_INTEROP_THREADS"] == "2"
-
-
-def test_the_project_lies_where_dvc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert process.project_root() == tmp_path
-    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
-    assert process.project_root() == Path("/elsewhere")

@@ -173,11 +173,6 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
             os.close(stderr)
 
 
-def project_root() -> Path:
-    """The project's folder: DVC's root where a stage runs in a copy, else the current folder."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
     # Who kills the process group sends SIGTERM twice: itself, and by the parent's death.
     # The second must not cut short what the first set going.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from digits.core import context
 from digits.core.errors import IntegrityError
 from digits.core.files import md5
 
@@ -39,8 +40,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": cpu(),
         "cpu_features": " ".join(cpu_features()),
-        "dvc_exp": os.environ.get("DVC_EXP_NAME", ""),
-        "prefect_flow_run_id": os.environ.get("PREFECT__FLOW_RUN_ID", ""),
+        "dvc_exp": context.dvc_experiment(),
+        "prefect_flow_run_id": context.flow_run(),
     }
     return {name: value for name, value in found.items() if value}
 

@@ -1,6 +1,5 @@
 """Training once more what is recorded, elsewhere, and comparing the answers."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from digits.core import context
 from digits.core.errors import IntegrityError, ServiceError
 from digits.tracking import store
-
-# What would lead the stages to this project instead of the worktree.
-SURROUNDINGS = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_RUN_ID", "PYTHONPATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ def train_again(folder: Path, model: str, *, cache: Path) -> None:
         IntegrityError: data or training failed.
         ServiceError: DVC cannot be started.
     """
-    environment = {k: v for k, v in os.environ.items() if k not in SURROUNDINGS}
+    environment = context.environment()
     environment["PYTHONPATH"] = str(folder / "src")
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     for command in (

@@ -1,7 +1,6 @@
 """One trial: a training in a process of its own, on whichever machine it is sent to."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel, ConfigDict
 
 from digits import params
-from digits.core import process, slots
+from digits.core import context, process, slots
 from digits.core.errors import DigitsError
 from digits.core.files import read_json, write_json
 from digits.models import builder
@@ -98,10 +97,8 @@ def stop_all() -> None:
 
 def _environment(spec: Spec) -> dict[str, str]:
     return {
-        **{name: value for name, value in os.environ.items() if name != "DVC_ROOT"},
+        **context.environment(flow_run=spec.flow_run, parent_run=spec.parent_run),
         "MLFLOW_TRACKING_URI": spec.tracking_uri,
-        "MLFLOW_RUN_ID": spec.parent_run,
-        "PREFECT__FLOW_RUN_ID": spec.flow_run,
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -130,7 +127,7 @@ def train(spec: Spec) -> Outcome:
     """Train as the spec says, live in a child run of the sweep, and stop when asked to."""
     checked = params.check(spec.raw)
     at_once = spec.at_once or slots.alone(checked.train.threads)
-    cores = slots.Slots(process.project_root(), at_once)
+    cores = slots.Slots(context.project_root(), at_once)
     with cores.one(on_wait=lambda line: print(spec.name, line)):
         return _train(spec, checked)
 

@@ -17,8 +17,8 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from digits.core.addresses import public
+from digits.core.context import project_root, take_parent_run
 from digits.core.errors import ServiceError
-from digits.core.process import project_root
 from digits.tracking import database
 
 EXPERIMENT = "digits"
@@ -55,10 +55,8 @@ def connect(experiment: str = EXPERIMENT) -> str:
     Raises:
         ServiceError: the store does not answer, or cannot be used.
     """
-    # MLflow would resume the run of an enclosing `mlflow run` in every child process;
-    # `parent_run` keeps it as the parent.
     global _parent
-    _parent = os.environ.pop("MLFLOW_RUN_ID", None) or _parent
+    _parent = take_parent_run() or _parent
     uri = tracking_uri()
     with service_errors(uri), _ready(uri):
         mlflow.set_tracking_uri(uri)
