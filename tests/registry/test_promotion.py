@@ -483,6 +483,13 @@ class TestReproduce:
         assert reproduction.differences(found, Path(), threads=2) == []
 
 
+def loaded(uri):
+    """A version with its model, which answers also after its files are gone."""
+    with models.served(uri, threads=2) as model:
+        assert model.predict
+    return model
+
+
 def score_new(served, path="new.npz"):
     from digits.scoring.score import score
 
@@ -501,7 +508,7 @@ class TestServed:
     def test_a_model_whose_artifacts_are_gone_is_named(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
         shutil.rmtree("mlartifacts")
-        line = finding(IntegrityError, lambda: models.served(f"models:/{NAME}/1", threads=2))
+        line = finding(IntegrityError, lambda: loaded(f"models:/{NAME}/1"))
         assert line.startswith("models:/digits/1: its artifacts are gone")
 
     @pytest.mark.parametrize(
@@ -519,13 +526,13 @@ class TestServed:
         [described] = Path("mlartifacts").rglob("MLmodel")
         content = YAML(typ="safe").load(described)
         YAML().dump({**content, "signature": signature}, described)
-        line = finding(IntegrityError, lambda: models.served(f"models:/{NAME}/1", threads=2))
+        line = finding(IntegrityError, lambda: loaded(f"models:/{NAME}/1"))
         assert line.startswith("models:/digits/1: by its signature it takes (")
 
     def test_answers_that_are_no_probabilities_are_named(self, ring):
         promotion.promote(fighter(activation="linear"), NAME, judge=accept)
-        predict = models.served(f"models:/{NAME}/1", threads=2).predict
-        line = finding(IntegrityError, lambda: predict(np.zeros((1, 8, 8), np.uint8)))
+        model = loaded(f"models:/{NAME}/1")
+        line = finding(IntegrityError, lambda: model.predict(np.zeros((1, 8, 8), np.uint8)))
         assert line.startswith("models:/digits/1: its answers are as low as ")
 
 
@@ -533,7 +540,8 @@ class TestScore:
     @pytest.fixture
     def served(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
-        return models.served(f"models:/{NAME}@champion", threads=2)
+        with models.served(f"models:/{NAME}@champion", threads=2) as served:
+            yield served
 
     @pytest.fixture
     def images(self, served):
@@ -603,7 +611,7 @@ class TestPictures:
             if picture:
                 MlflowClient().log_param(model.run_id, "picture", picture)
             promotion.promote(model, NAME, judge=accept)
-            return models.served(f"models:/{NAME}@champion", threads=2)
+            return loaded(f"models:/{NAME}@champion")
 
         return served_with
 

@@ -20,7 +20,6 @@ from digits.registry.evidence import judge
 from digits.registry.history import Move
 from digits.registry.promotion import Outcome
 from digits.registry.reproduce import Reproduction
-from digits.registry.served import Served
 from digits.registry.trace import Origin
 from digits.registry.versions import CHAMPION, Registry, Trained, trained
 from digits.scoring.prediction import Answer, answers, read_pictures
@@ -84,21 +83,25 @@ def check(origin: Origin) -> None:
         models.check(origin)
 
 
-def predict(files: Sequence[Path], uri: str | None) -> tuple[Served, list[Answer]]:
-    """What the champion, or the version at this address, says of pictures."""
-    with connected() as checked:
-        model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
-    pictures = read_pictures(files, shape=model.shape, picture=model.picture)
-    images = np.stack([read.image for read in pictures])
-    return model, answers(files, pictures, model.predict(images))
+def predict(files: Sequence[Path], uri: str | None) -> tuple[str, list[Answer]]:
+    """The name of the champion, or of the version at this address, and its answers."""
+    with (
+        connected() as checked,
+        models.served(uri or champion_uri(checked), threads=checked.train.threads) as model,
+    ):
+        pictures = read_pictures(files, shape=model.shape, picture=model.picture)
+        images = np.stack([read.image for read in pictures])
+        return model.name, answers(files, pictures, model.predict(images))
 
 
 def score(path: Path, output: Path, uri: str | None) -> "Scored":
     """Score an input of any length; see `scoring.score`."""
     from digits.scoring import score as scoring
 
-    with connected() as checked:
-        model = models.served(uri or champion_uri(checked), threads=checked.train.threads)
+    with (
+        connected() as checked,
+        models.served(uri or champion_uri(checked), threads=checked.train.threads) as model,
+    ):
         scored = scoring.score(path, output, model, params=checked)
     if scored.drifted:
         drifted = ", ".join(scored.drifted)

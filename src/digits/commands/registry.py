@@ -106,8 +106,8 @@ def predict(
     from digits.commands.champion import predict as answer
     from digits.reporting.registry_console import print_answers
 
-    served, answers = answer(files, model)
-    print_answers(served.name, answers, as_json=as_json)
+    name, answers = answer(files, model)
+    print_answers(name, answers, as_json=as_json)
 
 
 @app.command()

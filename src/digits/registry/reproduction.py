@@ -97,7 +97,8 @@ def _check_data(uri: str, origin: Origin, folder: Path) -> None:
 def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reproduction:
     _check_repeated(uri, origin, folder)
     images = load_split(folder / split_path("test")).data.images
-    recorded = models.served(uri, threads=threads).predict
+    with models.served(uri, threads=threads) as model:
+        recorded = model.predict
     from digits.training import inference, saved_model
 
     repeated = saved_model.load(TrainOutputs(str(origin.params["model"]), folder).model)

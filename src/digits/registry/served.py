@@ -1,6 +1,7 @@
 """A version of the registered model, ready to answer."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
@@ -23,36 +24,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model, where it comes from, the image size (height, width) it takes, and how pictures of
-    another form are brought to it.
+    """A version with a private copy of its files, which lasts as long as the block of `served`.
 
-    TensorFlow, which takes seconds to start, is loaded with the model for the first answer: what
-    is wrong with the images is told before.
+    `picture` is how the model wants pictures of another form brought to its own. TensorFlow,
+    which takes seconds to import, is loaded by the first use of `predict`, so that errors in
+    the images are found before.
     """
 
     origin: Origin
-    shape: tuple[int, int]
-    classes: int
+    files: ModelFiles
     picture: Picture
     threads: int
 
     @property
     def name(self) -> str:
-        """Its address with the version's number, whatever alias it was asked for by."""
+        """Its address with the version number, also if it was asked for by an alias."""
         return f"models:/{self.origin.model}/{self.origin.version}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The image size (height, width) that it takes."""
+        return self.files.shape
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.files.classes
 
     @cached_property
     def predict(self) -> Predict:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
 
+        Once loaded, it works after the block too.
+
         Raises:
-            IntegrityError: the model's files are not those that were logged; or an answer is no
-                probabilities.
+            IntegrityError: the model cannot be loaded, or its answers are not probabilities.
         """
-        with _files(self.origin) as files, process.quiet_tensorflow(self.threads):
+        with process.quiet_tensorflow(self.threads):
             from digits.training import inference
 
-            predict = inference.predictor(files.load())
+            predict = inference.predictor(self.files.load())
 
         def checked(images: Images) -> Probabilities:
             probabilities = predict(images)
@@ -68,18 +79,20 @@ def source(uri: str) -> Origin:
     return origin(find(uri))
 
 
-def served(uri: str, *, threads: int) -> Served:
-    """The version at `models:/…`, which answers with so many threads.
+@contextmanager
+def served(uri: str, *, threads: int) -> Iterator[Served]:
+    """The version at `models:/…`, ready to predict with this many threads.
+
+    Its files are downloaded and hashed once; the model is loaded from the same copy.
 
     Raises:
         UsageError: there is no such version.
         IntegrityError: its run or its artifacts are gone, its files are not those that were logged,
-            it classifies no images, or its run recorded no such treatment of pictures.
+            it does not classify images, or its run recorded an unknown treatment of pictures.
     """
     made_from = source(uri)
     with _files(made_from) as files:
-        picture = _picture(uri, made_from)
-        return Served(made_from, files.shape, files.classes, picture, threads)
+        yield Served(made_from, files, _picture(uri, made_from), threads)
 
 
 def for_mlflow(made_from: Origin, *, threads: int) -> "PyFuncModel":

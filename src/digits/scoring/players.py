@@ -35,7 +35,8 @@ def _version(uri: str) -> str | None:
 
 
 def _player(part: str, uri: str, threads: int) -> Player:
-    served = models.served(uri, threads=threads)
-    kind = str(served.origin.params.get("model", ""))
-    name = f"{served.name} {kind}".strip()
-    return Player(part, name, served.shape, served.picture, served.predict)
+    with models.served(uri, threads=threads) as model:
+        kind = str(model.origin.params.get("model", ""))
+        return Player(
+            part, f"{model.name} {kind}".strip(), model.shape, model.picture, model.predict
+        )
