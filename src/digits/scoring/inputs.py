@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
 from digits.core.dataset import Images, Picture, check_unpacked
 from digits.core.errors import DataError, printable
 from digits.core.files import md5, require_file
-from digits.data.readers.csv import check_bytes, check_header, header_of, refusal, unlabelled
-from digits.data.readers.files import format_of, one_line, plain
+from digits.data.readers.csv import check_header, header_of, read_blocks, unlabelled
+from digits.data.readers.files import format_of, one_line
 from digits.scoring.pictures import SUFFIXES
 from digits.scoring.prediction import read_pictures
 
 ALLOWED = "a folder of pictures, a CSV or an npz is allowed"
 BATCH = 1000
-CSV_BLOCK_BYTES = 4 << 20
 
 Shape = tuple[int, int]
 
@@ -113,7 +110,7 @@ class Csv:
     def batches(self) -> Iterator[Batch]:
         """See `Input`."""
         row = 0
-        for values in self._blocks():
+        for values in read_blocks(self.path, self._names):
             pixels = values[:, self._names[0] == "label" :].reshape(-1, *self._shape)
             for start in range(0, len(pixels), BATCH):
                 images = np.ascontiguousarray(pixels[start : start + BATCH])
@@ -125,29 +122,6 @@ class Csv:
     def md5(self) -> str:
         """Of the file."""
         return md5(self.path)
-
-    def _blocks(self) -> Iterator[np.ndarray]:
-        """Cells uint8 (rows, columns)."""
-        options = pa.csv.ConvertOptions(
-            column_types={name: pa.uint8() for name in self._names}, null_values=[]
-        )
-        check_bytes(self.path, self._names)
-        try:
-            with plain(self.path) as stream:
-                reader = pa.csv.open_csv(
-                    stream,
-                    read_options=pa.csv.ReadOptions(
-                        column_names=self._names, skip_rows=1, block_size=CSV_BLOCK_BYTES
-                    ),
-                    parse_options=pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-                    convert_options=options,
-                )
-                for block in reader:
-                    yield block.to_tensor().to_numpy()
-        except pa.ArrowInvalid as error:
-            if "Empty CSV" in str(error):
-                return
-            raise refusal(self.path, self._names, error) from None
 
 
 class Npz:

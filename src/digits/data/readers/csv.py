@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-from functools import partial
-from itertools import chain
+from collections import deque
+from collections.abc import Iterator
 from math import isqrt
 from pathlib import Path
 
@@ -15,19 +15,9 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset
 from digits.core.errors import DataError
-from digits.data.readers.cells import faults, lines_of
-from digits.data.readers.files import (
-    CHUNK_BYTES,
-    FETCH,
-    MAX_LINE_BYTES,
-    content_of,
-    first_line_of,
-    one_line,
-    plain,
-)
+from digits.data.readers.files import FETCH, first_line_of, one_line, plain
 
-OF_NUMBERS = b"0123456789, \t\r\n"
-MIN_BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 MAX_NAME_BYTES = 16  # of a column name with quotes and comma; longer than any cell
 
 
@@ -38,23 +28,43 @@ def read_csv(path: Path) -> Dataset:
     byte-order mark, CRLF and gzip change nothing.
 
     Raises:
-        DataError: another header, or for each bad cell the line (the header is line 1),
-            the column, what was found and what is allowed.
+        DataError: another header; or the first bad cell or line: the line (the header is
+            line 1), the column, what was found and what is allowed.
     """
     names = header_of(path)
     check_header(path, names)
-    check_bytes(path, names)
-    content = content_of(path)
-    if not content.endswith((b"\n", b"\r")):
-        last = sum(1 for _ in lines_of(io.BytesIO(content)))
-        raise DataError(
-            f"{path}:{last}: ends without a newline, so its last number may be cut off; {FETCH},"
-            " or add the newline if the line is whole"
-        )
-    values = _parsed(path, content, names)
+    _require_last_newline(path)
+    values = np.concatenate([np.empty((0, len(names)), np.uint8), *read_blocks(path, names)])
     side = isqrt(len(names) - 1)
     images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
     return Dataset(images, values[:, 0].astype(np.int64))
+
+
+def read_blocks(path: Path, names: list[str]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the cells below the header, uint8 (rows, columns), a few megabytes at a time.
+
+    Raises:
+        DataError: see `read_csv`.
+    """
+    _check_no_hexadecimal(path, names)
+    types = {name: pa.uint8() for name in names}
+    block_size = max(BLOCK_BYTES, MAX_NAME_BYTES * len(names))  # the header must fit in one block
+    try:
+        with plain(path) as stream:
+            yield from (
+                block.to_tensor().to_numpy()
+                for block in pa.csv.open_csv(
+                    stream,
+                    # only a single thread counts rows, so that an error names its row
+                    pa.csv.ReadOptions(
+                        use_threads=False, column_names=names, skip_rows=1, block_size=block_size
+                    ),
+                    pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+                    pa.csv.ConvertOptions(column_types=types, null_values=[]),
+                )
+            )
+    except pa.ArrowInvalid as error:
+        raise DataError(_finding(path, names, str(error))) from None
 
 
 def unlabelled(path: Path) -> bool:
@@ -97,27 +107,6 @@ def check_header(path: Path, names: list[str]) -> None:
         )
 
 
-def check_bytes(path: Path, names: list[str]) -> None:
-    """Look for what is in no table of whole numbers: Arrow takes 0x1F for a number, too.
-
-    Raises:
-        DataError: see `refusal`.
-    """
-    with plain(path) as stream:
-        first = stream.readline(MAX_LINE_BYTES)
-        body = re.sub(rb"^[^\r\n]*", b"", first)
-        chunks = chain([body], iter(partial(stream.read, CHUNK_BYTES), b""))
-        clean = not any(chunk.translate(None, OF_NUMBERS) for chunk in chunks)
-    if not clean:
-        raise refusal(path, names, "holds what is no whole number")
-
-
-def refusal(path: Path, names: list[str], reason: object) -> DataError:
-    """The faults of a CSV as an error; `reason` where none is found in a line."""
-    with plain(path) as stream:
-        return DataError(*faults(path, stream, names) or [f"{path}: {one_line(reason)}"])
-
-
 def _expected(count: int) -> list[str]:
     return ["label", *(f"pixel{i}" for i in range(count - 1))]
 
@@ -133,32 +122,44 @@ def _header_fault(names: list[str], expected: list[str], wrong: int) -> str:
         return "column 1 is a pandas index column (write the file with index=False)"
     if name and all(re.fullmatch(r"-?[\d.]+", cell) for cell in names):
         return "the header is missing, the first line holds numbers"
-    if name in names[:wrong]:
-        return f"column {name} stands twice, as {names.index(name) + 1} and {wrong + 1}"
     if want not in names and name == expected[wrong + 1]:
         return f"column {want} is missing"
-    if name in expected:
-        return f"column {wrong + 1} is {name} where {want} belongs: wrong order"
     return f"column {wrong + 1} is {name[:40]!r} where {want} belongs"
 
 
-def _parsed(path: Path, content: bytes, names: list[str]) -> NDArray[np.uint8]:
-    """All cells, uint8 (rows, columns)."""
-    options = pa.csv.ReadOptions(
-        column_names=names,
-        skip_rows=1,
-        block_size=max(MIN_BLOCK_BYTES, MAX_NAME_BYTES * len(names)),  # a line must fit
-    )
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(content),
-            read_options=options,
-            parse_options=pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={name: pa.uint8() for name in names}, null_values=[]
-            ),
+def _require_last_newline(path: Path) -> None:
+    [(number, line)] = deque(_numbered_lines(path), maxlen=1)
+    if not line.endswith("\n"):
+        raise DataError(
+            f"{path}:{number}: ends without a newline, so its last number may be cut off; {FETCH},"
+            " or add the newline if the line is whole"
         )
-    except pa.ArrowInvalid as error:
-        raise refusal(path, names, error) from None
-    batches = [batch.to_tensor().to_numpy() for batch in table.to_batches()]
-    return np.concatenate(batches) if batches else np.empty((0, len(names)), np.uint8)
+
+
+def _check_no_hexadecimal(path: Path, names: list[str]) -> None:
+    """Refuse cells such as 0x1F, which Arrow reads as numbers."""
+    for number, line in _numbered_lines(path):
+        if number > 1 and "x" in (lower := line.lower()):
+            column = line.count(",", 0, lower.index("x"))
+            cell = line.split(",")[column].strip()
+            raise DataError(_cell_fault(f"{path}:{number}", names, column, cell))
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers from 1; each but a cut-off last one ends in a line feed."""
+    with plain(path) as stream, io.TextIOWrapper(stream, encoding="latin-1") as text:
+        yield from enumerate(text, start=1)
+
+
+def _finding(path: Path, names: list[str], message: str) -> str:
+    """Arrow's error message as a finding with line and column."""
+    if cell := re.match(r"In CSV column #(\d+): Row #(\d+): .*: invalid value '(.*)'", message):
+        return _cell_fault(f"{path}:{cell[2]}", names, int(cell[1]), cell[3])
+    if line := re.match(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)", message):
+        return f"{path}:{line[1]}: {line[3]} cells; {line[2]} are allowed, one per column"
+    return f"{path}: {one_line(message)}"
+
+
+def _cell_fault(where: str, names: list[str], column: int, value: str) -> str:
+    name = names[column] if column < len(names) else column + 1
+    return f"{where} column {name}: {value[:40]!r} is no whole number 0..255"
