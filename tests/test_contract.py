@@ -128,19 +128,36 @@ def test_the_params_listed_are_the_params_read(stage: str) -> None:
 
 
 def params_read(module: str) -> set[str]:
-    """Keys of params.yaml that the module takes from the checked params."""
-    tree = ast.parse(FILES[module].read_text("utf-8"))
-    chains = {
-        ast.unparse(node).split(".", 1)[1]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and ast.unparse(node).startswith(("checked.", "params.load()."))
+    """Keys of params.yaml that the module takes from the loaded params, whatever it calls them."""
+    nodes = [*ast.walk(ast.parse(FILES[module].read_text("utf-8")))]
+    loads = [node for node in nodes if isinstance(node, ast.Call) and is_load(node)]
+    loaded = {ast.unparse(load) for load in loads} | {
+        ast.unparse(node.targets[0])
+        for node in nodes
+        if isinstance(node, ast.Assign) and node.value in loads
     }
-    chains = {chain.removeprefix("load().").partition("(")[0] for chain in chains}
+    loaded |= {
+        node.arg
+        for node in nodes
+        if isinstance(node, ast.arg)
+        and node.annotation
+        and ast.unparse(node.annotation) == "Params"
+    }
+    chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    read = {
+        chain.removeprefix(f"{name}.")
+        for chain in chains
+        for name in loaded
+        if chain.startswith(f"{name}.")
+    }
     roots = {name.partition(".")[0] for name in READS}
-    unknown = {chain for chain in chains if chain.partition(".")[0] not in roots}
+    unknown = {chain for chain in read if chain.partition(".")[0] not in roots}
     assert not unknown, f"add to READS what {unknown} stand for"
-    return {key for short, keys in READS.items() if short in chains for key in keys}
+    return {key for short, keys in READS.items() if short in read for key in keys}
+
+
+def is_load(call: ast.Call) -> bool:
+    return ast.unparse(call.func) in {"params.load", "load_params"}
 
 
 def test_each_stage_is_a_module_and_each_module_a_stage() -> None:
