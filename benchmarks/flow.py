@@ -12,8 +12,7 @@ from benchmarks.workspace import Workspace, free_port, wait_for
 PERCENT = 2
 FLOW = """
 import sys, time
-sys.path.insert(0, "flows")
-from train import train
+from flows.train import train
 start = time.perf_counter()
 train(force=sys.argv[1] == "force")
 print(time.perf_counter() - start)
@@ -46,7 +45,7 @@ def _prefect_server(workspace: Workspace) -> Iterator[str]:
     address = f"http://127.0.0.1:{(port := free_port())}/api"
     uvicorn = (sys.executable, "-m", "uvicorn", "--factory", "--port", str(port))
     server = subprocess.Popen(
-        [*uvicorn, "--app-dir", "flows", "serving:app"],
+        [*uvicorn, "flows.support.serving:app"],
         cwd=workspace.root,
         env=workspace.environment(),
         stdout=subprocess.DEVNULL,

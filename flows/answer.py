@@ -9,10 +9,10 @@ from uuid import UUID
 import typer
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
-from serving import ensure_server
 
 from digits.core import process
 from digits.core.errors import UsageError
+from flows.support.serving import ensure_server
 
 
 def main(

@@ -14,9 +14,9 @@ from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
 from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
-from serving import ensure_server
 
 from digits.core import process
+from flows.support.serving import ensure_server
 
 NAME = "digits-failed"
 PAYLOAD = """\

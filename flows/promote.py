@@ -3,9 +3,6 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-import starting
-from abandoned import never_forgotten
-from asking import REFUSED, ask
 from prefect import flow, get_run_logger, pause_flow_run, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
@@ -17,6 +14,9 @@ from pydantic import Field
 
 from digits import params
 from digits.core.errors import DigitsError
+from flows.support import starting
+from flows.support.abandoned import never_forgotten
+from flows.support.asking import REFUSED, ask
 
 ALREADY_CHAMPION = "AlreadyChampion"
 

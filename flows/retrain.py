@@ -4,21 +4,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import starting
-from abandoned import never_forgotten
-from pipeline import check_sources
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from prefect.variables import Variable
-from promote import ALREADY_CHAMPION, promote
-from train import train
 
 from digits import params
 from digits.core import provenance
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError, DigitsError
+from flows.promote import ALREADY_CHAMPION, promote
+from flows.support import starting
+from flows.support.abandoned import never_forgotten
+from flows.support.pipeline import check_sources
+from flows.train import train
 
 EVENT = "digits.retrain"
 SEEN = "digits_retrained_data"

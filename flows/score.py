@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import starting
-from abandoned import never_forgotten
-from asking import ask
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
@@ -12,6 +9,9 @@ from prefect.states import Completed, Failed
 
 from digits import params
 from digits.core.errors import DigitsError
+from flows.support import starting
+from flows.support.abandoned import never_forgotten
+from flows.support.asking import ask
 
 
 @flow(name="score")

@@ -3,16 +3,9 @@
 import sys
 from typing import Annotated
 
-import cloudpickle  # type: ignore[import-untyped]
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
-
-# Prefect sends the flow along with each trial, and a Dask worker has the package but not this file.
-# For the same reason the flow refers to nothing of this folder but inside its body, and its result
-# is no `State[None]`: pydantic makes that class in whichever flow's module asks for it first.
-if __name__ != "__main__":
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @flow(name="sweep")
@@ -41,7 +34,7 @@ def sweep(
             default: this project's cache, for workers on this machine.
         seeds: With how many the best settings and the defaults are compared at the end.
     """
-    from searching import Options, search
+    from flows.support.searching import Options, search
 
     return search(
         Options(model, space, trials, parallel, scheduler, study, storage, remote, seeds=seeds)
@@ -49,7 +42,7 @@ def sweep(
 
 
 if __name__ == "__main__":
-    import starting
+    from flows.support import starting
 
     if len(sys.argv) != 3:
         sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")

@@ -6,23 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
-import starting
-from abandoned import never_forgotten
-from commands import CommandFailedError
-from pipeline import Stage, check_sources, read_pipeline
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
-from running import Progress, Run, check_tracking, environment
-from scheduling import Future, Schedule
-from summary import publish
-from workspaces import experiment_name, project_lock, save_experiment, workspace
 
 from digits import params
 from digits.core import slots
 from digits.core.errors import DigitsError
+from flows.support import starting
+from flows.support.abandoned import never_forgotten
+from flows.support.commands import CommandFailedError
+from flows.support.pipeline import Stage, check_sources, read_pipeline
+from flows.support.running import Progress, Run, check_tracking, environment
+from flows.support.scheduling import Future, Schedule
+from flows.support.summary import publish
+from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
 # DVC's words where `dvc pull` would overwrite what is in no cache.
 UNSAVED = "unsaved files"

@@ -1,4 +1,4 @@
-"""Who imports whom in `digits`, read from the source without running any of it."""
+"""Who imports whom in src/, flows/ and benchmarks/, read from the source without running it."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,17 @@ from support import REPOSITORY
 SOURCE = REPOSITORY / "src"
 
 
-def _name(path: Path) -> str:
-    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+def _files(root: Path, package: str) -> dict[str, Path]:
+    """Each module of the package below `root`, with its file."""
+    paths = sorted((root / package).rglob("*.py"))
+    names = [".".join(path.relative_to(root).with_suffix("").parts) for path in paths]
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, paths, strict=True)}
 
 
-FILES = {_name(path): path for path in sorted((SOURCE / "digits").rglob("*.py"))}
+FILES = _files(SOURCE, "digits")
+# What uses the package, and is used by none of its modules.
+AROUND = _files(REPOSITORY, "flows") | _files(REPOSITORY, "benchmarks")
+OURS = ("digits", "flows", "benchmarks")
 
 
 def path_of(module: str) -> str:
@@ -22,12 +28,12 @@ def path_of(module: str) -> str:
 
 
 def imports(module: str, *, in_functions: bool = True) -> set[str]:
-    """Modules that this one imports, `TYPE_CHECKING` aside: of `digits` all, of others the top."""
-    tree = ast.parse(FILES[module].read_text("utf-8"))
+    """Modules that this one imports, `TYPE_CHECKING` aside: of ours all, of others the top."""
+    tree = ast.parse((FILES | AROUND)[module].read_text("utf-8"))
     found = {name for node in _nodes(tree, in_functions) for name in _imported(node)}
-    ours = {name for name in found if name.startswith("digits")}
-    # the top package holds nothing
-    return {name.partition(".")[0] for name in found - ours} | ours - {"digits"}
+    ours = {name for name in found if within(name, OURS)}
+    # the top packages hold nothing
+    return {name.partition(".")[0] for name in found - ours} | ours - {*OURS}
 
 
 def reachable(
@@ -66,5 +72,5 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield node.module
         for alias in node.names:
             submodule = f"{node.module}.{alias.name}"
-            if submodule in FILES:
+            if submodule in FILES | AROUND:
                 yield submodule

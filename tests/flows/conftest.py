@@ -10,7 +10,6 @@ from deployed import PREFECT, Worker
 from small_project import STAGE, STAGES, Project, run
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "flows"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import answer
-import asking
 import mlflow
 import numpy as np
 import pytest
@@ -32,14 +30,16 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
-from promote import promote
-from retrain import EVENT, retrain
-from score import score
 from support import finding, until
 
 from digits.core.errors import UsageError
 from digits.core.provenance import data_md5
 from digits.stages import train as train_model
+from flows import answer
+from flows.promote import promote
+from flows.retrain import EVENT, retrain
+from flows.score import score
+from flows.support import asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -16,7 +16,8 @@ from mlflow.entities import RunInfo
 from services import Cluster, answers, free_port, killed_in_a_trial, running
 from small_project import run
 from support import SMALL, until, write_params
-from sweep import sweep
+
+from flows.sweep import sweep
 
 pytestmark = [pytest.mark.slow]
 

@@ -17,9 +17,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import ArtifactSort
 from small_project import Project
-from summary import publish
 from support import has_ended, python, until
-from train import train
+
+from flows.support.summary import publish
+from flows.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

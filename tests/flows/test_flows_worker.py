@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from uuid import UUID
 
-import notify
 import psutil
 import pytest
 import yaml
@@ -27,6 +26,7 @@ from small_project import Project
 from support import REPOSITORY, has_ended, until
 
 from digits.core import events
+from flows import notify
 
 pytestmark = [pytest.mark.slow]
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from commands import Commands
-from pipeline import Stage
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -16,9 +14,10 @@ from digits.core import context
 from digits.core.addresses import public
 from digits.core.errors import ServiceError
 from digits.tracking import database
+from flows.support.commands import Commands
+from flows.support.pipeline import Stage
 
-# -P, because a module of this folder must not hide one that DVC imports
-DVC = (sys.executable, "-P", str(Path(__file__).with_name("guarded_dvc.py")), "--wait-for-lock")
+DVC = (sys.executable, "-m", "flows.support.guarded_dvc", "--wait-for-lock")
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
 

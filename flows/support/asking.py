@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands import CommandFailedError, end_groups
 from prefect import get_run_logger
 
 from digits.core.errors import printable
+from flows.support.commands import CommandFailedError, end_groups
 
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from filelock import FileLock
-from pipeline import Stage
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 
 from digits.core.slots import Slots
+from flows.support.pipeline import Stage
 
 Future = PrefectConcurrentFuture[Any]
 Submit = Callable[[Stage, Sequence[Future]], Future]

@@ -38,7 +38,7 @@ def ensure_server() -> None:
         return
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(listening.fileno())],
+            [sys.executable, "-m", "flows.support.serving", str(listening.fileno())],
             stdin=subprocess.PIPE,  # closed by the kernel when this process ends, whatever ends it
             pass_fds=[listening.fileno()],
             start_new_session=True,  # Ctrl-C is for the flow, which then tells the server

@@ -8,10 +8,10 @@ from typing import Any, NoReturn, cast
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
-from serving import ensure_server
 
 from digits.core import process
 from digits.core.errors import ServiceError
+from flows.support.serving import ensure_server
 
 
 def run(flow_run: Callable[[], State[Any]]) -> NoReturn:

@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import starting
-from abandoned import never_forgotten
-from pipeline import cache_folder, push, remote_address
 from prefect import Task, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -15,7 +12,6 @@ from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from train import train
 
 from digits import params
 from digits.core import slots
@@ -25,6 +21,10 @@ from digits.sweep.search import Submit
 from digits.sweep.space import read_space
 from digits.sweep.study import open_study
 from digits.tracking import store, sweeps
+from flows.support import starting
+from flows.support.abandoned import never_forgotten
+from flows.support.pipeline import cache_folder, push, remote_address
+from flows.train import train
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 

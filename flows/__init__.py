@@ -1,0 +1,11 @@
+"""One file per flow that a person can name, and what a person types beside them.
+
+train     the pipeline of dvc.yaml, one task per stage
+sweep     hyper-parameter search
+promote   the gate, a person's approval, and a new champion
+score     predictions of a registered model, and their drift
+retrain   train and promote when the data has changed
+answer    answer a paused `promote`
+notify    tell a webhook of flow runs that fail
+support/  what the flows share
+"""
