@@ -1,6 +1,5 @@
-"""The machine and its versions, how fast it multiplies matrices, and what a model costs."""
+"""The machine: processor and versions, its matrix product rate, and operations of a model."""
 
-import os
 import platform
 import time
 from importlib.metadata import version
@@ -8,17 +7,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from digits.core import provenance
+
 MATRIX = 2048
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "prefect", "numpy")
 
 
 def describe(threads: int) -> dict[str, Any]:
-    """Processor, cores, threads and versions."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    """Processor, threads and versions."""
     return {
-        "processor": name,
-        "cores": os.cpu_count(),
+        "processor": provenance.cpu(),
         "threads": threads,
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
@@ -48,11 +46,11 @@ def forward_operations(path: Path) -> int:
         convert_variables_to_constants_v2_as_graph,
     )
 
-    from digits.training import saved_model
+    from digits.training import inference
 
-    model = saved_model.load(path)
+    model = inference.load(path)
     height, width = model.input_shape[1:]
-    # where the model is a mean over views, what was trained stands within it, once
+    # a model that averages over views contains the trained network once
     network = next((inner for inner in model.layers if isinstance(inner, keras.Model)), model)
     concrete = tf.function(lambda images: network(images, training=False)).get_concrete_function(
         tf.TensorSpec((1, height, width), tf.uint8)

@@ -1,47 +1,67 @@
-"""Every model over seeds, and the seed's recipes against a plain Keras script, in turn."""
+"""Trainings: every model over seeds, where the seconds go, and the cost against the data."""
 
+import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import median, stdev
 from typing import Any
+
+import numpy as np
 
 from benchmarks import machine
 from benchmarks.workspace import Training, Workspace
 
 SEEDS = {"sprint": 5, "compact": 5, "best": 3, "mlp": 3, "cnn": 3}
 PLAIN = ("mlp", "cnn")
-# What the seed experiment reached with its MLP and its CNN.
+# Accuracies of the seed experiment's MLP and CNN.
 GOALS = (0.9768, 0.9909)
 # A training step costs about three forward passes: one, and two for the gradients.
 PASSES = 3
+IMAGES = 48_000
+
+MODELS = ("mlp", "compact")
+PERCENT = (10, 25, 50, 100)
+SCALING_EPOCHS = 3
+REPEATS = 3
+STAGE = """
+import json, sys, time
+marks = {"start": time.perf_counter()}
+from digits.core import process
+process.set_environment()
+process.spare_the_collector()
+from digits.stages import train
+marks |= train.main(sys.argv[1])
+print(json.dumps(marks))
+"""
 
 
-def measure(
-    workspace: Workspace, *, seeds: dict[str, int], images: int
+def measure_trainings(
+    workspace: Workspace, *, seeds: dict[str, int] = SEEDS, images: int = IMAGES
 ) -> Iterator[dict[str, Any]]:
-    """Train all in turn, so that a slow quarter of an hour falls on all of them alike.
+    """Train each model over its seeds, and the seed's recipes as a plain Keras script.
 
-    Gives the result so far after each round of seeds.
+    All models take turns, so that a slow quarter of an hour affects all alike. Yields the result
+    so far after each round of seeds.
     """
-    done: dict[str, list[tuple[Training, float]]] = defaultdict(list)
+    workspace.split()
+    trainings: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     rate = machine.matrix_product_rate()
     for seed in range(max(seeds.values())):
         for model in [model for model, count in seeds.items() if seed < count]:
             if model in PLAIN:
-                done[f"{model} (plain)"].append(workspace.train_plainly(model))
+                trainings[f"{model} (plain)"].append(workspace.train_plainly(model))
             training = workspace.train(model, seed=seed)
-            done[model].append((training, workspace.test_accuracy(model)))
+            trainings[model].append((training, workspace.test_accuracy(model)))
             print(f"{model} seed {seed}: {training.fit_s:.1f} s", flush=True)
-        rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in done.items()}
+        rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in trainings.items()}
         for model in seeds:
-            operations = _operations(workspace, model, epochs=len(done[model][0][0].val_accuracy))
-            rows[model]["matrix_rate_share"] = images * operations / rows[model]["fit_s"] / rate
+            epochs = len(trainings[model][0][0].val_accuracy)
+            forward = machine.forward_operations(workspace.model_path(model))
+            operations = images * PASSES * epochs * forward
+            rows[model]["matrix_rate_share"] = operations / rows[model]["fit_s"] / rate
         yield {"matrix_product_per_s": rate, "models": rows}
-
-
-def _operations(workspace: Workspace, model: str, *, epochs: int) -> int:
-    path = workspace.root / f"artifacts/train/{model}/model.keras"
-    return PASSES * epochs * machine.forward_operations(path)
 
 
 def _row(trainings: Sequence[Training], accuracies: Sequence[float]) -> dict[str, Any]:
@@ -52,16 +72,51 @@ def _row(trainings: Sequence[Training], accuracies: Sequence[float]) -> dict[str
         "accuracy_mean": sum(accuracies) / len(accuracies),
         "accuracy_min": min(accuracies),
         "accuracy_sd": stdev(accuracies) if len(accuracies) > 1 else None,
-        "seconds_to": {str(goal): _seconds_to(goal, trainings) for goal in GOALS},
+        "seconds_to": {str(goal): seconds_to(goal, trainings) for goal in GOALS},
     }
 
 
-def _seconds_to(goal: float, trainings: Sequence[Training]) -> dict[str, Any]:
+def seconds_to(goal: float, trainings: Sequence[Training]) -> dict[str, Any]:
     """How many trainings validate at the goal or above after an epoch; median fit seconds to it."""
-    reached = []
+    seconds = []
     for training in trainings:
         epochs = training.val_accuracy
         first = next((n for n, value in enumerate(epochs, 1) if value >= goal), None)
         if first is not None:
-            reached.append(training.fit_s * first / len(epochs))
-    return {"reached": len(reached), "median_s": median(reached) if reached else None}
+            seconds.append(training.fit_s * first / len(epochs))
+    return {"reached": len(seconds), "median_s": median(seconds) if seconds else None}
+
+
+def measure_seconds(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Seconds of each part of one training, as the stage itself marks their ends."""
+    workspace.split()
+    parts = {}
+    for model in MODELS:
+        timed = workspace.run(sys.executable, "-c", STAGE, model)
+        marks: dict[str, float] = json.loads(timed.printed.splitlines()[-1])
+        seconds = {name: marks[name] - marks[before] for before, name in pairwise(marks)}
+        parts[model] = {**seconds, "exit": timed.wall_s - sum(seconds.values())}
+    yield parts
+
+
+def measure_scaling(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Seconds per epoch for each share of the data, and the exponent with which they grow.
+
+    The median over epochs, because the first epoch also traces the graph, which takes the same
+    time with less data; and the median of these over repeats.
+    """
+    workspace.set_params(**{f"train__{model}__fit__epochs": SCALING_EPOCHS for model in MODELS})
+    seconds: dict[str, list[float]] = {model: [] for model in MODELS}
+    for percent in PERCENT:
+        workspace.set_params(data__percent=percent)
+        workspace.split()
+        for model in MODELS:
+            epochs = [workspace.train(model, seed=seed).epoch_s for seed in range(REPEATS)]
+            seconds[model].append(median(epochs))
+    yield {
+        model: {
+            "epoch_s": dict(zip(map(str, PERCENT), values, strict=True)),
+            "exponent": float(np.polyfit(np.log(PERCENT), np.log(values), 1)[0]),
+        }
+        for model, values in seconds.items()
+    }

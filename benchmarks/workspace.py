@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from digits.params import set_keys
+from digits import params
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -40,14 +42,20 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "digits"
+        self.store = f"sqlite:///{self.root}/mlflow.db"
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, self.root], check=True)
         shutil.copy(REPOSITORY / "params.yaml", self.root)
         self.run("dvc", "pull", "--quiet", "data.dvc")
-        # MLflow makes its tables once, for which no measurement should pay
+        # MLflow creates its tables once; no measurement should include that
         self.run(sys.executable, "-c", "from digits.tracking import store; store.connect()")
 
+    @property
+    def models(self) -> list[str]:
+        """The models that params.yaml lists."""
+        return params.load(self.root / "params.yaml").models
+
     def run(self, *command: str, **environment: str) -> Timed:
-        """Run a command that must succeed, with more in its environment where given."""
+        """Run a command that must succeed, with these additions to its environment."""
         start = time.perf_counter()
         done = subprocess.run(
             command,
@@ -59,9 +67,27 @@ class Workspace:
         )
         return Timed(time.perf_counter() - start, done.stdout)
 
+    @contextmanager
+    def server(self, *command: str, ready: str, **environment: str) -> Iterator[None]:
+        """Run a server for the time of the block, which starts when the address `ready` answers."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment() | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_for(ready)
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
     def environment(self) -> dict[str, str]:
-        """In which commands find this Python, the clone's code, and the store beside it."""
-        # MLflow itself sets it in the environment, where a part before this one asked its store
+        """The environment of commands: this Python, the clone's code, and the store beside it."""
+        # MLflow sets its address in this process where an earlier part has asked its store
         kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         return {
             **kept,
@@ -70,10 +96,10 @@ class Workspace:
         }
 
     def set_params(self, **changes: Any) -> None:
-        """Set keys of params.yaml, dots written as double underscores."""
+        """Set keys of params.yaml, with double underscores for dots."""
         yaml, path = YAML(), self.root / "params.yaml"
         values = yaml.load(path.read_text("utf-8"))
-        set_keys(values, {key.replace("__", "."): value for key, value in changes.items()})
+        params.set_keys(values, {key.replace("__", "."): new for key, new in changes.items()})
         with path.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 
@@ -83,12 +109,12 @@ class Workspace:
         self.run(sys.executable, "-m", "digits.stages.split")
 
     def train(self, model: str, *, seed: int) -> Training:
-        """Train by the stage, tracking included; the seed changes the training, not the split."""
+        """Train by the stage, with tracking; the seed changes the training, not the split."""
         self.set_params(seed=seed)
         wall_s = self.run(sys.executable, "-m", "digits.stages.train", model).wall_s
         with (self.root / f"artifacts/train/{model}/history.csv").open(encoding="utf-8") as file:
             val_accuracy = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
-        timing = self._json(f"artifacts/train/{model}/metrics.json")
+        timing = self.training_metrics(model)
         return Training(
             wall_s=wall_s,
             fit_s=timing["elapsed_s"],
@@ -97,14 +123,10 @@ class Workspace:
         )
 
     def test_accuracy(self, model: str) -> float:
-        """Test accuracy 0…1 of the model that was trained last, by the stage."""
+        """Test accuracy 0…1 of the last trained model, by the stage."""
         self.run(sys.executable, "-m", "digits.stages.evaluate", model)
         metrics = self._json(f"artifacts/evaluate/{model}/metrics.json")
         return float(metrics["test"]["accuracy"])
-
-    def fit_s(self, model: str) -> float:
-        """Seconds of the last fit of the model."""
-        return float(self._json(f"artifacts/train/{model}/metrics.json")["elapsed_s"])
 
     def train_plainly(self, model: str) -> tuple[Training, float]:
         """Train by the plain Keras script on the same rows; also its test accuracy 0…1."""
@@ -114,18 +136,26 @@ class Workspace:
         training = Training(timed.wall_s, result["fit_s"], result["epoch_s"], val_accuracy=[])
         return training, float(result["accuracy"])
 
-    def seconds(self, model: str) -> dict[str, float]:
-        """Where each second of one training goes; see `benchmarks.seconds`."""
-        timed = self.run(sys.executable, "-m", "benchmarks.seconds", model)
-        parts: dict[str, float] = json.loads(timed.printed.splitlines()[-1])
-        return parts
+    def training_metrics(self, model: str) -> dict[str, float]:
+        """What the last training of the model cost."""
+        metrics: dict[str, float] = self._json(f"artifacts/train/{model}/metrics.json")
+        return metrics
+
+    def run_record(self, model: str) -> dict[str, Any]:
+        """The record of the last training's MLflow run."""
+        record: dict[str, Any] = self._json(f"artifacts/train/{model}/run.json")
+        return record
+
+    def model_path(self, model: str) -> Path:
+        """The file of the last trained model."""
+        return self.root / f"artifacts/train/{model}/model.keras"
 
     def _json(self, path: str) -> Any:
         return json.loads((self.root / path).read_text("utf-8"))
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 at which nothing listens."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -34,8 +34,8 @@ def test_the_page_shows_what_the_json_holds():
     ],
 )
 def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
-    found = trainings._seconds_to(0.9, done)
-    assert (found["reached"], found["median_s"]) == expected
+    reached = trainings.seconds_to(0.9, done)
+    assert (reached["reached"], reached["median_s"]) == expected
 
 
 def test_commands_of_a_part_know_no_store_of_the_part_before(tmp_path, monkeypatch):
