@@ -101,6 +101,11 @@ def test_mcnemar_is_exact(only_a, only_b, p_value):
     assert mcnemar_exact(only_a, only_b) == pytest.approx(p_value)
 
 
+@pytest.mark.parametrize(("only_a", "only_b", "p_value"), [(0, 0, 1), (0, 5, 1 / 32), (1, 1, 0.75)])
+def test_mcnemar_can_ask_whether_a_is_worse(only_a, only_b, p_value):
+    assert mcnemar_exact(only_a, only_b, alternative="less") == pytest.approx(p_value)
+
+
 @pytest.mark.parametrize(
     ("points", "front"),
     [

@@ -9,12 +9,12 @@ from support import finding
 from digits.core.errors import DataError
 from digits.core.files import write_json
 from digits.evaluation.latency import Latency
-from digits.evaluation.leaderboard import Row, cells, markdown, row, shared_line, time_ratios
+from digits.evaluation.leaderboard import Row, cells, markdown, model_row, shared_line, time_ratios
 from digits.reporting import console as show
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
-    return row(
+    return model_row(
         model,
         training={
             "user_s": 3.5,
@@ -73,7 +73,7 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
     }
 
 
-def test_of_a_time_measured_on_shared_cores_it_is_said_that_it_cannot_be_compared() -> None:
+def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
     assert shared_line(CNN._replace(shared_cores=0.94)) == (
         "cnn's training time cannot be compared: other processes used 0.9 of its cores meanwhile"
     )

@@ -9,7 +9,11 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
 from digits.core.errors import DigitsError
-from digits.evaluation.scores import confusion_matrix, evaluate, expected_calibration_error
+from digits.evaluation.scores import (
+    confusion_matrix,
+    expected_calibration_error,
+    score_probabilities,
+)
 
 METRICS = {"accuracy", "loss", "brier", "ece", "top2_accuracy"}
 
@@ -35,7 +39,7 @@ def test_classes_that_do_not_occur_keep_their_row_and_column(classes):
 
 
 def test_scores_of_three_images_worked_out_by_hand():
-    scores = evaluate(
+    scores = score_probabilities(
         probabilities([0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.5, 0.1, 0.4]), labels(0, 0, 1)
     )
     assert scores == pytest.approx(
@@ -51,7 +55,7 @@ def test_scores_of_three_images_worked_out_by_hand():
 
 
 def test_loss_is_clipped_where_keras_clips_it():
-    surely_wrong = evaluate(np.eye(10, dtype=np.float32), (np.arange(10) + 1) % 10)
+    surely_wrong = score_probabilities(np.eye(10, dtype=np.float32), (np.arange(10) + 1) % 10)
     # keras.losses.SparseCategoricalCrossentropy()(y_true, y_pred) of Keras 3.15.1
     assert surely_wrong["loss"] == pytest.approx(16.118095, abs=2e-6)
 
@@ -77,7 +81,7 @@ def test_every_score_is_finite_and_in_its_range(classes, rows, only_class_0):
     random = np.random.default_rng(classes * rows)
     chances = random.dirichlet(np.full(classes, 0.3), size=rows).astype(np.float32)
     reference = random.integers(1 if only_class_0 else classes, size=rows)
-    scores = evaluate(chances, reference)
+    scores = score_probabilities(chances, reference)
     assert set(scores) == METRICS
     assert all(math.isfinite(score) and score >= 0 for score in scores.values())
     assert all(scores[name] <= 1 for name in ("accuracy", "ece", "top2_accuracy"))
@@ -86,18 +90,18 @@ def test_every_score_is_finite_and_in_its_range(classes, rows, only_class_0):
 
 
 def test_perfect_predictions_cost_nothing():
-    scores = evaluate(np.eye(4, dtype=np.float32), np.arange(4))
+    scores = score_probabilities(np.eye(4, dtype=np.float32), np.arange(4))
     assert scores == pytest.approx(
         {"accuracy": 1, "loss": 0, "brier": 0, "ece": 0, "top2_accuracy": 1}, abs=1e-6
     )
 
 
 def test_of_no_images_nothing_is_said():
-    assert evaluate(np.empty((0, 10), dtype=np.float32), labels()) == {}
+    assert score_probabilities(np.empty((0, 10), dtype=np.float32), labels()) == {}
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "reason"),
     [
         ([math.nan, 0.5, 0.5], "sums to nan"),
         ([2.0, 1.0, 0.5], "sums to 3.5"),
@@ -105,17 +109,17 @@ def test_of_no_images_nothing_is_said():
     ],
     ids=["diverged", "logits", "negative"],
 )
-def test_rows_that_are_no_probabilities_are_refused_by_number(row, found):
-    with pytest.raises(DigitsError, match=r"1 of 2 rows .*row 1 ") as refused:
-        evaluate(probabilities([1, 0, 0], row), labels(0, 0))
-    assert found in str(refused.value)
+def test_rows_that_are_no_probabilities_are_refused_by_number(row, reason):
+    with pytest.raises(DigitsError, match=r"1 of 2 answers .*row 1 ") as refused:
+        score_probabilities(probabilities([1, 0, 0], row), labels(0, 0))
+    assert reason in str(refused.value)
 
 
 def test_a_model_of_real_digits_scores_as_scikit_learn_says():
     images, reference = load_digits(return_X_y=True)
     model = LinearDiscriminantAnalysis().fit(images[:900], reference[:900])
     chances = model.predict_proba(images[900:])
-    scores = evaluate(chances.astype(np.float32), reference[900:].astype(np.int64))
+    scores = score_probabilities(chances.astype(np.float32), reference[900:].astype(np.int64))
     assert scores["accuracy"] == pytest.approx(model.score(images[900:], reference[900:]))
     clipped = np.clip(chances, 1e-7, 1)
     clipped /= clipped.sum(axis=1, keepdims=True)

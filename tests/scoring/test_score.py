@@ -13,7 +13,7 @@ from support import DAMAGED_ARRAYS, PARAMS, finding
 from digits.core.dataset import Images
 from digits.core.errors import DataError
 from digits.data.validation.validate import ValidateParams
-from digits.evaluation.drift import DriftParams, of_classes, of_values
+from digits.evaluation.drift import DriftParams, class_drift, value_drift
 from digits.scoring.inputs import BATCH, Input, open_input
 from digits.scoring.output import predictions
 from digits.scoring.statistics import figures, image_frame
@@ -219,23 +219,23 @@ def test_unlabelled_images_are_judged_by_the_same_expectations():
 class TestDrift:
     def test_the_same_values_do_not_drift(self):
         values = RNG.normal(size=5000)
-        found = of_values("ink", values, values, DRIFT)
+        found = value_drift("ink", values, values, DRIFT)
         assert (found.effect, found.drifted) == (0, False)
 
     def test_a_shift_drifts(self):
-        found = of_values("ink", RNG.normal(1, size=500), RNG.normal(size=5000), DRIFT)
+        found = value_drift("ink", RNG.normal(1, size=500), RNG.normal(size=5000), DRIFT)
         assert found.drifted
         assert found.effect > 0.3
 
     def test_a_significant_trifle_does_not(self):
-        found = of_values("ink", RNG.normal(0.05, size=90_000), RNG.normal(size=90_000), DRIFT)
+        found = value_drift("ink", RNG.normal(0.05, size=90_000), RNG.normal(size=90_000), DRIFT)
         assert found.p_value < DRIFT.level
         assert not found.drifted
 
     def test_a_difference_that_could_be_chance_does_not(self):
-        assert not of_classes("classes", np.array([3, 1]), np.array([500, 500]), DRIFT).drifted
+        assert not class_drift("classes", np.array([3, 1]), np.array([500, 500]), DRIFT).drifted
 
     def test_shifted_classes_drift_by_the_share_that_changed(self):
-        found = of_classes("classes", np.array([700, 300, 0]), np.array([500, 500, 0]), DRIFT)
+        found = class_drift("classes", np.array([700, 300, 0]), np.array([500, 500, 0]), DRIFT)
         assert found.effect == pytest.approx(0.2)
         assert found.drifted

@@ -1,1 +1,14 @@
-"""Every judgement, in numbers: numpy and scipy only."""
+"""Judgements in numbers: numpy and scipy only, no model, no file but CSV.
+
+- `scores`: accuracy, loss and calibration of predicted probabilities; the confusion matrix
+- `caret`, `caret_tables`: statistics of a confusion matrix, as in R's caret
+- `confusion_csv`: confusion matrices as CSV files
+- `mistakes`: the mistakes a model was surest of
+- `robustness`: accuracy on perturbed images
+- `latency`: how fast a model answers
+- `leaderboard`: the table of models side by side
+- `comparison`: two models on the same rows, and a verdict in words
+- `seeds`: the spread over runs that differ only in the seed
+- `drift`: whether scored data still looks like the training data
+- `gate`, `gate_checks`, `gate_decision`: whether a challenger may become champion
+"""

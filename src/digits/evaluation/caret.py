@@ -1,7 +1,7 @@
-"""All that R's `caret::confusionMatrix` prints, for a matrix of any number of classes.
+"""All figures of R's `caret::confusionMatrix`, for any number of classes.
 
-Rows are predictions, columns the reference. Two classes are treated like more: every class has
-its figures, where caret prints those of the first class only (its «positive» class).
+Rows are predictions, columns the reference. With two classes caret prints the figures of the
+first («positive») class only; here every class has its figures, whatever their number.
 """
 
 import math
@@ -41,7 +41,7 @@ BY_CLASS = (
 
 
 class Undefined(NamedTuple):
-    """A figure that does not exist for this matrix, and why; `label` is None if it is overall."""
+    """A figure that is undefined for this matrix, and why; `label` is None for overall figures."""
 
     figure: str
     label: str | None
@@ -50,7 +50,7 @@ class Undefined(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistics:
-    """The figures of one confusion matrix; what is undefined is NaN and has its reason.
+    """The figures of one confusion matrix; undefined ones are NaN, and `undefined` says why.
 
     `overall` has the keys of OVERALL; `by_class` those of BY_CLASS, each with one value per
     class in the order of `classes`.
@@ -65,8 +65,8 @@ class Statistics:
 def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
     """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION.
 
-    `classes` names them; by default they are numbered. No matrix of counts makes it fail or
-    warn. Definitions: help page and source of `caret::confusionMatrix`
+    `classes` holds the classes' names; by default they are numbered. Every matrix of counts is
+    accepted, without warnings. Definitions: help page and source of `caret::confusionMatrix`
     (Kuhn 2008, doi:10.18637/jss.v028.i05).
     """
     names = tuple(classes or map(str, range(len(matrix))))
@@ -105,16 +105,16 @@ def _overall(matrix: Matrix) -> dict[str, float]:
 
 
 def _kappa(matrix: Matrix) -> float:
-    """Cohen's kappa; NaN when prediction and reference are one and the same single class."""
+    """Cohen's kappa; NaN if predictions and reference hold the same single class only."""
     if np.count_nonzero(matrix.sum(axis=0) + matrix.sum(axis=1)) == 1:
         return math.nan
     return float(cohens_kappa(matrix, return_results=False))
 
 
 def _mcnemar_p_value(matrix: Matrix) -> float:
-    """R's `mcnemar.test`: NaN as soon as two classes are never confused, whose term is 0/0.
+    """R's `mcnemar.test`; NaN if two classes are never confused, since their term is 0/0.
 
-    Two classes get its continuity correction, unless both errors are equally frequent; more
+    Two classes get the continuity correction, unless both errors are equally frequent; more
     classes get Bowker's test of symmetry.
     """
     if _never_confused(matrix) is not None:
@@ -126,7 +126,7 @@ def _mcnemar_p_value(matrix: Matrix) -> float:
 
 
 def _never_confused(matrix: Matrix) -> tuple[int, int] | None:
-    """The first two classes that are mistaken for each other in neither direction."""
+    """The first two classes that are never confused, in neither direction."""
     pairs = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))
     return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None
 
@@ -138,7 +138,7 @@ def _by_class(matrix: Matrix) -> dict[str, Figures]:
     true_negative = total - predicted - present + true_positive
     sensitivity = _ratio(true_positive, present)
     specificity = _ratio(true_negative, total - present)
-    # caret derives the predictive values from these two, so they are NaN where one of these is
+    # caret derives the predictive values from these two, so they are NaN where either is
     defined = np.where(np.isnan(sensitivity + specificity), np.nan, 1.0)
     return {
         "sensitivity": sensitivity,

@@ -1,4 +1,4 @@
-"""The statistics of a confusion matrix as people and programs read them."""
+"""The statistics of a confusion matrix as tables for people and as JSON for programs."""
 
 import math
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ NOT_AVAILABLE = "n/a"
 
 
 class Tables(NamedTuple):
-    """The figures as caret prints them, every cell a text.
+    """The figures as caret prints them; every cell is a string.
 
     `overall`: one row per figure, column `value`. `by_class`: one row per figure, one column
     per class. `notes`: why a cell is n/a, one line per reason.
@@ -42,35 +42,35 @@ class Tables(NamedTuple):
     notes: list[str]
 
 
-def as_tables(found: Statistics) -> Tables:
-    """Overall figures to 4 decimals, those of a class to 4 significant digits, as caret does."""
-    overall = [_overall_text(figure, value) for figure, value in found.overall.items()]
-    columns = zip(*found.by_class.values(), strict=True)
+def as_tables(statistics: Statistics) -> Tables:
+    """Overall figures to 4 decimals, figures of a class to 4 significant digits, as caret does."""
+    overall = [_overall_text(figure, value) for figure, value in statistics.overall.items()]
+    columns = zip(*statistics.by_class.values(), strict=True)
     by_class = {
         f"Class: {name}": _column_texts(values)
-        for name, values in zip(found.classes, columns, strict=True)
+        for name, values in zip(statistics.classes, columns, strict=True)
     }
     return Tables(
-        pd.DataFrame({"value": overall}, index=[LABELS[figure] for figure in found.overall]),
-        pd.DataFrame(by_class, index=[LABELS[figure] for figure in found.by_class]),
-        _notes(found),
+        pd.DataFrame({"value": overall}, index=[LABELS[figure] for figure in statistics.overall]),
+        pd.DataFrame(by_class, index=[LABELS[figure] for figure in statistics.by_class]),
+        _notes(statistics),
     )
 
 
-def as_dict(found: Statistics) -> dict[str, Any]:
-    """The same for JSON: `overall`, `by_class` (class, then figure), and `undefined`.
+def as_dict(statistics: Statistics) -> dict[str, Any]:
+    """The statistics for JSON: `overall`, `by_class` (class, then figure), and `undefined`.
 
     An undefined figure is None, and `undefined` lists it with its reason.
     """
     return {
-        "overall": {figure: _or_none(value) for figure, value in found.overall.items()},
+        "overall": {figure: _or_none(value) for figure, value in statistics.overall.items()},
         "by_class": {
-            name: {figure: _or_none(values[row]) for figure, values in found.by_class.items()}
-            for row, name in enumerate(found.classes)
+            name: {figure: _or_none(values[row]) for figure, values in statistics.by_class.items()}
+            for row, name in enumerate(statistics.classes)
         },
         "undefined": [
             {"figure": figure, "class": label, "reason": reason}
-            for figure, label, reason in found.undefined
+            for figure, label, reason in statistics.undefined
         ],
     }
 
@@ -87,7 +87,7 @@ def _overall_text(figure: str, value: float) -> str:
 
 
 def _column_texts(values: tuple[float, ...]) -> list[str]:
-    """One column as R prints it: as many decimals as its neediest value has to 4 digits."""
+    """One column as R prints it: all with the decimals that one value needs for 4 digits."""
     defined = [value for value in values if not math.isnan(value)]
     decimals = max(map(_decimals, defined), default=0)
     return [NOT_AVAILABLE if math.isnan(value) else f"{value:.{decimals}f}" for value in values]
@@ -98,9 +98,9 @@ def _decimals(value: float) -> int:
     return len(text.partition(".")[2])
 
 
-def _notes(found: Statistics) -> list[str]:
+def _notes(statistics: Statistics) -> list[str]:
     figures: dict[str, list[str]] = {}
-    for figure, _, reason in found.undefined:
+    for figure, _, reason in statistics.undefined:
         labels = figures.setdefault(reason, [])
         if LABELS[figure] not in labels:
             labels.append(LABELS[figure])

@@ -1,8 +1,8 @@
-"""Is the gain worth the time? Two models on the same rows, and the answer in words."""
+"""Two models on the same rows: the gain in accuracy, its price in time, and a verdict in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ ERRORS_COUNTED_IN = 10_000  # images
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
-    """A model to be compared: predicted classes int64 (n,), and training time in s, over 0."""
+    """A model to compare: predicted classes int64 (n,), and training time in s, above 0."""
 
     name: str
     predicted: Labels
@@ -28,11 +28,11 @@ class Pair:
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
     `gain` is accuracy(better) − accuracy(other), with its 95 % interval `lower`…`upper`;
-    `p_value` is of the exact McNemar test. `better_right` and `other_right` are the rows
-    (int64 indices) that only this one of the two gets right; `disagreements` counts the rows
-    on which they name different classes, both wrong included.
-    `time_ratio` is train_s(better) / train_s(other). `seconds_per_error` is what one error
-    avoided in 10,000 images costs in training seconds: None without a gain, negative when the
+    `p_value` is that of McNemar's exact test. `better_right` and `other_right` are the rows
+    (int64 indices) that only this model gets right; `disagreements` counts the rows on which
+    they predict different classes, also where both are wrong.
+    `time_ratio` is train_s(better) / train_s(other). `seconds_per_error` is the additional
+    training time per error avoided in 10,000 images: None without a gain, negative if the
     better model is also the faster.
     """
 
@@ -51,7 +51,7 @@ class Pair:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the gain could be none: by the interval or by the test."""
+        """Whether the interval includes no gain, or the test is not significant."""
         return self.lower <= 0 or self.p_value >= SIGNIFICANCE
 
 
@@ -90,10 +90,10 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
 def paired_interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
     """95 % interval of accuracy(a) − accuracy(b) where both saw the same rows.
 
-    `only_a`, `only_b`: rows that only this one gets right. Bonett and Price's adjusted Wald
-    interval (2012, doi:10.3102/1076998611411915), which Fagerland, Lydersen and Laake recommend
-    (2014, doi:10.1002/sim.6148): it respects the pairing and keeps its coverage when the models
-    differ on few rows or none, where the plain Wald interval shrinks to a point.
+    `only_a` and `only_b` count the rows that only this model gets right. This is Bonett and
+    Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), recommended by Fagerland,
+    Lydersen and Laake (2014, doi:10.1002/sim.6148): it respects the pairing and keeps its coverage
+    if the models differ on few rows or none, where the plain Wald interval shrinks to a point.
     """
     share_a, share_b = (only_a + 1) / (rows + 2), (only_b + 1) / (rows + 2)
     centre = share_a - share_b
@@ -101,16 +101,23 @@ def paired_interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
     return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided p-value of McNemar's exact test: is each differing row a fair coin's throw?"""
-    differing = only_a + only_b
-    return float(binomtest(only_a, differing, p=0.5).pvalue) if differing else 1.0
+def mcnemar_exact(
+    only_a: int, only_b: int, *, alternative: Literal["two-sided", "less"] = "two-sided"
+) -> float:
+    """P-value of McNemar's exact test (McNemar 1947, doi:10.1007/BF02295996).
+
+    `only_a` and `only_b` count the rows that only this model gets right. If both models were
+    equally good, each such row would fall to either with probability 1/2. The alternative is
+    that they differ, or, with `less`, that a is the worse.
+    """
+    rows = only_a + only_b
+    return float(binomtest(only_a, rows, p=0.5, alternative=alternative).pvalue) if rows else 1.0
 
 
 def pareto_front(points: Mapping[str, Point]) -> list[str]:
-    """The models that no other beats in accuracy and training time, fastest first.
+    """The models that no other dominates in accuracy and training time, fastest first.
 
-    A model is beaten by one that is at least as good in both and better in one.
+    A model is dominated by one that is at least as good in both and better in one.
     """
     front = [
         name
@@ -121,7 +128,7 @@ def pareto_front(points: Mapping[str, Point]) -> list[str]:
 
 
 def verdict(pair: Pair) -> str:
-    """The answer in words, in one line, derived from the figures alone."""
+    """The comparison in one line of words, derived from the figures alone."""
     both = f"{pair.better} and {pair.other}"
     if pair.disagreements == 0:
         return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
@@ -135,7 +142,7 @@ def verdict(pair: Pair) -> str:
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:
-    """The pair for JSON, with its verdict; rows as lists of int."""
+    """The pair with its verdict for JSON; rows as lists of int."""
     figures = {field.name: getattr(pair, field.name) for field in fields(pair)}
     listed = {"better_right": pair.better_right.tolist(), "other_right": pair.other_right.tolist()}
     return {**figures, **listed, "within_noise": pair.within_noise, "verdict": verdict(pair)}
@@ -175,7 +182,7 @@ def _price(pair: Pair) -> str:
 
 
 def _same_time(ratio: float) -> bool:
-    """Whether the ratio, or its inverse, would be shown as 1.0."""
+    """Whether the ratio and its inverse are printed as 1.0."""
     return max(ratio, 1 / ratio) < 1.05
 
 
@@ -186,7 +193,7 @@ def _evidence(pair: Pair) -> str:
 
 
 def _points(pair: Pair, share: float) -> str:
-    """Percentage points with one decimal, or two where one would show a figure as 0.0."""
+    """Percentage points with one decimal, or with two if one would print a figure as 0.0."""
     smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
     decimals = 1 if smallest >= 0.0005 else 2
     rounded = round(100 * share, decimals) + 0.0  # so that -0.0 becomes 0.0

@@ -4,24 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from digits.core.dataset import Labels
+from digits.evaluation.comparison import mcnemar_exact
 from digits.evaluation.gate_decision import Candidate, Check, Facts, Former, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"
-
-
-def worse_p_value(only_challenger: int, only_champion: int) -> float:
-    """One-sided p-value of McNemar's exact test: is the challenger worse?
-
-    The arguments count the rows that only this one gets right. If both were equally good,
-    each such row would be a fair coin's throw (McNemar 1947, doi:10.1007/BF02295996).
-    """
-    differing = only_challenger + only_champion
-    if not differing:
-        return 1.0
-    return float(binomtest(only_challenger, differing, p=0.5, alternative="less").pvalue)
 
 
 def sensitivities(predicted: Labels, reference: Labels) -> NDArray[np.float64]:
@@ -103,7 +91,7 @@ def _paired_test(
 ) -> Check:
     right, champion_right = _hits(challenger, reference), _hits(champion, reference)
     only, only_champion = int((right & ~champion_right).sum()), int((champion_right & ~right).sum())
-    p_value = worse_p_value(only, only_champion)
+    p_value = mcnemar_exact(only, only_champion, alternative="less")
     return Check(
         name,
         p_value >= level,

@@ -1,4 +1,4 @@
-"""How fast a model answers: single images, and a batch."""
+"""How fast a model answers: one image at a time, and in batches."""
 
 import time
 from typing import NamedTuple
@@ -14,18 +14,18 @@ WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
 
 
 class Latency(NamedTuple):
-    """Median and 95th percentile of a single image's answer in ms, and images per second."""
+    """Median and 95th percentile for one image in ms, and images per second in batches."""
 
     p50_ms: float
     p95_ms: float
     images_per_s: float
 
 
-def measure(predict: Predict, images: Images) -> Latency:
+def measure_latency(predict: Predict, images: Images) -> Latency:
     """Time 50 calls with one image each and 3 calls with 512, after warming up both.
 
     `images` uint8 (n, height, width), n at least 1; fewer than 512 are repeated. The batch
-    rate is that of the fastest call: what else the machine does can only slow it.
+    rate is that of the fastest call, since other work on the machine can only slow it.
     """
     shape = images.shape[1:]
     batch = np.resize(images, (BATCH_IMAGES, *shape))

@@ -1,4 +1,4 @@
-"""The table that sets the models side by side: how good, how long, how large."""
+"""The table of models side by side: accuracy, training time, size, latency."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
 Metrics = Mapping[str, float]
 
-SHARED = 0.2  # cores used by others, below which a training time can be compared
+# A training time cannot be compared if other processes used this many of its cores or more.
+SHARED_CORES = 0.2
 
 
 class Row(NamedTuple):
-    """One model: accuracies 0…1, losses in nats, training times in seconds and how many of its
-    cores other processes used meanwhile, size, latency of a single image in ms, throughput in
-    batches, and its MLflow run.
+    """One model and its MLflow run.
+
+    Accuracies are 0…1, losses in nats, times in seconds. `shared_cores` is the mean number of
+    its cores that other processes used during training; `p50_ms` and `p95_ms` are the latency of
+    one image, `images_per_s` is the throughput in batches.
     """
 
     model: str
@@ -36,7 +39,7 @@ class Row(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What the `compare` stage writes as JSON; `pairs` as `comparison.as_dict` makes them."""
+    """What the `compare` stage writes as JSON; `pairs` are results of `comparison.as_dict`."""
 
     models: list[Row]
     pairs: list[dict[str, Any]]
@@ -44,7 +47,7 @@ class Comparison(NamedTuple):
     verdicts: list[str]
 
 
-def row(
+def model_row(
     model: str,
     *,
     training: Metrics,
@@ -54,7 +57,7 @@ def row(
     size_bytes: int,
     run_id: str,
 ) -> Row:
-    """One row from what the stages measured."""
+    """One row, from what the stages measured."""
     return Row(
         model=model,
         test_accuracy=test["accuracy"],
@@ -76,14 +79,14 @@ def row(
 
 
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """Each model's elapsed seconds over the fastest model's."""
+    """Each model's elapsed training time, divided by the fastest model's."""
     fastest = min(row.elapsed_s for row in rows)
     return {row.model: row.elapsed_s / fastest for row in rows}
 
 
 def shared_line(row: Row) -> str | None:
-    """What must be said of a model whose training had to share its cores, None where it had not."""
-    if row.shared_cores < SHARED:
+    """The verdict on a model whose training shared its cores; None if it did not."""
+    if row.shared_cores < SHARED_CORES:
         return None
     return (
         f"{row.model}'s training time cannot be compared: other processes used "
@@ -92,7 +95,7 @@ def shared_line(row: Row) -> str | None:
 
 
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The table as text: one mapping from heading to cell per model."""
+    """The table as text: per model, a mapping from heading to cell."""
     ratios = time_ratios(rows)
     return [
         {

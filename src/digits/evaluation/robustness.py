@@ -1,8 +1,8 @@
-"""How a model behaves on images it was not trained for: shifted, rotated, blurred, noisy, inverted.
+"""Accuracy on perturbed images: shifted, rotated, blurred, noisy, inverted.
 
-Every perturbation takes and returns images uint8 (n, height, width) of any size, is seeded, and
-moves each image in a direction of its own, so that one prediction averages over directions.
-What moves in from outside is black (0).
+Every perturbation takes and returns images uint8 (n, height, width) of any size. It is seeded;
+each image has its own random direction, so the accuracy averages over directions. What moves in
+from outside is black (0).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ Perturb = Callable[[Images], Images]
 
 
 class Perturbation(NamedTuple):
-    """One way to disturb images: the words for a sentence, and the function."""
+    """One way to perturb images: the words for a sentence, and the function."""
 
     words: str
     apply: Perturb
 
 
 def shift(images: Images, pixels: int) -> Images:
-    """Move each image by whole pixels right, left, down or up, drawn with equal chance."""
+    """Move each image by whole pixels right, left, down or up, with equal probability."""
     shifted = np.zeros_like(images)
     drawn = _draw(len(images), len(DIRECTIONS))
     for direction, (down, right) in enumerate(DIRECTIONS):
@@ -42,7 +42,7 @@ def shift(images: Images, pixels: int) -> Images:
 
 
 def rotate(images: Images, degrees: float) -> Images:
-    """Turn each image about its centre, clockwise or not with equal chance, bilinearly."""
+    """Rotate each image about its centre, in either direction, bilinearly."""
     rotated = np.zeros_like(images)
     drawn = _draw(len(images), 2)
     for side, angle in enumerate((degrees, -degrees)):
@@ -82,9 +82,9 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 
 def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> dict[str, float]:
-    """Accuracy 0…1 under each perturbation, and of the images as they are.
+    """Accuracy 0…1 under each perturbation, and `clean` on the unchanged images.
 
-    `clean` is what was predicted of the latter: float32 (n, classes).
+    The argument `clean` holds the predictions for the unchanged images: float32 (n, classes).
     """
     accuracies = {"clean": _accuracy(clean, data.labels)}
     for name, perturbation in PERTURBATIONS.items():
@@ -93,9 +93,9 @@ def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> 
 
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
-    """The perturbations that cost more than 0.1 of accuracy, with that loss, worst first.
+    """The accuracy lost under each perturbation that costs more than 0.1, worst first.
 
-    `accuracies` is what `accuracy_under` returns.
+    `accuracies` is the result of `accuracy_under`.
     """
     losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
     worst_first = sorted(losses, key=lambda name: -losses[name])
@@ -103,15 +103,12 @@ def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
 
 
 def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
-    """The line for the verdict where a model is fragile, None where it is not."""
-    found = fragile(accuracies)
-    if not found:
-        return None
+    """The verdict on a fragile model; None if it is not fragile."""
     losses = ", ".join(
         f"by {100 * loss:.0f} points on images {PERTURBATIONS[name].words}"
-        for name, loss in found.items()
+        for name, loss in fragile(accuracies).items()
     )
-    return f"{model} is fragile: accuracy falls {losses}"
+    return f"{model} is fragile: accuracy falls {losses}" if losses else None
 
 
 def _draw(rows: int, choices: int) -> Labels:

@@ -1,8 +1,8 @@
 """How good predictions are: the confusion matrix, and scores of the predicted probabilities.
 
 Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
-THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were called p.
-scikit-learn and Keras transpose it.
+THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were predicted as p.
+scikit-learn and Keras use the transpose.
 """
 
 import numpy as np
@@ -15,8 +15,7 @@ from digits.core.errors import DigitsError
 
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15
-SUM_TOLERANCE = 1e-3
-MAX_OFF = 1e-3  # of the sum of an image's probabilities: half precision rounds by that much
+SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
@@ -30,7 +29,7 @@ def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> M
     return np.asarray(counts.T, dtype=np.int64)
 
 
-def evaluate(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
+def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
     - `accuracy`: share of rows whose most probable class is the true one.
@@ -40,12 +39,16 @@ def evaluate(probabilities: Probabilities, reference: Labels) -> dict[str, float
     - `ece`: expected calibration error, see `expected_calibration_error`.
     - `top2_accuracy`: share of rows whose true class is among the two most probable.
 
-    All values are finite. Without any row nothing can be said and the result is empty.
+    All values are finite. Without any rows the result is empty.
 
     Raises:
         DigitsError: a row is no probability distribution.
     """
-    _check_distributions(probabilities)
+    if fault := not_probabilities(probabilities):
+        raise DigitsError(
+            f"predictions: {fault}; they must lie in 0…1 and sum to 1; a training that diverged "
+            "gives nan: lower its learning rate"
+        )
     if len(reference) == 0:
         return {}
     chances = np.asarray(probabilities, dtype=np.float64)
@@ -92,26 +95,15 @@ def _top2_accuracy(chances: NDArray[np.float64], reference: Labels) -> float:
     return float(top_k_accuracy_score(reference, chances, k=2, labels=np.arange(classes)))
 
 
-def _check_distributions(probabilities: Probabilities) -> None:
-    sums = probabilities.sum(axis=1)
-    usable = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
-    if not usable.all():
-        row = int(np.argmin(usable))
-        raise DigitsError(
-            f"predictions: {np.count_nonzero(~usable)} of {len(usable)} rows are no probabilities "
-            f"(row {row} has {probabilities[row].min():g}…{probabilities[row].max():g} and "
-            f"sums to {sums[row]:g}); they must lie in 0…1 and sum to 1; a training that "
-            "diverged gives nan: lower its learning rate"
-        )
-
-
 def not_probabilities(answers: np.ndarray) -> str | None:
-    """Why answers float (n, classes) are no probabilities of classes; None where they are."""
-    if not np.isfinite(answers).all():
-        return "its answers are not finite"
-    if (answers < 0).any():
-        return f"its answers are as low as {answers.min():g}, no probabilities"
-    sums = answers.sum(axis=1, dtype=np.float64)
-    if not np.allclose(sums, 1, rtol=0, atol=MAX_OFF):
-        return f"its answers to an image sum up to {sums[np.abs(sums - 1).argmax()]:g}, not 1"
-    return None
+    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
+    with np.errstate(invalid="ignore"):  # infinite answers of both signs
+        sums = answers.sum(axis=1, dtype=np.float64)
+    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
+    if valid.all():
+        return None
+    row = int(np.argmin(valid))
+    return (
+        f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities "
+        f"(row {row} has {answers[row].min():g}…{answers[row].max():g} and sums to {sums[row]:g})"
+    )

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed, as one figure with its spread."""
+"""Runs that differ only in the seed: mean and spread of their measures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,23 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student_t
 
-from digits.evaluation.leaderboard import SHARED
+from digits.evaluation.leaderboard import SHARED_CORES
 
 TIME = "elapsed_s"
 MEASURES = ("test_accuracy", "holdout_accuracy", TIME)
 
-# What a split holds is what the seed decides; how many rows it holds is not.
-FOLLOWS_FROM_SEED = ("seed", "split_md5")
+# The seed determines which rows a split holds, but not how many.
+DETERMINED_BY_SEED = ("seed", "split_md5")
 ROWS = ("train_rows", "validation_rows", "test_rows", "holdout_rows")
 SURROUNDINGS = ("cpu", "lock_md5")
 
 
 class Spread(NamedTuple):
-    """n values: mean, standard deviation (n - 1), minimum, and the mean's 95 % interval.
-
-    All but n are NaN where there is no value.
+    """n values: mean, standard deviation (n - 1), minimum, and 95 % interval of the mean.
 
     The interval is Student's, mean ± t(0.975, n - 1) · sd / √n (NIST/SEMATECH e-Handbook of
-    Statistical Methods, 1.3.5.2); it and the deviation are NaN for a single value.
+    Statistical Methods, 1.3.5.2). Without a value all but n are NaN; for a single value the
+    interval and the deviation are.
     """
 
     n: int
@@ -42,10 +41,10 @@ class Group:
     """Runs of one recipe.
 
     Attributes:
-        label: the model, and what sets the group apart from others of this model.
-        recipe: params, row counts and surroundings that all its runs have in common.
+        label: the model, and how the group differs from the model's other groups.
+        recipe: params, numbers of rows and surroundings that all its runs share.
         seeds: one per run that counts.
-        commits: of the code, in the order in which they are met.
+        commits: of the code, newest run first.
         spreads: per measure.
     """
 
@@ -57,7 +56,7 @@ class Group:
 
 
 class SeedRun(NamedTuple):
-    """One finished run: its params, metrics and tags as MLflow has them."""
+    """One finished run: its params, metrics and tags in MLflow."""
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -65,16 +64,15 @@ class SeedRun(NamedTuple):
 
 
 def groups(runs: Sequence[SeedRun]) -> list[Group]:
-    """Group the runs, given the newest first, that differ in nothing but the seed.
+    """Group runs, given newest first, that differ only in the seed.
 
-    One recipe means the same params, raw data (`data_md5`), number of rows in each split,
-    processor (it decides the time) and locked environment. The rows themselves may differ: the
-    seed draws the split as well, so the spread is that of training and of the draw together.
-    Commits do not set runs apart, because most of them change no result; a group that pools
-    several says so.
+    The runs of a group share all params, the raw data (`data_md5`), the number of rows in each
+    split, the processor (which determines the time) and the locked environment. The rows may
+    differ: the seed draws the split too, so the spread is that of split and training together.
+    The commits may differ too, because most commits change no result; a group lists them.
 
-    Of several runs with one seed the newest counts, since they are one training. Runs that lack
-    one of the measures are left out, and so are the times of those that shared their cores.
+    Of several runs with one seed the newest counts, since they are one training. Runs that lack a
+    measure are left out, and so are the times of runs that shared their cores.
     """
     by_recipe: dict[tuple[tuple[str, str], ...], dict[str, SeedRun]] = defaultdict(dict)
     for run in runs:
@@ -85,7 +83,7 @@ def groups(runs: Sequence[SeedRun]) -> list[Group]:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of some values."""
+    """The spread of the values; see `Spread`."""
     if not values:
         return Spread(0, nan, nan, nan, nan, nan)
     n, mean = len(values), float(np.mean(values))
@@ -97,19 +95,19 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def _recipe(run: SeedRun) -> tuple[tuple[str, str], ...]:
-    params = {key: value for key, value in run.params.items() if key not in FOLLOWS_FROM_SEED}
+    params = {key: value for key, value in run.params.items() if key not in DETERMINED_BY_SEED}
     rows = {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
     surroundings = {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
     return tuple(sorted((params | rows | surroundings).items()))
 
 
 def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
-    """Params on which two groups of the same model differ."""
+    """Params in which two groups of the same model differ."""
     values: dict[tuple[str, str], set[str | None]] = defaultdict(set)
     for recipe in recipes:
         for key in {key for other in recipes for key in other}:
             values[recipe.get("model", ""), key].add(recipe.get(key))
-    return {key for (_, key), found in values.items() if len(found) > 1}
+    return {key for (_, key), different in values.items() if len(different) > 1}
 
 
 def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[str]) -> Group:
@@ -128,12 +126,12 @@ def _values(runs: Sequence[SeedRun], measure: str) -> list[float]:
     return [
         run.metrics[measure]
         for run in runs
-        if measure != TIME or run.metrics.get("shared_cores", 0.0) < SHARED
+        if measure != TIME or run.metrics.get("shared_cores", 0.0) < SHARED_CORES
     ]
 
 
-def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:
-    """The groups for JSON; what one run cannot say is None."""
+def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
+    """The groups for JSON; what is undefined is None."""
     return [
         {
             "label": group.label,
@@ -142,7 +140,7 @@ def as_dicts(found: Sequence[Group]) -> list[dict[str, object]]:
             "commits": list(group.commits),
             "measures": {name: _finite(spread) for name, spread in group.spreads.items()},
         }
-        for group in found
+        for group in seed_groups
     ]
 
 

@@ -111,7 +111,7 @@ def _challenger(
         size_mb = files.size_mb
     tags = run.data.tags
     facts = Facts(
-        latency_ms=latency.measure(predict, holdout.images).p95_ms if predict else math.nan,
+        latency_ms=latency.measure_latency(predict, holdout.images).p95_ms if predict else math.nan,
         size_mb=size_mb,
         data_md5=tags.get("data_md5", ""),
         data_finding=_data_finding(tags.get("data_md5", ""), root),

@@ -14,7 +14,7 @@ from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Predict
 from digits.core.errors import DataError, printable
 from digits.core.files import md5
-from digits.evaluation.drift import Drift, DriftParams, of_classes, of_values
+from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.inputs import Input, open_input
@@ -115,9 +115,9 @@ def _drift(
     low, high, ink = figures(trained.images)
     labels = np.bincount(trained.labels, minlength=model.classes)
     return [
-        of_values("mean_ink", images["mean_ink"].to_numpy(), ink, params),
-        of_values("contrast", images["contrast"].to_numpy(), high - low, params),
-        of_classes("class_shares", counts, labels, params),
+        value_drift("mean_ink", images["mean_ink"].to_numpy(), ink, params),
+        value_drift("contrast", images["contrast"].to_numpy(), high - low, params),
+        class_drift("class_shares", counts, labels, params),
     ]
 
 
