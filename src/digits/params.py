@@ -1,5 +1,6 @@
-"""params.yaml, the only source of a value, checked whole before any work starts."""
+"""params.yaml, the only source of a value, checked as a whole before any work starts."""
 
+from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from textwrap import shorten
@@ -24,13 +25,13 @@ Names = Annotated[list[str], Field(min_length=1)]
 
 
 class TrainParams(StrictModel):
-    """`train:`, without the models' own blocks, which `load` adds as fields."""
+    """`train:`; `check` adds a field for each model's block."""
 
     threads: Annotated[int, Field(ge=1)]
 
 
 class RegistryParams(StrictModel):
-    """`registry:`; `name` is that of the registered model in MLflow."""
+    """`registry:`; `name` is the registered model's in MLflow."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
@@ -61,7 +62,7 @@ class Params(StrictModel):
         return recipe
 
     def of_training(self, model: str) -> dict[str, object]:
-        """What makes one model what it is, flat, under the same names for all."""
+        """The parameters that determine one model's training, flattened."""
         return {
             "model": model,
             "seed": self.seed,
@@ -73,7 +74,7 @@ class Params(StrictModel):
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
-    """The file as plain values.
+    """Read the file as plain values, unchecked.
 
     Raises:
         UsageError: it is missing or no YAML mapping.
@@ -91,29 +92,29 @@ def load(path: Path = PATH) -> Params:
     """Read and check the file.
 
     Raises:
-        UsageError: one line per finding: the key, what it was, what is allowed.
+        UsageError: one finding per fault: the key, its value, what is allowed.
     """
     return check(read(path))
 
 
 def check(raw: dict[str, Any]) -> Params:
-    """Check plain values as the content of params.yaml; see `load`."""
-    checked_by = _params_type(raw)
+    """Check plain values as the content of params.yaml; raises as `load`."""
+    kind = _params_type(raw)
     try:
-        params = checked_by.model_validate(raw)
+        params = kind.model_validate(raw)
     except ValidationError as error:
-        findings = [_finding(detail, checked_by) for detail in error.errors(include_url=False)]
+        findings = [_finding(detail, kind) for detail in error.errors(include_url=False)]
         raise UsageError(*findings) from None
-    if untrainable := _untrainable(params):
-        raise UsageError(*untrainable)
+    if findings := _untrainable_models(params):
+        raise UsageError(*findings)
     return params
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Set dotted keys in place, such as `train.cnn.fit.epochs`; nothing is checked but the names.
+    """Set dotted keys such as `train.cnn.fit.epochs` in place; the values are not checked.
 
     Raises:
-        UsageError: a key that is not there, one finding each.
+        UsageError: one finding per key that does not exist.
     """
     unknown = []
     for key, value in overrides.items():
@@ -130,7 +131,7 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 
 def value_of(key: str) -> Any:
-    """The value of a dotted key in params.yaml as it is written there; None where it is not."""
+    """The unchecked value of a dotted key in params.yaml; None if there is no such key."""
     value: Any = read()
     for name in key.split("."):
         value = value.get(name) if isinstance(value, dict) else None
@@ -138,7 +139,7 @@ def value_of(key: str) -> Any:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys; lists stay whole."""
+    """Flatten nested mappings into one with dotted keys; lists stay whole."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
@@ -149,31 +150,31 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _params_type(raw: dict[str, Any]) -> type[Params]:
+    """`Params` with a field for the block of each model, typed by that model's builder."""
     blocks = raw["train"] if isinstance(raw.get("train"), dict) else {}
-    named = raw["models"] if isinstance(raw.get("models"), list) else []
-    # By fields of our own naming: a model may be called as an attribute of pydantic is.
+    listed = raw["models"] if isinstance(raw.get("models"), list) else []
+    # The fields have names of our own, since a model may be called as an attribute of pydantic is.
+    # A listed model without a builder passes here: `_untrainable_models` says what is missing.
     fields: dict[str, Any] = {
         f"recipe_{name}": (_recipe_type(name), Field(alias=name))
         for name in blocks
-        if name in available()
+        if name in available() or (isinstance(name, str) and name in listed)
     }
-    for number, name in enumerate(named):
-        if isinstance(name, str) and name in blocks and name not in available():
-            # `_untrainable` says so in terms of `models:`
-            fields[f"unknown_{number}"] = (Any, Field(alias=name))
     train = create_model("TrainParams", __base__=TrainParams, **fields)
     return create_model("Params", __base__=Params, train=(train, ...))
 
 
 def _recipe_type(name: str) -> Any:
+    if name not in available():
+        return Any
     return create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
 
 
-def _untrainable(params: Params) -> list[str]:
+def _untrainable_models(params: Params) -> list[str]:
+    """A finding per listed model that has no builder or no block, or is listed twice."""
     findings = []
-    for model in dict.fromkeys(params.models):
-        if params.models.count(model) > 1:
-            times = params.models.count(model)
+    for model, times in Counter(params.models).items():
+        if times > 1:
             findings.append(f"{PATH} models: {model!r} stands there {times} times; once is allowed")
         try:
             builder(model)
@@ -183,29 +184,23 @@ def _untrainable(params: Params) -> list[str]:
     return findings
 
 
-def _finding(error: ErrorDetails, checked_by: type[BaseModel]) -> str:
-    key = _in_one_line(".".join(map(str, error["loc"])))
+def _finding(error: ErrorDetails, kind: type[BaseModel]) -> str:
+    key = " ".join(".".join(map(str, error["loc"])).split())
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
-        allowed = ", ".join(_keys(checked_by, error["loc"][:-1]))
+        allowed = ", ".join(_keys(kind, error["loc"][:-1]))
         return f"{PATH} {key}: unknown key; known here: {allowed}"
+    value = shorten(repr(error["input"]), 60, placeholder=" …")
     if error["type"] in ("model_type", "dict_type"):
-        return f"{PATH} {key}: {_shown(error['input'])}: input should be a mapping of keys"
+        return f"{PATH} {key}: {value}: input should be a mapping of keys"
     message = error["msg"].removeprefix("Value error, ")
-    # of a whole block that contradicts itself the message says what matters
-    found = "" if error["type"] == "value_error" else f"{_shown(error['input'])}: "
-    return f"{PATH} {key}: {found}{message[0].lower()}{message[1:]}"
+    message = message[0].lower() + message[1:]
+    if error["type"] == "value_error":  # of a block that contradicts itself; its message says all
+        return f"{PATH} {key}: {message}"
+    return f"{PATH} {key}: {value}: {message}"
 
 
 def _keys(block: Any, loc: tuple[int | str, ...]) -> list[str]:
     fields = {field.alias or name: field for name, field in block.model_fields.items()}
     return _keys(fields[str(loc[0])].annotation, loc[1:]) if loc else list(fields)
-
-
-def _shown(value: object) -> str:
-    return shorten(repr(value), 60, placeholder=" …")
-
-
-def _in_one_line(text: str) -> str:
-    return " ".join(text.split())
