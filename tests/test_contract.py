@@ -20,9 +20,8 @@ LEFT_OUT = {
     "digits.params": "checks values; DVC compares the values themselves",
     "digits.core.process": "starts and ends processes",
     "digits.training.progress": "shows how far a training is",
-    "digits.core.provenance": "names code and machine for the log",
+    "digits.core.provenance": "names code and machine",
     "digits.reporting.publishing": "logs what the stage already wrote",
-    "digits.core.slots": "waits for cores, and tells who else used them",
     "digits.tracking": "logs",
 }
 # Likewise, of a stage none of whose outputs is a picture.

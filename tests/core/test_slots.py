@@ -48,14 +48,3 @@ def test_trainings_alone_are_cores_over_threads(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert slots.alone(threads) == expected
-
-
-@pytest.mark.parametrize(
-    ("cores", "threads", "other", "shared"),
-    [(2, 2, 0.75, 0.75), (8, 2, 5.5, 0), (8, 2, 6.5, 0.5), (2, 4, 0.75, 0.75)],
-)
-def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
-    cores: int, threads: int, other: float, shared: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert slots.shared_cores(other, threads) == shared

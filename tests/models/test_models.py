@@ -26,8 +26,7 @@ def build(name: str, shape: tuple[int, int] = (28, 28), classes: int = 10) -> An
 
 def test_a_model_is_a_file_with_a_builder() -> None:
     folder = REPOSITORY / "src/digits/models"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "layers", "normalization"}
-    assert set(available()) == files
+    assert set(available()) == {path.stem for path in folder.glob("[!_]*.py")}
 
 
 def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
@@ -142,3 +141,21 @@ def test_a_block_the_builder_cannot_use_is_refused(name: str, key: str, value: o
     build_params(name)(**block)
     with pytest.raises(ValidationError):
         build_params(name)(**block | {key: value})
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_the_fused_normalization_trains_as_keras_does() -> None:
+    import keras
+
+    from digits.models._normalization import FusedBatchNormalization
+
+    images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
+    layers = [
+        kind(momentum=0.9) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)
+    ]
+    trained = [np.asarray(layer(images, training=True)) for layer in layers]
+    served = [np.asarray(layer(images, training=False)) for layer in layers]
+    np.testing.assert_allclose(*trained, atol=1e-4)
+    # its variance is the sample's, n / (n - 1) of the one that Keras remembers
+    np.testing.assert_allclose(*served, rtol=1e-3)
+    assert np.abs(trained[0] - served[0]).max() > 0.1

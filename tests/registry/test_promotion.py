@@ -156,8 +156,8 @@ class TestPromote:
     @pytest.mark.parametrize(
         ("made", "says"),
         [
-            ({"activation": "linear"}, "its answers to an image sum up to "),
-            ({"activation": "exponential"}, "its answers are not finite"),
+            ({"activation": "linear"}, "100 of 100 answers are no probabilities ("),
+            ({"activation": "exponential"}, "100 of 100 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ],
@@ -533,7 +533,7 @@ class TestServed:
         promotion.promote(fighter(activation="linear"), NAME, judge=accept)
         model = loaded(f"models:/{NAME}/1")
         line = finding(IntegrityError, lambda: model.predict(np.zeros((1, 8, 8), np.uint8)))
-        assert line.startswith("models:/digits/1: its answers are as low as ")
+        assert line.startswith("models:/digits/1: 1 of 1 answers are no probabilities (")
 
 
 class TestScore:
@@ -556,9 +556,9 @@ class TestScore:
     def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(
         self, served, tmp_path, monkeypatch
     ):
-        from digits.training import saved_model
+        from digits.training import inference
 
-        monkeypatch.setattr(saved_model, "load", lambda _: pytest.fail("loaded"))
+        monkeypatch.setattr(inference, "load", lambda _: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         line = finding(DataError, lambda: score_new(served))
         assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"

@@ -81,9 +81,9 @@ def ring(place: tuple[Path, Ring], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def another_model(folder: Path) -> None:
     """A sound Keras model whose answers are wrong."""
-    from digits.training import saved_model
+    from digits.training import inference
 
-    network = saved_model.load(folder / "data/model.keras")
+    network = inference.load(folder / "data/model.keras")
     network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
     network.save(folder / "data/model.keras")
 

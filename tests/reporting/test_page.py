@@ -16,7 +16,7 @@ from digits.evaluation.caret import statistics
 from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.evaluation.mistakes import most_confident
 from digits.evaluation.robustness import PERTURBATIONS
-from digits.evaluation.scores import confusion_matrix, evaluate
+from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.reporting import plots
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.stages.report import read_pair
@@ -73,7 +73,7 @@ def model_result(name, splits, predicted, *, names, seconds, uri=SQLITE):
     for (split, data), chances in zip(splits.items(), predicted, strict=True):
         matrix = confusion_matrix(chances.argmax(axis=1), data.labels, classes=len(names))
         found = statistics(matrix, classes=names)
-        results.append(SplitResult(split, found, evaluate(chances, data.labels), matrix))
+        results.append(SplitResult(split, found, score_probabilities(chances, data.labels), matrix))
     first = next(iter(splits.values()))
     accuracy = results[0].scores["accuracy"]
     return ModelResult(

@@ -25,9 +25,9 @@ def epochs(data: Dataset, *, count: int = 1, **changes: Any) -> list[list[Any]]:
     """The batches of so many epochs."""
     from digits.training.batches import batches
 
-    arguments = {"classes": 100, "batch_size": 32, "seed": 1, "by": NOT_MOVED} | changes
-    shown = batches(data, **arguments)
-    return [list(shown.as_numpy_iterator()) for _ in range(count)]
+    arguments = {"classes": 100, "batch_size": 32, "seed": 1, "augment": NOT_MOVED} | changes
+    epoch = batches(data, **arguments)
+    return [list(epoch.as_numpy_iterator()) for _ in range(count)]
 
 
 def order(epoch: list[Any]) -> list[int]:
@@ -56,7 +56,7 @@ def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
 
 @pytest.mark.parametrize("by", [NOT_MOVED, AugmentParams(rotation=1)])
 def test_labels_stay_with_their_images(numbered: Dataset, by: AugmentParams) -> None:
-    [epoch] = epochs(numbered, by=by)
+    [epoch] = epochs(numbered, augment=by)
     for images, labels in epoch:
         assert (labels.dtype, labels.shape[1]) == (np.float32, 100)
         np.testing.assert_allclose(images[:, 6, 6], labels.argmax(axis=1), atol=1e-3)
@@ -68,17 +68,17 @@ def test_images_that_are_not_moved_stay_bytes(numbered: Dataset) -> None:
 
 def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
     one = digits_8x8.take(np.arange(1))
-    first, second = epochs(one, count=2, classes=10, by=AugmentParams(shift=2))
+    first, second = epochs(one, count=2, classes=10, augment=AugmentParams(shift=2))
     assert (first[0][0] != second[0][0]).any()
 
 
 def moved(images: np.ndarray, **by: float) -> np.ndarray:
     import tensorflow as tf
 
-    from digits.training.augmentation import augment
+    from digits.training import batches
 
     seed = tf.constant([1, 2], tf.int64)
-    return np.asarray(augment(tf.constant(images), seed, by=AugmentParams(**by)))
+    return np.asarray(batches.moved(tf.constant(images), seed, by=AugmentParams(**by)))
 
 
 def centred(n: int = 200, height: int = 21, width: int = 31) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Training: the same in every process, every image once per epoch, and what it cost."""
 
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -29,14 +30,22 @@ def recipe(model: str = "mlp", **changes: Any) -> Recipe:
     return check(changed({**SMALL, **changes})).recipe(model)
 
 
-def fit(data: Dataset, model: str = "mlp", *, build: Any = None, **changes: Any) -> Any:
+def fit(
+    data: Dataset,
+    model: str = "mlp",
+    *,
+    build: Any = None,
+    rows: np.ndarray = TRAINED_ON,
+    validation_rows: np.ndarray = VALIDATED_ON,
+    **changes: Any,
+) -> Any:
     from digits.training.fit import train
 
-    arguments = {"classes": 10, "seed": 42, "on_epoch": lambda *_: None} | changes
+    arguments = {"classes": 10, "seed": 42, "threads": 2, "on_epoch": lambda *_: None} | changes
     return train(
         build or builder(model),
-        data.take(TRAINED_ON),
-        data.take(VALIDATED_ON),
+        data.take(rows),
+        data.take(validation_rows),
         **{"recipe": recipe(model), "on_batches": lambda _: None, **arguments},
     )
 
@@ -51,17 +60,17 @@ REPEATED = ("cnn", "compact")
 # What `fit` does, in a process of its own, as a stage would set it up.
 SECOND_PROCESS = """
 import sys
-sys.path.insert(0, {tests!r})
-from digits import process
+sys.path[:0] = {folders!r}
+from digits.core import process
 with process.quiet_tensorflow(2):
-    import test_training
+    import test_fit
 from sklearn.datasets import load_digits
 import numpy as np
 from digits.core.dataset import Dataset
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 for model in {models!r}:
-    print(test_training.fingerprint(test_training.fit(data, model).model))
+    print(test_fit.fingerprint(test_fit.fit(data, model).model))
 """
 
 
@@ -73,9 +82,8 @@ def fitted(tensorflow: None, digits_8x8: Dataset) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module")
 def second_process() -> "subprocess.CompletedProcess[str]":
-    return python(
-        "-c", SECOND_PROCESS.format(tests=str(Path(__file__).parents[1]), models=REPEATED)
-    )
+    folders = [str(folder) for folder in Path(__file__).parents[:2]]
+    return python("-c", SECOND_PROCESS.format(folders=folders, models=REPEATED))
 
 
 @pytest.mark.slow
@@ -158,17 +166,12 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
 def test_the_delivered_recipe_of_compact_suits_few_small_and_dark_images(
     digits_8x8: Dataset,
 ) -> None:
-    from digits.training.fit import train
-
-    trained = train(
-        builder("compact"),
-        digits_8x8.take(np.arange(1150)),  # 25 batches in all
-        digits_8x8.take(np.arange(1150, 1450)),
+    trained = fit(
+        digits_8x8,
+        "compact",
         recipe=check(PARAMS).recipe("compact"),
-        classes=10,
-        seed=42,
-        on_epoch=lambda *_: None,
-        on_batches=lambda _: None,
+        rows=np.arange(1150),  # 25 batches in all
+        validation_rows=np.arange(1150, 1450),
     )
     assert trained.history[-1]["val_accuracy"] > 0.85
 
@@ -214,24 +217,32 @@ def test_progress_counts_epochs_and_a_partial_last_batch(digits_8x8: Dataset, si
 
 def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
     timing = trained[0].timing
-    cost = ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s", "other_cores"]
+    cost = ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s", "shared_cores"]
     assert list(timing) == cost
     assert timing["user_s"] > 0
     assert timing["system_s"] >= 0
     assert 0 < timing["epoch_s"] <= timing["elapsed_s"]
     assert timing["samples_per_s"] == pytest.approx(2 * 250 / timing["elapsed_s"])
+    marks = trained[0].marks
+    assert list(marks) == ["build", "first epoch", "further epochs"]
+    assert sorted(marks, key=marks.__getitem__) == list(marks)
 
 
-def test_the_cores_that_other_processes_used_meanwhile_are_measured() -> None:
+@pytest.mark.parametrize("spare", [0, 1])
+def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
+    monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
     from digits.training.fit import Clock
 
+    monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
     clock = Clock(on_epoch=lambda *_: None, on_batches=lambda _: None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     clock.on_epoch_end(0, {"cross_entropy": 0.5, "val_cross_entropy": 0.5})
-    timing = clock.timing(images=1)
-    assert timing["other_cores"] * timing["elapsed_s"] > used - 0.05  # the kernel's ticks
+    timing = clock.timing(images=1, threads=2)
+    shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
+    assert shared_s > used - 0.05  # the kernel's ticks
 
 
 def test_the_size_of_the_model_is_told(trained: Trained) -> None:
@@ -257,15 +268,17 @@ def saved_layers(model: Any) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("model", available())
-def test_what_is_kept_is_float32_and_keras_alone(fitted: Callable[[str], Any], model: str) -> None:
-    kept = fitted(model).model
-    layers = saved_layers(kept)
+def test_the_final_model_is_float32_and_keras_alone(
+    fitted: Callable[[str], Any], model: str
+) -> None:
+    final = fitted(model).model
+    layers = saved_layers(final)
     assert {(module, dtype) for module, _, dtype in layers} == {("keras", "float32")}
     assert "FusedBatchNormalization" not in {name for _, name, _ in layers}
-    assert not kept.compiled  # the state of an optimizer would double or treble the file
+    assert not final.compiled  # the state of an optimizer would double or treble the file
 
 
-def test_an_ensemble_is_kept_as_the_mean_of_members_that_learned_by_themselves(
+def test_the_final_ensemble_is_the_mean_of_members_fitted_by_themselves(
     digits_8x8: Dataset,
 ) -> None:
     import keras
@@ -357,3 +370,29 @@ def test_the_images_are_not_changed(digits_8x8: Dataset) -> None:
     fit(digits_8x8)
     np.testing.assert_array_equal(digits_8x8.images, before)
     assert digits_8x8.images.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [(["avx512_bf16"], True), (["amx_bf16"], True), (["avx2", "avx512f"], False), ([], False)],
+)
+def test_bfloat16_is_used_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, features: list[str], expected: bool
+) -> None:
+    from digits.core import provenance
+    from digits.training.fit import has_bfloat16
+
+    monkeypatch.setattr(provenance, "cpu_features", lambda: features)
+    assert has_bfloat16() is expected
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_the_policy_holds_inside_the_block_only(mixed: bool) -> None:
+    import keras
+
+    from digits.training.fit import has_bfloat16, training_policy
+
+    with training_policy(mixed=mixed):
+        inside = keras.layers.Dense(1).compute_dtype
+    assert inside == ("bfloat16" if mixed and has_bfloat16() else "float32")
+    assert keras.layers.Dense(1).compute_dtype == "float32"

@@ -31,9 +31,9 @@ def saved(tmp_path: Path, model: Any) -> Path:
 
 
 def refused(path: Path) -> str:
-    from digits.training import saved_model
+    from digits.training import inference
 
-    return finding(DataError, lambda: saved_model.load(path))
+    return finding(DataError, lambda: inference.load(path))
 
 
 def rewrite(path: Path, **members: bytes | None) -> None:
@@ -48,9 +48,9 @@ def rewrite(path: Path, **members: bytes | None) -> None:
 
 
 def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Dataset) -> None:
-    from digits.training import inference, saved_model
+    from digits.training import inference
 
-    loaded, before = (inference.predictor(network) for network in (saved_model.load(saved), model))
+    loaded, before = (inference.predictor(network) for network in (inference.load(saved), model))
     np.testing.assert_array_equal(loaded(digits_8x8.images), before(digits_8x8.images))
 
 
@@ -69,7 +69,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
 def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     import keras
 
-    from digits.training import saved_model
+    from digits.training import inference, saved_model
 
     for name in ("one", "other"):
         policy = keras.DTypePolicy("float32")  # shared by both layers
@@ -80,7 +80,7 @@ def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path
         model = keras.Sequential([keras.Input((8, 8), name="image"), *layers], name="model")
         saved_model.save(model, tmp_path / f"{name}.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
-    assert saved_model.load(tmp_path / "one.keras").count_params() == 0
+    assert inference.load(tmp_path / "one.keras").count_params() == 0
 
 
 def test_a_failed_save_leaves_the_old_model(

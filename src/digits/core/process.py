@@ -92,7 +92,7 @@ def show_tracebacks(wanted: bool) -> None:
         os.environ["DIGITS_DEBUG"] = "1"
 
 
-def run(work: Callable[[], None]) -> NoReturn:
+def run(work: Callable[[], object]) -> NoReturn:
     """Do the work and exit: 0, the exit code of a DigitsError, or 128 + signal number.
 
     Errors are printed as one `error: …` line per finding; the traceback is shown with
@@ -111,13 +111,13 @@ def run(work: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def run_stage(main: Callable[..., None]) -> NoReturn:
+def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the arguments of the command line, and end with what started it."""
     die_with_parent()
     run(lambda: main(*_arguments_for(main)))
 
 
-def _arguments_for(main: Callable[..., None]) -> list[str]:
+def _arguments_for(main: Callable[..., object]) -> list[str]:
     given, wanted = sys.argv[1:], list(signature(main).parameters)
     if len(given) != len(wanted):
         usage = " ".join([f"python -m {_module(main)}", *map(str.upper, wanted)])
@@ -125,7 +125,7 @@ def _arguments_for(main: Callable[..., None]) -> list[str]:
     return given
 
 
-def _module(main: Callable[..., None]) -> str:
+def _module(main: Callable[..., object]) -> str:
     # run as a script, it is called __main__
     spec = sys.modules[main.__module__].__spec__
     return spec.name if spec else main.__module__

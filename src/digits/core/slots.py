@@ -17,14 +17,6 @@ def alone(threads: int) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
-def shared_cores(other_cores: float, threads: int) -> float:
-    """How many of the cores that a training with so many threads wants were in use by others.
-
-    `other_cores` is the mean number of cores that other processes of this machine kept busy.
-    """
-    return max(0.0, other_cores - max(0, (os.cpu_count() or 1) - threads))
-
-
 class Slots:
     """So many trainings at once, counted over all processes; a killed one frees its slot."""
 

@@ -1,7 +1,8 @@
-"""The models by name: each module here holds one `build`, and its arguments are its params block.
+"""The catalogue of models: one file per network, one `build` function per file.
 
 A new model is one file `models/<name>.py` with a `build` function, and one block
-`train.<name>` in params.yaml. What several models share lies in files that begin with `_`.
+`train.<name>` in params.yaml whose `build:` holds the function's arguments. Files that begin
+with `_` hold what several models share.
 """
 
 import inspect
@@ -10,21 +11,22 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, create_model
 
 from digits.core.errors import UsageError
+from digits.core.files import StrictModel
 
 if TYPE_CHECKING:
     import keras
 
 Builder = Callable[..., "keras.Model"]
 
-# what the data decides; every other argument of a builder is the user's to set
+# determined by the data; params.yaml sets every other argument of a builder
 _FROM_DATA = ("image_shape", "classes")
 
 
 def available() -> list[str]:
-    """Names of all models that have a builder."""
+    """Names of all models, sorted."""
     names = (module.name for module in iter_modules(__path__))
     return sorted(name for name in names if not name.startswith("_"))
 
@@ -34,7 +36,8 @@ def builder(name: str) -> Builder:
 
     It takes `image_shape` (height, width), `classes`, and the model's own keyword
     arguments; it returns a Keras model from images (n, height, width) of 0…255 to
-    class probabilities float32 (n, classes). Loading it does not load Keras.
+    class probabilities float32 (n, classes), or (n, members, classes) for an ensemble.
+    Importing the function does not import Keras.
 
     Raises:
         UsageError: there is no such model.
@@ -49,7 +52,7 @@ def builder(name: str) -> Builder:
 
 
 def build_params(name: str) -> type[BaseModel]:
-    """The pydantic model of `train.<name>.build`, made from the builder's own arguments."""
+    """The pydantic model of `train.<name>.build`, made from the builder's arguments."""
     arguments = inspect.signature(builder(name)).parameters.values()
     fields: dict[str, Any] = {
         argument.name: (
@@ -59,5 +62,4 @@ def build_params(name: str) -> type[BaseModel]:
         for argument in arguments
         if argument.name not in _FROM_DATA
     }
-    config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    return create_model("BuildParams", __config__=config, **fields)
+    return create_model("BuildParams", __base__=StrictModel, **fields)

@@ -1,4 +1,4 @@
-"""What the models share: the type of their arguments, raw pixels in, class probabilities out."""
+"""What several models share: types of arguments, first and last layers, and `compact`'s network."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,14 +30,14 @@ def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
 def convolution(
     filters: int, size: int, *, padding: Padding, pooled: bool = False
 ) -> "list[keras.Layer]":
-    """A convolution of size×size, 2×2 max-pooling where wanted, batch normalization, and ReLU."""
+    """A convolution of size×size, 2×2 max-pooling if `pooled`, batch normalization, and ReLU."""
     from keras import layers
 
     from digits.models._normalization import FusedBatchNormalization
 
     return [
         layers.Conv2D(filters, size, padding=padding, use_bias=False),
-        # before the normalization: the same maxima, of a quarter of the values
+        # pooling first gives the same maxima (gamma is positive) for a quarter of the work
         *([layers.MaxPooling2D(2)] if pooled else []),
         FusedBatchNormalization(momentum=0.9),
         layers.ReLU(),
@@ -47,7 +47,7 @@ def convolution(
 def compact_network(
     filters: list[int], size: int, *, image_shape: tuple[int, int], dropout: float
 ) -> "list[keras.Layer]":
-    """From scaled pixels to features (n, many): the first convolution size×size, then three 3×3."""
+    """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
     from keras import layers
 
     border = padding(image_shape)
@@ -62,19 +62,19 @@ def compact_network(
 
 
 def padding(image_shape: tuple[int, int]) -> Padding:
-    """Of the convolutions: small images have no border that could be cut off."""
+    """`"same"` below 24 pixels, where there is no border to lose; otherwise `"valid"`."""
     return "valid" if min(image_shape) >= 24 else "same"
 
 
 def probabilities(classes: int) -> "keras.Layer":
-    """The softmax that closes a model: float32 (n, classes), in mixed precision too."""
+    """The last layer, a softmax: float32 (n, classes), in mixed precision too."""
     from keras import layers
 
     return layers.Dense(classes, activation="softmax", dtype="float32")
 
 
-def through(layers: "list[keras.Layer]", values: "keras.KerasTensor") -> "keras.KerasTensor":
-    """The values after one layer after the other."""
+def apply(layers: "list[keras.Layer]", values: "keras.KerasTensor") -> "keras.KerasTensor":
+    """Apply the layers in order."""
     for layer in layers:
         values = layer(values)
     return values

@@ -1,20 +1,20 @@
-"""Batch normalization that costs half as much to train as Keras's."""
+"""Batch normalization that trains in half the time of Keras's layer."""
 
 import keras
 import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Keras's layer with TensorFlow's fused operation for the training step; over the last axis.
+    """Keras's layer over the last axis, with TensorFlow's fused operation in training.
 
     Keras 3 normalizes in a dozen separate float32 operations, in mixed precision too. Weights and
-    inference are Keras's own, so that the layer can be saved as a `BatchNormalization`.
+    inference are unchanged, so the layer can be saved as a `BatchNormalization`.
     """
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """float (n, height, width, channels) to the same shape and dtype."""
+        """From float (n, height, width, channels) to the same shape and dtype."""
         if not training:
             return super().call(inputs, training=False, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

@@ -1,10 +1,10 @@
-"""`best`: the highest accuracy in the time of the CNN, several networks like `compact` in one."""
+"""`best`: the highest accuracy for the CNN's training time, an ensemble of compact networks."""
 
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from digits.models._layers import Count, Rate, compact_network, probabilities, raw_pixels, through
+from digits.models._layers import Count, Rate, apply, compact_network, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -18,17 +18,17 @@ def build(
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)],
     dropout: Rate,
 ) -> "keras.Model":
-    """One member for each size in `kernels`, that of its first convolution.
+    """One member for each kernel size in `kernels`, which its first convolution has.
 
-    The output is (n, members, classes): each member learns by itself, and what is kept after the
-    training averages them. Trained on their average, they would come to rely on each other.
+    The output is (n, members, classes), so that each member is fitted by itself; the saved model
+    averages them. Members fitted through their average would come to rely on each other.
     """
     from keras import Model, layers
 
     inputs, *scaling = raw_pixels(image_shape)
-    pixels = through(scaling, inputs)
+    pixels = apply(scaling, inputs)
     members = [
-        through(
+        apply(
             [
                 *compact_network(filters, size, image_shape=image_shape, dropout=dropout),
                 probabilities(classes),

@@ -1,4 +1,4 @@
-"""`sprint`: 99 % in the shortest time, 108,874 parameters on 28×28 images."""
+"""`sprint`: 99 % test accuracy in the shortest time, 108,874 parameters on 28×28 images."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +25,7 @@ def build(
             *raw_pixels(image_shape),
             layers.Conv2D(filters[0], 5, padding=padding(image_shape)),
             layers.MaxPooling2D(2),
-            layers.ReLU(),  # after the pooling: the same values, and a quarter of the work
+            layers.ReLU(),  # after pooling: the same values for a quarter of the work
             layers.Conv2D(filters[1], 3, padding=padding(image_shape)),
             layers.MaxPooling2D(2),
             layers.ReLU(),

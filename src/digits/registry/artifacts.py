@@ -47,10 +47,10 @@ class ModelFiles(NamedTuple):
         Raises:
             IntegrityError: it cannot be read, or does not take and give what its signature says.
         """
-        from digits.training import saved_model
+        from digits.training import inference
 
         try:
-            network = saved_model.load(self.folder / KERAS_FILE)
+            network = inference.load(self.folder / KERAS_FILE)
         except DataError as error:
             reason = str(error).replace(f"{self.folder}/", "")
             raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None

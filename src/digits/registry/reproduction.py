@@ -99,9 +99,9 @@ def _compared(uri: str, origin: Origin, folder: Path, *, threads: int) -> Reprod
     images = load_split(folder / split_path("test")).data.images
     with models.served(uri, threads=threads) as model:
         recorded = model.predict
-    from digits.training import inference, saved_model
+    from digits.training import inference
 
-    repeated = saved_model.load(TrainOutputs(str(origin.params["model"]), folder).model)
+    repeated = inference.load(TrainOutputs(str(origin.params["model"]), folder).model)
     return reproduce.compare(recorded(images), inference.predictor(repeated)(images))
 
 

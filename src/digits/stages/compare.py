@@ -19,8 +19,8 @@ from digits.evaluation.comparison import (
     verdict,
 )
 from digits.evaluation.confusion_csv import read_matrix
-from digits.evaluation.latency import Latency, measure
-from digits.evaluation.leaderboard import Row, markdown, row, shared_line, time_ratios
+from digits.evaluation.latency import Latency, measure_latency
+from digits.evaluation.leaderboard import Row, markdown, model_row, shared_line, time_ratios
 from digits.evaluation.robustness import fragile_line
 from digits.reporting import plots
 
@@ -56,18 +56,19 @@ def main() -> None:
 def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
     """How fast each model answers on this machine, one after the other in this process."""
     with process.quiet_tensorflow(threads):
-        from digits.training import inference, saved_model
+        from digits.training import inference
 
-    networks = {model: saved_model.load(TrainOutputs(model).model) for model in models}
+    networks = {model: inference.load(TrainOutputs(model).model) for model in models}
     return {
-        model: measure(inference.predictor(network), images) for model, network in networks.items()
+        model: measure_latency(inference.predictor(network), images)
+        for model, network in networks.items()
     }
 
 
 def read_row(model: str, latency: Latency) -> Row:
     """What the earlier stages wrote about one model."""
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
-    return row(
+    return model_row(
         model,
         training=trained.read_metrics(),
         test=evaluated["test"],

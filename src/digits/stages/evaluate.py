@@ -14,11 +14,11 @@ def main(model: str) -> None:
     checked = params.load()
     splits = {name: read_split(name, classes=checked.data.classes).data for name in EVALUATED}
     with process.quiet_tensorflow(checked.train.threads):
-        from digits.training import inference, saved_model
+        from digits.training import inference
     from digits.evaluation.robustness import accuracy_under
     from digits.reporting.publishing import publish
 
-    predict = inference.predictor(saved_model.load(TrainOutputs(model).model))
+    predict = inference.predictor(inference.load(TrainOutputs(model).model))
     outputs = EvaluateOutputs(model)
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
@@ -38,14 +38,14 @@ def judge(
     """Write scores, confusion matrix and caret's statistics of each split."""
     from digits.evaluation.caret import statistics
     from digits.evaluation.caret_tables import as_dict
-    from digits.evaluation.scores import confusion_matrix, evaluate
+    from digits.evaluation.scores import confusion_matrix, score_probabilities
 
     scores, figures = {}, {}
     for name, data in splits.items():
         predicted = probabilities[name].argmax(axis=1)
         matrix = confusion_matrix(predicted, data.labels, classes=len(names))
         outputs.write_matrix(name, matrix, names=names)
-        scores[name] = evaluate(probabilities[name], data.labels)
+        scores[name] = score_probabilities(probabilities[name], data.labels)
         figures[name] = as_dict(statistics(matrix, classes=names))
     outputs.write_metrics(scores)
     write_json(outputs.statistics, figures)

@@ -1,9 +1,10 @@
 """`train@<model>`: fit one model on the training split, live in MLflow."""
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from digits import params
-from digits.core import process, provenance, slots
+from digits.core import process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 FITTED_ON = ("train", "validation")
 
 
-def main(model: str) -> None:
-    """Write artifacts/train/<model>/ and log it as one MLflow run."""
+def main(model: str) -> dict[str, float]:
+    """Write artifacts/train/<model>/ and log it as one MLflow run.
+
+    Returns:
+        When each part ended, in seconds of `time.perf_counter`, in this order.
+    """
     checked = params.load()
     data, validation = (read_split(name, classes=checked.data.classes).data for name in FITTED_ON)
+    marks = {"data": perf_counter()}
     with process.quiet_tensorflow(checked.train.threads):
         from digits.tracking import runs, store
 
+    marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model, **split_tags(datasets)}
     tags |= provenance.tags(stage=f"train@{model}")
@@ -32,6 +39,7 @@ def main(model: str) -> None:
     with runs.run(model, params=logged, tags=tags) as run:
         runs.log_params_file(params_yaml)
         runs.log_datasets(datasets, source=str(split_path("{}")))
+        marks["start run"] = perf_counter()
         trained = fit(checked, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)
         model_id, tags[runs.MODEL_SHA256] = runs.log_model(trained.model, metrics=trained.timing)
@@ -46,11 +54,13 @@ def main(model: str) -> None:
             datasets=datasets,
             params_yaml=params_yaml,
         )
+        marks |= {**trained.marks, "log model": perf_counter()}
         write(TrainOutputs(model), trained, record)
+    return marks | {"outputs": perf_counter()}
 
 
 def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
-    """Train, with learning curves in the active MLflow run and progress on the terminal."""
+    """Train; log learning curves to the active MLflow run and show progress on the terminal."""
     from digits.tracking import runs
     from digits.training import fit as training
 
@@ -61,23 +71,21 @@ def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Tra
             runs.log_epoch(epoch, metrics)
             progress.on_epoch(epoch, metrics)
 
-        trained = training.train(
+        return training.train(
             builder(model),
             data,
             validation,
             recipe=recipe,
             classes=checked.data.classes,
             seed=checked.seed,
+            threads=checked.train.threads,
             on_epoch=on_epoch,
             on_batches=progress.on_batches,
         )
-    shared = slots.shared_cores(trained.timing.pop("other_cores"), checked.train.threads)
-    trained.timing["shared_cores"] = shared
-    return trained
 
 
 def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:
-    """Write what DVC keeps of this training; the record comes last, it vouches for the rest."""
+    """Write the stage's outputs; the record comes last, since it vouches for the others."""
     from digits.training import saved_model
 
     saved_model.save(trained.model, outputs.model)

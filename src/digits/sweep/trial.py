@@ -151,6 +151,7 @@ def _train(spec: Spec, checked: params.Params) -> Outcome:
                 recipe=recipe,
                 classes=checked.data.classes,
                 seed=checked.seed,
+                threads=checked.train.threads,
                 on_epoch=live.on_epoch,
                 on_batches=lambda _epochs_done: None,
             )

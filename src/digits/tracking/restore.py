@@ -39,11 +39,11 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     Raises:
         IntegrityError: an output of the training is not what dvc.lock records.
     """
-    from digits.training import saved_model
+    from digits.training import inference
 
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    model = saved_model.load(outputs.model)
+    model = inference.load(outputs.model)
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     tags = {**record.tags, "restored_from": record.run_id}
     with runs.run(record.name, params=record.params, tags=tags) as active:

@@ -1,29 +1,29 @@
-"""The batches of a training: every row once per epoch, in an order of its own each time."""
+"""Training batches: each epoch's order of the rows, and the random moves of augmentation."""
+
+import math
 
 import tensorflow as tf
 
 from digits.core.dataset import Dataset
-from digits.training.augmentation import augment
-from digits.training.recipe import AugmentParams
+from digits.training.recipe import SIDE, AugmentParams
 
 PREFETCH = 4
 
 
 def batches(
-    data: Dataset, *, classes: int, batch_size: int, seed: int, by: AugmentParams
+    data: Dataset, *, classes: int, batch_size: int, seed: int, augment: AugmentParams
 ) -> tf.data.Dataset:
-    """One epoch of batches, as (images (b, height, width), labels float32 (b, classes), one-hot).
+    """One epoch of batches: (images (b, height, width), one-hot labels float32 (b, classes)).
 
-    Each iteration over the result gives the next epoch: which rows stand together, and how they
-    are moved, follows from the seed and the number of the iteration alone. Keras's own shuffle
-    repeats the same order in every epoch once the seed is set.
+    Every iteration over the result yields the next epoch: every row once, in a new order and
+    moved anew, both determined by the seed and the number of the iteration alone. (Keras's own
+    shuffle repeats one order in every epoch once the seed is set.)
 
-    Images are uint8 as they are, or float32 where they are moved. Rows are gathered by
-    shuffled index in TensorFlow's graph; the last batch may be smaller.
+    Images stay uint8, or become float32 where they are augmented. The last batch may be smaller.
     """
     steps = -(-len(data) // batch_size)
     images, labels = tf.constant(data.images), tf.constant(data.labels)
-    # a size that all batches share is known to the graph, which is 5 % faster then
+    # a batch size known to the graph makes it 5 % faster
     size = batch_size if len(data) % batch_size == 0 else None
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
@@ -33,20 +33,72 @@ def batches(
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = order[step * batch_size : (step + 1) * batch_size]
             rows.set_shape([size])
-            shown = tf.gather(images, rows)
-            if any(by.model_dump().values()):
-                shown = augment(shown, seeds + step, by=by)
-            return shown, tf.one_hot(tf.gather(labels, rows), classes)
+            batch_images = tf.gather(images, rows)
+            if any(augment.model_dump().values()):
+                batch_images = moved(batch_images, seeds + step, by=augment)
+            return batch_images, tf.one_hot(tf.gather(labels, rows), classes)
 
         return tf.data.Dataset.range(steps).map(batch)
 
     epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     options = tf.data.Options()
-    options.autotune.enabled = False  # it takes time from the two cores that train
+    options.autotune.enabled = False  # it takes time from the cores that train
     options.experimental_optimization.inject_prefetch = False
     return (
         epochs.flat_map(epoch)
         .apply(tf.data.experimental.assert_cardinality(steps))
         .prefetch(PREFETCH)
         .with_options(options)
+    )
+
+
+def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
+    """Rotate, zoom, shear and shift each image about its centre by random amounts.
+
+    One affine transformation per image, all images of a batch in one operation.
+
+    Args:
+        images: uint8 (n, height, width).
+        seed: int64 (2,); the same seed moves the images in the same way.
+        by: the largest amounts.
+
+    Returns:
+        float32 (n, height, width) of 0…255, bilinear; what moves in from outside is 0.
+    """
+    height, width = images.shape[1:]
+    transformed = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32)[..., tf.newaxis],
+        transforms=_transforms(tf.shape(images)[0], seed, by, height=height, width=width),
+        output_shape=(height, width),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return transformed[..., 0]
+
+
+def _transforms(
+    n: tf.Tensor, seed: tf.Tensor, by: AugmentParams, *, height: int, width: int
+) -> tf.Tensor:
+    """float32 (n, 8): the first eight entries of each matrix from output to input pixels.
+
+    The matrix is rotation · shear · zoom about the centre, then the shift.
+    """
+    x, y = (width - 1) / 2, (height - 1) / 2
+    drawn = tf.random.stateless_uniform((6, n), seed, -1.0, 1.0)
+    angle, shear = drawn[0] * math.radians(by.rotation), drawn[1] * by.shear
+    zoom_x, zoom_y = 1 + drawn[2] * by.zoom, 1 + drawn[3] * by.zoom
+    shift_x = drawn[4] * (by.shift * (width / SIDE))
+    shift_y = drawn[5] * (by.shift * (height / SIDE))
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    xx, xy = cos * zoom_x, (shear * cos - sin) * zoom_y
+    yx, yy = sin * zoom_x, (shear * sin + cos) * zoom_y
+    zero = tf.zeros_like(angle)
+    return tf.stack(
+        [
+            *(xx, xy, x - xx * x - xy * y + shift_x),
+            *(yx, yy, y - yx * x - yy * y + shift_y),
+            *(zero, zero),
+        ],
+        axis=1,
     )

@@ -1,20 +1,23 @@
 """Training one Keras model on uint8 images, reproducibly."""
 
+import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import psutil
 
+from digits.core import provenance
 from digits.core.dataset import Dataset
 from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
 from digits.training.batches import batches
-from digits.training.precision import training_policy
 from digits.training.recipe import OptimizerParams, Recipe, ScheduleParams
+from digits.training.saved_model import for_inference, is_ensemble
 from digits.training.views import over_views
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
@@ -25,22 +28,28 @@ OnBatches = Callable[[float], None]
 STEPS_PER_EXECUTION = 64
 CROSS_ENTROPY = "cross_entropy"
 VALIDATION_BATCH = 1000
-# Averages over batches that end within this share of all steps know nothing of the first ones.
+# The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
 # The one-cycle policy starts at this share of the highest learning rate.
 WARMUP_START = 1 / 25
+BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 
 class Trained(NamedTuple):
-    """A trained model, its metrics after each epoch, and what the fit cost."""
+    """A trained model, its metrics after each epoch, and what the fit cost.
+
+    `marks` says when `build`, `first epoch` and `further epochs` ended, in seconds of
+    `time.perf_counter`.
+    """
 
     model: keras.Model
     history: list[EpochMetrics]
     timing: dict[str, float]
+    marks: dict[str, float]
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model holds, trained or not."""
+        """Number of weights, trainable or not."""
         return int(self.model.count_params())
 
 
@@ -52,35 +61,41 @@ def train(
     recipe: Recipe,
     classes: int,
     seed: int,
+    threads: int,
     on_epoch: OnEpoch,
     on_batches: OnBatches,
 ) -> Trained:
     """Build the model and fit it.
 
     A model whose output is (n, members, classes) is an ensemble: each member is fitted to the
-    labels, metrics are the members' means, and the model that is returned averages them. So it
-    does the views of test-time augmentation, which metrics leave out.
+    labels, metrics are means over the members, and the returned model averages the members. It
+    also averages the test-time views; metrics during training do not include them.
 
     The same seed, data, recipe, thread count and processor give bit-identical weights.
     `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
-    `on_batches(epochs_done)` every few batches, with the fraction of the epoch that runs.
+    `on_batches(epochs_done)` every few batches, with the current epoch as a fraction.
+    `threads` is the number TensorFlow was imported with.
 
     Returns:
         The model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
         the losses as cross-entropy without label smoothing; and `user_s system_s elapsed_s` of
         the fit (seconds, as R's proc.time), `epoch_s` (median seconds per epoch, validation
-        included), `samples_per_s` (training images over elapsed_s) and `other_cores` (how many
-        cores other processes of this machine kept busy meanwhile, on average).
+        included), `samples_per_s` (training images over elapsed_s) and `shared_cores` (mean
+        number of its cores that other processes kept busy meanwhile).
     """
     keras.utils.set_random_seed(seed)
     shape: tuple[int, int] = data.images.shape[1:]
     with training_policy(mixed=recipe.fit.mixed_precision):
         model = build(image_shape=shape, classes=classes, **recipe.build.model_dump())
-    shown = batches(
-        data, classes=classes, batch_size=recipe.fit.batch_size, seed=seed, by=recipe.augment
+    train_batches = batches(
+        data,
+        classes=classes,
+        batch_size=recipe.fit.batch_size,
+        seed=seed,
+        augment=recipe.augment,
     )
-    steps = recipe.fit.epochs * int(shown.cardinality())
-    _forget_in_time(model, steps=steps)
+    steps = recipe.fit.epochs * int(train_batches.cardinality())
+    _shorten_moving_averages(model, steps=steps)
     model.compile(
         optimizer=_optimizer(recipe.optimizer, recipe.schedule, steps=steps),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
@@ -88,25 +103,45 @@ def train(
         steps_per_execution=STEPS_PER_EXECUTION,
     )
     clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
-    held = keras.utils.to_categorical(validation.labels, classes)
+    validation_labels = keras.utils.to_categorical(validation.labels, classes)
     model.fit(
-        shown.map(lambda images, labels: (images, _as_output(model, labels))),
-        shuffle=False,  # it is shuffled already
+        train_batches.map(lambda images, labels: (images, _for_each_member(model, labels))),
+        shuffle=False,  # the batches are shuffled already
         epochs=recipe.fit.epochs,
-        validation_data=(validation.images, _as_output(model, held)),
+        validation_data=(validation.images, _for_each_member(model, validation_labels)),
         validation_batch_size=VALIDATION_BATCH,
         callbacks=[clock],
         verbose=0,
     )
-    kept = over_views(_for_inference(model), by=recipe.test_time_augment)
-    return Trained(kept, clock.history, clock.timing(images=len(data)))
+    final = over_views(for_inference(model), by=recipe.test_time_augment)
+    timing = clock.timing(images=len(data), threads=threads)
+    return Trained(final, clock.history, timing, clock.marks())
 
 
-def _forget_in_time(model: keras.Model, *, steps: int) -> None:
-    """Let running means and variances cover the last tenth of the steps at most.
+@contextmanager
+def training_policy(*, mixed: bool) -> Iterator[None]:
+    """Layers built in this block compute in bfloat16 if `mixed` and this CPU has it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed and has_bfloat16() else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
-    With few steps they would still hold where they started, and what is served would be worse
-    than what was trained.
+
+def has_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16; without them mixed precision is slower.
+
+    False where DIGITS_NO_BFLOAT16 is set or the system does not tell (Linux does).
+    """
+    return not BFLOAT16.isdisjoint(provenance.cpu_features())
+
+
+def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
+    """Let moving means and variances cover at most the last tenth of the steps.
+
+    In a short training they would still contain their initial values, and the saved model would
+    be worse than the trained one.
     """
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
@@ -125,7 +160,7 @@ def _optimizer(params: OptimizerParams, schedule: ScheduleParams, *, steps: int)
 def learning_rate(
     highest: float, schedule: ScheduleParams, *, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What a Keras optimizer takes as its learning rate, for a training of so many steps."""
+    """The learning rate for a Keras optimizer over `steps` steps: a number or a schedule."""
     if schedule.name == "constant":
         return highest
     warmup = round(schedule.warmup * steps)
@@ -136,34 +171,11 @@ def learning_rate(
     )
 
 
-def _is_ensemble(model: keras.Model) -> bool:
-    return len(model.output_shape) == 3
-
-
-def _as_output(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
-    """One-hot labels (n, classes) in the shape of the output: for each member of an ensemble."""
-    if not _is_ensemble(model):
+def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
+    """One-hot labels (n, classes), repeated to (n, members, classes) for an ensemble."""
+    if not is_ensemble(model):
         return labels
     return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1)
-
-
-def _for_inference(model: keras.Model) -> keras.Model:
-    """The same model in float32 and of Keras's own layers, so that it loads and runs anywhere.
-
-    It is not compiled: an optimizer's state would double or treble the file.
-    """
-    copy = keras.models.clone_model(model, clone_function=_inference_layer)
-    copy.set_weights(model.get_weights())
-    [taken], [given] = copy.inputs, copy.outputs
-    if _is_ensemble(model):
-        given = keras.layers.GlobalAveragePooling1D()(given)
-    return keras.Model(taken, given)  # anew, for a clone is compiled as its model is
-
-
-def _inference_layer(layer: keras.Layer) -> keras.Layer:
-    fused = isinstance(layer, FusedBatchNormalization)
-    kind = keras.layers.BatchNormalization if fused else type(layer)
-    return kind.from_config({**layer.get_config(), "dtype": "float32"})
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -179,7 +191,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self.history: list[EpochMetrics] = []
 
     def on_train_batch_end(self, batch: int, logs: EpochMetrics | None = None) -> None:
-        # Keras counts the steps of a whole execution, also where the epoch ends before
+        # Keras counts all steps of an execution, also where the epoch ends within it
         self._on_batches(len(self.history) + min(1.0, (batch + 1) / self.params["steps"]))
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
@@ -187,33 +199,39 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self.history.append(_epoch_metrics(logs or {}))
         self._on_epoch(epoch, self.history[-1])
 
-    def timing(self, *, images: int) -> dict[str, float]:
-        """Seconds since the clock was made, and the rate at which it saw `images` per epoch."""
+    def timing(self, *, images: int, threads: int) -> dict[str, float]:
+        """What the fit cost since the clock was made; see `train`."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         elapsed = time.perf_counter() - self._ends[0]
         user = usage.ru_utime - self._usage.ru_utime
         system = usage.ru_stime - self._usage.ru_stime
+        other_cores = (_busy_s() - self._busy - user - system) / elapsed
+        spare_cores = max(0, (os.cpu_count() or 1) - threads)
         return {
             "user_s": user,
             "system_s": system,
             "elapsed_s": elapsed,
             "epoch_s": float(np.median(np.diff(self._ends))),
             "samples_per_s": images * len(self.history) / elapsed,
-            # the two clocks tick differently, so that an idle machine may give less than none
-            "other_cores": max(0.0, (_busy_s() - self._busy - user - system) / elapsed),
+            "shared_cores": max(0.0, other_cores - spare_cores),
         }
+
+    def marks(self) -> dict[str, float]:
+        """When each part of the fit ended; see `Trained`."""
+        names = ("build", "first epoch", "further epochs")
+        return dict(zip(names, (*self._ends[:2], self._ends[-1]), strict=True))
 
 
 def _busy_s() -> float:
-    """Seconds of work of all processors of this machine since it started."""
+    """CPU seconds that all cores of this machine have worked since it started."""
     times = psutil.cpu_times()
     return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
 
 
 def _epoch_metrics(logs: EpochMetrics) -> EpochMetrics:
-    """What Keras tells, with the plain cross-entropy as the loss.
+    """Keras's metrics, with the plain cross-entropy as the loss.
 
-    What is minimized has label smoothing in it, and could not be compared between models.
+    The minimized loss includes label smoothing, so it cannot be compared between models.
     """
     metrics = {name: float(value) for name, value in logs.items()}
     for prefix in ("", "val_"):

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar with the time left, or plain lines in a log."""
+"""Progress of a training: a bar with the time left on a terminal, plain lines in a log."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class TrainingProgress:
-    """Told how far a training is, it shows that; made by `training_progress`."""
+    """Shows how far one training is; made by `training_progress`."""
 
     def __init__(self, name: str, epochs: int, bar: Progress | None) -> None:
         self._name = name
@@ -17,12 +17,12 @@ class TrainingProgress:
         self._task = bar.add_task(name, total=epochs, result="") if bar else None
 
     def on_batches(self, epochs_done: float) -> None:
-        """Some batches are done; `epochs_done` counts the fraction of the epoch that runs."""
+        """Move the bar; `epochs_done` includes the current epoch as a fraction."""
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=epochs_done)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An epoch, counted from 0, is done."""
+        """Show the metrics of an epoch, counted from 0, that has ended."""
         result = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=epoch + 1, result=result)

@@ -1,21 +1,19 @@
-"""A training recipe: what `train.<model>` in params.yaml says besides the model's own arguments."""
+"""A training recipe: the blocks of `train.<model>` in params.yaml, and what each may hold."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-_CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from digits.core.files import StrictModel
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-# Recipes count pixels as on images of this side; on other images they stand for the same share.
+# Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
 
 
-class OptimizerParams(BaseModel):
+class OptimizerParams(StrictModel):
     """`optimizer:` of a model; the names are Keras's."""
-
-    model_config = _CONFIG
 
     name: Literal["adadelta", "adam", "adamw", "rmsprop", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
@@ -23,40 +21,36 @@ class OptimizerParams(BaseModel):
     beta_2: Fraction = 0.999
 
     @model_validator(mode="after")
-    def _betas_are_adams(self) -> "OptimizerParams":
-        given = self.model_fields_set & {"beta_1", "beta_2"}
-        if given and self.name not in ("adam", "adamw"):
-            raise ValueError(f"{self.name} has no {' and no '.join(sorted(given))}; adam has")
+    def _only_adam_has_betas(self) -> "OptimizerParams":
+        betas = self.model_fields_set & {"beta_1", "beta_2"}
+        if betas and self.name not in ("adam", "adamw"):
+            raise ValueError(f"{self.name} has no {' and no '.join(sorted(betas))}; adam has")
         return self
 
 
-class ScheduleParams(BaseModel):
-    """`schedule:` of the learning rate, over all steps of the training.
+class ScheduleParams(StrictModel):
+    """`schedule:` of the learning rate over all steps of the training.
 
-    `cosine` falls from `optimizer.learning_rate` to 0, after a linear warm-up that takes the
-    fraction `warmup` of the steps; with about 0.3 it is the one-cycle policy of Smith and
-    Topin, «Super-Convergence» (2018), with a cosine for its descent.
+    `cosine` falls from `optimizer.learning_rate` to 0, after a linear warm-up over the fraction
+    `warmup` of the steps. With a warm-up of about 0.3 it is the one-cycle policy of Smith and
+    Topin, «Super-Convergence» (2018), with a cosine descent.
     """
-
-    model_config = _CONFIG
 
     name: Literal["constant", "cosine"] = "constant"
     warmup: Fraction = 0.0
 
     @model_validator(mode="after")
-    def _warms_up_to_something(self) -> "ScheduleParams":
+    def _only_cosine_warms_up(self) -> "ScheduleParams":
         if self.warmup and self.name == "constant":
             raise ValueError("warmup needs `name: cosine`")
         return self
 
 
-class AugmentParams(BaseModel):
-    """`augment:` how far, at most, each training image is moved, uniformly at random.
+class AugmentParams(StrictModel):
+    """`augment:` the largest random moves of a training image, drawn uniformly.
 
-    All amounts scale with the image: `shift` counts pixels of an image of 28×28.
+    All amounts scale with the image; `shift` is in pixels of a 28×28 image.
     """
-
-    model_config = _CONFIG
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees
     zoom: Fraction = 0.0  # of the size, along each axis
@@ -64,37 +58,31 @@ class AugmentParams(BaseModel):
     shift: Annotated[float, Field(ge=0)] = 0.0  # pixels of 28, along each axis
 
 
-class ViewParams(BaseModel):
-    """`test_time_augment:` the views over which a prediction is the mean, none where both are 0.
+class ViewParams(StrictModel):
+    """`test_time_augment:` the views whose predictions are averaged; none if both are 0.
 
-    The image itself; it shifted left and right; and it stretched along one axis while squeezed
-    along the other. A fit takes no longer, a prediction as many times as there are views.
-    Both amounts scale with the image and are rounded to whole pixels of it; `shift` counts pixels
-    of an image of 28×28.
+    The views are the image itself, the image shifted left and right, and the image stretched
+    along one axis while squeezed along the other. Training takes no longer; a prediction takes
+    as many times longer as there are views. Both amounts scale with the image and are rounded
+    to its whole pixels; `shift` is in pixels of a 28×28 image.
     """
-
-    model_config = _CONFIG
 
     shift: Annotated[int, Field(ge=0)] = 0  # pixels of 28
     stretch: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the size, in whole pixels per edge
 
 
-class FitParams(BaseModel):
+class FitParams(StrictModel):
     """`fit:` of a model; the names are Keras's."""
-
-    model_config = _CONFIG
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     label_smoothing: Fraction = 0.0
-    # bfloat16 where this CPU computes with it, else float32; weights are float32 in any case
+    # bfloat16 where this CPU has it, otherwise float32; the weights are always float32
     mixed_precision: bool = False
 
 
-class Recipe(BaseModel):
-    """How one model is trained; the builder itself says what `build` may hold."""
-
-    model_config = _CONFIG
+class Recipe(StrictModel):
+    """How one model is trained; the model's builder defines what `build` may hold."""
 
     build: BaseModel
     optimizer: OptimizerParams

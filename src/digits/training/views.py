@@ -1,19 +1,19 @@
-"""Test-time augmentation: a model that answers with its mean over several views of an image."""
+"""Test-time augmentation: a model that returns its mean over several views of an image."""
 
 import keras
 from keras import layers
 
-from digits.models._layers import through
+from digits.models._layers import apply
 from digits.training.recipe import SIDE, ViewParams
 
-View = list[keras.Layer]  # of a raster (n, height, width, 1)
+View = list[keras.Layer]  # from and to a raster (n, height, width, 1)
 
 
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
-    """The model whose answer is the mean of this one's over the views that `by` names.
+    """The model that averages this one over the views in `by`; this one itself without views.
 
-    Both take images uint8 (n, height, width) and hold the same weights. The views are made by
-    Keras's own layers; what one leaves empty is 0, as where training images are moved.
+    Both take images uint8 (n, height, width) and share their weights. The views are made by
+    Keras's own layers; what a view leaves empty is 0, as in augmented training images.
     """
     height, width = model.input_shape[1:]
     views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
@@ -22,12 +22,12 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     image = keras.Input((height, width), dtype="uint8")
     to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
     raster = to_raster(image)
-    seen = [image, *(to_image(through(view, raster)) for view in views)]
+    seen = [image, *(to_image(apply(view, raster)) for view in views)]
     return keras.Model(image, layers.Average()([model(view) for view in seen]))
 
 
 def _shifted(pixels: int) -> list[View]:
-    """Right and left."""
+    """Shifted right, and shifted left."""
     if not pixels:
         return []
     return [
@@ -37,7 +37,7 @@ def _shifted(pixels: int) -> list[View]:
 
 
 def _stretched(fraction: float, height: int, width: int) -> list[View]:
-    """Wide and low, high and narrow."""
+    """Wider and lower, and narrower and higher."""
     y, x = round(fraction * height / 2), round(fraction * width / 2)
     if not (x or y):
         return []
