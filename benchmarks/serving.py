@@ -110,12 +110,12 @@ def _registered(workspace: Workspace) -> str:
     """The address of the last training, registered as a version without the gate."""
     import mlflow
 
-    from digits.registry.versions import Registry, Trained
+    from digits.registry.versions import Registry, Trained, recorded_sha256
 
     record = workspace.run_record(MODEL)
     mlflow.set_tracking_uri(workspace.store)
-    registry = Registry("digits")
-    return registry.uri(registry.register(Trained(record["run_id"], record["model_id"])))
+    registry, training = Registry("digits"), Trained(record["run_id"], record["model_id"])
+    return registry.uri(registry.register(training, recorded_sha256(training)))
 
 
 def _score_command(

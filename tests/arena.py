@@ -17,7 +17,8 @@ from digits.core.artifacts import split_path, split_tags
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import write_json
 from digits.evaluation.gate import Check, Decision
-from digits.registry.evidence import VALIDATION
+from digits.registry.artifacts import ModelFiles
+from digits.registry.candidate import VALIDATION
 from digits.registry.versions import Trained
 from digits.tracking import store
 from digits.tracking.runs import MODEL_SHA256
@@ -80,7 +81,7 @@ def fighter(
     return Trained(run.info.run_id, model_id)
 
 
-def accept(_model: Trained, challenger: str, _uri: str | None, champion: str | None) -> Decision:
+def accept(_model: Trained, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
     """A judge that lets everybody through, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 

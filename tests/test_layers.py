@@ -31,7 +31,7 @@ OWNERS = {
     "keras": {"digits.models", "digits.training", "digits.tracking.runs"},
     "tensorflow": {"digits.models._normalization", "digits.training", "digits.tracking.runs"},
     "prefect": set(),
-    "dvc": {"digits.registry.experiment"},
+    "dvc": {"digits.registry.candidate"},
     "typer": {"digits.cli", "digits.commands"},
 }
 

@@ -146,11 +146,11 @@ def test_every_fault_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("off", [None, False])
 def test_null_and_false_turn_every_check_of_the_gate_off(off: bool | None) -> None:
-    from digits.evaluation.gate_checks import against, on_its_own, origin
+    from digits.evaluation.gate_checks import absolute, against, origin
 
     promote = params.check(changed({"promote": dict.fromkeys(PARAMS["promote"], off)})).promote
     nobody: Any = None
-    assert [*on_its_own(nobody, nobody, nobody, promote), *origin(nobody, promote)] == []
+    assert [*absolute(nobody, nobody, nobody, promote), *origin(nobody, promote)] == []
     assert [*against(nobody, nobody, nobody, promote)] == []
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits.evaluation.gate import Candidate, Facts, Former, PromoteParams, approval, judge
-from digits.evaluation.gate_checks import sensitivities
+from digits.evaluation.gate import Contender, Facts, Former, PromoteParams, approval
+from digits.evaluation.gate_checks import decide, sensitivities
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10
@@ -35,12 +35,12 @@ PARAMS = PromoteParams(
 def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     predicted = TRUTH.copy()
     predicted[list(rows)] = (predicted[list(rows)] + 1) % 10
-    return Candidate(name, predicted, signature)
+    return Contender(name, predicted, signature)
 
 
 def failed(challenger, champion=None, *, facts=GOOD, former=(), **changes):
     params = PARAMS.model_copy(update=changes)
-    return judge(challenger, champion, TRUTH, facts, params=params, former=former).failed
+    return decide(challenger, champion, TRUTH, facts, params=params, former=former).failed
 
 
 def test_a_first_champion_needs_no_opponent():
@@ -100,7 +100,7 @@ def test_another_input_is_refused():
 
 
 def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with():
-    blind = Candidate("old", None, "uint8 (-1, 28, 28)")
+    blind = Contender("old", None, "uint8 (-1, 28, 28)")
     names = ["same_signature", "paired_test", "max_accuracy_loss", "max_sensitivity_loss"]
     assert failed(wrong_on(), blind) == names
 
@@ -130,7 +130,7 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
 
 def test_every_check_can_be_turned_off_by_name():
     off = {name: False if value is True else None for name, value in PARAMS}
-    decision = judge(
+    decision = decide(
         wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, params=PARAMS.model_copy(update=off)
     )
     assert decision.checks == ()
@@ -138,12 +138,12 @@ def test_every_check_can_be_turned_off_by_name():
 
 
 def test_the_checks_are_named_as_their_keys():
-    decision = judge(wrong_on(), wrong_on(), TRUTH, GOOD, params=PARAMS)
+    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, params=PARAMS)
     assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
 
 
 def test_the_figures_behind_a_decision_are_kept():
-    figures = judge(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, params=PARAMS).figures
+    figures = decide(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, params=PARAMS).figures
     assert figures["holdout_accuracy"] == 1 - 1 / ROWS
     assert figures["champion_accuracy"] == 1 - 3 / ROWS
     assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)

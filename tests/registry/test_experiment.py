@@ -12,12 +12,12 @@ from arena import EVEN, fighter
 from dvc.repo import Repo
 from support import SMALL, finding, write_params
 
-from digits.commands.champion import promote_run
+from digits import params
 from digits.core.artifacts import SPLITS, RunRecord, TrainOutputs, split_path
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
-from digits.registry.promotion import Outcome
+from digits.registry.promotion import Outcome, promote_training
 from digits.registry.versions import Trained
 from digits.tracking import store
 
@@ -85,7 +85,7 @@ def record(run: Trained, *models: str) -> None:
 
 
 def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:
-    return promote_run(model, run, exp, reason="", dry_run=False, approval=None)
+    return promote_training(model, run, exp, params=params.load())
 
 
 def cached(repo: Repo, path: Path) -> Path:

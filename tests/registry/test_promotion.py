@@ -32,12 +32,11 @@ from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
 from digits.registry import history as journal
-from digits.registry import lock, promotion, reproduction
-from digits.registry import served as models
-from digits.registry.artifacts import fetched
-from digits.registry.evidence import judge
+from digits.registry import lock, promotion, reproduce
+from digits.registry.evidence import judge_by_holdout
 from digits.registry.reproduce import Reproduction
-from digits.registry.trace import origin
+from digits.registry.served import served
+from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, find, trained
 from digits.reporting import registry_console as show
 from digits.scoring.pictures import TREATMENTS
@@ -56,12 +55,11 @@ def ring(project, digits_8x8, tensorflow):
 def promote(ring):
     # how fast this machine is now decides nothing here
     quick = {"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}
-    checked = parameters.check(changed(quick))
-    return partial(promotion.promote, name=NAME, judge=partial(judge_by, checked))
+    return partial(promotion.promote, name=NAME, judge=gate(quick))
 
 
-def judge_by(checked, model, challenger, uri, champion):
-    return judge(model, challenger, uri, champion, params=checked)
+def gate(changes):
+    return partial(judge_by_holdout, params=parameters.check(changed(changes)))
 
 
 def parts():
@@ -196,8 +194,8 @@ class TestPromote:
         assert len(Registry(NAME).moves()) == 1
 
     def test_a_dry_run_leaves_no_trace(self, ring):
-        checked = parameters.check(changed({"promote.max_latency_ms": None}))
-        outcome = promotion.dry_run(fighter(), NAME, judge=partial(judge_by, checked))
+        judge = gate({"promote.max_latency_ms": None})
+        outcome = promotion.preview(fighter(), NAME, judge=judge)
         assert outcome.decision.accepted
         assert Registry(NAME).champion() is None
         assert "nothing is registered" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
@@ -238,8 +236,7 @@ class TestPromote:
         assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
 
     def test_losses_that_are_small_one_by_one_do_not_add_up(self, ring):
-        gate = {"promote.max_latency_ms": None, "promote.max_total_loss": 0.002}
-        judge = partial(judge_by, parameters.check(changed(gate)))
+        judge = gate({"promote.max_latency_ms": None, "promote.max_total_loss": 0.002})
         for falls_for in ([], [FEW]):
             assert promotion.promote(fighter(*falls_for), NAME, judge=judge).moved
         worse = fighter(FEW, FEW_MORE)
@@ -395,7 +392,7 @@ class TestDemo:
 
 class TestTrace:
     def test_leads_back_to_code_data_params_and_environment(self, chain):
-        found = origin(find(f"models:/{NAME}@champion"))
+        found = find_origin(f"models:/{NAME}@champion")
         assert (found.version, found.aliases) == ("3", ["champion"])
         assert len(found.git_commit) == 40
         assert found.git_dirty == "false"
@@ -409,7 +406,7 @@ class TestTrace:
         [
             ("digits", "models:/NAME/VERSION"),
             ("models:/digits/7", "there are 1, 2, 3"),
-            ("models:/digits@nobody", "no version bears"),
+            ("models:/digits@nobody", "no version has"),
             ("models:/letters/1", "nothing is registered as letters"),
         ],
     )
@@ -432,33 +429,33 @@ class TestReproduce:
     def test_what_no_commit_holds_is_not_reproducible(self, ring, tags, says):
         promotion.promote(fighter(**tags), NAME, judge=accept)
         uri = f"models:/{NAME}/1"
-        line = finding(IntegrityError, lambda: reproduction.run(uri, threads=2, tolerance=0))
+        line = finding(
+            IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0)
+        )
         assert says in line
 
     def test_predictions_after_another_split_are_not_compared(self, ring):
         promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
-        found = origin(find(f"models:/{NAME}/1"))
-        line = finding(
-            IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
+        found = find_origin(f"models:/{NAME}/1")
+        line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+        assert line.startswith(
+            f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is "
         )
-        assert line.startswith(f"m: its holdout split had md5 {'f' * 32}, now it is ")
 
     def test_other_params_than_the_run_says_are_told(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
-        found = origin(find(f"models:/{NAME}/1"))
+        found = find_origin(f"models:/{NAME}/1")
         ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
         said = arena.RECORDED | {"seed": 7}
         record = RunRecord(**ids, name="mlp", params=said, tags={}, datasets={})
         write_json(TrainOutputs("mlp").run, record.model_dump())
-        line = finding(
-            IntegrityError, lambda: reproduction._compared("m", found, Path(), threads=2)
-        )
-        assert line == "m: its run says seed = 42, the params.yaml that it recorded gives 7"
+        line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+        assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
     def test_a_difference_beyond_the_tolerance_is_refused(self):
         found = Reproduction(100, 99, 0.25)
-        reproduction.judge("m", found, tolerance=0.25)
-        line = finding(IntegrityError, lambda: reproduction.judge("m", found, tolerance=0.2))
+        reproduce.check_tolerance("m", found, 0.25)
+        line = finding(IntegrityError, lambda: reproduce.check_tolerance("m", found, 0.2))
         assert line == (
             "m: 99 of 100 predictions identical, largest probability difference 0.25;"
             " at most 0.2 is allowed (--tolerance)"
@@ -468,9 +465,9 @@ class TestReproduce:
         promotion.promote(
             fighter(cpu="Abacus, 1 cores", cpu_features="abacus9"), NAME, judge=accept
         )
-        found = origin(find(f"models:/{NAME}/1"))
+        found = find_origin(f"models:/{NAME}/1")
         Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
-        lines = reproduction.differences(found, Path(), threads=1)
+        lines = reproduce.environment_differences(found, Path(), threads=1)
         assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
         assert lines[1].startswith("CPU: Abacus, 1 cores recorded, ")
         assert "CPU features recorded, not here: abacus9" in lines
@@ -478,27 +475,26 @@ class TestReproduce:
 
     def test_where_nothing_differs_nothing_is_said(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
-        found = origin(find(f"models:/{NAME}/1"))
+        found = find_origin(f"models:/{NAME}/1")
         Path("requirements.lock").write_text("", encoding="utf-8")
-        assert reproduction.differences(found, Path(), threads=2) == []
+        assert reproduce.environment_differences(found, Path(), threads=2) == []
 
 
-def loaded(uri):
-    """A version with its model, which answers also after its files are gone."""
-    with models.served(uri, threads=2) as model:
-        assert model.predict
-    return model
-
-
-def score_new(served, path="new.npz"):
+def score_new(path="new.npz"):
     from digits.scoring.score import score
 
-    checked = parameters.check(changed({}))
-    return score(Path(path), Path("scored.parquet"), served, params=checked)
+    params = parameters.check(changed({}))
+    with served(f"models:/{NAME}@champion", threads=2) as model:
+        return score(Path(path), Path("scored.parquet"), model, params=params)
 
 
 def scored_probabilities():
     return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
+
+
+def predict(uri):
+    with served(uri, threads=2) as model:
+        return model.predict(np.zeros((1, 8, 8), np.uint8))
 
 
 TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
@@ -508,7 +504,7 @@ class TestServed:
     def test_a_model_whose_artifacts_are_gone_is_named(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
         shutil.rmtree("mlartifacts")
-        line = finding(IntegrityError, lambda: loaded(f"models:/{NAME}/1"))
+        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
         assert line.startswith("models:/digits/1: its artifacts are gone")
 
     @pytest.mark.parametrize(
@@ -526,48 +522,39 @@ class TestServed:
         [described] = Path("mlartifacts").rglob("MLmodel")
         content = YAML(typ="safe").load(described)
         YAML().dump({**content, "signature": signature}, described)
-        line = finding(IntegrityError, lambda: loaded(f"models:/{NAME}/1"))
+        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
         assert line.startswith("models:/digits/1: by its signature it takes (")
 
     def test_answers_that_are_no_probabilities_are_named(self, ring):
         promotion.promote(fighter(activation="linear"), NAME, judge=accept)
-        model = loaded(f"models:/{NAME}/1")
-        line = finding(IntegrityError, lambda: model.predict(np.zeros((1, 8, 8), np.uint8)))
+        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
         assert line.startswith("models:/digits/1: 1 of 1 answers are no probabilities (")
 
 
 class TestScore:
-    @pytest.fixture
-    def served(self, ring):
+    @pytest.fixture(autouse=True)
+    def champion(self, ring):
         promotion.promote(fighter(), NAME, judge=accept)
-        with models.served(f"models:/{NAME}@champion", threads=2) as served:
-            yield served
 
     @pytest.fixture
-    def images(self, served):
+    def images(self):
         holdout = read_split("holdout").data
         np.savez("new.npz", images=holdout.images)
         return holdout
 
-    @pytest.fixture
-    def score(self, served):
-        return partial(score_new, served)
-
-    def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(
-        self, served, tmp_path, monkeypatch
-    ):
+    def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(self, monkeypatch):
         from digits.training import inference
 
         monkeypatch.setattr(inference, "load", lambda _: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
-        line = finding(DataError, lambda: score_new(served))
+        line = finding(DataError, score_new)
         assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"
 
     @pytest.mark.slow
-    def test_every_row_is_answered_and_the_run_is_kept(self, images, score):
+    def test_every_row_is_answered_and_the_run_is_kept(self, images):
         import mlflow
 
-        scored = score()
+        scored = score_new()
         found = pd.read_parquet("scored.parquet")
         assert found["predicted"].tolist() == images.labels.tolist()
         assert set(found["data_md5"]) == {md5(Path("new.npz"))} == {scored.data_md5}
@@ -579,14 +566,14 @@ class TestScore:
         assert "drift_class_shares_effect" in run.data.metrics
 
     @pytest.mark.slow
-    def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, images, score):
-        drift = {found.name: found for found in score().drift}
+    def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, images):
+        drift = {found.name: found for found in score_new().drift}
         assert set(drift) == {"mean_ink", "contrast", "class_shares"}
         assert drift["contrast"].drifted  # the marks of the arena are brighter than any ink
         assert not drift["class_shares"].drifted
         with split_path("train").open("ab") as file:
             file.write(b"0")
-        assert score().drift == []
+        assert score_new().drift == []
 
 
 class TestPictures:
@@ -603,24 +590,23 @@ class TestPictures:
         return paths
 
     @pytest.fixture
-    def served_with(self, ring):
-        """The champion, whose run recorded this way with pictures."""
+    def promote_with(self, ring):
+        """Promotes a run that recorded this treatment of pictures."""
 
-        def served_with(picture):
+        def promote(picture):
             model = fighter()
             if picture:
                 MlflowClient().log_param(model.run_id, "picture", picture)
             promotion.promote(model, NAME, judge=accept)
-            return loaded(f"models:/{NAME}@champion")
 
-        return served_with
+        return promote
 
     @pytest.mark.slow
-    def test_of_the_models_form_they_are_answered_as_the_arrays_are(self, files, served_with):
-        served = served_with("plain")
-        assert score_new(served).pictures == {}
+    def test_of_the_models_form_they_are_answered_as_the_arrays_are(self, files, promote_with):
+        promote_with("plain")
+        assert score_new().pictures == {}
         of_arrays = scored_probabilities()
-        scored = score_new(served, "new")
+        scored = score_new("new")
         assert scored.as_dict()["pictures"] == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         assert set(pd.read_parquet("scored.parquet")["picture"]) == {"as is"}
@@ -633,12 +619,13 @@ class TestPictures:
         ("recorded", "treatment"), [("plain", "plain"), ("digit", "digit"), (None, "digit")]
     )
     def test_others_are_treated_as_the_version_recorded_and_this_is_said(
-        self, files, served_with, capsys, recorded, treatment
+        self, files, promote_with, capsys, recorded, treatment
     ):
         large = np.zeros((40, 40), np.uint8)
         large[5:30, 10:14] = 255
         Image.fromarray(large).save("new/large.png")
-        scored = score_new(served_with(recorded), "new")
+        promote_with(recorded)
+        scored = score_new("new")
         assert scored.pictures == {"as is": len(files), treatment: 1}
         assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
         [said] = command.predict([Path("new/large.png")], None)[1]
@@ -647,8 +634,9 @@ class TestPictures:
         show.print_answers("", [said], as_json=False)
         assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
 
-    def test_a_record_of_no_known_way_is_named(self, served_with):
-        line = finding(IntegrityError, lambda: served_with("sideways"))
+    def test_a_record_of_no_known_way_is_named(self, promote_with):
+        promote_with("sideways")
+        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}@champion"))
         assert line.endswith("its run recorded picture 'sideways'; digit or plain is allowed")
 
 
@@ -756,8 +744,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
         registry = Registry(NAME)
         champion = registry.champion()
         survived.add(champion)
-        with fetched(registry.uri(champion), origin(find(registry.uri(champion))).model_sha256):
-            pass
+        check_unchanged(find_origin(registry.uri(champion)))
         assert registry.moves()[-1].after == champion
         if champion == "4":  # whoever became champion has its decision beside it
             tags = find(registry.uri("4")).tags

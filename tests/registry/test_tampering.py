@@ -19,13 +19,15 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, write_project
 
+from digits import params
 from digits.commands import champion as command
 from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
-from digits.registry import artifacts, promotion, reproduction
-from digits.registry import served as models
+from digits.registry import artifacts, promotion
+from digits.registry.reproduce import reproduce_version
+from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, Trained, trained
 from digits.scoring.players import players
 
@@ -101,27 +103,22 @@ def cut(folder: Path) -> None:
     os.truncate(folder / "data/model.keras", 1000)
 
 
-def promote(ring: Ring, *, dry_run: bool = False) -> object:
-    run = ring.champion.run_id
-    return command.promote_run(None, run, None, reason="", dry_run=dry_run, approval=None)
-
-
-def trace(_ring: Ring) -> None:
-    command.check(command.traced(CHAMPION))
+def promote(model: Trained, *, dry_run: bool = False) -> object:
+    return promotion.promote_training(
+        None, model.run_id, None, params=params.load(), dry_run=dry_run
+    )
 
 
 READERS: dict[str, Callable[[Ring], object]] = {
-    "promote": promote,
-    "promote --dry-run": partial(promote, dry_run=True),
+    "promote": lambda ring: promote(ring.champion),
+    "promote --dry-run": lambda ring: promote(ring.champion, dry_run=True),
     "predict": lambda _: command.predict([Path("seven.png")], None),
     "score": lambda _: command.score(Path("new.npz"), Path("scored.parquet"), None),
     "demo": lambda _: players(NAME, threads=2),
-    "trace": trace,
-    "reproduce": lambda _: reproduction.run(CHAMPION, threads=2, tolerance=0),
+    "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
+    "reproduce": lambda _: reproduce_version(CHAMPION, threads=2, tolerance=0),
     "serve": lambda _: command.serve(None, 0, announce=lambda _: None),
-    "challenge": lambda ring: command.promote_run(
-        None, ring.new.run_id, None, reason="", dry_run=True, approval=None
-    ),
+    "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 
 DESCRIPTIONS = {
@@ -169,7 +166,7 @@ def test_a_run_whose_model_was_replaced_is_not_even_registered(ring: Ring) -> No
 
 def test_no_way_back_leads_to_a_version_that_was_replaced(ring: Ring) -> None:
     another_model(ring.folder(ring.former))
-    line = finding(IntegrityError, lambda: command.roll_back(None, reason=""))
+    line = finding(IntegrityError, lambda: promotion.rollback(NAME))
     assert line.startswith(f"{FORMER}: its files are not those that were logged")
     assert Registry(NAME).champion() == "2"
 
@@ -183,7 +180,7 @@ def test_what_mlflow_adds_to_a_model_that_it_serves_does_not_count(ring: Ring) -
 def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
-    assert "is not what the gate wrote" in finding(IntegrityError, lambda: trace(ring))
+    assert "is not what the gate wrote" in finding(IntegrityError, lambda: READERS["trace"](ring))
 
 
 def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
@@ -223,7 +220,7 @@ class TestRegisteredBeforeHashesWereRecorded:
     @pytest.fixture(autouse=True)
     def unknown(self, ring: Ring) -> Iterator[None]:
         client = MlflowClient()
-        sha256 = models.source(FORMER).model_sha256
+        sha256 = find_origin(FORMER).model_sha256
         forget_hash(ring.former, "1")
         artifacts._warn.cache_clear()  # it warns once in a process
         yield
@@ -238,8 +235,7 @@ class TestRegisteredBeforeHashesWereRecorded:
         )
 
     def test_it_is_not_promoted_and_not_served(self, ring: Ring) -> None:
-        run = ring.former.run_id
-        work = partial(command.promote_run, None, run, None, reason="", dry_run=True, approval=None)
+        work = partial(promote, ring.former, dry_run=True)
         assert "no hash of its model was recorded" in finding(IntegrityError, work)
         serve = partial(command.serve, FORMER, 0, announce=print)
         assert "no hash recorded" in finding(IntegrityError, serve)

@@ -36,11 +36,20 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
-    from digits.commands.champion import promote_run
+    from digits.commands.champion import connected
     from digits.evaluation.gate import approval
+    from digits.registry.promotion import promote_training
 
-    said = approval(approved_by, rejected_by)
-    outcome = promote_run(model, run, exp, reason=reason, dry_run=dry_run, approval=said)
+    with connected() as params:
+        outcome = promote_training(
+            model,
+            run,
+            exp,
+            params=params,
+            reason=reason,
+            dry_run=dry_run,
+            approval=approval(approved_by, rejected_by),
+        )
     _print_outcome(outcome, as_json)
 
 
@@ -51,19 +60,26 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again."""
-    from digits.commands.champion import roll_back
+    from digits.commands.champion import connected
+    from digits.registry.promotion import rollback
     from digits.reporting.registry_console import print_moves
 
-    print_moves([roll_back(to, reason=reason)], as_json=as_json)
+    with connected() as params:
+        version = None if to is None else str(to)
+        move = rollback(params.registry.name, to=version, reason=reason)
+    print_moves([move], as_json=as_json)
 
 
 @app.command()
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
-    from digits.commands.champion import moves
+    from digits.commands.champion import connected
+    from digits.registry.versions import Registry
     from digits.reporting.registry_console import print_moves
 
-    print_moves(moves(), as_json=as_json)
+    with connected() as params:
+        moves = Registry(params.registry.name).moves()
+    print_moves(moves, as_json=as_json)
 
 
 @app.command()
@@ -72,12 +88,14 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
 
     Ends with 7 if its files are not those that were logged.
     """
-    from digits.commands.champion import check, traced
+    from digits.commands.champion import connected
+    from digits.registry.trace import check_unchanged, find_origin
     from digits.reporting.registry_console import print_origin
 
-    origin = traced(uri)
-    print_origin(origin, as_json=as_json)
-    check(origin)  # last, because where it comes from is what one wants to know if it fails
+    with connected():
+        origin = find_origin(uri)
+        print_origin(origin, as_json=as_json)
+        check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
 
 
 @app.command()
@@ -88,9 +106,11 @@ def reproduce(
     ] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    from digits.commands.champion import reproduce as train_again
+    from digits.commands.champion import connected
+    from digits.registry.reproduce import reproduce_version
 
-    print(train_again(uri, tolerance=tolerance))
+    with connected() as params:
+        print(reproduce_version(uri, threads=params.train.threads, tolerance=tolerance))
 
 
 @app.command()

@@ -1,65 +1,127 @@
-"""Whether a challenger has earned the champion's place: each check with its figures."""
+"""What the promotion gate looks at and what it answers; `gate_checks` decides."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator, Field
 
 from digits.core.dataset import Labels
-from digits.evaluation.gate_decision import (
-    ANSWERS,
-    APPROVAL,
-    Candidate,
-    Check,
-    Decision,
-    Facts,
-    Former,
-    PromoteParams,
-)
+from digits.core.files import StrictModel
 
-__all__ = [
-    "Candidate",
-    "Check",
-    "Decision",
-    "Facts",
-    "Former",
-    "PromoteParams",
-    "approval",
-    "judge",
-]
+APPROVAL = "approval"  # check that holds a manual approval or rejection
+ANSWERS = "answers"  # check that fails if the challenger's predictions are unusable
 
-# scipy is imported by who judges only, not by who reads params.
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Off = BeforeValidator(lambda value: None if value is False else value)
 
 
-def judge(
-    challenger: Candidate,
-    champion: Candidate | None,
-    reference: Labels,
-    facts: Facts,
-    *,
-    params: PromoteParams,
-    former: Sequence[Former] = (),
-) -> Decision:
-    """Put a challenger through every check that is turned on.
+class PromoteParams(StrictModel):
+    """`promote:` in params.yaml: one check per key; null or false turns it off.
 
-    One whose answers cannot be judged is refused by that alone, whatever is turned on.
-    `reference` int64 (n,), n at least 1, is the truth of the hold-out rows that both saw,
-    and `former` are the champions before this one.
+    Shares are of the hold-out rows, 0…1; `paired_test` is the level α of the test.
     """
-    from digits.evaluation.gate_checks import against, in_total, on_its_own, origin
 
-    of_answers = (
-        [Check(ANSWERS, False, challenger.finding, "probabilities of its classes", {})]
-        if challenger.finding
-        else [
-            *on_its_own(challenger, reference, facts, params),
-            *against(challenger, champion, reference, params),
-            *in_total(challenger, champion, former, reference, params),
-        ]
-    )
-    checks = (*of_answers, *origin(facts, params))
-    return Decision(challenger.name, champion.name if champion else None, checks)
+    min_accuracy: Annotated[Share | None, Off]
+    paired_test: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
+    max_accuracy_loss: Annotated[Share | None, Off]
+    max_sensitivity_loss: Annotated[Share | None, Off]
+    max_total_loss: Annotated[Share | None, Off]
+    max_latency_ms: Annotated[Positive | None, Off]
+    max_size_mb: Annotated[Positive | None, Off]
+    same_signature: bool | None
+    data_validated: bool | None
+    clean_commit: bool | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Contender:
+    """The challenger or the champion.
+
+    `predicted` int64 (n,): predicted classes of the hold-out rows, None if the model takes other
+    images. `signature` describes input and output. `finding` says why the predictions are
+    unusable; None if they are usable.
+    """
+
+    name: str
+    predicted: Labels | None
+    signature: str
+    finding: str | None = None
+
+
+class Former(NamedTuple):
+    """A former champion: version number and accuracy on the hold-out rows, 0…1.
+
+    The accuracy is None if the version was deleted or takes other images.
+    """
+
+    version: str
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts about the challenger besides its predictions.
+
+    `latency_ms`: 95th percentile of the time for one image. `size_mb`: 10⁶ bytes.
+    `data_finding` and `commit_finding` say what is wrong with the training data and the code;
+    None if nothing is wrong.
+    """
+
+    latency_ms: float
+    size_mb: float
+    data_md5: str
+    data_finding: str | None
+    commit: str
+    commit_finding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was found, what is allowed, and the figures behind it."""
+
+    name: str
+    passed: bool
+    found: str
+    allowed: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All checks of a challenger against the champion (None: there was none).
+
+    `rows_md5` is the md5 of the file with the hold-out rows.
+    """
+
+    challenger: str
+    champion: str | None
+    checks: tuple[Check, ...]
+    rows_md5: str = ""
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the failed checks."""
+        return [check.name for check in self.checks if not check.passed]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether all checks passed."""
+        return not self.failed
+
+    @property
+    def approval(self) -> str:
+        """`approved by NAME` or `rejected by NAME`; empty if nobody was asked."""
+        return next((check.found for check in self.checks if check.name == APPROVAL), "")
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of all checks."""
+        return {name: value for check in self.checks for name, value in check.figures.items()}
 
 
 def approval(approved_by: str, rejected_by: str) -> Check | None:
-    """A person's word as one more check, None where nobody was asked."""
+    """A manual approval or rejection as a check; None if nobody was asked."""
     if not approved_by and not rejected_by:
         return None
     found = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"

@@ -1,4 +1,4 @@
-"""A registered or logged model as files, which are those that were logged."""
+"""The files of a registered or logged model, verified by their recorded hash."""
 
 import sys
 from collections.abc import Iterator
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 KERAS_FILE = Path("data", "model.keras")
 FLAVOR = "tensorflow"
-MAX_DESCRIPTION = 100_000  # bytes of MLmodel, which has 2,000
+MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
 GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
-    """A copy of a model's files, what it takes and gives as text
-    (`uint8 (-1, 28, 28) → float32 (-1, 10)`), and the image size (height, width) it takes.
+    """A copy of a model's files, their SHA-256, and what the signature says.
+
+    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width
+    of the images, `classes` the number of classes.
     """
 
     uri: str
     folder: Path
+    sha256: str
     signature: str
     shape: tuple[int, int]
     classes: int
@@ -45,7 +48,7 @@ class ModelFiles(NamedTuple):
         """The Keras model.
 
         Raises:
-            IntegrityError: it cannot be read, or does not take and give what its signature says.
+            IntegrityError: the file is damaged, or the model contradicts its signature.
         """
         from digits.training import inference
 
@@ -65,19 +68,20 @@ class ModelFiles(NamedTuple):
 
 @contextmanager
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
-    """A copy of the files of the model at `models:/…`, for the time of the block.
+    """Copy the files of the model at `models:/…` for the time of the block, and verify them.
 
-    `sha256` was recorded when it was logged; empty where that was not yet done, which is said.
+    `sha256` is the recorded hash. If it is empty (versions of before hashes were recorded), the
+    files are not verified, and a warning says so.
 
     Raises:
         MlflowException, OSError: the server that has them does not answer.
-        IntegrityError: its artifacts are gone, are not those that were logged, or are not those of
-            a model from images `uint8 (n, height, width)` to `float32 (n, classes)`.
+        IntegrityError: the files are gone, have changed, or are not those of a model from images
+            `uint8 (n, height, width)` to `float32 (n, classes)`.
     """
     with store.scratch() as temporary:
         try:
             folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
-            found = files_sha256(folder)
+            actual = files_sha256(folder)
         except (MlflowException, OSError) as error:
             if store.is_away(error):
                 raise
@@ -86,12 +90,12 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
             raise _gone(uri, "no MLmodel")
         if not sha256:
             _warn(uri)
-        elif found != sha256:
+        elif actual != sha256:
             raise IntegrityError(
-                f"{uri}: its files are not those that were logged (SHA-256 {found[:12]}, recorded "
+                f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
                 f"{sha256[:12]}); put those back, or delete the version"
             )
-        yield _described(uri, folder)
+        yield _read_signature(uri, folder, actual)
 
 
 def _gone(uri: str, reason: str) -> IntegrityError:
@@ -106,19 +110,19 @@ def _warn(uri: str) -> None:
     )
 
 
-def _described(uri: str, folder: Path) -> ModelFiles:
+def _read_signature(uri: str, folder: Path, sha256: str) -> ModelFiles:
     if not (folder / KERAS_FILE).is_file():
         raise IntegrityError(f"{uri}: {KERAS_FILE} is gone; {GONE}")
     signature = _description(uri, folder).signature
     sides = (signature.inputs, signature.outputs) if signature else (None, None)
-    taken, given = map(_shape, sides)
-    if len(taken) != 3 or len(given) != 2:
+    input_shape, output_shape = map(_shape, sides)
+    if len(input_shape) != 3 or len(output_shape) != 2:
         raise IntegrityError(
-            f"{uri}: by its signature it takes {taken} and gives {given}; "
+            f"{uri}: by its signature it takes {input_shape} and gives {output_shape}; "
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
     text = " → ".join(map(_text, sides))
-    return ModelFiles(uri, folder, text, taken[1:], given[1])
+    return ModelFiles(uri, folder, sha256, text, input_shape[1:], output_shape[1])
 
 
 def _description(uri: str, folder: Path) -> Model:
@@ -130,13 +134,13 @@ def _description(uri: str, folder: Path) -> Model:
         if FLAVOR not in model.flavors:
             raise ValueError(f"no flavor {FLAVOR}")
         return model
-    except Exception as error:  # what is no description fails in whatever part of MLflow it reaches
+    except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
 
 
 def _shape(schema: Schema | None) -> tuple[int, ...]:
-    """Of the one array that a model takes or gives; () where it is anything else."""
+    """Shape of a model's only input or output; () if there are several, or it is no tensor."""
     specs = schema.inputs if schema else []
     return tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ()
 

@@ -1,8 +1,8 @@
-"""What the gate judges by: both models' answers to the hold-out rows, and the run's origin."""
+"""The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +11,74 @@ from mlflow.entities import Run
 
 from digits import params as parameters
 from digits.core import process, provenance
-from digits.core.artifacts import ROOT, SPLIT_TAGS, split_path
+from digits.core.artifacts import SPLIT_TAGS, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
-from digits.evaluation import gate, latency
-from digits.evaluation.gate import Candidate, Decision, Facts, Former
+from digits.evaluation import gate_checks, latency
+from digits.evaluation.gate import Check, Contender, Decision, Facts, Former
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
-from digits.registry.trace import origin
-from digits.registry.versions import Registry, Trained, find, recorded_sha256
+from digits.registry.candidate import VALIDATION
+from digits.registry.trace import find_origin
+from digits.registry.versions import Registry, Trained, find
 
-VALIDATION = ROOT / "validate" / "result.json"
 
-
-def judge(
+def judge_by_holdout(
     model: Trained,
+    files: ModelFiles,
     name: str,
-    champion_uri: str | None,
     champion: str | None,
     *,
     params: Params,
     root: Path = Path(),
+    approval: Check | None = None,
 ) -> Decision:
-    """Let both models answer the run's hold-out rows, and put the challenger to the gate.
+    """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
 
-    The champion may have been evaluated on other rows; here both always see the same. `root` is
-    the project, or a folder that holds an experiment's outputs.
+    Args:
+        model: Run and model of the challenger.
+        files: The challenger's files.
+        name: Of the challenger, for messages.
+        champion: Version number; None if there is none.
+        params: Of this project.
+        root: The project, or a folder that holds an experiment's outputs.
+        approval: A manual approval as one more check; None if nobody was asked.
 
     Raises:
         DataError: the hold-out rows are missing.
-        IntegrityError: they are not those of this run's split, a model's files are gone, or an
-            output is not what dvc.lock records.
+        IntegrityError: they are not those of the run's split, a model's files are gone or have
+            changed, or an output is not what dvc.lock records.
     """
     provenance.check_outputs([VALIDATION, split_path("holdout")], root)
     run = MlflowClient().get_run(model.run_id)
     _check_splits(run, root)
     _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
-    facts, challenger = _challenger(model, name, holdout, run, params, root)
-    opponent = None
-    if champion_uri and champion:
-        opponent = _champion(champion_uri, champion, holdout, challenger, params)
+    with process.quiet_tensorflow(params.train.threads):
+        challenger, predict = _contender(name, files, holdout, params.data.classes)
+    facts = _facts(run.data.tags, files, predict, holdout, root)
     rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
-    former: list[Former] = []
+    registry = Registry(params.registry.name)
+    opponents = _Opponents(registry, holdout, rows_md5, challenger, params.train.threads)
+    former = []
     if params.promote.max_total_loss is not None and not challenger.finding:
-        former = _former(champion, holdout, rows_md5, challenger, params)
-    decision = gate.judge(
-        challenger, opponent, holdout.labels, facts, params=params.promote, former=former
+        former = opponents.former(champion)
+    return gate_checks.decide(
+        challenger,
+        opponents.version(champion) if champion else None,
+        holdout.labels,
+        facts,
+        params=params.promote,
+        former=former,
+        approval=approval,
+        rows_md5=rows_md5,
     )
-    return replace(decision, rows_md5=rows_md5)
 
 
 def _check_splits(run: Run, root: Path) -> None:
-    """That the splits which dvc.lock records are those that the run was trained on."""
+    """Raise IntegrityError unless the run was trained on the splits that dvc.lock records."""
     tags, recorded = run.data.tags, provenance.recorded_outputs(root)
     again = f"train it again: `dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
     for split, tag in SPLIT_TAGS.items():
@@ -85,9 +98,9 @@ def _check_splits(run: Run, root: Path) -> None:
 
 
 def _check_settings(root: Path) -> None:
-    """That the rows were set apart, and the data validated, as params.yaml here says.
+    """Raise IntegrityError if split or validation ran with other params than params.yaml here.
 
-    It holds the gate's limits; an experiment that set apart fewer rows could pass them by luck.
+    An experiment with fewer hold-out rows or laxer validation could pass the gate by luck.
     """
     for stage in ("split", "validate"):
         recorded = provenance.recorded_params(stage, root)
@@ -100,93 +113,96 @@ def _check_settings(root: Path) -> None:
                 )
 
 
-def _challenger(
-    model: Trained, name: str, holdout: Dataset, run: Run, params: Params, root: Path
-) -> tuple[Facts, Candidate]:
-    with (
-        fetched(model.uri, recorded_sha256(model)) as files,
-        process.quiet_tensorflow(params.train.threads),
-    ):
-        candidate, predict = _candidate(name, files, holdout, params.data.classes)
-        size_mb = files.size_mb
-    tags = run.data.tags
-    facts = Facts(
-        latency_ms=latency.measure_latency(predict, holdout.images).p95_ms if predict else math.nan,
-        size_mb=size_mb,
-        data_md5=tags.get("data_md5", ""),
-        data_finding=_data_finding(tags.get("data_md5", ""), root),
-        commit=tags.get("git_commit", ""),
-        commit_finding=_commit_finding(tags),
-    )
-    return facts, candidate
-
-
-def _champion(
-    uri: str, name: str, holdout: Dataset, challenger: Candidate, params: Params
-) -> Candidate:
-    sha256 = origin(find(uri)).model_sha256
-    with fetched(uri, sha256) as files, process.quiet_tensorflow(params.train.threads):
-        if files.signature != challenger.signature or challenger.finding:
-            return Candidate(name, None, files.signature)
-        candidate = _candidate(name, files, holdout, files.classes)[0]
-    return replace(candidate, predicted=None) if candidate.finding else candidate
-
-
-def _candidate(
+def _contender(
     name: str, files: ModelFiles, holdout: Dataset, classes: int
-) -> tuple[Candidate, Predict | None]:
-    """The model's classes for the hold-out rows, and how it answers if it can take them."""
+) -> tuple[Contender, Predict | None]:
+    """The model with its predictions for the hold-out rows; None if it takes other images."""
     from digits.training import inference
 
-    taken, rows = files.shape, holdout.images.shape[1:]
-    if taken != rows or files.classes != classes:
-        unfit = (
-            f"takes images {taken} and gives {files.classes} classes; "
-            f"the hold-out rows are {rows} and of {classes}"
+    shape = holdout.images.shape[1:]
+    if files.shape != shape or files.classes != classes:
+        misfit = (
+            f"takes images {files.shape} and gives {files.classes} classes; "
+            f"the hold-out rows are {shape} and of {classes}"
         )
-        return Candidate(name, None, files.signature, unfit), None
+        return Contender(name, None, files.signature, misfit), None
     predict = inference.predictor(files.load())
-    answers = predict(holdout.images)
-    finding = not_probabilities(answers)
-    return Candidate(name, answers.argmax(axis=1), files.signature, finding), predict
+    probabilities = predict(holdout.images)
+    predicted, finding = probabilities.argmax(axis=1), not_probabilities(probabilities)
+    return Contender(name, predicted, files.signature, finding), predict
 
 
-def _former(
-    champion: str | None, holdout: Dataset, rows_md5: str, challenger: Candidate, params: Params
-) -> list[Former]:
-    """The accuracy of each former champion on these rows: as recorded, or by its answers now."""
-    registry = Registry(params.registry.name)
-    named = dict.fromkeys(move.after for move in registry.moves())
-    former = []
-    for version in filter(None, named):
-        if version == champion:
-            continue
-        uri, accuracy = registry.uri(version), None
+@dataclass(frozen=True)
+class _Opponents:
+    """The versions that a challenger is compared with, on the same hold-out rows."""
+
+    registry: Registry
+    holdout: Dataset
+    rows_md5: str
+    challenger: Contender
+    threads: int
+
+    def version(self, number: str) -> Contender:
+        """A version with its predictions; without, if it cannot be compared to the challenger."""
+        origin = find_origin(self.registry.uri(number))
+        with (
+            fetched(origin.uri, origin.model_sha256) as files,
+            process.quiet_tensorflow(self.threads),
+        ):
+            if files.signature != self.challenger.signature or self.challenger.finding:
+                return Contender(number, None, files.signature)
+            contender, _ = _contender(number, files, self.holdout, files.classes)
+        return replace(contender, predicted=None) if contender.finding else contender
+
+    def former(self, champion: str | None) -> list[Former]:
+        """All champions before this one, with their accuracy."""
+        numbers = dict.fromkeys(move.after for move in self.registry.moves())
+        return [Former(n, self._accuracy(n)) for n in numbers if n and n != champion]
+
+    def _accuracy(self, number: str) -> float | None:
+        """As the gate recorded it, or computed now; None if the version cannot predict."""
         try:
-            accuracy = _recorded_accuracy(uri, rows_md5)
-            if accuracy is None:
-                answers = _champion(uri, version, holdout, challenger, params).predicted
-                accuracy = None if answers is None else float((answers == holdout.labels).mean())
-        except UsageError:  # deleted
-            pass
-        former.append(Former(version, accuracy))
-    return former
+            recorded = _recorded_accuracy(self.registry.uri(number), self.rows_md5)
+            if recorded is not None:
+                return recorded
+            predicted = self.version(number).predicted
+        except UsageError:  # the version was deleted
+            return None
+        return None if predicted is None else float((predicted == self.holdout.labels).mean())
 
 
 def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
-    """What the gate found when it judged this version, if on these very rows."""
+    """The accuracy that the gate recorded for a version; None if on other rows, or damaged."""
     tags = find(uri).tags
     if tags.get("gate_rows") != rows_md5:
         return None
     try:
         accuracy = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
-    except (LookupError, TypeError, ValueError):  # damaged, or of a gate that did not look
+    except (LookupError, TypeError, ValueError):  # also where that check was turned off
         return None
     return accuracy if 0 <= accuracy <= 1 else None
 
 
+def _facts(
+    tags: dict[str, str],
+    files: ModelFiles,
+    predict: Predict | None,
+    holdout: Dataset,
+    root: Path,
+) -> Facts:
+    data_md5 = tags.get("data_md5", "")
+    return Facts(
+        latency_ms=latency.measure_latency(predict, holdout.images).p95_ms if predict else math.nan,
+        size_mb=files.size_mb,
+        data_md5=data_md5,
+        data_finding=_data_finding(data_md5, root),
+        commit=tags.get("git_commit", ""),
+        commit_finding=_commit_finding(tags),
+    )
+
+
 def _data_finding(data_md5: str, root: Path) -> str | None:
-    """What is wrong with the validation of the data that a run was trained on."""
+    """What is wrong with the training data or its validation."""
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if not data_md5 or present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"

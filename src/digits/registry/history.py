@@ -1,7 +1,7 @@
-"""The chain of champions: every move of the alias, kept as tags of the registered model.
+"""The history of champions: every move of the alias, kept as tags of the registered model.
 
-MLflow's aliases have no history. A move is written down as pending, then made, then noted as
-done, so that whatever is interrupted, the chain can be told from what the alias names.
+MLflow's aliases have no history. A move is written as pending, then made, then written as done.
+After an interruption the alias tells whether the pending move was made.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ ELSEWHERE = "moved by other means than digits"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of the champion's alias: from version `before` to `after` (None: it named none).
+    """One move of the champion's alias from version `before` to `after`; None means no version.
 
-    `by` is the account that moved it, `approval` a person's word where one was asked; `figures`
-    are those of the gate; `at` is UTC in ISO 8601.
+    `by`: system account. `approval`: `approved by NAME`, or empty. `figures`: the gate's.
+    `at`: UTC, ISO 8601.
     """
 
     number: int
@@ -39,11 +39,11 @@ class Move:
 
     @property
     def key(self) -> str:
-        """The tag it is kept in."""
+        """Name of the tag that holds the move."""
         return f"{PREFIX}{self.number:06d}"
 
     def to_json(self) -> str:
-        """The tag's value."""
+        """Value of that tag."""
         return dumps(asdict(self), ensure_ascii=False)
 
 
@@ -53,10 +53,10 @@ def now() -> str:
 
 
 def read(tags: dict[str, Any]) -> list[Move]:
-    """The moves among the tags of a registered model, in their order.
+    """The moves among a registered model's tags, oldest first.
 
     Raises:
-        IntegrityError: a tag is none that digits wrote.
+        IntegrityError: a tag is not as digits writes it.
     """
     return [_move(key, tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
 
@@ -72,10 +72,11 @@ def _move(key: str, text: str) -> Move:
 
 
 def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
-    """What really happened, where the alias names the version `champion`.
+    """The recorded moves, corrected by the version `champion` that the alias names now.
 
-    A pending move was made if the alias names its target, and else was not. An alias that
-    names neither was moved by hand, which is a move too.
+    A last move that is pending is kept as done if the alias names its target, and dropped if
+    not. If the alias names another version than the last move's target, somebody moved it by
+    other means: that becomes one more move.
     """
     settled = list(moves)
     if settled and not settled[-1].done:
@@ -92,10 +93,10 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
 
 
 def line_of_succession(moves: Sequence[Move]) -> list[str]:
-    """The versions that a rollback can step back through, the present champion last.
+    """The versions that rollbacks step back through, the present champion last.
 
-    A rollback to a version in the line cuts the line there, so that the next one goes further
-    back and not forth again.
+    A rollback to a version of the line drops those after it, so that the next rollback goes
+    further back.
     """
     line: list[str] = []
     for move in moves:

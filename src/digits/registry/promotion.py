@@ -1,31 +1,38 @@
-"""Promotion and rollback: the only two that move the champion's alias."""
+"""Promotion and rollback: the only two operations that move the champion's alias."""
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from getpass import getuser
 from typing import Any, Literal
 
 from mlflow import MlflowClient
 
+from digits.core import events
 from digits.core.errors import UsageError
 from digits.core.files import text_sha256
-from digits.evaluation.gate import Decision
-from digits.registry import history as journal
-from digits.registry.artifacts import fetched
-from digits.registry.history import Move
+from digits.evaluation.gate import Check, Decision
+from digits.params import Params
+from digits.registry.artifacts import ModelFiles, fetched
+from digits.registry.candidate import candidate
+from digits.registry.history import Move, line_of_succession, now
 from digits.registry.lock import exclusive
-from digits.registry.trace import origin
+from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, Trained, find, recorded_sha256
 
-# challenger's model and name, champion's address and version (None: there is none)
-Judge = Callable[[Trained, str, str | None, str | None], Decision]
+# of the challenger: run and model, files, name; of the champion: version, None if there is none
+Judge = Callable[[Trained, ModelFiles, str, str | None], Decision]
+
+MAX_REASON = 1000  # characters; the reason becomes a tag
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of the promotion of a run; `version` is None after a dry run of an unregistered
-    one, `decision` is None where the version was the champion already.
+    """The result of a promotion.
+
+    `version` is None after the dry run of a run that is not registered. `decision` is None if
+    the version was champion before.
     """
 
     run_id: str
@@ -45,82 +52,102 @@ class Outcome:
         return {**asdict(self), "accepted": accepted, "moved": self.moved}
 
 
-def dry_run(model: Trained, name: str, *, judge: Judge) -> Outcome:
-    """What `promote` would decide now; registers, writes and moves nothing.
+def promote_training(
+    model: str | None,
+    run_id: str | None,
+    experiment: str | None,
+    *,
+    params: Params,
+    reason: str = "",
+    dry_run: bool = False,
+    approval: Check | None = None,
+) -> Outcome:
+    """Promote a model's last training, a run or an experiment's training by the gate's decision.
+
+    See `candidate` for the choice, and `promote` or, with `dry_run`, `preview` for the rest.
+    """
+    from digits.registry.evidence import judge_by_holdout  # imports scipy
+
+    name = params.registry.name
+    with candidate(model, run_id, experiment, params) as (trained, root):
+        judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
+        if dry_run:
+            return preview(trained, name, judge=judge)
+        return promote(trained, name, judge=judge, reason=reason)
+
+
+def preview(model: Trained, name: str, *, judge: Judge) -> Outcome:
+    """Return what `promote` would decide; register, write and move nothing.
 
     Raises:
-        IntegrityError: its files, or the champion's, are not those that were logged.
+        IntegrityError: the challenger's or the champion's files have changed.
     """
-    _check(model)
-    registry = Registry(name)
-    champion = registry.champion()
-    if champion and find(registry.uri(champion)).run_id == model.run_id:
-        return Outcome(model.run_id, champion, champion, None)
-    decision = judge(model, f"run {model.run_id[:8]}", _uri(registry, champion), champion)
-    return Outcome(model.run_id, None, champion, decision)
+    with fetched(model.uri, recorded_sha256(model)) as files:
+        registry = Registry(name)
+        champion = registry.champion()
+        if champion and find(registry.uri(champion)).run_id == model.run_id:
+            return Outcome(model.run_id, champion, champion, None)
+        decision = judge(model, files, f"run {model.run_id[:8]}", champion)
+        return Outcome(model.run_id, None, champion, decision)
 
 
 def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Outcome:
-    """Register a run's model, make it challenger, judge it, and make it champion if accepted.
+    """Register a run's model as challenger, judge it, and make it champion if accepted.
 
-    The decision is written to the version either way. Killed at any moment, it leaves the
-    alias on the old or the new version; another call completes it.
+    The decision is written to the version in both cases. If the process is killed, the alias
+    names the old or the new version; another call completes the promotion.
 
     Raises:
         BusyError: another promotion or rollback does not end.
-        IntegrityError: its files, or the champion's, are not those that were logged.
+        IntegrityError: the challenger's or the champion's files have changed.
     """
-    with exclusive(name) as check_still_held:
-        _check(model)
+    with exclusive(name) as check_lock, fetched(model.uri, recorded_sha256(model)) as files:
         registry = Registry(name)
-        version = registry.register(model)
+        version = registry.register(model, files.sha256)
         registry.settle()
         champion = registry.champion()
         if champion == version:
             registry.drop_challenger(version)
             return Outcome(model.run_id, version, champion, None)
         registry.set_challenger(version)
-        decision = judge(model, f"version {version}", _uri(registry, champion), champion)
-        _record(registry, version, model, decision, reason)
+        decision = judge(model, files, f"version {version}", champion)
+        _record(registry, version, model, decision, reason[:MAX_REASON])
         if not decision.accepted:
             return Outcome(model.run_id, version, champion, decision)
-        check_still_held()
+        check_lock()
         move = _move(registry, "promote", version, reason, decision.figures, decision.approval)
-        return Outcome(model.run_id, version, champion, decision, move)
+    _announce(name, move)
+    return Outcome(model.run_id, version, champion, decision, move)
 
 
 def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
-    """Make the previous champion, or version `to`, champion again; returns the move.
+    """Make the previous champion, or version `to`, champion again; return the move.
 
     Raises:
         UsageError: there is no previous champion, no such version, or it is champion already.
-        IntegrityError: that version's artifacts are gone, or not those that were logged.
+        IntegrityError: the version's files are gone or have changed.
     """
-    with exclusive(name) as check_still_held:
+    with exclusive(name) as check_lock:
         registry = Registry(name)
         registry.settle()
-        target = to or _previous(registry)
-        sha256 = origin(find(registry.uri(target))).model_sha256
-        if target == registry.champion():
-            raise UsageError(f"models:/{name}/{target}: is the champion already")
-        with fetched(registry.uri(target), sha256):
-            check_still_held()
-            return _move(registry, "rollback", target, reason, {})
+        version = to or _previous_champion(registry)
+        origin = find_origin(registry.uri(version))
+        if version == registry.champion():
+            raise UsageError(f"{origin.uri}: is the champion already")
+        with fetched(origin.uri, origin.model_sha256):
+            check_lock()
+            move = _move(registry, "rollback", version, reason, {})
+    _announce(name, move)
+    return move
 
 
-def _check(model: Trained) -> None:
-    """Raises IntegrityError where its files are not those that were logged."""
-    with fetched(model.uri, recorded_sha256(model)):
-        pass
-
-
-def _previous(registry: Registry) -> str:
-    line = journal.line_of_succession(registry.moves())
+def _previous_champion(registry: Registry) -> str:
+    line = line_of_succession(registry.moves())
     if len(line) < 2:
         champion = registry.champion()
-        now = f"version {champion} is the first" if champion else "there is none at all"
+        present = f"version {champion} is the first" if champion else "there is none at all"
         raise UsageError(
-            f"models:/{registry.name}: no previous champion, {now}; --to VERSION names another"
+            f"models:/{registry.name}: no previous champion, {present}; --to VERSION names another"
         )
     return line[-2]
 
@@ -138,9 +165,9 @@ def _move(
         action=action,
         before=registry.champion(),
         after=version,
-        at=journal.now(),
-        by=user(),
-        reason=reason,
+        at=now(),
+        by=_account(),
+        reason=reason[:MAX_REASON],
         figures=figures,
         approval=approval,
     )
@@ -152,13 +179,13 @@ def _move(
 def _record(
     registry: Registry, version: str, model: Trained, decision: Decision, reason: str
 ) -> None:
-    """Write the decision to the version: a JSON artifact of its run, and tags."""
-    at = journal.now()
+    """Write the decision as a JSON artifact of the run and as tags of the version."""
+    at, by = now(), _account()
     record = {
         "model": registry.name,
         "version": version,
         "at": at,
-        "by": user(),
+        "by": by,
         "reason": reason,
         "accepted": decision.accepted,
         **asdict(decision),
@@ -171,7 +198,7 @@ def _record(
         {
             "gate": "accepted" if decision.accepted else "refused",
             "gate_at": at,
-            "gate_by": record["by"],
+            "gate_by": by,
             "gate_approval": decision.approval,
             "gate_reason": reason,
             "gate_champion": decision.champion or "",
@@ -184,13 +211,18 @@ def _record(
     )
 
 
-def user() -> str:
-    """Who asks, by the name of the system's account."""
+def _announce(name: str, move: Move) -> None:
+    resource = {
+        "prefect.resource.id": "digits.champion",
+        "digits.model": name,
+        "digits.version": str(move.after),
+    }
+    events.emit(f"digits.{move.action}", resource, asdict(move))
+
+
+def _account() -> str:
+    """Name of the system account."""
     try:
         return getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
         return "unknown"
-
-
-def _uri(registry: Registry, version: str | None) -> str | None:
-    return registry.uri(version) if version else None

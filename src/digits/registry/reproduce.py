@@ -1,4 +1,4 @@
-"""Training once more what is recorded, elsewhere, and comparing the answers."""
+"""Reproducing a version: train it again from its commit and compare the predictions."""
 
 import subprocess
 import sys
@@ -10,15 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.core import context
-from digits.core.errors import IntegrityError, ServiceError
-from digits.tracking import store
+from digits import params
+from digits.core import context, provenance
+from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.dataset import load_split
+from digits.core.errors import IntegrityError, ServiceError, printable
+from digits.core.files import md5, write_text
+from digits.registry.served import Served, served
+from digits.registry.trace import Origin, check_gate_record, find_origin
+from digits.tracking import runs, store
+
+CACHE = Path(".dvc", "cache")
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """Two models on the same rows: rows on which they name the same class, and the largest
-    difference of any probability, 0…1.
+    """Two models' predictions for the same rows: rows with the same class, and the largest
+    difference between two probabilities, 0…1.
     """
 
     rows: int
@@ -32,16 +40,49 @@ class Reproduction:
         )
 
 
-def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
-    """Compare class probabilities float32 (n, classes) of the same rows."""
-    same = recorded.argmax(axis=1) == repeated.argmax(axis=1)
-    largest = float(np.abs(recorded.astype(np.float64) - repeated).max())
-    return Reproduction(len(recorded), int(same.sum()), largest)
+def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproduction:
+    """Train a version again from its commit, data and params, and compare the predictions.
+
+    Prints what differs from the recorded environment before it starts. `threads` are those of
+    params.yaml, for that comparison only; the training uses the recorded number.
+
+    Raises:
+        IntegrityError: no commit holds the code, the model, data or a split have another hash, or
+            a probability differs by more than `tolerance`.
+    """
+    origin = find_origin(uri)
+    _check_record(origin)
+    check_gate_record(origin)
+    with (
+        served(origin.uri, threads=int(origin.params["threads"])) as model,
+        worktree(origin.git_commit) as folder,
+    ):
+        _check_data(origin, folder)
+        for line in environment_differences(origin, folder, threads=threads):
+            print(f"warning: {printable(line)}", flush=True)
+        if recorded := runs.params_file(origin.run_id):  # older runs: the commit has it
+            write_text(folder / params.PATH, recorded)
+        train_again(folder, str(origin.params["model"]), cache=CACHE.resolve())
+        check_inputs(origin, folder)
+        reproduction = _compare_models(model, folder)
+    check_tolerance(origin.uri, reproduction, tolerance)
+    return reproduction
+
+
+def _check_record(origin: Origin) -> None:
+    if not origin.git_commit or origin.git_dirty != "false":
+        raise IntegrityError(
+            f"{origin.uri}: trained with uncommitted changes on "
+            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
+        )
+    missing = {"threads", "seed", "model", "classes"} - set(origin.params)
+    if missing:
+        raise IntegrityError(f"{origin.uri}: its run recorded no {', '.join(sorted(missing))}")
 
 
 @contextmanager
 def worktree(commit: str) -> Iterator[Path]:
-    """A worktree of this repository at a commit, which is gone after the block.
+    """A temporary worktree of this repository at a commit.
 
     Raises:
         IntegrityError: the repository does not have the commit.
@@ -49,32 +90,81 @@ def worktree(commit: str) -> Iterator[Path]:
     try:
         with store.scratch() as parent:
             folder = parent / "worktree"
-            done = _called("git", "worktree", "add", "--detach", "--quiet", str(folder), commit)
+            done = _git("worktree", "add", "--detach", "--quiet", str(folder), commit)
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
                 raise IntegrityError(f"commit {commit}: cannot be checked out: {reason}")
             yield folder
     finally:
-        _called("git", "worktree", "prune")
+        _git("worktree", "prune")
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+
+
+def _check_data(origin: Origin, folder: Path) -> None:
+    data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
+    if data_md5 != origin.data_md5:
+        raise IntegrityError(
+            f"{origin.uri}: trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
+        )
+
+
+def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
+    """Threads, CPU and packages that differ from the recorded ones.
+
+    The recorded packages are those of the lock file in `folder`, the worktree.
+    """
+    lines = []
+    if threads != int(origin.params["threads"]):
+        lines.append(
+            f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
+        )
+    if origin.cpu != (here := provenance.cpu()):
+        lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
+    lines += _feature_differences(set(origin.cpu_features.split()), set(provenance.cpu_features()))
+    lock = folder / provenance.LOCK
+    packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
+    return lines + [f"package: {line}" for line in packages]
+
+
+def _feature_differences(recorded: set[str], here: set[str]) -> list[str]:
+    if not recorded:
+        return ["CPU features: none recorded"] if here else []
+    sides = {"recorded, not here": recorded - here, "here, not recorded": here - recorded}
+    return [
+        f"CPU features {where}: {', '.join(sorted(names))}"
+        for where, names in sides.items()
+        if names
+    ]
 
 
 def package_differences(lock: Path) -> list[str]:
-    """The packages that a lock file pins and that are installed in another version, or not."""
+    """The packages pinned by a lock file that are installed in another version, or not at all."""
     differences = []
     for line in lock.read_text(encoding="utf-8").splitlines():
         name, pinned, number = line.split(";")[0].rstrip(" \\").partition("==")
-        if pinned and (found := _installed(name.split("[")[0])) != number.strip():
-            differences.append(f"{name} {number.strip()} recorded, {found or 'none'} here")
+        installed = _installed(name.split("[")[0]) if pinned else None
+        if pinned and installed != number.strip():
+            differences.append(f"{name} {number.strip()} recorded, {installed or 'none'} here")
     return differences
 
 
-def train_again(folder: Path, model: str, *, cache: Path) -> None:
-    """Fetch the data and train one model in a worktree, from nothing and without any cache.
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
-    The run is logged to a store of the worktree's own, and goes with it.
+
+def train_again(folder: Path, model: str, *, cache: Path) -> None:
+    """Fetch the data and train one model in a worktree, without DVC's run cache.
+
+    The run is logged to a store in the worktree and deleted with it.
 
     Raises:
-        IntegrityError: data or training failed.
+        IntegrityError: fetching or training failed.
         ServiceError: DVC cannot be started.
     """
     environment = context.environment()
@@ -99,12 +189,46 @@ def _dvc(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
         raise IntegrityError(f"dvc {command[0]} failed in the worktree (exit {done.returncode})")
 
 
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+def check_inputs(origin: Origin, folder: Path) -> None:
+    """Compare splits and params of the training in `folder` with the recorded ones.
+
+    Raises:
+        IntegrityError: one differs.
+    """
+    for split, recorded in origin.splits.items():
+        actual = md5(folder / split_path(split))
+        if actual != recorded:
+            raise IntegrityError(
+                f"{origin.uri}: its {split} split had md5 {recorded}, now it is {actual}"
+            )
+    repeated = TrainOutputs(str(origin.params["model"]), folder).read_run().params
+    for key, value in origin.params.items():
+        if repeated.get(key) != value:
+            raise IntegrityError(
+                f"{origin.uri}: its run says {key} = {value}, "
+                f"the {params.PATH} that it recorded gives {repeated.get(key)}"
+            )
 
 
-def _called(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _compare_models(model: Served, folder: Path) -> Reproduction:
+    images = load_split(folder / split_path("test")).data.images
+    recorded = model.predict(images)
+    from digits.training import inference
+
+    repeated = inference.load(TrainOutputs(str(model.origin.params["model"]), folder).model)
+    return compare(recorded, inference.predictor(repeated)(images))
+
+
+def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
+    """Compare class probabilities float32 (n, classes) of the same rows."""
+    same = recorded.argmax(axis=1) == repeated.argmax(axis=1)
+    largest = float(np.abs(recorded.astype(np.float64) - repeated).max())
+    return Reproduction(len(recorded), int(same.sum()), largest)
+
+
+def check_tolerance(uri: str, reproduction: Reproduction, tolerance: float) -> None:
+    """Raise IntegrityError if a probability differs by more than `tolerance`, or is NaN."""
+    if not reproduction.largest_difference <= tolerance:  # false for NaN
+        raise IntegrityError(
+            f"{uri}: {reproduction}; at most {tolerance:g} is allowed (--tolerance)"
+        )

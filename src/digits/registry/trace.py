@@ -1,24 +1,27 @@
-"""From a version back to the bytes that made it."""
+"""The origin of a version: code, data, params and environment; whether it is still as recorded."""
 
 from ast import literal_eval
 from dataclasses import dataclass
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
 
 from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
+from digits.core.files import text_sha256
+from digits.registry.artifacts import fetched
+from digits.registry.versions import MISSING, find, ignoring
 from digits.tracking.runs import MODEL_SHA256
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a version was made from: empty strings where the run recorded nothing.
+    """What a version was made from; empty strings for what its run did not record.
 
-    `splits` has the md5 of each split by its name. `params` are those of the training, as it
-    logged them; `gate` holds the tags that the gate left on the version.
+    `splits`: md5 by name of split. `params`: the training's, as its run logged them.
+    `gate`: the tags that the gate set on the version.
     """
 
     model: str
@@ -39,20 +42,25 @@ class Origin:
     params: dict[str, Any]
     gate: dict[str, str]
 
+    @property
+    def uri(self) -> str:
+        """The version's address by its number."""
+        return f"models:/{self.model}/{self.version}"
 
-def origin(version: ModelVersion) -> Origin:
-    """Where a version comes from.
+
+def find_origin(uri: str) -> Origin:
+    """The origin of the version at `models:/…`.
 
     Raises:
-        IntegrityError: its run is gone.
+        UsageError: there is no such version.
+        IntegrityError: its run was deleted for good.
     """
-    client, run_id = MlflowClient(), version.run_id or ""
-    try:
+    version, client, run = find(uri), MlflowClient(), None
+    run_id = version.run_id or ""
+    with ignoring(*MISSING):
         run = client.get_run(run_id)
-    except MlflowException:
-        raise IntegrityError(
-            f"models:/{version.name}/{version.version}: its run {run_id} is gone"
-        ) from None
+    if run is None:
+        raise IntegrityError(f"models:/{version.name}/{version.version}: its run {run_id} is gone")
     tags = run.data.tags
     return Origin(
         model=version.name,
@@ -75,8 +83,38 @@ def origin(version: ModelVersion) -> Origin:
     )
 
 
+def check_unchanged(origin: Origin) -> None:
+    """Compare a version's files, and the gate's record of it, with their recorded hashes.
+
+    Raises:
+        IntegrityError: they are gone or have changed.
+    """
+    with fetched(origin.uri, origin.model_sha256):
+        check_gate_record(origin)
+
+
+def check_gate_record(origin: Origin) -> None:
+    """Compare the gate's record of a version with its recorded hash, if there is one.
+
+    Raises:
+        IntegrityError: it is gone or has changed.
+    """
+    record, sha256 = origin.gate.get("gate_record", ""), origin.gate.get("gate_sha256", "")
+    if not sha256:
+        return
+    try:
+        actual = text_sha256(load_text(record))
+    except (MlflowException, OSError) as error:
+        raise IntegrityError(f"{record}: is gone ({str(error).splitlines()[0]})") from None
+    if actual != sha256:
+        raise IntegrityError(
+            f"{record}: is not what the gate wrote (SHA-256 {actual[:12]}, recorded {sha256[:12]});"
+            " the tags of the version hold what the gate decided"
+        )
+
+
 def _value(text: str) -> Any:
-    """A param as it was before MLflow made it text."""
+    """A param before MLflow turned it into text."""
     try:
         return literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -1,7 +1,8 @@
-"""The versions of one registered model and its aliases: our few words for MLflow's client."""
+"""Versions and aliases of one registered model, through MLflow's client."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from digits.core.errors import DataError, IntegrityError, UsageError
-from digits.registry import history as journal
+from digits.registry import history
 from digits.registry.history import Move
 from digits.tracking.runs import MODEL_SHA256
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
@@ -27,44 +29,35 @@ class Trained(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """Where MLflow finds the model."""
+        """The model's address in MLflow."""
         return f"models:/{self.model_id}"
 
 
+@contextmanager
+def ignoring(*codes: str) -> Iterator[None]:
+    """Suppress MLflow's errors with these error codes."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in codes:
+            raise
+
+
 def find(uri: str) -> ModelVersion:
-    """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names.
+    """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
-        UsageError: it is no such address, or there is no such version.
+        UsageError: the address has another form, or there is no such version.
     """
     parts = _URI.fullmatch(uri)
     if parts is None:
         raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
     client, name = MlflowClient(), parts["name"]
-    try:
+    with ignoring(*MISSING):
         if parts["alias"]:
             return client.get_model_version_by_alias(name, parts["alias"])
         return client.get_model_version(name, parts["version"])
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise UsageError(f"{uri}: {_missing(client, name, parts['alias'])}") from None
-
-
-def recorded_sha256(model: Trained) -> str:
-    """The SHA-256 of a run's model, as it was recorded when it was logged.
-
-    Raises:
-        IntegrityError: none was recorded.
-    """
-    tags: dict[str, str] = MlflowClient().get_run(model.run_id).data.tags
-    if MODEL_SHA256 not in tags:
-        raise IntegrityError(
-            f"run {model.run_id}: no hash of its model was recorded when it was logged, so it may "
-            "be another by now; train it again: "
-            f"`dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
-        )
-    return tags[MODEL_SHA256]
+    raise UsageError(f"{uri}: {_why_missing(client, name, parts['alias'])}")
 
 
 def trained(run_id: str) -> Trained:
@@ -74,12 +67,11 @@ def trained(run_id: str) -> Trained:
         UsageError: there is no such run, or it was deleted.
         DataError: it logged no model.
     """
-    try:
+    run = None
+    with ignoring(*MISSING):
         run = MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise UsageError(f"run {run_id}: unknown to the tracking store") from None
+    if run is None:
+        raise UsageError(f"run {run_id}: unknown to the tracking store")
     if run.info.lifecycle_stage == "deleted":
         raise UsageError(
             f"run {run_id}: was deleted; `mlflow runs restore --run-id` brings it back"
@@ -93,65 +85,75 @@ def trained(run_id: str) -> Trained:
     return Trained(run_id, models[-1].model_id)
 
 
+def recorded_sha256(model: Trained) -> str:
+    """The SHA-256 of a model's files that was recorded when its run logged it.
+
+    Raises:
+        IntegrityError: none was recorded.
+    """
+    tags: dict[str, str] = MlflowClient().get_run(model.run_id).data.tags
+    if MODEL_SHA256 not in tags:
+        raise IntegrityError(
+            f"run {model.run_id}: no hash of its model was recorded when it was logged, so the "
+            "files may have changed since; train it again: "
+            f"`dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
+        )
+    return tags[MODEL_SHA256]
+
+
 class Registry:
-    """One registered model; whoever changes it holds `lock.exclusive`."""
+    """One registered model. Hold `lock.exclusive` to change it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._client = MlflowClient()
 
-    def champion(self) -> str | None:
-        """The champion's version number, None where there is none."""
-        model = self._found()
-        return _named(model, CHAMPION) if model else None
-
     def uri(self, version: str) -> str:
         """The address of a version."""
         return f"models:/{self.name}/{version}"
 
+    def champion(self) -> str | None:
+        """The champion's version number; None if there is none."""
+        return self._aliased(CHAMPION)
+
     def moves(self) -> list[Move]:
-        """Every move of the champion's alias that was made, oldest first."""
-        return self._recorded_and_made()[1]
+        """Every move of the champion's alias, oldest first."""
+        return self._recorded_and_settled()[1]
 
     def settle(self) -> None:
-        """Write down what an interrupted process, or a hand, left out."""
-        recorded, settled = self._recorded_and_made()
+        """Record moves made by other means; complete or delete what an interrupted one left."""
+        recorded, settled = self._recorded_and_settled()
         for move in recorded[len(settled) :]:
             self._client.delete_registered_model_tag(self.name, move.key)
         for move in settled:
             if move not in recorded:
                 self._write(move)
 
-    def register(self, model: Trained) -> str:
-        """The version of this run's model, made where there is none yet."""
-        try:
+    def register(self, model: Trained, sha256: str) -> str:
+        """The version of this run's model, whose files have this hash; created if missing."""
+        with ignoring("RESOURCE_ALREADY_EXISTS"):
             self._client.create_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        found = self._client.search_model_versions(
-            f"name = '{self.name}' and run_id = '{model.run_id}'"
-        )
-        sha256 = recorded_sha256(model)
-        # one that was registered by hand may hold another model under this run's name
-        own = [version for version in found if version.tags.get(MODEL_SHA256, "") == sha256]
-        version = next(iter(own), None) or self._client.create_model_version(
+        filter_string = f"name = '{self.name}' and run_id = '{model.run_id}'"
+        for version in self._client.search_model_versions(filter_string):
+            # a version registered by hand may hold another model of this run
+            if version.tags.get(MODEL_SHA256) == sha256:
+                return str(version.version)
+        created = self._client.create_model_version(
             self.name,
             model.uri,
             run_id=model.run_id,
             model_id=model.model_id,
             tags={MODEL_SHA256: sha256},
         )
-        return str(version.version)
+        return str(created.version)
 
     def set_challenger(self, version: str) -> None:
         """Point the challenger's alias at a version."""
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
 
     def drop_challenger(self, version: str) -> None:
-        """Take the challenger's alias off a version that bears it."""
-        model = self._found()
-        if model and _named(model, CHALLENGER) == version:
+        """Delete the challenger's alias if it names this version."""
+        if self._aliased(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
@@ -160,43 +162,44 @@ class Registry:
             self._client.set_model_version_tag(self.name, version, key, value)
 
     def move(self, move: Move) -> None:
-        """Point the champion's alias at `move.after`, with a record that survives any kill."""
+        """Point the champion's alias at `move.after`; the record survives a kill at any moment."""
         assert move.after is not None
         self._write(move)
         self._client.set_registered_model_alias(self.name, CHAMPION, move.after)
         self._write(replace(move, done=True))
 
-    def _recorded_and_made(self) -> tuple[list[Move], list[Move]]:
-        model = self._found()
+    def _recorded_and_settled(self) -> tuple[list[Move], list[Move]]:
+        model = self._get()
         if model is None:
             return [], []
-        recorded = journal.read(model.tags)
-        return recorded, journal.settle(recorded, _named(model, CHAMPION))
+        recorded = history.read(model.tags)
+        return recorded, history.settle(recorded, _version(model, CHAMPION))
 
     def _write(self, move: Move) -> None:
         self._client.set_registered_model_tag(self.name, move.key, move.to_json())
 
-    def _found(self) -> RegisteredModel | None:
-        try:
+    def _aliased(self, alias: str) -> str | None:
+        model = self._get()
+        return _version(model, alias) if model else None
+
+    def _get(self) -> RegisteredModel | None:
+        with ignoring("RESOURCE_DOES_NOT_EXIST"):
             return self._client.get_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+        return None
 
 
-def _named(model: RegisteredModel, alias: str) -> str | None:
+def _version(model: RegisteredModel, alias: str) -> str | None:
     version = model.aliases.get(alias)
     return None if version is None else str(version)
 
 
-def _missing(client: MlflowClient, name: str, alias: str | None) -> str:
+def _why_missing(client: MlflowClient, name: str, alias: str | None) -> str:
     versions = client.search_model_versions(f"name = '{name}'")
     if not versions:
         return f"nothing is registered as {name}; `digits promote MODEL` registers a model"
     if alias == CHAMPION:
         return "there is no champion yet; `digits promote MODEL` makes one"
     if alias:
-        return f"no version bears the alias {alias}"
+        return f"no version has the alias {alias}"
     numbers = sorted(int(version.version) for version in versions)
     return f"no such version; there are {', '.join(map(str, numbers))}"

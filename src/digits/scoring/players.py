@@ -1,7 +1,7 @@
 """The models of the page on which one draws: the champion, and who it is set beside."""
 
 from digits.core.errors import UsageError
-from digits.registry import served as models
+from digits.registry.served import served
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 from digits.scoring.demo import Player
 
@@ -35,7 +35,7 @@ def _version(uri: str) -> str | None:
 
 
 def _player(part: str, uri: str, threads: int) -> Player:
-    with models.served(uri, threads=threads) as model:
+    with served(uri, threads=threads) as model:
         kind = str(model.origin.params.get("model", ""))
         return Player(
             part, f"{model.name} {kind}".strip(), model.shape, model.picture, model.predict

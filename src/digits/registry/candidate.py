@@ -1,0 +1,141 @@
+"""The training to promote: a model's last one, a run's, or that of a DVC experiment."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits.core import process
+from digits.core.artifacts import ROOT, TrainOutputs, split_path
+from digits.core.errors import ServiceError, UsageError
+from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
+from digits.params import Params
+from digits.registry.versions import Trained, trained
+from digits.tracking import restore, store
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+VALIDATION = ROOT / "validate" / "result.json"
+
+
+@contextmanager
+def candidate(
+    model: str | None, run_id: str | None, experiment: str | None, params: Params
+) -> Iterator[tuple[Trained, Path]]:
+    """The training, and the folder with the outputs that the gate judges it by.
+
+    Args:
+        model: Its last training is meant; with `experiment` (where it may be None if the
+            experiment trained one model only), the experiment's training.
+        run_id: Of the MLflow run, in place of the other two.
+        experiment: Name or revision of a DVC experiment.
+        params: Of this project.
+
+    Raises:
+        UsageError: there is no such training, or several are meant.
+        ServiceError: outputs of the experiment are neither in DVC's cache nor in its remote.
+        IntegrityError: outputs are not what dvc.lock records.
+    """
+    here, threads = Path(), params.train.threads
+    if experiment:
+        with _experiment_outputs(experiment, model) as (outputs, root):
+            yield _known_or_restored(outputs, threads), root
+    elif run_id:
+        yield trained(run_id), here
+    else:
+        params.recipe(model or "")
+        yield _known_or_restored(TrainOutputs(model or ""), threads), here
+
+
+def _known_or_restored(outputs: TrainOutputs, threads: int) -> Trained:
+    """The training's run in this store; logged again if the store does not know it."""
+    known = restore.known(outputs)
+    if known is None:
+        with process.quiet_tensorflow(threads):
+            known = restore.restore(outputs)
+    return Trained(*known)
+
+
+@contextmanager
+def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[TrainOutputs, Path]]:
+    """Training outputs of an experiment in a temporary folder laid out as the project.
+
+    The folder also holds the hold-out rows and the validation result.
+    """
+    files = _open_revision(name)
+    with store.scratch() as root:
+        _download(files, name, [OUTPUTS, DATA_POINTER], root)
+        model = model or _only_trained(name, files.repo.get_rev(), root)
+        paths = _train_outputs(model, root)
+        if not paths:
+            raise UsageError(f"experiment {name}: has no model {model!r}; {_choice(root)}")
+        _download(files, name, [VALIDATION, split_path("holdout"), *paths], root)
+        check_outputs(paths, root)  # the gate checks the other two
+        yield TrainOutputs(model, root), root
+
+
+def _open_revision(name: str) -> "DVCFileSystem":
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as here:  # its remotes apply, not those of the experiment's commit
+            config = {key: here.config[key] for key in ("core", "remote")}
+        files = DVCFileSystem(".", rev=name, config=config)
+        files.repo.get_rev()  # raises if there is no such revision
+        return files
+    except DvcException as error:
+        raise UsageError(
+            f"experiment {name}: {_in_one_line(error)}; `dvc exp list --all-commits` names those "
+            "that are here, `dvc exp pull REMOTE NAME` brings others"
+        ) from None
+
+
+def _download(files: "DVCFileSystem", name: str, paths: Iterable[Path], root: Path) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            files.get_file(str(path), str(root / path))
+        except Exception as error:  # each kind of remote has its own
+            raise ServiceError(
+                f"experiment {name}: {path} is neither in DVC's cache nor in its remote "
+                f"({_in_one_line(error)}); `dvc exp pull REMOTE {name}` brings it, "
+                "or run the experiment again"
+            ) from None
+
+
+def _only_trained(name: str, revision: str, root: Path) -> str:
+    """The model whose training differs from that of the experiment's parent commit."""
+    before = root / "before"
+    before.mkdir()
+    (before / OUTPUTS).write_text(file_at(f"{revision}^", OUTPUTS) or "{}", encoding="utf-8")
+    anew = [
+        model
+        for model in _models(root)
+        if _train_outputs(model, root) != _train_outputs(model, before)
+    ]
+    if len(anew) != 1:
+        raise UsageError(
+            f"experiment {name}: trained {', '.join(anew) or 'nothing'} anew; {_choice(root)}"
+        )
+    return anew[0]
+
+
+def _train_outputs(model: str, root: Path) -> dict[Path, str]:
+    """The md5 of each training output by dvc.lock in `root`."""
+    folder = TrainOutputs(model).folder
+    return {path: md5 for path, md5 in recorded_outputs(root).items() if path.parent == folder}
+
+
+def _models(root: Path) -> list[str]:
+    return [path.parent.name for path in recorded_outputs(root) if path.match("train/*/run.json")]
+
+
+def _choice(root: Path) -> str:
+    return f"name one model: {', '.join(_models(root)) or 'it has none'}"
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
