@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from digits.core import provenance
+from digits.core.machine import cpu
 
 MATRIX = 2048
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "prefect", "numpy")
@@ -16,7 +16,7 @@ PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "prefect", "numpy")
 def describe(threads: int) -> dict[str, Any]:
     """Processor, threads and versions."""
     return {
-        "processor": provenance.cpu(),
+        "processor": cpu(),
         "threads": threads,
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},

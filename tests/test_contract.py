@@ -20,7 +20,8 @@ LEFT_OUT = {
     "digits.params": "checks values; DVC compares the values themselves",
     "digits.core.process": "starts and ends processes",
     "digits.training.progress": "shows how far a training is",
-    "digits.core.provenance": "names code and machine",
+    "digits.core.machine": "describes the processor, which DVC does not compare",
+    "digits.core.provenance": "names code and data",
     "digits.reporting.publishing": "logs what the stage already wrote",
     "digits.tracking": "logs",
 }

@@ -379,11 +379,10 @@ def test_the_images_are_not_changed(digits_8x8: Dataset) -> None:
 def test_bfloat16_is_used_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, features: list[str], expected: bool
 ) -> None:
-    from digits.core import provenance
-    from digits.training.fit import has_bfloat16
+    from digits.training import fit as module
 
-    monkeypatch.setattr(provenance, "cpu_features", lambda: features)
-    assert has_bfloat16() is expected
+    monkeypatch.setattr(module, "cpu_features", lambda: features)
+    assert module.has_bfloat16() is expected
 
 
 @pytest.mark.parametrize("mixed", [True, False])

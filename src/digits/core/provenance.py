@@ -1,7 +1,5 @@
 """Which code, data, environment and machine a result comes from."""
 
-import os
-import platform
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from digits.core import context
+from digits.core import context, machine
 from digits.core.errors import IntegrityError
 from digits.core.files import md5
 
@@ -20,8 +18,6 @@ DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
 SPLIT = Path("artifacts/split/train.npz")
 LOCK = Path("requirements.lock")
-# Instruction sets by which TensorFlow chooses how to compute; other ones give other last bits.
-FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -38,8 +34,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "git_dirty": str(bool(changes)).lower() if commit else "",
         "data_md5": _data_of_split() or data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
-        "cpu": cpu(),
-        "cpu_features": " ".join(cpu_features()),
+        "cpu": machine.cpu(),
+        "cpu_features": " ".join(machine.cpu_features()),
         "dvc_exp": context.dvc_experiment(),
         "prefect_flow_run_id": context.flow_run(),
     }
@@ -163,29 +159,3 @@ def _git(*arguments: str, failed: str = "") -> str:
     except OSError:
         return failed
     return failed if done.returncode else done.stdout.strip()
-
-
-def cpu() -> str:
-    """The processor's name and its number of cores."""
-    name = _cpuinfo("model name") or platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def cpu_features() -> list[str]:
-    """The processor's instruction sets for floating-point vectors; none where Linux is not.
-
-    Those for bfloat16 are left out where DIGITS_NO_BFLOAT16 is set: no training uses them then.
-    """
-    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
-    if os.environ.get("DIGITS_NO_BFLOAT16"):
-        flags = [flag for flag in flags if "bf16" not in flag]
-    return sorted(flag for flag in flags if flag.startswith(FEATURES))
-
-
-def _cpuinfo(field: str) -> str:
-    """What Linux says of its first processor, empty where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

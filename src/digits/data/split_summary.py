@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.core.dataset import RawData, Split
-from digits.core.fingerprints import fingerprints
+from digits.core.dataset import RawData, Split, fingerprints
 
 
 class Overlap(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from digits import params
-from digits.core import context, provenance
+from digits.core import context, machine, provenance
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, ServiceError, printable
@@ -121,9 +121,9 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
         lines.append(
             f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
         )
-    if origin.cpu != (here := provenance.cpu()):
+    if origin.cpu != (here := machine.cpu()):
         lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
-    lines += _feature_differences(set(origin.cpu_features.split()), set(provenance.cpu_features()))
+    lines += _feature_differences(set(origin.cpu_features.split()), set(machine.cpu_features()))
     lock = folder / provenance.LOCK
     packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return lines + [f"package: {line}" for line in packages]

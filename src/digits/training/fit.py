@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import psutil
 
-from digits.core import provenance
 from digits.core.dataset import Dataset
+from digits.core.machine import cpu_features
 from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
 from digits.training.batches import batches
@@ -134,7 +134,7 @@ def has_bfloat16() -> bool:
 
     False where DIGITS_NO_BFLOAT16 is set or the system does not tell (Linux does).
     """
-    return not BFLOAT16.isdisjoint(provenance.cpu_features())
+    return not BFLOAT16.isdisjoint(cpu_features())
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:

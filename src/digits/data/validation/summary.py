@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits.core.dataset import Dataset, RawData
-from digits.core.fingerprints import fingerprints
+from digits.core.dataset import Dataset, RawData, fingerprints
 
 
 def summary_frame(raw: RawData) -> pd.DataFrame:
