@@ -25,7 +25,7 @@ EXIT_CODES = [
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What `process.run` makes of a function with this body."""
-    code = f"from digits import errors, process\ndef work():\n    {work}\nprocess.run(work)"
+    code = f"from digits.core import errors, process\ndef work():\n    {work}\nprocess.run(work)"
     return python("-c", code, env=os.environ | environment)
 
 
@@ -156,7 +156,7 @@ def test_a_file_system_that_refuses_is_the_environments_fault() -> None:
 
 def test_the_project_sets_its_environment_but_the_user_wins() -> None:
     code = (
-        "import os; from digits import process; process.prepare();"
+        "import os; from digits.core import process; process.prepare();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
@@ -190,7 +190,7 @@ def test_it_is_quiet_private_and_never_waits_long(name: str, value: str) -> None
 SLEEPER = """
 import time
 from pathlib import Path
-from digits import process
+from digits.core import process
 def work():
     try:
         print("ready", flush=True)
@@ -232,7 +232,7 @@ PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", '''
 import os, time
-from digits import process
+from digits.core import process
 def work():
     print(os.getpid(), flush=True)
     time.sleep(60)
@@ -266,7 +266,7 @@ def test_a_stage_dies_with_its_parent(signum: signal.Signals) -> None:
 
 NOISY = """
 import os, sys
-from digits import process
+from digits.core import process
 def work():
     with process.quiet_tensorflow(1):
         os.write(2, b"noise of the C++ part\\n")

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.data.split_summary import describe, overlaps
+from digits.data.split_summary import overlaps, summarise_splits
 from digits.data.splitting import SplitParams, sample, split
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
@@ -102,7 +102,10 @@ def test_stratified_leaves_an_official_test_part_out_and_says_so() -> None:
     assert raw.test is not None
     splits = split(raw, percent=100, params=params(method="stratified"), seed=1)
     assert all(splits[name].rows.max() < len(raw.train) for name in SPLITS)
-    assert describe(splits, raw)["unused_rows"] == {"train": 0, "official_test": len(raw.test)}
+    assert summarise_splits(splits, raw)["unused_rows"] == {
+        "train": 0,
+        "official_test": len(raw.test),
+    }
 
 
 @pytest.mark.parametrize("method", ["official", "stratified"])
@@ -157,7 +160,7 @@ def test_percent_reduces_both_official_parts() -> None:
     splits = split(raw, percent=10, params=params(), seed=1)
     assert counts(splits["test"].data) == [10, 20]
     assert sum(len(splits[name].rows) for name in SPLITS if name != "test") == 80
-    assert describe(splits, raw)["unused_rows"] == {"train": 720, "official_test": 270}
+    assert summarise_splits(splits, raw)["unused_rows"] == {"train": 720, "official_test": 270}
 
 
 @pytest.mark.parametrize("method", ["official", "stratified"])
@@ -203,7 +206,7 @@ def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
 def test_holdout_within_test_is_told_from_accidental_overlap() -> None:
     raw = RawData(of_counts([500, 300]), None)
     chosen = params(method="stratified", holdout_within_test=True)
-    report = describe(split(raw, percent=100, params=chosen, seed=1), raw)
+    report = summarise_splits(split(raw, percent=100, params=chosen, seed=1), raw)
     holdout = report["rows"]["holdout"]
     assert report["overlaps"]["test-holdout"] == {"images": holdout, "shared_rows": holdout}
     assert report["overlaps"]["train-test"] == {"images": 0, "shared_rows": 0}
@@ -211,7 +214,9 @@ def test_holdout_within_test_is_told_from_accidental_overlap() -> None:
 
 def test_the_description_counts_rows_per_split_and_class_and_is_json() -> None:
     raw = RawData(of_counts([500, 300]), None)
-    report = describe(split(raw, percent=100, params=params(method="stratified"), seed=1), raw)
+    report = summarise_splits(
+        split(raw, percent=100, params=params(method="stratified"), seed=1), raw
+    )
     assert json.loads(json.dumps(report)) == report
     assert report["rows"] == {"train": 512, "validation": 128, "test": 128, "holdout": 32}
     assert report["class_counts"]["train"] == {"0": 320, "1": 192}

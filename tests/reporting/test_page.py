@@ -110,7 +110,7 @@ def content(tmp_path_factory):
     """Two models on scikit-learn's digits."""
     data, path = real_digits(), tmp_path_factory.mktemp("pictures") / "mean.png"
     splits = {"test": data.take(np.arange(900)), "holdout": data.take(np.arange(900, 1797))}
-    averages = exploration.summarise(splits["holdout"], classes=10)
+    averages = exploration.pixel_statistics(splits["holdout"], classes=10)
     plots.save(plots.class_images(averages.mean, names=DIGITS, title="mean"), path)
     models, chosen = [], []
     for name, centres, seconds in (("mlp", averages.median, 12.0), ("cnn", averages.mean, 150.0)):

@@ -12,7 +12,7 @@ from support import DAMAGED_ARRAYS, PARAMS, finding
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError
-from digits.data.validation.validate import ValidateParams
+from digits.data.validation.validate import ValidateParams, validate_unlabelled
 from digits.evaluation.drift import DriftParams, class_drift, value_drift
 from digits.scoring.inputs import BATCH, Input, open_input
 from digits.scoring.output import predictions
@@ -203,13 +203,11 @@ def test_a_failure_leaves_no_half_written_file(tmp_path):
 
 
 def test_unlabelled_images_are_judged_by_the_same_expectations():
-    from digits.scoring.judgement import validate_images
-
     images = IMAGES.copy()
     images[[5, 150, 151]] = 0
     frame = image_frame([figures(images)], shape=SHAPE)
     params = ValidateParams(**PARAMS["validate"])
-    found = validate_images(frame, params=params)
+    found = validate_unlabelled(frame, params=params)
     assert found.critical == []
     [blank] = [check for check in found.warnings if check.column == "contrast"]
     assert (blank.count, blank.rows) == (3, [5, 150, 151])

@@ -1,4 +1,4 @@
-"""Addresses of services: what of one may be recorded or shown, and texts without credentials."""
+"""Addresses of services, and texts that hold them, without credentials."""
 
 import re
 from collections.abc import Iterable
@@ -6,48 +6,49 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
 
-# After the credentials there may be a host, a port and a path, and nothing else.
+# host, port and path: all that may follow the credentials
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])?(:\d{1,5})?(/[^@?#;&=]*)?")
 _CREDENTIALS = re.compile(r"(?<!sqlite)://\S*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
-# Shorter parts are words, too, and are hidden only where they stand alone.
-_PART_OF_WORDS = 4
+# Shorter secrets also occur inside ordinary words: they are hidden only as whole words.
+_SHORT = 4
 
 
 def public(address: str) -> str:
-    """Scheme, host, port and path of an address; the scheme alone where these are not certain.
+    """An address without user, password, query and fragment.
 
-    User, password, query and fragment are left out. An `@` behind the host, such as that of a
-    password with a slash, makes it uncertain where the credentials end.
+    Only the scheme is left if it is unclear where the credentials end, for example because the
+    password contains a slash.
     """
     scheme, separator, rest = address.partition("://")
     if not separator or not re.fullmatch(r"\w[\w+.-]*", scheme):
         return HIDDEN
     if scheme == "sqlite" and rest.startswith("/") and "?" not in rest:
-        return address  # a file has no credentials, and any character may be in its name
+        return address  # a file needs no credentials, and its name may contain any character
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    place = rest[authority.rfind("@") + 1 :]
-    shown = re.split(r"[?#]", place, maxsplit=1)[0]
-    return f"{scheme}://{shown if '@' not in place and _PLACE.fullmatch(shown) else HIDDEN}"
+    after_credentials = rest[authority.rfind("@") + 1 :]
+    place = re.split(r"[?#]", after_credentials, maxsplit=1)[0]
+    certain = "@" not in after_credentials and _PLACE.fullmatch(place)
+    return f"{scheme}://{place if certain else HIDDEN}"
 
 
 def without_credentials(text: str, *addresses: str) -> str:
-    """The text with credentials starred out: of any address in it, and any part of `addresses`'.
+    """Replace the credentials in a text by `***`.
 
-    Libraries repeat parts of an address in their messages, in other encodings, or cut at another
-    `@` than was meant.
+    These are the credentials of every address in the text, and every part of the credentials of
+    `addresses`: libraries quote such parts in their messages, differently encoded or cut.
     """
     for address in addresses:
         for secret in sorted(_secrets(address), key=len, reverse=True):
-            found = re.escape(secret)
-            alone = rf"(?<!\w){found}(?!\w)"
-            pattern = found if len(secret) >= _PART_OF_WORDS else alone
+            pattern = re.escape(secret)
+            if len(secret) < _SHORT:
+                pattern = rf"(?<!\w){pattern}(?!\w)"
             text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
     return _QUERY.sub(rf"\1?{HIDDEN}", _CREDENTIALS.sub(f"://{HIDDEN}@", text))
 
 
 def _secrets(address: str) -> set[str]:
-    """Whole and in parts, as written, decoded and encoded: user, password, values of the query."""
+    """User, password and query values: whole and in parts, as written, decoded and encoded."""
     rest = address.partition("://")[2] or address
     user = rest.rpartition("@")[0]
     values = re.findall(r"=([^&;]*)", rest.partition("?")[2])

@@ -1,4 +1,4 @@
-"""Labelled images in memory: what the stages hand to each other, and how they lie on disk."""
+"""Labelled images in memory and on disk, as the stages pass them on."""
 
 import zipfile
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
 
-# Deflate packs 1,000 to 1; images of handwriting come to 10 to 1.
-MAX_UNPACKED = 256 << 20  # bytes that may be packed as tightly as can be
+# Limits against zip bombs: deflate packs up to 1,000 to 1, images of handwriting about 10 to 1.
+MAX_UNPACKED = 256 << 20  # bytes; smaller contents may have any ratio
 MAX_RATIO = 50
-Picture = Literal["digit", "plain"]  # how a picture of another form becomes an image
+Picture = Literal["digit", "plain"]  # how a picture of another size becomes an input image
 
 
 class DataParams(StrictModel):
@@ -42,16 +42,15 @@ class DataParams(StrictModel):
             return self
         if len(names) != self.classes:
             raise ValueError(f"class_names has {len(names)} names for {self.classes} classes")
-        bare = [name.strip() for name in names]  # as a confusion matrix is read
-        if again := next((name for name in bare if bare.count(name) > 1), None):
-            raise ValueError(
-                f"class_names has {again!r} {bare.count(again)} times; once is allowed"
-            )
+        stripped = [name.strip() for name in names]  # as the reader of a confusion matrix does
+        if repeated := next((name for name in stripped if stripped.count(name) > 1), None):
+            times = stripped.count(repeated)
+            raise ValueError(f"class_names has {repeated!r} {times} times; once is allowed")
         return self
 
     @property
     def names(self) -> list[str]:
-        """One name per class, the class number where the user gave none."""
+        """One name per class; the class numbers if params.yaml names none."""
         return self.class_names or [str(label) for label in range(self.classes)]
 
 
@@ -71,17 +70,17 @@ class Dataset:
 
 
 class RawData(NamedTuple):
-    """Raw data as published: rows to train on, and the official test part if there is one."""
+    """Raw data as published: the training part, and the official test part if there is one."""
 
     train: Dataset
     test: Dataset | None
 
 
 class Split(NamedTuple):
-    """One split as stored: the data set, and each row's place in the raw data.
+    """One split as stored: the data set, and the raw row that each image comes from.
 
-    `rows` int64 (n,): index into the training part; rows of the official test part
-    continue the count after its last row.
+    `rows` int64 (n,): index into the training part of the raw data; rows of the official test
+    part are counted on from its end.
     """
 
     data: Dataset
@@ -95,7 +94,7 @@ def fingerprints(images: Images) -> list[bytes]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as a compressed npz, whose bytes depend on the arrays alone (no dates)."""
+    """Write arrays as a compressed npz; equal arrays give equal bytes (it holds no dates)."""
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
@@ -109,7 +108,7 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
     """All arrays of an npz; nothing is ever unpickled.
 
     Raises:
-        ValueError: it is no npz of numbers, damaged, or unpacks to what no such file holds.
+        ValueError: it is no npz of numbers, it is damaged, or it unpacks to too many bytes.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -117,15 +116,15 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             loaded = {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds on damaged files
+    except Exception as error:  # NumPy and zipfile raise a dozen types for damaged files
         raise ValueError(str(error) or type(error).__name__) from None
-    if strange := [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]:
-        raise ValueError(f"{', '.join(strange)} is no array")
+    if others := [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{', '.join(others)} is no array")
     return loaded
 
 
 def check_unpacked(unpacked: int, *, packed: int) -> None:
-    """Raise a ValueError where so many bytes are not worth unpacking from so few."""
+    """Raise a ValueError for a zip bomb: more unpacked bytes than the limits above allow."""
     if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
         raise ValueError(
             f"unpacks to over {MAX_UNPACKED >> 20} MB and {MAX_RATIO} times its size;"
@@ -158,15 +157,15 @@ def load_split(path: Path) -> Split:
 
 
 def _check_split(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise a ValueError that says in what the arrays differ from what `save_split` writes."""
-    wanted = {"images": (np.uint8, 3), "labels": (np.int64, 1), "rows": (np.int64, 1)}
-    if arrays.keys() != wanted.keys():
-        raise ValueError(f"holds {', '.join(arrays)} where {', '.join(wanted)} belong")
-    for name, (dtype, dimensions) in wanted.items():
+    """Raise a ValueError that says how the arrays differ from those that `save_split` writes."""
+    expected = {"images": (np.uint8, 3), "labels": (np.int64, 1), "rows": (np.int64, 1)}
+    if arrays.keys() != expected.keys():
+        raise ValueError(f"holds {', '.join(arrays)} where {', '.join(expected)} belong")
+    for name, (dtype, dimensions) in expected.items():
         array = arrays[name]
-        right = array.dtype == dtype and array.ndim == dimensions and array.size
-        if not right or len(array) != len(arrays["images"]):
-            found = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
-            raise ValueError(f"{name} is not as the stage writes it, among {found}")
+        correct = array.dtype == dtype and array.ndim == dimensions and array.size
+        if not correct or len(array) != len(arrays["images"]):
+            shapes = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
+            raise ValueError(f"{name} is not as the stage writes it, among {shapes}")
     if lowest := min(arrays["labels"].min(), arrays["rows"].min(), 0):
         raise ValueError(f"a label or row number is {lowest}")

@@ -1,4 +1,4 @@
-"""The one exception tree of digits: every error is one line per finding and has an exit code."""
+"""The exceptions of digits: each prints one line per finding and sets the exit code."""
 
 import json
 from collections.abc import Sequence
@@ -6,41 +6,40 @@ from unicodedata import category
 
 from digits.core.addresses import without_credentials
 
-# control, format (bidi overrides), half of a character, line and paragraph separators
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-_SPELLING = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji are spelled with
+# Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
 
 
 def printable(text: str) -> str:
-    """The text on one line and without power over a terminal: the rest escaped as in JSON."""
+    """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
     if text.isprintable():
         return text
-    return "".join(json.dumps(c)[1:-1] if _is_unseen(c) else c for c in text)
+    return "".join(json.dumps(c)[1:-1] if _is_invisible(c) else c for c in text)
 
 
-def _is_unseen(character: str) -> bool:
-    return category(character) in _UNSEEN and character not in _SPELLING
+def _is_invisible(character: str) -> bool:
+    return category(character) in _INVISIBLE and character not in _ALLOWED
 
 
 class DigitsError(Exception):
-    """What the user can mend; shown as `error: …` lines, never as a traceback.
+    """An error that the user can fix, printed as `error: …` lines without a traceback.
 
-    Each finding is one line that says what, where, what was found, what is allowed,
-    and a hint where there is one. Addresses in it lose their credentials.
+    Each finding is one line: where, what was found, what is allowed, and how to fix it.
+    Credentials in it are replaced by `***`, control characters are escaped.
     """
 
     exit_code = 1
-    shown = 20
+    max_lines = 20
 
     def __init__(self, *findings: str) -> None:
-        # names and values of files are among them, and addresses
         self.findings: Sequence[str] = [printable(without_credentials(each)) for each in findings]
         super().__init__(*self.findings)
 
     def __str__(self) -> str:
-        hidden = len(self.findings) - self.shown
-        lines = [*self.findings[: self.shown], *([f"… and {hidden} more"] if hidden > 0 else [])]
-        return "\n".join(lines)
+        hidden = len(self.findings) - self.max_lines
+        more = [f"… and {hidden} more"] if hidden > 0 else []
+        return "\n".join([*self.findings[: self.max_lines], *more])
 
 
 class UsageError(DigitsError):
@@ -50,7 +49,7 @@ class UsageError(DigitsError):
 
 
 class DataError(DigitsError):
-    """Data cannot be read, or is not what it must be."""
+    """Data cannot be read, or has other content than it must have."""
 
     exit_code = 3
 
@@ -62,18 +61,18 @@ class ServiceError(DigitsError):
 
 
 class GateRefusedError(DigitsError):
-    """A promotion gate said no; nothing was moved."""
+    """The promotion gate refused; no alias was moved."""
 
     exit_code = 5
 
 
 class BusyError(DigitsError):
-    """Another process holds what this one needs."""
+    """Another process holds a lock that this one needs."""
 
     exit_code = 6
 
 
 class IntegrityError(DigitsError):
-    """Something recorded is not what is found: a hash, a prediction, a missing artifact."""
+    """A hash, prediction or artifact differs from its record, or is missing."""
 
     exit_code = 7

@@ -1,6 +1,6 @@
-"""Events for Prefect's automations, sent where the address of a Prefect server is configured.
+"""Events for Prefect's automations, if a Prefect server is configured.
 
-By plain HTTP: the import of Prefect takes a second, and its client starts a server where none is.
+They are sent by plain HTTP: importing Prefect takes a second, and its client would start a server.
 """
 
 import os
@@ -15,21 +15,21 @@ from uuid import uuid4
 
 from digits.core.addresses import public
 
-# of this project, as prefect.toml says
+# where prefect.toml puts this project's profiles
 PROFILES = Path(".prefect/profiles.toml")
 TIMEOUT_S = (3, 5)  # to connect, to answer
 
 
 def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
-    """Send one event, and return when the server has it.
+    """Send one event to the Prefect server, and wait until it is received.
 
-    Where no server is configured nothing happens. One that does not take the event costs a
-    warning and at most the seconds of `TIMEOUT_S`.
+    Without a configured server this does nothing. A server that fails costs a warning and at
+    most TIMEOUT_S seconds, never an error.
 
     Args:
-        event: Its name, such as `digits.promote`.
-        resource: What it happened to: `prefect.resource.id`, and labels to match.
-        payload: What is told besides, ready for JSON.
+        event: The name of the event, such as `digits.promote`.
+        resource: What the event is about: `prefect.resource.id`, and labels for automations.
+        payload: Further data, ready for JSON.
     """
     address = _setting("PREFECT_API_URL")
     if not address:
@@ -69,7 +69,7 @@ def _authorization() -> dict[str, str]:
 
 
 def _setting(name: str) -> str:
-    """A setting of Prefect's, from the environment or the project's profile; empty without one."""
+    """A Prefect setting from the environment or the active profile; empty if it is not set."""
     if name in os.environ:
         return os.environ[name]
     try:

@@ -36,9 +36,9 @@ class StrictModel(BaseModel):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what was written there takes its place on success.
+    """Yield a temporary path; on success the file written there replaces `path` atomically.
 
-    The temporary name keeps the suffix, since writers choose the format by it.
+    The temporary name keeps the suffix, by which some writers choose the format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
@@ -56,15 +56,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, the same bytes for the same value; NaN is refused, not written."""
+    """Write JSON atomically: equal values give equal bytes; NaN raises a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def require_file(path: Path) -> None:
-    """Refuse a pipe, socket or device, which one could wait for or read from for ever.
+    """Refuse a pipe, socket or device: reading it could block or never end.
 
     Raises:
-        DataError: the path is one of these; it may well be missing or a folder.
+        DataError: the path is one of these. A missing path or a folder is no error here.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: is no regular file; write what it gives to a file first")
@@ -77,13 +77,13 @@ def md5(path: Path) -> str:
 
 
 def folder_sha256(folder: Path, *, leave_out: Container[str] = ()) -> str:
-    """The SHA-256 of a folder: of the lines that `sha256sum` prints for its files, sorted by path.
+    """The SHA-256 of the lines that `sha256sum` prints for a folder's files, sorted by path.
 
-    `leave_out` names relative paths that do not count. The shell computes the same by
+    `leave_out` names relative paths to ignore. The shell command with the same result:
     `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
     """
-    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    lines = [f"{_sha256(found[name])}  {name}\n" for name in sorted(found) if name not in leave_out]
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    lines = [f"{_sha256(files[name])}  {name}\n" for name in sorted(files) if name not in leave_out]
     return text_sha256("".join(lines))
 
 
@@ -98,10 +98,10 @@ def _sha256(path: Path) -> str:
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
-    """Read a JSON file that a stage wrote: a value of this kind, with at least these keys.
+    """Read a JSON file that a stage wrote: a value of type `kind`, with at least these keys.
 
     Raises:
-        DataError: it is missing, no JSON, or another value than that.
+        DataError: it is missing, not JSON, or of another type.
     """
     require_file(path)
     try:

@@ -1,7 +1,7 @@
-"""Which requests our servers answer: those of programs, and of pages that they serve themselves.
+"""Protection of our local servers against requests from foreign web pages.
 
-A browser sends what any web page asks to any address, this machine's too. `Host` says by which
-name the page found the server (its own name may mean 127.0.0.1), `Origin` says whose page it is.
+Any web page can make the browser send requests to 127.0.0.1. `Host` is the name by which the page
+reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the page's own server.
 """
 
 import os
@@ -14,17 +14,17 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HERE = ("127.0.0.1", "localhost", "::1")
-ALSO = "DIGITS_ALLOWED_HOSTS"  # other names of this machine, separated by commas
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 
 
 class Guard:
-    """An ASGI app that refuses (403) a foreign `Host`, a foreign `Origin`, and foreign frames."""
+    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        others = os.environ.get(ALSO, "").lower().split(",")
-        self._names = {*HERE, *filter(None, map(str.strip, others))}
+        others = os.environ.get(MORE_NAMES, "").lower().split(",")
+        self._names = {*LOCAL_NAMES, *filter(None, map(str.strip, others))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket, or pass it on."""
@@ -40,7 +40,7 @@ class Guard:
         if not refusal:
             await self._app(scope, receive, send_unframed)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close"})  # which is a 403 before the handshake
+            await send({"type": "websocket.close"})  # before the handshake this is a 403
         else:
             await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
 
@@ -48,10 +48,10 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         name, port = _name_and_port(host)
         if name not in self._names:
-            return f"Host: {host!r} is no name of this server; {ALSO} may list more names\n"
+            return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names\n"
         if origin is None:
             return None
-        # localhost and 127.0.0.1 are one place, another port is another server
+        # localhost and 127.0.0.1 are the same server; another port is another server
         page, page_port = _name_and_port(origin.partition("://")[2])
         if page in self._names and page_port == port:
             return None
@@ -67,12 +67,12 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
 
 
 def pages() -> Guard:
-    """The files below `artifacts/`, without listings and what links lead to elsewhere."""
+    """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
     return Guard(Starlette(routes=[Mount("/", StaticFiles(directory="artifacts"))]))
 
 
 def mlflow() -> Guard:
-    """MLflow's server, as `mlflow server --app-name digits` finds it."""
+    """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
     from mlflow.server.fastapi_app import app
 
     return Guard(app)

@@ -1,4 +1,4 @@
-"""Which code, data, environment and machine a result comes from."""
+"""Which code and data a result comes from: what git and dvc.lock record."""
 
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -21,17 +21,16 @@ LOCK = Path("requirements.lock")
 
 
 def tags(*, stage: str) -> dict[str, str]:
-    """Tags of a run: code, data, environment, machine, and who started it.
+    """MLflow tags of a run: code, data, packages, machine, and what started it.
 
-    `git_dirty` leaves out params.yaml, which the run records whole, and dvc.lock, which DVC
-    rewrites while the pipeline runs. data.dvc counts: only a commit leads back to its data.
+    `git_dirty` ignores params.yaml, which the run records completely, and dvc.lock, which DVC
+    rewrites while the pipeline runs. A changed data.dvc counts: no commit names its data.
     """
     commit = _git("rev-parse", "HEAD")
-    changes = _changed_code()
-    found = {
+    values = {
         "dvc_stage": stage,
         "git_commit": commit,
-        "git_dirty": str(bool(changes)).lower() if commit else "",
+        "git_dirty": str(bool(_changed_code())).lower() if commit else "",
         "data_md5": _data_of_split() or data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": machine.cpu(),
@@ -39,11 +38,11 @@ def tags(*, stage: str) -> dict[str, str]:
         "dvc_exp": context.dvc_experiment(),
         "prefect_flow_run_id": context.flow_run(),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def data_md5(pointer_file: Path = DATA_POINTER) -> str:
-    """The md5 by which data.dvc names the raw data."""
+    """The md5 of the raw data as data.dvc records it; empty if there is none."""
     try:
         pointer = YAML(typ="safe").load(pointer_file.read_text(encoding="utf-8"))
         return str(pointer["outs"][0]["md5"])
@@ -52,9 +51,9 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 
 
 def _data_of_split() -> str:
-    """The md5 of the data that the split here was made from; empty where dvc.lock has none of it.
+    """The md5 of the data that the present split was made from; empty if dvc.lock does not say.
 
-    data.dvc may name other data by now: somebody pulled while the pipeline ran.
+    data.dvc may name newer data, pulled while the pipeline ran.
     """
     if not SPLIT.exists() or recorded_outputs().get(SPLIT) != md5(SPLIT):
         return ""
@@ -62,13 +61,13 @@ def _data_of_split() -> str:
 
 
 def recorded_data(stage: str, root: Path = Path()) -> str:
-    """The md5 of the data that a stage read by dvc.lock in `root`; empty where it has none."""
+    """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
     deps = _recorded("deps", root)
     return next((digest for name, path, digest in deps if (name, path) == (stage, DATA)), "")
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
-    """The md5 of every stage output by dvc.lock in `root`; empty where there is no dvc.lock.
+    """The md5 of every stage output, from dvc.lock in `root`; empty without a dvc.lock.
 
     Raises:
         IntegrityError: dvc.lock is damaged.
@@ -87,7 +86,7 @@ def _recorded(kind: Literal["deps", "outs"], root: Path) -> list[tuple[str, Path
 
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
-    """The params of a stage by dvc.lock in `root`, by dotted key; empty where it has none."""
+    """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
     with _damages():
         recorded = _recorded_stages(root).get(stage, {}).get("params", {})
         return dict(recorded.get("params.yaml", {}))
@@ -113,12 +112,10 @@ def _damages() -> Iterator[None]:
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
-    """Find files in `root` that are not what dvc.lock there records.
-
-    Those that it does not name, or that are missing, are passed over.
+    """Compare files in `root` with the md5 that dvc.lock records; skip missing and unknown ones.
 
     Raises:
-        IntegrityError: one finding per file.
+        IntegrityError: files that differ, one finding each.
     """
     recorded = recorded_outputs(root)
     present = {path: md5(root / path) for path in paths if (root / path).is_file()}
@@ -134,7 +131,7 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
 
 
 def file_at(revision: str, path: Path) -> str:
-    """The text of a file of this folder at a git revision; empty where it is not there."""
+    """The text of a file in this folder at a git revision; empty if it does not exist there."""
     return _git("show", f"{revision}:./{path}")
 
 
@@ -144,13 +141,13 @@ def has_commit(commit: str) -> bool:
 
 
 def _changed_code() -> str:
-    """What differs from the commit; of files that git does not know, what Python can import."""
-    everything = "."  # where git cannot tell
+    """Files that differ from the commit, and untracked files that Python could import."""
+    everything = "."  # if git fails
     paths = ("--", ".", ":!dvc.lock", ":!params.yaml")
     tracked = _git("diff", "HEAD", "--name-only", *paths, failed=everything)
     others = ("--others", "--exclude-standard", "--", "src", "*.py")
-    unknown = _git("ls-files", *others, failed=everything)
-    return tracked + unknown
+    untracked = _git("ls-files", *others, failed=everything)
+    return tracked + untracked
 
 
 def _git(*arguments: str, failed: str = "") -> str:

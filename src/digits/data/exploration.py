@@ -1,4 +1,4 @@
-"""Figures of the raw data, computed on uint8 images of any size."""
+"""Statistics of the raw data: images per class, pixel-wise mean, median and deviation, samples."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ from digits.core.errors import DataError
 ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…255; NaN: no image
 
 
-class Summary(NamedTuple):
-    """Pixel-wise statistics over the images of each class.
+class PixelStatistics(NamedTuple):
+    """Statistics of each pixel over the images of each class.
 
-    `standard_deviation` divides by n (population form), so that one image gives 0.
-    A class without images is NaN throughout.
+    `standard_deviation` divides by n (population form), so that a single image gives 0.
+    A class without images has NaN everywhere.
     """
 
     mean: ClassImages
@@ -25,7 +25,7 @@ class Summary(NamedTuple):
 
 
 def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
-    """Images per class.
+    """Count the images of each class.
 
     Args:
         labels: int64 (n,), class numbers 0…len(names)−1.
@@ -33,10 +33,10 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
 
     Returns:
         One row per class: label (int64), name, count (int64), percent of all images
-        (float64, 0 everywhere when there is no image).
+        (float64, all 0 if there are no images).
 
     Raises:
-        DataError: a label is no class.
+        DataError: a label is not one of the classes.
     """
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
@@ -55,17 +55,17 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
     )
 
 
-def summarise(data: Dataset, *, classes: int) -> Summary:
+def pixel_statistics(data: Dataset, *, classes: int) -> PixelStatistics:
     """Mean, median and standard deviation of each pixel over the images of each class."""
-    per_class = [_pixel_statistics(data.images[data.labels == label]) for label in range(classes)]
-    return Summary(*np.stack(per_class, axis=1))
+    per_class = [_of_one_class(data.images[data.labels == label]) for label in range(classes)]
+    return PixelStatistics(*np.stack(per_class, axis=1))
 
 
 def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
     """Draw up to `per_class` images of each class without replacement.
 
     Returns:
-        One uint8 (k, height, width) per class, k = min(per_class, images of the class).
+        One array uint8 (k, height, width) per class, k = min(per_class, images of the class).
     """
     generator = np.random.default_rng(seed)
     drawn = []
@@ -75,7 +75,7 @@ def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[I
     return drawn
 
 
-def _pixel_statistics(images: Images) -> NDArray[np.float64]:
+def _of_one_class(images: Images) -> NDArray[np.float64]:
     """Mean, median and standard deviation, float64 (3, height, width)."""
     if len(images) == 0:
         return np.full((3, *images.shape[1:]), np.nan)

@@ -1,4 +1,4 @@
-"""What a split holds, and the proof that no image stands in two of its parts."""
+"""A summary of the splits: rows, classes, and images that occur in more than one split."""
 
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -10,16 +10,16 @@ from digits.core.dataset import RawData, Split, fingerprints
 
 
 class Overlap(NamedTuple):
-    """What two splits have in common."""
+    """The images that two splits share."""
 
     first: str
     second: str
-    images: int  # distinct image contents that stand in both
-    shared_rows: int  # the same raw row in both, which only `holdout_within_test` brings about
+    images: int  # distinct image contents in both
+    shared_rows: int  # raw rows in both; above 0 only with `holdout_within_test`
 
 
 def overlaps(splits: dict[str, Split]) -> list[Overlap]:
-    """Compare the image contents of each pair of splits; pairs without overlap are listed too."""
+    """Compare the images of every pair of splits; pairs without overlap are listed too."""
     contents = {name: set(fingerprints(part.data.images)) for name, part in splits.items()}
     return [
         Overlap(
@@ -32,11 +32,11 @@ def overlaps(splits: dict[str, Split]) -> list[Overlap]:
     ]
 
 
-def describe(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
-    """What was drawn, ready for JSON: rows, rows per class, overlaps, and rows left unused.
+def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
+    """Rows, rows per class, overlaps and unused rows, ready for JSON.
 
-    `learning_rows` are train and validation together, `held_out_rows` test and hold-out;
-    a row that stands in both counts once.
+    `learning_rows` counts train and validation together, `held_out_rows` test and hold-out;
+    a row that is in both splits counts once.
     """
     return {
         "rows": {name: len(part.rows) for name, part in splits.items()},
@@ -60,7 +60,7 @@ def _union(first: Split, second: Split) -> NDArray[np.int64]:
 
 
 def _unused(splits: dict[str, Split], raw: RawData) -> dict[str, int]:
-    """Rows of each raw part that no split holds: `percent` and `stratified` leave some out."""
+    """Raw rows that are in no split: `percent` and `stratified` leave some out."""
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     from_train = int(np.count_nonzero(used < len(raw.train)))
     official = len(raw.test) if raw.test else 0

@@ -1,4 +1,4 @@
-"""Rows for train, validation, test and hold-out: stratified by class and seeded."""
+"""Split raw data into train, validation, test and hold-out, stratified by class."""
 
 from fractions import Fraction
 from math import ceil
@@ -17,9 +17,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class OfficialParams(StrictModel):
-    """Both are fractions of the official training part; the rest is for training.
+    """Fractions of the official training part; the remaining rows are for training.
 
-    The official test part is the test set as it is.
+    The official test part is the test split.
     """
 
     validation: Share
@@ -34,8 +34,9 @@ class OfficialParams(StrictModel):
 
 
 class StratifiedParams(StrictModel):
-    """`test` is a fraction of all rows and holds rows out, which are never trained on;
-    `holdout` is a fraction of those, `validation` a fraction of all others.
+    """`test` is the fraction of all rows that is never trained on.
+
+    `holdout` is a fraction of those rows, `validation` a fraction of all other rows.
     """
 
     test: Share
@@ -46,8 +47,8 @@ class StratifiedParams(StrictModel):
 class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
-    With `holdout_within_test` the hold-out rows count as test rows too, so that the two
-    results depend on each other.
+    With `holdout_within_test` the hold-out rows are test rows, too. Then the results on the two
+    splits are not independent.
     """
 
     method: Literal["official", "stratified"]
@@ -63,9 +64,9 @@ class SplitParams(StrictModel):
 
 
 def sample(dataset: Dataset, percent: float, seed: int) -> Rows:
-    """Draw `percent` of each class, rounded up: row numbers int64, ascending.
+    """Draw `percent` of the rows of each class, rounded up: row numbers int64, ascending.
 
-    With the same seed a smaller percentage draws a subset of a larger one.
+    With the same seed, a smaller percentage draws a subset of what a larger one draws.
     """
     counts = [ceil(count * _exact(percent) / 100) for count in _class_counts(dataset.labels)]
     drawn, _ = _draw(dataset.labels, np.arange(len(dataset)), counts, np.random.default_rng(seed))
@@ -73,19 +74,17 @@ def sample(dataset: Dataset, percent: float, seed: int) -> Rows:
 
 
 def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
-    """Reduce the raw data to `percent` by class and split it into
-    `train`, `validation`, `test` and `holdout`.
+    """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
 
-    `official`: totals are exact, and shared out over the classes by largest remainder.
-    `stratified`: in each class the larger piece is rounded up, as R's
-    caret::createDataPartition does; an official test part is left out, neither trained
-    nor tested on.
-    Training rows come in random order, all others ascending. The same raw data, values
-    and seed give the same splits.
+    `official`: the sizes are exact in total, and divided among the classes by largest
+    remainder. `stratified`: within each class, the larger piece is rounded up, as R's
+    caret::createDataPartition does; an official test part is not used at all.
+    Training rows are in random order, all others ascending. Equal raw data, params and seed
+    give equal splits.
 
     Raises:
-        DataError: `official` without an official test part, or a class with too few
-            rows to stand in every split.
+        DataError: `official` without an official test part, or a class with too few rows to
+            be in every split.
     """
     if params.method == "official":
         splits = _official(raw, percent, params.official, seed)
@@ -135,7 +134,7 @@ def _stratified(
 def _draw(
     labels: Labels, rows: Rows, counts: list[int], rng: np.random.Generator
 ) -> tuple[Rows, Rows]:
-    """Draw counts[c] of the rows of each class c; the drawn and the others, both ascending."""
+    """Draw counts[c] of the rows of each class c; the drawn and the other rows, both ascending."""
     of_class = [rows[labels[rows] == label] for label in range(len(counts))]
     picked = [rng.permutation(own)[:count] for own, count in zip(of_class, counts, strict=True)]
     drawn = np.concatenate([rows[:0], *picked])
@@ -143,12 +142,12 @@ def _draw(
 
 
 def _floor(labels: Labels, share: float) -> list[int]:
-    """A share of each class, rounded down: caret rounds up what remains."""
+    """A share of each class, rounded down; caret rounds up the remaining piece."""
     return [int(count * _exact(share)) for count in _class_counts(labels)]
 
 
 def _apportion(labels: Labels, share: float) -> list[int]:
-    """A share of all rows, rounded to whole rows once, over the classes by largest remainder."""
+    """A share of all rows, rounded once, divided among the classes by largest remainder."""
     quotas = [count * _exact(share) for count in _class_counts(labels)]
     seats = [int(quota) for quota in quotas]
     by_remainder = sorted(range(len(quotas)), key=lambda c: seats[c] - quotas[c])
@@ -158,7 +157,7 @@ def _apportion(labels: Labels, share: float) -> list[int]:
 
 
 def _exact(share: float) -> Fraction:
-    """The decimal that was written: 0.07 of 100 rows is 7, where floats give 7.000000000000001."""
+    """The decimal as written: 0.07 of 100 rows is 7; as a float it is 7.000000000000001."""
     return Fraction(str(share))
 
 
@@ -172,7 +171,7 @@ def _take(dataset: Dataset, rows: Rows) -> Split:
 
 
 def _require_every_class(splits: dict[str, Split]) -> None:
-    """Raise a DataError with one finding per class that some split lacks."""
+    """Raise a DataError with one finding per class that is missing from a split."""
     _, first = np.unique(np.concatenate([part.rows for part in splits.values()]), return_index=True)
     labels = np.concatenate([part.data.labels for part in splits.values()])[first]
     present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}

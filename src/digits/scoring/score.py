@@ -14,11 +14,11 @@ from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Predict
 from digits.core.errors import DataError, printable
 from digits.core.files import md5
+from digits.data.validation.validate import validate_unlabelled
 from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.inputs import Input, open_input
-from digits.scoring.judgement import validate_images
 from digits.scoring.output import predictions
 from digits.scoring.statistics import figures, image_frame
 from digits.tracking import runs
@@ -65,7 +65,7 @@ def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
     """
     source = open_input(path, shape=model.shape, picture=model.picture)
     images = image_frame((figures(b.images) for b in source.batches()), shape=model.shape)
-    judged = validate_images(images, params=params.validation)
+    judged = validate_unlabelled(images, params=params.validation)
     if judged.critical:
         raise DataError(*(f"{path}: {finding}" for finding in judged.critical))
     data_md5 = source.md5()

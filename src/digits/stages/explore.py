@@ -39,7 +39,7 @@ def write_distribution(data: Dataset, names: list[str]) -> None:
 
 def write_class_images(data: Dataset, names: list[str]) -> None:
     """One picture per pixel-wise statistic."""
-    summary = exploration.summarise(data, classes=len(names))
+    summary = exploration.pixel_statistics(data, classes=len(names))
     for statistic, images in summary._asdict().items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         figure = plots.class_images(images, names=names, title=title)

@@ -8,7 +8,7 @@ from digits.core.artifacts import ROOT, split_path
 from digits.core.dataset import save_split
 from digits.core.files import replacing, write_json
 from digits.data.readers.raw import read_raw
-from digits.data.split_summary import describe
+from digits.data.split_summary import summarise_splits
 from digits.data.splitting import split
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     for name, part in splits.items():
         with replacing(split_path(name)) as temporary:
             save_split(temporary, part)
-    write_json(ROOT / "split" / "split.json", describe(splits, raw))
+    write_json(ROOT / "split" / "split.json", summarise_splits(splits, raw))
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
 
 

@@ -6,9 +6,9 @@ from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT
 from digits.core.errors import DataError, printable
-from digits.core.files import write_json, write_text
+from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
-from digits.data.validation.validate import data_docs, validate
+from digits.data.validation.validate import validate
 
 FOLDER = ROOT / "validate"
 
@@ -19,7 +19,6 @@ def main() -> None:
     raw = read_raw(Path("data"))
     result = validate(raw, params=checked.validation, classes=checked.data.classes)
     write_json(FOLDER / "result.json", result.as_dict())
-    write_text(FOLDER / "data_docs.html", data_docs(result))
     for finding in result.warnings:
         print(f"warning: {printable(str(finding))}")
     if result.critical:

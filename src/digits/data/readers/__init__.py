@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (finds the format), idx, csv, npz; files and cells serve them."""
+"""Readers of raw data: raw (chooses the reader), idx, csv, npz, files (what these share)."""

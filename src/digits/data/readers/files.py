@@ -1,4 +1,4 @@
-"""Files of a raw data folder: their plain content, and their format told by it."""
+"""Files of a raw data folder: unpacked content, and the format recognised by content."""
 
 import gzip
 import io
@@ -24,14 +24,14 @@ IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
 FETCH = "`dvc pull` fetches it anew"
 HEAD_BYTES = 4096
 MAX_LINE_BYTES = 16 << 20  # a million names of columns
-CHUNK_BYTES = 1 << 20
+UNPACK_BYTES = 1 << 20
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files directly in a folder, by name; hidden ones and folders are left out.
+    """The files directly in a folder, sorted by name, without hidden ones.
 
     Raises:
-        DataError: the folder is missing, unreadable, or has no such file.
+        DataError: the folder is missing, unreadable or empty.
     """
     try:
         files = [path for path in sorted(folder.iterdir()) if not path.is_dir()]
@@ -46,7 +46,7 @@ def data_files(folder: Path) -> list[Path]:
 
 
 def content_of(path: Path) -> bytes:
-    """The whole content of a file, unpacked where it is gzipped.
+    """The whole content of a file, unpacked if it is gzipped.
 
     Raises:
         DataError: the file cannot be read, or its gzip is damaged or cut off.
@@ -56,7 +56,7 @@ def content_of(path: Path) -> bytes:
 
 
 def first_line_of(path: Path) -> bytes:
-    """What `content_of` begins with, up to the first line feed, cut where no header is longer.
+    """The content up to the first line feed, at most MAX_LINE_BYTES.
 
     Raises:
         DataError: as `content_of`.
@@ -66,10 +66,10 @@ def first_line_of(path: Path) -> bytes:
 
 
 def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is read") -> Format:
-    """Tell the format of a file by its first bytes.
+    """Recognise the format of a file by its first bytes; any plain text counts as CSV.
 
     Raises:
-        DataError: it has none of these; says what the file looks like instead, and `allowed`.
+        DataError: it has another format. The finding names that format, then `allowed`.
     """
     with plain(path) as stream:
         head = stream.read(HEAD_BYTES)
@@ -77,13 +77,13 @@ def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is rea
         return "IDX"
     if head.startswith(b"PK"):
         return _zip_format(path)
-    if stranger := _stranger(head):
-        raise DataError(f"{path}: {stranger}; {allowed}")
+    if other := _other_format(head):
+        raise DataError(f"{path}: {other}; {allowed}")
     return "CSV"
 
 
 class _Unpacked(io.RawIOBase):
-    """What a gzip holds, read no further than is worth unpacking."""
+    """The content of a gzip; reading fails once it exceeds the limits of `check_unpacked`."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path = path
@@ -104,12 +104,12 @@ class _Unpacked(io.RawIOBase):
 
 @contextmanager
 def plain(path: Path) -> Iterator[IO[bytes]]:
-    """The content of a file as a stream, unpacked where it is gzipped; see `content_of`."""
+    """The content of a file as a stream, unpacked if it is gzipped; see `content_of`."""
     require_file(path)
     try:
         with path.open("rb") as raw:
             packed = raw.peek(2).startswith(GZIP_MAGIC)
-            yield io.BufferedReader(_Unpacked(path, raw), CHUNK_BYTES) if packed else raw
+            yield io.BufferedReader(_Unpacked(path, raw), UNPACK_BYTES) if packed else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = str(error).rstrip(".")
         raise DataError(f"{path}: gzip is damaged or cut off ({reason}); {FETCH}") from None
@@ -126,17 +126,17 @@ def _zip_format(path: Path) -> Format:
         ) from None
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
-    holds = one_line(", ".join(names)) or "nothing"
-    raise DataError(f"{path}: a zip archive of {holds}; unpack it first")
+    members = one_line(", ".join(names)) or "nothing"
+    raise DataError(f"{path}: a zip archive of {members}; unpack it first")
 
 
-def one_line(found: object) -> str:
-    """What was found in a file, fit to be part of a finding: on one line, 80 characters long."""
-    return textwrap.shorten(str(found), 80, placeholder=" …")
+def one_line(text: object) -> str:
+    """Shorten a text to one line of at most 80 characters, to quote it in a finding."""
+    return textwrap.shorten(str(text), 80, placeholder=" …")
 
 
-def _stranger(head: bytes) -> str | None:
-    """What a file is that is taken for data by mistake; None for plain text."""
+def _other_format(head: bytes) -> str | None:
+    """What a file is that users mistake for data; None for plain text."""
     text = head.removeprefix(BOM_UTF8).lstrip()
     if not head:
         return "0 bytes long"

@@ -18,13 +18,13 @@ TEST_WORDS = {"t10k", "test"}
 
 
 def read_idx(folder: Path, paths: Sequence[Path]) -> RawData:
-    """Read IDX files that make one training pair and at most one test pair.
+    """Read one pair of IDX files to train on, and at most one pair to test on.
 
-    Images and labels are told by the number of dimensions, pairs by the beginning of the
-    name: `train-images…` belongs to `train-labels…`; `t10k-…` or `test-…` is the test part.
+    The number of dimensions tells images from labels. The beginning of the name tells which
+    belong together: `train-images…` and `train-labels…`; `t10k-…` or `test-…` is the test part.
 
     Raises:
-        DataError: a file is no such IDX, or the files do not make these pairs.
+        DataError: a file is not such an IDX file, or the files are not these pairs.
     """
     parts: dict[str, dict[str, tuple[Path, NDArray[np.uint8]]]] = {}
     for path in paths:
@@ -34,22 +34,23 @@ def read_idx(folder: Path, paths: Sequence[Path]) -> RawData:
             raise DataError(f"{folder}: both {other[0].name} and {path.name} hold {kind}; keep one")
         parts[part][kind] = path, array
     tests = [part for part in parts if TEST_WORDS & set(re.split(r"\W|_", part))]
-    trains = [part for part in parts if part not in tests]
-    if len(trains) != 1 or len(tests) > 1:
+    trainings = [part for part in parts if part not in tests]
+    if len(trainings) != 1 or len(tests) > 1:
         raise DataError(
-            f"{folder}: {', '.join(path.name for path in paths)} are {len(trains)} training and"
+            f"{folder}: {', '.join(path.name for path in paths)} are {len(trainings)} training and"
             f" {len(tests)} test parts by name; one training part (train-…) and at most one"
             " test part (t10k-… or test-…) is allowed"
         )
     test = _paired(folder, parts[tests[0]]) if tests else None
-    return RawData(_paired(folder, parts[trains[0]]), test)
+    return RawData(_paired(folder, parts[trainings[0]]), test)
 
 
 def _array(path: Path) -> NDArray[np.uint8]:
     """Read one IDX file: images (n, height, width) or labels (n,), uint8.
 
     Raises:
-        DataError: other types or dimensions, or a size that the header does not promise.
+        DataError: it has another type, another number of dimensions, or not the size that
+            its header says.
     """
     content = content_of(path)
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
@@ -71,7 +72,7 @@ def _array(path: Path) -> NDArray[np.uint8]:
 
 
 def _part(path: Path) -> str:
-    """What stands before `images`, `labels` or the ending of the name."""
+    """The name up to `image`, `label` or the suffix."""
     return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
 
 

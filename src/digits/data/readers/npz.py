@@ -16,12 +16,12 @@ LARGEST = np.iinfo(np.int64).max
 
 
 def read_npz(path: Path) -> RawData:
-    """Read images uint8 (n, h, w) or (n, h, w, 1) with whole-number labels (n,) of any width.
+    """Read images uint8 (n, height, width) or (n, height, width, 1) with integer labels (n,).
 
-    The test part may be absent. Nothing is ever unpickled.
+    The test part is optional. Nothing is ever unpickled.
 
     Raises:
-        DataError: other arrays than these, objects, other dtypes or shapes, a damaged file.
+        DataError: the file is damaged, or has other arrays, dtypes or shapes.
     """
     try:
         arrays = load_arrays(io.BytesIO(content_of(path)))
@@ -46,7 +46,7 @@ def _dataset(path: Path, arrays: dict[str, NDArray[np.generic]], names: tuple[st
             f"{path} array {names[0]}: {images.dtype} {arrays[names[0]].shape}; uint8"
             " (n, height, width) is allowed"
         )
-    # NumPy counts time differences among the integers
+    # not np.issubdtype: to NumPy, a time difference is an integer
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
             f"{path} array {names[1]}: {labels.dtype} {labels.shape}; one whole number for each"

@@ -1,4 +1,4 @@
-"""Read raw labelled images as published: IDX pairs, Kaggle CSV, Keras npz, told by content."""
+"""Read raw labelled images as published: IDX pairs, Kaggle CSV or Keras npz."""
 
 import logging
 from collections.abc import Sequence
@@ -15,66 +15,63 @@ logger = logging.getLogger(__name__)
 
 
 def read_raw(folder: Path) -> RawData:
-    """Read the one data set that lies in a folder.
+    """Read the only data set in a folder.
 
-    Looks at the files directly in `folder` (hidden ones aside) and tells each by its content,
-    gzipped or not: IDX pairs (`t10k-…` or `test-…` is the official test part), a Kaggle
-    `label,pixel0,…` CSV, a Keras `mnist.npz`. Kaggle's files without labels are left out with
-    a log warning. Images come back as uint8 (n, height, width), labels as int64 (n,), of any
-    image size and in the order of the file; whether a label is one of the classes is not
-    judged here.
+    These formats are recognised by content, whatever the files are called, gzipped or not:
+    IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
+    and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Kaggle's files without
+    labels are left out with a log warning.
+
+    Returns:
+        Images uint8 (n, height, width) of any size and labels int64 (n,), in the order of the
+        file. Whether a label is one of the classes is not checked here.
 
     Raises:
-        DataError: nothing or more than one data set is there, or a file is not what it must
-            be; one finding per fault.
+        DataError: there is no data set or more than one, or a file is damaged; one finding per
+            fault.
     """
-    found = _told_apart(folder)
-    idx = found.pop("IDX", [])
-    csv = _labelled(found.pop("CSV", []))
-    npz = found.pop("npz", [])
+    files = _by_format(folder)
+    idx, npz = files.get("IDX", []), files.get("npz", [])
+    csv = _labelled(files.get("CSV", []))
     if bool(idx) + len(csv) + len(npz) > 1:
         names = ", ".join(path.name for path in [*idx, *csv, *npz])
         raise DataError(f"{folder}: holds more than one data set ({names}); keep one")
     if idx:
-        return _checked(folder, read_idx(folder, idx))
+        return _check_sizes(folder, read_idx(folder, idx))
     if csv:
-        return _checked(csv[0], RawData(read_csv(csv[0]), None))
-    return _checked(npz[0], read_npz(npz[0]))
+        return _check_sizes(csv[0], RawData(read_csv(csv[0]), None))
+    return _check_sizes(npz[0], read_npz(npz[0]))
 
 
-def _told_apart(folder: Path) -> dict[Format, list[Path]]:
-    """The files of each format; every file that has none is a finding."""
-    found: dict[Format, list[Path]] = {}
+def _by_format(folder: Path) -> dict[Format, list[Path]]:
+    """The files of each format; every file of another format is a finding."""
+    files: dict[Format, list[Path]] = {}
     findings: list[str] = []
     for path in data_files(folder):
         try:
-            found.setdefault(format_of(path), []).append(path)
+            files.setdefault(format_of(path), []).append(path)
         except DataError as error:
             findings.extend(error.findings)
     if findings:
         raise DataError(*findings)
-    return found
+    return files
 
 
 def _labelled(paths: Sequence[Path]) -> list[Path]:
-    """The CSV files to learn from: Kaggle's test and sample files beside them have no labels."""
-    without = [path for path in paths if unlabelled(path)]
-    labelled = [path for path in paths if path not in without]
-    if without and not labelled:
-        raise DataError(
-            *(
-                f"{path}:1: column label is missing; label,pixel0,pixel1,… is needed"
-                for path in without
-            )
-        )
-    for path in without:
-        left_out = printable(str(path))
-        logger.warning("%s: left out, only rows with a label and pixels are read", left_out)
+    """The CSV files with labels, without Kaggle's test and sample files."""
+    without_labels = [path for path in paths if unlabelled(path)]
+    labelled = [path for path in paths if path not in without_labels]
+    if without_labels and not labelled:
+        fault = "column label is missing; label,pixel0,pixel1,… is needed"
+        raise DataError(*(f"{path}:1: {fault}" for path in without_labels))
+    for path in without_labels:
+        name = printable(str(path))
+        logger.warning("%s: left out, only rows with a label and pixels are read", name)
     return labelled
 
 
-def _checked(where: Path, raw: RawData) -> RawData:
-    """Refuse what no format allows: no images, or two parts of different image size."""
+def _check_sizes(where: Path, raw: RawData) -> RawData:
+    """Refuse a part without images, and two parts with different image sizes."""
     for part, data in zip(("training", "test"), raw, strict=True):
         if data is not None and not data.images.size:
             raise DataError(f"{where}: the {part} part holds no images; at least one is needed")

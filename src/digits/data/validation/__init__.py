@@ -1,1 +1,2 @@
-"""Checks of raw data: validate, summary, expectations, result, docs."""
+"""Great Expectations' checks of the raw data: validate (what is checked and found), frames
+(the data as tables), expectations (the checks)."""

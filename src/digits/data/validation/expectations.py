@@ -1,8 +1,8 @@
-"""The expectations, and the one place that has Great Expectations judge them."""
+"""The expectations on each part of the data, checked by Great Expectations."""
 
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -12,171 +12,199 @@ with warnings.catch_warnings():
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-from digits.data.validation.result import SHOWN_ROWS
-from digits.data.validation.validate import ValidateParams
+from digits.data.validation.validate import Check, ValidateParams
+
+SHOWN_ROWS = 5
 
 
-def judge(
-    images: pd.DataFrame, labels: pd.DataFrame, *, params: ValidateParams, classes: int
-) -> dict[str, Any]:
-    """Judge each part of the frames of `summary`.
+def check_images(
+    images: pd.DataFrame, *, shape: str, params: ValidateParams, classes: int
+) -> list[Check]:
+    """Check the images of one part: rows of `frames.raw_frame`, all of which must have this shape.
 
-    Returns:
-        Great Expectations' results by the name of what was judged: `train images`,
-        `train classes`, and the same of `test` where it is in the frames.
+    Expectations on columns that the frame lacks are left out.
     """
-    source = frames()
-    shape = images["shape"].iloc[0]
-    results = {}
-    for part in images["part"].unique():
-        suites = {
-            "images": (images, image_expectations(part, shape, params, classes), "row"),
-            "classes": (labels, class_expectations(params), "class"),
-        }
-        for name, (frame, expectations, index) in suites.items():
-            rows = frame[frame["part"] == part]
-            results[f"{part} {name}"] = run_suite(
-                source, f"{part} {name}", rows, expectations, index
+    of_part = _enough_rows if images["part"].iloc[0] == "train" else _not_in_train
+    expectations = [*_possible(shape, classes), *_usual(params), of_part(params)]
+    known = {*images.columns, None}
+    present = [each for each in expectations if getattr(each, "column", None) in known]
+    return _check(images, present, unit="row")
+
+
+def check_classes(classes: pd.DataFrame, *, params: ValidateParams) -> list[Check]:
+    """Check the rows per class of one part, a frame of `frames.class_frame`."""
+    low, high = 1 - params.class_share_tolerance, 1 + params.class_share_tolerance
+    expectations = [
+        _critical(
+            gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=1),
+            "no images",
+            "add images of it, or lower data.classes",
+        ),
+        _warning(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="relative_share", min_value=low, max_value=high
+            ),
+            f"share outside {low:g}…{high:g} times uniform",
+            "accuracy will favour the frequent classes",
+            value="{} times",
+        ),
+    ]
+    return _check(classes, expectations, unit="class")
+
+
+def _possible(shape: str, classes: int) -> list[gxe.Expectation]:
+    """What every image and label must be."""
+    return [
+        _critical(
+            gxe.ExpectColumnValuesToNotBeNull(column="label"), "no label", "remove or mend them"
+        ),
+        _critical(
+            gxe.ExpectColumnValuesToNotBeNull(column="min_pixel"),
+            "a missing pixel",
+            "remove or mend them",
+        ),
+        _critical(
+            gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(classes))),
+            f"label outside 0…{classes - 1}",
+            "mend the labels, or set data.classes",
+            value="label {}",
+        ),
+        *(
+            _critical(
+                gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=255),
+                "pixel outside 0…255",
+                "store grey values as whole 0…255",
+                value="{}",
             )
-    return results
+            for column in ("min_pixel", "max_pixel")
+        ),
+        _critical(
+            gxe.ExpectColumnValuesToBeInSet(column="shape", value_set=[shape]),
+            f"image size other than {shape}",
+            "give all images one size",
+            value="{}",
+        ),
+    ]
 
 
-def frames() -> Any:
+def _usual(params: ValidateParams) -> list[gxe.Expectation]:
+    """What an image that is worth training on looks like."""
+    low, high = params.min_mean_ink, params.max_mean_ink
+    return [
+        _warning(
+            gxe.ExpectColumnValuesToBeBetween(column="contrast", min_value=0, strict_min=True),
+            "blank image",
+            "nothing can be learned from it",
+        ),
+        _warning(
+            gxe.ExpectColumnValuesToBeBetween(column="mean_ink", min_value=low, max_value=high),
+            f"mean ink outside {low:g}…{high:g}",
+            "is the contrast inverted, or the scale not 0…255?",
+            value="{}",
+        ),
+        _warning(
+            gxe.ExpectColumnValuesToBeNull(column="duplicate_of"),
+            "image seen before",
+            "copies may end in two splits",
+            value="as row {}",
+        ),
+    ]
+
+
+def _enough_rows(params: ValidateParams) -> gxe.Expectation:
+    return _critical(
+        gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows),
+        f"fewer than {params.min_rows} rows",
+        "add data, or lower validate.min_rows",
+    )
+
+
+def _not_in_train(_: ValidateParams) -> gxe.Expectation:
+    return _warning(
+        gxe.ExpectColumnValuesToBeNull(column="same_as_train"),
+        "image also in train",
+        "the test result will flatter",
+        value="as row {}",
+    )
+
+
+def _critical(expectation: Any, what: str, hint: str, *, value: str = "") -> Any:
+    return _with_words(expectation, "critical", what, hint, value)
+
+
+def _warning(expectation: Any, what: str, hint: str, *, value: str = "") -> Any:
+    return _with_words(expectation, "warning", what, hint, value)
+
+
+def _with_words(expectation: Any, severity: str, what: str, hint: str, value: str) -> Any:
+    """Add how a finding is worded: what is wrong, what to do, how a failing value is shown."""
+    expectation.severity = severity
+    expectation.meta = {"what": what, "hint": hint, "value": value}
+    return expectation
+
+
+@lru_cache
+def _source() -> Any:
     """A source of data frames in a context that lives in memory and shows no progress."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     return context.data_sources.add_pandas("digits")
 
 
-def run_suite(
-    source: Any, name: str, frame: pd.DataFrame, expectations: list[gxe.Expectation], index: str
-) -> Any:
-    """Judge a frame; rows are told by the column `index`. Returns Great Expectations' result."""
-    batch = (
-        source.add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch({"dataframe": frame})
-    )
-    return batch.validate(
-        gx.ExpectationSuite(name=name, expectations=expectations),
-        result_format={
-            "result_format": "SUMMARY",
-            "unexpected_index_column_names": [index],
-            "partial_unexpected_count": SHOWN_ROWS,
-        },
-    )
-
-
-def image_expectations(
-    part: str, shape: str, params: ValidateParams, classes: int
-) -> list[gxe.Expectation]:
-    """What the images of a part must be, and what they should be.
-
-    `meta` holds the words of a finding: what is wrong, how a value is shown, what to do.
-    """
-    expectations = [
-        *_labels_and_pixels(classes),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="shape",
-            value_set=[shape],
-            severity="critical",
-            meta=_words(f"image size other than {shape}", "{}", "give all images one size"),
-        ),
-        *_looks(params),
-    ]
-    return [*expectations, _enough_rows(params) if part == "train" else _not_in_train()]
-
-
-def class_expectations(params: ValidateParams) -> list[gxe.Expectation]:
-    """What the rows per class of a part must be, and what they should be."""
-    tolerance = params.class_share_tolerance
-    return [
-        gxe.ExpectColumnValuesToBeBetween(
-            column="rows",
-            min_value=1,
-            severity="critical",
-            meta=_words("no images", "", "add images of it, or lower data.classes"),
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="relative_share",
-            min_value=1 - tolerance,
-            max_value=1 + tolerance,
-            severity="warning",
-            meta=_words(
-                f"share outside {1 - tolerance:g}…{1 + tolerance:g} times uniform",
-                "{} times",
-                "accuracy will favour the frequent classes",
-            ),
-        ),
-    ]
-
-
-def _labels_and_pixels(classes: int) -> Iterator[gxe.Expectation]:
-    for column, missing in (("label", "no label"), ("min_pixel", "a missing pixel")):
-        yield gxe.ExpectColumnValuesToNotBeNull(
-            column=column, severity="critical", meta=_words(missing, "", "remove or mend them")
+def _check(
+    frame: pd.DataFrame, expectations: list[Any], *, unit: Literal["row", "class"]
+) -> list[Check]:
+    """Check a frame of one part; the column `unit` tells its rows apart."""
+    results = (
+        _source()
+        .read_dataframe(frame)
+        .validate(
+            gx.ExpectationSuite(name=unit, expectations=expectations),
+            result_format={
+                "result_format": "SUMMARY",
+                "unexpected_index_column_names": [unit],
+                "partial_unexpected_count": SHOWN_ROWS,
+            },
         )
-    yield gxe.ExpectColumnValuesToBeInSet(
-        column="label",
-        value_set=list(range(classes)),
-        severity="critical",
-        meta=_words(
-            f"label outside 0…{classes - 1}", "label {}", "mend the labels, or set data.classes"
-        ),
+        .to_json_dict()["results"]
     )
-    for column in ("min_pixel", "max_pixel"):
-        yield gxe.ExpectColumnValuesToBeBetween(
-            column=column,
-            min_value=0,
-            max_value=255,
-            severity="critical",
-            meta=_words("pixel outside 0…255", "{}", "store grey values as whole 0…255"),
-        )
+    return [_as_check(frame["part"].iloc[0], unit, result) for result in results]
 
 
-def _looks(params: ValidateParams) -> Iterator[gxe.Expectation]:
-    yield gxe.ExpectColumnValuesToBeBetween(
-        column="contrast",
-        min_value=0,
-        strict_min=True,
-        severity="warning",
-        meta=_words("blank image", "", "nothing can be learned from it"),
-    )
-    yield gxe.ExpectColumnValuesToBeBetween(
-        column="mean_ink",
-        min_value=params.min_mean_ink,
-        max_value=params.max_mean_ink,
-        severity="warning",
-        meta=_words(
-            f"mean ink outside {params.min_mean_ink:g}…{params.max_mean_ink:g}",
-            "{}",
-            "is the contrast inverted, or the scale not 0…255?",
-        ),
-    )
-    yield gxe.ExpectColumnValuesToBeNull(
-        column="duplicate_of",
-        severity="warning",
-        meta=_words("image seen before", "as row {}", "copies may end in two splits"),
+def _as_check(part: str, unit: str, result: dict[str, Any]) -> Check:
+    """A check from one of Great Expectations' results."""
+    config, details = result["expectation_config"], result["result"]
+    failing = [int(entry[unit]) for entry in details.get("partial_unexpected_index_list") or []]
+    return Check(
+        part=part,
+        severity=config["severity"],
+        expectation=config["type"],
+        column=config["kwargs"].get("column"),
+        success=result["success"],
+        count=details.get("unexpected_count", 0),
+        rows=failing if unit == "row" else [],
+        classes=failing if unit == "class" else [],
+        message=None if result["success"] else _message(part, unit, config, details),
     )
 
 
-def _enough_rows(params: ValidateParams) -> gxe.Expectation:
-    return gxe.ExpectTableRowCountToBeBetween(
-        min_value=params.min_rows,
-        severity="critical",
-        meta=_words(
-            f"fewer than {params.min_rows} rows", "", "add data, or lower validate.min_rows"
-        ),
-    )
+def _message(part: str, unit: str, config: dict[str, Any], details: dict[str, Any]) -> str:
+    words = config["meta"]
+    if "observed_value" in details:
+        where = f": {details['observed_value']} found"
+    else:
+        count = details["unexpected_count"]
+        units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
+        where = f" in {count} {units}: {_examples(unit, config, details)}"
+    return f"{part}: {words['what']}{where}; {words['hint']}"
 
 
-def _not_in_train() -> gxe.Expectation:
-    return gxe.ExpectColumnValuesToBeNull(
-        column="same_as_train",
-        severity="warning",
-        meta=_words("image also in train", "as row {}", "the test result will flatter"),
-    )
-
-
-def _words(what: str, value: str, hint: str) -> dict[str, str]:
-    return {"what": what, "value": value, "hint": hint}
+def _examples(unit: str, config: dict[str, Any], details: dict[str, Any]) -> str:
+    """`row 4 (label 10), row 9 (label 12)`, with `…` where there are more."""
+    column, value = config["kwargs"]["column"], config["meta"]["value"]
+    examples = [
+        f"{unit} {entry[unit]}" + (f" ({value.format(entry[column])})" if value else "")
+        for entry in details["partial_unexpected_index_list"]
+    ]
+    more = ["…"] if details["unexpected_count"] > len(examples) else []
+    return ", ".join(examples + more)

@@ -1,16 +1,17 @@
-"""Whether raw data is fit to train on, as Great Expectations judges; critical findings stop it."""
+"""Whether raw data is fit to train on: what is checked, and what was found."""
 
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from digits.core.dataset import RawData
 from digits.core.files import StrictModel
-from digits.data.validation.result import Check, Result
 
-__all__ = ["Check", "Result", "ValidateParams", "data_docs", "validate"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-# Great Expectations takes 4 s to import: only who validates waits for it, not who reads params.
+# Great Expectations takes 4 s to import: functions import it, so that reading params does not.
 
 
 class ValidateParams(StrictModel):
@@ -36,6 +37,58 @@ class ValidateParams(StrictModel):
         return self
 
 
+@dataclass(frozen=True)
+class Check:
+    """The result of one expectation on one part of the data."""
+
+    part: str
+    severity: Literal["critical", "warning"]
+    expectation: str  # Great Expectations' name
+    column: str | None  # of a frame in `frames`; None for a check of the number of rows
+    success: bool
+    count: int  # rows or classes that fail; 0 for a check of the number of rows
+    rows: list[int]  # the first failing rows, counted from 0 within the part
+    classes: list[int]  # the first failing classes, in a check per class
+    message: str | None  # one line for the user if the check fails
+
+    def __str__(self) -> str:
+        return self.message or f"{self.part}: {self.expectation} holds"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All checks, and a summary of each part; equal data and params give an equal `as_dict`."""
+
+    summary: dict[str, Any]
+    checks: list[Check]
+
+    @property
+    def critical(self) -> list[Check]:
+        """Failed checks that forbid training on the data."""
+        return self._failed("critical")
+
+    @property
+    def warnings(self) -> list[Check]:
+        """Failed checks that the user should know of."""
+        return self._failed("warning")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON; holds no time and no random id."""
+        brief = ("part", "severity", "expectation", "column", "success")
+        checks = [asdict(check) for check in self.checks]
+        return {
+            "success": not self.critical,
+            "critical": len(self.critical),
+            "warnings": len(self.warnings),
+            "summary": self.summary,
+            "findings": [check for check in checks if not check["success"]],
+            "expectations": [{key: check[key] for key in brief} for check in checks],
+        }
+
+    def _failed(self, severity: str) -> list[Check]:
+        return [c for c in self.checks if c.severity == severity and not c.success]
+
+
 def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     """Check the training part and, where there is one, the official test part.
 
@@ -43,22 +96,26 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     missing, all images have one shape, the training part has `min_rows`. Warnings: class
     shares, blank images, duplicates, images in both parts, mean ink.
     """
-    from digits.data.validation.expectations import judge
-    from digits.data.validation.summary import class_frame, part_summary, summary_frame
+    from digits.data.validation.expectations import check_classes, check_images
+    from digits.data.validation.frames import class_frame, part_summary, raw_frame
 
-    images = summary_frame(raw)
-    labels = class_frame(images, classes)
-    results = judge(images, labels, params=params, classes=classes)
-    parts = images.groupby("part", sort=False)
-    summary = {str(name): part_summary(rows, classes) for name, rows in parts}
-    return Result.of(results, summary)
+    images = raw_frame(raw)
+    shape = images["shape"].iloc[0]
+    checks, summary = [], {}
+    for part, rows in images.groupby("part", sort=False):
+        checks += check_images(rows, shape=shape, params=params, classes=classes)
+        checks += check_classes(class_frame(rows, classes), params=params)
+        summary[str(part)] = part_summary(rows, classes)
+    return Result(summary, checks)
 
 
-def data_docs(result: Result) -> str:
-    """One HTML page of every expectation and what was found, as Great Expectations renders it.
+def validate_unlabelled(images: "pd.DataFrame", *, params: ValidateParams) -> Result:
+    """Check images without labels.
 
-    The page is the same for the same result. Its styles come from the network.
+    `images` is a frame as `frames.raw_frame` makes it, of one part only and without some
+    of the columns; expectations on those are left out.
     """
-    from digits.data.validation.docs import render
+    from digits.data.validation.expectations import check_images
 
-    return render(result.sources)
+    checks = check_images(images, shape=images["shape"].iloc[0], params=params, classes=2)
+    return Result({"rows": len(images)}, checks)

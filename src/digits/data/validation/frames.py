@@ -8,7 +8,7 @@ import pandas as pd
 from digits.core.dataset import Dataset, RawData, fingerprints
 
 
-def summary_frame(raw: RawData) -> pd.DataFrame:
+def raw_frame(raw: RawData) -> pd.DataFrame:
     """One row per image of the training part, then of the official test part.
 
     part (`train` or `test`) · row (in its part, from 0) · label · shape (`28x28`) ·
@@ -24,20 +24,16 @@ def summary_frame(raw: RawData) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def class_frame(images: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """One row per part and class 0…classes-1: rows, and relative_share.
+def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
+    """One row per class 0…classes-1 of one part: part, class, rows, and relative_share.
 
     relative_share is the class's share of the part's rows times `classes`: 1 where classes
     are uniform, missing where the class has no rows.
     """
-    frames = []
-    for part, rows in images.groupby("part", sort=False):
-        counts = [int((rows["label"] == label).sum()) for label in range(classes)]
-        share = np.array(counts, dtype=np.float64) * classes / len(rows)
-        columns = {"part": part, "class": range(classes), "rows": counts}
-        frames.append(pd.DataFrame(columns | {"relative_share": share}))
-    frame = pd.concat(frames, ignore_index=True)
-    return frame.assign(relative_share=frame["relative_share"].where(frame["rows"] > 0).round(4))
+    counts = np.array([int((rows["label"] == label).sum()) for label in range(classes)])
+    share = pd.Series(counts * float(classes) / len(rows)).where(counts > 0).round(4)
+    columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
+    return pd.DataFrame(columns | {"relative_share": share})
 
 
 def part_summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
