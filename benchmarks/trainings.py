@@ -37,9 +37,7 @@ print(json.dumps(marks))
 """
 
 
-def measure_trainings(
-    workspace: Workspace, *, seeds: dict[str, int] = SEEDS, images: int = IMAGES
-) -> Iterator[dict[str, Any]]:
+def measure_trainings(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Train each model over its seeds, and the seed's recipes as a plain Keras script.
 
     All models take turns, so that a slow quarter of an hour affects all alike. Yields the result
@@ -48,18 +46,18 @@ def measure_trainings(
     workspace.split()
     trainings: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     rate = machine.matrix_product_rate()
-    for seed in range(max(seeds.values())):
-        for model in [model for model, count in seeds.items() if seed < count]:
+    for seed in range(max(SEEDS.values())):
+        for model in [model for model, count in SEEDS.items() if seed < count]:
             if model in PLAIN:
                 trainings[f"{model} (plain)"].append(workspace.train_plainly(model))
             training = workspace.train(model, seed=seed)
             trainings[model].append((training, workspace.test_accuracy(model)))
             print(f"{model} seed {seed}: {training.fit_s:.1f} s", flush=True)
         rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in trainings.items()}
-        for model in seeds:
+        for model in SEEDS:
             epochs = len(trainings[model][0][0].val_accuracy)
             forward = machine.forward_operations(workspace.model_path(model))
-            operations = images * PASSES * epochs * forward
+            operations = IMAGES * PASSES * epochs * forward
             rows[model]["matrix_rate_share"] = operations / rows[model]["fit_s"] / rate
         yield {"matrix_product_per_s": rate, "models": rows}
 

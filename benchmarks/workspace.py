@@ -1,4 +1,4 @@
-"""A clone in which the benchmarks run the product's own commands."""
+"""A clone of the repository, in which the benchmarks run the product's own commands."""
 
 import csv
 import json
@@ -88,9 +88,9 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """The environment of commands: this Python, the clone's code, and the store beside it."""
         # MLflow sets its address in this process where an earlier part has asked its store
-        kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        own = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         return {
-            **kept,
+            **own,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
         }
@@ -115,12 +115,7 @@ class Workspace:
         with (self.root / f"artifacts/train/{model}/history.csv").open(encoding="utf-8") as file:
             val_accuracy = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
         timing = self.training_metrics(model)
-        return Training(
-            wall_s=wall_s,
-            fit_s=timing["elapsed_s"],
-            epoch_s=timing["epoch_s"],
-            val_accuracy=val_accuracy,
-        )
+        return Training(wall_s, timing["elapsed_s"], timing["epoch_s"], val_accuracy)
 
     def test_accuracy(self, model: str) -> float:
         """Test accuracy 0…1 of the last trained model, by the stage."""

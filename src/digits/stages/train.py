@@ -3,13 +3,13 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from digits import params
 from digits.core import process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
 from digits.models import builder
-from digits.params import Params
+from digits.params import PATH, Params
+from digits.params import load as load_params
 from digits.training.progress import training_progress
 
 if TYPE_CHECKING:
@@ -24,23 +24,23 @@ def main(model: str) -> dict[str, float]:
     Returns:
         When each part ended, in seconds of `time.perf_counter`, in this order.
     """
-    checked = params.load()
-    data, validation = (read_split(name, classes=checked.data.classes).data for name in FITTED_ON)
+    params = load_params()
+    data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
-    with process.quiet_tensorflow(checked.train.threads):
+    with process.quiet_tensorflow(params.train.threads):
         from digits.tracking import runs, store
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model, **split_tags(datasets)}
     tags |= provenance.tags(stage=f"train@{model}")
-    params_yaml = params.PATH.read_text(encoding="utf-8")
-    logged = checked.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
+    params_yaml = PATH.read_text(encoding="utf-8")
+    logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     with runs.run(model, params=logged, tags=tags) as run:
         runs.log_params_file(params_yaml)
         runs.log_datasets(datasets, source=str(split_path("{}")))
         marks["start run"] = perf_counter()
-        trained = fit(checked, model, data, validation)
+        trained = fit(params, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)
         model_id, tags[runs.MODEL_SHA256] = runs.log_model(trained.model, metrics=trained.timing)
         record = RunRecord(
@@ -59,12 +59,12 @@ def main(model: str) -> dict[str, float]:
     return marks | {"outputs": perf_counter()}
 
 
-def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
+def fit(params: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
     """Train; log learning curves to the active MLflow run and show progress on the terminal."""
     from digits.tracking import runs
     from digits.training import fit as training
 
-    recipe = checked.recipe(model)
+    recipe = params.recipe(model)
     with training_progress(model, recipe.fit.epochs) as progress:
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
@@ -76,9 +76,9 @@ def fit(checked: Params, model: str, data: Dataset, validation: Dataset) -> "Tra
             data,
             validation,
             recipe=recipe,
-            classes=checked.data.classes,
-            seed=checked.seed,
-            threads=checked.train.threads,
+            classes=params.data.classes,
+            seed=params.seed,
+            threads=params.train.threads,
             on_epoch=on_epoch,
             on_batches=progress.on_batches,
         )
