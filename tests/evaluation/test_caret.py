@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from digits.evaluation.caret import BY_CLASS, OVERALL, statistics
-from digits.evaluation.caret_tables import LABELS, as_dict, as_tables, p_value_text
+from digits.evaluation.caret import BY_CLASS, LABELS, OVERALL, statistics
+from digits.evaluation.caret_tables import as_dict, as_tables, p_value_text
 
 # numbers stay text, so that a printed 0.9830 keeps its last digit
 SEED = json.loads((Path(__file__).with_name("seed_mlp_matrix.json")).read_text(), parse_float=str)

@@ -19,25 +19,27 @@ from digits.core.dataset import Matrix
 
 Figures = NDArray[np.float64]  # (classes,)
 
-OVERALL = (
-    "accuracy",
-    "accuracy_lower",
-    "accuracy_upper",
-    "no_information_rate",
-    "accuracy_p_value",
-    "kappa",
-    "mcnemar_p_value",
-)
-BY_CLASS = (
-    "sensitivity",
-    "specificity",
-    "pos_pred_value",
-    "neg_pred_value",
-    "prevalence",
-    "detection_rate",
-    "detection_prevalence",
-    "balanced_accuracy",
-)
+# The figures, each with the label that caret prints.
+OVERALL = {
+    "accuracy": "Accuracy",
+    "accuracy_lower": "95% CI lower",
+    "accuracy_upper": "95% CI upper",
+    "no_information_rate": "No Information Rate",
+    "accuracy_p_value": "P-Value [Acc > NIR]",
+    "kappa": "Kappa",
+    "mcnemar_p_value": "McNemar's Test P-Value",
+}
+BY_CLASS = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "pos_pred_value": "Pos Pred Value",
+    "neg_pred_value": "Neg Pred Value",
+    "prevalence": "Prevalence",
+    "detection_rate": "Detection Rate",
+    "detection_prevalence": "Detection Prevalence",
+    "balanced_accuracy": "Balanced Accuracy",
+}
+LABELS = OVERALL | BY_CLASS
 
 
 class Undefined(NamedTuple):

@@ -6,25 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from digits.evaluation.caret import Statistics
+from digits.evaluation.caret import LABELS, Statistics
 
-LABELS = {
-    "accuracy": "Accuracy",
-    "accuracy_lower": "95% CI lower",
-    "accuracy_upper": "95% CI upper",
-    "no_information_rate": "No Information Rate",
-    "accuracy_p_value": "P-Value [Acc > NIR]",
-    "kappa": "Kappa",
-    "mcnemar_p_value": "McNemar's Test P-Value",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "pos_pred_value": "Pos Pred Value",
-    "neg_pred_value": "Neg Pred Value",
-    "prevalence": "Prevalence",
-    "detection_rate": "Detection Rate",
-    "detection_prevalence": "Detection Prevalence",
-    "balanced_accuracy": "Balanced Accuracy",
-}
 DIGITS = 4
 SMALLEST_P = float(np.finfo(np.float64).eps)
 NOT_AVAILABLE = "n/a"

@@ -10,6 +10,7 @@ Metrics = Mapping[str, float]
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
+TIMES = ("user_s", "system_s", "elapsed_s", "epoch_s")
 
 
 class Row(NamedTuple):
@@ -58,22 +59,18 @@ def model_row(
     run_id: str,
 ) -> Row:
     """One row, from what the stages measured."""
+    times: dict[str, Any] = {name: training[name] for name in TIMES}
     return Row(
         model=model,
         test_accuracy=test["accuracy"],
         test_loss=test["loss"],
         holdout_accuracy=holdout["accuracy"],
         holdout_loss=holdout["loss"],
-        user_s=training["user_s"],
-        system_s=training["system_s"],
-        elapsed_s=training["elapsed_s"],
-        epoch_s=training["epoch_s"],
+        **times,
         shared_cores=training.get("shared_cores", 0.0),
         parameters=int(training["parameters"]),
         size_bytes=size_bytes,
-        p50_ms=latency.p50_ms,
-        p95_ms=latency.p95_ms,
-        images_per_s=latency.images_per_s,
+        **latency._asdict(),
         run_id=run_id,
     )
 

@@ -1,42 +1,27 @@
 """Progress of a training: a bar with the time left on a terminal, plain lines in a log."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-class TrainingProgress:
-    """Shows how far one training is; made by `training_progress`."""
+class TrainingProgress(NamedTuple):
+    """What to call while a training runs.
 
-    def __init__(self, name: str, epochs: int, bar: Progress | None) -> None:
-        self._name = name
-        self._epochs = epochs
-        self._bar = bar
-        self._task = bar.add_task(name, total=epochs, result="") if bar else None
+    `on_batches(epochs_done)` counts the current epoch as a fraction; `on_epoch(epoch, metrics)`
+    is for an epoch that has ended, counted from 0.
+    """
 
-    def on_batches(self, epochs_done: float) -> None:
-        """Move the bar; `epochs_done` includes the current epoch as a fraction."""
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=epochs_done)
-
-    def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Show the metrics of an epoch, counted from 0, that has ended."""
-        result = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=epoch + 1, result=result)
-        else:
-            print(f"{self._name} epoch {epoch + 1}/{self._epochs}  {result}", flush=True)
+    on_batches: Callable[[float], None]
+    on_epoch: Callable[[int, Mapping[str, float]], None]
 
 
 @contextmanager
 def training_progress(name: str, epochs: int) -> Iterator[TrainingProgress]:
     """Show progress on a terminal as a bar, elsewhere as one line per epoch."""
-    console = Console()
-    if not console.is_terminal:
-        yield TrainingProgress(name, epochs, None)
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,5 +31,16 @@ def training_progress(name: str, epochs: int) -> Iterator[TrainingProgress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[result]}"),
     )
-    with Progress(*columns, console=console) as bar:
-        yield TrainingProgress(name, epochs, bar)
+    on_terminal = Console().is_terminal
+    with Progress(*columns, disable=not on_terminal) as bar:
+        task = bar.add_task(name, total=epochs, result="")
+
+        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+            result = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
+            bar.update(task, completed=epoch + 1, result=result)
+            if not on_terminal:
+                print(f"{name} epoch {epoch + 1}/{epochs}  {result}", flush=True)
+
+        yield TrainingProgress(
+            lambda epochs_done: bar.update(task, completed=epochs_done), on_epoch
+        )

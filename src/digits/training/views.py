@@ -22,8 +22,8 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     image = keras.Input((height, width), dtype="uint8")
     to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
     raster = to_raster(image)
-    seen = [image, *(to_image(apply(view, raster)) for view in views)]
-    return keras.Model(image, layers.Average()([model(view) for view in seen]))
+    images = [image, *(to_image(apply(view, raster)) for view in views)]
+    return keras.Model(image, layers.Average()([model(view) for view in images]))
 
 
 def _shifted(pixels: int) -> list[View]:
