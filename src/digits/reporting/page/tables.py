@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from digits.evaluation.caret import BY_CLASS, OVERALL, Statistics
-from digits.evaluation.caret_tables import LABELS, as_tables, p_value_text
+from digits.evaluation.caret import BY_CLASS, LABELS, OVERALL, Statistics
+from digits.evaluation.caret_tables import as_tables, p_value_text
 from digits.evaluation.comparison import Pair
 from digits.evaluation.robustness import PERTURBATIONS, fragile
 from digits.reporting.page.content import ModelResult
