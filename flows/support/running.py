@@ -11,8 +11,6 @@ from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from digits.core import context
-from digits.core.addresses import public
-from digits.core.errors import ServiceError
 from digits.tracking import database
 from flows.support.commands import Commands
 from flows.support.pipeline import Stage
@@ -90,18 +88,12 @@ def check_tracking() -> None:
         ServiceError: MLFLOW_TRACKING_URI names one that does not answer.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    reason = None
-    if uri.startswith(database.SERVERS):
-        reason = database.no_answer(uri)
-    elif uri.startswith("http"):
+    database.check(uri)
+    if uri.startswith("http"):
         try:
             requests.get(uri, timeout=10)
         except requests.RequestException:
-            reason = "no answer; is the server up?"
-    if reason:
-        raise ServiceError(
-            f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
-        )
+            raise database.unusable(uri, "no answer; is the server up?") from None
 
 
 def artifact_key(name: str) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from digits.core.artifacts import RunRecord
+from digits.core.artifacts import LOCAL_UI, RunRecord
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
-from digits.tracking.run_link import LOCAL_UI, RunLink
 
 ARTIFACTS = Path("artifacts")
 COMPARISON = ARTIFACTS / "compare/comparison.json"
@@ -44,8 +43,7 @@ def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | 
 
 
 def _run_link(record: RunRecord) -> str:
-    link = RunLink(record.run_id, record.experiment_id, record.tracking_uri)
-    address = link.address(os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI))
+    address = record.page(os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI))
     return f"- [{record.name}]({address})"
 
 

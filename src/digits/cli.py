@@ -75,7 +75,7 @@ def summary(
     from digits.evaluation.seeds import MEASURES, as_dicts, groups
     from digits.reporting import plots
     from digits.reporting.console import print_json, print_summary
-    from digits.tracking.queries import finished_runs
+    from digits.tracking.runs import finished_runs
 
     found = groups(finished_runs())
     if not found:

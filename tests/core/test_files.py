@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import finding
+from support import finding, python
 
 from digits.core.dataset import load_split
 from digits.core.errors import DataError
-from digits.core.files import read_json, replacing, write_json, write_text
+from digits.core.files import read_json, replacing, scratch, write_json, write_text
 from digits.data.readers.csv import header_of as read_header
 from digits.evaluation.confusion_csv import read_matrix
 from digits.scoring.inputs import open_input
@@ -149,3 +149,32 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
         assert finding(DataError, lambda: read(path)) == (
             f"{path}: is no regular file; write what it gives to a file first"
         )
+
+
+def test_code_in_a_temporary_folder_can_be_imported_as_reproduce_does() -> None:
+    with scratch() as folder:
+        (folder / "probe.py").write_text("print(__file__)", "utf-8")
+        done = python("-c", "import probe", env=os.environ | {"PYTHONPATH": str(folder)})
+    assert done.stdout.startswith(str(folder)), done.stderr
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import os, signal; from digits.core.files import scratch\n"
+        "with scratch() as folder: print(folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = python("-c", code, env=os.environ | {"TMPDIR": str(tmp_path)})
+    left = Path(done.stdout.strip())
+    assert left.parent == tmp_path
+    assert left.is_dir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "digits-of-somebody").mkdir()
+    with scratch() as first, scratch() as second:
+        assert {p.name for p in tmp_path.iterdir()} == {
+            "digits-of-somebody",
+            first.name,
+            second.name,
+        }
+    assert [path.name for path in tmp_path.iterdir()] == ["digits-of-somebody"]

@@ -17,7 +17,7 @@ from digits.core.errors import DataError
 from digits.evaluation.seeds import Spread, groups, spread
 from digits.reporting.console import print_summary
 from digits.tracking import runs, store
-from digits.tracking.queries import finished_runs
+from digits.tracking.runs import finished_runs
 
 PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
 TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}

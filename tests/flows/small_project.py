@@ -79,7 +79,7 @@ def tracked():
         work()
 
 if (control / f"{name}.tracks").exists():
-    from digits import process
+    from digits.core import process
     process.die_with_parent()
     process.run(tracked)
 work()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from digits.core.artifacts import RunRecord
 from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.caret import statistics
@@ -20,7 +21,6 @@ from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.reporting import plots
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.stages.report import read_pair
-from digits.tracking.run_link import RunLink
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
 DIGITS = [str(number) for number in range(10)]
@@ -78,12 +78,25 @@ def model_result(name, splits, predicted, *, names, seconds, uri=SQLITE):
     accuracy = results[0].scores["accuracy"]
     return ModelResult(
         name=name,
-        run=RunLink("0123456789abcdef", "1", uri),
+        run=recorded_run("1", uri),
         history=HISTORY,
         splits=results,
         train_s=seconds,
         mistakes=most_confident(first, predicted[0], limit=12),
         behaviour={"clean": accuracy} | dict.fromkeys(PERTURBATIONS, accuracy - 0.2),
+    )
+
+
+def recorded_run(experiment_id, tracking_uri):
+    return RunRecord(
+        run_id="0123456789abcdef",
+        model_id="m-1",
+        experiment_id=experiment_id,
+        tracking_uri=tracking_uri,
+        name="mlp",
+        params={},
+        tags={},
+        datasets={},
     )
 
 
@@ -224,7 +237,7 @@ def test_without_a_server_the_links_lead_to_the_page_that_make_ui_opens(page):
 
 
 def test_with_a_server_the_links_lead_to_it(content):
-    run = RunLink("0123456789abcdef", "7", "https://mlflow.example.org/")
+    run = recorded_run("7", "https://mlflow.example.org/")
     page = render(replace(content, models=[replace(model, run=run) for model in content.models]))
     assert 'href="https://mlflow.example.org/#/experiments/7/runs/0123456789abcdef?' in page
     assert "make ui" not in page

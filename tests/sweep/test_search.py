@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from support import PARAMS, finding, findings, until
 
 from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.process import this_process
 from digits.sweep.search import Submit
 from digits.sweep.space import Range, Space
 from digits.sweep.study import open_study
@@ -152,10 +153,10 @@ def test_an_interrupted_sweep_asks_its_trials_to_stop_and_leaves_none_running(
 
 def test_a_trial_whose_process_is_gone_is_failed_when_the_study_is_opened(tracked: Path) -> None:
     trial = study_of().ask()
-    host = store.this_process().partition(":")[0]
+    host = this_process().partition(":")[0]
     trial.set_user_attr("process", f"{host}:999999999:1")
     other = study_of().ask()
-    other.set_user_attr("process", store.this_process())
+    other.set_user_attr("process", this_process())
     states = [trial.state for trial in study_of().trials]
     assert states == [TrialState.FAIL, TrialState.RUNNING]
 

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from support import SMALL, finding, has_ended, only_run, until, write_params
 
 from digits.core.errors import DataError, ServiceError
+from digits.core.process import this_process
 from digits.tracking import runs, store
 
 
@@ -88,7 +89,7 @@ class TestAbandonedRuns:
     """Runs that a SIGKILL or a power cut left RUNNING."""
 
     def left_behind(self, process: str | None) -> str:
-        tags = {} if process is None else {store.PROCESS_TAG: process}
+        tags = {} if process is None else {runs.PROCESS_TAG: process}
         experiment = store.connect()
         run = MlflowClient().create_run(experiment, tags=tags)
         with runs.run("next", params={}, tags={}):
@@ -118,7 +119,7 @@ class TestAbandonedRuns:
         assert self.left_behind(f"{here}:{os.getpid()}:{started - 1000}") == "KILLED"
 
     def test_are_none_whose_process_lives(self, tracked: Path) -> None:
-        assert self.left_behind(store.this_process()) == "RUNNING"
+        assert self.left_behind(this_process()) == "RUNNING"
 
     @pytest.mark.parametrize("seconds", [-2, 2])
     def test_are_none_for_a_clock_that_was_set(
@@ -141,7 +142,7 @@ class TestAbandonedRuns:
         store.connect()
         project_run = MlflowClient().create_run("0")
         monkeypatch.setenv("MLFLOW_RUN_ID", project_run.info.run_id)
-        dead = MlflowClient().create_run("0", tags={store.PROCESS_TAG: f"{here}:{gone}:0"})
+        dead = MlflowClient().create_run("0", tags={runs.PROCESS_TAG: f"{here}:{gone}:0"})
         with runs.run("mlp", params={}, tags={}):
             pass
         assert status(dead.info.run_id) == "KILLED"

@@ -89,7 +89,7 @@ class TestARestoredRun:
         assert runs.params_file(run.info.run_id) == text
 
     def test_has_the_tags_of_the_original(self, run: Run, original: Run) -> None:
-        own = {store.PROCESS_TAG, runs.MODEL_SHA256, "model_id", "restored_from"}
+        own = {runs.PROCESS_TAG, runs.MODEL_SHA256, "model_id", "restored_from"}
         ours = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
         theirs = {k: v for k, v in original.data.tags.items() if not k.startswith("mlflow.")}
         assert {k: v for k, v in ours.items() if k not in own} == {

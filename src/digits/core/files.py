@@ -7,6 +7,8 @@ from collections.abc import Collection, Container, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -16,9 +18,11 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import Node, ScalarNode
 
 from digits.core.errors import DataError, UsageError
+from digits.core.process import has_ended, this_process
 
 T = TypeVar("T")
 
+_SCRATCH = "digits-"
 ANEW = "`dvc repro -f` makes it anew"
 
 # Limits for YAML that a person writes; params.yaml has 300 values.
@@ -47,6 +51,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder, deleted after the block; deletes those of killed processes, too."""
+    for folder in Path(gettempdir()).glob(f"{_SCRATCH}*"):
+        owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
+        if has_ended(owner.replace("+", ":")):
+            rmtree(folder, ignore_errors=True)
+    # without colons, at which Python splits PYTHONPATH
+    owner = this_process().replace(":", "+")
+    with TemporaryDirectory(prefix=f"{_SCRATCH}{owner}-") as name:
+        yield Path(name)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,12 +4,15 @@ import atexit
 import ctypes
 import gc
 import os
+import re
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import requires
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
@@ -38,6 +41,7 @@ ENVIRONMENT = {
     "MPLBACKEND": "agg",
 }
 
+CLOCK_S = 60
 COLLECT_AFTER = 20_000  # new objects; Python's own is 700
 
 
@@ -138,6 +142,8 @@ def report(error: Exception) -> int:
     elif isinstance(error, OSError) and error.strerror:
         where = f"{printable(str(error.filename))}: " if error.filename else ""
         text, code = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)", ServiceError.exit_code
+    elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
+        text, code = missing, ServiceError.exit_code
     else:
         first_line = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
@@ -145,6 +151,16 @@ def report(error: Exception) -> int:
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """How to install the missing module if an extra of this package brings it, else None."""
+    module = str(error.name).partition(".")[0]
+    for requirement in requires("digits") or []:
+        optional = re.match(r"([\w-]+).*; extra == .(\w+)", requirement)
+        if optional and optional[1].replace("-", "_") == module:
+            return f"{module} is not installed: pip install -e '.[{optional[2]}]'"
+    return None
 
 
 @contextmanager
@@ -171,6 +187,30 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def this_process() -> str:
+    """Host, process id and start time: enough for `has_ended` to tell later."""
+    import psutil
+
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process of this machine, named by `this_process`, no longer runs."""
+    import psutil
+
+    host, _, identity = process.partition(":")
+    if host != socket.gethostname():
+        return False
+    pid, _, started = identity.partition(":")
+    try:
+        # the start time depends on the clock, which may have been set since
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > CLOCK_S
+    except psutil.NoSuchProcess:
+        return True
+    except ValueError:
+        return False  # another program's tag of the same name
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:

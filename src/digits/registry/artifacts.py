@@ -13,6 +13,7 @@ from mlflow.models import Model
 from mlflow.types import Schema
 
 from digits.core.errors import DataError, IntegrityError
+from digits.core.files import scratch
 from digits.tracking import store
 from digits.tracking.runs import files_sha256
 
@@ -78,12 +79,12 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
         IntegrityError: the files are gone, have changed, or are not those of a model from images
             `uint8 (n, height, width)` to `float32 (n, classes)`.
     """
-    with store.scratch() as temporary:
+    with scratch() as temporary:
         try:
             folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
             actual = files_sha256(folder)
         except (MlflowException, OSError) as error:
-            if store.is_away(error):
+            if store.is_unreachable(error):
                 raise
             raise _gone(uri, str(error).splitlines()[0][:200]) from None
         if not (folder / "MLmodel").is_file():

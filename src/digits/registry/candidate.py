@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from digits.core import process
 from digits.core.artifacts import ROOT, TrainOutputs, split_path
 from digits.core.errors import ServiceError, UsageError
+from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.params import Params
 from digits.registry.versions import Trained, trained
-from digits.tracking import restore, store
+from digits.tracking import restore
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -64,7 +65,7 @@ def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[TrainOut
     The folder also holds the hold-out rows and the validation result.
     """
     files = _open_revision(name)
-    with store.scratch() as root:
+    with scratch() as root:
         _download(files, name, [OUTPUTS, DATA_POINTER], root)
         model = model or _only_trained(name, files.repo.get_rev(), root)
         paths = _train_outputs(model, root)

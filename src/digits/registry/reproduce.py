@@ -15,10 +15,10 @@ from digits.core import context, machine, provenance
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, ServiceError, printable
-from digits.core.files import md5, write_text
+from digits.core.files import md5, scratch, write_text
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
-from digits.tracking import runs, store
+from digits.tracking import runs
 
 CACHE = Path(".dvc", "cache")
 
@@ -88,7 +88,7 @@ def worktree(commit: str) -> Iterator[Path]:
         IntegrityError: the repository does not have the commit.
     """
     try:
-        with store.scratch() as parent:
+        with scratch() as parent:
             folder = parent / "worktree"
             done = _git("worktree", "add", "--detach", "--quiet", str(folder), commit)
             if done.returncode:

@@ -19,7 +19,6 @@ from digits.evaluation.leaderboard import Comparison
 from digits.evaluation.mistakes import most_confident
 from digits.params import flatten
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
-from digits.tracking.run_link import RunLink
 
 COMPARE = ROOT / "compare"
 COMPARISON_FILES = ("comparison.json", "comparison.md", "pareto.png")
@@ -83,10 +82,9 @@ def read_pair(written: dict[str, Any]) -> Pair:
 def read_model(model: str, test: Dataset, *, names: list[str]) -> ModelResult:
     """What the earlier stages wrote about one model."""
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
-    run = trained.read_run()
     return ModelResult(
         name=model,
-        run=RunLink(run.run_id, run.experiment_id, run.tracking_uri),
+        run=trained.read_run(),
         history=trained.read_history(),
         splits=[read_split_result(evaluated, split, names=names) for split in EVALUATED],
         train_s=trained.read_metrics()["elapsed_s"],

@@ -7,6 +7,7 @@ from typing import Protocol
 import optuna
 from optuna.trial import TrialState
 
+from digits.core.process import this_process
 from digits.sweep.space import Space, Values, propose
 from digits.sweep.study import PROCESS
 from digits.sweep.trial import Outcome, Spec
@@ -71,7 +72,7 @@ class Search:
 
     def _start(self) -> None:
         trial, values = propose(self._space, self._study)
-        trial.set_user_attr(PROCESS, store.this_process())
+        trial.set_user_attr(PROCESS, this_process())
         trial.set_user_attr("values", values)
         spec = self._make_spec(f"trial {trial.number}", values)
         self._reported[spec.name] = set()

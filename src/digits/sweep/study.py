@@ -7,8 +7,9 @@ import optuna
 from optuna.distributions import check_distribution_compatibility
 
 from digits.core.errors import ServiceError, UsageError
+from digits.core.process import has_ended
 from digits.sweep.space import Space, distributions
-from digits.tracking import database, store
+from digits.tracking import database
 
 STORAGE = Path(".state/sweeps.db")
 PROCESS = "process"
@@ -85,5 +86,5 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
 def _fail_abandoned(study: optuna.Study) -> None:
     """End the trials of sweeps on this machine whose process is gone."""
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        if store.is_gone(trial.user_attrs.get(PROCESS, "")):
+        if has_ended(trial.user_attrs.get(PROCESS, "")):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

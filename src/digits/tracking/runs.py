@@ -1,4 +1,4 @@
-"""What is logged to an MLflow run, with the same names for every model."""
+"""MLflow runs: open and end them, log to them with the same names for every model, find them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,12 @@ from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.entities import ViewType
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from digits.core.files import folder_sha256
+from digits.core.files import folder_sha256, scratch
+from digits.core.process import has_ended, this_process
 from digits.tracking import store
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import ActiveRun
 
+    from digits.evaluation.seeds import SeedRun
+
 
 PARAMS_FILE = "params.yaml"
+PROCESS_TAG = "process"
 MODEL_SHA256 = "model_sha256"  # tag of a run, its logged model and its registered version
 
 
@@ -48,12 +53,12 @@ def run(
         parent = store.parent_run()
         if parent:
             experiment_id = parent.info.experiment_id
-        store.close_abandoned(experiment_id)
+        end_abandoned(experiment_id)
         active = mlflow.start_run(
             run_name=name,
             experiment_id=experiment_id,
             parent_run_id=parent.info.run_id if parent else None,
-            tags={**tags, store.PROCESS_TAG: store.this_process()},
+            tags={**tags, PROCESS_TAG: this_process()},
         )
         status = "FAILED"
         try:
@@ -65,6 +70,39 @@ def run(
             raise
         finally:
             mlflow.end_run(status)
+
+
+def end_abandoned(experiment_id: str) -> None:
+    """End as KILLED the runs of this machine's processes that ended without doing so."""
+    client = MlflowClient()
+    running = client.search_runs(
+        [experiment_id], "attributes.status = 'RUNNING'", run_view_type=ViewType.ACTIVE_ONLY
+    )
+    for each in running:
+        if has_ended(each.data.tags.get(PROCESS_TAG, "")):
+            client.set_terminated(each.info.run_id, "KILLED")
+
+
+def finished_runs() -> "list[SeedRun]":
+    """All finished runs of the experiment, the newest first.
+
+    Restored runs are left out: they were trained elsewhere, and their times are not this machine's.
+    """
+    from digits.evaluation.seeds import SeedRun
+
+    experiment_id = store.connect()
+    with store.service_errors():
+        finished = mlflow.search_runs(
+            [experiment_id],
+            filter_string="attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            output_format="list",
+        )
+    return [
+        SeedRun(each.data.params, each.data.metrics, each.data.tags)
+        for each in finished
+        if "restored_from" not in each.data.tags
+    ]
 
 
 def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -131,7 +169,7 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> LoggedMo
         ],
     )
     mlflow.log_metrics(dict(metrics), model_id=info.model_id)
-    with store.scratch() as folder:
+    with scratch() as folder:
         sha256 = files_sha256(
             Path(mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(folder)))
         )

@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from digits.core.errors import ServiceError
-from digits.tracking import store
+from digits.core.process import this_process
+from digits.tracking import runs, store
 
 EXPERIMENT = "digits-sweeps"
 TRIAL_TAG = "trial"
@@ -26,14 +27,14 @@ def parent(name: str, *, known: str | None, params: Mapping[str, Any]) -> Iterat
     """
     experiment_id = store.connect(EXPERIMENT)
     with store.service_errors():
-        store.close_abandoned(experiment_id)
+        runs.end_abandoned(experiment_id)
         again = known is not None and _exists(known)
         active = mlflow.start_run(
             run_id=known if again else None,
             run_name=None if again else name,
             experiment_id=experiment_id,
         )
-        mlflow.set_tag(store.PROCESS_TAG, store.this_process())
+        mlflow.set_tag(runs.PROCESS_TAG, this_process())
         if not again:
             mlflow.log_params(dict(params))
     status = "KILLED"

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from digits.core.artifacts import RunRecord
 from digits.core.dataset import Matrix
 from digits.evaluation.caret import Statistics
 from digits.evaluation.comparison import Pair
 from digits.evaluation.mistakes import Mistakes
-from digits.tracking.run_link import RunLink
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class ModelResult:
 
     Attributes:
         name: of the model.
-        run: where MLflow shows it.
+        run: the MLflow run of its training.
         history: per epoch `loss accuracy val_loss val_accuracy`.
         splits: the same splits in the same order for every model; the first is the one that
             models are compared on.
@@ -44,7 +44,7 @@ class ModelResult:
     """
 
     name: str
-    run: RunLink
+    run: RunRecord
     history: Sequence[Mapping[str, float]]
     splits: Sequence[SplitResult]
     train_s: float
