@@ -5,7 +5,7 @@ from typing import Any
 
 
 def page(result: dict[str, Any]) -> str:
-    """docs/benchmarks.md: one section per part that was measured, under the machine it ran on."""
+    """docs/benchmarks.md: one section per measured part, under the machine it was measured on."""
     sections = {
         "trainings": _trainings,
         "seconds": _seconds,
@@ -54,14 +54,14 @@ def _trainings(part: dict[str, Any]) -> str:
     ]
     return f"""## Trainings
 
-48,000 images, tracked in MLflow, all models in turn; medians over the seeds. *(plain)* is
-`benchmarks/plain_keras.py`, the same recipe as a plain Keras script. *s to …* is the fit until the
-end of the first epoch that validates at the seed experiment's accuracy of its MLP and its CNN,
-and how many seeds got there if not all did.
-*Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate*: float operations
-of the fit (three forward passes per image) over its seconds, as a share of the
+48,000 images, tracked in MLflow; the models take turns; medians over the seeds. *(plain)* is
+`benchmarks/plain_keras.py`, the same recipe as a plain Keras script. *s to …* are the seconds of
+the fit until the end of the first epoch whose validation accuracy reaches that of the seed
+experiment's MLP and CNN; in brackets how many seeds reached it, if not all did.
+*Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate* is the rate of
+float operations of the fit (three forward passes per image), as a share of the
 {part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s
-of a float32 matrix product here; mixed precision may exceed it.
+of a float32 matrix product on this machine; mixed precision may exceed it.
 
 {_table(head, body)}"""
 
@@ -91,15 +91,15 @@ def _flow(part: dict[str, Any]) -> str:
     ]
     return f"""## The pipeline as a Prefect flow
 
-{part["percent"]} % of the data, one epoch; medians. *flow* is the whole command, with a server up;
-the rest of it beside the flow run is Prefect's import.
+{part["percent"]} % of the data, one epoch; medians. *flow* is the whole command, while a server
+runs; what it takes beyond the flow run is Prefect's import.
 
 {_table(head, body)}"""
 
 
 def _inference(part: dict[str, Any]) -> str:
     sizes = list(next(iter(part.values())))
-    head = ["`compact` by way of"]
+    head = ["`compact` asked by"]
     head += [
         f"{size} at once: {what}" for size in sizes for what in ("p50 ms", "p95 ms", "images/s")
     ]
@@ -133,8 +133,8 @@ def _scoring(part: dict[str, Any]) -> str:
     serve = part["serve"]
     return f"""## Scoring and serving
 
-`digits score` with `{part["model"]}`, the test images repeated in an npz. The seconds include
-loading TensorFlow and validating all rows; *rows/s* is the prediction alone.
+`digits score` with `{part["model"]}` on the test images, repeated in an npz file. The seconds
+include loading TensorFlow and validating all rows; *rows/s* is the prediction alone.
 
 {_table(head, body)}
 

@@ -1,4 +1,4 @@
-"""Judgements in numbers: numpy and scipy only, no model, no file but CSV.
+"""Judgements in numbers; no module here loads a model or knows MLflow.
 
 - `scores`: accuracy, loss and calibration of predicted probabilities; the confusion matrix
 - `caret`, `caret_tables`: statistics of a confusion matrix, as in R's caret
@@ -10,5 +10,5 @@
 - `comparison`: two models on the same rows, and a verdict in words
 - `seeds`: the spread over runs that differ only in the seed
 - `drift`: whether scored data still looks like the training data
-- `gate`, `gate_checks`, `gate_decision`: whether a challenger may become champion
+- `gate`, `gate_checks`: whether a challenger may become champion
 """
