@@ -83,7 +83,7 @@ bench: .venv/.done ## measure everything side by side, about two hours: docs/ben
 	@python -m benchmarks
 
 lock: .venv/.done ## resolve requirements.lock anew
-	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --quiet --upgrade \
+	@uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock
 

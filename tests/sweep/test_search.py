@@ -179,7 +179,7 @@ def test_a_space_in_which_optuna_cannot_continue_is_refused(tracked: Path) -> No
     [
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),
         ("postgresql://me:secret@127.0.0.1:9/optuna", "Connection refused"),
-        ("mysql://me:secret@127.0.0.1:9/optuna", "no Python driver for mysql is installed"),
+        ("mysql://me:secret@127.0.0.1:9/optuna", "its Python driver MySQLdb is not installed"),
         ("somewhere", "Could not parse"),
     ],
 )
