@@ -112,7 +112,8 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            check_unpacked(sum(m.file_size for m in archive.infolist()), packed=_size(file))
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_unpacked(unpacked, packed=file.seek(0, SEEK_END))
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             loaded = {name: arrays[name] for name in arrays.files}
@@ -130,10 +131,6 @@ def check_unpacked(unpacked: int, *, packed: int) -> None:
             f"unpacks to over {MAX_UNPACKED >> 20} MB and {MAX_RATIO} times its size;"
             " unpack it by hand"
         )
-
-
-def _size(file: IO[bytes]) -> int:
-    return file.seek(0, SEEK_END)
 
 
 def load_split(path: Path) -> Split:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from textwrap import shorten
 from unicodedata import category
 
 from digits.core.addresses import without_credentials
@@ -20,6 +21,11 @@ def printable(text: str) -> str:
 
 def _is_invisible(character: str) -> bool:
     return category(character) in _INVISIBLE and character not in _ALLOWED
+
+
+def one_line(text: object, *, width: int = 80) -> str:
+    """Shorten a text to one line, to quote it in a finding."""
+    return shorten(str(text), width, placeholder=" …")
 
 
 class DigitsError(Exception):

@@ -17,7 +17,7 @@ from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import Node, ScalarNode
 
-from digits.core.errors import DataError, UsageError
+from digits.core.errors import DataError, UsageError, one_line
 from digits.core.process import has_ended, this_process
 
 T = TypeVar("T")
@@ -161,8 +161,7 @@ def read_yaml(path: Path) -> Any:
         line = mark.line + 1 if mark else 1
         raise UsageError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
     except Exception as error:  # the constructor of each value type raises its own errors
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: not YAML: {reason}") from None
+        raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
 
 
 def _read_limited(path: Path) -> bytes:

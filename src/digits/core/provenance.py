@@ -1,11 +1,12 @@
 """Which code and data a result comes from: what git and dvc.lock record."""
 
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -62,8 +63,7 @@ def _data_of_split() -> str:
 
 def recorded_data(stage: str, root: Path = Path()) -> str:
     """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
-    deps = _recorded("deps", root)
-    return next((digest for name, path, digest in deps if (name, path) == (stage, DATA)), "")
+    return next((dep.md5 for dep in _recorded(root)[stage].deps if dep.path == DATA), "")
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
@@ -72,40 +72,39 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     Raises:
         IntegrityError: dvc.lock is damaged.
     """
-    return {path: digest for _, path, digest in _recorded("outs", root)}
-
-
-def _recorded(kind: Literal["deps", "outs"], root: Path) -> list[tuple[str, Path, str]]:
-    """Stage, path and md5 of each entry of dvc.lock."""
-    with _damages():
-        return [
-            (name, Path(entry["path"]), str(entry["md5"]))
-            for name, stage in _recorded_stages(root).items()
-            for entry in stage.get(kind, [])
-        ]
+    return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
 
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
     """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
-    with _damages():
-        recorded = _recorded_stages(root).get(stage, {}).get("params", {})
-        return dict(recorded.get("params.yaml", {}))
+    return _recorded(root)[stage].params.get("params.yaml", {})
 
 
-def _recorded_stages(root: Path) -> dict[str, Any]:
+class _File(BaseModel):
+    """A dependency or an output of a stage."""
+
+    path: Path
+    md5: str
+
+
+class _Stage(BaseModel):
+    """A stage in dvc.lock."""
+
+    deps: list[_File] = []
+    outs: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
+_STAGES = TypeAdapter(dict[str, _Stage])
+
+
+def _recorded(root: Path) -> defaultdict[str, _Stage]:
+    """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
+    path = root / OUTPUTS
     try:
-        text = (root / OUTPUTS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    stages: dict[str, Any] = YAML(typ="safe").load(text).get("stages", {})
-    return stages
-
-
-@contextmanager
-def _damages() -> Iterator[None]:
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, ValueError, RecursionError, YAMLError):
+        content = YAML(typ="safe").load(path.read_text("utf-8")) if path.exists() else {}
+        return defaultdict(_Stage, _STAGES.validate_python(content.get("stages", {})))
+    except (AttributeError, ValueError, RecursionError, YAMLError):
         raise IntegrityError(
             f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
         ) from None
@@ -120,14 +119,13 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     recorded = recorded_outputs(root)
     present = {path: md5(root / path) for path in paths if (root / path).is_file()}
     changed = [path for path in present if present[path] != recorded.get(path, present[path])]
-    if changed:
-        raise IntegrityError(
-            *(
-                f"{path}: md5 {present[path][:12]}, dvc.lock records {recorded[path][:12]}; "
-                "`dvc checkout` brings it back, `dvc repro` makes it anew"
-                for path in changed
-            )
-        )
+    findings = [
+        f"{path}: md5 {present[path][:12]}, dvc.lock records {recorded[path][:12]}; "
+        "`dvc checkout` brings it back, `dvc repro` makes it anew"
+        for path in changed
+    ]
+    if findings:
+        raise IntegrityError(*findings)
 
 
 def file_at(revision: str, path: Path) -> str:

@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from digits.core.dataset import Images, Picture, check_unpacked
-from digits.core.errors import DataError, printable
+from digits.core.errors import DataError, one_line, printable
 from digits.core.files import md5, require_file
 from digits.data.readers.csv import check_header, header_of, read_blocks, unlabelled
-from digits.data.readers.files import format_of, one_line
+from digits.data.readers.files import format_of
 from digits.scoring.pictures import SUFFIXES
 from digits.scoring.prediction import read_pictures
 

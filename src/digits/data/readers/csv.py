@@ -14,10 +14,11 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset
-from digits.core.errors import DataError
-from digits.data.readers.files import FETCH, first_line_of, one_line, plain
+from digits.core.errors import DataError, one_line
+from digits.data.readers.files import FETCH, plain
 
 BLOCK_BYTES = 4 << 20
+MAX_HEADER_BYTES = 16 << 20  # a million names of columns
 MAX_NAME_BYTES = 16  # of a column name with quotes and comma; longer than any cell
 
 
@@ -80,7 +81,8 @@ def header_of(path: Path) -> list[str]:
     Raises:
         DataError: the line is not UTF-8.
     """
-    line = re.split(rb"[\r\n]", first_line_of(path), maxsplit=1)[0]
+    with plain(path) as stream:
+        line = re.split(rb"[\r\n]", stream.readline(MAX_HEADER_BYTES), maxsplit=1)[0]
     try:
         return next(csv.reader([line.decode("utf-8-sig")]), [])
     except (UnicodeDecodeError, csv.Error) as error:

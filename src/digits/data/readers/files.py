@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import re
-import textwrap
 import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from digits.core.dataset import check_unpacked
-from digits.core.errors import DataError
+from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
 
 Format = Literal["IDX", "CSV", "npz"]
@@ -23,7 +22,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
 FETCH = "`dvc pull` fetches it anew"
 HEAD_BYTES = 4096
-MAX_LINE_BYTES = 16 << 20  # a million names of columns
 UNPACK_BYTES = 1 << 20
 
 
@@ -53,16 +51,6 @@ def content_of(path: Path) -> bytes:
     """
     with plain(path) as stream:
         return stream.read()
-
-
-def first_line_of(path: Path) -> bytes:
-    """The content up to the first line feed, at most MAX_LINE_BYTES.
-
-    Raises:
-        DataError: as `content_of`.
-    """
-    with plain(path) as stream:
-        return stream.readline(MAX_LINE_BYTES)
 
 
 def format_of(path: Path, *, allowed: str = "IDX, Kaggle CSV or Keras npz is read") -> Format:
@@ -130,11 +118,6 @@ def _zip_format(path: Path) -> Format:
     raise DataError(f"{path}: a zip archive of {members}; unpack it first")
 
 
-def one_line(text: object) -> str:
-    """Shorten a text to one line of at most 80 characters, to quote it in a finding."""
-    return textwrap.shorten(str(text), 80, placeholder=" …")
-
-
 def _other_format(head: bytes) -> str | None:
     """What a file is that users mistake for data; None for plain text."""
     text = head.removeprefix(BOM_UTF8).lstrip()
@@ -145,8 +128,6 @@ def _other_format(head: bytes) -> str | None:
         or head[:2].count(0) == head[2:4].count(0) == 1
     ):
         return "text in UTF-16 (save it as UTF-8)"
-    if head.startswith(GZIP_MAGIC):
-        return "gzip inside gzip (unpack it once)"
     if any(byte < 9 or 13 < byte < 32 for byte in head):
         return f"of unknown format (starts with bytes {head[:8].hex(' ')})"
     if text.startswith(b"<"):

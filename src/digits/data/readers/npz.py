@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, RawData, load_arrays
-from digits.core.errors import DataError
-from digits.data.readers.files import FETCH, content_of, one_line
+from digits.core.errors import DataError, one_line
+from digits.data.readers.files import FETCH, content_of
 
 TRAIN = ("x_train", "y_train")
 TEST = ("x_test", "y_test")
@@ -26,8 +26,9 @@ def read_npz(path: Path) -> RawData:
     try:
         arrays = load_arrays(io.BytesIO(content_of(path)))
     except ValueError as error:
-        reason = one_line(error)
-        raise DataError(f"{path}: cannot be read as npz of numbers: {reason}; {FETCH}") from None
+        raise DataError(
+            f"{path}: cannot be read as npz of numbers: {one_line(error)}; {FETCH}"
+        ) from None
     if arrays.keys() not in ({*TRAIN}, {*TRAIN, *TEST}):
         raise DataError(
             f"{path}: holds {one_line(', '.join(arrays))}; x_train, y_train and, for a test part,"
