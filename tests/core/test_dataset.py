@@ -53,33 +53,21 @@ def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive"])
-def test_a_file_that_is_no_split_is_one_line(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "train.npz"
-    path.write_bytes(content)
-    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
-
-
-def test_a_split_cut_off_is_one_line(tmp_path: Path, part: Split) -> None:
-    path = tmp_path / "train.npz"
-    save_split(path, part)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
-
-
-def test_a_split_with_a_changed_byte_is_one_line(tmp_path: Path, part: Split) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"no archive",
+        lambda content: content[:-100],
+        lambda content: content[:60] + bytes(10) + content[70:],
+    ],
+    ids=["empty", "other", "cut off", "changed bytes"],
+)
+def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> None:
     path = tmp_path / "train.npz"
     save_split(path, part)
-    content = bytearray(path.read_bytes())
-    content[60:70] = bytes(10)
-    path.write_bytes(content)
+    path.write_bytes(damage(path.read_bytes()))
     assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
-
-
-def test_a_split_without_labels_is_one_line(tmp_path: Path, part: Split) -> None:
-    path = tmp_path / "train.npz"
-    save_arrays(path, {"images": part.data.images, "rows": part.rows})
-    assert "labels" in finding(DataError, lambda: load_split(path))
 
 
 @pytest.mark.parametrize(
@@ -95,24 +83,13 @@ def test_a_split_without_labels_is_one_line(tmp_path: Path, part: Split) -> None
         lambda images, labels, rows: (images, labels.astype(np.uint64), rows),
         lambda images, labels, rows: (images, labels, rows - 9),
         lambda images, labels, rows: (images, labels, rows[:, None]),
-    ],
-    ids=[
-        "fractions",
-        "2-D",
-        "empty",
-        "fewer labels",
-        "fewer rows",
-        "negative",
-        "float",
-        "uint64",
-        "row",
-        "deep",
+        lambda images, labels, rows: (images, labels),
     ],
 )
 def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change) -> None:
     path = tmp_path / "train.npz"
     arrays = change(part.data.images, part.data.labels, part.rows)
-    save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=True)))
+    save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=False)))
     line = finding(DataError, lambda: load_split(path))
     assert line.startswith(f"{path}: not a split file (")
     assert line.endswith("); `dvc repro -f split` makes it anew")

@@ -124,11 +124,3 @@ def test_a_file_without_read_permission_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(CSV)
     (tmp_path / "train.csv").chmod(0)
     assert refusal(tmp_path) == f"{tmp_path}/train.csv: cannot be read: Permission denied"
-
-
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "train.csv")
-    assert (
-        refusal(tmp_path)
-        == f"{tmp_path}/train.csv: is no regular file; write what it gives to a file first"
-    )

@@ -200,12 +200,6 @@ def test_gigabytes_in_a_small_gzip_are_not_unpacked(tmp_path: Path, row: bytes) 
     assert refusal(tmp_path) == f"{path}: {said}"
 
 
-def test_a_truncated_gzip_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
-    path = write(tmp_path, frame)
-    path.write_bytes(gzip.compress(path.read_bytes())[:-40])
-    assert f"{path}: gzip is damaged or cut off" in refusal(tmp_path)
-
-
 def test_of_the_whole_kaggle_folder_the_labelled_file_is_read(
     tmp_path: Path, frame: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:

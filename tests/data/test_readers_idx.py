@@ -65,46 +65,37 @@ def test_an_image_need_not_be_square(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES[:, :3])
 
 
-def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: content[:-5] + bytes([content[-5] ^ 1]) + content[-4:],
+    ],
+    ids=["cut off", "flipped bit in the length"],
+)
+def test_a_damaged_gzip_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     write(tmp_path, "train", slice(None), gzip.compress, ".gz")
     path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(damage(path.read_bytes()))
     assert refusal(tmp_path).startswith(f"{path}: gzip is damaged or cut off (")
     assert refusal(tmp_path).endswith("`dvc pull` fetches it anew")
 
 
-def test_a_gzip_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
-    path = tmp_path / "train-images-idx3-ubyte.gz"
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1  # within the length at the end
-    path.write_bytes(content)
-    assert "gzip is damaged or cut off" in refusal(tmp_path)
-
-
 @pytest.mark.parametrize(
-    ("change", "size"),
+    ("change", "says", "size"),
     [
-        (lambda text: text[:-1], 1935),
-        (lambda text: text + b"\0", 1937),
-        (lambda text: text[:16], 16),
+        (lambda text: text[:-1], "30×8×8, that is 1936 bytes", 1935),
+        (lambda text: text + b"\0", "30×8×8, that is 1936 bytes", 1937),
+        (lambda text: text[:16], "30×8×8, that is 1936 bytes", 16),
+        (lambda text: text[:4] + b"\xff" * 12, "4294967295×", 16),  # and no memory is taken
     ],
 )
-def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size: int) -> None:
+def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, says, size) -> None:
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    assert refusal(tmp_path) == (
-        f"{path}: IDX header says 30×8×8, that is 1936 bytes; the file has {size};"
-        " `dvc pull` fetches it anew"
-    )
-
-
-def test_a_header_that_promises_the_moon_takes_no_memory(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(None))
-    path = tmp_path / "train-images-idx3-ubyte"
-    path.write_bytes(struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3) + b"\0")
-    assert "the file has 17" in refusal(tmp_path)
+    assert refusal(tmp_path).startswith(f"{path}: IDX header says {says}")
+    assert refusal(tmp_path).endswith(f"the file has {size}; `dvc pull` fetches it anew")
 
 
 @pytest.mark.parametrize("size", [4, 7, 15])
@@ -172,12 +163,3 @@ def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) 
     (tmp_path / "t10k-images").write_bytes(idx(IMAGES[20:, :4]))
     (tmp_path / "t10k-labels").write_bytes(idx(LABELS[20:]))
     assert "training images are 8×8 pixels, test images 4×8" in refusal(tmp_path)
-
-
-def test_idx_and_csv_together_are_more_than_one_data_set(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(None))
-    (tmp_path / "train.csv").write_text("label,pixel0\n1,2\n")
-    assert refusal(tmp_path) == (
-        f"{tmp_path}: holds more than one data set (train-images-idx3-ubyte,"
-        " train-labels-idx1-ubyte, train.csv); keep one"
-    )

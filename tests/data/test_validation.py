@@ -259,15 +259,11 @@ def test_class_shares_are_relative_to_uniform() -> None:
     ("changed", "message"),
     [
         ({"min_rows": 0}, "greater than or equal to 1"),
-        ({"min_rows": 10.5}, "valid integer"),
         ({"class_share_tolerance": 0.0}, "greater than 0"),
         ({"max_mean_ink": 256.0}, "less than or equal to 255"),
         ({"min_mean_ink": 200.0}, "min_mean_ink is 200; it must be below max_mean_ink, 200"),
-        ({"max_duplicates": 3}, "Extra inputs"),
     ],
 )
-def test_values_out_of_range_and_unknown_keys_are_refused(
-    changed: dict[str, Any], message: str
-) -> None:
+def test_values_out_of_range_are_refused(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ValidateParams(**{**VALUES, **changed})
