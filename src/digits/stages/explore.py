@@ -1,14 +1,14 @@
-"""`explore`: pictures of the raw training data, as published."""
+"""`explore`: table and pictures of the raw training data."""
 
 from pathlib import Path
 
-from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT
 from digits.core.dataset import Dataset
 from digits.core.files import replacing
 from digits.data import exploration
 from digits.data.readers.raw import read_raw
+from digits.params import load as load_params
 from digits.reporting import plots
 
 FOLDER = ROOT / "explore"
@@ -17,19 +17,19 @@ SAMPLES_PER_CLASS = 10
 
 def main() -> None:
     """Write artifacts/explore/."""
-    checked = params.load()
-    data, names = read_raw(Path("data")).train, checked.data.names
+    params = load_params()
+    data, names = read_raw(Path("data")).train, params.data.names
     write_distribution(data, names)
-    write_class_images(data, names)
-    drawn = exploration.samples(
-        data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=checked.seed
+    write_pixel_statistics(data, names)
+    images = exploration.samples(
+        data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=params.seed
     )
-    figure = plots.samples(drawn, names=names, title="Samples of each class")
+    figure = plots.samples(images, names=names, title="Samples of each class")
     plots.save(figure, FOLDER / "samples.png")
 
 
 def write_distribution(data: Dataset, names: list[str]) -> None:
-    """The images per class, as table and picture."""
+    """Write the number of images per class as table and picture."""
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(FOLDER / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
@@ -37,10 +37,10 @@ def write_distribution(data: Dataset, names: list[str]) -> None:
     plots.save(figure, FOLDER / "class_distribution.png")
 
 
-def write_class_images(data: Dataset, names: list[str]) -> None:
-    """One picture per pixel-wise statistic."""
-    summary = exploration.pixel_statistics(data, classes=len(names))
-    for statistic, images in summary._asdict().items():
+def write_pixel_statistics(data: Dataset, names: list[str]) -> None:
+    """Write one picture per pixel-wise statistic."""
+    statistics = exploration.pixel_statistics(data, classes=len(names))
+    for statistic, images in statistics._asdict().items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         figure = plots.class_images(images, names=names, title=title)
         plots.save(figure, FOLDER / f"{statistic}.png")

@@ -1,8 +1,7 @@
-"""`split`: the raw data as train, validation, test and hold-out."""
+"""`split`: divide the raw data into train, validation, test and hold-out."""
 
 from pathlib import Path
 
-from digits import params
 from digits.core import process
 from digits.core.artifacts import ROOT, split_path
 from digits.core.dataset import save_split
@@ -10,13 +9,14 @@ from digits.core.files import replacing, write_json
 from digits.data.readers.raw import read_raw
 from digits.data.split_summary import summarise_splits
 from digits.data.splitting import split
+from digits.params import load as load_params
 
 
 def main() -> None:
     """Write artifacts/split/."""
-    checked = params.load()
+    params = load_params()
     raw = read_raw(Path("data"))
-    splits = split(raw, percent=checked.data.percent, params=checked.split, seed=checked.seed)
+    splits = split(raw, percent=params.data.percent, params=params.split, seed=params.seed)
     for name, part in splits.items():
         with replacing(split_path(name)) as temporary:
             save_split(temporary, part)
