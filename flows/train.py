@@ -13,8 +13,9 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from digits import params
-from digits.core import slots
 from digits.core.errors import DigitsError
+from digits.core.machine import trainings_at_once
+from digits.core.slots import Slots
 from flows.support import starting
 from flows.support.abandoned import never_forgotten
 from flows.support.commands import CommandFailedError
@@ -178,7 +179,7 @@ def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[st
         stages,
         submit,
         needs_slot=lambda stage: stage.threaded and run.may_change(stage),
-        slots=slots.Slots(root, options.max_parallel or slots.alone(threads)),
+        slots=Slots(root, options.max_parallel or trainings_at_once(threads)),
         at_once=options.max_parallel or max(2, os.cpu_count() or 1),
     )
     try:

@@ -14,8 +14,8 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from digits import params
-from digits.core import slots
 from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.machine import trainings_at_once
 from digits.sweep import splits, sweep, trial
 from digits.sweep.search import Submit
 from digits.sweep.space import read_space
@@ -60,7 +60,7 @@ def _search(root: Path, options: Options) -> State[None]:
     checked.recipe(options.model)
     space = read_space(Path(options.space), model=options.model, raw=raw)
     source = remote_address(root, options.remote) if options.remote else cache_folder(root)
-    workers = _workers(options, here=slots.alone(checked.train.threads))
+    workers = _workers(options, here=trainings_at_once(checked.train.threads))
     store.connect(sweeps.EXPERIMENT)
     study = open_study(
         options.study or options.model,

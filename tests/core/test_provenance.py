@@ -105,21 +105,6 @@ def test_leaves_out_what_is_not_known(workspace: Path) -> None:
     assert not {"dvc_exp", "prefect_flow_run_id", "lock_md5"} & set(tags())
 
 
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells of its processor")
-def test_names_the_processor_and_what_it_computes_with(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("DIGITS_NO_BFLOAT16", raising=False)
-    found = tags()
-    assert found["cpu"].endswith(" cores")
-    assert {"fma", "asimd"} & set(found["cpu_features"].split())
-    assert "fpu" not in found["cpu_features"]
-    monkeypatch.setenv("DIGITS_NO_BFLOAT16", "1")
-    assert set(tags()["cpu_features"].split()) == {
-        flag for flag in found["cpu_features"].split() if "bf16" not in flag
-    }
-
-
 class TestOutputs:
     @pytest.fixture
     def output(self, workspace: Path) -> Path:

@@ -1,14 +1,11 @@
 """Slots for trainings, which processes share through files."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from support import until
 
-from digits.core import slots
 from digits.core.slots import Slots
 
 HOLD = """
@@ -40,11 +37,3 @@ def test_a_killed_training_frees_its_slot(tmp_path: Path) -> None:
         assert cores.take() is None
         training.kill()
     assert until(lambda: cores.take() is not None)
-
-
-@pytest.mark.parametrize(("cores", "threads", "expected"), [(8, 2, 4), (8, 3, 2), (2, 4, 1)])
-def test_trainings_alone_are_cores_over_threads(
-    cores: int, threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert slots.alone(threads) == expected

@@ -1,5 +1,6 @@
 """What every room may use; imports nothing else of digits.
 
-errors, files, dataset, artifacts (every path under artifacts/), context,
-process, provenance, slots.
+errors, addresses (texts without credentials), files, dataset, artifacts (every path under
+artifacts/), provenance (git and dvc.lock), machine, process, context (what started the process),
+slots, events (for Prefect's automations), guard (of our servers).
 """

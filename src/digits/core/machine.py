@@ -1,4 +1,4 @@
-"""The processor of this machine, as Linux describes it in /proc/cpuinfo."""
+"""The processor of this machine: its name, cores and instruction sets."""
 
 import os
 import platform
@@ -15,6 +15,11 @@ def cpu() -> str:
     """
     name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
+
+
+def trainings_at_once(threads: int) -> int:
+    """How many trainings with this number of threads have cores of their own; at least 1."""
+    return max(1, (os.cpu_count() or 1) // threads)
 
 
 def cpu_features() -> list[str]:

@@ -1,6 +1,5 @@
 """Slots for trainings: those of all flow runs in a folder share the machine's cores."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +9,6 @@ from filelock import FileLock, Timeout
 
 FOLDER = Path(".state/slots")
 POLL_S = 0.2
-
-
-def alone(threads: int) -> int:
-    """How many trainings with so many threads have cores of their own on this machine."""
-    return max(1, (os.cpu_count() or 1) // threads)
 
 
 class Slots:

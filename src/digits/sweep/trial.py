@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel, ConfigDict
 
 from digits import params
-from digits.core import context, process, slots
+from digits.core import context, machine, process
 from digits.core.errors import DigitsError
 from digits.core.files import read_json, write_json
+from digits.core.slots import Slots
 from digits.models import builder
 from digits.sweep import splits
 
@@ -126,8 +127,8 @@ def main(outcome: str) -> None:
 def train(spec: Spec) -> Outcome:
     """Train as the spec says, live in a child run of the sweep, and stop when asked to."""
     checked = params.check(spec.raw)
-    at_once = spec.at_once or slots.alone(checked.train.threads)
-    cores = slots.Slots(context.project_root(), at_once)
+    at_once = spec.at_once or machine.trainings_at_once(checked.train.threads)
+    cores = Slots(context.project_root(), at_once)
     with cores.one(on_wait=lambda line: print(spec.name, line)):
         return _train(spec, checked)
 
