@@ -81,3 +81,15 @@ def test_the_operations_of_a_fit_are_those_of_one_view(tmp_path, tensorflow):
     operations = machine.forward_operations(tmp_path / "plain.keras")
     assert operations >= 2 * 64 * 10
     assert machine.forward_operations(tmp_path / "views.keras") == operations
+
+
+@pytest.mark.usefixtures("tensorflow", "project")
+def test_the_train_stage_marks_when_each_part_ended():
+    from digits.stages import train
+
+    marks = train.main("mlp")
+    assert list(marks) == [
+        *("data", "imports", "start run", "build", "first epoch", "further epochs"),
+        *("log model", "outputs"),
+    ]
+    assert sorted(marks.values()) == list(marks.values())
