@@ -144,16 +144,6 @@ def test_every_fault_is_told_at_once() -> None:
     assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
 
 
-@pytest.mark.parametrize("off", [None, False])
-def test_null_and_false_turn_every_check_of_the_gate_off(off: bool | None) -> None:
-    from digits.evaluation.gate_checks import absolute, against, origin
-
-    promote = params.check(changed({"promote": dict.fromkeys(PARAMS["promote"], off)})).promote
-    nobody: Any = None
-    assert [*absolute(nobody, nobody, nobody, promote), *origin(nobody, promote)] == []
-    assert [*against(nobody, nobody, nobody, promote)] == []
-
-
 @pytest.mark.parametrize("name", ["__init__", "model_dump", "model_config", "copy", "threads"])
 def test_a_name_of_python_or_pydantic_is_no_model(name: str) -> None:
     block = {"train": {name: {"fit": {}}} | PARAMS["train"]}

@@ -688,7 +688,7 @@ class TestLock:
             still_held()
 
     def test_who_lost_it_moves_no_alias(self, chain, monkeypatch):
-        monkeypatch.setattr(lock, "_file_lock", lambda _uri, name, s: lock._server_lock(name, s))
+        monkeypatch.setattr(lock, "_file_lock", lambda _path, s: lock._server_lock(NAME, s))
 
         def taken_for_dead(*asked):
             lock.MlflowClient().delete_registered_model(f"{NAME}.deciding")

@@ -29,9 +29,9 @@ class PromoteParams(StrictModel):
     max_total_loss: Annotated[Share | None, Off]
     max_latency_ms: Annotated[Positive | None, Off]
     max_size_mb: Annotated[Positive | None, Off]
-    same_signature: bool | None
-    data_validated: bool | None
-    clean_commit: bool | None
+    same_signature: Annotated[bool | None, Off]
+    data_validated: Annotated[bool | None, Off]
+    clean_commit: Annotated[bool | None, Off]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

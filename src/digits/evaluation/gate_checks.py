@@ -19,6 +19,8 @@ from digits.evaluation.gate import (
 
 NO_CHAMPION = "no champion to compare with"
 
+Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
+
 
 def decide(
     challenger: Contender,
@@ -33,43 +35,33 @@ def decide(
 ) -> Decision:
     """Apply every check that is turned on.
 
-    A challenger with unusable predictions fails the check `answers`, whatever is turned on.
-
-    Args:
-        challenger: The model that is to be promoted.
-        champion: The present champion; None if there is none.
-        reference: int64 (n,), n at least 1: true classes of the hold-out rows.
-        facts: Latency, size, data and commit of the challenger.
-        params: The limits.
-        former: Earlier champions, for `max_total_loss`.
-        approval: A manual approval; None if nobody was asked.
-        rows_md5: md5 of the file with the hold-out rows.
+    `reference` int64 (n,), n at least 1: true classes of the hold-out rows. A challenger with
+    unusable predictions fails the check `answers`, whatever is turned on.
     """
-    if challenger.finding:
+    if challenger.finding or challenger.predicted is None:
         allowed = "probabilities of its classes"
-        checks = [Check(ANSWERS, False, challenger.finding, allowed, {})]
+        checks = [Check(ANSWERS, False, str(challenger.finding), allowed, {})]
     else:
+        hits = challenger.predicted == reference
         checks = [
-            *absolute(challenger, reference, facts, params),
+            *absolute(hits, facts, params),
             *against(challenger, champion, reference, params),
-            *in_total(challenger, champion, former, reference, params),
+            *in_total(hits, [*former, *_present(champion, reference)], params),
         ]
     checks += [*origin(facts, params), *([approval] if approval else [])]
     return Decision(challenger.name, champion.name if champion else None, (*checks,), rows_md5)
 
 
-def absolute(
-    challenger: Contender, reference: Labels, facts: Facts, params: PromoteParams
-) -> Iterator[Check]:
+def absolute(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
     """Limits that need no champion: accuracy on the hold-out rows, latency, size."""
     if params.min_accuracy is not None:
-        accuracy = _accuracy(challenger, reference)
+        accuracy = float(hits.mean())
         yield Check(
             "min_accuracy",
             accuracy >= params.min_accuracy,
-            f"{accuracy:.4f} on {len(reference):,} hold-out rows",
+            f"{accuracy:.4f} on {len(hits):,} hold-out rows",
             f"at least {params.min_accuracy:g}",
-            {"holdout_accuracy": accuracy, "holdout_rows": len(reference)},
+            {"holdout_accuracy": accuracy, "holdout_rows": len(hits)},
         )
     if params.max_latency_ms is not None:
         yield Check(
@@ -93,40 +85,33 @@ def against(
     challenger: Contender, champion: Contender | None, reference: Labels, params: PromoteParams
 ) -> Iterator[Check]:
     """Same signature as the champion, and no worse on the same rows, in total and per class."""
-    for name, check in (
-        ("same_signature", _same_signature),
-        ("paired_test", _paired_test),
-        ("max_accuracy_loss", _accuracy_loss),
-        ("max_sensitivity_loss", _sensitivity_loss),
-    ):
+    comparisons = {
+        "paired_test": _paired_test,
+        "max_accuracy_loss": _accuracy_loss,
+        "max_sensitivity_loss": _sensitivity_loss,
+    }
+    for name in ("same_signature", *comparisons):
         limit = getattr(params, name)
-        if limit is None or limit is False:
+        if limit is None:
             continue
         if champion is None:
             yield Check(name, True, NO_CHAMPION, "", {})
-        elif name != "same_signature" and (
-            champion.predicted is None or challenger.predicted is None
-        ):
+        elif name == "same_signature":
+            same = challenger.signature == champion.signature
+            allowed = f"the champion's: {champion.signature}"
+            yield Check(name, same, challenger.signature, allowed, {})
+        elif champion.predicted is None:
             yield Check(name, False, "they take no common input", "the same hold-out rows", {})
         else:
-            yield check(name, challenger, champion, reference, limit)
+            hits = np.equal([champion.predicted, challenger.predicted], reference)
+            yield comparisons[name](hits[0], hits[1], reference, limit)
 
 
-def _same_signature(
-    name: str, challenger: Contender, champion: Contender, _reference: Labels, _limit: bool
-) -> Check:
-    same = challenger.signature == champion.signature
-    return Check(name, same, challenger.signature, f"the champion's: {champion.signature}", {})
-
-
-def _paired_test(
-    name: str, challenger: Contender, champion: Contender, reference: Labels, level: float
-) -> Check:
-    right, champion_right = _hits(challenger, reference), _hits(champion, reference)
-    only, only_champion = int((right & ~champion_right).sum()), int((champion_right & ~right).sum())
+def _paired_test(before: Hits, now: Hits, _reference: Labels, level: float) -> Check:
+    only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
     p_value = mcnemar_exact(only, only_champion, alternative="less")
     return Check(
-        name,
+        "paired_test",
         p_value >= level,
         f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}",
         f"p at least {level:g}",
@@ -134,99 +119,75 @@ def _paired_test(
     )
 
 
-def _accuracy_loss(
-    name: str, challenger: Contender, champion: Contender, reference: Labels, limit: float
-) -> Check:
-    before, now = _accuracy(champion, reference), _accuracy(challenger, reference)
+def _accuracy_loss(before: Hits, now: Hits, _reference: Labels, limit: float) -> Check:
+    accuracy, change = float(before.mean()), float(now.mean()) - float(before.mean())
     return Check(
-        name,
-        _is_within(limit, before, now, rows=len(reference)),
-        f"{now:.4f} against {before:.4f}: {now - before:+.4f}",
+        "max_accuracy_loss",
+        _is_within(limit, accuracy, now),
+        f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}",
         f"a loss of at most {limit:g}",
-        {"champion_accuracy": before, "accuracy_change": now - before},
+        {"champion_accuracy": accuracy, "accuracy_change": change},
     )
 
 
-def _sensitivity_loss(
-    name: str, challenger: Contender, champion: Contender, reference: Labels, limit: float
-) -> Check:
-    assert challenger.predicted is not None
-    assert champion.predicted is not None
-    before = sensitivities(champion.predicted, reference)
-    now = sensitivities(challenger.predicted, reference)
-    worst = int(np.nanargmin(now - before))
-    loss = float(before[worst] - now[worst])
+def _sensitivity_loss(before: Hits, now: Hits, reference: Labels, limit: float) -> Check:
+    champions, challengers = sensitivities(before, reference), sensitivities(now, reference)
+    worst = int(np.nanargmin(challengers - champions))
+    loss = float(champions[worst] - challengers[worst])
     return Check(
-        name,
+        "max_sensitivity_loss",
         loss <= limit + 1e-9,
-        f"class {worst}: {now[worst]:.4f} against {before[worst]:.4f}",
+        f"class {worst}: {challengers[worst]:.4f} against {champions[worst]:.4f}",
         f"a loss of at most {limit:g} in any class",
         {"worst_class": worst, "worst_class_sensitivity_change": -loss},
     )
 
 
-def sensitivities(predicted: Labels, reference: Labels) -> NDArray[np.float64]:
-    """Share of correctly predicted rows per class 0…max(reference); NaN for a class without rows.
-
-    Both arguments are int64 (n,).
-    """
+def sensitivities(hits: Hits, reference: Labels) -> NDArray[np.float64]:
+    """Share of hits per class 0…max(reference), int64 (n,); NaN for a class without rows."""
     classes = int(reference.max()) + 1
-    present = np.bincount(reference, minlength=classes)
-    right = np.bincount(reference[predicted == reference], minlength=classes)
     with np.errstate(invalid="ignore"):
-        return np.asarray(right / present)
+        return np.asarray(np.bincount(reference[hits], minlength=classes) / np.bincount(reference))
 
 
-def in_total(
-    challenger: Contender,
-    champion: Contender | None,
-    former: Sequence[Former],
-    reference: Labels,
-    params: PromoteParams,
-) -> Iterator[Check]:
+def _present(champion: Contender | None, reference: Labels) -> list[Former]:
+    if champion is None or champion.predicted is None:
+        return []
+    return [Former(champion.name, float((champion.predicted == reference).mean()))]
+
+
+def in_total(hits: Hits, champions: Sequence[Former], params: PromoteParams) -> Iterator[Check]:
     """No worse than the best champion so far, so that small losses do not add up."""
     if params.max_total_loss is None:
         return
-    best = {version: accuracy for version, accuracy in former if accuracy is not None}
-    if champion is not None and champion.predicted is not None:
-        best[champion.name] = _accuracy(champion, reference)
-    mute = ", ".join(version for version, accuracy in former if accuracy is None)
+    best = {version: accuracy for version, accuracy in champions if accuracy is not None}
+    mute = ", ".join(version for version, accuracy in champions if accuracy is None)
     left_out = f" (left out, as they cannot answer: version {mute})" if mute else ""
     if not best:
         yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})
         return
     version = max(best, key=lambda version: best[version])
-    before, now = best[version], _accuracy(challenger, reference)
+    before, now = best[version], float(hits.mean())
     yield Check(
         "max_total_loss",
-        _is_within(params.max_total_loss, before, now, rows=len(reference)),
+        _is_within(params.max_total_loss, before, hits),
         f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}",
         f"a loss of at most {params.max_total_loss:g}",
         {"holdout_accuracy": now, "best_accuracy": before},
     )
 
 
+def _is_within(limit: float, before: float, now: Hits) -> bool:
+    errors = round((before - float(now.mean())) * len(now))  # whole rows: the limit is exact
+    return errors <= limit * len(now) + 1e-9
+
+
 def origin(facts: Facts, params: PromoteParams) -> Iterator[Check]:
     """The challenger's training data passed validation, and a commit holds its code."""
     if params.data_validated:
-        finding = facts.data_finding
-        found = finding or f"data {facts.data_md5[:12]} passed"
-        yield Check("data_validated", finding is None, found, "validation passed", {})
+        found = facts.data_finding or f"data {facts.data_md5[:12]} passed"
+        yield Check("data_validated", not facts.data_finding, found, "validation passed", {})
     if params.clean_commit:
-        finding = facts.commit_finding
-        found = finding or facts.commit[:12]
-        yield Check("clean_commit", finding is None, found, "a commit, no uncommitted code", {})
-
-
-def _is_within(limit: float, before: float, now: float, *, rows: int) -> bool:
-    errors = round((before - now) * rows)  # whole rows, so that the limit is exact
-    return errors <= limit * rows + 1e-9
-
-
-def _hits(contender: Contender, reference: Labels) -> NDArray[np.bool_]:
-    assert contender.predicted is not None
-    return np.equal(contender.predicted, reference)
-
-
-def _accuracy(contender: Contender, reference: Labels) -> float:
-    return float(_hits(contender, reference).mean())
+        found = facts.commit_finding or facts.commit[:12]
+        allowed = "a commit, no uncommitted code"
+        yield Check("clean_commit", not facts.commit_finding, found, allowed, {})

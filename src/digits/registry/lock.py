@@ -1,9 +1,9 @@
-"""One decision at a time: what two promotions at once wait for."""
+"""One promotion or rollback at a time."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from uuid import uuid4
 
@@ -12,54 +12,51 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from digits.core.errors import BusyError
+from digits.registry.versions import ignoring
 from digits.tracking import store
 from digits.tracking.database import SQLITE
 
 WAIT_S = 600.0
 POLL_S = 0.5
 RENEW_S = 5.0
-# A ticket that stays the same for so many looks, a minute at least, is a dead process's.
-# Looks are counted and no time is compared, so neither clocks nor outages matter.
+# A ticket that is unchanged in so many polls (a minute at least) belongs to a dead process.
+# Polls are counted and no times compared, so neither clocks nor outages matter.
 PATIENCE = 120
 
 _DRAW_S = 10.0
-_SOURCE = "digits:/lock"  # MLflow wants an address; nothing is there
+_SOURCE = "digits:/lock"  # MLflow requires an address; nothing is there
 _OWNER, _BEAT = "owner", "beat"
 
 
-@contextmanager
-def exclusive(name: str, *, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
-    """Hold the right to decide about the registered model `name`.
+def exclusive(name: str, *, wait_s: float = WAIT_S) -> AbstractContextManager[Callable[[], None]]:
+    """Hold the right to move aliases of the registered model `name` for the time of the block.
 
-    With an SQLite store it is a file lock beside the database, which the kernel releases
-    when its holder is killed. Servers offer no lock: there it is a ticket, see `_Ticket`.
+    Beside an SQLite store it is a file lock, which the kernel releases if its holder is killed.
+    Servers offer no lock; there it is a ticket, see `_Ticket`.
 
-    Yields:
-        What to call right before the alias moves; it raises BusyError where the right was lost.
+    The block gets a function to call right before an alias moves; it raises BusyError if the
+    right was lost.
 
     Raises:
-        BusyError: somebody else held it for `wait_s` seconds.
+        BusyError: another process holds it for `wait_s` seconds.
     """
     uri = store.tracking_uri()
-    sqlite = uri.startswith(SQLITE)
-    with _file_lock(uri, name, wait_s) if sqlite else _server_lock(name, wait_s) as still_held:
-        yield still_held
+    if uri.startswith(SQLITE):
+        return _file_lock(f"{uri.removeprefix(SQLITE)}.{name}.lock", wait_s)
+    return _server_lock(name, wait_s)
 
 
 @contextmanager
-def _file_lock(uri: str, name: str, wait_s: float) -> Iterator[Callable[[], None]]:
-    lock = FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock")
+def _file_lock(path: str, wait_s: float) -> Iterator[Callable[[], None]]:
     try:
-        lock.acquire(timeout=wait_s)
+        lock = FileLock(path).acquire(timeout=wait_s)
     except Timeout:
         raise BusyError(
-            f"{lock.lock_file}: another promotion or rollback holds it for over {wait_s:g} s; "
+            f"{path}: another promotion or rollback holds it for over {wait_s:g} s; "
             "wait for it or end it"
         ) from None
-    try:
+    with lock:
         yield lambda: None
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -73,12 +70,12 @@ def _server_lock(name: str, wait_s: float) -> Iterator[Callable[[], None]]:
 
 
 class _Ticket:
-    """A place in a queue of all machines: a version of the registered model `queue`.
+    """A place in a queue across machines: a version of the registered model `queue`.
 
-    MLflow numbers versions one by one and uses no number twice, so whoever has the lowest that
-    is left has the right. While its process lives, a thread changes a tag of it every RENEW_S
-    seconds; who waits removes tickets before its own that do not change. A holder that was taken
-    for dead finds its ticket gone when it checks.
+    MLflow numbers versions one by one and never reuses a number, so the lowest number left has
+    the right. While its process lives, a thread changes a tag of the ticket every RENEW_S
+    seconds. Waiting processes delete tickets before their own that do not change; a holder that
+    was wrongly taken for dead finds its ticket gone when it checks.
     """
 
     def __init__(self, queue: str) -> None:
@@ -88,13 +85,13 @@ class _Ticket:
         threading.Thread(target=self._renew, daemon=True).start()
 
     def wait_for_turn(self, wait_s: float) -> None:
-        """Until no ticket is before this one."""
+        """Return when no ticket is before this one."""
         deadline = time.monotonic() + wait_s
-        looks: dict[tuple[int, str], int] = {}
+        polls: dict[tuple[int, str], int] = {}
         while before := self._before():
-            looks = {ticket: looks.get(ticket, 0) + 1 for ticket in before}
-            for (number, _), times in looks.items():
-                if times > PATIENCE:
+            polls = {ticket: polls.get(ticket, 0) + 1 for ticket in before}
+            for (number, _), unchanged in polls.items():
+                if unchanged > PATIENCE:
                     self._remove(number)
             if time.monotonic() > deadline:
                 raise BusyError(
@@ -105,9 +102,9 @@ class _Ticket:
         self.check()
 
     def check(self) -> None:
-        """Raises BusyError where somebody took this process for dead."""
+        """Raise BusyError if another process took this one for dead."""
         owner = None
-        with _absent():
+        with ignoring("RESOURCE_DOES_NOT_EXIST"):
             owner = self._client.get_model_version(self._queue, str(self._number)).tags.get(_OWNER)
         if owner != self._owner:
             raise BusyError(
@@ -116,55 +113,42 @@ class _Ticket:
             )
 
     def give_back(self) -> None:
-        """Let the next one have its turn; where the server is away, it waits for `PATIENCE`."""
+        """Delete the ticket. If the server is away, the next process waits for `PATIENCE`."""
         self._over.set()
         with suppress(MlflowException, BusyError):
             self.check()
             self._remove(self._number)
 
     def _draw(self) -> int:
-        # MLflow gives up after three tries for a number that others take at the same moment
         deadline = time.monotonic() + _DRAW_S
+        purpose = "The queue of those who promote and roll back, kept by digits. No model."
+        tags = {_OWNER: self._owner, _BEAT: "0"}
         while True:
             try:
-                return self._drawn()
-            except MlflowException:
+                with ignoring("RESOURCE_ALREADY_EXISTS"):
+                    self._client.create_registered_model(self._queue, description=purpose)
+                version = self._client.create_model_version(
+                    self._queue, _SOURCE, tags=tags, await_creation_for=0
+                )
+                return int(version.version)
+            except MlflowException:  # gives up if others take the same number three times
                 if time.monotonic() > deadline:
                     raise
             time.sleep(POLL_S)
-
-    def _drawn(self) -> int:
-        with _absent("RESOURCE_ALREADY_EXISTS"):
-            purpose = "The queue of those who promote and roll back, kept by digits. No model."
-            self._client.create_registered_model(self._queue, description=purpose)
-        tags = {_OWNER: self._owner, _BEAT: "0"}
-        version = self._client.create_model_version(
-            self._queue, _SOURCE, tags=tags, await_creation_for=0
-        )
-        return int(version.version)
 
     def _renew(self) -> None:
         for beat in count(1):
             if self._over.wait(RENEW_S):
                 return
-            with suppress(MlflowException):  # the next one may get through
+            with suppress(MlflowException):  # the next beat may succeed
                 self._client.set_model_version_tag(self._queue, str(self._number), _BEAT, str(beat))
 
     def _before(self) -> list[tuple[int, str]]:
-        """The tickets before this one, each with its last sign of life."""
-        found = self._client.search_model_versions(f"name = '{self._queue}'")
-        tickets = [(int(ticket.version), ticket.tags.get(_BEAT, "")) for ticket in found]
-        return [ticket for ticket in tickets if ticket[0] < self._number]
+        """Number and beat of each ticket before this one."""
+        tickets = self._client.search_model_versions(f"name = '{self._queue}'")
+        numbered = [(int(ticket.version), ticket.tags.get(_BEAT, "")) for ticket in tickets]
+        return [ticket for ticket in numbered if ticket[0] < self._number]
 
     def _remove(self, number: int) -> None:
-        with _absent():
+        with ignoring("RESOURCE_DOES_NOT_EXIST"):
             self._client.delete_model_version(self._queue, str(number))
-
-
-@contextmanager
-def _absent(allowed: str = "RESOURCE_DOES_NOT_EXIST") -> Iterator[None]:
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != allowed:
-            raise
