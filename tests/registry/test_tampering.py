@@ -25,7 +25,7 @@ from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, UsageError
 from digits.params import Params
-from digits.registry import artifacts, promotion
+from digits.registry import promotion
 from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, Trained, trained
@@ -222,7 +222,6 @@ class TestRegisteredBeforeHashesWereRecorded:
         client = MlflowClient()
         sha256 = find_origin(FORMER).model_sha256
         forget_hash(ring.former, "1")
-        artifacts._warn.cache_clear()  # it warns once in a process
         yield
         client.set_tag(ring.former.run_id, "model_sha256", sha256)
 

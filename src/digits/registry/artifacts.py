@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +89,8 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
         if not (folder / "MLmodel").is_file():
             raise _gone(uri, "no MLmodel")
         if not sha256:
-            _warn(uri)
+            warning = "no hash recorded when it was logged; its files cannot be checked"
+            print(f"warning: {uri}: {warning}", file=sys.stderr)
         elif actual != sha256:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
@@ -101,14 +101,6 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
 
 def _gone(uri: str, reason: str) -> IntegrityError:
     return IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
-
-
-@cache
-def _warn(uri: str) -> None:
-    print(
-        f"warning: {uri}: no hash recorded when it was logged; its files cannot be checked",
-        file=sys.stderr,
-    )
 
 
 def _read_signature(uri: str, folder: Path, sha256: str) -> ModelFiles:

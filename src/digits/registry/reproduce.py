@@ -1,5 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 
 CACHE = Path(".dvc", "cache")
+_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +145,14 @@ def _feature_differences(recorded: set[str], here: set[str]) -> list[str]:
 def package_differences(lock: Path) -> list[str]:
     """The packages pinned by a lock file that are installed in another version, or not at all."""
     differences = []
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        name, pinned, number = line.split(";")[0].rstrip(" \\").partition("==")
-        installed = _installed(name.split("[")[0]) if pinned else None
-        if pinned and installed != number.strip():
-            differences.append(f"{name} {number.strip()} recorded, {installed or 'none'} here")
+    for name, pinned in _PINNED.findall(lock.read_text(encoding="utf-8")):
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "none"
+        if installed != pinned:
+            differences.append(f"{name} {pinned} recorded, {installed} here")
     return differences
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def train_again(folder: Path, model: str, *, cache: Path) -> None:

@@ -94,10 +94,8 @@ def load_for_mlflow(origin: Origin, *, threads: int) -> "PyFuncModel":
             f"{origin.uri}: no hash recorded when it was logged, so its files cannot be checked; "
             "train and promote the model again"
         )
-    with (
-        fetched(origin.uri, origin.model_sha256) as files,
-        process.quiet_tensorflow(threads),
-    ):
+    fetching = fetched(origin.uri, origin.model_sha256)
+    with fetching as files, process.quiet_tensorflow(threads):
         return load_model(str(files.folder))
 
 

@@ -15,6 +15,9 @@ from digits.registry.artifacts import fetched
 from digits.registry.versions import MISSING, find, ignoring
 from digits.tracking.runs import MODEL_SHA256
 
+# Tags of the run that become fields of the same name.
+_TAGS = ("git_commit", "git_dirty", "data_md5", "lock_md5", "cpu", "cpu_features", "dvc_exp")
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -68,18 +71,12 @@ def find_origin(uri: str) -> Origin:
         aliases=sorted(version.aliases),
         run_id=run_id,
         experiment=client.get_experiment(run.info.experiment_id).name,
-        git_commit=tags.get("git_commit", ""),
-        git_dirty=tags.get("git_dirty", ""),
-        data_md5=tags.get("data_md5", ""),
         splits={split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
-        lock_md5=tags.get("lock_md5", ""),
         model_sha256=version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
-        cpu=tags.get("cpu", ""),
-        cpu_features=tags.get("cpu_features", ""),
         flow_run=tags.get("prefect_flow_run_id", ""),
-        dvc_exp=tags.get("dvc_exp", ""),
         params={key: _value(text) for key, text in sorted(run.data.params.items())},
         gate={key: text for key, text in sorted(version.tags.items()) if key.startswith("gate")},
+        **{name: tags.get(name, "") for name in _TAGS},
     )
 
 
