@@ -23,6 +23,8 @@ from digits.params import Params, check
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from digits.registry.versions import Registry
+
 # What the surroundings of the tests set must not decide what they find.
 for name in (
     "DIGITS_DEBUG",
@@ -159,6 +161,31 @@ def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
     """A tracked folder with small models in params.yaml and the 8×8 digits already split."""
     write_project(digits_8x8, small_params)
     return tracked
+
+
+@pytest.fixture
+def ring(project: Path, digits_8x8: Dataset, tensorflow: None) -> Path:
+    """A project with the hold-out rows by which the models of `arena` are judged."""
+    import arena
+
+    from digits.tracking import store
+
+    arena.prepare(digits_8x8)
+    store.connect()
+    return project
+
+
+@pytest.fixture
+def chain(ring: Path) -> "Registry":
+    """The registry after three promotions."""
+    from arena import NAME, accept, fighter
+
+    from digits.registry.promotion import promote
+    from digits.registry.versions import Registry
+
+    for _ in range(3):
+        promote(fighter(), NAME, judge=accept)
+    return Registry(NAME)
 
 
 @pytest.fixture(scope="session")

@@ -9,46 +9,25 @@ from pathlib import Path
 
 import arena
 import numpy as np
-import pandas as pd
 import pytest
-from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter, forget_hash
+from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter
 from mlflow import MlflowClient
-from PIL import Image
 from ruamel.yaml import YAML
 from support import changed, finding, python, record_outputs
 
 from digits import params as parameters
-from digits.commands import champion as command
-from digits.core.artifacts import (
-    SPLIT_TAGS,
-    SPLITS,
-    RunRecord,
-    TrainOutputs,
-    read_split,
-    split_path,
-)
+from digits.core.artifacts import SPLIT_TAGS, SPLITS, read_split, split_path
 from digits.core.dataset import Split, save_split
-from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
+from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
 from digits.registry import history as journal
-from digits.registry import lock, promotion, reproduce
+from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
-from digits.registry.reproduce import Reproduction
-from digits.registry.served import served
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, find, trained
 from digits.reporting import registry_console as show
-from digits.scoring.pictures import TREATMENTS
-from digits.scoring.players import players
 from digits.tracking import store
-
-
-@pytest.fixture
-def ring(project, digits_8x8, tensorflow):
-    arena.prepare(digits_8x8)
-    store.connect()
-    return project
 
 
 @pytest.fixture
@@ -62,21 +41,9 @@ def gate(changes):
     return partial(judge_by_holdout, params=parameters.check(changed(changes)))
 
 
-def parts():
-    return {player.part: player.name for player in players(NAME, threads=2)}
-
-
 def artifacts_of(version):
     """The folder of a version's model."""
     return Path("mlartifacts", "models", find(f"models:/{NAME}/{version}").source.split("/")[-1])
-
-
-@pytest.fixture
-def chain(ring):
-    """Three champions, one after the other."""
-    for _ in range(3):
-        promotion.promote(fighter(), NAME, judge=accept)
-    return Registry(NAME)
 
 
 class TestPromote:
@@ -349,47 +316,6 @@ class TestHistory:
         assert capsys.readouterr().out == "no champion yet; digits promote MODEL makes one\n"
 
 
-class TestDemo:
-    def test_shows_who_was_champion_last_where_nobody_challenges(self, chain):
-        assert parts() == {
-            "champion": "models:/digits/3 mlp",
-            "former champion": "models:/digits/2 mlp",
-        }
-        promotion.rollback(NAME)
-        assert parts() == {
-            "champion": "models:/digits/2 mlp",
-            "former champion": "models:/digits/3 mlp",
-        }
-
-    def test_shows_the_challenger_beside_the_champion(self, chain):
-        chain.set_challenger("1")
-        assert parts() == {"champion": "models:/digits/3 mlp", "challenger": "models:/digits/1 mlp"}
-
-    @pytest.mark.parametrize("how", ["rollback", "by hand"])
-    def test_a_challenger_that_becomes_champion_is_not_set_beside_itself(self, chain, how):
-        chain.set_challenger("1")
-        if how == "rollback":
-            promotion.rollback(NAME, to="1")
-            assert find(chain.uri("1")).aliases == ["champion"]
-        else:
-            MlflowClient().set_registered_model_alias(NAME, "champion", "1")
-        assert parts() == {
-            "champion": "models:/digits/1 mlp",
-            "former champion": "models:/digits/3 mlp",
-        }
-
-    def test_a_version_that_was_deleted_is_not_set_beside_the_champion(self, chain):
-        MlflowClient().delete_model_version(NAME, "2")
-        assert parts() == {
-            "champion": "models:/digits/3 mlp",
-            "former champion": "models:/digits/1 mlp",
-        }
-
-    def test_without_a_champion_it_says_how_to_make_one(self, ring):
-        line = finding(UsageError, lambda: players(NAME, threads=2))
-        assert "digits promote MODEL" in line
-
-
 class TestTrace:
     def test_leads_back_to_code_data_params_and_environment(self, chain):
         found = find_origin(f"models:/{NAME}@champion")
@@ -412,292 +338,6 @@ class TestTrace:
     )
     def test_an_address_that_leads_nowhere_is_a_line(self, chain, uri, says):
         assert says in finding(UsageError, lambda: find(uri))
-
-
-class TestReproduce:
-    """What is refused before anything is trained; see test_end_to_end for the rest."""
-
-    @pytest.mark.parametrize(
-        ("tags", "says"),
-        [
-            ({"git_dirty": "true"}, "uncommitted changes"),
-            ({"git_commit": ""}, "no commit; no commit holds its code"),
-            ({"git_commit": "0" * 40}, "cannot be checked out"),
-            ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
-        ],
-    )
-    def test_what_no_commit_holds_is_not_reproducible(self, ring, tags, says):
-        promotion.promote(fighter(**tags), NAME, judge=accept)
-        uri = f"models:/{NAME}/1"
-        line = finding(
-            IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0)
-        )
-        assert says in line
-
-    def test_predictions_after_another_split_are_not_compared(self, ring):
-        promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
-        found = find_origin(f"models:/{NAME}/1")
-        line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
-        assert line.startswith(
-            f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is "
-        )
-
-    def test_other_params_than_the_run_says_are_told(self, ring):
-        promotion.promote(fighter(), NAME, judge=accept)
-        found = find_origin(f"models:/{NAME}/1")
-        ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
-        said = arena.RECORDED | {"seed": 7}
-        record = RunRecord(**ids, name="mlp", params=said, tags={}, datasets={})
-        write_json(TrainOutputs("mlp").run, record.model_dump())
-        line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
-        assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
-
-    def test_a_difference_beyond_the_tolerance_is_refused(self):
-        found = Reproduction(100, 99, 0.25)
-        reproduce.check_tolerance("m", found, 0.25)
-        line = finding(IntegrityError, lambda: reproduce.check_tolerance("m", found, 0.2))
-        assert line == (
-            "m: 99 of 100 predictions identical, largest probability difference 0.25;"
-            " at most 0.2 is allowed (--tolerance)"
-        )
-
-    def test_what_differs_here_is_named(self, ring):
-        promotion.promote(
-            fighter(cpu="Abacus, 1 cores", cpu_features="abacus9"), NAME, judge=accept
-        )
-        found = find_origin(f"models:/{NAME}/1")
-        Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
-        lines = reproduce.environment_differences(found, Path(), threads=1)
-        assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
-        assert lines[1].startswith("CPU: Abacus, 1 cores recorded, ")
-        assert "CPU features recorded, not here: abacus9" in lines
-        assert lines[-1].startswith("package: numpy 0.1 recorded, ")
-
-    def test_where_nothing_differs_nothing_is_said(self, ring):
-        promotion.promote(fighter(), NAME, judge=accept)
-        found = find_origin(f"models:/{NAME}/1")
-        Path("requirements.lock").write_text("", encoding="utf-8")
-        assert reproduce.environment_differences(found, Path(), threads=2) == []
-
-
-def score_new(path="new.npz"):
-    from digits.scoring.score import score
-
-    params = parameters.check(changed({}))
-    with served(f"models:/{NAME}@champion", threads=2) as model:
-        return score(Path(path), Path("scored.parquet"), model, params=params)
-
-
-def scored_probabilities():
-    return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
-
-
-def predict(uri):
-    with served(uri, threads=2) as model:
-        return model.predict(np.zeros((1, 8, 8), np.uint8))
-
-
-TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
-
-
-class TestServed:
-    def test_a_model_whose_artifacts_are_gone_is_named(self, ring):
-        promotion.promote(fighter(), NAME, judge=accept)
-        shutil.rmtree("mlartifacts")
-        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
-        assert line.startswith("models:/digits/1: its artifacts are gone")
-
-    @pytest.mark.parametrize(
-        "signature",
-        [
-            None,
-            {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
-            {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
-        ],
-    )
-    def test_a_model_that_takes_no_images_is_named(self, ring, signature):
-        model = fighter()
-        promotion.promote(model, NAME, judge=accept)
-        forget_hash(model, "1")
-        [described] = Path("mlartifacts").rglob("MLmodel")
-        content = YAML(typ="safe").load(described)
-        YAML().dump({**content, "signature": signature}, described)
-        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
-        assert line.startswith("models:/digits/1: by its signature it takes (")
-
-    def test_answers_that_are_no_probabilities_are_named(self, ring):
-        promotion.promote(fighter(activation="linear"), NAME, judge=accept)
-        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
-        assert line.startswith("models:/digits/1: 1 of 1 answers are no probabilities (")
-
-
-class TestScore:
-    @pytest.fixture(autouse=True)
-    def champion(self, ring):
-        promotion.promote(fighter(), NAME, judge=accept)
-
-    @pytest.fixture
-    def images(self):
-        holdout = read_split("holdout").data
-        np.savez("new.npz", images=holdout.images)
-        return holdout
-
-    def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(self, monkeypatch):
-        from digits.training import inference
-
-        monkeypatch.setattr(inference, "load", lambda _: pytest.fail("loaded"))
-        np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
-        line = finding(DataError, score_new)
-        assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"
-
-    @pytest.mark.slow
-    def test_every_row_is_answered_and_the_run_is_kept(self, images):
-        import mlflow
-
-        scored = score_new()
-        found = pd.read_parquet("scored.parquet")
-        assert found["predicted"].tolist() == images.labels.tolist()
-        assert set(found["data_md5"]) == {md5(Path("new.npz"))} == {scored.data_md5}
-        assert set(found["model"]) == {"models:/digits/1"}
-        assert scored.class_counts == np.bincount(images.labels).tolist()
-        [run] = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
-        assert run.data.metrics["rows"] == len(images)
-        assert run.data.tags["scored_by"] == "models:/digits/1"
-        assert "drift_class_shares_effect" in run.data.metrics
-
-    @pytest.mark.slow
-    def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, images):
-        drift = {found.name: found for found in score_new().drift}
-        assert set(drift) == {"mean_ink", "contrast", "class_shares"}
-        assert drift["contrast"].drifted  # the marks of the arena are brighter than any ink
-        assert not drift["class_shares"].drifted
-        with split_path("train").open("ab") as file:
-            file.write(b"0")
-        assert score_new().drift == []
-
-
-class TestPictures:
-    """PNG files as the user gives them, through both commands, and the record of the version."""
-
-    @pytest.fixture
-    def files(self, ring):
-        images = read_split("holdout").data.images[:20]
-        np.savez("new.npz", images=images)
-        Path("new").mkdir()
-        paths = [Path("new", f"{row:02}.png") for row in range(len(images))]
-        for path, image in zip(paths, images, strict=True):
-            Image.fromarray(image).save(path)
-        return paths
-
-    @pytest.fixture
-    def promote_with(self, ring):
-        """Promotes a run that recorded this treatment of pictures."""
-
-        def promote(picture):
-            model = fighter()
-            if picture:
-                MlflowClient().log_param(model.run_id, "picture", picture)
-            promotion.promote(model, NAME, judge=accept)
-
-        return promote
-
-    @pytest.mark.slow
-    def test_of_the_models_form_they_are_answered_as_the_arrays_are(self, files, promote_with):
-        promote_with("plain")
-        assert score_new().pictures == {}
-        of_arrays = scored_probabilities()
-        scored = score_new("new")
-        assert scored.as_dict()["pictures"] == {"as is": len(files)}
-        assert np.array_equal(scored_probabilities(), of_arrays)
-        assert set(pd.read_parquet("scored.parquet")["picture"]) == {"as is"}
-        answers = command.predict(files, None)[1]
-        assert [answer.picture for answer in answers] == ["as is"] * len(files)
-        assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize(
-        ("recorded", "treatment"), [("plain", "plain"), ("digit", "digit"), (None, "digit")]
-    )
-    def test_others_are_treated_as_the_version_recorded_and_this_is_said(
-        self, files, promote_with, capsys, recorded, treatment
-    ):
-        large = np.zeros((40, 40), np.uint8)
-        large[5:30, 10:14] = 255
-        Image.fromarray(large).save("new/large.png")
-        promote_with(recorded)
-        scored = score_new("new")
-        assert scored.pictures == {"as is": len(files), treatment: 1}
-        assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
-        [said] = command.predict([Path("new/large.png")], None)[1]
-        assert said.picture == treatment
-        show.print_scored(scored, as_json=False)
-        show.print_answers("", [said], as_json=False)
-        assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
-
-    def test_a_record_of_no_known_way_is_named(self, promote_with):
-        promote_with("sideways")
-        line = finding(IntegrityError, lambda: predict(f"models:/{NAME}@champion"))
-        assert line.endswith("its run recorded picture 'sideways'; digit or plain is allowed")
-
-
-class TestLock:
-    def test_a_second_decision_waits_and_then_gives_up(self, tracked):
-        with lock.exclusive(NAME):
-            line = finding(BusyError, lambda: lock.exclusive(NAME, wait_s=0.1).__enter__())
-        assert "another promotion" in line
-        with lock.exclusive(NAME, wait_s=0.1):
-            pass
-
-    @pytest.fixture
-    def queue(self, tracked, monkeypatch):
-        """The lock of a server, with little patience."""
-        store.connect()
-        monkeypatch.setattr(lock, "POLL_S", 0.02)
-        monkeypatch.setattr(lock, "RENEW_S", 0.02)
-        monkeypatch.setattr(lock, "PATIENCE", 100)
-        return f"{NAME}.deciding"
-
-    def test_on_a_server_the_first_ticket_has_the_right_and_the_next_waits(self, queue):
-        with lock._server_lock(NAME, 0.1) as still_held:
-            line = finding(BusyError, lambda: lock._server_lock(NAME, 0.1).__enter__())
-            still_held()
-        assert "digits.deciding" in line
-        with lock._server_lock(NAME, 0.1):
-            pass
-
-    def test_on_a_server_it_is_not_taken_from_a_holder_that_lives(self, queue, monkeypatch):
-        monkeypatch.setattr(lock, "PATIENCE", 20)
-        with lock._server_lock(NAME, 0.1) as still_held:
-            assert finding(BusyError, lambda: lock._server_lock(NAME, 4).__enter__())
-            still_held()
-
-    def test_on_a_server_a_silent_holder_is_passed_over_and_learns_it(self, queue):
-        silent = lock._Ticket(queue)
-        silent._over.set()
-        with lock._server_lock(NAME, 60) as still_held:
-            assert "nothing was moved" in finding(BusyError, silent.check)
-            silent.give_back()
-            still_held()
-
-    def test_on_a_server_a_queue_that_is_made_anew_renews_no_right(self, queue):
-        lost = lock._Ticket(queue)
-        lock.MlflowClient().delete_registered_model(queue)
-        with lock._server_lock(NAME, 1) as still_held:  # its ticket has the same number
-            assert finding(BusyError, lost.check)
-            lost.give_back()
-            still_held()
-
-    def test_who_lost_it_moves_no_alias(self, chain, monkeypatch):
-        monkeypatch.setattr(lock, "_file_lock", lambda _path, s: lock._server_lock(NAME, s))
-
-        def taken_for_dead(*asked):
-            lock.MlflowClient().delete_registered_model(f"{NAME}.deciding")
-            return accept(*asked)
-
-        challenger = fighter()
-        work = partial(promotion.promote, challenger, NAME, judge=taken_for_dead)
-        assert "run it again" in finding(BusyError, work)
-        assert (chain.champion(), len(chain.moves())) == ("3", 3)
 
 
 def test_a_pending_move_counts_only_if_the_alias_names_its_target():

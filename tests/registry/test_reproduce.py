@@ -1,15 +1,21 @@
-"""Training again what is recorded: the worktree, the params, the comparison."""
+"""Reproducing a version: what is refused, the worktree, the comparison; see test_end_to_end."""
 
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import arena
 import numpy as np
 import pytest
+from arena import NAME, accept, fighter
 from support import finding
 
+from digits.core.artifacts import RunRecord, TrainOutputs
 from digits.core.errors import IntegrityError
-from digits.registry.reproduce import compare, package_differences, worktree
+from digits.core.files import write_json
+from digits.registry import promotion, reproduce
+from digits.registry.reproduce import Reproduction, compare, package_differences, worktree
+from digits.registry.trace import find_origin
 
 
 @pytest.fixture
@@ -62,3 +68,65 @@ def test_other_predictions_are_counted_and_measured():
         np.array([[0.25, 0.75], [0.25, 0.75]], np.float32),
     )
     assert (found.identical, found.rows, found.largest_difference) == (1, 2, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"git_dirty": "true"}, "uncommitted changes"),
+        ({"git_commit": ""}, "no commit; no commit holds its code"),
+        ({"git_commit": "0" * 40}, "cannot be checked out"),
+        ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
+    ],
+)
+def test_what_no_commit_holds_is_not_reproducible(ring, tags, says):
+    promotion.promote(fighter(**tags), NAME, judge=accept)
+    uri = f"models:/{NAME}/1"
+    line = finding(IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0))
+    assert says in line
+
+
+def test_predictions_after_another_split_are_not_compared(ring):
+    promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
+    found = find_origin(f"models:/{NAME}/1")
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    assert line.startswith(f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is ")
+
+
+def test_other_params_than_the_run_says_are_told(ring):
+    promotion.promote(fighter(), NAME, judge=accept)
+    found = find_origin(f"models:/{NAME}/1")
+    ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
+    said = arena.RECORDED | {"seed": 7}
+    record = RunRecord(**ids, name="mlp", params=said, tags={}, datasets={})
+    write_json(TrainOutputs("mlp").run, record.model_dump())
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
+
+
+def test_a_difference_beyond_the_tolerance_is_refused():
+    found = Reproduction(100, 99, 0.25)
+    reproduce.check_tolerance("m", found, 0.25)
+    line = finding(IntegrityError, lambda: reproduce.check_tolerance("m", found, 0.2))
+    assert line == (
+        "m: 99 of 100 predictions identical, largest probability difference 0.25;"
+        " at most 0.2 is allowed (--tolerance)"
+    )
+
+
+def test_what_differs_here_is_named(ring):
+    promotion.promote(fighter(cpu="Abacus, 1 cores", cpu_features="abacus9"), NAME, judge=accept)
+    found = find_origin(f"models:/{NAME}/1")
+    Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
+    lines = reproduce.environment_differences(found, Path(), threads=1)
+    assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
+    assert lines[1].startswith("CPU: Abacus, 1 cores recorded, ")
+    assert "CPU features recorded, not here: abacus9" in lines
+    assert lines[-1].startswith("package: numpy 0.1 recorded, ")
+
+
+def test_where_nothing_differs_nothing_is_said(ring):
+    promotion.promote(fighter(), NAME, judge=accept)
+    found = find_origin(f"models:/{NAME}/1")
+    Path("requirements.lock").write_text("", encoding="utf-8")
+    assert reproduce.environment_differences(found, Path(), threads=2) == []

@@ -1,0 +1,54 @@
+"""A version that answers: what is wrong with it is named."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arena import NAME, accept, fighter, forget_hash
+from ruamel.yaml import YAML
+from support import finding
+
+from digits.core.errors import IntegrityError
+from digits.registry import promotion
+from digits.registry.served import served
+
+
+def predict(uri):
+    with served(uri, threads=2) as model:
+        return model.predict(np.zeros((1, 8, 8), np.uint8))
+
+
+TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
+
+
+def test_a_model_whose_artifacts_are_gone_is_named(ring):
+    promotion.promote(fighter(), NAME, judge=accept)
+    shutil.rmtree("mlartifacts")
+    line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
+    assert line.startswith("models:/digits/1: its artifacts are gone")
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
+        {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
+    ],
+)
+def test_a_model_that_takes_no_images_is_named(ring, signature):
+    model = fighter()
+    promotion.promote(model, NAME, judge=accept)
+    forget_hash(model, "1")
+    [described] = Path("mlartifacts").rglob("MLmodel")
+    content = YAML(typ="safe").load(described)
+    YAML().dump({**content, "signature": signature}, described)
+    line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
+    assert line.startswith("models:/digits/1: by its signature it takes (")
+
+
+def test_answers_that_are_no_probabilities_are_named(ring):
+    promotion.promote(fighter(activation="linear"), NAME, judge=accept)
+    line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
+    assert line.startswith("models:/digits/1: 1 of 1 answers are no probabilities (")
