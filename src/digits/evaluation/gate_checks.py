@@ -42,10 +42,10 @@ def decide(
         allowed = "probabilities of its classes"
         checks = [Check(ANSWERS, False, str(challenger.finding), allowed, {})]
     else:
-        hits = challenger.predicted == reference
+        hits = np.equal(challenger.predicted, reference)
         checks = [
             *absolute(hits, facts, params),
-            *against(challenger, champion, reference, params),
+            *against(challenger, hits, champion, reference, params),
             *in_total(hits, [*former, *_present(champion, reference)], params),
         ]
     checks += [*origin(facts, params), *([approval] if approval else [])]
@@ -82,7 +82,11 @@ def absolute(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]
 
 
 def against(
-    challenger: Contender, champion: Contender | None, reference: Labels, params: PromoteParams
+    challenger: Contender,
+    hits: Hits,
+    champion: Contender | None,
+    reference: Labels,
+    params: PromoteParams,
 ) -> Iterator[Check]:
     """Same signature as the champion, and no worse on the same rows, in total and per class."""
     comparisons = {
@@ -103,8 +107,8 @@ def against(
         elif champion.predicted is None:
             yield Check(name, False, "they take no common input", "the same hold-out rows", {})
         else:
-            hits = np.equal([champion.predicted, challenger.predicted], reference)
-            yield comparisons[name](hits[0], hits[1], reference, limit)
+            before = np.equal(champion.predicted, reference)
+            yield comparisons[name](before, hits, reference, limit)
 
 
 def _paired_test(before: Hits, now: Hits, _reference: Labels, level: float) -> Check:
