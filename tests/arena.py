@@ -77,7 +77,7 @@ def fighter(
             ]
         )
         network.layers[-1].set_weights(_weights(falls_for, shape[0] * shape[1], classes))
-        model_id = runs.log_model(network, metrics={}).model_id
+        model_id = runs.log_model(network, metrics={})
     return Trained(run.info.run_id, model_id)
 
 

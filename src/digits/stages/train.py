@@ -42,7 +42,7 @@ def main(model: str) -> dict[str, float]:
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)
-        model_id, tags[runs.MODEL_SHA256] = runs.log_model(trained.model, metrics=trained.timing)
+        model_id = runs.log_model(trained.model, metrics=trained.timing)
         record = RunRecord(
             run_id=run.info.run_id,
             model_id=model_id,

@@ -52,6 +52,6 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
         if record.params_yaml:
             runs.log_params_file(record.params_yaml)
         runs.log_datasets(record.datasets, source=str(split_path("{}")))
-        model_id = runs.log_model(model, metrics=timing).model_id
+        model_id = runs.log_model(model, metrics=timing)
         MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
     return active.info.run_id, model_id

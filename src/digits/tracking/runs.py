@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PARAMS_FILE = "params.yaml"
 PROCESS_TAG = "process"
-MODEL_SHA256 = "model_sha256"  # tag of a run, its logged model and its registered version
+MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
 @contextmanager
@@ -137,18 +137,11 @@ def log_parameters(count: int) -> dict[str, int]:
     return {"parameters": count}
 
 
-class LoggedModel(NamedTuple):
-    """A model that a run logged, and the SHA-256 of its files; see `files_sha256`."""
+def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
+    """Log the model with its signature and the cost of its training; return its id.
 
-    model_id: str
-    sha256: str
-
-
-def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> LoggedModel:
-    """Log the model with its signature and what its training cost.
-
-    The SHA-256 of its files becomes a tag of the active run and of the model: both are kept in
-    the store's database, not beside the files.
+    The SHA-256 of its files becomes a tag of the active run: the store keeps tags in its
+    database, not beside the files.
     """
     import keras
     import tensorflow as tf
@@ -174,8 +167,7 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> LoggedMo
             Path(mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(folder)))
         )
     mlflow.set_tag(MODEL_SHA256, sha256)
-    mlflow.set_logged_model_tags(info.model_id, {MODEL_SHA256: sha256})
-    return LoggedModel(info.model_id, sha256)
+    return str(info.model_id)
 
 
 def files_sha256(folder: Path) -> str:
