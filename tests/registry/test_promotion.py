@@ -121,8 +121,8 @@ class TestPromote:
     @pytest.mark.parametrize(
         ("made", "says"),
         [
-            ({"activation": "linear"}, "100 of 100 answers are no probabilities ("),
-            ({"activation": "exponential"}, "100 of 100 answers are no probabilities ("),
+            ({"activation": "linear"}, "1797 of 1797 answers are no probabilities ("),
+            ({"activation": "exponential"}, "1797 of 1797 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ],

@@ -26,15 +26,11 @@ def candidate(
 ) -> Iterator[tuple[Trained, Path]]:
     """The training, and the folder with the outputs that the gate judges it by.
 
-    Args:
-        model: Its last training is meant; with `experiment` (where it may be None if the
-            experiment trained one model only), the experiment's training.
-        run_id: Of the MLflow run, in place of the other two.
-        experiment: Name or revision of a DVC experiment.
-        params: Of this project.
+    It is the one of the DVC `experiment` (name or revision; `model` may be None if it trained one
+    model only), else that of the MLflow run `run_id`, else the last training of `model`.
 
     Raises:
-        UsageError: there is no such training, or several are meant.
+        UsageError: there is no such training, or the experiment has several.
         ServiceError: outputs of the experiment are neither in DVC's cache nor in its remote.
         IntegrityError: outputs are not what dvc.lock records.
     """

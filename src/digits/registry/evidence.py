@@ -15,8 +15,9 @@ from digits.core.artifacts import SPLIT_TAGS, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
-from digits.evaluation import gate_checks, latency
 from digits.evaluation.gate import Check, Contender, Decision, Facts, Former
+from digits.evaluation.gate_checks import decide
+from digits.evaluation.latency import measure_latency
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
@@ -37,14 +38,8 @@ def judge_by_holdout(
 ) -> Decision:
     """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
 
-    Args:
-        model: Run and model of the challenger.
-        files: The challenger's files.
-        name: Of the challenger, for messages.
-        champion: Version number; None if there is none.
-        params: Of this project.
-        root: The project, or a folder that holds an experiment's outputs.
-        approval: A manual approval as one more check; None if nobody was asked.
+    `model`, `files` and `name` (for messages) are the challenger's; `champion` is a version number,
+    None if there is none. `root` is the project, or a folder with an experiment's outputs.
 
     Raises:
         DataError: the hold-out rows are missing.
@@ -58,14 +53,15 @@ def judge_by_holdout(
     holdout = load_split(root / split_path("holdout")).data
     with process.quiet_tensorflow(params.train.threads):
         challenger, predict = _contender(name, files, holdout, params.data.classes)
-    facts = _facts(run.data.tags, files, predict, holdout, root)
+    latency_ms = measure_latency(predict, holdout.images).p95_ms if predict else math.nan
+    facts = _facts(run.data.tags, latency_ms, files.size_mb, root)
     rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
     registry = Registry(params.registry.name)
     opponents = _Opponents(registry, holdout, rows_md5, challenger, params.train.threads)
     former = []
     if params.promote.max_total_loss is not None and not challenger.finding:
         former = opponents.former(champion)
-    return gate_checks.decide(
+    return decide(
         challenger,
         opponents.version(champion) if champion else None,
         holdout.labels,
@@ -183,19 +179,12 @@ def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
     return accuracy if 0 <= accuracy <= 1 else None
 
 
-def _facts(
-    tags: dict[str, str],
-    files: ModelFiles,
-    predict: Predict | None,
-    holdout: Dataset,
-    root: Path,
-) -> Facts:
-    data_md5 = tags.get("data_md5", "")
+def _facts(tags: dict[str, str], latency_ms: float, size_mb: float, root: Path) -> Facts:
     return Facts(
-        latency_ms=latency.measure_latency(predict, holdout.images).p95_ms if predict else math.nan,
-        size_mb=files.size_mb,
-        data_md5=data_md5,
-        data_finding=_data_finding(data_md5, root),
+        latency_ms=latency_ms,
+        size_mb=size_mb,
+        data_md5=tags.get("data_md5", ""),
+        data_finding=_data_finding(tags.get("data_md5", ""), root),
         commit=tags.get("git_commit", ""),
         commit_finding=_commit_finding(tags),
     )
