@@ -19,12 +19,12 @@ PREFECT_SERVER_EPHEMERAL_ENABLED = "true"
 
 
 class Server(ThreadingHTTPServer):
-    """What a Prefect server is asked, and the authorization that came with it."""
+    """Records the requests to a Prefect server and their authorization."""
 
     status = 204
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
+        self.requests: list[tuple[str, str | None]] = []
         self.events: list[dict[str, object]] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.requests.append((self.path, self.headers["Authorization"]))
         self.server.events += json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(self.server.status)
         self.end_headers()
@@ -76,7 +76,7 @@ def test_an_event_goes_where_the_environment_says(
     monkeypatch.setenv("PREFECT_API_URL", server.url)
     monkeypatch.setenv("PREFECT_API_KEY", "k")
     emit()
-    assert server.asked == [("/api/events", "Bearer k")]
+    assert server.requests == [("/api/events", "Bearer k")]
     [event] = server.events
     assert (event["event"], event["payload"]) == ("digits.promote", {"after": "2"})
     assert capsys.readouterr() == ("", "")
@@ -85,7 +85,7 @@ def test_an_event_goes_where_the_environment_says(
 def test_an_event_goes_where_the_profile_says(server: Server) -> None:
     write_profile(f'PREFECT_API_URL = "{server.url}/"', 'PREFECT_API_AUTH_STRING = "me:secret"')
     emit()
-    assert server.asked == [("/api/events", "Basic bWU6c2VjcmV0")]
+    assert server.requests == [("/api/events", "Basic bWU6c2VjcmV0")]
 
 
 @pytest.mark.parametrize("profile", [True, False])
@@ -95,7 +95,7 @@ def test_without_a_configured_server_nothing_happens(
     if profile:
         write_profile()
     emit()
-    assert server.asked == []
+    assert server.requests == []
     assert capsys.readouterr() == ("", "")
 
 

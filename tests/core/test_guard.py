@@ -32,7 +32,7 @@ def port() -> Iterator[int]:
 
 
 @contextmanager
-def asked(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
+def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
     """The answer to a POST, or to a GET for a file."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("POST" if path == "/" else "GET", path, headers=headers)
@@ -43,7 +43,7 @@ def asked(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST"])
 def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) -> None:
-    with asked(port, Host=host.format(port)) as response:
+    with answer(port, Host=host.format(port)) as response:
         assert (response.status, response.read()) == (200, b"answered")
         assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
 
@@ -54,14 +54,14 @@ def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) 
 )
 def test_what_comes_by_another_name_is_refused_in_a_sentence(port: int, host: str) -> None:
     host = host.format(port)
-    with asked(port, Host=host) as response:
+    with answer(port, Host=host) as response:
         assert response.status == 403
         assert response.read().decode().startswith(f"Host: {host!r} is no name of this server; ")
 
 
 @pytest.mark.parametrize("page", ["http://127.0.0.1:{}", "http://localhost:{}", "https://[::1]:{}"])
 def test_the_servers_own_pages_are_answered(port: int, page: str) -> None:
-    with asked(port, Origin=page.format(port)) as response:
+    with answer(port, Origin=page.format(port)) as response:
         assert response.status == 200
     with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page.format(port)}):
         pass
@@ -84,7 +84,7 @@ def test_the_servers_own_pages_are_answered(port: int, page: str) -> None:
 )
 def test_other_pages_are_refused_in_a_sentence(port: int, page: str) -> None:
     page = page.format(port)
-    with asked(port, Origin=page) as response:
+    with answer(port, Origin=page) as response:
         assert response.status == 403
         assert response.read().decode().startswith(f"Origin: {page!r} is another server's page; ")
     with pytest.raises(InvalidStatus, match="403"):
@@ -99,7 +99,7 @@ def test_a_team_may_name_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
             ("evil.example", "https://prefect.example", 403),
             ("prefect.example", "https://evil.example", 403),
         ):
-            with asked(port, Host=host, Origin=page) as response:
+            with answer(port, Host=host, Origin=page) as response:
                 assert response.status == status
 
 
@@ -120,15 +120,15 @@ def pages(workspace: Path) -> Iterator[int]:
 def test_pages_and_what_they_show_are_given_out(pages: int) -> None:
     kinds = {"index.html": "text/html", "data.json": "application/json", "figure.png": "image/png"}
     for name, kind in kinds.items():
-        with asked(pages, f"/report/{name}") as response:
+        with answer(pages, f"/report/{name}") as response:
             assert (response.status, response.read().decode()) == (200, name)
             assert response.headers.get_content_type() == kind
-    with asked(pages, "/report/index.html", Origin="null") as response:
+    with answer(pages, "/report/index.html", Origin="null") as response:
         assert response.status == 403
 
 
 def test_no_folder_is_listed_and_no_link_leads_out(pages: int) -> None:
     out = ("/report/link", "/report/folder/secret", "/../secret", "/%2e%2e/secret", "//etc/passwd")
     for path in ("/report", "/report/", "/report/folder", "/report/%00", *out):
-        with asked(pages, path) as response:
+        with answer(pages, path) as response:
             assert (response.status, response.read()) == (404, b"Not Found"), path

@@ -1,7 +1,7 @@
 """Addresses of services, and texts that hold them, without credentials."""
 
 import re
-from collections.abc import Iterable
+from functools import partial
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
@@ -54,13 +54,6 @@ def _secrets(address: str) -> set[str]:
     values = re.findall(r"=([^&;]*)", rest.partition("?")[2])
     wholes = [user, user.partition(":")[2], *values]
     decoded = [decode(whole) for whole in wholes for decode in (str, unquote, unquote_plus)]
-    parts = {*decoded, *_parts(decoded)}
-    return {encode(part) for part in parts for encode in (str, _quoted, quote_plus)} - {""}
-
-
-def _parts(texts: Iterable[str]) -> Iterable[str]:
-    return (part for text in texts for part in re.split(r"[:@/?#&=;\s]+", text))
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    parts = {part for text in decoded for part in (text, *re.split(r"[:@/?#&=;\s]+", text))}
+    encoders = (str, partial(quote, safe=""), quote_plus)
+    return {encode(part) for part in parts for encode in encoders} - {""}

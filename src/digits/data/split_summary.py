@@ -1,35 +1,12 @@
 """A summary of the splits: rows, classes, and images that occur in more than one split."""
 
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.core.dataset import RawData, Split, fingerprints
-
-
-class Overlap(NamedTuple):
-    """The images that two splits share."""
-
-    first: str
-    second: str
-    images: int  # distinct image contents in both
-    shared_rows: int  # raw rows in both; above 0 only with `holdout_within_test`
-
-
-def overlaps(splits: dict[str, Split]) -> list[Overlap]:
-    """Compare the images of every pair of splits; pairs without overlap are listed too."""
-    contents = {name: set(fingerprints(part.data.images)) for name, part in splits.items()}
-    return [
-        Overlap(
-            first,
-            second,
-            images=len(contents[first] & contents[second]),
-            shared_rows=len(np.intersect1d(splits[first].rows, splits[second].rows)),
-        )
-        for first, second in combinations(splits, 2)
-    ]
 
 
 def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
@@ -44,10 +21,23 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
         "held_out_rows": len(_union(splits["test"], splits["holdout"])),
         "unused_rows": _unused(splits, raw),
         "class_counts": {name: _counts_by_class(part) for name, part in splits.items()},
-        "overlaps": {
-            f"{pair.first}-{pair.second}": {"images": pair.images, "shared_rows": pair.shared_rows}
-            for pair in overlaps(splits)
-        },
+        "overlaps": overlaps(splits),
+    }
+
+
+def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
+    """What each pair of splits shares, by names such as `train-test`; 0 if nothing.
+
+    `images` counts distinct image contents in both. `shared_rows` counts raw rows in both; it is
+    above 0 only with `holdout_within_test`.
+    """
+    contents = {name: set(fingerprints(part.data.images)) for name, part in splits.items()}
+    return {
+        f"{first}-{second}": {
+            "images": len(contents[first] & contents[second]),
+            "shared_rows": len(np.intersect1d(splits[first].rows, splits[second].rows)),
+        }
+        for first, second in combinations(splits, 2)
     }
 
 

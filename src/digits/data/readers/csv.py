@@ -25,12 +25,12 @@ MAX_NAME_BYTES = 16  # of a column name with quotes and comma; longer than any c
 def read_csv(path: Path) -> Dataset:
     """Read square images and their labels, strictly: each cell a whole number 0…255.
 
-    A number is written in the digits 0…9 alone; spaces and tabs around it, leading zeros,
-    byte-order mark, CRLF and gzip change nothing.
+    A number consists of the digits 0…9 only. Spaces and tabs around it, leading zeros, a
+    byte-order mark, CRLF and gzip are allowed.
 
     Raises:
-        DataError: another header; or the first bad cell or line: the line (the header is
-            line 1), the column, what was found and what is allowed.
+        DataError: the header differs, or a cell or line is bad. The finding names the first
+            one by line (the header is line 1) and column.
     """
     names = header_of(path)
     check_header(path, names)

@@ -1,4 +1,4 @@
-"""The expectations on each part of the data, checked by Great Expectations."""
+"""The expectations on each part of the data, which Great Expectations checks."""
 
 import warnings
 from functools import lru_cache
@@ -20,9 +20,9 @@ SHOWN_ROWS = 5
 def check_images(
     images: pd.DataFrame, *, shape: str, params: ValidateParams, classes: int
 ) -> list[Check]:
-    """Check the images of one part: rows of `frames.raw_frame`, all of which must have this shape.
+    """Check the images of one part, which are rows of `frames.raw_frame`.
 
-    Expectations on columns that the frame lacks are left out.
+    All images must have this shape. Expectations on missing columns are left out.
     """
     of_part = _enough_rows if images["part"].iloc[0] == "train" else _not_in_train
     expectations = [*_possible(shape, classes), *_usual(params), of_part(params)]
@@ -53,7 +53,7 @@ def check_classes(classes: pd.DataFrame, *, params: ValidateParams) -> list[Chec
 
 
 def _possible(shape: str, classes: int) -> list[gxe.Expectation]:
-    """What every image and label must be."""
+    """Critical: what every image and label must be."""
     return [
         _critical(
             gxe.ExpectColumnValuesToNotBeNull(column="label"), "no label", "remove or mend them"
@@ -88,7 +88,7 @@ def _possible(shape: str, classes: int) -> list[gxe.Expectation]:
 
 
 def _usual(params: ValidateParams) -> list[gxe.Expectation]:
-    """What an image that is worth training on looks like."""
+    """Warnings: what an image that is worth training on looks like."""
     low, high = params.min_mean_ink, params.max_mean_ink
     return [
         _warning(
@@ -137,7 +137,7 @@ def _warning(expectation: Any, what: str, hint: str, *, value: str = "") -> Any:
 
 
 def _with_words(expectation: Any, severity: str, what: str, hint: str, value: str) -> Any:
-    """Add how a finding is worded: what is wrong, what to do, how a failing value is shown."""
+    """Add the words of a finding: what is wrong, how to fix it, how a failing value is shown."""
     expectation.severity = severity
     expectation.meta = {"what": what, "hint": hint, "value": value}
     return expectation
@@ -145,7 +145,7 @@ def _with_words(expectation: Any, severity: str, what: str, hint: str, value: st
 
 @lru_cache
 def _source() -> Any:
-    """A source of data frames in a context that lives in memory and shows no progress."""
+    """A source of data frames, in a context without files and progress bars."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     return context.data_sources.add_pandas("digits")
@@ -154,7 +154,7 @@ def _source() -> Any:
 def _check(
     frame: pd.DataFrame, expectations: list[Any], *, unit: Literal["row", "class"]
 ) -> list[Check]:
-    """Check a frame of one part; the column `unit` tells its rows apart."""
+    """Check a frame of one part; the column `unit` numbers its rows."""
     results = (
         _source()
         .read_dataframe(frame)
@@ -200,7 +200,7 @@ def _message(part: str, unit: str, config: dict[str, Any], details: dict[str, An
 
 
 def _examples(unit: str, config: dict[str, Any], details: dict[str, Any]) -> str:
-    """`row 4 (label 10), row 9 (label 12)`, with `…` where there are more."""
+    """`row 4 (label 10), row 9 (label 12)`, with `…` if there are more."""
     column, value = config["kwargs"]["column"], config["meta"]["value"]
     examples = [
         f"{unit} {entry[unit]}" + (f" ({value.format(entry[column])})" if value else "")

@@ -1,4 +1,4 @@
-"""The raw data as small frames: one row per image, and one row per class."""
+"""The raw data as data frames: one row per image, and one row per class."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from digits.core.dataset import Dataset, RawData, fingerprints
 def raw_frame(raw: RawData) -> pd.DataFrame:
     """One row per image of the training part, then of the official test part.
 
-    part (`train` or `test`) · row (in its part, from 0) · label · shape (`28x28`) ·
-    min_pixel, max_pixel (missing where a pixel is) · mean_ink (mean grey value) ·
-    contrast (max_pixel - min_pixel, 0 for a blank image) · duplicate_of (first row in the
-    same part with the same pixels, for every later one) · same_as_train (row of the
-    training part with the same pixels, for rows of the test part).
+    Columns: part (`train` or `test`), row (in its part, from 0), label, shape (`28x28`),
+    min_pixel and max_pixel (missing if any pixel is missing), mean_ink (mean grey value),
+    contrast (max_pixel - min_pixel), duplicate_of (the first row of the same part with equal
+    pixels; missing for that row itself), same_as_train (for a test row, the training row with
+    equal pixels; missing if there is none).
     """
     first_in_train = _first_rows(fingerprints(raw.train.images))
     frames = [_part_frame("train", raw.train, {})]
@@ -27,8 +27,8 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
 def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     """One row per class 0…classes-1 of one part: part, class, rows, and relative_share.
 
-    relative_share is the class's share of the part's rows times `classes`: 1 where classes
-    are uniform, missing where the class has no rows.
+    relative_share is the class's share of the part's rows times `classes`: 1 if all classes
+    are equally frequent, missing if the class has no rows.
     """
     counts = np.array([int((rows["label"] == label).sum()) for label in range(classes)])
     share = pd.Series(counts * float(classes) / len(rows)).where(counts > 0).round(4)
@@ -37,7 +37,7 @@ def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
 
 
 def part_summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
-    """What one part holds, ready for JSON."""
+    """Counts and mean ink of one part, ready for JSON."""
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
@@ -72,7 +72,4 @@ def _part_frame(part: str, dataset: Dataset, first_in_train: dict[bytes, int]) -
 
 
 def _first_rows(hashes: list[bytes]) -> dict[bytes, int]:
-    first: dict[bytes, int] = {}
-    for row, key in enumerate(hashes):
-        first.setdefault(key, row)
-    return first
+    return {key: row for row, key in reversed([*enumerate(hashes)])}

@@ -1,4 +1,4 @@
-"""Whether raw data is fit to train on: what is checked, and what was found."""
+"""Validation of raw data before training: its params, its checks and its result."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class ValidateParams(StrictModel):
-    """`validate:` in params.yaml. `min_rows` is critical, the others bring warnings only.
+    """`validate:` in params.yaml. `min_rows` is a critical check, the others only warn.
 
-    A class is far from uniform when its share of the rows differs from 1 / classes by more
-    than `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of one
-    image, 0…255.
+    A class gets a warning if its share of the rows differs from 1 / classes by more than
+    `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of one image,
+    0…255.
     """
 
     min_rows: Annotated[int, Field(ge=1)]
@@ -90,7 +90,7 @@ class Result:
 
 
 def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
-    """Check the training part and, where there is one, the official test part.
+    """Check the training part and, if there is one, the official test part.
 
     Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
     missing, all images have one shape, the training part has `min_rows`. Warnings: class
@@ -112,8 +112,8 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
 def validate_unlabelled(images: "pd.DataFrame", *, params: ValidateParams) -> Result:
     """Check images without labels.
 
-    `images` is a frame as `frames.raw_frame` makes it, of one part only and without some
-    of the columns; expectations on those are left out.
+    `images` is a frame such as `frames.raw_frame` returns, of one part and with fewer columns.
+    Expectations on the missing columns are left out.
     """
     from digits.data.validation.expectations import check_images
 
