@@ -1,4 +1,4 @@
-"""MLflow: the store works from its first moment on, or says in one line why not."""
+"""The tracking store works from the start, or says in one line why it does not."""
 
 import socket
 import time

@@ -1,1 +1,7 @@
-"""MLflow: where runs are kept, what is logged to them, and how they are found again."""
+"""MLflow runs.
+
+- `store`, `database`: connect to the tracking store; create its SQLite file; errors as one line
+- `runs`: open runs, log to them, find them
+- `restore`: log a recorded training again where the store does not know it
+- `sweeps`: a sweep's parent run and its trials
+"""
