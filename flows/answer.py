@@ -1,18 +1,55 @@
-"""Answer a paused `promote` flow run from a terminal; the form in Prefect's UI asks the same.
+"""Ask a person about a promotion, and answer: in Prefect's form, or from a terminal with
 
 python flows/answer.py FLOW_RUN_ID approve --by NAME [--note TEXT]
 """
 
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
+from prefect import get_run_logger, pause_flow_run, runtime
+from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
+from prefect.input import RunInput
+from prefect.states import Running
 
 from digits.core import process
 from digits.core.errors import UsageError
-from flows.support.serving import ensure_server
+from flows.support.server import ensure_server
+
+
+class Approval(RunInput):
+    """The form in Prefect's UI: whether to replace the champion."""
+
+    approve: bool = False
+    by: str = ""
+    note: str = ""
+
+
+def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
+    """Pause the flow run until somebody answers; no answer within `timeout_s` seconds is a no.
+
+    Returns:
+        The options that tell `digits promote` the answer, and the note that came with it.
+    """
+    form = Approval.with_initial_data(description=question)
+    try:
+        answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
+    except FlowPauseTimeout:
+        note = f"no answer within {timedelta(seconds=timeout_s)}"
+        get_run_logger().warning("%s: rejected", note)
+        _end_the_pause()
+        return ["--rejected-by", "timeout"], note
+    option = "--approved-by" if answer.approve else "--rejected-by"
+    return [option, answer.by or "somebody"], answer.note
+
+
+def _end_the_pause() -> None:
+    """Set the flow run Running: Prefect would end it Failed after a pause that timed out."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
 
 
 def main(

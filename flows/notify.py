@@ -16,7 +16,7 @@ from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
 
 from digits.core import process
-from flows.support.serving import ensure_server
+from flows.support.server import ensure_server
 
 NAME = "digits-failed"
 PAYLOAD = """\

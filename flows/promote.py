@@ -1,32 +1,18 @@
-"""The `promote` flow: the gate's table, a person's word, and then the decision."""
+"""The `promote` flow: the gate's checks, a person's approval, and then the decision."""
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from prefect import flow, get_run_logger, pause_flow_run, runtime
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.exceptions import FlowPauseTimeout
-from prefect.input import RunInput
-from prefect.states import Completed, Failed, Running
+from prefect.states import Completed, Failed
 from pydantic import Field
 
-from digits import params
-from digits.core.errors import DigitsError
-from flows.support import starting
-from flows.support.abandoned import never_forgotten
-from flows.support.asking import REFUSED, ask
+from flows.answer import ask_a_person
+from flows.support import lifecycle
+from flows.support.commands import REFUSED, run_digits
 
 ALREADY_CHAMPION = "AlreadyChampion"
-
-
-class Approval(RunInput):
-    """What a person is asked in Prefect's UI before a champion is replaced."""
-
-    approve: bool = False
-    by: str = ""
-    note: str = ""
 
 
 @flow(name="promote")
@@ -44,24 +30,18 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
-    starting.no_traceback()
-    try:
-        params.load()  # first to find that this is no project
-        with never_forgotten():
-            return _promote(model, approval, timeout_s, reason)
-    except DigitsError as error:
-        return Failed(message=str(error))
+    return lifecycle.run_in_project(lambda: _promote(model, approval, timeout_s, reason))
 
 
 def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[None]:
-    chosen, said = [model], list[str]()
+    candidate, answer = [model], list[str]()
     if approval == "required":
-        judged = ask("promote", model, "--dry-run", allowed=(0, REFUSED))
-        # what is promoted is what was approved, though the model be trained again meanwhile
-        chosen = ["--run", judged["run_id"]]
-        said, note = _word(judged, model, timeout_s)
+        gate = run_digits("promote", model, "--dry-run", allowed=(0, REFUSED))
+        # what is promoted is what was approved, even if the model is trained again meanwhile
+        candidate = ["--run", gate["run_id"]]
+        answer, note = _approval(gate, model, timeout_s)
         reason = " · ".join(filter(None, [reason, note]))
-    outcome = ask("promote", *chosen, "--reason", reason, *said, allowed=(0, REFUSED))
+    outcome = run_digits("promote", *candidate, "--reason", reason, *answer, allowed=(0, REFUSED))
     create_markdown_artifact(markdown(outcome), key=f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
@@ -72,22 +52,23 @@ def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[No
     return Completed(name="Promoted", message=f"version {outcome['version']} is champion")
 
 
-def _word(judged: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str], str]:
-    """What to tell `digits promote` besides, and a note for the history.
+def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str], str]:
+    """The options that tell `digits promote` a person's answer, and a note for the history.
 
-    A person is asked only about what the gate lets pass. What it does not is rejected here
-    already: judged once more it might pass, which nobody has approved.
+    A person is asked only about what the gate accepts. What it refuses is rejected here already:
+    a second run of the gate might accept it, and nobody would have approved.
     """
-    table = markdown(judged)
-    create_markdown_artifact(table, key=f"gate-{model}", description=f"The gate on {model}")
-    if not judged["accepted"]:
+    create_markdown_artifact(
+        markdown(gate), key=f"gate-{model}", description=f"The gate on {model}"
+    )
+    if not gate["accepted"]:
         return ["--rejected-by", "the gate"], ""
-    return _ask_a_person(_question(judged, model), timeout_s) if judged["decision"] else ([], "")
+    return ask_a_person(_question(gate, model), timeout_s) if gate["decision"] else ([], "")
 
 
-def _question(judged: dict[str, Any], model: str) -> str:
-    """What the form asks: a list, because it is too narrow for a table and does not scroll."""
-    decision = judged["decision"]
+def _question(gate: dict[str, Any], model: str) -> str:
+    """The text of the form: a list, because the form is too narrow for a table."""
+    decision = gate["decision"]
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     checks = [
         f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
@@ -103,28 +84,8 @@ def _question(judged: dict[str, Any], model: str) -> str:
     )
 
 
-def _ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
-    """What to tell `digits promote` of the answer, and the note that came with it."""
-    asked = Approval.with_initial_data(description=question)
-    try:
-        answer = pause_flow_run(wait_for_input=asked, timeout=timeout_s, poll_interval=2)
-    except FlowPauseTimeout:
-        note = f"no answer within {timedelta(seconds=timeout_s)}"
-        get_run_logger().warning("%s: rejected", note)
-        _leave_the_pause()
-        return ["--rejected-by", "timeout"], note
-    option = "--approved-by" if answer.approve else "--rejected-by"
-    return [option, answer.by or "somebody"], answer.note
-
-
-def _leave_the_pause() -> None:
-    """Run on: whatever else follows a pause that timed out, Prefect ends it in its own words."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
-
-
 def markdown(outcome: dict[str, Any]) -> str:
-    """The gate's table."""
+    """The gate's checks as a table."""
     decision = outcome["decision"]
     if decision is None:
         return f"version {outcome['version']} is the champion already"

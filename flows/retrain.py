@@ -1,4 +1,4 @@
-"""The `retrain` flow: train and promote when the data has changed, and say what came of it."""
+"""The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,10 +13,9 @@ from prefect.variables import Variable
 from digits import params
 from digits.core import provenance
 from digits.core.artifacts import TrainOutputs
-from digits.core.errors import DataError, DigitsError
+from digits.core.errors import DataError
 from flows.promote import ALREADY_CHAMPION, promote
-from flows.support import starting
-from flows.support.abandoned import never_forgotten
+from flows.support import lifecycle
 from flows.support.pipeline import check_sources
 from flows.train import train
 
@@ -30,7 +29,7 @@ Approval = Literal["required", "none"]
 def retrain(
     models: list[str] | None = None, approval: Approval = "none", force: bool = False
 ) -> State[None]:
-    """Pull, train and promote if data.dvc names other data than this flow trained on last.
+    """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
     Emits the event `digits.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
     `refused`. What failed is tried again by the next run. `data_md5` is what the trainings
@@ -41,13 +40,10 @@ def retrain(
         approval: Whether a person must agree to each promotion.
         force: Retrain on unchanged data too.
     """
-    starting.no_traceback()
-    try:
-        wanted = models or params.load().models
-        with never_forgotten():
-            return _retrain(wanted, approval, force=force)
-    except DigitsError as error:
-        return _end("failed", "", {}, str(error))
+    return lifecycle.run_in_project(
+        lambda: _retrain(models or params.load().models, approval, force=force),
+        on_error=lambda message: _end("failed", "", {}, message),
+    )
 
 
 def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[None]:
@@ -57,7 +53,7 @@ def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[Non
     trained = train(pull=True, return_state=True)
     if not trained.is_completed():
         return _end("failed", "", {}, f"train: {trained.message}")
-    # not what data.dvc names by now: somebody may have pulled another one meanwhile
+    # from the trainings' records: somebody may have pulled another data.dvc meanwhile
     data = ", ".join(sorted({TrainOutputs(name).read_run().tags["data_md5"] for name in models}))
     states = {
         model: promote(model, approval=approval, reason="retrained", return_state=True)
@@ -66,12 +62,13 @@ def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[Non
     outcome = _outcome(states.values())
     if outcome != "failed":
         Variable.set(SEEN, data, overwrite=True)
-    said = {model: f"{state.name}: {state.message}" for model, state in states.items()}
-    return _end(outcome, data, said, "\n".join(f"{model} {text}" for model, text in said.items()))
+    results = {model: f"{state.name}: {state.message}" for model, state in states.items()}
+    lines = [f"{model} {result}" for model, result in results.items()]
+    return _end(outcome, data, results, "\n".join(lines))
 
 
 def _is_named(root: Path) -> bool:
-    """Whether the data is what data.dvc names, or missing, as it is in each fresh clone."""
+    """Whether the data is what data.dvc names, or missing, as in a fresh clone."""
     try:
         check_sources(root, missing_ok=True)
     except DataError:
@@ -87,7 +84,7 @@ def _outcome(states: Iterable[State[Any]]) -> str:
 
 
 def _end(outcome: str, data: str, models: dict[str, str], message: str) -> State[None]:
-    """Tell whoever listens, and end the flow run."""
+    """Emit the event, and give the flow run's last state."""
     emit_event(
         EVENT,
         resource={"prefect.resource.id": "digits.champion", "digits.outcome": outcome},

@@ -1,17 +1,14 @@
-"""The `score` flow: predictions for a folder, CSV or npz, and whether it drifted."""
+"""The `score` flow: predictions for a folder, CSV or npz, and the drift of its images."""
 
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from digits import params
-from digits.core.errors import DigitsError
-from flows.support import starting
-from flows.support.abandoned import never_forgotten
-from flows.support.asking import ask
+from flows.support import lifecycle
+from flows.support.commands import run_digits
 
 
 @flow(name="score")
@@ -25,21 +22,19 @@ def score(
         output: The Parquet file to write.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
     """
-    starting.no_traceback()
-    chosen = ["--model", model] if model else []
-    try:
-        params.load()  # first to find that this is no project
-        with never_forgotten():
-            scored = ask("score", source, "--out", output, *chosen)
-    except DigitsError as error:
-        return Failed(message=str(error))
+    return lifecycle.run_in_project(lambda: _score(source, output, model))
+
+
+def _score(source: str, output: str, model: str | None) -> State[None]:
+    options = ["--model", model] if model else []
+    scored = run_digits("score", source, "--out", output, *options)
     create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
     drifted = ", ".join(scored["drifted"]) or "nothing"
     return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 
 
 def markdown(scored: dict[str, Any]) -> str:
-    """Rows, classes and the drift table."""
+    """Rows, predicted classes and the drift table."""
     lines = [
         f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
         "",

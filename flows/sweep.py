@@ -42,8 +42,8 @@ def sweep(
 
 
 if __name__ == "__main__":
-    from flows.support import starting
+    from flows.support import lifecycle
 
     if len(sys.argv) != 3:
         sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
-    starting.run(lambda: sweep(*sys.argv[1:], return_state=True))
+    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from threading import Semaphore
+from typing import Annotated, Any, NamedTuple
 
+import requests
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from pydantic import Field
 
@@ -16,13 +19,11 @@ from digits import params
 from digits.core.errors import DigitsError
 from digits.core.machine import trainings_at_once
 from digits.core.slots import Slots
-from flows.support import starting
-from flows.support.abandoned import never_forgotten
-from flows.support.commands import CommandFailedError
+from digits.tracking import database
+from flows.support import lifecycle
+from flows.support.commands import Dvc
 from flows.support.pipeline import Stage, check_sources, read_pipeline
-from flows.support.running import Progress, Run, check_tracking, environment
-from flows.support.scheduling import Future, Schedule
-from flows.support.summary import publish
+from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
 # DVC's words where `dvc pull` would overwrite what is in no cache.
@@ -66,32 +67,55 @@ def train(
     options = Options(
         targets, overrides or {}, force, max_parallel, stage_timeout_s, pull=pull, push=push
     )
-    starting.no_traceback()
-    root = Path.cwd()
-    try:
-        params.load(root / params.PATH)  # also the first to find that this is no project
-        with never_forgotten():
-            return _train(root, options)
-    except DigitsError as error:
-        return Failed(message=str(error))
+    return lifecycle.run_in_project(lambda: _train(Path.cwd(), options))
+
+
+class Stages:
+    """Runs the stages of one flow run: asks DVC about those that may have changed."""
+
+    def __init__(self, dvc: Dvc, slots: Slots, *, force: bool, at_once: int) -> None:
+        """Trainings wait for one of the `slots`; in this flow run `at_once` stages run."""
+        self._dvc = dvc
+        self._slots = slots
+        self._force = force
+        self._at_once = Semaphore(at_once)
+        self._changed: set[str] = set()
+
+    def may_change(self, stage: Stage) -> bool:
+        """Whether the stage, or one that it depends on, is not what it was."""
+        return self._force or stage.changed or not self._changed.isdisjoint(stage.upstream)
+
+    def reproduce(self, stage: Stage) -> State[None]:
+        """`dvc repro` the stage; Cached where its command need not run."""
+        force = ["--force"] if self._force else []
+        progress = Progress(stage.name)
+        # a slot first: who waits for one must not keep a stage waiting that needs none
+        with self._slot(stage), self._at_once:
+            lines = self._dvc.run(
+                "repro", "--single-item", *force, stage.name, on_line=progress.on_line
+            )
+        if any(line.endswith("didn't change, skipping") for line in lines):
+            return Completed(name="Cached", message="unchanged")
+        self._changed.add(stage.name)
+        if any("is cached - skipping run" in line for line in lines):
+            return Completed(name="Cached", message="brought from DVC's run cache")
+        return Completed()
+
+    def _slot(self, stage: Stage) -> AbstractContextManager[None]:
+        if not stage.threaded:
+            return nullcontext()
+        return self._slots.one(get_run_logger().info, check=self._dvc.commands.check_not_stopped)
 
 
 @task(task_run_name="{stage.name}", cache_policy=NO_CACHE)
-def run_stage(stage: Stage, run: Run) -> State[None]:
-    """Bring one stage up to date; Cached where its command need not run."""
-    if not run.may_change(stage):
+def run_stage(stage: Stage, stages: Stages) -> State[None]:
+    """Bring one stage up to date."""
+    if not stages.may_change(stage):
         return Completed(name="Cached", message="unchanged")
-    force = ["--force"] if run.force else []
     try:
-        lines = run.dvc("repro", "--single-item", *force, stage.name, progress=Progress(stage.name))
-    except CommandFailedError as error:
+        return stages.reproduce(stage)
+    except DigitsError as error:
         return Failed(message=f"{stage.name} {error}")
-    if any(line.endswith("didn't change, skipping") for line in lines):
-        return Completed(name="Cached", message="unchanged")
-    run.note_changed(stage)
-    if any("is cached - skipping run" in line for line in lines):
-        return Completed(name="Cached", message="brought from DVC's run cache")
-    return Completed()
 
 
 def _would_overwrite(pulled: State[Any]) -> bool:
@@ -105,11 +129,11 @@ def _would_overwrite(pulled: State[Any]) -> bool:
     retry_delay_seconds=10,
     retry_condition_fn=lambda _task, _task_run, state: not _would_overwrite(state),
 )
-def transfer(command: str, run: Run, options: Sequence[str] = ()) -> State[None]:
+def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]:
     """`dvc pull` or `dvc push`."""
     try:
-        run.dvc(command, *options)
-    except CommandFailedError as error:
+        dvc.run(command, *options)
+    except DigitsError as error:
         return Failed(message=f"dvc {command} {error}")
     return Completed()
 
@@ -121,16 +145,15 @@ def _train(root: Path, options: Options) -> State[None]:
         if not options.pull:  # the copy has what `.dvc` files name, whatever lies here
             check_sources(root, options.targets)
     with _place(root, options.overrides) as (folder, experiment):
-        env = environment(root, folder, run_id=runtime.flow_run.id, experiment=experiment)
-        run = Run(folder, env, force=options.force, timeout_s=options.stage_timeout_s)
+        dvc = Dvc(root, folder, experiment=experiment, timeout_s=options.stage_timeout_s)
         try:
-            states = _run_all(root, run, options, threads)
+            states = _run_all(root, dvc, options, threads)
         finally:
-            run.commands.stop()
+            dvc.commands.stop()
         result = _result(states)
         if experiment and result.is_completed():
             save_experiment(root, folder, experiment, options.targets)
-        publish(folder, states, experiment=experiment)
+        publish_results(folder, states, experiment=experiment)
         return result
 
 
@@ -142,7 +165,7 @@ def _checked_threads(root: Path, overrides: dict[str, Any]) -> int:
 
 @contextmanager
 def _place(root: Path, overrides: dict[str, Any]) -> Iterator[tuple[Path, str | None]]:
-    """The folder to work in, and the name of the experiment that comes of it, if any."""
+    """The folder to work in, and the name of the experiment that the run leaves, if any."""
     if overrides:
         name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id)
         with workspace(root, overrides, name=str(runtime.flow_run.id)) as folder:
@@ -152,40 +175,50 @@ def _place(root: Path, overrides: dict[str, Any]) -> Iterator[tuple[Path, str | 
             yield root, None
 
 
-def _run_all(root: Path, run: Run, options: Options, threads: int) -> dict[str, State[Any]]:
+def _run_all(root: Path, dvc: Dvc, options: Options, threads: int) -> dict[str, State[Any]]:
     states: dict[str, State[Any]] = {}
     if options.overrides and not options.pull:
-        run.dvc("checkout", "--quiet", "--allow-missing")
+        dvc.run("checkout", "--quiet", "--allow-missing")
     if options.pull:
-        states["pull"] = transfer("pull", run, ["--allow-missing"], return_state=True)
+        states["pull"] = transfer("pull", dvc, ["--allow-missing"], return_state=True)
     if _all_completed(states) or _would_overwrite(states["pull"]):
-        check_sources(run.folder, options.targets)
+        check_sources(dvc.folder, options.targets)
     if _all_completed(states):
-        states |= _run_stages(root, run, options, threads)
+        slots = Slots(root, options.max_parallel or trainings_at_once(threads))
+        at_once = options.max_parallel or max(2, os.cpu_count() or 1)
+        stages = Stages(dvc, slots, force=options.force, at_once=at_once)
+        states |= _run_stages(read_pipeline(dvc.folder, options.targets), stages)
     if options.push and _all_completed(states):
-        states["push"] = transfer("push", run, return_state=True)
+        states["push"] = transfer("push", dvc, return_state=True)
     return states
 
 
-def _run_stages(root: Path, run: Run, options: Options, threads: int) -> dict[str, State[Any]]:
-    def submit(stage: Stage, upstream: Sequence[Future]) -> Future:
-        future = run_stage.submit(stage, run, return_state=False, wait_for=upstream)
-        return cast(Future, future)  # as every future of the default task runner
+def _run_stages(pipeline: Sequence[Stage], stages: Stages) -> dict[str, State[Any]]:
+    """Run a task per stage; each one's last state, which is NotReady below a failed one."""
+    if any(stage.threaded for stage in pipeline) and any(map(stages.may_change, pipeline)):
+        _check_tracking()
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for stage in pipeline:
+        upstream = [futures[name] for name in stage.upstream if name in futures]
+        futures[stage.name] = run_stage.submit(stage, stages, return_state=False, wait_for=upstream)
+    for future in futures.values():
+        future.wait()  # else `state` asks the server, which learns of it a little later
+    return {name: future.state for name, future in futures.items()}
 
-    stages = read_pipeline(run.folder, options.targets)
-    if any(stage.threaded for stage in stages) and any(map(run.may_change, stages)):
-        check_tracking()
-    schedule = Schedule(
-        stages,
-        submit,
-        needs_slot=lambda stage: stage.threaded and run.may_change(stage),
-        slots=Slots(root, options.max_parallel or trainings_at_once(threads)),
-        at_once=options.max_parallel or max(2, os.cpu_count() or 1),
-    )
-    try:
-        return schedule.run()
-    finally:
-        schedule.close()
+
+def _check_tracking() -> None:
+    """Ask the tracking server, so that no hour of work ends at the first training.
+
+    Raises:
+        ServiceError: MLFLOW_TRACKING_URI names a server that does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    database.check(uri)
+    if uri.startswith("http"):
+        try:
+            requests.get(uri, timeout=10)
+        except requests.RequestException:
+            raise database.unusable(uri, "no answer; is the server up?") from None
 
 
 def _all_completed(states: dict[str, State[Any]]) -> bool:
@@ -204,4 +237,4 @@ def _result(states: dict[str, State[Any]]) -> State[None]:
 
 
 if __name__ == "__main__":
-    starting.run(lambda: train(return_state=True))
+    lifecycle.run_as_program(lambda: train(return_state=True))

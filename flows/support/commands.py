@@ -1,23 +1,23 @@
-"""Commands in process groups of their own: streamed while they run, and ended whole."""
+"""The commands that flows run: `dvc …` for the pipeline and `digits …` for registered models."""
 
-import contextlib
+import json
 import os
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock, Timer
+from tempfile import TemporaryFile
+from typing import Any
 
-import psutil
+from prefect import get_run_logger, runtime
 
-from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, printable
+from digits.core import context
+from digits.core.commands import CommandFailedError, Commands
+from digits.core.errors import DigitsError
 
-OnLine = Callable[[str], None]
+DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
+DIGITS = Path(sys.executable).with_name("digits")
+REFUSED = 5
 
-# Enough for a stage to end its MLflow run, and with the kill after it below 10 s.
-GRACE_S = 7.0
 LAST_LINES = 10
 # What DVC says after every stage, whose end Prefect shows anyway.
 DVC_HINTS = (
@@ -32,126 +32,76 @@ DVC_HINTS = (
 DVC_SAYS = ("Running stage ", "> ", "ERROR: failed to reproduce ")
 
 
-class CommandFailedError(DigitsError):
-    """A command ended with a non-zero exit code, or was ended; the findings are its last lines."""
+class Dvc:
+    """DVC in the project's folder or in a copy of it, during one flow run."""
 
-
-class Commands:
-    """The commands of one flow run. `stop` ends them all, and none starts after it."""
-
-    def __init__(self) -> None:
-        self._groups: set[int] = set()
-        self._lock = Lock()
-        self._stopped = False
+    def __init__(
+        self, root: Path, folder: Path, *, experiment: str | None, timeout_s: float | None
+    ) -> None:
+        """Stages find the code of `folder`, and the tracking store of the project in `root`."""
+        self.folder = folder
+        self.commands = Commands()
+        self._timeout_s = timeout_s
+        flow_run = str(runtime.flow_run.id)
+        env = context.environment(root=root, experiment=experiment or "", flow_run=flow_run)
+        paths = [str(folder / "src"), *filter(None, [env.get("PYTHONPATH")])]
+        self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        on_line: OnLine,
-        timeout_s: float | None = None,
+        self, *arguments: str, on_line: Callable[[str], None] = lambda _line: None
     ) -> list[str]:
-        """Run a command to its end; `on_line` gets each line of its output as it comes.
+        """Run a DVC command and stream it into the log of the task that calls this.
 
         Returns:
-            All lines.
+            Its lines.
 
         Raises:
-            CommandFailedError: it failed, took longer than `timeout_s` seconds, or was stopped.
+            DigitsError: it failed, took too long, or the flow run ends; with its last lines.
         """
-        process = self._start(command, cwd, env)
-        timer = Timer(timeout_s, end_groups, [[process.pid]]) if timeout_s else None
-        started = time.monotonic()
-        if timer:
-            timer.daemon = True
-            timer.start()
+        logger = get_run_logger()
+
+        def log(line: str) -> None:
+            if line and not line.startswith(DVC_HINTS):
+                logger.info(line)
+                on_line(line)
+
         try:
-            lines = _stream(process, on_line)
-        except BaseException:
-            end_groups([process.pid])
-            raise
-        finally:
-            process.wait()
-            if timer:
-                timer.cancel()
-            self._groups.discard(process.pid)
-        if process.returncode != 0:
-            timed_out = timeout_s is not None and time.monotonic() - started >= timeout_s
-            reason = f"took longer than {timeout_s:g} s" if timed_out else _reason(process)
-            raise CommandFailedError(reason, *_telling(lines))
-        return lines
-
-    def stop(self) -> None:
-        """End every group: SIGTERM, and SIGKILL for what still runs GRACE_S later."""
-        with self._lock:
-            self._stopped = True
-        end_groups(list(self._groups))
-
-    def _start(
-        self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
-    ) -> "subprocess.Popen[str]":
-        with self._lock:
-            if self._stopped:
-                raise CommandFailedError("was not started: the flow run ends")
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
+            return self.commands.run(
+                [*DVC, *arguments],
+                cwd=self.folder,
+                env=self._env,
+                on_line=log,
+                timeout_s=self._timeout_s,
             )
-            self._groups.add(process.pid)
-            return process
+        except CommandFailedError as error:
+            raise DigitsError(str(error), *_last_lines(error.lines)) from None
 
 
-def end_groups(groups: Sequence[int]) -> None:
-    """SIGTERM to each process group, and SIGKILL GRACE_S later to those that still live."""
-    _signal(groups, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
-    while _living(groups) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    _signal(_living(groups), signal.SIGKILL)
-
-
-def _stream(process: "subprocess.Popen[str]", on_line: OnLine) -> list[str]:
-    lines = []
-    assert process.stdout is not None
-    with process.stdout as output:
-        for line in output:
-            # a flow run's log is kept
-            lines.append(printable(without_credentials(line.rstrip())))
-            if lines[-1] and not line.startswith(DVC_HINTS):
-                on_line(lines[-1])
-    return lines
-
-
-def _reason(process: "subprocess.Popen[str]") -> str:
-    code = process.returncode
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-
-
-def _telling(lines: Sequence[str]) -> list[str]:
+def _last_lines(lines: Sequence[str]) -> list[str]:
     """The last lines, without what DVC says about every run of a stage unless that is all."""
     said = [line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS)]
     return said[-LAST_LINES:] or [line for line in lines if line.startswith("ERROR: ")]
 
 
-def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
-    for group in groups:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signum)
+def run_digits(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
+    """Run `digits ARGUMENTS --json`; returns the JSON that it printed.
 
-
-def _living(groups: Sequence[int]) -> list[int]:
-    alive = set()
-    for process in psutil.process_iter(["status"]):
-        with contextlib.suppress(ProcessLookupError):
-            if process.info["status"] != psutil.STATUS_ZOMBIE:
-                alive.add(os.getpgid(process.pid))
-    return [group for group in groups if group in alive]
+    Raises:
+        DigitsError: it ended with another exit code than those allowed; with its own errors.
+    """
+    with TemporaryFile("w+", encoding="utf-8") as output:
+        try:
+            Commands().run(
+                [str(DIGITS), *arguments, "--json"],
+                stdout=output,
+                on_line=get_run_logger().info,
+            )
+        except CommandFailedError as error:
+            if error.code not in allowed:
+                said = [line for line in error.lines if line.startswith("error: ")]
+                reason = "; ".join(line.removeprefix("error: ") for line in said)
+                raise DigitsError(
+                    f"digits {arguments[0]} (exit {error.code}): {reason or 'no error line'}"
+                ) from None
+        output.seek(0)
+        return json.load(output)

@@ -14,15 +14,14 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from digits import params
-from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.errors import ServiceError, UsageError
 from digits.core.machine import trainings_at_once
 from digits.sweep import splits, sweep, trial
 from digits.sweep.search import Submit
 from digits.sweep.space import read_space
 from digits.sweep.study import open_study
 from digits.tracking import store, sweeps
-from flows.support import starting
-from flows.support.abandoned import never_forgotten
+from flows.support import lifecycle
 from flows.support.pipeline import cache_folder, push, remote_address
 from flows.train import train
 
@@ -45,13 +44,7 @@ class Options(NamedTuple):
 
 def search(options: Options) -> State[None]:
     """The whole sweep; what the user can mend is the message of the Failed state."""
-    starting.no_traceback()
-    try:
-        params.load()  # also the first to find that this is no project
-        with never_forgotten():
-            return _search(Path.cwd(), options)
-    except DigitsError as error:
-        return Failed(message=str(error))
+    return lifecycle.run_in_project(lambda: _search(Path.cwd(), options))
 
 
 def _search(root: Path, options: Options) -> State[None]:

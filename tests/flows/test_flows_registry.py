@@ -39,7 +39,7 @@ from flows import answer
 from flows.promote import promote
 from flows.retrain import EVENT, retrain
 from flows.score import score
-from flows.support import asking
+from flows.support import commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -106,7 +106,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
     folder = tmp_path / "bin"
     folder.mkdir()
     stand_in = Digits(folder)
-    monkeypatch.setattr(asking, "DIGITS", stand_in.program)
+    monkeypatch.setattr(commands, "DIGITS", stand_in.program)
     return stand_in
 
 
@@ -184,7 +184,7 @@ def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
     assert ") champion, the first?" in asked
     assert "(at least 0.1)" in asked
     assert "no champion to compare with\n" in asked
-    [move] = json.loads(subprocess.check_output([asking.DIGITS, "history", "--json"]))
+    [move] = json.loads(subprocess.check_output([commands.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
 
@@ -197,7 +197,7 @@ def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
 
     run_again("mlp")
     for command in ("promote mlp", "rollback"):
-        subprocess.run([asking.DIGITS, *command.split()], check=True)
+        subprocess.run([commands.DIGITS, *command.split()], check=True)
     assert until(lambda: bool(told("digits.rollback")), seconds=60)
     changes = told("digits.promote", "digits.drift", "digits.rollback")
     by = ("approved by Ada", None, "", "")
@@ -272,7 +272,7 @@ def test_without_approval_the_gate_alone_decides(digits: Digits) -> None:
 def test_an_error_of_digits_is_the_flows(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "DIGITS", tmp_path / "digits")
+    monkeypatch.setattr(commands, "DIGITS", tmp_path / "digits")
     (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
     (tmp_path / "digits").chmod(0o755)
     state = score("x.csv", return_state=True)

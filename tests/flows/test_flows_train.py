@@ -19,7 +19,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from small_project import Project
 from support import has_ended, python, until
 
-from flows.support.summary import publish
+from flows.support.prefect_artifacts import publish_results
 from flows.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -99,7 +99,7 @@ def test_pages_are_links_where_they_are_served(
 ) -> None:
     @flow
     def published() -> None:
-        publish(project.root, {}, experiment=None)
+        publish_results(project.root, {}, experiment=None)
 
     page = project.root / "artifacts/report/index.html"
     page.parent.mkdir(parents=True)

@@ -1,4 +1,8 @@
-"""Slots for trainings: those of all flow runs in a folder share the machine's cores."""
+"""Slots for trainings, so that those of all flow runs and sweeps in a folder share the cores.
+
+A slot is a locked file, and not a concurrency limit of Prefect: it works without a server and on
+Dask workers, and a killed process frees its slot at once, not when a lease of minutes runs out.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +16,7 @@ POLL_S = 0.2
 
 
 class Slots:
-    """So many trainings at once, counted over all processes; a killed one frees its slot."""
+    """At most `count` trainings at a time, across processes. A killed process frees its slot."""
 
     def __init__(self, root: Path, count: int) -> None:
         self._folder = root / FOLDER
@@ -20,7 +24,7 @@ class Slots:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def take(self) -> FileLock | None:
-        """A slot to `release()`, or None while all are taken."""
+        """A slot to `release()`, or None if all are taken."""
         for number in range(self._count):
             lock = FileLock(self._folder / f"{number}.lock", timeout=0)
             try:
@@ -31,12 +35,15 @@ class Slots:
         return None
 
     @contextmanager
-    def one(self, on_wait: Callable[[str], None]) -> Iterator[None]:
-        """A slot for this block, waited for where all are taken."""
+    def one(
+        self, on_wait: Callable[[str], None], *, check: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Hold a slot during this block. Waits for one; `check` may raise to give up."""
         slot = self.take()
         if slot is None:
             on_wait("waiting for free cores: other trainings run in this folder")
         while slot is None:
+            check()
             time.sleep(POLL_S)
             slot = self.take()
         try:

@@ -1,4 +1,4 @@
-"""Prefect's server behind our guard: for `make up`, and one for a flow that finds none."""
+"""Prefect's server behind our guard: one for `make up`, a temporary one for a single run."""
 
 import atexit
 import os
@@ -22,14 +22,14 @@ START_S, END_S = 120, 10
 
 
 def app(*, ephemeral: bool = False) -> Guard:
-    """Prefect's server; `ephemeral` is without its page and its services."""
+    """Prefect's server; `ephemeral`: without web pages and background services."""
     from prefect.server.api.server import create_app
 
     return Guard(create_app(ephemeral=ephemeral, final=True))
 
 
 def ensure_server() -> None:
-    """Where no Prefect server is configured, start one that ends with this process.
+    """Start a Prefect server that ends with this process, unless one is configured.
 
     Raises:
         ServiceError: it did not start.
@@ -38,8 +38,8 @@ def ensure_server() -> None:
         return
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = subprocess.Popen(
-            [sys.executable, "-m", "flows.support.serving", str(listening.fileno())],
-            stdin=subprocess.PIPE,  # closed by the kernel when this process ends, whatever ends it
+            [sys.executable, "-m", "flows.support.server", str(listening.fileno())],
+            stdin=subprocess.PIPE,  # closed by the kernel when this process ends, however it ends
             pass_fds=[listening.fileno()],
             start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
         )
@@ -51,7 +51,7 @@ def ensure_server() -> None:
     except requests.RequestException as error:
         raise ServiceError(f"Prefect: the temporary server did not start: {error}") from None
     os.environ["PREFECT_API_URL"] = f"{address}/api"
-    os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages that a line of the log could name
+    os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
     refresh_global_settings_context()
 
 

@@ -1,11 +1,17 @@
-"""What a `train` flow run shows of its results in Prefect: a table, and a page of links."""
+"""What a `train` flow run shows in Prefect: progress of each training, results, links."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.client.schemas.objects import State
 
 from digits.core.artifacts import LOCAL_UI, RunRecord
@@ -16,21 +22,44 @@ ARTIFACTS = Path("artifacts")
 COMPARISON = ARTIFACTS / "compare/comparison.json"
 RECORDS = "artifacts/train/*/run.json"
 PAGES = "artifacts/**/*.html"
+EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
 
-def publish(folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None) -> None:
-    """Make the artifacts `results` and `summary` from what lies in the run's folder."""
+class Progress:
+    """A Prefect artifact that follows the lines `… epoch 3/12 …` of a stage's output."""
+
+    def __init__(self, stage: str) -> None:
+        # the characters that Prefect allows in a key
+        self._key = re.sub(r"[^a-z0-9]+", "-", f"progress-{stage.lower()}").strip("-")
+        self._artifact: Any = None
+
+    def on_line(self, line: str) -> None:
+        """Read one line of the stage's output."""
+        epoch = EPOCH.search(line)
+        if not epoch:
+            return
+        percent = 100 * int(epoch[1]) / int(epoch[2])
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+        else:
+            update_progress_artifact(self._artifact, percent, description=line)
+
+
+def publish_results(
+    folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None
+) -> None:
+    """Create the artifacts `results` and `summary` from the files in the run's folder."""
     if (folder / COMPARISON).exists():
         rows = read_json(folder / COMPARISON, Comparison).models
         create_table_artifact(cells(rows), key="results", description="The models side by side")
     create_markdown_artifact(
-        _markdown(folder, states, experiment),
+        _summary(folder, states, experiment),
         key="summary",
         description="Stages, MLflow runs and pages",
     )
 
 
-def _markdown(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> str:
+def _summary(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> str:
     stages = [
         f"| {name} | {state.name} | {_one_line(state.message)} |" for name, state in states.items()
     ]

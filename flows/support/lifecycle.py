@@ -1,0 +1,106 @@
+"""How a flow run starts and ends: as a program, on a worker, with an error, or killed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import Logger, LoggerAdapter, LogRecord
+from pathlib import Path
+from typing import Any, NoReturn, cast
+from uuid import UUID
+
+from filelock import FileLock, Timeout
+from prefect import get_run_logger, runtime
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun, ObjectNotFound
+from prefect.states import Crashed, Failed
+
+from digits import params
+from digits.core import context, process
+from digits.core.errors import DigitsError, ServiceError
+from flows.support.server import ensure_server
+
+FOLDER = Path(".dvc/tmp/flow-runs")
+KILLED = "its process was killed"
+
+
+def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
+    """Run a flow and exit: 0 if it completed, 1 if not, 4 if no Prefect server answers."""
+    process.print_in_any_encoding()
+    try:
+        ensure_server()
+        state = flow_run()
+    except ServiceError as error:
+        sys.exit(process.report(error))
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):
+            raise
+        hint = "(PREFECT_API_URL says which server is asked)"
+        sys.exit(process.report(ServiceError(f"Prefect: {error} {hint}")))
+    sys.exit(0 if state.is_completed() else 1)
+
+
+def run_in_project(
+    work: Callable[[], State[None]],
+    *,
+    on_error: Callable[[str], State[None]] = lambda message: Failed(message=message),
+) -> State[None]:
+    """Do the work of a flow run in the project that is the current folder.
+
+    It ends with its worker. An error that the user can mend becomes the message of the state that
+    `on_error` gives, without a traceback in the log.
+    """
+    cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_no_failed_run)
+    process.set_environment()
+    if context.flow_run():  # a worker started it, and nobody else reads its log
+        process.die_with_parent()
+    try:
+        params.load()  # the first to find that this is no project
+        with _locked_while_alive(Path.cwd(), str(runtime.flow_run.id)):
+            return work()
+    except DigitsError as error:
+        return on_error(str(error))
+
+
+def _is_no_failed_run(record: LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+
+
+@contextmanager
+def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
+    """Hold a lock while this flow run lives, and mark those Crashed whose lock nobody holds."""
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    own = FileLock(folder / f"{flow_run_id}.lock")
+    with FileLock(folder / "all"):  # else one could be taken for dead before it holds its lock
+        for path in folder.glob("*.lock"):
+            _close_if_abandoned(path)
+        own.acquire()
+    try:
+        yield
+    finally:
+        own.release()
+    Path(own.lock_file).unlink(missing_ok=True)
+
+
+def _close_if_abandoned(path: Path) -> None:
+    try:
+        with FileLock(path, timeout=0), get_client(sync_client=True) as client:
+            _mark_crashed(client, UUID(path.stem))
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return
+
+
+def _mark_crashed(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    try:
+        flow_run = client.read_flow_run(flow_run_id)
+    except ObjectNotFound:  # of another server
+        return
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    for task_run in client.read_task_runs(flow_run_filter=only):
+        if task_run.state is not None and task_run.state.is_running():
+            client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
+    if flow_run.state is None or not flow_run.state.is_final():  # its worker may have told
+        client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)

@@ -1,0 +1,181 @@
+"""Run commands as process groups: stream their output, end them with all that they started.
+
+`python -m digits.core.commands MODULE …` runs a Python module as the leader of such a group, and
+ends the whole group when the process that started it dies.
+"""
+
+import contextlib
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock, Timer
+from types import FrameType
+from typing import IO, NoReturn
+
+import psutil
+
+from digits.core import process
+from digits.core.addresses import without_credentials
+from digits.core.errors import DigitsError, printable
+
+# Enough for a stage to end its MLflow run, and with the kill after it below 10 s.
+GRACE_S = 7.0
+
+
+class CommandFailedError(DigitsError):
+    """A command exited with a code other than 0, or was ended; `lines` is what it printed."""
+
+    def __init__(self, reason: str, code: int = 1, lines: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.lines = lines
+
+
+class Commands:
+    """The commands of one piece of work. `stop` ends them all, and none starts after it."""
+
+    def __init__(self) -> None:
+        self._groups: set[int] = set()
+        self._lock = Lock()
+        self._stopped = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        on_line: Callable[[str], None],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        stdout: IO[str] | None = None,
+    ) -> list[str]:
+        """Run a command to its end.
+
+        Args:
+            command: The program and its arguments.
+            on_line: Gets each line of its output as it comes, without credentials and without
+                characters that control a terminal.
+            cwd: The folder to run it in; default: the current one.
+            env: Its environment; default: that of this process.
+            timeout_s: Seconds after which it is ended.
+            stdout: A file for its standard output; `on_line` then gets standard error only.
+
+        Returns:
+            All lines that `on_line` got.
+
+        Raises:
+            CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
+        """
+        child = self._start(command, cwd, env, stdout)
+        timer = Timer(timeout_s or 0, end_groups, [[child.pid]])
+        timer.daemon = True
+        started = time.monotonic()
+        try:
+            if timeout_s:
+                timer.start()
+            lines = _stream(child, on_line)
+        except BaseException:
+            end_groups([child.pid])
+            raise
+        finally:
+            child.wait()
+            timer.cancel()
+            self._groups.discard(child.pid)
+        if child.returncode != 0:
+            timed_out = timeout_s is not None and time.monotonic() - started >= timeout_s
+            reason = f"took longer than {timeout_s:g} s" if timed_out else _reason(child.returncode)
+            raise CommandFailedError(reason, child.returncode, lines)
+        return lines
+
+    def stop(self) -> None:
+        """End every group: SIGTERM, and SIGKILL for what still runs GRACE_S later."""
+        with self._lock:
+            self._stopped = True
+        end_groups(list(self._groups))
+
+    def check_not_stopped(self) -> None:
+        """Raise CommandFailedError after `stop`."""
+        if self._stopped:
+            raise CommandFailedError("was not started: the flow run ends")
+
+    def _start(
+        self,
+        command: Sequence[str],
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+        stdout: IO[str] | None,
+    ) -> "subprocess.Popen[str]":
+        with self._lock:
+            self.check_not_stopped()
+            child = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout or subprocess.PIPE,
+                stderr=subprocess.PIPE if stdout else subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._groups.add(child.pid)
+            return child
+
+
+def end_groups(groups: Sequence[int]) -> None:
+    """Send SIGTERM to each process group, and SIGKILL to those that still live GRACE_S later."""
+    _signal(groups, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while _living(groups) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _signal(_living(groups), signal.SIGKILL)
+
+
+def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> list[str]:
+    lines = []
+    output = child.stdout or child.stderr
+    assert output is not None
+    with output:
+        for line in output:
+            lines.append(printable(without_credentials(line.rstrip())))
+            on_line(lines[-1])
+    return lines
+
+
+def _reason(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+
+def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signum)
+
+
+def _living(groups: Sequence[int]) -> list[int]:
+    alive = set()
+    for running in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError):
+            if running.info["status"] != psutil.STATUS_ZOMBIE:
+                alive.add(os.getpgid(running.pid))
+    return [group for group in groups if group in alive]
+
+
+def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
+    # The kernel tells only this process of its parent's death, and a stage may run other programs.
+    signal.signal(signum, signal.SIG_IGN)
+    os.killpg(os.getpgrp(), signum)
+    sys.exit(128 + signum)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end_group)
+    process.die_with_parent()
+    process.spare_the_collector()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
