@@ -32,11 +32,11 @@ def tags() -> dict[str, str]:
 
 def test_names_commit_and_data(repository: Path) -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
-    found = tags()
-    assert found["git_commit"] == head.strip()
-    assert found["git_dirty"] == "false"
-    assert found["data_md5"] == "1d2c.dir"
-    assert found["dvc_stage"] == "train@mlp"
+    recorded = tags()
+    assert recorded["git_commit"] == head.strip()
+    assert recorded["git_dirty"] == "false"
+    assert recorded["data_md5"] == "1d2c.dir"
+    assert recorded["dvc_stage"] == "train@mlp"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_names_the_data_that_the_split_was_made_from_though_other_data_arrived_s
 def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
-    found: dict[str, Any] = tags()
-    assert (found["dvc_exp"], found["prefect_flow_run_id"]) == ("wide-mlp", "0123")
+    recorded: dict[str, Any] = tags()
+    assert (recorded["dvc_exp"], recorded["prefect_flow_run_id"]) == ("wide-mlp", "0123")
 
 
 def test_leaves_out_what_is_not_known(workspace: Path) -> None:

@@ -102,16 +102,16 @@ def test_impossible_values_are_critical_and_name_their_rows(
     change: Callable[[Any, Any], None], column: str, rows: list[int], message: str
 ) -> None:
     result = validate(broken(change), params=PARAMS, classes=10)
-    (found,) = result.critical
-    assert (found.part, found.column, found.rows, found.count) == ("train", column, rows, len(rows))
-    assert str(found).startswith(f"train: {message}")
-    assert found.expectation.startswith("expect_column_values_to_")
+    (check,) = result.critical
+    assert (check.part, check.column, check.rows, check.count) == ("train", column, rows, len(rows))
+    assert str(check).startswith(f"train: {message}")
+    assert check.expectation.startswith("expect_column_values_to_")
 
 
 def test_a_missing_class_is_critical_and_named() -> None:
-    found = next(c for c in findings(broken(drop_class(4))) if c.severity == "critical")
-    assert (found.part, found.classes, found.count) == ("train", [4], 1)
-    assert found.message == (
+    check = next(c for c in findings(broken(drop_class(4))) if c.severity == "critical")
+    assert (check.part, check.classes, check.count) == ("train", [4], 1)
+    assert check.message == (
         "train: no images in 1 class: class 4; add images of it, or lower data.classes"
     )
 
@@ -120,15 +120,15 @@ def test_a_class_missing_from_the_test_part_is_critical_too() -> None:
     raw = real_digits()
     assert raw.test is not None
     without = RawData(raw.train, raw.test.take(np.flatnonzero(raw.test.labels != 8)))
-    (found,) = findings(without)
-    assert (found.severity, found.part, found.classes) == ("critical", "test", [8])
+    (check,) = findings(without)
+    assert (check.severity, check.part, check.classes) == ("critical", "test", [8])
 
 
 def test_too_few_rows_is_critical() -> None:
     params = ValidateParams(**{**VALUES, "min_rows": 1501})
-    (found,) = findings(real_digits(), params)
-    assert (found.severity, found.part) == ("critical", "train")
-    assert found.message == (
+    (check,) = findings(real_digits(), params)
+    assert (check.severity, check.part) == ("critical", "train")
+    assert check.message == (
         "train: fewer than 1501 rows: 1500 found; add data, or lower validate.min_rows"
     )
 
@@ -137,10 +137,10 @@ def test_another_image_size_in_the_test_part_is_critical() -> None:
     raw = real_digits()
     assert raw.test is not None
     cropped = RawData(raw.train, replace(raw.test, images=raw.test.images[:, 1:]))
-    (found,) = [check for check in findings(cropped) if check.severity == "critical"]
-    assert (found.part, found.column, found.count) == ("test", "shape", 297)
-    assert found.message is not None
-    assert "image size other than 8x8 in 297 rows: row 0 (7x8)" in found.message
+    (check,) = [c for c in findings(cropped) if c.severity == "critical"]
+    assert (check.part, check.column, check.count) == ("test", "shape", 297)
+    assert check.message is not None
+    assert "image size other than 8x8 in 297 rows: row 0 (7x8)" in check.message
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_odd_images_are_warnings_and_name_their_rows(
     change: Callable[[Any, Any], None], column: str, rows: list[int]
 ) -> None:
     result = validate(broken(change), params=PARAMS, classes=10)
-    (found,) = [check for check in result.warnings if check.column == column]
+    (check,) = [c for c in result.warnings if c.column == column]
     assert result.critical == []
-    assert (found.part, found.rows, found.count) == ("train", rows, len(rows))
+    assert (check.part, check.rows, check.count) == ("train", rows, len(rows))
 
 
 def test_an_image_in_both_official_parts_is_a_warning_that_names_both_rows() -> None:
@@ -166,10 +166,10 @@ def test_an_image_in_both_official_parts_is_a_warning_that_names_both_rows() -> 
     assert raw.test is not None
     images = raw.test.images.copy()
     images[[5, 8]] = raw.train.images[[11, 12]]
-    (found,) = findings(RawData(raw.train, replace(raw.test, images=images)))
-    assert (found.severity, found.part, found.rows) == ("warning", "test", [5, 8])
-    assert found.message is not None
-    assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in found.message
+    (check,) = findings(RawData(raw.train, replace(raw.test, images=images)))
+    assert (check.severity, check.part, check.rows) == ("warning", "test", [5, 8])
+    assert check.message is not None
+    assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in check.message
 
 
 def test_a_class_share_far_from_uniform_is_a_warning_that_names_the_class() -> None:
@@ -181,10 +181,10 @@ def test_a_class_share_far_from_uniform_is_a_warning_that_names_the_class() -> N
 
 
 def test_at_most_five_rows_are_named_but_all_are_counted() -> None:
-    (found,) = findings(broken(set_labels(list(range(100, 112)), 10)))
-    assert (found.count, found.rows) == (12, [100, 101, 102, 103, 104])
-    assert found.message is not None
-    assert ", …; " in found.message
+    (check,) = findings(broken(set_labels(list(range(100, 112)), 10)))
+    assert (check.count, check.rows) == (12, [100, 101, 102, 103, 104])
+    assert check.message is not None
+    assert ", …; " in check.message
 
 
 def test_several_findings_are_all_reported() -> None:

@@ -52,9 +52,9 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
         ).raise_for_status()
     except requests.RequestException as error:
         answer = error.response
-        found = f"answered {answer.status_code}" if answer is not None else "no answer"
+        problem = f"answered {answer.status_code}" if answer is not None else "no answer"
         print(
-            f"warning: Prefect at {public(address)}: {found}; the event {event} is lost"
+            f"warning: Prefect at {public(address)}: {problem}; the event {event} is lost"
             " (PREFECT_API_URL says which server is asked)",
             file=sys.stderr,
         )
