@@ -1,11 +1,14 @@
 """The `sweep` flow: hyper-parameter search, its trials on local processes or on a Dask cluster."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
+
+from flows.support import lifecycle
 
 
 @flow(name="sweep")
@@ -34,16 +37,24 @@ def sweep(
             default: this project's cache, for workers on this machine.
         seeds: With how many the best settings and the defaults are compared at the end.
     """
-    from flows.support.searching import Options, search
 
-    return search(
-        Options(model, space, trials, parallel, scheduler, study, storage, remote, seeds=seeds)
-    )
+    def work() -> State:
+        from flows.support.searching import Options, search
+
+        options = Options(model, space, trials, parallel, scheduler, study, storage, remote, seeds)
+        return search(Path.cwd(), options)
+
+    return lifecycle.run_in_project(work)
+
+
+def start() -> State:
+    """Run the flow with the arguments of the command line."""
+    import optuna  # noqa: F401 - if it is missing, say so before the flow starts
+
+    return sweep(*sys.argv[1:], return_state=True)
 
 
 if __name__ == "__main__":
-    from flows.support import lifecycle
-
     if len(sys.argv) != 3:
         sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
-    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))
+    lifecycle.run_as_program(start)

@@ -26,12 +26,15 @@ KILLED = "its process was killed"
 
 
 def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
-    """Run a flow and exit: 0 if it completed, 1 if not, 4 if no Prefect server answers."""
+    """Run a flow and exit: 0 if it completed, 1 if not.
+
+    The exit code is 4 if no Prefect server answers, or an extra of this package is not installed.
+    """
     process.print_in_any_encoding()
     try:
         ensure_server()
         state = flow_run()
-    except ServiceError as error:
+    except (ServiceError, ModuleNotFoundError) as error:
         sys.exit(process.report(error))
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
@@ -61,6 +64,10 @@ def run_in_project(
             return work()
     except DigitsError as error:
         return on_error(str(error))
+    except ModuleNotFoundError as error:
+        if (message := process.missing_extra(error)) is None:
+            raise
+        return on_error(message)
 
 
 def _is_no_failed_run(record: LogRecord) -> bool:

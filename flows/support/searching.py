@@ -21,7 +21,6 @@ from digits.sweep.search import Submit
 from digits.sweep.space import read_space
 from digits.sweep.study import open_study
 from digits.tracking import store, sweeps
-from flows.support import lifecycle
 from flows.support.pipeline import cache_folder, push, remote_address
 from flows.train import train
 
@@ -42,12 +41,8 @@ class Options(NamedTuple):
     seeds: int
 
 
-def search(options: Options) -> State[None]:
-    """The whole sweep; what the user can mend is the message of the Failed state."""
-    return lifecycle.run_in_project(lambda: _search(Path.cwd(), options))
-
-
-def _search(root: Path, options: Options) -> State[None]:
+def search(root: Path, options: Options) -> State[None]:
+    """Run the whole sweep in a project's folder."""
     raw = params.read()
     checked = params.check(raw)
     checked.recipe(options.model)

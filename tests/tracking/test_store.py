@@ -1,8 +1,10 @@
 """The tracking store works from the start, or says in one line why it does not."""
 
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,13 @@ class TestAStoreThatCannotBeUsed:
         Path("mlflow.db").write_bytes(b"x" * 5000)
         line = self.refused("sqlite:///mlflow.db", monkeypatch)
         assert line.startswith(f"MLflow at sqlite:///{workspace}/mlflow.db: file is not a database")
+
+    def test_because_its_creation_was_interrupted(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with closing(sqlite3.connect("mlflow.db")) as half:
+            half.execute("CREATE TABLE experiments (experiment_id, name)")
+        assert "creation was interrupted" in self.refused("sqlite:///mlflow.db", monkeypatch)
 
     @pytest.mark.parametrize(
         "uri",

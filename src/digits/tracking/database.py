@@ -82,7 +82,7 @@ def opening(path: Path) -> Iterator[None]:
     MLflow creates its tables in a temporary file, which is then renamed.
 
     Raises:
-        sqlite3.Error: the file is no database, cannot be written, or has no folder.
+        sqlite3.Error: the file is no database of MLflow's, cannot be written, or has no folder.
     """
     if path.is_dir() or not path.parent.is_dir():
         found = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
@@ -93,16 +93,21 @@ def opening(path: Path) -> Iterator[None]:
         raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
     with lock:
         if path.exists() and path.stat().st_size:
-            _check_writable(path)
+            _check_usable(path)
         else:
             _create(path)
         yield
 
 
-def _check_writable(path: Path) -> None:
-    # MLflow would retry for 100 s
+def _check_usable(path: Path) -> None:
+    # MLflow would retry for 100 s, or fail within a migration
     with closing(sqlite3.connect(path, timeout=60)) as database:
         database.execute("BEGIN IMMEDIATE")
+        tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+    if ("alembic_version",) not in tables:
+        raise sqlite3.OperationalError(
+            "not a database of MLflow's, or one whose creation was interrupted; move it away"
+        )
 
 
 def _create(path: Path) -> None:
