@@ -151,11 +151,6 @@ def finding(error: type[DigitsError], work: Callable[[], object]) -> str:
     return line
 
 
-def refusals(folder: Path) -> list[str]:
-    """The findings with which the readers refuse the data in the folder."""
-    return findings(DataError, lambda: read_raw(folder))
-
-
 def refusal(folder: Path) -> str:
     """The only finding with which the readers refuse the data in the folder."""
     return finding(DataError, lambda: read_raw(folder))

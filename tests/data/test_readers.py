@@ -1,7 +1,6 @@
 """Telling raw data by content, in a folder that holds anything at all."""
 
 import gzip
-import os
 import zipfile
 from pathlib import Path
 
@@ -107,20 +106,3 @@ def test_a_link_to_nowhere_is_one_line(tmp_path: Path, packed: bool) -> None:
     name = "train.csv.gz" if packed else "train.csv"
     (tmp_path / name).symlink_to(tmp_path / "gone")
     assert refusal(tmp_path) == f"{tmp_path}/{name}: cannot be read: No such file or directory"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-@pytest.mark.parametrize("mode", [0, 0o444, 0o111])
-def test_a_folder_without_permission_is_one_line(tmp_path: Path, mode: int) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "train.csv").write_bytes(CSV)
-    folder.chmod(mode)
-    assert refusal(folder) == f"{folder}: cannot be read as a folder: Permission denied"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_read_permission_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_bytes(CSV)
-    (tmp_path / "train.csv").chmod(0)
-    assert refusal(tmp_path) == f"{tmp_path}/train.csv: cannot be read: Permission denied"

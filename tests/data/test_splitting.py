@@ -10,8 +10,7 @@ from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.data.split_summary import overlaps, summarise_splits
-from digits.data.splitting import SplitParams, sample, split
+from digits.data.splitting import SplitParams, overlaps, sample, split, summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -1,1 +1,1 @@
-"""Raw data, before any model: readers/, validation/, exploration, splitting, split_summary."""
+"""Raw data, before any model: readers/, validation/, exploration, splitting."""

@@ -7,8 +7,7 @@ from digits.core.artifacts import ROOT, split_path
 from digits.core.dataset import save_split
 from digits.core.files import replacing, write_json
 from digits.data.readers.raw import read_raw
-from digits.data.split_summary import summarise_splits
-from digits.data.splitting import split
+from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
 
 
