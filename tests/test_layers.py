@@ -14,7 +14,7 @@ from digits.core.dataset import Dataset
 # A room imports only itself and rooms above it.
 ROOMS = (
     *("core", "data", "models", "evaluation", "training", "params", "tracking", "registry"),
-    *("sweep", "scoring", "reporting", "stages", "commands", "cli", "flows", "benchmarks"),
+    *("sweep", "scoring", "reporting", "stages", "cli", "flows", "benchmarks"),
 )
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -25,7 +25,7 @@ EXPENSIVE = {
 OWNERS = {
     "great_expectations": {"digits.data.validation"},
     "mlflow": {
-        *("digits.core.guard", "digits.tracking", "digits.registry", "digits.commands"),
+        *("digits.core.guard", "digits.tracking", "digits.registry"),
         "digits.scoring",
     },
     "keras": {"digits.models", "digits.training", "digits.tracking.runs"},
@@ -33,7 +33,7 @@ OWNERS = {
     "prefect": set(),
     "dvc": {"digits.core.project_copy", "digits.registry.candidate"},
     "optuna": {"digits.sweep"},
-    "typer": {"digits.cli", "digits.commands"},
+    "typer": {"digits.cli"},
 }
 
 

@@ -1,12 +1,17 @@
-"""`digits …`: what is not a stage."""
+"""The commands of `digits`: each reads its options, calls a room, and prints the result."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits.commands import registry
 from digits.core import process
+from digits.core.errors import DataError, GateRefusedError, UsageError, printable
+
+if TYPE_CHECKING:
+    from digits.params import Params
 
 app = typer.Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -15,11 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(registry.app)
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_default=False)]
+OrChampion = Annotated[str | None, typer.Option(help="models:/…; by default the champion.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")]
 
-# Heavy modules are imported by the command that needs them, so that `digits --help` is quick.
+# Each command imports heavy modules itself, so that `digits --help` is quick.
 
 
 @app.callback()
@@ -55,12 +62,12 @@ def stats(
     from digits.evaluation.confusion_csv import read_matrix
     from digits.reporting.console import print_json, print_statistics
 
-    found = read_matrix(matrix)
-    judged = statistics(found.matrix, classes=found.classes)
+    counts, classes = read_matrix(matrix)
+    figures = statistics(counts, classes=classes)
     if as_json:
-        print_json(as_dict(judged))
+        print_json(as_dict(figures))
     else:
-        print_statistics(as_tables(judged))
+        print_statistics(as_tables(figures))
 
 
 @app.command()
@@ -71,14 +78,13 @@ def summary(
     ),
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
-    from digits.core.errors import DataError, printable
     from digits.evaluation.seeds import MEASURES, as_dicts, groups
     from digits.reporting import plots
     from digits.reporting.console import print_json, print_summary
     from digits.tracking.runs import finished_runs
 
-    found = groups(finished_runs())
-    if not found:
+    seed_groups = groups(finished_runs())
+    if not seed_groups:
         raise DataError(
             "MLflow: no finished run with an evaluation yet (restored ones do not count);"
             " `dvc repro` makes them"
@@ -86,7 +92,7 @@ def summary(
     bars = {
         measure: [
             plots.Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
-            for group in found
+            for group in seed_groups
             for spread in [group.spreads[measure]]
             if spread.n
         ]
@@ -94,12 +100,201 @@ def summary(
     }
     plots.save(plots.error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
     if as_json:
-        print_json(as_dicts(found))
+        print_json(as_dicts(seed_groups))
     else:
-        print_summary(found)
+        print_summary(seed_groups)
         print(f"picture: {printable(str(picture))}")
+
+
+@app.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
+    run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
+    exp: Annotated[
+        str | None,
+        typer.Option(help="The DVC experiment; MODEL says which training, if it has several."),
+    ] = None,
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
+    approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
+    rejected_by: Annotated[str, typer.Option(help="Who rejected; one more check.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
+    if bool(model or exp) == bool(run):
+        raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
+    if approved_by and rejected_by:
+        raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits.evaluation.gate import approval
+    from digits.registry.promotion import promote_training
+    from digits.reporting.console import print_outcome
+
+    with _connected() as params:
+        outcome = promote_training(
+            model,
+            run,
+            exp,
+            params=params,
+            reason=reason,
+            dry_run=dry_run,
+            approval=approval(approved_by, rejected_by),
+        )
+    print_outcome(outcome, as_json=as_json)
+    if outcome.decision and not outcome.decision.accepted:
+        failed = ", ".join(outcome.decision.failed)
+        raise GateRefusedError(f"{outcome.decision.challenger}: refused by {failed}; nothing moved")
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option(help="Version; by default the last champion.")] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make the previous champion, or another version, champion again."""
+    from digits.registry import promotion
+    from digits.reporting.console import print_moves
+
+    with _connected() as params:
+        version = None if to is None else str(to)
+        move = promotion.rollback(params.registry.name, to=version, reason=reason)
+    print_moves([move], as_json=as_json)
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """Who replaced whom as champion: when, why, and on what figures."""
+    from digits.registry.versions import Registry
+    from digits.reporting.console import print_moves
+
+    with _connected() as params:
+        moves = Registry(params.registry.name).moves()
+    print_moves(moves, as_json=as_json)
+
+
+@app.command()
+def trace(uri: ModelUri, as_json: AsJson = False) -> None:
+    """The code, data, params, run and environment that a version was made from.
+
+    Ends with 7 if its files are not those that were logged.
+    """
+    from digits.registry.trace import check_unchanged, find_origin
+    from digits.reporting.console import print_origin
+
+    with _connected():
+        origin = find_origin(uri)
+        print_origin(origin, as_json=as_json)
+        check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
+
+
+@app.command()
+def reproduce(
+    uri: ModelUri,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of a probability that passes.")
+    ] = 0.0,
+) -> None:
+    """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
+    from digits.registry.reproduce import reproduce_version
+
+    with _connected() as params:
+        print(reproduce_version(uri, threads=params.train.threads, tolerance=tolerance))
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG.")],
+    model: OrChampion = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the class of each picture, with the probability of every class."""
+    from digits.scoring.pictures import check_pictures
+
+    check_pictures(files)  # before the imports, which take seconds
+    from digits.registry.served import served
+    from digits.reporting.console import print_answers
+    from digits.scoring.score import predict_pictures
+
+    with (
+        _connected() as params,
+        served(_uri(model, params), threads=params.train.threads) as loaded,
+    ):
+        answers = predict_pictures(files, loaded)
+    print_answers(loaded.name, answers, as_json=as_json)
+
+
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Folder, CSV or npz.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("predictions.parquet"),
+    model: OrChampion = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate images, predict them in batches to Parquet, and look for drift."""
+    from digits.registry.served import served
+    from digits.reporting.console import print_scored
+    from digits.scoring.score import score_input
+
+    with (
+        _connected() as params,
+        served(_uri(model, params), threads=params.train.threads) as loaded,
+    ):
+        result = score_input(source, out, loaded, params=params)
+    print_scored(result, as_json=as_json)
+
+
+@app.command()
+def demo(
+    port: Port = 7860,
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+) -> None:
+    """A page to draw a digit on, and see what champion and challenger make of it."""
+    from webbrowser import open_new_tab
+
+    from digits.scoring.demo import demo_app, listen, players, serve_app
+
+    with _connected() as params, listen(port) as listening:
+        app = demo_app(players(params.registry.name, threads=params.train.threads))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        print(f"{address}   Ctrl-C ends it", flush=True)
+        if browser:
+            open_new_tab(address)
+        serve_app(app, listening)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+    ] = None,
+    port: Port = 5001,
+) -> None:
+    """Answer as `mlflow models serve` does, with files that are those that were logged."""
+    from digits.scoring.demo import listen, mlflow_app, serve_app
+
+    with _connected() as params, listen(port) as listening:
+        uri, app = mlflow_app(_uri(model, params), threads=params.train.threads)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
+        print(f"{uri} at {address}   Ctrl-C ends it", flush=True)
+        serve_app(app, listening)
 
 
 def main() -> None:
     """Entry point of the `digits` command."""
     process.run(app)
+
+
+@contextmanager
+def _connected() -> Iterator["Params"]:
+    """The params; within the block MLflow uses the tracking store, and its errors are one line."""
+    from digits import params
+    from digits.tracking import store
+
+    loaded = params.load()
+    store.connect()
+    with store.service_errors():
+        yield loaded
+
+
+def _uri(model: str | None, params: "Params") -> str:
+    return model or f"models:/{params.registry.name}@champion"

@@ -26,7 +26,7 @@ from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, find, trained
-from digits.reporting import registry_console as show
+from digits.reporting.console import print_moves
 from digits.tracking import store
 
 
@@ -301,7 +301,7 @@ class TestHistory:
 
         reason = "approved in Prefect's form [/b] \x1b[31m"
         promotion.promote(fighter(), NAME, judge=approved, reason=reason)
-        show.print_moves(Registry(NAME).moves(), as_json=False)
+        print_moves(Registry(NAME).moves(), as_json=False)
         shown = capsys.readouterr().out
         assert "[/b]" in shown
         assert "\x1b" not in shown
@@ -312,7 +312,7 @@ class TestHistory:
             assert figure in shown
 
     def test_without_a_champion_it_says_how_to_make_one(self, ring, capsys):
-        show.print_moves(Registry(NAME).moves(), as_json=False)
+        print_moves(Registry(NAME).moves(), as_json=False)
         assert capsys.readouterr().out == "no champion yet; digits promote MODEL makes one\n"
 
 

@@ -19,8 +19,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, write_project
 
-from digits import params
-from digits.commands import champion as command
+from digits import cli, params
 from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, UsageError
@@ -29,7 +28,7 @@ from digits.registry import promotion
 from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, Trained, trained
-from digits.scoring.players import players
+from digits.scoring.demo import players
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 
@@ -112,12 +111,12 @@ def promote(model: Trained, *, dry_run: bool = False) -> object:
 READERS: dict[str, Callable[[Ring], object]] = {
     "promote": lambda ring: promote(ring.champion),
     "promote --dry-run": lambda ring: promote(ring.champion, dry_run=True),
-    "predict": lambda _: command.predict([Path("seven.png")], None),
-    "score": lambda _: command.score(Path("new.npz"), Path("scored.parquet"), None),
+    "predict": lambda _: cli.predict([Path("seven.png")]),
+    "score": lambda _: cli.score(Path("new.npz"), Path("scored.parquet")),
     "demo": lambda _: players(NAME, threads=2),
     "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
     "reproduce": lambda _: reproduce_version(CHAMPION, threads=2, tolerance=0),
-    "serve": lambda _: command.serve(None, 0, announce=lambda _: None),
+    "serve": lambda _: cli.serve(port=0),
     "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 
@@ -228,7 +227,7 @@ class TestRegisteredBeforeHashesWereRecorded:
     def test_a_version_still_answers_with_a_warning(
         self, ring: Ring, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        command.predict([Path("seven.png")], FORMER)
+        cli.predict([Path("seven.png")], FORMER)
         assert capsys.readouterr().err == (
             f"warning: {FORMER}: no hash recorded when it was logged; its files cannot be checked\n"
         )
@@ -236,7 +235,7 @@ class TestRegisteredBeforeHashesWereRecorded:
     def test_it_is_not_promoted_and_not_served(self, ring: Ring) -> None:
         work = partial(promote, ring.former, dry_run=True)
         assert "no hash of its model was recorded" in finding(IntegrityError, work)
-        serve = partial(command.serve, FORMER, 0, announce=print)
+        serve = partial(cli.serve, FORMER, port=0)
         assert "no hash recorded" in finding(IntegrityError, serve)
 
     @pytest.mark.parametrize("description", DESCRIPTIONS)
@@ -244,11 +243,11 @@ class TestRegisteredBeforeHashesWereRecorded:
         self, ring: Ring, description: str
     ) -> None:
         write("MLmodel", DESCRIPTIONS[description], ring.folder(ring.former))
-        line = finding(IntegrityError, lambda: command.predict([Path("seven.png")], FORMER))
+        line = finding(IntegrityError, lambda: cli.predict([Path("seven.png")], FORMER))
         assert line.startswith(f"{FORMER}: MLmodel does not describe it (")
         assert not Path("hacked").exists()
 
     def test_a_model_that_was_cut_off_is_named_by_its_version(self, ring: Ring) -> None:
         cut(ring.folder(ring.former))
-        line = finding(IntegrityError, lambda: command.predict([Path("seven.png")], FORMER))
+        line = finding(IntegrityError, lambda: cli.predict([Path("seven.png")], FORMER))
         assert line.startswith(f"{FORMER}: data/model.keras: no Keras model (")

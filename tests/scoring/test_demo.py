@@ -16,8 +16,7 @@ from intruder import attack, foreign, statuses
 from support import finding, served
 
 from digits.core.errors import BusyError
-from digits.scoring import demo as server
-from digits.scoring.demo import Player, listen
+from digits.scoring.demo import Player, demo_app, listen
 
 
 def tall(images):
@@ -39,7 +38,7 @@ PLAYERS = [
 
 @pytest.fixture(scope="module")
 def address():
-    with served(server.build(PLAYERS)) as port:
+    with served(demo_app(PLAYERS)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -11,16 +11,16 @@ from PIL import Image
 from support import changed, finding
 
 from digits import params as parameters
-from digits.commands import champion as command
 from digits.core.artifacts import read_split, split_path
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.core.files import md5
 from digits.registry import promotion
 from digits.registry.served import served
 from digits.registry.versions import find
-from digits.reporting import registry_console as show
+from digits.reporting.console import print_answers, print_scored
+from digits.scoring.demo import players
 from digits.scoring.pictures import TREATMENTS
-from digits.scoring.players import players
+from digits.scoring.score import predict_pictures, score_input
 
 
 def parts():
@@ -28,11 +28,14 @@ def parts():
 
 
 def score_new(path="new.npz"):
-    from digits.scoring.score import score
-
     params = parameters.check(changed({}))
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return score(Path(path), Path("scored.parquet"), model, params=params)
+        return score_input(Path(path), Path("scored.parquet"), model, params=params)
+
+
+def answer(files):
+    with served(f"models:/{NAME}@champion", threads=2) as model:
+        return predict_pictures(files, model)
 
 
 def scored_probabilities():
@@ -159,7 +162,7 @@ class TestPictures:
         assert scored.as_dict()["pictures"] == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         assert set(pd.read_parquet("scored.parquet")["picture"]) == {"as is"}
-        answers = command.predict(files, None)[1]
+        answers = answer(files)
         assert [answer.picture for answer in answers] == ["as is"] * len(files)
         assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
 
@@ -177,10 +180,10 @@ class TestPictures:
         scored = score_new("new")
         assert scored.pictures == {"as is": len(files), treatment: 1}
         assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
-        [said] = command.predict([Path("new/large.png")], None)[1]
+        [said] = answer([Path("new/large.png")])
         assert said.picture == treatment
-        show.print_scored(scored, as_json=False)
-        show.print_answers("", [said], as_json=False)
+        print_scored(scored, as_json=False)
+        print_answers("", [said], as_json=False)
         assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
 
     def test_a_record_of_no_known_way_is_named(self, promote_with):

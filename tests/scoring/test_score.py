@@ -13,17 +13,14 @@ from support import DAMAGED_ARRAYS, PARAMS, finding
 from digits.core.dataset import Images
 from digits.core.errors import DataError
 from digits.data.validation.validate import ValidateParams, validate_unlabelled
-from digits.evaluation.drift import DriftParams, class_drift, value_drift
 from digits.scoring.inputs import BATCH, Input, open_input
-from digits.scoring.output import predictions
-from digits.scoring.statistics import figures, image_frame
+from digits.scoring.score import image_stats, write_predictions
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (ROWS, *SHAPE), dtype=np.uint8)
 HEADER = ",".join(f"pixel{i}" for i in range(16))
-DRIFT = DriftParams(level=0.01, min_effect=0.1)
 
 
 def csv_of(images: Images, labels: bool = False) -> str:
@@ -180,60 +177,42 @@ def test_what_is_missing_or_empty_is_a_line(tmp_path):
     assert line == f"{empty}: 0 bytes long; a folder of pictures, a CSV or an npz is allowed"
 
 
+def first_pixels(images):
+    """A stand-in for probabilities of three classes."""
+    return images.reshape(len(images), -1)[:, :3].astype(np.float32)
+
+
 def test_predictions_carry_model_and_data(tmp_path):
-    path, source = tmp_path / "p.parquet", tmp_path / "i.npz"
-    np.savez(source, images=IMAGES)
-    chances = RNG.random((ROWS, 3), dtype=np.float32)
-    with predictions(path, model="models:/digits/3", data_md5="abc") as writer:
-        for batch in open_input(source, shape=SHAPE).batches():
-            writer.write(batch, chances[batch.names])
-    found = pd.read_parquet(path)
-    assert found["row"].tolist() == list(range(ROWS))
-    assert found["predicted"].tolist() == chances.argmax(axis=1).tolist()
-    assert np.array_equal(found[["p0", "p1", "p2"]].to_numpy(), chances)
-    assert set(found["model"]) == {"models:/digits/3"}
-    assert set(found["data_md5"]) == {"abc"}
+    path, images = tmp_path / "p.parquet", tmp_path / "i.npz"
+    np.savez(images, images=IMAGES)
+    source = open_input(images, shape=SHAPE)
+    facts = {"model": "models:/digits/3", "data_md5": "abc"}
+    counts, _ = write_predictions(source, path, first_pixels, **facts)
+    predictions, expected = pd.read_parquet(path), first_pixels(IMAGES)
+    assert predictions["row"].tolist() == list(range(ROWS))
+    assert predictions["predicted"].tolist() == expected.argmax(axis=1).tolist()
+    assert predictions["predicted"].value_counts().to_dict() == counts
+    assert np.array_equal(predictions[["p0", "p1", "p2"]].to_numpy(), expected)
+    assert {name: set(predictions[name]) for name in facts} == {k: {v} for k, v in facts.items()}
 
 
 def test_a_failure_leaves_no_half_written_file(tmp_path):
-    path = tmp_path / "p.parquet"
-    with pytest.raises(ZeroDivisionError), predictions(path, model="m", data_md5="d"):
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
+    def fail_late(images):
+        return first_pixels(images) if len(images) == BATCH else 1 / 0
+
+    np.savez(images := tmp_path / "i.npz", images=IMAGES)
+    source = open_input(images, shape=SHAPE)
+    with pytest.raises(ZeroDivisionError):
+        write_predictions(source, tmp_path / "p", fail_late, model="m", data_md5="d")
+    assert list(tmp_path.iterdir()) == [images]
 
 
 def test_unlabelled_images_are_judged_by_the_same_expectations():
     images = IMAGES.copy()
     images[[5, 150, 151]] = 0
-    frame = image_frame([figures(images)], shape=SHAPE)
     params = ValidateParams(**PARAMS["validate"])
-    found = validate_unlabelled(frame, params=params)
-    assert found.critical == []
-    [blank] = [check for check in found.warnings if check.column == "contrast"]
+    validation = validate_unlabelled(image_stats(images), params=params)
+    assert validation.critical == []
+    [blank] = [check for check in validation.warnings if check.column == "contrast"]
     assert (blank.count, blank.rows) == (3, [5, 150, 151])
     assert "3 rows: row 5, row 150, row 151" in str(blank)
-
-
-class TestDrift:
-    def test_the_same_values_do_not_drift(self):
-        values = RNG.normal(size=5000)
-        found = value_drift("ink", values, values, DRIFT)
-        assert (found.effect, found.drifted) == (0, False)
-
-    def test_a_shift_drifts(self):
-        found = value_drift("ink", RNG.normal(1, size=500), RNG.normal(size=5000), DRIFT)
-        assert found.drifted
-        assert found.effect > 0.3
-
-    def test_a_significant_trifle_does_not(self):
-        found = value_drift("ink", RNG.normal(0.05, size=90_000), RNG.normal(size=90_000), DRIFT)
-        assert found.p_value < DRIFT.level
-        assert not found.drifted
-
-    def test_a_difference_that_could_be_chance_does_not(self):
-        assert not class_drift("classes", np.array([3, 1]), np.array([500, 500]), DRIFT).drifted
-
-    def test_shifted_classes_drift_by_the_share_that_changed(self):
-        found = class_drift("classes", np.array([700, 300, 0]), np.array([500, 500, 0]), DRIFT)
-        assert found.effect == pytest.approx(0.2)
-        assert found.drifted

@@ -1,11 +1,12 @@
-"""Results on the terminal."""
+"""What the commands print: tables for people, JSON for scripts."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from digits.core.artifacts import ROOT
@@ -16,11 +17,23 @@ from digits.evaluation.caret_tables import Tables
 from digits.evaluation.leaderboard import Comparison, Row, cells
 from digits.evaluation.seeds import Group, Spread
 
+if TYPE_CHECKING:  # these rooms import MLflow, which takes a second
+    from digits.evaluation.gate import Check
+    from digits.registry.history import Move
+    from digits.registry.promotion import Outcome
+    from digits.registry.trace import Origin
+    from digits.scoring.score import Answer, ScoreResult
+
 COMPARISON = ROOT / "compare" / "comparison.json"
+MOVE_FIGURES = {
+    "holdout_accuracy": "accuracy",
+    "champion_accuracy": "champion's",
+    "worse_p_value": "p",
+}
 
 
 class Terminal(Console):
-    """Rich's console for text from anywhere, which is neither markup nor control codes to it."""
+    """Rich's console, which takes nothing in a text for markup or control codes."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False, markup=False, emoji=False)
@@ -41,10 +54,10 @@ def print_json(value: object) -> None:
 
 
 def print_results() -> None:
-    """Print the comparison of the last `dvc repro`, and where to look further.
+    """Print the comparison of the last `dvc repro`, and how to see more.
 
     Raises:
-        DataError: nothing has been compared yet, or by another version of digits.
+        DataError: there is no comparison yet, or another version of digits wrote it.
         IntegrityError: the comparison is not what dvc.lock records.
     """
     check_outputs([COMPARISON])
@@ -58,7 +71,7 @@ def print_results() -> None:
 
 
 def print_statistics(tables: Tables) -> None:
-    """Print caret's figures of one confusion matrix."""
+    """Print caret's statistics of one confusion matrix."""
     console = Terminal()
     console.print(tables.overall.to_string(header=False), "\n")
     console.print(tables.by_class.to_string(line_width=console.width))
@@ -80,6 +93,106 @@ def print_summary(groups: Sequence[Group]) -> None:
         if len(group.commits) > 1:
             commits = ", ".join(commit[:7] for commit in group.commits)
             console.print(printable(f"of {len(group.commits)} commits: {commits}"), "\n", sep="")
+
+
+def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print each check of a promotion, and whether the champion changed."""
+    if as_json:
+        print_json(outcome.as_dict())
+        return
+    if outcome.decision is None:
+        print(f"version {outcome.version} is the champion already")
+        return
+    Terminal().print(checks_table(outcome.decision.checks))
+    if outcome.moved:
+        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+    elif outcome.decision.accepted:
+        print(f"{outcome.decision.challenger} would be promoted (dry run)")
+
+
+def checks_table(checks: Sequence["Check"]) -> Table:
+    """One row per check."""
+    table = Table("check", "", *(Column(name, overflow="fold") for name in ("found", "allowed")))
+    for check in checks:
+        verdict = Text("ok", "green") if check.passed else Text("no", "red")
+        table.add_row(check.name, verdict, check.found, check.allowed)
+    return table
+
+
+def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
+    """Print one row per move of the champion's alias."""
+    if as_json:
+        print_json([asdict(move) for move in moves])
+        return
+    if not moves:
+        print("no champion yet; digits promote MODEL makes one")
+        return
+    when, what, figures = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
+    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
+    table = Table("#", when, what, by, why, figures)
+    for move in moves:
+        table.add_row(
+            str(move.number),
+            move.at[:16].replace("T", "\n"),
+            f"{move.action} {move.before or '-'} → {move.after or '-'}",
+            "\n".join(filter(None, [move.by, move.approval])),
+            move.reason,
+            "\n".join(
+                f"{MOVE_FIGURES[name]} {value:.4g}"
+                for name, value in move.figures.items()
+                if name in MOVE_FIGURES
+            ),
+        )
+    Terminal().print(table)
+
+
+def print_origin(origin: "Origin", *, as_json: bool) -> None:
+    """Print one row per field."""
+    if as_json:
+        print_json(asdict(origin))
+        return
+    table = Table("", Column(overflow="fold"), show_header=False)
+    for key, value in asdict(origin).items():
+        table.add_row(key, _text(value))
+    Terminal().print(table)
+
+
+def print_answers(model: str, answers: Sequence["Answer"], *, as_json: bool) -> None:
+    """Print one line per picture: its class, and the probability of each class."""
+    if as_json:
+        print_json({"model": model, "answers": [answer._asdict() for answer in answers]})
+        return
+    print(model)
+    for answer in answers:
+        probabilities = "  ".join(
+            f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities)
+        )
+        print(f"{printable(answer.file)}: {answer.predicted}  ({probabilities})  {answer.picture}")
+    _print_treatments({answer.picture for answer in answers})
+
+
+def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
+    """Print warnings, drift, the number of rows and the rate."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    for warning in result.warnings:
+        print(f"warning: {printable(warning)}")
+    table = Table("drift of", "effect", "p", "")
+    for drift in result.drift:
+        verdict = Text("drifted", "red") if drift.drifted else "ok"
+        table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
+    if result.drift:
+        Terminal().print(table)
+    else:
+        print("drift: not known, artifacts/split is not what this model was trained on")
+    print(
+        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
+        f" → {printable(result.output)}"
+    )
+    if result.pictures:
+        print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
+    _print_treatments(result.pictures)
 
 
 def _results_table(rows: list[Row]) -> Table:
@@ -105,3 +218,18 @@ def _spread_cells(spread: Spread) -> list[str]:
         f"{spread.minimum:.4f}",
         f"{spread.low:.4f} to {spread.high:.4f}",
     ]
+
+
+def _print_treatments(names: Collection[str]) -> None:
+    """Explain the names of treatments that were printed beside predictions."""
+    from digits.scoring.pictures import TREATMENTS
+
+    for name, meaning in TREATMENTS.items():
+        if name in names:
+            print(f"{name}: {meaning}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(printable(f"{key} = {entry}") for key, entry in value.items())
+    return printable(", ".join(value) if isinstance(value, list) else str(value))

@@ -1,4 +1,4 @@
-"""The page's server: it takes a drawing, and answers with every model's probabilities."""
+"""The demo page, on which one draws a digit and sees each model's probabilities; its server."""
 
 import base64
 import binascii
@@ -20,19 +20,22 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from digits.core.dataset import Images, Picture
-from digits.core.errors import BusyError
+from digits.core.errors import BusyError, UsageError
 from digits.core.guard import Guard
-from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, bring
+from digits.registry.served import load_for_mlflow, served
+from digits.registry.trace import find_origin
+from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
+from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture
 
 PAGE = Path(__file__).with_name("page.html")
-SIDE = 280  # pixels of the canvas; a drawing is no larger
+SIDE = 280  # pixels of the page's canvas; a larger drawing is refused
 MAX_BYTES = 1_000_000
 
 
 class Player(NamedTuple):
-    """A model on the page: its part (`champion`), its address, and how it answers.
+    """A model on the page: its role (`champion`), its name, and how it predicts.
 
-    `picture` is how a drawing becomes an image of this shape; see `images.bring`.
+    `picture` says how a drawing is converted to this shape; see `pictures.convert_picture`.
     `predict` takes images uint8 (n, height, width) and returns probabilities (n, classes).
     """
 
@@ -43,14 +46,48 @@ class Player(NamedTuple):
     predict: Callable[[Images], np.ndarray]
 
 
-class Sent(BaseModel):
-    """What the page sends: the canvas as data URL."""
+class Drawn(BaseModel):
+    """What the page sends: the canvas as a data URL."""
 
     drawing: str
 
 
-def build(players: Sequence[Player]) -> Guard:
-    """The page at `/`, and `/predict`, which answers to the drawing that it sends."""
+def players(name: str, *, threads: int) -> list[Player]:
+    """Load the champion, and the challenger or else the former champion, if there is one.
+
+    Raises:
+        UsageError: there is no champion yet.
+    """
+    uris = {CHAMPION: f"models:/{name}@{CHAMPION}", **_opponent(Registry(name))}
+    return [_player(part, uri, threads) for part, uri in uris.items()]
+
+
+def _opponent(registry: Registry) -> dict[str, str]:
+    """The first of challenger and former champions that is another version than the champion."""
+    champion, moves = registry.champion(), registry.moves()
+    former = [("former champion", registry.uri(m.after)) for m in reversed(moves) if m.after]
+    for part, uri in [(CHALLENGER, f"models:/{registry.name}@{CHALLENGER}"), *former]:
+        version = _version(uri)
+        if version not in (None, champion):
+            return {part: uri}
+    return {}
+
+
+def _version(uri: str) -> str | None:
+    try:
+        return str(find(uri).version)
+    except UsageError:
+        return None
+
+
+def _player(part: str, uri: str, threads: int) -> Player:
+    with served(uri, threads=threads) as model:
+        name = f"{model.name} {model.origin.params.get('model', '')}".strip()
+        return Player(part, name, model.shape, model.picture, model.predict)
+
+
+def demo_app(players: Sequence[Player]) -> Guard:
+    """The app with the page at `/`, and `/predict`, which takes a drawing."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/", response_class=HTMLResponse)
@@ -65,6 +102,7 @@ def build(players: Sequence[Player]) -> Guard:
 
 
 async def _body(request: Request) -> bytes:
+    """The request's body, refused as soon as it is too large."""
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -78,16 +116,16 @@ async def _body(request: Request) -> bytes:
 
 def _answers(players: Sequence[Player], body: bytes) -> list[dict[str, Any]]:
     try:
-        grey = _grey(Sent.model_validate_json(body).drawing)
+        drawing = _decoded(Drawn.model_validate_json(body).drawing)
     except ValidationError:
         raise HTTPException(422, 'no drawing; {"drawing": "data:image/png;base64,…"} is') from None
-    if np.ptp(np.asarray(grey)) < MIN_CONTRAST:
+    if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
         raise HTTPException(422, "nothing is drawn")
-    return [_answer(player, grey) for player in players]
+    return [_answer(player, drawing) for player in players]
 
 
-def _answer(player: Player, grey: Image.Image) -> dict[str, Any]:
-    image, treatment = bring(grey, shape=player.shape, picture=player.picture)
+def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
+    image, treatment = convert_picture(drawing, shape=player.shape, picture=player.picture)
     probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
     return {
         "part": player.part,
@@ -100,11 +138,14 @@ def _answer(player: Player, grey: Image.Image) -> dict[str, Any]:
     }
 
 
-def _grey(drawing: str) -> Image.Image:
-    """The canvas' data URL as a grey picture."""
+def _decoded(drawing: str) -> Image.Image:
+    """The canvas' data URL as a grey picture; its size is checked before it is decompressed."""
     try:
         content = base64.b64decode(drawing.partition(",")[2], validate=True)
-        with _opened(content) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(content), formats=["PNG"])
+        with image:
             if max(image.size) > SIDE:
                 raise Image.DecompressionBombError
             return image.convert("L")
@@ -114,20 +155,27 @@ def _grey(drawing: str) -> Image.Image:
         raise HTTPException(422, "no PNG") from None
 
 
-def _opened(png: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(BytesIO(png), formats=["PNG"])
-
-
 def _data_url(image: Images) -> str:
     png = BytesIO()
     Image.fromarray(image).save(png, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
 
 
+def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
+    """A version's address with its number, and MLflow's own app that serves it.
+
+    Raises:
+        IntegrityError: its files are not those that were logged, or no hash was recorded.
+    """
+    from mlflow.pyfunc import scoring_server
+
+    origin = find_origin(uri)
+    app = scoring_server.init(load_for_mlflow(origin, threads=threads))
+    return origin.uri, Guard(app)
+
+
 def listen(port: int) -> socket.socket:
-    """A socket that listens on this machine only; port 0 is any that is free.
+    """A socket that listens on this machine only; port 0 takes any free one.
 
     Raises:
         BusyError: another process listens there.
@@ -143,7 +191,7 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
+def serve_app(app: ASGIApp, listening: socket.socket) -> None:
     """Serve an app until the process is interrupted."""
     config = uvicorn.Config(app, log_level="warning", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

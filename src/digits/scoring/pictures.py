@@ -1,8 +1,9 @@
-"""A picture, brought into the form of the images that a model takes."""
+"""Image files as a model's input: read, checked and converted to its size and grey values."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,17 @@ from digits.core.errors import DataError
 from digits.core.files import require_file
 
 FORMATS = ("PNG", "JPEG")
-EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes, exact in 8 bits
+EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
-FAINT = 0.1  # of the darkest ink: paper's grain and JPEG's ripples
-BOX = 20 / 28  # of the image's side is what the digit fills
+FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
+BOX = 20 / 28  # share of the image's side that the digit fills
 
 Grey = NDArray[np.float64]  # (height, width), 0…255
+T = TypeVar("T")
 
-# How a picture became the model's input, in the words of an answer.
+# How a picture became the model's input, as predictions and answers name it.
 TREATMENTS = {
     "as is": "grey and of the model's size, so its pixels are the input; MNIST's are light on dark",
     "digit": "cropped to the ink, made light on dark, scaled and centred as in MNIST",
@@ -30,55 +32,70 @@ TREATMENTS = {
 }
 
 
-class Read(NamedTuple):
+class Converted(NamedTuple):
     """A picture as a model's input uint8 (height, width), and its key in `TREATMENTS`."""
 
     image: Images
     treatment: str
 
 
-def read_picture(path: Path, *, shape: tuple[int, int], picture: Picture) -> Read:
-    """Read a PNG or JPEG; see `bring`.
+def read_pictures(
+    paths: Sequence[Path], *, shape: tuple[int, int], picture: Picture
+) -> list[Converted]:
+    """Read PNG or JPEG files as a model's input; see `convert_picture`.
 
     Raises:
-        DataError: no such image, too large, or nothing in it.
+        DataError: one finding per picture that cannot be read or is blank.
     """
-    opened = open_picture(path)
-    try:
-        return bring(opened, shape=shape, picture=picture)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+
+    def read(path: Path) -> Converted:
+        image = open_picture(path)
+        try:
+            return convert_picture(image, shape=shape, picture=picture)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    return _for_each(paths, read)
 
 
-def bring(opened: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Read:
-    """Bring a picture into the form (height, width) that a model takes.
-
-    One of this size that is opaque 8-bit grey, whatever its file stores that as, stays as it is.
-    Any other is treated as a handwritten `digit` (see `normalise`), or as a `plain` picture: made
-    grey and stretched to the size, antialiased; nothing is cropped or inverted.
+def check_pictures(paths: Sequence[Path]) -> None:
+    """Find unreadable pictures early, before a model is loaded, which takes seconds.
 
     Raises:
-        DataError: a `digit` with nothing in it.
+        DataError: one finding per picture that cannot be read.
     """
-    image = _as_is(opened, shape)
-    if image is not None:
-        return Read(image, "as is")
-    grey = _grey(opened)
+    _for_each(paths, lambda path: open_picture(path).size)  # keeps no pixels in memory
+
+
+def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
+    """Convert a picture to the pixels (height, width) that a model takes.
+
+    A picture of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as
+    it is. Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain`
+    picture: made grey and stretched to the size, antialiased, neither cropped nor inverted.
+
+    Raises:
+        DataError: a `digit` is blank.
+    """
+    unchanged = _as_is(image, shape)
+    if unchanged is not None:
+        return Converted(unchanged, "as is")
+    grey = _grey(image)
     if picture == "plain":
-        return Read(_stretched(grey, shape), picture)
-    return Read(normalise(grey, shape=shape), picture)
+        return Converted(_stretched(grey, shape), picture)
+    return Converted(normalise(grey, shape=shape), picture)
 
 
 def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
-    """One grey picture (height, width) 0…255 of a digit as uint8, light on dark, as MNIST has it.
+    """Convert a grey picture (height, width) 0…255 of a digit to MNIST's form, uint8.
 
-    Any size, dark on light or light on dark. Cropped to the ink, scaled to 20/28 of the image
-    with its proportions kept, and shifted so that its centre of mass is the image's centre
-    (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
-    The border is taken for the background: where it is the lighter part, the image is inverted.
+    The result is light on dark. The picture may have any size, and be dark on light or light on
+    dark: the border is taken for the background. It is cropped to the ink, scaled to 20/28 of
+    the image with its proportions kept, and shifted so that its centre of mass is the image's
+    centre (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        DataError: there is nothing in it.
+        DataError: the picture is blank.
     """
     if (contrast := float(np.ptp(grey))) < MIN_CONTRAST:
         raise DataError(
@@ -91,10 +108,10 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A PNG or JPEG, decoded and upright.
+    """Decode a PNG or JPEG and turn it upright by its EXIF orientation.
 
     Raises:
-        DataError: no such image, or too large.
+        DataError: the file is missing, no such image, or too large.
     """
     require_file(path)
     try:
@@ -120,6 +137,20 @@ def open_picture(path: Path) -> Image.Image:
         raise DataError(f"{path}: cannot be read as an image: {reason}") from None
 
 
+def _for_each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
+    """Read every path; raise the findings of all that fail in one error."""
+    results: list[T] = []
+    findings: list[str] = []
+    for path in paths:
+        try:
+            results.append(read(path))
+        except DataError as error:
+            findings.extend(error.findings)
+    if findings:
+        raise DataError(*findings)
+    return results
+
+
 def _check_size(path: Path, image: Image.Image) -> None:
     megapixels = image.width * image.height / 1e6
     if megapixels > MAX_MEGAPIXELS:
@@ -129,11 +160,11 @@ def _check_size(path: Path, image: Image.Image) -> None:
         )
 
 
-def _as_is(opened: Image.Image, shape: tuple[int, int]) -> Images | None:
-    """The picture's own pixels uint8 (height, width), None if it has not the model's form."""
-    if (opened.height, opened.width) != shape or opened.mode not in EIGHT_BITS:
+def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:
+    """The picture's own pixels uint8 (height, width); None if it needs conversion."""
+    if (image.height, image.width) != shape or image.mode not in EIGHT_BITS:
         return None
-    *colours, alpha = np.asarray(opened.convert("RGBA")).transpose(2, 0, 1)
+    *colours, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
     grey: Images = colours[0]
     is_grey = all(np.array_equal(colour, grey) for colour in colours)
     return grey if is_grey and alpha.min() == 255 else None
@@ -141,12 +172,12 @@ def _as_is(opened: Image.Image, shape: tuple[int, int]) -> Images | None:
 
 def _stretched(grey: Grey, shape: tuple[int, int]) -> Images:
     image: Any = Image.fromarray(grey.astype(np.float32))
-    resized = image.resize(shape[::-1], Image.Resampling.BILINEAR)  # antialiased where it shrinks
+    resized = image.resize(shape[::-1], Image.Resampling.BILINEAR)  # antialiased when it shrinks
     return np.asarray(np.rint(resized), dtype=np.uint8)
 
 
 def _grey(image: Image.Image) -> Grey:
-    """Grey values 0…255, (height, width); what is transparent becomes the ink's opposite."""
+    """Grey values 0…255, (height, width); transparent pixels get the opposite of the ink."""
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
         return np.asarray(image, dtype=np.float64) / 257
     if not image.has_transparency_data:
@@ -159,7 +190,7 @@ def _grey(image: Image.Image) -> Grey:
 
 
 def _ink(grey: Grey) -> Grey:
-    """How much ink lies where, 0…255: distance from the background, faint traces left out."""
+    """The amount of ink per pixel, 0…255: its distance from the background, faint values 0."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = float(np.median(border))
     lighter, darker = float(grey.max()) - background, background - float(grey.min())
@@ -170,7 +201,7 @@ def _ink(grey: Grey) -> Grey:
 
 
 def _scaled(ink: Grey, shape: tuple[int, int]) -> Grey:
-    """The ink, its longer side 20/28 of the image's, full black where it is darkest."""
+    """The ink scaled so that its longer side is 20/28 of the image's, and its maximum 255."""
     longest = max(ink.shape)
     height, width = (max(1, round(BOX * min(shape) * side / longest)) for side in ink.shape)
     image: Any = Image.fromarray(ink.astype(np.float32))

@@ -1,37 +1,65 @@
-"""Scoring with a registered model: validate, predict in batches, look for drift, track."""
+"""Score a batch of images with a registered model: validate, predict, look for drift, track."""
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from digits.core import events
 from digits.core.artifacts import read_split, split_path
-from digits.core.dataset import Predict
+from digits.core.dataset import Images, Predict
 from digits.core.errors import DataError, printable
-from digits.core.files import md5
+from digits.core.files import md5, replacing
 from digits.data.validation.validate import validate_unlabelled
 from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
 from digits.params import Params
 from digits.registry.served import Served
-from digits.scoring.inputs import Input, open_input
-from digits.scoring.output import predictions
-from digits.scoring.statistics import figures, image_frame
+from digits.scoring.inputs import Batch, Input, open_input
+from digits.scoring.pictures import read_pictures
 from digits.tracking import runs
 
 EXPERIMENT = "digits-scoring"
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What came of scoring: rows, how fast, how often each class, and how far from training.
+class Answer(NamedTuple):
+    """A picture's most probable class, and the probability of every class, 0…1.
 
-    `pictures` counts how the pictures of a folder became the model's input; see
-    `images.TREATMENTS`.
+    `picture` says how it became the model's input: a key of `pictures.TREATMENTS`.
+    """
+
+    file: str
+    predicted: int
+    probabilities: list[float]
+    picture: str
+
+
+def predict_pictures(paths: Sequence[Path], model: Served) -> list[Answer]:
+    """Predict the class of each picture.
+
+    Raises:
+        DataError: one finding per picture that cannot be read or is blank.
+    """
+    pictures = read_pictures(paths, shape=model.shape, picture=model.picture)
+    probabilities = model.predict(np.stack([converted.image for converted in pictures]))
+    return [
+        Answer(str(path), int(row.argmax()), [float(value) for value in row], converted.treatment)
+        for path, converted, row in zip(paths, pictures, probabilities, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """The result of scoring: row count and rate, class counts, and drift from the training data.
+
+    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`.
     """
 
     input: str
@@ -47,7 +75,7 @@ class Scored:
 
     @property
     def drifted(self) -> list[str]:
-        """What no longer looks like the training data."""
+        """The statistics that no longer look like those of the training data."""
         return [drift.name for drift in self.drift if drift.drifted]
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,86 +83,133 @@ class Scored:
         return {**asdict(self), "drifted": self.drifted}
 
 
-def score(path: Path, output: Path, model: Served, *, params: Params) -> Scored:
-    """Write the predictions for every image at `path` to a Parquet file; log an MLflow run.
+def score_input(path: Path, output: Path, model: Served, *, params: Params) -> ScoreResult:
+    """Write a prediction for every image at `path` to a Parquet file, and log an MLflow run.
 
-    The input is read twice: it is judged whole before anything is predicted.
+    Reads the input twice: all of it is validated before anything is predicted. Sends the event
+    `digits.drift` to Prefect if there is drift.
 
     Raises:
         DataError: the input cannot be read, or validation has critical findings.
     """
     source = open_input(path, shape=model.shape, picture=model.picture)
-    images = image_frame((figures(b.images) for b in source.batches()), shape=model.shape)
-    judged = validate_unlabelled(images, params=params.validation)
-    if judged.critical:
-        raise DataError(*(f"{path}: {finding}" for finding in judged.critical))
+    images = pd.concat([image_stats(b.images) for b in source.batches()], ignore_index=True)
+    validation = validate_unlabelled(images, params=params.validation)
+    if validation.critical:
+        raise DataError(*(f"{path}: {finding}" for finding in validation.critical))
     data_md5 = source.md5()
-    predict = model.predict  # loads the model, which is no part of the rate
+    predict = model.predict  # loads the model, which the rate leaves out
     started = time.perf_counter()
-    counts, pictures = _predict(source, output, model, predict, data_md5)
-    scored = Scored(
+    predicted, treatments = write_predictions(
+        source, output, predict, model=model.name, data_md5=data_md5
+    )
+    class_counts = [predicted[label] for label in range(model.classes)]
+    result = ScoreResult(
         input=printable(str(path)),
         output=printable(str(output)),
         model=model.name,
         data_md5=data_md5,
         rows=len(images),
         rows_per_s=len(images) / (time.perf_counter() - started),
-        pictures=dict(pictures),
-        class_counts=counts.tolist(),
-        warnings=[str(finding) for finding in judged.warnings],
-        drift=_drift(images, counts, model, params.drift),
+        pictures=dict(treatments),
+        class_counts=class_counts,
+        warnings=[str(finding) for finding in validation.warnings],
+        drift=_drift(images, class_counts, model, params.drift),
     )
-    _track(scored)
-    return scored
+    _log_run(result)
+    if result.drifted:
+        resource = {
+            "prefect.resource.id": "digits.score",
+            "digits.drifted": ", ".join(result.drifted),
+        }
+        events.emit("digits.drift", resource, result.as_dict())
+    return result
 
 
-def _predict(
-    source: Input, output: Path, model: Served, predict: Predict, data_md5: str
-) -> tuple[np.ndarray, Counter[str]]:
-    """Write the predictions; returns how often each class was predicted, int64 (classes,), and
-    how often pictures were treated how.
+def image_stats(images: Images) -> pd.DataFrame:
+    """One row per image: mean_ink float32 (mean grey value), contrast uint8 (maximum - minimum)."""
+    mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
+    return pd.DataFrame({"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))})
+
+
+def write_predictions(
+    source: Input, output: Path, predict: Predict, *, model: str, data_md5: str
+) -> tuple[Counter[int], Counter[str]]:
+    """Predict an input and write a Parquet file, a row group per batch.
+
+    Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
+    `predicted` · `p0`, `p1`, … (probabilities, float32) · `model` (its address with version) ·
+    `data_md5`. If anything fails, `output` stays as it was.
+
+    Returns:
+        How often each class was predicted, and how many pictures had each treatment.
     """
-    counts, pictures = np.zeros(model.classes, dtype=np.int64), Counter[str]()
-    with predictions(output, model=model.name, data_md5=data_md5) as writer:
+    class_counts, treatments = Counter[int](), Counter[str]()
+    with replacing(output) as temporary, ExitStack() as open_files:
+        writer = None
         for batch in source.batches():
             probabilities = predict(batch.images)
-            writer.write(batch, probabilities)
-            counts += np.bincount(probabilities.argmax(axis=1), minlength=model.classes)
-            pictures.update(batch.treatments)
-    return counts, pictures
+            table = _table(batch, probabilities, model, data_md5)
+            if writer is None:
+                file = pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer = open_files.enter_context(file)
+            writer.write_table(table)
+            class_counts.update(probabilities.argmax(axis=1).tolist())
+            treatments.update(batch.treatments)
+    return class_counts, treatments
+
+
+def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -> pa.Table:
+    name = "file" if isinstance(batch.names[0], str) else "row"
+    return pa.table(
+        {
+            name: pa.array(batch.names),
+            **({"picture": pa.array(batch.treatments)} if batch.treatments else {}),
+            "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
+            **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
+            "model": _repeated(model, len(batch.names)),
+            "data_md5": _repeated(data_md5, len(batch.names)),
+        }
+    )
+
+
+def _repeated(value: str, count: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), [value])
 
 
 def _drift(
-    images: pd.DataFrame, counts: np.ndarray, model: Served, params: DriftParams
+    images: pd.DataFrame, class_counts: list[int], model: Served, params: DriftParams
 ) -> list[Drift]:
-    """Compare with the training split, where the one here is the one the model was fitted on."""
+    """Compare with the training split; empty if the local split is not the model's."""
     path = split_path("train")
     if not path.exists() or md5(path) != model.origin.splits.get("train"):
         return []
-    trained = read_split("train").data
-    low, high, ink = figures(trained.images)
-    labels = np.bincount(trained.labels, minlength=model.classes)
+    train = read_split("train").data
+    train_stats = image_stats(train.images)
+    train_counts = np.bincount(train.labels, minlength=model.classes)
     return [
-        value_drift("mean_ink", images["mean_ink"].to_numpy(), ink, params),
-        value_drift("contrast", images["contrast"].to_numpy(), high - low, params),
-        class_drift("class_shares", counts, labels, params),
+        *(
+            value_drift(name, images[name].to_numpy(), train_stats[name].to_numpy(), params)
+            for name in ("mean_ink", "contrast")
+        ),
+        class_drift("class_shares", np.array(class_counts), train_counts, params),
     ]
 
 
-def _track(scored: Scored) -> None:
+def _log_run(result: ScoreResult) -> None:
     import mlflow
 
-    metrics: dict[str, float] = {"rows": scored.rows, "rows_per_s": scored.rows_per_s}
-    for treatment, count in scored.pictures.items():
+    metrics: dict[str, float] = {"rows": result.rows, "rows_per_s": result.rows_per_s}
+    for treatment, count in result.pictures.items():
         metrics[f"pictures_{treatment.replace(' ', '_')}"] = count
-    for drift in scored.drift:
+    for drift in result.drift:
         metrics[f"drift_{drift.name}_effect"] = drift.effect
         metrics[f"drift_{drift.name}_p_value"] = drift.p_value
-    tags: Mapping[str, str] = {
-        "scored_by": scored.model,
-        "data_md5": scored.data_md5,
-        "drifted": ", ".join(scored.drifted),
+    tags = {
+        "scored_by": result.model,
+        "data_md5": result.data_md5,
+        "drifted": ", ".join(result.drifted),
     }
-    settings = {"input": scored.input, "output": scored.output}
+    settings = {"input": result.input, "output": result.output}
     with runs.run("score", experiment=EXPERIMENT, params=settings, tags=tags):
         mlflow.log_metrics(metrics)

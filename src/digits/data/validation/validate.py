@@ -112,10 +112,14 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
 def validate_unlabelled(images: "pd.DataFrame", *, params: ValidateParams) -> Result:
     """Check images without labels.
 
-    `images` is a frame such as `frames.raw_frame` returns, of one part and with fewer columns.
-    Expectations on the missing columns are left out.
+    `images` has a row per image and some of the columns of `frames.raw_frame`; expectations on
+    the other columns are left out.
     """
+    import pandas as pd
+
     from digits.data.validation.expectations import check_images
 
-    checks = check_images(images, shape=images["shape"].iloc[0], params=params, classes=2)
+    part = pd.Categorical(["input"]).repeat(len(images))  # a byte per row
+    rows = images.assign(part=part, row=range(len(images)))
+    checks = check_images(rows, shape="", params=params, classes=2)
     return Result({"rows": len(images)}, checks)
