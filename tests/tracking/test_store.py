@@ -67,9 +67,9 @@ class TestTheStore:
     def test_has_one_experiment_with_an_artifact_folder_of_its_own(self, tracked: Path) -> None:
         assert store.connect() == store.connect()
         assert store.connect(store.COMPARISONS) != store.connect()
-        found = MlflowClient().get_experiment_by_name(store.EXPERIMENT)
-        assert found is not None
-        assert found.artifact_location == (tracked / "mlartifacts").as_uri()
+        experiment = MlflowClient().get_experiment_by_name(store.EXPERIMENT)
+        assert experiment is not None
+        assert experiment.artifact_location == (tracked / "mlartifacts").as_uri()
 
     def test_takes_a_deleted_experiment_back(self, tracked: Path) -> None:
         experiment = store.connect()
@@ -98,9 +98,9 @@ class TestTheStore:
         done = python("-c", code)
         assert (done.stderr, done.stdout) == ("", "[0, 0, 0, 0, 0, 0]\n")
         client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
-        found = client.get_experiment_by_name(store.EXPERIMENT)
-        assert found is not None
-        ended = client.search_runs([found.experiment_id])
+        experiment = client.get_experiment_by_name(store.EXPERIMENT)
+        assert experiment is not None
+        ended = client.search_runs([experiment.experiment_id])
         assert sorted(run.info.run_name or "" for run in ended) == list("abcdef")
         assert {run.info.status for run in ended} == {"FINISHED"}
 
