@@ -179,23 +179,6 @@ def test_what_it_starts_is_its_own_python_where_no_environment_is_activated() ->
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("MLFLOW_DISABLE_TELEMETRY", "true"),
-        ("DO_NOT_TRACK", "true"),
-        ("DVC_NO_ANALYTICS", "1"),
-        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
-        ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
-        ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false"),
-        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
-        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
-    ],
-)
-def test_it_is_quiet_private_and_never_waits_long(name: str, value: str) -> None:
-    assert process.ENVIRONMENT[name] == value
-
-
 SLEEPER = """
 import time
 from pathlib import Path

@@ -27,7 +27,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.mkdir()
     for name in ("params.yaml", "prefect.yaml"):
         shutil.copy(ROOT / name, root)
-    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "dvc.yaml").write_text(STAGES)
     (root / "stage.py").write_text(STAGE)
     (root / "raw.txt").write_text("raw")
@@ -35,14 +34,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "data" / "digits.csv").write_text("1")
     (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")
     run("git", "init", "-q", "-b", "main", cwd=root)
-    run(sys.executable, "-m", "dvc", "init", "-q", cwd=root)
-    run(sys.executable, "-m", "dvc", "config", "core.analytics", "false", cwd=root)
-    run(sys.executable, "-m", "dvc", "add", "-q", "data", cwd=root)
-    run("git", "add", ".", cwd=root)
-    author = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    run("git", *author, "commit", "-qm", "start", cwd=root)
-    run("git", "config", "user.name", "t", cwd=root)
-    run("git", "config", "user.email", "t@example.org", cwd=root)
+    for command in ("init", "config core.analytics false", "add data"):
+        run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
+    for command in ("config user.name t", "config user.email t@example.org", "add ."):
+        run("git", *command.split(), cwd=root)
+    run("git", "commit", "-qm", "start", cwd=root)
     return root
 
 

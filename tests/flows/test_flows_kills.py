@@ -107,7 +107,7 @@ def test_the_server_of_a_flows_own_answers_no_other_page_and_ends_with_it_howeve
     programs = []
     for root in (project.root, other):
         shutil.copy(REPOSITORY / "prefect.toml", root)
-        command = [sys.executable, "flows/train.py"]
+        command = [sys.executable, "-m", "flows.train"]
         programs.append(psutil.Popen(command, cwd=root, env=env, stderr=subprocess.DEVNULL))
     assert until(lambda: len(project.log()) == 2, seconds=240)
     for program, signum in zip(programs, (signal.SIGTERM, signal.SIGKILL), strict=True):
