@@ -71,4 +71,4 @@ def main(
 
 
 if __name__ == "__main__":
-    process.run(lambda: typer.run(main))
+    process.run_program(lambda: typer.run(main))

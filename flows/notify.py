@@ -48,4 +48,4 @@ def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
 
 
 if __name__ == "__main__":
-    process.run(lambda: typer.run(main))
+    process.run_program(lambda: typer.run(main))

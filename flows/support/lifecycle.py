@@ -35,12 +35,12 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
         ensure_server()
         state = flow_run()
     except (ServiceError, ModuleNotFoundError) as error:
-        sys.exit(process.report(error))
+        sys.exit(process.report_error(error))
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise
         hint = "(PREFECT_API_URL says which server is asked)"
-        sys.exit(process.report(ServiceError(f"Prefect: {error} {hint}")))
+        sys.exit(process.report_error(ServiceError(f"Prefect: {error} {hint}")))
     sys.exit(0 if state.is_completed() else 1)
 
 

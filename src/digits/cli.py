@@ -281,7 +281,7 @@ def serve(
 
 def main() -> None:
     """Entry point of the `digits` command."""
-    process.run(app)
+    process.run_program(app)
 
 
 @contextmanager

@@ -24,8 +24,9 @@ EXIT_CODES = [
 
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """What `process.run` makes of a function with this body."""
-    code = f"from digits.core import errors, process\ndef work():\n    {work}\nprocess.run(work)"
+    """What `process.run_program` makes of a function with this body."""
+    start = "from digits.core import errors, process"
+    code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
 
@@ -43,7 +44,7 @@ def start(code: str) -> "subprocess.Popen[str]":
 def test_each_kind_of_error_has_its_exit_code(
     error: type[errors.DigitsError], code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert process.report(error("data/x.csv:5: first", "second")) == code
+    assert process.report_error(error("data/x.csv:5: first", "second")) == code
     assert capfd.readouterr() == ("", "error: data/x.csv:5: first\nerror: second\n")
 
 
@@ -63,9 +64,9 @@ def test_each_kind_of_error_has_its_exit_code(
 def test_a_name_in_an_error_has_no_power_over_the_terminal(
     name: str, shown: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process.report(errors.DataError(f"{name}: bad"))
-    process.report(FileNotFoundError(2, "No such file", name))
-    process.report(ValueError(name))
+    process.report_error(errors.DataError(f"{name}: bad"))
+    process.report_error(FileNotFoundError(2, "No such file", name))
+    process.report_error(ValueError(name))
     data, file, value = capfd.readouterr().err.splitlines()
     assert data == f"error: {shown}: bad"
     assert file == f"error: '{shown}': No such file (DIGITS_DEBUG=1 shows more)".replace("'", "")
@@ -128,7 +129,7 @@ def test_debug_reaches_the_processes_that_are_started(monkeypatch: pytest.Monkey
 def test_at_most_20_findings_are_shown(
     count: int, last: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process.report(errors.DataError(*map(str, range(count))))
+    process.report_error(errors.DataError(*map(str, range(count))))
     lines = capfd.readouterr().err.splitlines()
     assert lines[19] == "error: 19"
     assert lines[-1] == last
@@ -142,7 +143,7 @@ def test_a_fault_of_ours_is_one_line_too() -> None:
 
 
 def test_a_fault_without_a_message_names_its_kind(capfd: pytest.CaptureFixture[str]) -> None:
-    assert process.report(ValueError()) == 1
+    assert process.report_error(ValueError()) == 1
     assert capfd.readouterr().err.startswith("error: ValueError: ")
 
 
@@ -190,7 +191,7 @@ def work():
     finally:
         time.sleep({cleanup})
         Path({mark!r}).touch()
-process.run(work)
+process.run_program(work)
 """
 
 
@@ -264,7 +265,7 @@ def work():
         os.write(2, b"noise of the C++ part\\n")
         {then}
     print("after", file=sys.stderr)
-process.run(work)
+process.run_program(work)
 """
 
 

@@ -81,7 +81,7 @@ def tracked():
 if (control / f"{name}.tracks").exists():
     from digits.core import process
     process.die_with_parent()
-    process.run(tracked)
+    process.run_program(tracked)
 work()
 """
 

@@ -91,7 +91,7 @@ class TestTheStore:
                     def work():
                         with runs.run(name, params={"name": name}, tags={}):
                             pass
-                    process.run(work)
+                    process.run_program(work)
                 children.append(pid)
             print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
         """

@@ -1,4 +1,4 @@
-"""How a digits process starts and ends: environment, signals, errors as lines and exit codes."""
+"""Start and end a digits process: environment, signals, errors as lines, exit codes."""
 
 import atexit
 import ctypes
@@ -46,10 +46,10 @@ COLLECT_AFTER = 20_000  # new objects; Python's own is 700
 
 
 def set_environment() -> None:
-    """Set the project's environment where the user has not.
+    """Set the environment variables of the project that the user has not set.
 
-    What is started as `python`, as DVC starts the stages, is this Python, also where no
-    environment is activated.
+    Child processes that are started as `python`, as DVC starts the stages, get this Python, even
+    if its environment is not activated.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -59,7 +59,7 @@ def set_environment() -> None:
 
 
 def prepare() -> None:
-    """Set the project's environment, and make signals end the process through `finally` blocks."""
+    """Set the environment, and let SIGINT and SIGTERM end the process through `finally` blocks."""
     set_environment()
     print_in_any_encoding()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -67,40 +67,39 @@ def prepare() -> None:
 
 
 def print_in_any_encoding() -> None:
-    """Escape what the encoding of the terminal or pipe lacks, which else is an error of Python."""
+    """Escape what the encoding of stdout or stderr lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def spare_the_collector() -> None:
-    """Look for garbage less often, and not once more at the end, when all memory is given back.
+    """Collect garbage rarely, and skip the collection at exit.
 
-    TensorFlow and MLflow leave hundreds of thousands of objects that no collection can free:
-    going through them again and again took more than a third of their import and exit.
+    TensorFlow and MLflow create hundreds of thousands of objects that no collection can free.
+    Scanning them took more than a third of their import and exit.
     """
     gc.set_threshold(COLLECT_AFTER)
     atexit.register(gc.freeze)
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies: no training outlives its `dvc repro`."""
+    """Let the kernel send SIGTERM when the parent dies: no training outlives its `dvc repro`."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def show_tracebacks(wanted: bool) -> None:
-    """Show tracebacks beside the one-line errors, in this process and in those it starts."""
+    """If wanted, show tracebacks beside the one-line errors, in child processes too."""
     if wanted:
         os.environ["DIGITS_DEBUG"] = "1"
 
 
-def run(work: Callable[[], object]) -> NoReturn:
-    """Do the work and exit: 0, the exit code of a DigitsError, or 128 + signal number.
+def run_program(work: Callable[[], object]) -> NoReturn:
+    """Do the work and exit with 0, the exit code of a DigitsError, or 128 + signal number.
 
-    Errors are printed as one `error: …` line per finding; the traceback is shown with
-    the environment variable DIGITS_DEBUG only.
+    Prints one `error: …` line per finding, and a traceback if DIGITS_DEBUG is set.
     """
     prepare()
     spare_the_collector()
@@ -108,25 +107,25 @@ def run(work: Callable[[], object]) -> NoReturn:
         work()
     except Exception as error:
         if os.environ.get("DIGITS_DEBUG"):
-            said = traceback.format_exc()
+            text = traceback.format_exc()
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
-            print(without_credentials(said, address), file=sys.stderr, end="")
-        sys.exit(report(error))
+            print(without_credentials(text, address), file=sys.stderr, end="")
+        sys.exit(report_error(error))
     sys.exit(0)
 
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
-    """Run a stage's `main` with the arguments of the command line, and end with what started it."""
+    """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
     die_with_parent()
-    run(lambda: main(*_arguments_for(main)))
+    run_program(lambda: main(*_arguments_for(main)))
 
 
 def _arguments_for(main: Callable[..., object]) -> list[str]:
-    given, wanted = sys.argv[1:], list(signature(main).parameters)
-    if len(given) != len(wanted):
-        usage = " ".join([f"python -m {_module(main)}", *map(str.upper, wanted)])
-        raise UsageError(f"{len(given)} arguments given; usage: {usage}")
-    return given
+    arguments, names = sys.argv[1:], list(signature(main).parameters)
+    if len(arguments) != len(names):
+        usage = " ".join([f"python -m {_module(main)}", *map(str.upper, names)])
+        raise UsageError(f"{len(arguments)} arguments given; usage: {usage}")
+    return arguments
 
 
 def _module(main: Callable[..., object]) -> str:
@@ -135,7 +134,7 @@ def _module(main: Callable[..., object]) -> str:
     return spec.name if spec else main.__module__
 
 
-def report(error: Exception) -> int:
+def report_error(error: Exception) -> int:
     """Print the error as `error: …` lines to stderr and return its exit code."""
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
@@ -165,24 +164,24 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 
 @contextmanager
 def quiet_tensorflow(threads: int) -> Iterator[None]:
-    """Import TensorFlow in this block: with so many threads, and without its start-up lines.
+    """Import TensorFlow in this block, with `threads` threads and without its start-up lines.
 
-    It reads the thread counts once, when it is imported, and its C++ part writes to file
-    descriptor 2 before any log level can be set; that is shown only if the block fails.
+    TensorFlow reads the thread counts once, at import. Its C++ part writes to file descriptor 2
+    before a log level can be set; those lines are shown only if the block fails.
     """
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()
     stderr = os.dup(2)
-    with TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with TemporaryFile() as start_up_lines:
+        os.dup2(start_up_lines.fileno(), 2)
         try:
             yield
             # the C++ part starts with the first device, not with the import
             import_module("tensorflow").config.list_logical_devices()
         except Exception:
-            held.seek(0)
-            os.write(stderr, held.read())
+            start_up_lines.seek(0)
+            os.write(stderr, start_up_lines.read())
             raise
         finally:
             os.dup2(stderr, 2)
@@ -214,7 +213,7 @@ def has_ended(process: str) -> bool:
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
-    # Who kills the process group sends SIGTERM twice: itself, and by the parent's death.
-    # The second must not cut short what the first set going.
+    # When a process group is killed, SIGTERM comes twice: directly, and by the parent's death.
+    # The second must not interrupt the clean-up that the first one started.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)
