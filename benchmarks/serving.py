@@ -110,12 +110,12 @@ def _registered(workspace: Workspace) -> str:
     """The address of the last training, registered as a version without the gate."""
     import mlflow
 
-    from digits.registry.versions import Registry, Trained, recorded_sha256
+    from digits.registry.versions import Registry, trained_run
 
     record = workspace.run_record(MODEL)
     mlflow.set_tracking_uri(workspace.store)
-    registry, training = Registry("digits"), Trained(record["run_id"], record["model_id"])
-    return registry.uri(registry.register(training, recorded_sha256(training)))
+    registry = Registry("digits")
+    return registry.uri(registry.register(trained_run(record["run_id"])))
 
 
 def _score_command(

@@ -19,7 +19,7 @@ from digits.core.files import write_json
 from digits.evaluation.gate import Check, Decision
 from digits.registry.artifacts import ModelFiles
 from digits.registry.candidate import VALIDATION
-from digits.registry.versions import Trained
+from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import store
 from digits.tracking.runs import MODEL_SHA256
 
@@ -61,7 +61,7 @@ def fighter(
     classes: int = 10,
     activation: str = "softmax",
     **tags: str,
-) -> Trained:
+) -> TrainedRun:
     """A logged run of a model that calls marked rows by the next class."""
     import keras
 
@@ -77,16 +77,18 @@ def fighter(
             ]
         )
         network.layers[-1].set_weights(_weights(falls_for, shape[0] * shape[1], classes))
-        model_id = runs.log_model(network, metrics={})
-    return Trained(run.info.run_id, model_id)
+        runs.log_model(network, metrics={})
+    return trained_run(run.info.run_id)
 
 
-def accept(_model: Trained, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
+def accept(
+    _model: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None
+) -> Decision:
     """A judge that lets everybody through, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 
 
-def forget_hash(model: Trained, version: str) -> None:
+def forget_hash(model: TrainedRun, version: str) -> None:
     """Make a run and its version be of the time before hashes were recorded."""
     client = MlflowClient()
     client.delete_tag(model.run_id, MODEL_SHA256)

@@ -22,7 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from digits.registry import promotion
-from digits.registry.versions import trained
+from digits.registry.versions import trained_run
 from digits.tracking import store
 
 
@@ -47,7 +47,7 @@ def ended(child: int) -> int:
 def promote(run: str) -> None:
     """Promote the run in the current folder's store."""
     store.connect()
-    promotion.promote(trained(run), NAME, judge=accept)
+    promotion.promote(trained_run(run), NAME, judge=accept)
 
 
 def roll_back() -> None:
@@ -73,7 +73,7 @@ def promote_until(run: str, folder: Path, kill_at: int) -> None:
     enter(folder)
     event.listen(Engine, "before_cursor_execute", on_statement)
     event.listen(Engine, "commit", on_commit)
-    promotion.promote(trained(run), NAME, judge=accept)
+    promotion.promote(trained_run(run), NAME, judge=accept)
 
 
 def race(runs: list[str]) -> None:

@@ -18,7 +18,7 @@ from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
 from digits.registry.promotion import Outcome, promote_training
-from digits.registry.versions import Trained
+from digits.registry.versions import TrainedRun
 from digits.tracking import store
 
 # DVC 3.67 on pygtrie 2.5
@@ -76,7 +76,7 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
 
 
-def record(run: Trained, *models: str) -> None:
+def record(run: TrainedRun, *models: str) -> None:
     """Write the records of trainings that had this run."""
     ids = {"run_id": run.run_id, "model_id": run.model_id, "experiment_id": "", "tracking_uri": ""}
     for model in models:

@@ -25,7 +25,7 @@ from digits.registry import history as journal
 from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, find, trained
+from digits.registry.versions import Registry, find, trained_run
 from digits.reporting.console import print_moves
 from digits.tracking import store
 
@@ -242,14 +242,14 @@ class TestPromote:
 class TestRuns:
     def test_an_unknown_run_is_a_line(self, tracked):
         store.connect()
-        assert "unknown" in finding(UsageError, lambda: trained("f" * 32))
+        assert "unknown" in finding(UsageError, lambda: trained_run("f" * 32))
 
     def test_a_run_without_a_model_is_a_line(self, tracked):
         from digits.tracking import runs
 
         with runs.run("empty", params={}, tags={}) as run:
             pass
-        line = finding(DataError, lambda: trained(run.info.run_id))
+        line = finding(DataError, lambda: trained_run(run.info.run_id))
         assert "finished, with 0 models" in line
 
 
@@ -390,7 +390,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
             tags = find(registry.uri("4")).tags
             assert tags["gate"] == "accepted"
             assert json.loads(mlflow.artifacts.load_text(tags["gate_record"]))["accepted"]
-        promotion.promote(trained(run), NAME, judge=accept)
+        promotion.promote(trained_run(run), NAME, judge=accept)
         assert (registry.champion(), len(registry.moves())) == ("4", 4)
         assert [move.done for move in registry.moves()] == [True] * 4
     assert survived == {"3", "4"}

@@ -27,7 +27,7 @@ from digits.params import Params
 from digits.registry import promotion
 from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, Trained, trained
+from digits.registry.versions import Registry, TrainedRun, trained_run
 from digits.scoring.demo import players
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
@@ -43,7 +43,7 @@ class Ring:
         Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
         np.savez("new.npz", images=np.zeros((4, 8, 8), np.uint8))
 
-    def folder(self, model: Trained) -> Path:
+    def folder(self, model: TrainedRun) -> Path:
         """Where its files are."""
         return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
 
@@ -102,7 +102,7 @@ def cut(folder: Path) -> None:
     os.truncate(folder / "data/model.keras", 1000)
 
 
-def promote(model: Trained, *, dry_run: bool = False) -> object:
+def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
     return promotion.promote_training(
         None, model.run_id, None, params=params.load(), dry_run=dry_run
     )
@@ -210,7 +210,7 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
 def test_a_deleted_run_is_not_promoted(ring: Ring) -> None:
     MlflowClient().delete_run(ring.new.run_id)
     try:
-        assert "was deleted" in finding(UsageError, lambda: trained(ring.new.run_id))
+        assert "was deleted" in finding(UsageError, lambda: trained_run(ring.new.run_id))
     finally:
         MlflowClient().restore_run(ring.new.run_id)
 

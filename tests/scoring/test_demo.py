@@ -184,15 +184,14 @@ main()
 def demo(project, digits_8x8, tensorflow):
     """`digits demo` with a champion and a challenger, as one starts it, and what it writes."""
     from digits.registry import promotion
-    from digits.registry.versions import Registry, recorded_sha256
+    from digits.registry.versions import Registry
     from digits.tracking import store
 
     arena.prepare(digits_8x8)
     store.connect()
     promotion.promote(arena.fighter(), arena.NAME, judge=arena.accept)
     registry = Registry(arena.NAME)
-    challenger = arena.fighter()
-    registry.set_challenger(registry.register(challenger, recorded_sha256(challenger)))
+    registry.set_challenger(registry.register(arena.fighter()))
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with Path("said").open("w") as said:
         process = subprocess.Popen(

@@ -26,7 +26,7 @@ GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
-    """A copy of a model's files, their SHA-256, and what the signature says.
+    """A copy of a model's files, and what the signature says.
 
     `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width
     of the images, `classes` the number of classes.
@@ -34,7 +34,6 @@ class ModelFiles(NamedTuple):
 
     uri: str
     folder: Path
-    sha256: str
     signature: str
     shape: tuple[int, int]
     classes: int
@@ -96,14 +95,14 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
                 f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
                 f"{sha256[:12]}); put those back, or delete the version"
             )
-        yield _read_signature(uri, folder, actual)
+        yield _read_signature(uri, folder)
 
 
 def _gone(uri: str, reason: str) -> IntegrityError:
     return IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
 
 
-def _read_signature(uri: str, folder: Path, sha256: str) -> ModelFiles:
+def _read_signature(uri: str, folder: Path) -> ModelFiles:
     if not (folder / KERAS_FILE).is_file():
         raise IntegrityError(f"{uri}: {KERAS_FILE} is gone; {GONE}")
     signature = _description(uri, folder).signature
@@ -115,7 +114,7 @@ def _read_signature(uri: str, folder: Path, sha256: str) -> ModelFiles:
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
     text = " → ".join(map(_text, sides))
-    return ModelFiles(uri, folder, sha256, text, input_shape[1:], output_shape[1])
+    return ModelFiles(uri, folder, text, input_shape[1:], output_shape[1])
 
 
 def _description(uri: str, folder: Path) -> Model:

@@ -11,7 +11,7 @@ from digits.core.errors import ServiceError, UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.params import Params
-from digits.registry.versions import Trained, trained
+from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import restore
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ VALIDATION = ROOT / "validate" / "result.json"
 @contextmanager
 def candidate(
     model: str | None, run_id: str | None, experiment: str | None, params: Params
-) -> Iterator[tuple[Trained, Path]]:
-    """The training, and the folder with the outputs that the gate judges it by.
+) -> Iterator[tuple[TrainedRun, Path]]:
+    """The training's run, and the folder with the outputs that the gate judges it by.
 
     It is the one of the DVC `experiment` (name or revision; `model` may be None if it trained one
     model only), else that of the MLflow run `run_id`, else the last training of `model`.
@@ -39,19 +39,20 @@ def candidate(
         with _experiment_outputs(experiment, model) as (outputs, root):
             yield _known_or_restored(outputs, threads), root
     elif run_id:
-        yield trained(run_id), here
+        yield trained_run(run_id), here
     else:
         params.recipe(model or "")
         yield _known_or_restored(TrainOutputs(model or ""), threads), here
 
 
-def _known_or_restored(outputs: TrainOutputs, threads: int) -> Trained:
+def _known_or_restored(outputs: TrainOutputs, threads: int) -> TrainedRun:
     """The training's run in this store; logged again if the store does not know it."""
     known = restore.known(outputs)
     if known is None:
         with process.quiet_tensorflow(threads):
             known = restore.restore(outputs)
-    return Trained(*known)
+    run_id, _model_id = known
+    return trained_run(run_id)
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from digits import params as parameters
 from digits.core import process, provenance
@@ -23,11 +21,11 @@ from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.candidate import VALIDATION
 from digits.registry.trace import find_origin
-from digits.registry.versions import Registry, Trained, find
+from digits.registry.versions import Registry, TrainedRun, find
 
 
 def judge_by_holdout(
-    model: Trained,
+    run: TrainedRun,
     files: ModelFiles,
     name: str,
     champion: str | None,
@@ -38,7 +36,7 @@ def judge_by_holdout(
 ) -> Decision:
     """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
 
-    `model`, `files` and `name` (for messages) are the challenger's; `champion` is a version number,
+    `run`, `files` and `name` (for messages) are the challenger's; `champion` is a version number,
     None if there is none. `root` is the project, or a folder with an experiment's outputs.
 
     Raises:
@@ -47,15 +45,14 @@ def judge_by_holdout(
             changed, or an output is not what dvc.lock records.
     """
     provenance.check_outputs([VALIDATION, split_path("holdout")], root)
-    run = MlflowClient().get_run(model.run_id)
     _check_splits(run, root)
     _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
     with process.quiet_tensorflow(params.train.threads):
         challenger, predict = _contender(name, files, holdout, params.data.classes)
     latency_ms = measure_latency(predict, holdout.images).p95_ms if predict else math.nan
-    facts = _facts(run.data.tags, latency_ms, files.size_mb, root)
-    rows_md5 = run.data.tags[SPLIT_TAGS["holdout"]]
+    facts = _facts(run.tags, latency_ms, files.size_mb, root)
+    rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
     registry = Registry(params.registry.name)
     opponents = _Opponents(registry, holdout, rows_md5, challenger, params.train.threads)
     former = []
@@ -73,20 +70,20 @@ def judge_by_holdout(
     )
 
 
-def _check_splits(run: Run, root: Path) -> None:
+def _check_splits(run: TrainedRun, root: Path) -> None:
     """Raise IntegrityError unless the run was trained on the splits that dvc.lock records."""
-    tags, recorded = run.data.tags, provenance.recorded_outputs(root)
+    tags, recorded = run.tags, provenance.recorded_outputs(root)
     again = f"train it again: `dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
     for split, tag in SPLIT_TAGS.items():
         path = split_path(split)
         if tag not in tags:
             raise IntegrityError(
-                f"run {run.info.run_id}: did not record the md5 of {path}, "
+                f"run {run.run_id}: did not record the md5 of {path}, "
                 f"so nothing proves that these rows are its own; {again}"
             )
         if tags[tag] != recorded.get(path):
             raise IntegrityError(
-                f"run {run.info.run_id}: {path} had md5 {tags[tag]}, dvc.lock has "
+                f"run {run.run_id}: {path} had md5 {tags[tag]}, dvc.lock has "
                 f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
                 "bring its split back (git checkout, dvc checkout), promote its experiment "
                 f"(--exp NAME), or {again}"
@@ -179,7 +176,7 @@ def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
     return accuracy if 0 <= accuracy <= 1 else None
 
 
-def _facts(tags: dict[str, str], latency_ms: float, size_mb: float, root: Path) -> Facts:
+def _facts(tags: Mapping[str, str], latency_ms: float, size_mb: float, root: Path) -> Facts:
     return Facts(
         latency_ms=latency_ms,
         size_mb=size_mb,
@@ -206,7 +203,7 @@ def _data_finding(data_md5: str, root: Path) -> str | None:
     return f"{result['critical']} critical findings in {VALIDATION}"
 
 
-def _commit_finding(tags: dict[str, str]) -> str | None:
+def _commit_finding(tags: Mapping[str, str]) -> str | None:
     """What is wrong with the code that a run was trained from."""
     commit = tags.get("git_commit")
     if not commit:

@@ -19,10 +19,10 @@ from digits.registry.candidate import candidate
 from digits.registry.history import Move, line_of_succession, now
 from digits.registry.lock import exclusive
 from digits.registry.trace import find_origin
-from digits.registry.versions import Registry, Trained, find, recorded_sha256
+from digits.registry.versions import Registry, TrainedRun, find
 
-# of the challenger: run and model, files, name; of the champion: version, None if there is none
-Judge = Callable[[Trained, ModelFiles, str, str | None], Decision]
+# of the challenger: run, files, name; of the champion: version, None if there is none
+Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
 
 MAX_REASON = 1000  # characters; the reason becomes a tag
 
@@ -69,29 +69,29 @@ def promote_training(
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
     name = params.registry.name
-    with candidate(model, run_id, experiment, params) as (trained, root):
+    with candidate(model, run_id, experiment, params) as (run, root):
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
-            return preview(trained, name, judge=judge)
-        return promote(trained, name, judge=judge, reason=reason)
+            return preview(run, name, judge=judge)
+        return promote(run, name, judge=judge, reason=reason)
 
 
-def preview(model: Trained, name: str, *, judge: Judge) -> Outcome:
+def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
     """Return what `promote` would decide; register, write and move nothing.
 
     Raises:
         IntegrityError: the challenger's or the champion's files have changed.
     """
-    with fetched(model.uri, recorded_sha256(model)) as files:
+    with fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
         champion = registry.champion()
-        if champion and find(registry.uri(champion)).run_id == model.run_id:
-            return Outcome(model.run_id, champion, champion, None)
-        decision = judge(model, files, f"run {model.run_id[:8]}", champion)
-        return Outcome(model.run_id, None, champion, decision)
+        if champion and find(registry.uri(champion)).run_id == run.run_id:
+            return Outcome(run.run_id, champion, champion, None)
+        decision = judge(run, files, f"run {run.run_id[:8]}", champion)
+        return Outcome(run.run_id, None, champion, decision)
 
 
-def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Outcome:
+def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
     The decision is written to the version in both cases. If the process is killed, the alias
@@ -101,23 +101,23 @@ def promote(model: Trained, name: str, *, judge: Judge, reason: str = "") -> Out
         BusyError: another promotion or rollback does not end.
         IntegrityError: the challenger's or the champion's files have changed.
     """
-    with exclusive(name) as check_lock, fetched(model.uri, recorded_sha256(model)) as files:
+    with exclusive(name) as check_lock, fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
-        version = registry.register(model, files.sha256)
+        version = registry.register(run)
         registry.settle()
         champion = registry.champion()
         if champion == version:
             registry.drop_challenger(version)
-            return Outcome(model.run_id, version, champion, None)
+            return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
-        decision = judge(model, files, f"version {version}", champion)
-        _record(registry, version, model, decision, reason[:MAX_REASON])
+        decision = judge(run, files, f"version {version}", champion)
+        _record(registry, version, run, decision, reason[:MAX_REASON])
         if not decision.accepted:
-            return Outcome(model.run_id, version, champion, decision)
+            return Outcome(run.run_id, version, champion, decision)
         check_lock()
         move = _move(registry, "promote", version, reason, decision.figures, decision.approval)
     _announce(name, move)
-    return Outcome(model.run_id, version, champion, decision, move)
+    return Outcome(run.run_id, version, champion, decision, move)
 
 
 def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
@@ -177,7 +177,7 @@ def _move(
 
 
 def _record(
-    registry: Registry, version: str, model: Trained, decision: Decision, reason: str
+    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
     at, by = now(), _account()
@@ -192,7 +192,7 @@ def _record(
     }
     path = f"gate/{registry.name}-{version}-{at.replace(':', '')}.json"
     text = json.dumps(record, indent=2, allow_nan=False)
-    MlflowClient().log_text(model.run_id, text, path)
+    MlflowClient().log_text(run.run_id, text, path)
     registry.tag(
         version,
         {
@@ -205,7 +205,7 @@ def _record(
             "gate_failed": ", ".join(decision.failed),
             "gate_rows": decision.rows_md5,
             "gate_figures": json.dumps(decision.figures, allow_nan=False),
-            "gate_record": f"runs:/{model.run_id}/{path}",
+            "gate_record": f"runs:/{run.run_id}/{path}",
             "gate_sha256": text_sha256(text),
         },
     )

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -21,16 +20,33 @@ MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
-class Trained(NamedTuple):
-    """A run and the model that it logged."""
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A finished run, the model that it logged, and its tags."""
 
     run_id: str
     model_id: str
+    tags: Mapping[str, str]
 
     @property
     def uri(self) -> str:
         """The model's address in MLflow."""
         return f"models:/{self.model_id}"
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the model's files that was recorded when the run logged it.
+
+        Raises:
+            IntegrityError: none was recorded.
+        """
+        if MODEL_SHA256 not in self.tags:
+            raise IntegrityError(
+                f"run {self.run_id}: no hash of its model was recorded when it was logged, so the "
+                "files may have changed since; train it again: "
+                f"`dvc repro -f -s train@{self.tags.get('model', 'MODEL')}`"
+            )
+        return self.tags[MODEL_SHA256]
 
 
 @contextmanager
@@ -60,12 +76,12 @@ def find(uri: str) -> ModelVersion:
     raise UsageError(f"{uri}: {_why_missing(client, name, parts['alias'])}")
 
 
-def trained(run_id: str) -> Trained:
-    """The model that a run logged.
+def trained_run(run_id: str) -> TrainedRun:
+    """The run with this id.
 
     Raises:
         UsageError: there is no such run, or it was deleted.
-        DataError: it logged no model.
+        DataError: it is not finished, or logged no model.
     """
     run = None
     with ignoring(*MISSING):
@@ -82,23 +98,7 @@ def trained(run_id: str) -> Trained:
             f"run {run_id}: {run.info.status.lower()}, with {len(models)} models; "
             "a finished run with a model is needed"
         )
-    return Trained(run_id, models[-1].model_id)
-
-
-def recorded_sha256(model: Trained) -> str:
-    """The SHA-256 of a model's files that was recorded when its run logged it.
-
-    Raises:
-        IntegrityError: none was recorded.
-    """
-    tags: dict[str, str] = MlflowClient().get_run(model.run_id).data.tags
-    if MODEL_SHA256 not in tags:
-        raise IntegrityError(
-            f"run {model.run_id}: no hash of its model was recorded when it was logged, so the "
-            "files may have changed since; train it again: "
-            f"`dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
-        )
-    return tags[MODEL_SHA256]
+    return TrainedRun(run_id, models[-1].model_id, run.data.tags)
 
 
 class Registry:
@@ -129,21 +129,21 @@ class Registry:
             if move not in recorded:
                 self._write(move)
 
-    def register(self, model: Trained, sha256: str) -> str:
-        """The version of this run's model, whose files have this hash; created if missing."""
+    def register(self, run: TrainedRun) -> str:
+        """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
             self._client.create_registered_model(self.name)
-        filter_string = f"name = '{self.name}' and run_id = '{model.run_id}'"
+        filter_string = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(filter_string):
             # a version registered by hand may hold another model of this run
-            if version.tags.get(MODEL_SHA256) == sha256:
+            if version.tags.get(MODEL_SHA256) == run.sha256:
                 return str(version.version)
         created = self._client.create_model_version(
             self.name,
-            model.uri,
-            run_id=model.run_id,
-            model_id=model.model_id,
-            tags={MODEL_SHA256: sha256},
+            run.uri,
+            run_id=run.run_id,
+            model_id=run.model_id,
+            tags={MODEL_SHA256: run.sha256},
         )
         return str(created.version)
 
