@@ -84,7 +84,7 @@ def fighter(
 def accept(
     _model: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None
 ) -> Decision:
-    """A judge that lets everybody through, quickly."""
+    """Accept every challenger, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 
 

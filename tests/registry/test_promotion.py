@@ -91,6 +91,11 @@ class TestPromote:
         assert promote(fighter(**tags)).decision.failed == [refused_by]
         assert Registry(NAME).champion() is None
 
+    def test_without_git_no_commit_is_known(self, promote, monkeypatch):
+        run = fighter()
+        monkeypatch.setenv("PATH", "")
+        assert promote(run).decision.failed == ["clean_commit"]
+
     @pytest.mark.parametrize(
         ("result", "says"),
         [({"success": False, "critical": 2}, "2 critical findings"), (None, "not found")],
@@ -117,6 +122,10 @@ class TestPromote:
         assert "same_signature" in promote(fighter()).decision.failed
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
         assert "same_signature" in promote(fighter()).decision.failed
+
+    def test_a_champion_without_probabilities_is_no_opponent(self, promote):
+        promotion.promote(fighter(activation="linear"), NAME, judge=accept)
+        assert "paired_test" in promote(fighter()).decision.failed
 
     @pytest.mark.parametrize(
         ("made", "says"),
@@ -152,6 +161,14 @@ class TestPromote:
         model = fighter(EVEN)
         promote(fighter())
         assert promote(model).version == promote(model).version == "2"
+
+    def test_a_version_registered_by_hand_is_not_taken_for_the_runs_own(self, ring):
+        run, client = fighter(), MlflowClient()
+        client.create_registered_model(NAME)
+        client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
+        assert promotion.promote(run, NAME, judge=accept).version == "2"
+        by_hand = find_origin(f"models:/{NAME}/1")
+        assert "are not those" in finding(IntegrityError, lambda: check_unchanged(by_hand))
 
     def test_the_champion_again_changes_nothing(self, promote):
         model = fighter()
