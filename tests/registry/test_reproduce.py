@@ -1,4 +1,4 @@
-"""Reproducing a version: what is refused, the worktree, the comparison; see test_end_to_end."""
+"""Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import subprocess
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from digits.core.artifacts import RunRecord, TrainOutputs
 from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
-from digits.registry.reproduce import Reproduction, compare, package_differences, worktree
+from digits.registry.reproduce import Reproduction, compare, package_differences
 from digits.registry.trace import find_origin
 
 
@@ -28,17 +28,14 @@ def repository(workspace):
     return done.stdout.strip()
 
 
-def test_a_worktree_holds_the_commit_and_leaves_nothing(repository):
-    with worktree(repository) as folder:
-        assert (folder / "file.txt").read_text("utf-8") == "then"
-    assert not folder.parent.exists()
-    listed = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True)
-    assert len(listed.stdout.splitlines()) == 1
+def test_a_clone_holds_the_commit(repository):
+    reproduce.check_out(repository, Path("clone"))
+    assert Path("clone/file.txt").read_text("utf-8") == "then"
     assert Path("file.txt").read_text("utf-8") == "now"
 
 
 def test_an_unknown_commit_is_a_line(repository):
-    line = finding(IntegrityError, lambda: worktree("0" * 40).__enter__())
+    line = finding(IntegrityError, lambda: reproduce.check_out("0" * 40, Path("clone")))
     assert line.startswith(f"commit {'0' * 40}: cannot be checked out")
 
 

@@ -1,10 +1,7 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import re
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,14 +11,15 @@ import numpy as np
 from digits import params
 from digits.core import context, machine, provenance
 from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
-from digits.core.errors import IntegrityError, ServiceError, printable
+from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
+from digits.core.project_copy import clone, share_dvc
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 
-CACHE = Path(".dvc", "cache")
 _PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -57,14 +55,16 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
     check_gate_record(origin)
     with (
         served(origin.uri, threads=int(origin.params["threads"])) as model,
-        worktree(origin.git_commit) as folder,
+        scratch() as temporary,
     ):
+        folder = temporary / "project"
+        check_out(origin.git_commit, folder)
         _check_data(origin, folder)
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
         if recorded := runs.params_file(origin.run_id):  # older runs: the commit has it
             write_text(folder / params.PATH, recorded)
-        train_again(folder, str(origin.params["model"]), cache=CACHE.resolve())
+        _train_again(folder, str(origin.params["model"]))
         check_inputs(origin, folder)
         reproduction = _compare_models(model, folder)
     check_tolerance(origin.uri, reproduction, tolerance)
@@ -82,27 +82,16 @@ def _check_record(origin: Origin) -> None:
         raise IntegrityError(f"{origin.uri}: its run recorded no {', '.join(sorted(missing))}")
 
 
-@contextmanager
-def worktree(commit: str) -> Iterator[Path]:
-    """A temporary worktree of this repository at a commit.
+def check_out(commit: str, folder: Path) -> None:
+    """Clone this repository at a commit into a new folder.
 
     Raises:
         IntegrityError: the repository does not have the commit.
     """
     try:
-        with scratch() as parent:
-            folder = parent / "worktree"
-            done = _git("worktree", "add", "--detach", "--quiet", str(folder), commit)
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
-                raise IntegrityError(f"commit {commit}: cannot be checked out: {reason}")
-            yield folder
-    finally:
-        _git("worktree", "prune")
-
-
-def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        clone(Path.cwd(), folder, commit)
+    except UsageError as error:
+        raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
 
 def _check_data(origin: Origin, folder: Path) -> None:
@@ -116,7 +105,7 @@ def _check_data(origin: Origin, folder: Path) -> None:
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
     """Threads, CPU and packages that differ from the recorded ones.
 
-    The recorded packages are those of the lock file in `folder`, the worktree.
+    The recorded packages are those of the lock file in `folder`, a clone of the version's commit.
     """
     lines = []
     if threads != int(origin.params["threads"]):
@@ -155,35 +144,25 @@ def package_differences(lock: Path) -> list[str]:
     return differences
 
 
-def train_again(folder: Path, model: str, *, cache: Path) -> None:
-    """Fetch the data and train one model in a worktree, without DVC's run cache.
+def _train_again(folder: Path, model: str) -> None:
+    """Fetch the data and train one model in the clone, without DVC's run cache.
 
-    The run is logged to a store in the worktree and deleted with it.
-
-    Raises:
-        IntegrityError: fetching or training failed.
-        ServiceError: DVC cannot be started.
+    The run is logged to a store in the clone and deleted with it.
     """
+    share_dvc(Path.cwd(), folder)
     environment = context.environment()
     environment["PYTHONPATH"] = str(folder / "src")
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    commands = Commands()
     for command in (
-        ["cache", "dir", "--local", str(cache)],
         ["pull", "--quiet", "data.dvc"],
         ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
     ):
-        _dvc(command, folder, environment)
-
-
-def _dvc(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *command], cwd=folder, env=environment, check=False
-        )
-    except OSError as error:
-        raise ServiceError(f"dvc cannot be started: {error.strerror}") from None
-    if done.returncode:
-        raise IntegrityError(f"dvc {command[0]} failed in the worktree (exit {done.returncode})")
+        dvc = [sys.executable, "-m", "dvc", *command]
+        try:
+            commands.run(dvc, on_line=print, cwd=folder, env=environment)
+        except CommandFailedError as error:
+            raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 
 
 def check_inputs(origin: Origin, folder: Path) -> None:
