@@ -15,13 +15,13 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from digits.core.artifacts import split_path
+from digits.core.artifacts import SPLIT_SUMMARY, split_path
 from digits.core.dataset import Dataset, RawData, save_split
 from digits.core.errors import DataError, DigitsError
-from digits.core.files import md5
+from digits.core.files import md5, write_json
 from digits.core.provenance import data_md5
 from digits.data.readers.raw import read_raw
-from digits.data.splitting import split
+from digits.data.splitting import split, summarise_splits
 from digits.params import Params
 
 if TYPE_CHECKING:
@@ -105,10 +105,12 @@ def write_params(changes: Mapping[str, Any]) -> None:
 def write_project(data: Dataset, params: Params) -> None:
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
-    parts = split(RawData(data, None), percent=100, params=params.split, seed=params.seed)
+    raw = RawData(data, None)
+    parts = split(raw, percent=100, params=params.split, seed=params.seed)
     split_path("train").parent.mkdir(parents=True)
     for name, part in parts.items():
         save_split(split_path(name), part)
+    write_json(SPLIT_SUMMARY, summarise_splits(parts, raw))
     record_outputs()
 
 

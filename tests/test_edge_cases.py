@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from support import SMALL, write_params
 
-from digits.core.artifacts import RunRecord, TrainOutputs, split_path
+from digits.core.artifacts import SPLIT_SUMMARY, RunRecord, TrainOutputs, split_path
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import read_json, write_json
 from digits.stages import compare, evaluate, explore, report, validate
@@ -27,11 +27,10 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     np.savez("data/mnist.npz", x_train=data.images, y_train=data.labels)
     rows = np.arange(len(data))
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
-    for name, own in (("test", rows[rows % 4 == 1]), ("holdout", holdout)):
-        split_path(name).parent.mkdir(parents=True, exist_ok=True)
+    splits = {"test": rows[rows % 4 == 1], "holdout": holdout}
+    write_json(SPLIT_SUMMARY, {"rows": {name: len(own) for name, own in splits.items()}})
+    for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
-    for name in ("train", "validation"):
-        save_split(split_path(name), Split(data.take(rows), rows))
 
 
 def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarray) -> None:

@@ -47,7 +47,7 @@ def results() -> None:
 @app.command()
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
-    from digits.reporting.restoration import restore_all
+    from digits.tracking.restore import restore_all
 
     restore_all()
 
@@ -79,8 +79,9 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import MEASURES, as_dicts, groups
-    from digits.reporting import plots
     from digits.reporting.console import print_json, print_summary
+    from digits.reporting.plots.comparison import Interval, error_bars
+    from digits.reporting.plots.theme import save
     from digits.tracking.runs import finished_runs
 
     seed_groups = groups(finished_runs())
@@ -91,14 +92,14 @@ def summary(
         )
     bars = {
         measure: [
-            plots.Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
+            Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
             for group in seed_groups
             for spread in [group.spreads[measure]]
             if spread.n
         ]
         for measure in MEASURES
     }
-    plots.save(plots.error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
+    save(error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
     if as_json:
         print_json(as_dicts(seed_groups))
     else:

@@ -8,10 +8,12 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
+from digits.core.dataset import Dataset
 from digits.core.errors import DigitsError
 from digits.evaluation.scores import (
     confusion_matrix,
     expected_calibration_error,
+    most_confident_mistakes,
     score_probabilities,
 )
 
@@ -125,3 +127,26 @@ def test_a_model_of_real_digits_scores_as_scikit_learn_says():
     clipped /= clipped.sum(axis=1, keepdims=True)
     assert scores["loss"] == pytest.approx(log_loss(reference[900:], clipped), rel=1e-4)
     assert 0.85 < scores["accuracy"] < scores["top2_accuracy"]
+
+
+class TestMostConfidentMistakes:
+    TRUTH = labels(0, 0, 1, 1, 0)
+    DATA = Dataset(np.arange(5 * 6, dtype=np.uint8).reshape(5, 2, 3), TRUTH)
+    PREDICTED = probabilities([0.9, 0.1], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9])
+
+    def test_only_mistakes_are_found_and_the_most_confident_comes_first(self):
+        found = most_confident_mistakes(self.DATA, self.PREDICTED, limit=10)
+        assert found.rows.tolist() == [2, 4, 1]
+        assert found.truth.tolist() == [1, 0, 0]
+        assert found.prediction.tolist() == [0, 1, 1]
+        assert found.probability.tolist() == pytest.approx([0.9, 0.9, 0.7])
+        np.testing.assert_array_equal(found.images, self.DATA.images[[2, 4, 1]])
+
+    def test_the_limit_keeps_the_most_confident(self):
+        assert most_confident_mistakes(self.DATA, self.PREDICTED, limit=1).rows.tolist() == [2]
+
+    def test_a_perfect_model_has_none(self):
+        perfect = np.eye(2, dtype=np.float32)[self.TRUTH]
+        found = most_confident_mistakes(self.DATA, perfect, limit=10)
+        assert len(found.rows) == 0
+        assert found.images.shape == (0, 2, 3)

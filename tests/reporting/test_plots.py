@@ -5,13 +5,23 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset
 from digits.data import exploration
-from digits.evaluation.mistakes import Mistakes
-from digits.reporting import plots
+from digits.evaluation.scores import Mistakes
+from digits.reporting.plots.comparison import Interval, error_bars, pareto
+from digits.reporting.plots.model import (
+    alluvial,
+    confusion_matrix,
+    learning_curves,
+    mistakes,
+    narrowing,
+)
+from digits.reporting.plots.raw import class_distribution, class_images, samples
+from digits.reporting.plots.theme import percent, save, series_colour
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -74,21 +84,36 @@ def assert_legible(figure):
 
 
 def pixels_differ(figure):
-    return len(np.unique(plots.to_array(figure).reshape(-1, 4), axis=0)) > 2
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return len(np.unique(np.asarray(canvas.buffer_rgba()).reshape(-1, 4), axis=0)) > 2
 
 
-def test_a_figure_becomes_rgba_pixels_of_its_size():
-    figure = plots.confusion_matrix(matrix_of(2), names=NAMES[2], title="model")
-    pixels = plots.to_array(figure)
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (*(round(100 * side) for side in figure.get_size_inches()[::-1]), 4)
-    assert (pixels[..., 3] == 255).all()
+@pytest.mark.parametrize(
+    ("count", "total", "text"),
+    [
+        (1, 4, "25.0 %"),
+        (1, 3, "33.3 %"),
+        (0, 10, "0 %"),
+        (10, 10, "100 %"),
+        (1, 10_000, "<0.1 %"),
+        (9_999, 10_000, ">99.9 %"),
+        (0, 0, "n/a"),
+    ],
+)
+def test_a_share_is_never_rounded_to_none_or_all(count, total, text):
+    assert percent(count, total) == text
+
+
+def test_eight_series_have_eight_colours_and_the_ninth_starts_again():
+    assert len({series_colour(index) for index in range(8)}) == 8
+    assert series_colour(8) == series_colour(0)
 
 
 def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        figure = plots.confusion_matrix(matrix_of(3), names=list("abc"), title="model")
-        plots.save(figure, tmp_path / "new folder" / name)
+        figure = confusion_matrix(matrix_of(3), names=list("abc"), title="model")
+        save(figure, tmp_path / "new folder" / name)
     first, second = sorted((tmp_path / "new folder").iterdir())
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes().startswith(b"\x89PNG")
@@ -97,32 +122,37 @@ def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("classes", NAMES)
 class TestAnyNumberOfClasses:
     def test_confusion_matrix_is_legible(self, classes):
-        figure = plots.confusion_matrix(matrix_of(classes), names=NAMES[classes], title="cnn, test")
+        figure = confusion_matrix(matrix_of(classes), names=NAMES[classes], title="cnn, test")
         assert_legible(figure)
         assert len(figure.axes[0].texts) == classes**2
+
+    def test_alluvial_is_legible(self, classes):
+        matrix = matrix_of(classes)
+        matrix[:, 0], matrix[0, 0] = 0, 2  # a class of two images among others of a thousand
+        assert_legible(alluvial(matrix, names=NAMES[classes], title="cnn, test"))
 
     def test_class_distribution_is_legible(self, classes):
         labels = np.arange(1000) % classes
         table = exploration.class_distribution(labels, names=NAMES[classes])
-        assert_legible(plots.class_distribution(table, title="1,000 images by class"))
+        assert_legible(class_distribution(table, title="1,000 images by class"))
 
     def test_class_images_have_one_legible_panel_each(self, classes):
         images = np.random.default_rng(0).uniform(0, 255, size=(classes, 8, 12))
-        figure = plots.class_images(images, names=NAMES[classes], title="mean of each class")
+        figure = class_images(images, names=NAMES[classes], title="mean of each class")
         assert_legible(figure)
         assert set(NAMES[classes]) <= set(texts(figure))
         assert sum(len(axes.images) for axes in figure.axes) == classes
 
     def test_samples_have_one_legible_line_each(self, classes):
         drawn = [np.full((10, 8, 12), 200, dtype=np.uint8)] * classes
-        figure = plots.samples(drawn, names=NAMES[classes], title="samples")
+        figure = samples(drawn, names=NAMES[classes], title="samples")
         assert_legible(figure)
         assert set(NAMES[classes]) <= set(texts(figure))
 
 
 def test_each_cell_has_count_and_per_cent_of_the_reference_class():
     matrix = np.array([[90, 1], [10, 9_999]])  # rows: prediction
-    figure = plots.confusion_matrix(matrix, names=["a", "b"], title="model")
+    figure = confusion_matrix(matrix, names=["a", "b"], title="model")
     cells = [text.get_text() for text in figure.axes[0].texts]
     assert cells == ["90\n90.0 %", "1\n<0.1 %", "10\n10.0 %", "9,999\n>99.9 %"]
     assert figure.axes[0].get_xlabel() == "Reference"
@@ -132,7 +162,7 @@ def test_each_cell_has_count_and_per_cent_of_the_reference_class():
 def test_one_error_among_thousands_of_hits_is_seen():
     matrix = np.diag([10_000, 10_000])
     matrix[0, 1] = 1
-    image = plots.confusion_matrix(matrix, names=["a", "b"], title="").axes[0].images[0]
+    image = confusion_matrix(matrix, names=["a", "b"], title="").axes[0].images[0]
     error, none = image.get_array()[0, 1], image.get_array()[1, 0]
     assert np.abs(error - none).max() > 0.5
     assert error[0] > error[2]  # orange, where hits are blue
@@ -141,38 +171,87 @@ def test_one_error_among_thousands_of_hits_is_seen():
 
 def test_a_class_absent_from_the_reference_has_no_per_cent():
     matrix = np.array([[5, 0], [0, 0]])
-    cells = texts(plots.confusion_matrix(matrix, names=["a", "b"], title=""))
+    cells = texts(confusion_matrix(matrix, names=["a", "b"], title=""))
     assert "0\nn/a" in cells
 
 
 def test_a_dollar_in_a_class_name_is_no_formula():
     names = ["cheap $", "dear $$"]
-    figure = plots.confusion_matrix(np.eye(2, dtype=np.int64), names=names, title="in $ and $")
+    matrix = np.eye(2, dtype=np.int64)
+    figure = confusion_matrix(matrix, names=names, title="in $ and $")
     assert pixels_differ(figure)
     assert set(names) <= set(texts(figure))
+    assert "dear $$: 0 of 1 wrong" in texts(alluvial(matrix, names=names, title="in $ and $"))
+
+
+ERRORS = np.array([[90, 1, 0], [10, 99, 0], [0, 0, 50]])
+GARMENTS = ["shirt", "bag", "boot"]
+
+
+def ribbons(figure):
+    """Width at the left and colour of each ribbon, in the order they are drawn."""
+    patches = figure.axes[0].patches
+    ends = [patch.get_path().vertices for patch in patches]
+    return [
+        (end[7, 1] - end[0, 1], to_hex(patch.get_facecolor()).upper())
+        for end, patch in zip(ends, patches, strict=True)
+    ]
+
+
+def test_errors_are_red_ribbons_on_grey_ones_narrowed_by_a_named_factor():
+    figure = alluvial(ERRORS, names=GARMENTS, title="model")
+    widths, colours = zip(*ribbons(figure), strict=True)
+    assert colours == (*["#C4C4C4"] * 3, *["#C4122F"] * 2)
+    assert widths == pytest.approx((90 / 11, 9, 50 / 11, 1, 10))
+    assert "grey: correct, drawn 11 times narrower than errors · red: errors" in texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "factor"),
+    [(980, 20, 24), (9_999, 1, 50), (10, 10, 1), (10, 0, 1), (0, 3, 1)],
+)
+def test_hits_are_narrowed_to_twice_the_errors_but_50_times_at_most(right, wrong, factor):
+    matrix = np.array([[right, wrong], [0, 0]])
+    assert narrowing(matrix) == factor
+    said = " ".join(texts(alluvial(matrix, names=["a", "b"], title="")))
+    assert ("narrower" in said) == (factor > 1)
+
+
+def test_both_sides_of_an_alluvial_tell_the_true_counts():
+    written = texts(alluvial(ERRORS, names=GARMENTS, title=""))
+    assert {"shirt: 10 of 100 wrong", "bag: 10 of 109 wrong", "boot: 0 of 50 wrong"} <= set(written)
+
+
+def test_a_class_absent_or_never_predicted_is_left_out_on_that_side():
+    matrix = np.array([[5, 0, 2], [0, 0, 1], [0, 0, 0]])
+    written = [text for text in texts(alluvial(matrix, names=list("abc"), title="")) if ":" in text]
+    assert sorted(written) == [
+        *("a: 0 of 5 wrong", "a: 2 of 7 wrong", "b: 1 of 1 wrong", "c: 3 of 3 wrong"),
+        "grey: correct · red: errors",
+    ]
 
 
 def test_class_distribution_shows_counts_and_shares():
     table = exploration.class_distribution(np.array([0, 0, 0, 1]), names=["shirt", "bag"])
-    assert {"3  (75.0 %)", "1  (25.0 %)"} <= set(texts(plots.class_distribution(table, title="")))
+    assert {"3  (75.0 %)", "1  (25.0 %)"} <= set(texts(class_distribution(table, title="")))
 
 
 def test_class_images_share_one_scale():
     images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), 90.0)])
-    figure = plots.class_images(images, names=["a", "b"], title="")
+    figure = class_images(images, names=["a", "b"], title="")
     assert [axes.images[0].get_clim() for axes in figure.axes[:2]] == [(0, 90), (0, 90)]
 
 
 def test_a_class_without_images_says_so():
     images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), np.nan)])
-    figure = plots.class_images(images, names=["a", "b"], title="")
+    figure = class_images(images, names=["a", "b"], title="")
     assert [text.get_text() for text in figure.axes[1].texts] == ["no image"]
     assert pixels_differ(figure)
 
 
 def test_samples_stand_in_the_line_of_their_class():
     drawn = [np.full((2, 3, 4), 50, dtype=np.uint8), np.full((1, 3, 4), 90, dtype=np.uint8)]
-    page = plots.samples(drawn, names=["a", "b"], title="").axes[0].images[0].get_array()
+    page = samples(drawn, names=["a", "b"], title="").axes[0].images[0].get_array()
     assert (page[0:3, 0:4] == 50).all()
     assert (page[0:3, 5:9] == 50).all()
     assert (page[4:7, 0:4] == 90).all()
@@ -184,13 +263,13 @@ def test_real_images_are_drawn():
     data = Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
     names = list("0123456789")
     drawn = exploration.samples(data, classes=10, per_class=4, seed=0)
-    assert pixels_differ(plots.samples(drawn, names=names, title="samples"))
+    assert pixels_differ(samples(drawn, names=names, title="samples"))
     for images in exploration.pixel_statistics(data, classes=10):
-        assert pixels_differ(plots.class_images(images, names=names, title="images"))
+        assert pixels_differ(class_images(images, names=names, title="images"))
 
 
 def test_learning_curves_show_training_and_validation_of_loss_and_accuracy():
-    figure = plots.learning_curves({"mlp": HISTORY}, title="Learning curves")
+    figure = learning_curves({"mlp": HISTORY}, title="Learning curves")
     loss, accuracy = ([line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes)
     assert loss == [[0.5, 0.3], [0.4, 0.35]]
     assert accuracy == [[0.8, 0.9], [0.85, 0.88]]
@@ -198,7 +277,7 @@ def test_learning_curves_show_training_and_validation_of_loss_and_accuracy():
 
 
 def test_learning_curves_overlay_models_in_colours_of_their_own():
-    figure = plots.learning_curves({"mlp": HISTORY, "cnn": HISTORY * 20}, title="Learning curves")
+    figure = learning_curves({"mlp": HISTORY, "cnn": HISTORY * 20}, title="Learning curves")
     lines = figure.axes[0].lines
     assert [line.get_linestyle() for line in lines] == ["--", "-", "--", "-"]
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
@@ -207,13 +286,13 @@ def test_learning_curves_overlay_models_in_colours_of_their_own():
 
 
 def test_a_single_epoch_is_seen_too():
-    one = plots.learning_curves({"mlp": HISTORY[:1]}, title="Learning curves")
+    one = learning_curves({"mlp": HISTORY[:1]}, title="Learning curves")
     assert [line.get_marker() for line in one.axes[0].lines] == ["o", "o"]
 
 
 def test_mistakes_show_image_truth_prediction_and_probability():
     found = mistakes_of(8)
-    figure = plots.mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
+    figure = mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
     assert_legible(figure)
     first = figure.axes[0]
     assert first.get_title() == "is T-shirt/top"
@@ -223,7 +302,7 @@ def test_mistakes_show_image_truth_prediction_and_probability():
 
 
 def test_no_mistake_is_said():
-    figure = plots.mistakes(mistakes_of(0), names=FASHION, title="perfect")
+    figure = mistakes(mistakes_of(0), names=FASHION, title="perfect")
     assert "no mistake" in texts(figure)
     assert_legible(figure)
 
@@ -238,7 +317,7 @@ ACCURACY = {
 @pytest.mark.parametrize(("slowest", "scale"), [(400.0, "log"), (70.0, "linear")])
 def test_the_time_axis_is_logarithmic_where_times_are_far_apart(slowest, scale):
     seconds = {"mlp": 30.0, "cnn": slowest, "svm": 60.0}
-    figure = plots.pareto(seconds, ACCURACY, front=["mlp", "cnn"], title="Accuracy against time")
+    figure = pareto(seconds, ACCURACY, front=["mlp", "cnn"], title="Accuracy against time")
     assert figure.axes[0].get_xscale() == scale
     assert ("(logarithmic)" in figure.axes[0].get_xlabel()) == (scale == "log")
     assert_legible(figure)
@@ -246,7 +325,7 @@ def test_the_time_axis_is_logarithmic_where_times_are_far_apart(slowest, scale):
 
 def test_the_pareto_front_joins_its_models_only():
     seconds = {"mlp": 30.0, "cnn": 400.0, "svm": 60.0}
-    figure = plots.pareto(seconds, ACCURACY, front=["cnn", "mlp"], title="")
+    figure = pareto(seconds, ACCURACY, front=["cnn", "mlp"], title="")
     front = figure.axes[0].lines[0]
     assert front.get_xdata().tolist() == [30, 400]
     assert front.get_ydata().tolist() == [0.98, 0.99]
@@ -256,30 +335,30 @@ def test_the_pareto_front_joins_its_models_only():
 def test_models_in_one_place_share_a_label():
     accuracy = {"mlp": (1.0, 0.96, 1.0), "cnn": (1.0, 0.96, 1.0), "svm": (0.07, 0.03, 0.14)}
     seconds = dict.fromkeys(accuracy, 1.0)
-    figure = plots.pareto(seconds, accuracy, front=["mlp", "cnn"], title="equal")
+    figure = pareto(seconds, accuracy, front=["mlp", "cnn"], title="equal")
     assert_legible(figure)
     assert {"mlp, cnn\n100.00 %, 1 s", "svm\n7.00 %, 1 s"} <= set(texts(figure))
 
 
 def test_the_axis_of_a_perfect_model_ends_at_100_per_cent():
     accuracy = {"mlp": (0.07, 0.03, 0.14), "cnn": (1.0, 0.96, 1.0)}
-    figure = plots.pareto({"mlp": 1.0, "cnn": 1.0}, accuracy, front=["cnn"], title="")
-    plots.to_array(figure)
+    figure = pareto({"mlp": 1.0, "cnn": 1.0}, accuracy, front=["cnn"], title="")
+    FigureCanvasAgg(figure).draw()
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "100 %" in ticks
     assert "120 %" not in ticks
 
 
 def test_a_single_model_and_a_time_of_0_are_drawn():
-    assert_legible(plots.pareto({"mlp": 0.0}, {"mlp": (1, 0.99, 1)}, front=["mlp"], title="one"))
+    assert_legible(pareto({"mlp": 0.0}, {"mlp": (1, 0.99, 1)}, front=["mlp"], title="one"))
 
 
 def test_error_bars_show_mean_interval_and_number_of_runs():
     groups = [
-        plots.Interval("mlp", 5, 0.98, 0.97, 0.99),
-        plots.Interval("cnn, epochs 3", 1, 0.99, np.nan, np.nan),
+        Interval("mlp", 5, 0.98, 0.97, 0.99),
+        Interval("cnn, epochs 3", 1, 0.99, np.nan, np.nan),
     ]
-    figure = plots.error_bars({"accuracy": groups, "seconds": groups}, title="Over seeds")
+    figure = error_bars({"accuracy": groups, "seconds": groups}, title="Over seeds")
     assert_legible(figure)
     assert {"mlp  (n = 5)", "cnn, epochs 3  (n = 1)"} <= set(texts(figure))
     bars = figure.axes[0].collections[0].get_segments()

@@ -15,8 +15,8 @@ from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import load_split
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import read_json
-from digits.reporting.restoration import restore_all
 from digits.tracking import restore, runs, store
+from digits.tracking.restore import restore_all
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -214,7 +214,7 @@ def test_a_missing_output_is_one_line_and_leaves_no_run(clone: Path, file: str) 
 @pytest.mark.parametrize(
     "file",
     [
-        "split/test.npz",
+        "split/split.json",
         "train/mlp/model.keras",
         "train/mlp/run.json",
         "train/mlp/metrics.json",

@@ -85,16 +85,19 @@ class TestARun:
             assert run.data.metrics[f"{split}_rows"] == len(rows)
 
     @pytest.mark.parametrize("split", ["test", "holdout"])
-    def test_holds_the_confusion_matrix_as_grid_image_figure_and_csv(
-        self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path, split: str
+    def test_holds_the_confusion_matrix_in_the_image_grid_and_a_table_by_class(
+        self, client: MlflowClient, run: Run, split: str
     ) -> None:
         keys = {Path(path).name.split("+")[0] for path in self.artifacts(client, run, "images")}
         assert f"{split}_confusion_matrix" in keys
-        assert f"{split}_confusion_matrix.png" in self.artifacts(client, run)
-        [csv] = [path for path in self.artifacts(client, run, split) if path.endswith(".csv")]
-        logged = Path(client.download_artifacts(run.info.run_id, csv, str(tmp_path)))
-        local = trained_project / f"artifacts/evaluate/mlp/{split}_confusion_matrix.csv"
-        assert logged.read_bytes() == local.read_bytes()
+        assert self.artifacts(client, run, split) == {f"{split}/by_class.json"}
+
+    def test_holds_all_that_evaluate_wrote(
+        self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path
+    ) -> None:
+        for local in (trained_project / "artifacts/evaluate/mlp").iterdir():
+            logged = client.download_artifacts(run.info.run_id, local.name, str(tmp_path))
+            assert Path(logged).read_bytes() == local.read_bytes()
 
     def test_names_the_data_it_was_fitted_on(self, run: Run, trained_project: Path) -> None:
         inputs = run.inputs.dataset_inputs

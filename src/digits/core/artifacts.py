@@ -1,4 +1,4 @@
-"""Where the stages keep their outputs under artifacts/, and how these are read back."""
+"""Every path under artifacts/, and how the outputs of the stages are read back."""
 
 import csv
 from collections.abc import Mapping
@@ -10,10 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
-from digits.core.files import ANEW, read_json, replacing, write_json
+from digits.core.files import ANEW, read_json, replacing
 from digits.core.provenance import check_outputs, recorded_outputs
 
 ROOT = Path("artifacts")
+VALIDATION = ROOT / "validate" / "result.json"
+EXPLORE = ROOT / "explore"
+SPLIT_SUMMARY = ROOT / "split" / "split.json"
+COMPARE = ROOT / "compare"
+COMPARISON = COMPARE / "comparison.json"
+REPORT = ROOT / "report" / "index.html"
+
 SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
@@ -25,10 +32,10 @@ Metrics = dict[str, float]
 
 
 class RunRecord(BaseModel):
-    """The MLflow run of a training, and what it takes to log that run again elsewhere.
+    """The MLflow run of a training, with all that is needed to log the run again elsewhere.
 
-    `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the whole file
-    that it was trained by (empty in records of old).
+    `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the text of
+    the params.yaml it was trained with (empty in records of earlier versions).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,26 +67,32 @@ def split_path(name: str) -> Path:
 
 
 def split_tags(read: Mapping[str, str]) -> dict[str, str]:
-    """The md5 of each split as tags: of those `read` by now, and as dvc.lock has the others."""
+    """The md5 of each split as tags: as given in `read` (split to md5), else as in dvc.lock."""
     recorded = recorded_outputs()
-    known = {name: recorded.get(split_path(name), "") for name in SPLITS} | dict(read)
-    return {SPLIT_TAGS[name]: known[name] for name in SPLITS if known[name]}
+    digests = {name: recorded.get(split_path(name), "") for name in SPLITS} | dict(read)
+    return {SPLIT_TAGS[name]: digests[name] for name in SPLITS if digests[name]}
 
 
 def read_split(name: str, *, classes: int | None = None) -> Split:
     """One split; see `digits.core.dataset.load_split`.
 
     Raises:
-        DataError: it is missing, not such a split, or has labels that are none of the `classes`.
+        DataError: it is missing or damaged, or a label is not below `classes`.
     """
     path = split_path(name)
-    found = load_split(path)
-    if classes and (highest := found.data.labels.max()) >= classes:
+    split = load_split(path)
+    if classes and (highest := split.data.labels.max()) >= classes:
         raise DataError(
             f"{path}: has label {highest}, params.yaml {classes} classes;"
             " set data.classes, or `dvc repro -f split` makes it anew"
         )
-    return found
+    return split
+
+
+def read_split_rows() -> dict[str, int]:
+    """How many rows each split has, by split.json."""
+    rows: dict[str, int] = read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"]
+    return rows
 
 
 class TrainOutputs:
@@ -103,7 +116,7 @@ class TrainOutputs:
         """Per epoch `loss accuracy val_loss val_accuracy`.
 
         Raises:
-            DataError: it is missing or damaged; so all that reads outputs.
+            DataError: the file is missing or damaged, as in every method that reads an output.
         """
         try:
             with self.history.open(newline="", encoding="utf-8") as file:
@@ -129,37 +142,48 @@ class TrainOutputs:
 
 
 class EvaluateOutputs:
-    """artifacts/evaluate/<model>/: metrics, probabilities and confusion matrices per split."""
+    """artifacts/evaluate/<model>/ in `root`: all that is known of a model, in figures and pictures.
 
-    def __init__(self, model: str) -> None:
-        self.folder = ROOT / "evaluate" / model
+    Attributes:
+        metrics: per split the scores.
+        statistics: per split what caret prints, see `caret_tables.as_dict`.
+        behaviour: accuracy on disturbed test images.
+        predictions: per split the class probabilities.
+        mistakes: picture of the most confident mistakes on the test split.
+        learning_curves: picture of the training.
+    """
+
+    def __init__(self, model: str, root: Path = Path()) -> None:
+        self.folder = root / ROOT / "evaluate" / model
         self.metrics = self.folder / "metrics.json"
-        self.predictions = self.folder / "predictions.npz"
         self.statistics = self.folder / "statistics.json"
         self.behaviour = self.folder / "behaviour.json"
+        self.predictions = self.folder / "predictions.npz"
+        self.mistakes = self.folder / "mistakes.png"
+        self.learning_curves = self.folder / "learning_curves.png"
 
     def matrix(self, split: str) -> Path:
-        """CSV of one split's confusion matrix: rows prediction, columns reference."""
+        """CSV of a split's confusion matrix: rows prediction, columns reference."""
         return self.folder / f"{split}_confusion_matrix.csv"
 
-    def write_matrix(self, split: str, matrix: np.ndarray, *, names: list[str]) -> None:
-        """Write one split's confusion matrix int64 (classes, classes) with class names."""
-        import pandas as pd
+    def matrix_picture(self, split: str) -> Path:
+        """Picture of a split's confusion matrix."""
+        return self.matrix(split).with_suffix(".png")
 
-        frame = pd.DataFrame(matrix, index=names, columns=names)
-        with replacing(self.matrix(split)) as temporary:
-            frame.to_csv(temporary, index_label="prediction")
-
-    def write_metrics(self, metrics: dict[str, Metrics]) -> None:
-        """Metrics per split."""
-        write_json(self.metrics, metrics)
+    def alluvial(self, split: str) -> Path:
+        """Picture of a split's flow from reference to prediction."""
+        return self.folder / f"{split}_alluvial.png"
 
     def read_metrics(self) -> dict[str, Metrics]:
-        """Metrics per split."""
+        """Scores per split."""
         metrics = read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
         if any({"accuracy", "loss"} - scores.keys() for scores in metrics.values()):
             raise DataError(f"{self.metrics}: holds no accuracy or no loss; {ANEW}")
         return metrics
+
+    def read_statistics(self) -> dict[str, dict[str, Any]]:
+        """Per split `overall`, `by_class` and `undefined`; see `caret_tables.as_dict`."""
+        return read_json(self.statistics, dict[str, dict[str, Any]], keys=EVALUATED)
 
     def read_behaviour(self) -> Metrics:
         """Accuracy under each disturbance of the test images."""

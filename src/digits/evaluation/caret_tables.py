@@ -1,12 +1,13 @@
 """The statistics of a confusion matrix as tables for people and as JSON for programs."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from digits.evaluation.caret import LABELS, Statistics
+from digits.evaluation.caret import BY_CLASS, LABELS, Statistics, Undefined
 
 DIGITS = 4
 SMALLEST_P = float(np.finfo(np.float64).eps)
@@ -58,6 +59,20 @@ def as_dict(statistics: Statistics) -> dict[str, Any]:
     }
 
 
+def from_dict(written: Mapping[str, Any]) -> Statistics:
+    """The statistics of which `as_dict` made `written`."""
+    by_class: dict[str, dict[str, float | None]] = written["by_class"]
+    return Statistics(
+        tuple(by_class),
+        {figure: _or_nan(value) for figure, value in written["overall"].items()},
+        {
+            figure: tuple(_or_nan(figures[figure]) for figures in by_class.values())
+            for figure in BY_CLASS
+        },
+        tuple(Undefined(u["figure"], u["class"], u["reason"]) for u in written["undefined"]),
+    )
+
+
 def p_value_text(value: float) -> str:
     """A p-value to 4 significant digits, as R's `format.pval`: «<2.2e-16» below its precision."""
     return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
@@ -94,3 +109,7 @@ def _notes(statistics: Statistics) -> list[str]:
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

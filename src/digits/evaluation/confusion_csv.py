@@ -1,7 +1,7 @@
-"""Confusion matrices as CSV: rows are predictions, columns the reference, names optional."""
+"""Confusion matrices as CSV: rows are predictions, columns the reference."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +9,15 @@ import numpy as np
 
 from digits.core.dataset import Matrix
 from digits.core.errors import DataError
-from digits.core.files import require_file
+from digits.core.files import replacing, require_file
 
 LARGEST_COUNT = 10**12
 MAX_BYTES = 64 << 20  # some thousand classes
 NO_COUNT = f"is no count; allowed are whole numbers 0…{LARGEST_COUNT:,}"
+LAYOUT = (
+    "a confusion matrix has the class names in its first row (reference) and in its first column "
+    "(prediction), or holds counts alone"
+)
 
 
 class NamedMatrix(NamedTuple):
@@ -28,34 +32,48 @@ class _Row(NamedTuple):
     cells: list[str]
 
 
+def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
+    """Write a confusion matrix int64 (classes, classes) with the names of its classes."""
+    import pandas as pd
+
+    frame = pd.DataFrame(matrix, index=names, columns=names)
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index_label="prediction")
+
+
 def read_matrix(path: Path) -> NamedMatrix:
     """Read a comma-separated confusion matrix, ROWS = PREDICTION, COLUMNS = REFERENCE.
 
-    A first row and a first column of class names are recognised, as pandas and R write them;
-    without either the classes are numbered from 0. Names that are whole numbers must stand
-    both in the first row and in the first column: in one alone they could be counts of a table
-    that is not square. A count is written in the digits 0…9 alone.
+    Two layouts are read: class names both in the first row and in the first column, as
+    `write_matrix`, pandas and R's `write.csv` write them; or counts alone (the first cell is a
+    count), whose classes are numbered from 0. A count is written in the digits 0…9 alone.
 
     Raises:
         DataError: no such file, or not a square table of counts; names line and column.
     """
     rows = _read_rows(path)
-    has_index = _has_index(rows)
-    has_header = _has_header(rows, has_index)
-    body = rows[has_header:]
-    counts = [row.cells[has_index:] for row in body]
-    _check_square(path, counts)
-    findings = list(_bad_counts(path, body, has_index))
+    named = not _is_count(rows[0].cells[0])
+    counts = [_Row(row.line, row.cells[named:]) for row in rows[named:]]
+    findings = list(_bad_counts(path, counts, first_column=1 + named))
     if findings:
         raise DataError(*findings)
-    matrix = np.array(counts, dtype=np.int64)
-    _check_meaning(path, matrix)
-    header = tuple(rows[0].cells[has_index:]) if has_header else None
-    index = tuple(row.cells[0] for row in body) if has_index else None
-    return NamedMatrix(matrix, _names(path, header, index, len(matrix)))
+    matrix = np.array([row.cells for row in counts], dtype=np.int64)
+    _check_matrix(path, matrix)
+    if not named:
+        return NamedMatrix(matrix, tuple(map(str, range(len(matrix)))))
+    columns, index = rows[0].cells[1:], [row.cells[0] for row in rows[1:]]
+    if columns != index:
+        raise DataError(
+            f"{path}: columns are {', '.join(columns)} but rows are {', '.join(index)}; both must "
+            "name the same classes in the same order"
+        )
+    if len(set(columns)) < len(columns):
+        raise DataError(f"{path}: two classes have the same name among {', '.join(columns)}")
+    return NamedMatrix(matrix, tuple(columns))
 
 
 def _read_rows(path: Path) -> list[_Row]:
+    """The rows that are not empty, all of the same width."""
     require_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -70,12 +88,6 @@ def _read_rows(path: Path) -> list[_Row]:
     rows = [row for row in rows if any(row.cells)]
     if len(rows) < 2:
         raise DataError(f"{path}: {len(rows)} rows; a confusion matrix has at least 2 classes")
-    if len(rows[0].cells) == len(rows[1].cells) - 1:  # R's write.table leaves the corner out
-        rows[0].cells.insert(0, "")
-    return _of_equal_width(path, rows)
-
-
-def _of_equal_width(path: Path, rows: list[_Row]) -> list[_Row]:
     width = len(rows[0].cells)
     uneven = [
         f"{path}:{row.line}: {len(row.cells)} cells; the first row has {width}"
@@ -89,59 +101,27 @@ def _of_equal_width(path: Path, rows: list[_Row]) -> list[_Row]:
     return rows
 
 
-def _has_index(rows: Sequence[_Row]) -> bool:
-    width = len(rows[0].cells)
-    named = all(not _is_number(row.cells[0]) for row in rows[1:])
-    numbered_with_corner = len(rows) == width and not _is_number(rows[0].cells[0])
-    one_more = width == len(rows) + 1 and not _are_counts([row.cells[0] for row in rows])
-    return named or numbered_with_corner or one_more
-
-
-def _has_header(rows: Sequence[_Row], has_index: bool) -> bool:
-    first = rows[0].cells[has_index:]
-    one_more = len(rows) == len(first) + 1 and (has_index or not _are_counts(first))
-    return one_more or not any(map(_is_number, first))
-
-
-def _are_counts(cells: Sequence[str]) -> bool:
-    return all(map(_is_count, cells))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_count(text: str) -> bool:
     is_short = len(text.lstrip("0")) <= len(str(LARGEST_COUNT))  # for int, which has a limit
     return text.isascii() and text.isdigit() and is_short and int(text[-99:]) <= LARGEST_COUNT
 
 
-def _check_square(path: Path, counts: Sequence[Sequence[str]]) -> None:
-    if len(counts) != len(counts[0]):
-        raise DataError(
-            f"{path}: {len(counts)} rows and {len(counts[0])} columns of counts; a confusion "
-            "matrix has one row (prediction) and one column (reference) per class, and class "
-            "numbers both above and before the counts, or none"
-        )
-    if len(counts) < 2:
-        raise DataError(f"{path}: 1 class; a confusion matrix has at least 2")
-
-
-def _bad_counts(path: Path, body: Sequence[_Row], has_index: bool) -> Iterator[str]:
-    for row in body:
-        for column, cell in enumerate(row.cells[has_index:], start=1 + has_index):
+def _bad_counts(path: Path, rows: list[_Row], *, first_column: int) -> Iterator[str]:
+    for row in rows:
+        for column, cell in enumerate(row.cells, start=first_column):
             if not _is_count(cell):
                 yield f"{path}:{row.line} column {column}: {cell[:40] or 'empty'} {NO_COUNT}"
 
 
-def _check_meaning(path: Path, matrix: Matrix) -> None:
+def _check_matrix(path: Path, matrix: Matrix) -> None:
+    rows, columns = matrix.shape
+    if rows != columns:
+        raise DataError(f"{path}: {rows} rows and {columns} columns of counts; {LAYOUT}")
+    if rows < 2:
+        raise DataError(f"{path}: 1 class; a confusion matrix has at least 2")
     if not matrix.any():
         raise DataError(f"{path}: every count is 0; there must be at least one prediction")
-    if len(matrix) > 2 and _ends_in_totals(matrix):
+    if rows > 2 and _ends_in_totals(matrix):
         raise DataError(f"{path}: the last row and column are totals; leave them out")
 
 
@@ -150,17 +130,3 @@ def _ends_in_totals(matrix: Matrix) -> bool:
     by_row = np.append(inner.sum(axis=1), inner.sum())
     by_column = np.append(inner.sum(axis=0), inner.sum())
     return np.array_equal(matrix[:, -1], by_row) and np.array_equal(matrix[-1], by_column)
-
-
-def _names(
-    path: Path, header: tuple[str, ...] | None, index: tuple[str, ...] | None, classes: int
-) -> tuple[str, ...]:
-    if header and index and header != index:
-        raise DataError(
-            f"{path}: columns are {', '.join(header)} but rows are {', '.join(index)}; both must "
-            "name the same classes in the same order"
-        )
-    names = header or index or tuple(map(str, range(classes)))
-    if len(set(names)) < classes:
-        raise DataError(f"{path}: two classes have the same name among {', '.join(names)}")
-    return names

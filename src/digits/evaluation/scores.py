@@ -5,12 +5,14 @@ THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were
 scikit-learn and Keras use the transpose.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as reference_by_prediction
 
-from digits.core.dataset import Labels, Matrix, Probabilities
+from digits.core.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.core.errors import DigitsError
 
 KERAS_EPSILON = 1e-7
@@ -107,3 +109,36 @@ def not_probabilities(answers: np.ndarray) -> str | None:
         f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities "
         f"(row {row} has {answers[row].min():g}…{answers[row].max():g} and sums to {sums[row]:g})"
     )
+
+
+class Mistakes(NamedTuple):
+    """Wrongly predicted images, the most confident mistake first.
+
+    Attributes:
+        images: uint8 (n, height, width).
+        truth: int64 (n,).
+        prediction: int64 (n,).
+        probability: float32 (n,), the probability of the predicted class.
+        rows: int64 (n,), each image's row in the predicted split, from 0.
+    """
+
+    images: Images
+    truth: Labels
+    prediction: Labels
+    probability: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+
+def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
+    """Up to `limit` mistakes with the highest probability; equal ones in row order.
+
+    Args:
+        data: the images that were predicted, and their labels.
+        probabilities: float32 (n, classes).
+        limit: how many at most.
+    """
+    prediction = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(prediction != data.labels)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+    return Mistakes(data.images[rows], data.labels[rows], prediction[rows], confidence[rows], rows)

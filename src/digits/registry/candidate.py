@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digits.core import process
-from digits.core.artifacts import ROOT, TrainOutputs, split_path
+from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
 from digits.core.errors import ServiceError, UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
@@ -16,8 +16,6 @@ from digits.tracking import restore
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
-
-VALIDATION = ROOT / "validate" / "result.json"
 
 
 @contextmanager

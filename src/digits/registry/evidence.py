@@ -9,7 +9,7 @@ from typing import Any
 
 from digits import params as parameters
 from digits.core import process, provenance
-from digits.core.artifacts import SPLIT_TAGS, split_path
+from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
@@ -19,7 +19,6 @@ from digits.evaluation.latency import measure_latency
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
-from digits.registry.candidate import VALIDATION
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from digits.core.artifacts import ROOT
+from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # these rooms import MLflow, which takes a second
     from digits.registry.trace import Origin
     from digits.scoring.score import Answer, ScoreResult
 
-COMPARISON = ROOT / "compare" / "comparison.json"
 MOVE_FIGURES = {
     "holdout_accuracy": "accuracy",
     "champion_accuracy": "champion's",

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from digits import params
 from digits.core import process
-from digits.core.artifacts import ROOT, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.artifacts import COMPARE, COMPARISON, EvaluateOutputs, TrainOutputs, read_split
 from digits.core.dataset import Images, Labels
 from digits.core.files import write_json, write_text
-from digits.evaluation.caret import statistics
 from digits.evaluation.comparison import (
     Candidate,
     Pair,
@@ -18,25 +16,25 @@ from digits.evaluation.comparison import (
     pareto_front,
     verdict,
 )
-from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.latency import Latency, measure_latency
 from digits.evaluation.leaderboard import Row, markdown, model_row, shared_line, time_ratios
 from digits.evaluation.robustness import fragile_line
-from digits.reporting import plots
-
-FOLDER = ROOT / "compare"
+from digits.params import load as load_params
+from digits.reporting.plots.comparison import pareto
+from digits.reporting.plots.model import learning_curves
+from digits.reporting.plots.theme import save
 
 
 def main() -> None:
     """Write artifacts/compare/."""
-    checked = params.load()
-    test = read_split("test").data
-    latencies = measure_latencies(checked.models, test.images, threads=checked.train.threads)
-    rows = [read_row(model, latencies[model]) for model in checked.models]
+    params = load_params()
+    models, test = params.models, read_split("test").data
+    latencies = measure_latencies(models, test.images, threads=params.train.threads)
+    rows = [read_row(model, latencies[model]) for model in models]
     pairs = compare_pairs(rows, test.labels)
     front = pareto_front({row.model: Point(row.test_accuracy, row.elapsed_s) for row in rows})
     shared = filter(None, map(shared_line, rows))
-    verdicts = [*map(verdict, pairs), *shared, *fragile_lines(checked.models)]
+    verdicts = [*map(verdict, pairs), *shared, *fragile_lines(models)]
 
     comparison = {
         "models": [row._asdict() for row in rows],
@@ -44,17 +42,18 @@ def main() -> None:
         "pareto_front": front,
         "verdicts": verdicts,
     }
-    write_json(FOLDER / "comparison.json", comparison)
-    write_text(
-        FOLDER / "comparison.md",
-        "\n".join([markdown(rows), *(f"- {line}" for line in verdicts), ""]),
-    )
-    write_json(FOLDER / "metrics.json", metrics(rows))
+    write_json(COMPARISON, comparison)
+    bullets = [f"- {line}" for line in verdicts]
+    write_text(COMPARE / "comparison.md", "\n".join([markdown(rows), *bullets, ""]))
+    write_json(COMPARE / "metrics.json", metrics(rows))
     draw_pareto(rows, front)
+    histories = {model: TrainOutputs(model).read_history() for model in models}
+    curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
+    save(curves, COMPARE / "learning_curves.png")
 
 
 def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
-    """How fast each model answers on this machine, one after the other in this process."""
+    """Measure each model's latency on this machine, one after the other in this process."""
     with process.quiet_tensorflow(threads):
         from digits.training import inference
 
@@ -66,7 +65,7 @@ def measure_latencies(models: Sequence[str], images: Images, *, threads: int) ->
 
 
 def read_row(model: str, latency: Latency) -> Row:
-    """What the earlier stages wrote about one model."""
+    """One model's row, from the outputs of `train` and `evaluate`."""
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     return model_row(
         model,
@@ -80,7 +79,7 @@ def read_row(model: str, latency: Latency) -> Row:
 
 
 def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
-    """Every two models, on the test rows."""
+    """Compare every two models on the test rows."""
     candidates = [
         Candidate(
             row.model,
@@ -93,13 +92,13 @@ def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
 
 
 def fragile_lines(models: Sequence[str]) -> list[str]:
-    """What disturbs which model."""
+    """One line for each model that a disturbance of the images costs much accuracy."""
     lines = [fragile_line(model, EvaluateOutputs(model).read_behaviour()) for model in models]
     return [line for line in lines if line]
 
 
 def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """What `dvc metrics diff` sets side by side."""
+    """The figures that `dvc metrics diff` compares."""
     ratios = time_ratios(rows)
     return {
         row.model: {
@@ -113,20 +112,19 @@ def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
-    """Accuracy against training time."""
-    intervals = {row.model: accuracy_interval(row.model) for row in rows}
-    figure = plots.pareto(
+    """Draw accuracy against training time."""
+    figure = pareto(
         {row.model: row.elapsed_s for row in rows},
-        intervals,
+        {row.model: accuracy_interval(row.model) for row in rows},
         front=front,
         title="Test accuracy against training time",
     )
-    plots.save(figure, FOLDER / "pareto.png")
+    save(figure, COMPARE / "pareto.png")
 
 
 def accuracy_interval(model: str) -> tuple[float, float, float]:
     """Test accuracy with the ends of its exact 95 % interval."""
-    overall = statistics(read_matrix(EvaluateOutputs(model).matrix("test")).matrix).overall
+    overall = EvaluateOutputs(model).read_statistics()["test"]["overall"]
     return overall["accuracy"], overall["accuracy_lower"], overall["accuracy_upper"]
 
 

@@ -1,54 +1,85 @@
-"""`evaluate@<model>`: what the test and hold-out splits say about one trained model."""
+"""`evaluate@<model>`: all that the test and hold-out splits tell of one model, and its pictures."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits import params
 from digits.core import process
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
-from digits.core.dataset import Dataset
+from digits.core.dataset import Dataset, Matrix
 from digits.core.files import write_json
+from digits.params import load as load_params
+
+if TYPE_CHECKING:
+    from digits.evaluation.scores import Mistakes
+
+MISTAKES_DRAWN = 24
 
 
 def main(model: str) -> None:
-    """Write artifacts/evaluate/<model>/ and add it to the model's MLflow run."""
-    checked = params.load()
-    splits = {name: read_split(name, classes=checked.data.classes).data for name in EVALUATED}
-    with process.quiet_tensorflow(checked.train.threads):
+    """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
+    params = load_params()
+    names = params.data.names
+    splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
+    with process.quiet_tensorflow(params.train.threads):
         from digits.training import inference
     from digits.evaluation.robustness import accuracy_under
-    from digits.reporting.publishing import publish
+    from digits.evaluation.scores import most_confident_mistakes
+    from digits.tracking import restore
 
     predict = inference.predictor(inference.load(TrainOutputs(model).model))
-    outputs = EvaluateOutputs(model)
+    outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
-    judge(outputs, splits, probabilities, names=checked.data.names)
-    behaviour = accuracy_under(predict, splits["test"], clean=probabilities["test"])
-    write_json(outputs.behaviour, behaviour)
-    publish(model, names=checked.data.names)
+    matrices = write_figures(outputs, splits, probabilities, names=names)
+    write_json(outputs.behaviour, accuracy_under(predict, test, clean=probabilities["test"]))
+    mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
+    draw(model, matrices, mistakes, names=names)
+    restore.log_evaluation(model)
 
 
-def judge(
+def write_figures(
     outputs: EvaluateOutputs,
     splits: dict[str, Dataset],
     probabilities: dict[str, np.ndarray],
     *,
     names: list[str],
-) -> None:
-    """Write scores, confusion matrix and caret's statistics of each split."""
+) -> dict[str, Matrix]:
+    """Write confusion matrix, scores and caret's statistics of each split; returns the matrices."""
     from digits.evaluation.caret import statistics
     from digits.evaluation.caret_tables import as_dict
+    from digits.evaluation.confusion_csv import write_matrix
     from digits.evaluation.scores import confusion_matrix, score_probabilities
 
-    scores, figures = {}, {}
+    matrices, scores, tables = {}, {}, {}
     for name, data in splits.items():
         predicted = probabilities[name].argmax(axis=1)
-        matrix = confusion_matrix(predicted, data.labels, classes=len(names))
-        outputs.write_matrix(name, matrix, names=names)
+        matrices[name] = confusion_matrix(predicted, data.labels, classes=len(names))
         scores[name] = score_probabilities(probabilities[name], data.labels)
-        figures[name] = as_dict(statistics(matrix, classes=names))
-    outputs.write_metrics(scores)
-    write_json(outputs.statistics, figures)
+        tables[name] = as_dict(statistics(matrices[name], classes=names))
+        write_matrix(outputs.matrix(name), matrices[name], names=names)
+    write_json(outputs.metrics, scores)
+    write_json(outputs.statistics, tables)
+    return matrices
+
+
+def draw(
+    model: str, matrices: dict[str, Matrix], mistakes: "Mistakes", *, names: list[str]
+) -> None:
+    """Draw each split's confusion matrix, the mistakes on the test split, the learning curves."""
+    from digits.reporting.plots import model as plots
+    from digits.reporting.plots.theme import save
+
+    outputs = EvaluateOutputs(model)
+    for split, matrix in matrices.items():
+        title = f"{model}, {split}"
+        cells = plots.confusion_matrix(matrix, names=names, title=title)
+        save(cells, outputs.matrix_picture(split))
+        save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
+    title = f"{model}, test: most confident mistakes"
+    save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
+    history = TrainOutputs(model).read_history()
+    save(plots.learning_curves({model: history}, title=model), outputs.learning_curves)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from digits.core import process
-from digits.core.artifacts import ROOT
+from digits.core.artifacts import EXPLORE
 from digits.core.dataset import Dataset
 from digits.core.files import replacing
 from digits.data import exploration
 from digits.data.readers.raw import read_raw
 from digits.params import load as load_params
-from digits.reporting import plots
+from digits.reporting.plots import raw as plots
+from digits.reporting.plots.theme import save
 
-FOLDER = ROOT / "explore"
 SAMPLES_PER_CLASS = 10
 
 
@@ -25,16 +25,16 @@ def main() -> None:
         data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=params.seed
     )
     figure = plots.samples(images, names=names, title="Samples of each class")
-    plots.save(figure, FOLDER / "samples.png")
+    save(figure, EXPLORE / "samples.png")
 
 
 def write_distribution(data: Dataset, names: list[str]) -> None:
     """Write the number of images per class as table and picture."""
     distribution = exploration.class_distribution(data.labels, names=names)
-    with replacing(FOLDER / "classes.csv") as temporary:
+    with replacing(EXPLORE / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
     figure = plots.class_distribution(distribution, title=f"{len(data):,} training images by class")
-    plots.save(figure, FOLDER / "class_distribution.png")
+    save(figure, EXPLORE / "class_distribution.png")
 
 
 def write_pixel_statistics(data: Dataset, names: list[str]) -> None:
@@ -43,7 +43,7 @@ def write_pixel_statistics(data: Dataset, names: list[str]) -> None:
     for statistic, images in statistics._asdict().items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         figure = plots.class_images(images, names=names, title=title)
-        plots.save(figure, FOLDER / f"{statistic}.png")
+        save(figure, EXPLORE / f"{statistic}.png")
 
 
 if __name__ == "__main__":

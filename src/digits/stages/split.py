@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from digits.core import process
-from digits.core.artifacts import ROOT, split_path
+from digits.core.artifacts import SPLIT_SUMMARY, split_path
 from digits.core.dataset import save_split
 from digits.core.files import replacing, write_json
 from digits.data.readers.raw import read_raw
@@ -19,7 +19,7 @@ def main() -> None:
     for name, part in splits.items():
         with replacing(split_path(name)) as temporary:
             save_split(temporary, part)
-    write_json(ROOT / "split" / "split.json", summarise_splits(splits, raw))
+    write_json(SPLIT_SUMMARY, summarise_splits(splits, raw))
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
 
 

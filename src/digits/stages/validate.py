@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from digits.core import process
-from digits.core.artifacts import ROOT
+from digits.core.artifacts import VALIDATION
 from digits.core.errors import DataError, printable
 from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
@@ -16,7 +16,7 @@ def main() -> None:
     params = load_params()
     raw = read_raw(Path("data"))
     result = validate(raw, params=params.validation, classes=params.data.classes)
-    write_json(ROOT / "validate" / "result.json", result.as_dict())
+    write_json(VALIDATION, result.as_dict())
     for finding in result.warnings:
         print(f"warning: {printable(str(finding))}")
     if result.critical:

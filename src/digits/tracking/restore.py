@@ -1,18 +1,51 @@
-"""Logging a training again, from DVC's outputs, where the tracking store does not know its run."""
+"""Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
 
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from digits.core import provenance
-from digits.core.artifacts import TrainOutputs, split_path
+from digits.core import process, provenance
+from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from digits.params import load as load_params
 from digits.tracking import runs, store
+
+
+def restore_all() -> None:
+    """Log each recorded training that the store does not know, with its evaluation if there is one.
+
+    After `dvc pull` on another machine no stage runs, and the store there is empty.
+
+    Raises:
+        IntegrityError: an output is not what dvc.lock records.
+    """
+    params = load_params()
+    recorded = [model for model in params.models if TrainOutputs(model).run.exists()]
+    unknown = [model for model in recorded if known(TrainOutputs(model)) is None]
+    if not unknown:
+        return
+    with process.quiet_tensorflow(params.train.threads):
+        from digits.training import inference  # noqa: F401
+    for model in unknown:
+        evaluated = EvaluateOutputs(model)
+        if evaluated.metrics.exists():
+            provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
+            log_evaluation(model)
+        else:
+            restore(TrainOutputs(model))
+        print(f"{model}: logged again from DVC's outputs")
+
+
+def log_evaluation(model: str) -> None:
+    """Upload the written evaluation to the model's run; an unknown run is logged again first."""
+    trained = TrainOutputs(model)
+    run_id, model_id = known(trained) or restore(trained)
+    runs.log_evaluation(run_id, model_id, EvaluateOutputs(model))
 
 
 def known(outputs: TrainOutputs) -> tuple[str, str] | None:
     """Run id and model id of this training in the present store, or None.
 
-    It is the recorded run, or one that was restored from it.
+    The run is the recorded one, or one that was restored from it.
     """
     record = outputs.read_run()
     store.connect()

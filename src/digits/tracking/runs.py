@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ from mlflow.entities import ViewType
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from digits.core.artifacts import EvaluateOutputs, read_split_rows
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
 from digits.tracking import store
 
 if TYPE_CHECKING:
     import keras
-    import pandas as pd
     from mlflow import ActiveRun
 
     from digits.evaluation.seeds import SeedRun
@@ -189,35 +188,38 @@ def log_files(files: "Sequence[Path]") -> None:
         mlflow.log_artifact(str(file))
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What is added to a run once its model was evaluated.
+def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None:
+    """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
 
-    Attributes:
-        metrics: name to value.
-        images: key in the image grid of MLflow's charts to pixels uint8 (height, width, 3 or 4).
-        pictures: artifact path (`.png`) to such pixels.
-        tables: artifact path (`.json`) to table.
-        files: artifact folder to local file.
+    The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
+    runs have in common; the image grid and the table by class are MLflow's own forms of them.
     """
+    from digits.evaluation.caret_tables import as_tables, from_dict
 
-    metrics: Mapping[str, float]
-    images: Mapping[str, np.ndarray]
-    pictures: Mapping[str, np.ndarray]
-    tables: "Mapping[str, pd.DataFrame]"
-    files: "Mapping[str, Path]"
-
-
-def log_evaluation(run_id: str, model_id: str, found: Evaluation) -> None:
-    """Add an evaluation to a finished run, whose status and times stay as they are."""
     client = MlflowClient()
     with store.service_errors():
-        mlflow.log_metrics(dict(found.metrics), run_id=run_id, model_id=model_id)
-        for key, image in found.images.items():
-            client.log_image(run_id, image, key=key, step=0)
-        for path, picture in found.pictures.items():
-            client.log_image(run_id, picture, path)
-        for path, table in found.tables.items():
-            client.log_table(run_id, table, path)
-        for folder, file in found.files.items():
-            client.log_artifact(run_id, str(file), folder)
+        mlflow.log_metrics(_evaluation_metrics(outputs), run_id=run_id, model_id=model_id)
+        client.log_artifacts(run_id, str(outputs.folder))
+        for split, written in outputs.read_statistics().items():
+            picture = mlflow.Image(str(outputs.matrix_picture(split)))
+            client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
+            by_class = as_tables(from_dict(written)).by_class.T.rename_axis("class")
+            client.log_table(run_id, by_class.reset_index(), f"{split}/by_class.json")
+
+
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, float]:
+    """Scores, statistics, behaviour and numbers of rows by the names they have in MLflow."""
+    scores = {
+        f"{split}_{name}": value
+        for split, metrics in outputs.read_metrics().items()
+        for name, value in metrics.items()
+    }
+    statistics = {
+        f"{split}_{figure}": value
+        for split, written in outputs.read_statistics().items()
+        for figure, value in written["overall"].items()
+        if value is not None
+    }
+    behaviour = {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    rows = {f"{split}_rows": count for split, count in read_split_rows().items()}
+    return scores | statistics | behaviour | rows

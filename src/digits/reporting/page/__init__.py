@@ -1,1 +1,1 @@
-"""The report as one HTML page."""
+"""The report as one HTML page: render (content and page), tables (its tables as texts)."""

@@ -1,13 +1,16 @@
 """Tables of the report, every cell a text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digits.evaluation.caret import BY_CLASS, LABELS, OVERALL, Statistics
 from digits.evaluation.caret_tables import as_tables, p_value_text
-from digits.evaluation.comparison import Pair
 from digits.evaluation.robustness import PERTURBATIONS, fragile
-from digits.reporting.page.content import ModelResult
+
+if TYPE_CHECKING:
+    from digits.reporting.page.render import ModelResult
+
+Pair = Mapping[str, Any]  # as `comparison.as_dict` writes it
 
 ROWS_SHOWN = 500
 SCORES = {
@@ -19,7 +22,7 @@ SCORES = {
 
 
 class Cell(NamedTuple):
-    """A cell, with a tooltip and a mark where it deserves attention."""
+    """A cell; `note` is its tooltip, and a marked one is bold."""
 
     text: str
     note: str = ""
@@ -40,17 +43,17 @@ def comparison(table: Sequence[Mapping[str, str]]) -> Table:
     return Table([heading, *(row[heading] for row in table)], rows)
 
 
-def pairs(found: Sequence[Pair]) -> Table:
-    """One column per two models."""
-    columns = [_pair(pair) for pair in found]
+def pairs(compared: Sequence[Pair]) -> Table:
+    """One column per pair of models."""
+    columns = [_pair(pair) for pair in compared]
     rows = [(measure, [column[measure] for column in columns]) for measure in columns[0]]
-    return Table(["pair", *(f"{pair.better} over {pair.other}" for pair in found)], rows)
+    return Table(["pair", *(f"{pair['better']} over {pair['other']}" for pair in compared)], rows)
 
 
-def overall(models: Sequence[ModelResult], split: int) -> Table:
+def overall(models: Sequence["ModelResult"], split: int) -> Table:
     """The statistics of one split, one column per model."""
     statistics = [model.splits[split].statistics for model in models]
-    texts = [as_tables(found).overall["value"].tolist() for found in statistics]
+    texts = [as_tables(of_model).overall["value"].tolist() for of_model in statistics]
     rows = [
         (LABELS[figure], [_cell(texts[i][row], statistics[i], figure) for i in range(len(models))])
         for row, figure in enumerate(OVERALL)
@@ -58,24 +61,21 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
     return Table(["statistic", *(model.name for model in models)], rows + _scores(models, split))
 
 
-def by_class(found: Statistics) -> Table:
+def by_class(statistics: Statistics) -> Table:
     """The statistics of each class, one column per class."""
-    texts = as_tables(found).by_class.to_numpy().tolist()
+    names, texts = statistics.classes, as_tables(statistics).by_class.to_numpy().tolist()
     rows = [
         (
             LABELS[figure],
-            [
-                _cell(text, found, figure, name)
-                for text, name in zip(line, found.classes, strict=True)
-            ],
+            [_cell(text, statistics, figure, name) for text, name in zip(row, names, strict=True)],
         )
-        for figure, line in zip(BY_CLASS, texts, strict=True)
+        for figure, row in zip(BY_CLASS, texts, strict=True)
     ]
-    return Table(["class", *found.classes], rows)
+    return Table(["class", *names], rows)
 
 
-def behaviour(models: Sequence[ModelResult]) -> Table:
-    """Accuracy on disturbed images, one column per model, what it loses in brackets."""
+def behaviour(models: Sequence["ModelResult"]) -> Table:
+    """Accuracy on disturbed images, one column per model, with the change in brackets."""
     rows = []
     for name in models[0].behaviour:
         words = PERTURBATIONS[name].words if name in PERTURBATIONS else "as they are"
@@ -84,7 +84,7 @@ def behaviour(models: Sequence[ModelResult]) -> Table:
 
 
 def validated(summary: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What each part of the data holds, one column per part."""
+    """Rows, shapes and other properties of the data, one column per part."""
     keys = [key for key in next(iter(summary.values()), {}) if key != "class_counts"]
     rows = [
         (key.replace("_", " "), [Cell(_plain(part[key])) for part in summary.values()])
@@ -93,30 +93,33 @@ def validated(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(["", *summary], rows)
 
 
-def notes(models: Sequence[ModelResult], split: int) -> Iterator[str]:
-    """Why figures of a split are n/a, a line per model and reason."""
+def notes(models: Sequence["ModelResult"], split: int) -> Iterator[str]:
+    """A line per model and reason why figures of a split are n/a."""
     for model in models:
         for note in as_tables(model.splits[split].statistics).notes:
             yield f"{model.name}: {note}"
 
 
 def row_numbers(rows: Sequence[int]) -> str:
-    """Row numbers, the first 500 of them."""
-    shown = ", ".join(map(str, rows[:ROWS_SHOWN]))
+    """At most 500 row numbers, and how many more there are."""
+    listed = ", ".join(map(str, rows[:ROWS_SHOWN]))
     more = len(rows) - ROWS_SHOWN
-    return f"{shown} … and {more} more" if more > 0 else shown or "none"
+    return f"{listed} … and {more} more" if more > 0 else listed or "none"
 
 
 def _pair(pair: Pair) -> dict[str, Cell]:
+    interval = f"{_points(pair['lower'])} to {_points(pair['upper'])} points"
     return {
-        "gain in accuracy": Cell(f"{100 * pair.gain:.2f} points", marked=not pair.within_noise),
-        "95 % interval": Cell(f"{_points(pair.lower)} to {_points(pair.upper)} points"),
-        "exact McNemar p": Cell(p_value_text(pair.p_value)),
-        "only the first is right": Cell(f"{len(pair.better_right):,} rows"),
-        "only the second is right": Cell(f"{len(pair.other_right):,} rows"),
-        "answers differ": Cell(f"{pair.disagreements:,} rows"),
-        "training time": Cell(f"{pair.time_ratio:,.2f}×"),
-        "per error avoided in 10,000": _price(pair.seconds_per_error),
+        "gain in accuracy": Cell(
+            f"{100 * pair['gain']:.2f} points", marked=not pair["within_noise"]
+        ),
+        "95 % interval": Cell(interval),
+        "exact McNemar p": Cell(p_value_text(pair["p_value"])),
+        "only the first is right": Cell(f"{len(pair['better_right']):,} rows"),
+        "only the second is right": Cell(f"{len(pair['other_right']):,} rows"),
+        "answers differ": Cell(f"{pair['disagreements']:,} rows"),
+        "training time": Cell(f"{pair['time_ratio']:,.2f}×"),
+        "per error avoided in 10,000": _price(pair["seconds_per_error"]),
     }
 
 
@@ -132,14 +135,14 @@ def _price(seconds: float | None) -> Cell:
     return Cell(f"{seconds:,.2f} s")
 
 
-def _cell(text: str, found: Statistics, figure: str, label: str | None = None) -> Cell:
-    reasons = [u.reason for u in found.undefined if (u.figure, u.label) == (figure, label)]
+def _cell(text: str, statistics: Statistics, figure: str, label: str | None = None) -> Cell:
+    reasons = [u.reason for u in statistics.undefined if (u.figure, u.label) == (figure, label)]
     return Cell(text, ", ".join(reasons))
 
 
-def _scores(models: Sequence[ModelResult], split: int) -> list[tuple[str, list[Cell]]]:
+def _scores(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
     scores = [model.splits[split].scores for model in models]
-    return [(label, [_score(found.get(key)) for found in scores]) for key, label in SCORES.items()]
+    return [(label, [_score(row.get(key)) for row in scores]) for key, label in SCORES.items()]
 
 
 def _score(value: float | None) -> Cell:

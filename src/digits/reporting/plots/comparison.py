@@ -9,9 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from digits.reporting.plots.style import new_figure, quiet_axes
-from digits.reporting.plots.style import title as set_title
-from digits.reporting.plots.theme import BLUE, GREY
+from digits.reporting.plots.theme import BLUE, GREY, new_figure, quiet_axes, set_title
 
 WIDE = 8.0
 

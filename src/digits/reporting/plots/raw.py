@@ -10,9 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from digits.core.dataset import Images
-from digits.reporting.plots.style import hide_ticks, new_figure, quiet_axes
-from digits.reporting.plots.style import title as set_title
-from digits.reporting.plots.theme import BLUE, GREY, percent
+from digits.reporting.plots.theme import (
+    BLUE,
+    GREY,
+    hide_frame,
+    new_figure,
+    percent,
+    quiet_axes,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from digits.data.exploration import ClassImages
@@ -85,7 +91,7 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     figure = new_figure(side * columns + beside, side * height / width * len(names) + 0.8)
     axes = figure.add_subplot()
     axes.imshow(_mosaic(drawn, columns), cmap="gray_r", vmin=0, vmax=255)
-    hide_ticks(axes)
+    hide_frame(axes)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
     axes.set_yticks(middles, names, parse_math=False)
     axes.tick_params(length=0, labelsize=12)

@@ -1,4 +1,11 @@
-"""What still and interactive pictures share: colours and the way numbers are written."""
+"""What all pictures share: colours, how numbers are written, how a figure is made and saved."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from digits.core.files import replacing
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every kind of colour blindness
 BLUE = "#0072B2"
@@ -12,14 +19,15 @@ INK = "#1F2328"
 
 
 def series_colour(index: int) -> str:
-    """The colour of the n-th series; after eight they start again."""
+    """The colour of the n-th series; the ninth has the colour of the first."""
     return SERIES[index % len(SERIES)]
 
 
 def percent(count: int, total: int) -> str:
-    """`count` of `total` in per cent with one decimal; never rounds to 0 or 100 what is neither.
+    """`count` of `total` in per cent with one decimal, `n/a` if the total is 0.
 
-    `n/a` where the total is 0.
+    Only 0 of them is written `0 %` and only all of them `100 %`; a share that would be rounded
+    to either is written `<0.1 %` or `>99.9 %`.
     """
     if total == 0:
         return "n/a"
@@ -29,3 +37,38 @@ def percent(count: int, total: int) -> str:
     if share < 0.05:
         return "<0.1 %"
     return ">99.9 %" if share >= 99.95 else f"{share:.1f} %"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, size in inches, whose layout leaves room for all labels.
+
+    It is no pyplot figure: nothing global refers to it, so it need not be closed.
+    """
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG, atomically; the same figure gives the same bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def set_title(axes: Axes, text: str) -> None:
+    """A heading above the axes; `$` in a name is no formula."""
+    axes.set_title(text, fontsize=13, pad=12, wrap=True, parse_math=False)
+
+
+def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
+    """Draw a light grid behind the data and no box around it."""
+    axes.grid(axis=grid, color="#E3E3E3", linewidth=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(labelsize=11, color=GREY)
+
+
+def hide_frame(axes: Axes) -> None:
+    """Hide ticks and box; what is drawn inside stays."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
