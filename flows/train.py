@@ -168,7 +168,7 @@ def _place(root: Path, overrides: dict[str, Any]) -> Iterator[tuple[Path, str | 
     """The folder to work in, and the name of the experiment that the run leaves, if any."""
     if overrides:
         name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id)
-        with workspace(root, overrides, name=str(runtime.flow_run.id)) as folder:
+        with workspace(root, overrides) as folder:
             yield folder, name
     else:
         with project_lock(root, on_wait=get_run_logger().info):

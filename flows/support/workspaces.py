@@ -16,13 +16,12 @@ from filelock import FileLock, Timeout
 
 from digits import params
 from digits.core.errors import ServiceError
+from digits.core.files import scratch
 from digits.core.project_copy import clone, git, share_dvc
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
-
-Overrides = Mapping[str, Any]
 
 
 @contextmanager
@@ -41,7 +40,7 @@ def project_lock(root: Path, *, on_wait: Callable[[str], None]) -> Iterator[None
 
 
 @contextmanager
-def workspace(root: Path, overrides: Overrides, *, name: str) -> Iterator[Path]:
+def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
     """Copy the project as it is now, uncommitted changes included, and apply the overrides.
 
     The copy has a git repository and DVC locks of its own, shares the DVC cache, and is removed
@@ -51,18 +50,13 @@ def workspace(root: Path, overrides: Overrides, *, name: str) -> Iterator[Path]:
         UsageError: the project has no commit.
         ServiceError: git or DVC failed.
     """
-    _remove_abandoned(root)
-    folder = root / FOLDER / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock_path(folder)):
-        try:
-            _copy(root, folder)
-            share_dvc(root, folder)
-            _override(folder, overrides)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    _lock_path(folder).unlink(missing_ok=True)
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with scratch(root / FOLDER) as folder:
+        _copy(root, folder)
+        share_dvc(root, folder)
+        with modify_yaml(str(folder / params.PATH)) as values:  # keeps comments and order
+            params.set_keys(values, overrides)
+        yield folder
 
 
 def experiment_name(root: Path, run_name: str, run_id: str) -> str:
@@ -114,24 +108,3 @@ def _uncommitted(root: Path) -> str:
         env = {**os.environ, "GIT_INDEX_FILE": shutil.copy(index, folder)}
         git(root, "status", "--porcelain", env=env)  # `stash` fails on an index that is not fresh
         return git(root, "stash", "create", env=env)
-
-
-def _override(folder: Path, overrides: Overrides) -> None:
-    """Write the overrides as `dvc exp run -S` does: comments and order stay."""
-    with modify_yaml(str(folder / params.PATH)) as values:
-        params.set_keys(values, overrides)
-
-
-def _remove_abandoned(root: Path) -> None:
-    for folder in (root / FOLDER).glob("*"):
-        if not folder.is_dir():
-            continue
-        try:
-            with FileLock(_lock_path(folder), timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue
-
-
-def _lock_path(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")

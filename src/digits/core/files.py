@@ -54,15 +54,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A temporary folder, deleted after the block; deletes those of killed processes, too."""
-    for folder in Path(gettempdir()).glob(f"{_SCRATCH}*"):
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A temporary folder, deleted after the block; deletes those of killed processes, too.
+
+    It lies in `parent`, by default the system's folder for temporary files.
+    """
+    parent = parent or Path(gettempdir())
+    for folder in parent.glob(f"{_SCRATCH}*"):
         owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
         if has_ended(owner.replace("+", ":")):
             rmtree(folder, ignore_errors=True)
     # without colons, at which Python splits PYTHONPATH
     owner = this_process().replace(":", "+")
-    with TemporaryDirectory(prefix=f"{_SCRATCH}{owner}-") as name:
+    with TemporaryDirectory(prefix=f"{_SCRATCH}{owner}-", dir=parent) as name:
         yield Path(name)
 
 
