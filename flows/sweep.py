@@ -1,14 +1,44 @@
 """The `sweep` flow: hyper-parameter search, its trials on local processes or on a Dask cluster."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from prefect import flow
+from prefect import Task, flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.settings import get_current_settings
+from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from digits import params
+from digits.core.artifacts import split_path
+from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.machine import trainings_at_once
+from digits.core.provenance import recorded_outputs
+from digits.sweep import trial
+from digits.tracking import store, sweeps
 from flows.support import lifecycle
+from flows.support.pipeline import cache_folder, push, remote_address
+from flows.train import train
+
+if TYPE_CHECKING:
+    from digits.sweep.sweep import Submit
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+run_trial = Task(
+    fn=trial.run_trial,
+    name="trial",
+    task_run_name="{spec.name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    log_prints=True,
+)
 
 
 @flow(name="sweep")
@@ -26,25 +56,157 @@ def sweep(
     """Search the settings of a model that give the best validation accuracy.
 
     Args:
-        model: Which one, by its name in params.yaml.
-        space: A YAML file: which keys of `train.<model>` vary, and between what.
-        trials: How many; those of a study that is continued come on top.
-        parallel: Trials at once; default: cores over threads here, workers on a cluster.
+        model: Its name in params.yaml.
+        space: A YAML file: which keys of `train.<model>` vary, and in which range.
+        trials: How many; if the study exists, so many more.
+        parallel: Trials at a time; default: cores over threads here, workers on a cluster.
         scheduler: Address of a Dask scheduler; default: processes on this machine.
-        study: Name, by which a sweep is continued later; default: the model's.
+        study: Name by which a later sweep continues this one; default: the model's.
         storage: Optuna's database URL; default: SQLite in this folder.
         remote: DVC remote from which workers fetch the splits, which are pushed to it first;
             default: this project's cache, for workers on this machine.
-        seeds: With how many the best settings and the defaults are compared at the end.
+        seeds: At the end, compare the best settings with the defaults over so many seeds.
     """
 
-    def work() -> State:
-        from flows.support.searching import Options, search
+    def search() -> State[None]:
+        # here, because not everybody installs Optuna
+        from digits.sweep.space import read_space
+        from digits.sweep.study import open_study
+        from digits.sweep.sweep import Sweep
 
-        options = Options(model, space, trials, parallel, scheduler, study, storage, remote, seeds)
-        return search(Path.cwd(), options)
+        root, raw = Path.cwd(), params.read()
+        defaults = params.check(raw)
+        defaults.recipe(model)
+        distributions = read_space(Path(space), model=model, raw=raw)
+        source = remote_address(root, remote) if remote else cache_folder(root)
+        at_once = _at_once(parallel, scheduler, remote, threads=defaults.train.threads)
+        store.connect(sweeps.EXPERIMENT)
+        opened = open_study(
+            study or model, model=model, space=distributions, seed=defaults.seed, storage=storage
+        )
+        _split(root, remote)
+        recorded = recorded_outputs()
+        template = trial.Spec(
+            model=model,
+            raw=raw,
+            datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
+            source=source,
+            tracking_uri=store.tracking_uri(),
+            flow_run=str(runtime.flow_run.id),
+            at_once=None if scheduler else at_once,
+        )
+        with _submitting(scheduler, at_once) as submit:
+            running = Sweep(opened, distributions, template, submit, at_once)
+            result = running.run(trials=trials, seeds=seeds)
+        get_run_logger().info("%s", result)
+        create_markdown_artifact(f"{result.verdict}\n\n    {result.command}\n", key="sweep")
+        return Completed(message=str(result))
 
-    return lifecycle.run_in_project(work)
+    return lifecycle.run_in_project(search)
+
+
+def _split(root: Path, remote: str | None) -> None:
+    """Bring the splits up to date, and push them to the remote from which workers fetch them."""
+    state = train(targets=["split"], return_state=True)
+    if not state.is_completed():
+        raise DigitsError(*(state.message or "split failed").splitlines())
+    if remote:
+        push(root, "split", remote)
+
+
+class Submitted:
+    """A Prefect future as `digits.sweep.sweep` wants it."""
+
+    def __init__(self, future: Any, place: str | None) -> None:
+        self._future = future
+        self._place = place
+
+    def done(self) -> bool:
+        """Whether the trial has ended.
+
+        Raises:
+            ServiceError: the Dask scheduler is gone, and the trial's result with it.
+        """
+        wrapped = self._future.wrapped_future
+        if wrapped.cancelled():  # Dask cancels all futures when it loses the scheduler
+            raise ServiceError(f"scheduler: {self._place} is gone")
+        return bool(wrapped.done())
+
+    def result(self) -> None:
+        """Raise the error that the trial ended with, if any."""
+        self._future.result()
+
+
+@contextmanager
+def _submitting(scheduler: str | None, at_once: int) -> "Iterator[Submit]":
+    """Yield what sends a trial to the task runner; end local trials when interrupted."""
+    with _task_runner(scheduler, at_once) as runner:
+
+        def submit(spec: trial.Spec) -> Submitted:
+            future = runner.submit(run_trial, parameters={"spec": spec}, dependencies={})
+            return Submitted(future, place=scheduler)
+
+        try:
+            yield submit
+        finally:
+            trial.stop_trials()
+
+
+def _task_runner(scheduler: str | None, at_once: int) -> TaskRunner[Any]:
+    if scheduler is None:
+        return ThreadPoolTaskRunner(max_workers=at_once)
+    from prefect_dask import DaskTaskRunner
+
+    runner: TaskRunner[Any] = DaskTaskRunner(address=scheduler)
+    return runner
+
+
+def _at_once(
+    parallel: int | None, scheduler: str | None, remote: str | None, *, threads: int
+) -> int:
+    """How many trials at a time.
+
+    Raises:
+        ServiceError: no scheduler at the address, or no worker at the scheduler.
+        UsageError: workers on other machines could not reach one of the services.
+    """
+    if scheduler is None:
+        return parallel or trainings_at_once(threads)
+    _check_reach(scheduler, remote)
+    from distributed import Client
+
+    try:
+        connect: Any = Client  # typed in part only
+        with connect(scheduler, timeout=10, set_as_default=False) as client:
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}: {reason}") from None
+    if not count:
+        raise ServiceError(f"scheduler: {scheduler} has no worker; start `dask worker`s")
+    return parallel or count
+
+
+def _check_reach(scheduler: str, remote: str | None) -> None:
+    """Workers on other machines see neither this machine's files nor its loopback address."""
+    if _is_here(scheduler):
+        return
+    findings = []
+    if _is_here(get_current_settings().api.url):
+        findings.append("PREFECT_API_URL: workers on other machines must reach the Prefect server")
+    if _is_here(store.tracking_uri()):
+        findings.append("MLFLOW_TRACKING_URI: workers on other machines need a tracking server")
+    if remote is None:
+        findings.append("remote: workers on other machines need a DVC remote for the splits")
+    if findings:
+        raise UsageError(*findings)
+
+
+def _is_here(address: str | None) -> bool:
+    """Whether only this machine understands the address; None is a server of the flow's own."""
+    if address is None or address.startswith("sqlite:"):
+        return True
+    return address.rpartition("://")[2].startswith(LOOPBACK)
 
 
 def start() -> State:

@@ -15,13 +15,14 @@ from digits.core.artifacts import split_path
 from digits.core.errors import DigitsError
 from digits.core.slots import Slots
 from digits.sweep import trial
+from digits.sweep.trial import Spec
 from digits.tracking import store, sweeps
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def spec(project: Path) -> dict[str, Any]:
+def spec(project: Path) -> Spec:
     """A trial on the small digits, whose splits lie in a remote."""
     md5s = {}
     for name in trial.FITTED_ON:
@@ -31,42 +32,42 @@ def spec(project: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     experiment = store.connect(sweeps.EXPERIMENT)
-    return {
-        "name": "trial 0",
-        "model": "mlp",
-        "raw": changed(SMALL),
-        "datasets": md5s,
-        "source": str(Path("remote").resolve()),
-        "tracking_uri": store.tracking_uri(),
-        "parent_run": MlflowClient().create_run(experiment).info.run_id,
-        "flow_run": "f",
-    }
+    return Spec(
+        name="trial 0",
+        model="mlp",
+        raw=changed(SMALL),
+        datasets=md5s,
+        source=str(Path("remote").resolve()),
+        tracking_uri=store.tracking_uri(),
+        parent_run=MlflowClient().create_run(experiment).info.run_id,
+        flow_run="f",
+    )
 
 
-def child_run(spec: dict[str, Any]) -> Any:
+def child_run(spec: Spec) -> Any:
     """The trial's run in MLflow, if it has one by now."""
-    query = f"tags.`mlflow.parentRunId` = '{spec['parent_run']}'"
+    query = f"tags.`mlflow.parentRunId` = '{spec.parent_run}'"
     return next(iter(MlflowClient().search_runs([store.connect(sweeps.EXPERIMENT)], query)), None)
 
 
-def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(
-    spec: dict[str, Any],
-) -> None:
-    outcome = trial.Outcome.model_validate(trial.run(spec))
+def with_params(spec: Spec, changes: dict[str, Any]) -> Spec:
+    """The same trial with other values of params.yaml."""
+    return spec.model_copy(update={"raw": changed({**SMALL, **changes})})
+
+
+def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(spec: Spec) -> None:
+    trial.run_trial(spec)
     run = child_run(spec)
     assert run.info.status == "FINISHED"
-    assert outcome.run_id == run.info.run_id
     assert run.data.params["optimizer.learning_rate"] == "0.001"
     assert run.data.tags["prefect_flow_run_id"] == "f"
-    assert run.data.tags["split_md5"] == spec["datasets"]["train"]
+    assert run.data.tags["split_md5"] == spec.datasets["train"]
     curve = MlflowClient().get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in curve] == [0, 1]
-    assert outcome.value == curve[-1].value
-    assert not outcome.pruned
 
 
-def test_a_trial_waits_for_cores(spec: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    spec["raw"]["train"]["threads"] = os.cpu_count()
+def test_a_trial_waits_for_cores(spec: Spec, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = with_params(spec, {"train.threads": os.cpu_count()})
     other, third = Slots(Path(), 2).take(), Slots(Path(), 2).take()
     assert other is not None
     assert third is not None
@@ -77,7 +78,7 @@ def test_a_trial_waits_for_cores(spec: dict[str, Any], capsys: pytest.CaptureFix
         return "trial 0 waiting for free cores" in "".join(printed)
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(trial.run, {**spec, "at_once": 2})
+        future = pool.submit(trial.run_trial, spec.model_copy(update={"at_once": 2}))
         assert until(waits, seconds=120)
         assert child_run(spec) is None
         third.release()
@@ -85,12 +86,24 @@ def test_a_trial_waits_for_cores(spec: dict[str, Any], capsys: pytest.CaptureFix
     other.release()
 
 
-def test_a_stopped_trial_ends_its_process_and_its_run(spec: dict[str, Any]) -> None:
-    spec["raw"]["train"]["mlp"]["fit"]["epochs"] = 100_000
+def test_a_trial_that_is_asked_to_stop_is_pruned_after_an_epoch(spec: Spec) -> None:
+    spec = with_params(spec, {"train.mlp.fit.epochs": 100_000})
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(trial.run, spec)
+        future = pool.submit(trial.run_trial, spec)
         assert until(lambda: bool((run := child_run(spec)) and run.data.metrics), seconds=120)
-        trial.stop_all()
+        sweeps.TrialRuns(spec.parent_run, child_run(spec).info.experiment_id).stop_all()
+        future.result(60)
+    run = child_run(spec)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[sweeps.PRUNED_TAG] == "the sweep was interrupted"
+
+
+def test_a_terminated_trial_ends_its_process_and_its_run(spec: Spec) -> None:
+    spec = with_params(spec, {"train.mlp.fit.epochs": 100_000})
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(trial.run_trial, spec)
+        assert until(lambda: bool((run := child_run(spec)) and run.data.metrics), seconds=120)
+        trial.stop_trials()
         with pytest.raises(DigitsError, match="trial 0 ended with 143"):
             future.result(60)
     assert child_run(spec).info.status == "KILLED"

@@ -1,27 +1,16 @@
-"""The space of a sweep: which keys of `train.<model>` vary, and between what."""
+"""The space of a sweep: which keys of `train.<model>` vary, each in a distribution of Optuna's."""
 
 import json
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-)
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
 )
 
 from digits import params
@@ -29,120 +18,56 @@ from digits.core.errors import UsageError
 from digits.core.files import read_yaml
 
 Values = dict[str, Any]
+Space = dict[str, BaseDistribution]
 
-
-class Range(BaseModel):
-    """Numbers from `low` to `high`, both included; `log` for those that span orders of magnitude.
-
-    Whole numbers are proposed where both ends are whole.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    low: int | float
-    high: int | float
-    step: int | float | None = None
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _can_be_drawn_from(self) -> "Range":
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low} is not below high {self.high}")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log needs low above 0 and no step")
-        if self.step is not None and self.step <= 0:
-            raise ValueError(f"step {self.step} is not above 0")
-        if self.whole and isinstance(self.step, float):
-            raise ValueError(f"step {self.step} is not whole, as low and high are")
-        return self
-
-    @property
-    def whole(self) -> bool:
-        """Whether only whole numbers are proposed."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def distribution(self) -> BaseDistribution:
-        """The same as Optuna has it."""
-        if self.whole:
-            return IntDistribution(
-                int(self.low), int(self.high), log=self.log, step=int(self.step or 1)
-            )
-        return FloatDistribution(float(self.low), float(self.high), log=self.log, step=self.step)
-
-    def __str__(self) -> str:
-        step = f", step {self.step}" if self.step else ""
-        return f"{self.low} to {self.high}{step}{', log' if self.log else ''}"
-
-    def ends(self) -> list[Any]:
-        """Values that must be allowed for all to be."""
-        return [self.low, self.high]
-
-
-def _form(value: object) -> str | None:
-    if isinstance(value, dict | Range):
-        return "range"
-    return "choices" if isinstance(value, list) else None
-
-
-Choices = Annotated[list[Any], Field(min_length=2)]
-Domain = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
-    Discriminator(
-        _form,
-        custom_error_type="form",
-        custom_error_message="is neither a range {low: …, high: …} nor a list of choices",
-    ),
-]
-Space = dict[str, Domain]
-
-_SPACE: TypeAdapter[Space] = TypeAdapter(Annotated[Space, Field(min_length=1)])
+FORMS = "allowed is a range {low: …, high: …}, with step or log if you like, or a list of choices"
 
 
 def read_space(path: Path, *, model: str, raw: Values) -> Space:
-    """Read a YAML mapping from dotted keys below `train.<model>` to a `Range` or a list of choices.
+    """Read a YAML mapping from keys of `train.<model>` to a range or a list of choices.
+
+    Args:
+        path: The file.
+        model: The model whose keys it names, such as `fit.batch_size`.
+        raw: The content of params.yaml; it must allow both ends of a range, and every choice.
 
     Raises:
-        UsageError: the file is missing or no such mapping; a key that `raw`, the content of
-            params.yaml, does not have; a value that params.yaml may not hold there.
+        UsageError: the file is missing or no such mapping; a key or a value is not allowed.
     """
     try:
-        space = _SPACE.validate_python(read_yaml(path))
+        entries = read_yaml(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except ValidationError as error:
-        raise UsageError(*(_one_line(path, e) for e in error.errors(include_url=False))) from None
-    for key, values in space.items():
-        for value in values.ends() if isinstance(values, Range) else values:
+    if not isinstance(entries, dict) or not entries:
+        raise UsageError(f"{path}: names no key of train.{model}; for each, {FORMS}")
+    space = {}
+    for key, entry in entries.items():
+        try:
+            space[key] = _distribution(entry)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{path} {key}: {error}; {FORMS}") from None
+        for value in _extremes(space[key]):
             _check(path, raw, model, {key: value})
     return space
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What Optuna is told of the space."""
-    return {
+def _distribution(entry: object) -> BaseDistribution:
+    """Optuna's distribution for one entry of the file, which raises what Optuna refuses."""
+    if isinstance(entry, list):
         # as JSON, because a choice may be a list, which Optuna cannot store
-        key: values.distribution()
-        if isinstance(values, Range)
-        else CategoricalDistribution([json.dumps(value) for value in values])
-        for key, values in space.items()
-    }
+        return CategoricalDistribution([json.dumps(choice) for choice in entry])
+    if isinstance(entry, dict):
+        whole = all(isinstance(value, int) for value in entry.values())
+        return IntDistribution(**entry) if whole else FloatDistribution(**entry)
+    raise ValueError(f"{entry!r} is neither a range nor a list")
 
 
-def propose(space: Space, study: optuna.Study) -> tuple[optuna.Trial, Values]:
-    """A new trial of the study, and its values by key."""
-    trial = study.ask(distributions(space))
-    values = {
-        key: trial.params[key] if isinstance(space[key], Range) else json.loads(trial.params[key])
-        for key in space
-    }
-    return trial, values
-
-
-def override(raw: Values, model: str, values: Mapping[str, Any]) -> Values:
-    """A copy of params.yaml's content with these keys of `train.<model>` set."""
-    changed = deepcopy(raw)
-    params.set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
-    return changed
+def _extremes(distribution: BaseDistribution) -> list[Any]:
+    """If params.yaml allows these values, it allows all values of the distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return [json.loads(str(choice)) for choice in distribution.choices]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return [distribution.low, distribution.high]
 
 
 def _check(path: Path, raw: Values, model: str, values: Values) -> None:
@@ -152,6 +77,20 @@ def _check(path: Path, raw: Values, model: str, values: Values) -> None:
         raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
 
 
-def _one_line(path: Path, error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part not in ("range", "choices"))
-    return f"{path} {key}: {error['msg'].removeprefix('Value error, ')}"
+def values_of(trial_params: Mapping[str, Any]) -> Values:
+    """The values that Optuna's params of a trial stand for, by key of `train.<model>`."""
+    return {
+        key: json.loads(value) if isinstance(value, str) else value
+        for key, value in trial_params.items()
+    }
+
+
+def override(raw: Values, model: str, values: Mapping[str, Any]) -> Values:
+    """A copy of params.yaml's content with these keys of `train.<model>` set.
+
+    Raises:
+        UsageError: `train.<model>` has no such key.
+    """
+    changed = deepcopy(raw)
+    params.set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
+    return changed

@@ -1,21 +1,22 @@
-"""The Optuna study of a sweep: made, taken up again, and rid of trials that nobody runs."""
+"""Create or resume a sweep's Optuna study, and fail its trials whose process died."""
 
-import warnings
 from pathlib import Path
 
 import optuna
 from optuna.distributions import check_distribution_compatibility
+from optuna.trial import TrialState
 
 from digits.core.errors import ServiceError, UsageError
-from digits.core.process import has_ended
-from digits.sweep.space import Space, distributions
+from digits.core.process import has_ended, this_process
+from digits.sweep.space import Space
 from digits.tracking import database
 
 STORAGE = Path(".state/sweeps.db")
+# Attributes that we keep with a trial or a study.
 PROCESS = "process"
 _MODEL = "model"
 
-# Of the first trials none is pruned, and no trial after its first epoch.
+# Never pruned: the first trials of a study, and the first epoch of a trial.
 STARTUP_TRIALS = 5
 WARMUP_EPOCHS = 1
 
@@ -23,13 +24,13 @@ WARMUP_EPOCHS = 1
 def open_study(
     name: str, *, model: str, space: Space, seed: int, storage: str | None = None
 ) -> optuna.Study:
-    """The study of this name, made where there is none.
+    """Create the study of this name, or resume it.
 
     Args:
-        name: Of the study in its storage.
+        name: Its name in the storage.
         model: The model whose params it searches.
-        space: What it varies from now on.
-        seed: Of Optuna's proposals.
+        space: What varies from now on.
+        seed: Optuna's proposals depend on it, and on the number of trials so far.
         storage: A database URL; default: SQLite in the project's folder.
 
     Raises:
@@ -50,7 +51,10 @@ def open_study(
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_EPOCHS),
         )
-        study.sampler = _sampler(seed + len(study.trials))
+        # constant_liar: proposals that run at the same time differ
+        study.sampler = optuna.samplers.TPESampler(
+            seed=seed + len(study.trials), constant_liar=True
+        )
         _fail_abandoned(study)
     except Exception as error:  # each database has its own
         reason = database.reason(error, storage)
@@ -60,31 +64,30 @@ def open_study(
     return study
 
 
+def ask(study: optuna.Study, space: Space) -> optuna.Trial:
+    """Ask the study for a trial, and note that this process runs it."""
+    trial = study.ask(space)
+    trial.set_user_attr(PROCESS, this_process())
+    return trial
+
+
+def _fail_abandoned(study: optuna.Study) -> None:
+    # Optuna's own heartbeat is kept up by `study.optimize` only, not by ask and tell
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        if has_ended(trial.user_attrs.get(PROCESS, "")):
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
 def _check_continues(study: optuna.Study, model: str, space: Space) -> None:
     known = study.user_attrs.get(_MODEL, model)
     if known != model:
         raise UsageError(f"study: {study.study_name!r} is of {known}, not of {model}")
-    wanted = distributions(space)
     for trial in study.get_trials(deepcopy=False):
-        for key in trial.distributions.keys() & wanted.keys():
+        for key in trial.distributions.keys() & space.keys():
             try:
-                check_distribution_compatibility(trial.distributions[key], wanted[key])
+                check_distribution_compatibility(trial.distributions[key], space[key])
             except ValueError:
                 raise UsageError(
                     f"study: {study.study_name!r} has other choices for {key} than the space;"
                     " another name starts a new study"
                 ) from None
-
-
-def _sampler(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings():
-        # several trials run at once, and should not all be sent to the same place
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-
-
-def _fail_abandoned(study: optuna.Study) -> None:
-    """End the trials of sweeps on this machine whose process is gone."""
-    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        if has_ended(trial.user_attrs.get(PROCESS, "")):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

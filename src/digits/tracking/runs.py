@@ -39,10 +39,12 @@ def run(
     experiment: str = store.EXPERIMENT,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
+    resume: str | None = None,
 ) -> "Iterator[ActiveRun]":
     """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
 
-    Under `mlflow run` it is a child of the project's run.
+    Under `mlflow run` it is a child of the project's run. If the experiment has the run `resume`,
+    this is that run again, with the params that it has.
 
     Raises:
         ServiceError: the tracking store does not answer.
@@ -53,22 +55,29 @@ def run(
         if parent:
             experiment_id = parent.info.experiment_id
         end_abandoned(experiment_id)
+        resumed = resume if resume and _exists(resume, experiment_id) else None
         active = mlflow.start_run(
+            run_id=resumed,
             run_name=name,
             experiment_id=experiment_id,
             parent_run_id=parent.info.run_id if parent else None,
             tags={**tags, PROCESS_TAG: this_process()},
         )
-        status = "FAILED"
+        status = "KILLED"
         try:
-            mlflow.log_params(dict(params))
+            if not resumed:
+                mlflow.log_params(dict(params))
             yield active
             status = "FINISHED"
-        except SystemExit:
-            status = "KILLED"
+        except Exception:
+            status = "FAILED"
             raise
         finally:
             mlflow.end_run(status)
+
+
+def _exists(run_id: str, experiment_id: str) -> bool:
+    return bool(MlflowClient().search_runs([experiment_id], f"attributes.run_id = '{run_id}'"))
 
 
 def end_abandoned(experiment_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A sweep in MLflow: a parent run, and a child per trial by which it is watched and stopped."""
+"""A sweep's MLflow runs: a parent, and for each trial a child, by which we watch and stop it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -6,109 +6,91 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from digits.core.errors import ServiceError
-from digits.core.process import this_process
-from digits.tracking import runs, store
+from digits.tracking import runs
 
 EXPERIMENT = "digits-sweeps"
 TRIAL_TAG = "trial"
-STOP_TAG = "stop"
-PRUNED_TAG = "pruned"
+STOP_TAG = "stop"  # we ask a trial to stop, and why
+PRUNED_TAG = "pruned"  # it did
 OBJECTIVE = "val_accuracy"
 
 
-@contextmanager
-def parent(name: str, *, known: str | None, params: Mapping[str, Any]) -> Iterator[str]:
-    """The id of the parent run: the `known` one taken up again, or a new one.
+class TrialRuns:
+    """The child runs of a sweep's parent run; of a trial that ran twice, the last run counts."""
 
-    It ends FINISHED, FAILED on an error, or KILLED on a signal.
-    """
-    experiment_id = store.connect(EXPERIMENT)
-    with store.service_errors():
-        runs.end_abandoned(experiment_id)
-        again = known is not None and _exists(known)
-        active = mlflow.start_run(
-            run_id=known if again else None,
-            run_name=None if again else name,
-            experiment_id=experiment_id,
-        )
-        mlflow.set_tag(runs.PROCESS_TAG, this_process())
-        if not again:
-            mlflow.log_params(dict(params))
-    status = "KILLED"
-    try:
-        yield str(active.info.run_id)
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
-        raise
-    finally:
-        mlflow.end_run(status)
-
-
-class Children:
-    """The runs of a sweep's trials; a trial that ran twice counts as its last run."""
-
-    def __init__(self, parent_id: str) -> None:
+    def __init__(self, parent_id: str, experiment_id: str) -> None:
+        self.parent_id = parent_id
+        self._experiment_id = experiment_id
         self._client = MlflowClient()
-        self._parent = parent_id
-        self._experiment = self._client.get_run(parent_id).info.experiment_id
 
     def running(self) -> dict[str, str]:
-        """The ids of those that run now, by trial."""
-        found = self._client.search_runs(
-            [self._experiment],
-            f"tags.`mlflow.parentRunId` = '{self._parent}' and attributes.status = 'RUNNING'",
-            order_by=["attributes.start_time ASC"],
-        )
-        return {
-            run.data.tags[TRIAL_TAG]: run.info.run_id for run in found if TRIAL_TAG in run.data.tags
-        }
+        """The id of each run that is under way, by the name of its trial."""
+        runs = self._search("attributes.status = 'RUNNING'")
+        return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in runs}
 
-    def curve(self, run_id: str) -> dict[int, float]:
-        """The objective after each epoch so far."""
+    def last(self, trial: str) -> Run:
+        """The run of a trial that has ended."""
+        return self._search(f"tags.{TRIAL_TAG} = '{trial}'")[-1]
+
+    def learning_curve(self, run_id: str) -> dict[int, float]:
+        """The validation accuracy after each epoch so far."""
         points = self._client.get_metric_history(run_id, OBJECTIVE)
         return {point.step: point.value for point in points}
 
     def stop(self, run_id: str, reason: str) -> None:
-        """Ask it to end after the epoch that it is in."""
+        """Ask a trial to end after the epoch that it is in."""
         self._client.set_tag(run_id, STOP_TAG, reason)
 
-    def stop_all(self, reason: str) -> None:
-        """Ask all that run; if the server does not answer, they run to their ends."""
+    def stop_all(self) -> None:
+        """Ask all trials to stop; if the server does not answer, they run to their ends."""
         with suppress(MlflowException):
             for run_id in self.running().values():
-                self.stop(run_id, reason)
+                self.stop(run_id, "the sweep was interrupted")
+
+    def _search(self, condition: str) -> list[Run]:
+        return list(
+            self._client.search_runs(
+                [self._experiment_id],
+                f"tags.`mlflow.parentRunId` = '{self.parent_id}' and {condition}",
+                order_by=["attributes.start_time ASC"],
+            )
+        )
 
 
-def asked_to_stop(run_id: str) -> str | None:
-    """Why this run was asked to stop, or None."""
+@contextmanager
+def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> Iterator[TrialRuns]:
+    """Resume the run `known`, or start one if there is none; yield its child runs.
+
+    After an error or a signal the trials are asked to stop: on a cluster they outlive this process.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
+    with runs.run(name, experiment=EXPERIMENT, params=params, tags={}, resume=known) as run:
+        trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
+        try:
+            yield trial_runs
+        except BaseException:
+            trial_runs.stop_all()
+            raise
+
+
+def obey_stop(run_id: str) -> str | None:
+    """Why this run was asked to stop, or None. If it was, tag it as pruned."""
+    client = MlflowClient()
     try:
-        tags = MlflowClient().get_run(run_id).data.tags
+        reason: str | None = client.get_run(run_id).data.tags.get(STOP_TAG)
     except MlflowException:  # a training does not end because one question got no answer
         return None
-    stop: str | None = tags.get(STOP_TAG)
-    return stop
+    if reason:
+        client.set_tag(run_id, PRUNED_TAG, reason)
+    return reason
 
 
-def set_tags(tags: Mapping[str, str]) -> None:
-    """Tags of the active run."""
-    mlflow.set_tags(dict(tags))
-
-
-def log_results(metrics: Mapping[str, float], texts: Mapping[str, str]) -> None:
-    """Metrics and text files of the active run, the sweep's parent."""
+def log_results(metrics: Mapping[str, float], text: str) -> None:
+    """Log metrics and the text file best.txt to the active run, the sweep's parent."""
     mlflow.log_metrics(dict(metrics))
-    for name, text in texts.items():
-        mlflow.log_text(text, name)
-
-
-def _exists(run_id: str) -> bool:
-    try:
-        return bool(MlflowClient().get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise ServiceError(f"MLflow at {mlflow.get_tracking_uri()}: {error}") from error
-        return False
+    mlflow.log_text(text, "best.txt")
