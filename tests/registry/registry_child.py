@@ -1,4 +1,4 @@
-"""Run by test_registry in a process of its own: promotions in children that may be killed.
+"""Run by test_promotion in a process of its own: promotions in children that may be killed.
 
 The children are forked after the imports, which take seconds.
 

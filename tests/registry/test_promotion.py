@@ -1,4 +1,4 @@
-"""The registry: one champion, how it came to be, and the way back."""
+"""Promotion, rollback, history and trace of one registered model."""
 
 import json
 import shutil

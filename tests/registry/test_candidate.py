@@ -1,4 +1,4 @@
-"""From a DVC experiment to a champion: what it recorded is what the gate judges."""
+"""Promoting a DVC experiment: the gate judges the outputs that the experiment recorded."""
 
 import shutil
 import subprocess
