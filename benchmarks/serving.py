@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.workspace import Workspace, free_port
+from digits.core.artifacts import split_path
 
 MODEL = "compact"
 CALLS = {1: 100, 1000: 10}  # by the number of images in each
@@ -50,7 +51,7 @@ def _trained(workspace: Workspace) -> np.ndarray:
     """Train the model, and return the test images uint8 (n, height, width)."""
     workspace.split()
     workspace.train(MODEL, seed=0)
-    with np.load(workspace.root / "artifacts/split/test.npz") as arrays:
+    with np.load(workspace.root / split_path("test")) as arrays:
         images: np.ndarray = arrays["images"]
     return images
 

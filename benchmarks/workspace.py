@@ -1,6 +1,5 @@
 """A clone of the repository, in which the benchmarks run the product's own commands."""
 
-import csv
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from digits import params
+from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs
+from digits.core.files import read_json
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -113,41 +114,36 @@ class Workspace:
         """Train by the stage, with tracking; the seed changes the training, not the split."""
         self.set_params(seed=seed)
         wall_s = self.run(sys.executable, "-m", "digits.stages.train", model).wall_s
-        with (self.root / f"artifacts/train/{model}/history.csv").open(encoding="utf-8") as file:
-            val_accuracy = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
+        history = TrainOutputs(model, self.root).read_history()
+        val_accuracy = [epoch["val_accuracy"] for epoch in history]
         timing = self.training_metrics(model)
         return Training(wall_s, timing["elapsed_s"], timing["epoch_s"], val_accuracy)
 
     def test_accuracy(self, model: str) -> float:
         """Test accuracy 0…1 of the last trained model, by the stage."""
         self.run(sys.executable, "-m", "digits.stages.evaluate", model)
-        metrics = self._json(f"artifacts/evaluate/{model}/metrics.json")
-        return float(metrics["test"]["accuracy"])
+        return EvaluateOutputs(model, self.root).read_metrics()["test"]["accuracy"]
 
     def train_plainly(self, model: str) -> tuple[Training, float]:
         """Train by the plain Keras script on the same rows; also its test accuracy 0…1."""
         script = REPOSITORY / "benchmarks/plain_keras.py"
-        timed = self.run(sys.executable, str(script), "artifacts/split", model)
+        timed = self.run(sys.executable, str(script), str(SPLIT_SUMMARY.parent), model)
         result = json.loads(timed.printed.splitlines()[-1])
         training = Training(timed.wall_s, result["fit_s"], result["epoch_s"], val_accuracy=[])
         return training, float(result["accuracy"])
 
     def training_metrics(self, model: str) -> dict[str, float]:
         """What the last training of the model cost."""
-        metrics: dict[str, float] = self._json(f"artifacts/train/{model}/metrics.json")
-        return metrics
+        return TrainOutputs(model, self.root).read_metrics()
 
     def run_record(self, model: str) -> dict[str, Any]:
         """The record of the last training's MLflow run."""
-        record: dict[str, Any] = self._json(f"artifacts/train/{model}/run.json")
+        record: dict[str, Any] = read_json(TrainOutputs(model, self.root).run, dict[str, Any])
         return record
 
     def model_path(self, model: str) -> Path:
         """The file of the last trained model."""
-        return self.root / f"artifacts/train/{model}/model.keras"
-
-    def _json(self, path: str) -> Any:
-        return json.loads((self.root / path).read_text("utf-8"))
+        return TrainOutputs(model, self.root).model
 
 
 def free_port() -> int:

@@ -14,14 +14,12 @@ from prefect.artifacts import (
 )
 from prefect.client.schemas.objects import State
 
-from digits.core.artifacts import LOCAL_UI, RunRecord
+from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOutputs
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
 
-ARTIFACTS = Path("artifacts")
-COMPARISON = ARTIFACTS / "compare/comparison.json"
-RECORDS = "artifacts/train/*/run.json"
-PAGES = "artifacts/**/*.html"
+RECORDS = str(TrainOutputs("*").run)
+PAGES = f"{ROOT}/**/*.html"
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
 
@@ -67,7 +65,7 @@ def _summary(folder: Path, states: Mapping[str, State[Any]], experiment: str | N
     lines = ["| stage | state | |", "|---|---|---|", *stages, "", "**MLflow runs**", "", *runs, ""]
     if experiment:
         lines += [f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`", ""]
-    pages = sorted(path.relative_to(folder / ARTIFACTS) for path in folder.glob(PAGES))
+    pages = sorted(path.relative_to(folder / ROOT) for path in folder.glob(PAGES))
     return "\n".join([*lines, "**Pages**", "", *(_page(page, experiment) for page in pages)])
 
 
@@ -79,7 +77,7 @@ def _run_link(record: RunRecord) -> str:
 def _page(page: Path, experiment: str | None) -> str:
     # a workspace is gone when this is read, and no browser follows a link to a file
     server = os.environ.get("DIGITS_PAGES")
-    path = ARTIFACTS / page
+    path = ROOT / page
     return f"- [{path}]({server}/{page})" if server and not experiment else f"- `{path}`"
 
 

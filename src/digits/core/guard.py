@@ -14,6 +14,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from digits.core.artifacts import ROOT
+
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 
@@ -68,7 +70,7 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
 
 def pages() -> Guard:
     """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
-    return Guard(Starlette(routes=[Mount("/", StaticFiles(directory="artifacts"))]))
+    return Guard(Starlette(routes=[Mount("/", StaticFiles(directory=ROOT))]))
 
 
 def mlflow() -> Guard:
