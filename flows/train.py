@@ -71,10 +71,10 @@ def train(
 
 
 class Stages:
-    """Runs the stages of one flow run: asks DVC about those that may have changed."""
+    """The stages of one flow run: runs with DVC those that may have changed."""
 
     def __init__(self, dvc: Dvc, slots: Slots, *, force: bool, at_once: int) -> None:
-        """Trainings wait for one of the `slots`; in this flow run `at_once` stages run."""
+        """At most `at_once` stages run at a time; those with `train.threads` also take a slot."""
         self._dvc = dvc
         self._slots = slots
         self._force = force
@@ -89,7 +89,7 @@ class Stages:
         """`dvc repro` the stage; Cached where its command need not run."""
         force = ["--force"] if self._force else []
         progress = Progress(stage.name)
-        # a slot first: who waits for one must not keep a stage waiting that needs none
+        # the slot first: a stage that waits for one must not delay stages that need none
         with self._slot(stage), self._at_once:
             lines = self._dvc.run(
                 "repro", "--single-item", *force, stage.name, on_line=progress.on_line
@@ -194,7 +194,7 @@ def _run_all(root: Path, dvc: Dvc, options: Options, threads: int) -> dict[str, 
 
 
 def _run_stages(pipeline: Sequence[Stage], stages: Stages) -> dict[str, State[Any]]:
-    """Run a task per stage; each one's last state, which is NotReady below a failed one."""
+    """Run one task per stage; returns their final states, NotReady below a failed stage."""
     if any(stage.threaded for stage in pipeline) and any(map(stages.may_change, pipeline)):
         _check_tracking()
     futures: dict[str, PrefectFuture[Any]] = {}

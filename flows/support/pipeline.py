@@ -1,4 +1,4 @@
-"""What DVC says of the pipeline: its stages, how they depend on each other, and which changed."""
+"""Read the pipeline from DVC: its stages, their order, which changed; its cache and remotes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -13,14 +13,21 @@ from dvc.repo import Repo
 
 from digits.core.errors import BusyError, DataError, ServiceError, UsageError
 
-# A stage that has this among its params computes with so many threads.
+# A stage with this param is `threaded`.
 THREADS = "train.threads"
 MISSING = "deleted"  # DVC's word for an output that is not there
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its name as `dvc repro` takes it, the names of those it depends on."""
+    """One stage.
+
+    Attributes:
+        name: As `dvc repro` takes it.
+        upstream: Names of the stages and `.dvc` files that it depends on directly.
+        changed: Whether `dvc status` lists it.
+        threaded: Whether it computes with `train.threads` threads.
+    """
 
     name: str
     upstream: tuple[str, ...]
@@ -31,7 +38,7 @@ class Stage:
 def read_pipeline(root: Path, targets: Sequence[str] | None = None) -> list[Stage]:
     """The stages of `targets` and all they depend on (default: the whole pipeline), upstream first.
 
-    `.dvc` files and frozen stages are none of them: they never run; see `check_sources`.
+    Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`.
 
     Raises:
         UsageError: dvc.yaml is wrong, or has no such target.
@@ -51,18 +58,23 @@ def read_pipeline(root: Path, targets: Sequence[str] | None = None) -> list[Stag
 def check_sources(
     root: Path, targets: Sequence[str] | None = None, *, missing_ok: bool = False
 ) -> None:
-    """Compare what never runs, and `targets` (default: all stages) depend on, with its record.
+    """Check the outputs of the `.dvc` files and frozen stages that `targets` depend on.
 
-    DVC, asked to reproduce a `.dvc` file or a frozen stage, would record whatever lies there.
+    `dvc repro` would accept whatever lies there and record its hash.
+
+    Args:
+        root: The project.
+        targets: Stages; default: all.
+        missing_ok: Whether outputs may be missing.
 
     Raises:
-        DataError: an output is not what is recorded, or is missing and `missing_ok` is false.
+        DataError: an output has another hash than its `.dvc` file or dvc.lock says, or is missing.
     """
     with _dvc_errors(root), chdir(root), Repo() as repo:
-        fixed = filter(_never_runs, _with_upstream(repo, repo.index.graph, targets))
+        sources = filter(_never_runs, _with_upstream(repo, repo.index.graph, targets))
         findings = [
             _finding(node, path, state)
-            for node in fixed
+            for node in sources
             for output in node.outs
             for path, state in output.workspace_status().items()
             if not (missing_ok and state == MISSING)
@@ -96,17 +108,14 @@ def _stage(graph: Any, node: Any, changed: bool) -> Stage:
 
 
 def _with_upstream(repo: Any, graph: Any, targets: Sequence[str] | None) -> set[Any]:
-    start = _collected(repo, graph, targets) if targets else [node for node in graph if node.cmd]
-    return {node for first in start for node in (first, *nx.descendants(graph, first))}
-
-
-def _collected(repo: Any, graph: Any, targets: Sequence[str]) -> list[Any]:
-    found = {target: _collect(repo, target) for target in targets}
-    unknown = [target for target, nodes in found.items() if not nodes]
-    if unknown:
-        known = ", ".join(sorted(node.addressing for node in graph if node.cmd))
-        raise UsageError(*(f"targets: {name!r} is no stage; there are {known}" for name in unknown))
-    return [node for nodes in found.values() for node in nodes]
+    stages = [node for node in graph if node.cmd]
+    if targets:
+        by_target = {target: _collect(repo, target) for target in targets}
+        if unknown := [target for target, nodes in by_target.items() if not nodes]:
+            known = ", ".join(sorted(node.addressing for node in stages))
+            raise UsageError(*(f"targets: {t!r} is no stage; there are {known}" for t in unknown))
+        stages = [node for nodes in by_target.values() for node in nodes]
+    return {node for stage in stages for node in (stage, *nx.descendants(graph, stage))}
 
 
 def _collect(repo: Any, target: str) -> list[Any]:
@@ -129,7 +138,7 @@ def _dvc_errors(root: Path) -> Iterator[None]:
 
 
 def cache_folder(root: Path) -> str:
-    """Where DVC keeps what the stages made; it is laid out as a remote is."""
+    """DVC's cache of the project; it has the layout of a remote."""
     with _dvc_errors(root), Repo(str(root)) as repo:
         return str(repo.cache.local_cache_dir)
 
@@ -141,10 +150,10 @@ def remote_address(root: Path, name: str) -> str:
         UsageError: there is no remote of this name.
     """
     with _dvc_errors(root), Repo(str(root)) as repo:
-        known = repo.config["remote"]
-        if name not in known:
-            raise UsageError(f"remote: {name!r} is not one of {', '.join(known) or 'none'}")
-        return str(known[name]["url"])
+        remotes = repo.config["remote"]
+        if name not in remotes:
+            raise UsageError(f"remote: {name!r} is not one of {', '.join(remotes) or 'none'}")
+        return str(remotes[name]["url"])
 
 
 def push(root: Path, target: str, remote: str) -> None:
