@@ -1,7 +1,6 @@
-"""The flows about the champion: a person's word, scoring, and training anew on other data.
+"""The flows promote, score and retrain, and a person's answer.
 
-Where only the flow is in question, a small program answers in place of `digits`, since each
-start of the real one loads TensorFlow.
+Most tests replace `digits` by a small program, because the real one loads TensorFlow.
 """
 
 import json
@@ -43,8 +42,8 @@ from flows.support import commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-# Writes down what it is asked; refuses what is rejected, and whatever comes first after `refuses`;
-# does nothing once after `breaks`.
+# Logs its arguments. Refuses what is rejected, and the next promotion after `refuses`; fails once
+# after `breaks`.
 DIGITS = """\
 #!{python}
 import json, sys
@@ -74,7 +73,7 @@ sys.exit(0 if accepted else 5)
 
 
 class Digits:
-    """The program that answers in place of `digits`."""
+    """The program that replaces `digits`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,15 +82,15 @@ class Digits:
         self.program.chmod(0o755)
 
     def refuses(self) -> None:
-        """The gate lets the next one not pass."""
+        """The gate refuses the next model."""
         (self._folder / "refuse").touch()
 
     def breaks(self) -> None:
-        """The next one ends in an error."""
+        """The next command ends with an error."""
         (self._folder / "break").touch()
 
     def is_champion(self) -> None:
-        """Whatever is promoted is the champion already."""
+        """Each model is the champion already."""
         (self._folder / "champion").touch()
 
     def asked(self) -> list[list[str]]:
@@ -102,7 +101,7 @@ class Digits:
 
 @pytest.fixture
 def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
-    """A stand-in, which the flows ask."""
+    """A replacement for `digits`, which the flows run."""
     folder = tmp_path / "bin"
     folder.mkdir()
     stand_in = Digits(folder)
@@ -114,7 +113,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
 def trained(
     trained_project: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A trained project of its own, in which `digits` promotes whatever is right half the time."""
+    """A copy of the trained project, whose gate accepts an accuracy of 0.1."""
     folder = tmp_path / "trained"
     shutil.copytree(trained_project, folder)
     _own_artifacts(folder, before=trained_project)
@@ -129,7 +128,7 @@ def trained(
 
 
 def _own_artifacts(folder: Path, *, before: Path) -> None:
-    """MLflow records whole paths: what a promotion logs must not reach the project copied."""
+    """Let the copied store point to its own files: MLflow records absolute paths."""
     columns = {
         "experiments": "artifact_location",
         "runs": "artifact_uri",
@@ -143,7 +142,7 @@ def _own_artifacts(folder: Path, *, before: Path) -> None:
 
 @contextmanager
 def somebody(word: str) -> Iterator["Future[str]"]:
-    """A person who answers the flow run that pauses within the block; gives what was asked."""
+    """Answer the flow run that pauses within the block; the future's result is the question."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(_answer, word)
 
@@ -223,7 +222,7 @@ def run_again(model: str) -> None:
     ("answers", "by", "note"),
     [(True, "Ada", "looked at it"), (False, "timeout", "no answer within 0:00:01")],
 )
-def test_who_is_rejected_or_not_answered_for_is_refused(
+def test_a_rejection_or_no_answer_refuses_the_model(
     digits: Digits, answers: bool, by: str, note: str
 ) -> None:
     if answers:
@@ -241,7 +240,7 @@ def test_who_is_rejected_or_not_answered_for_is_refused(
     assert note in told[told.index("--reason") + 1]
 
 
-def test_an_answer_that_nobody_waits_for_is_a_line(digits: Digits) -> None:
+def test_answering_a_run_that_does_not_wait_is_one_line(digits: Digits) -> None:
     state = promote("mlp", approval="none", return_state=True)
     assert state.state_details.flow_run_id
     for run, says in ((state.state_details.flow_run_id, "is not paused"), (uuid4(), "unknown")):
@@ -249,7 +248,9 @@ def test_an_answer_that_nobody_waits_for_is_a_line(digits: Digits) -> None:
         assert line.startswith(f"flow run {run}: {says}")
 
 
-def test_what_the_gate_refuses_is_not_promoted_though_it_pass_later(digits: Digits) -> None:
+def test_a_model_that_the_gate_refused_is_not_promoted_if_a_second_gate_accepts_it(
+    digits: Digits,
+) -> None:
     digits.refuses()
     state = promote("mlp", return_state=True)
     message = "refused by min_accuracy (0.9); nothing moved"
@@ -257,7 +258,7 @@ def test_what_the_gate_refuses_is_not_promoted_though_it_pass_later(digits: Digi
     assert digits.asked()[-1][-3:] == ["--rejected-by", "the gate", "--json"]
 
 
-def test_nobody_is_asked_about_the_champion_itself(digits: Digits) -> None:
+def test_no_approval_is_needed_for_the_champion_itself(digits: Digits) -> None:
     digits.is_champion()
     state = promote("mlp", return_state=True)
     assert (state.name, state.message) == ("AlreadyChampion", "version 2")
@@ -269,7 +270,7 @@ def test_without_approval_the_gate_alone_decides(digits: Digits) -> None:
     assert digits.asked() == [["promote", "mlp", "--reason", "", "--json"]]
 
 
-def test_an_error_of_digits_is_the_flows(
+def test_the_flow_fails_with_the_error_of_digits(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "DIGITS", tmp_path / "digits")
