@@ -1,1 +1,1 @@
-"""What people look at: still pictures, the report's page, the terminal."""
+"""What people look at: plots (pictures), page (the report), console (the terminal)."""

@@ -114,17 +114,17 @@ def finished_runs() -> "list[SeedRun]":
 
 
 def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-    """Learning curves of the active run, one point per epoch."""
+    """Log the metrics of one epoch to the active run, with the epoch as step."""
     mlflow.log_metrics(dict(metrics), step=epoch)
 
 
 def log_params_file(text: str) -> None:
-    """The whole params.yaml as an artifact of the active run."""
+    """Log the text of params.yaml as an artifact of the active run."""
     mlflow.log_text(text, PARAMS_FILE)
 
 
 def params_file(run_id: str) -> str:
-    """The params.yaml that a run recorded; empty where it recorded none."""
+    """The params.yaml that a run logged; empty if it logged none."""
     logged = MlflowClient().list_artifacts(run_id)
     if PARAMS_FILE not in (artifact.path for artifact in logged):
         return ""
@@ -132,7 +132,7 @@ def params_file(run_id: str) -> str:
 
 
 def log_datasets(digests: Mapping[str, str], *, source: str) -> None:
-    """The splits that the active run was fitted on, with their md5 as digest."""
+    """Log the splits that the active run was fitted on as MLflow datasets; md5 is the digest."""
     for name, digest in digests.items():
         origin = resolve_dataset_source(source.format(name), [LocalArtifactDatasetSource])
         dataset = MetaDataset(origin, name=name, digest=digest)  # type: ignore[abstract]
@@ -140,7 +140,7 @@ def log_datasets(digests: Mapping[str, str], *, source: str) -> None:
 
 
 def log_parameters(count: int) -> dict[str, int]:
-    """The size of the model as a param of the active run; returns what was logged."""
+    """Log the number of weights as a param of the active run; returns the logged param."""
     mlflow.log_param("parameters", count)
     return {"parameters": count}
 
@@ -162,7 +162,7 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
             inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, height, width))]),
             outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
         ),
-        # given, because finding them out takes MLflow up to 26 s
+        # inferring them would take MLflow up to 26 s
         pip_requirements=[
             f"tensorflow=={tf.__version__}",
             f"keras=={keras.__version__}",
@@ -179,20 +179,20 @@ def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
 
 
 def files_sha256(folder: Path) -> str:
-    """The SHA-256 of all files of an MLflow model: see `files.folder_sha256`.
+    """The SHA-256 of all files of an MLflow model; see `files.folder_sha256`.
 
-    MLflow itself adds `registered_model_meta` to the model that it downloads, or serves.
+    Leaves out `registered_model_meta`, which MLflow adds when it downloads or serves a model.
     """
     return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Figures of the active run; in MLflow's UI a dotted name is one name."""
+    """Log metrics to the active run, without a step."""
     mlflow.log_metrics(dict(metrics))
 
 
-def log_files(files: "Sequence[Path]") -> None:
-    """Local files as artifacts of the active run."""
+def log_files(files: Sequence[Path]) -> None:
+    """Log local files as artifacts of the active run."""
     for file in files:
         mlflow.log_artifact(str(file))
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from digits.reporting.plots.theme import BLUE, GREY, new_figure, quiet_axes, set_title
 
-WIDE = 8.0
+LOGARITHMIC_FROM = 8.0  # slowest over fastest training
 
 
 class Interval(NamedTuple):
@@ -33,13 +33,13 @@ def pareto(
 ) -> Figure:
     """Accuracy against training time, one point per model, the Pareto front joined.
 
-    The time axis is logarithmic where the slowest takes 8 times the fastest or more.
+    The time axis is logarithmic if the slowest model takes 8 times as long as the fastest or more.
 
     Args:
         seconds: training time per model.
         accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
         front: models that no other beats in both.
-        title: what stands above it.
+        title: heading of the picture.
     """
     figure = new_figure(8.5, 5.2)
     axes = figure.add_subplot()
@@ -67,7 +67,7 @@ def error_bars(measures: Mapping[str, Sequence[Interval]], *, title: str) -> Fig
 
     Args:
         measures: per measure (the axis label) the groups, in the same order in each.
-        title: what stands above it.
+        title: heading of the picture.
     """
     groups = max(map(len, measures.values()))
     figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * groups)
@@ -95,11 +95,11 @@ def _point(axes: Axes, seconds: float, accuracy: tuple[float, float, float], col
 def _labels(
     seconds: Mapping[str, float], accuracy: Mapping[str, tuple[float, float, float]]
 ) -> dict[str, str]:
-    """What stands beside the points → a model there; models in one place share a label."""
-    together: dict[str, list[str]] = defaultdict(list)
+    """Label to model; models at the same point share one label, which names the first of them."""
+    models_at: dict[str, list[str]] = defaultdict(list)
     for model, time in seconds.items():
-        together[f"{100 * accuracy[model][0]:.2f} %, {_duration(time)}"].append(model)
-    return {f"{', '.join(models)}\n{place}": models[0] for place, models in together.items()}
+        models_at[f"{100 * accuracy[model][0]:.2f} %, {_duration(time)}"].append(model)
+    return {f"{', '.join(models)}\n{place}": models[0] for place, models in models_at.items()}
 
 
 def _name(axes: Axes, text: str, seconds: float, accuracy: float, *, right: bool) -> None:
@@ -115,18 +115,20 @@ def _name(axes: Axes, text: str, seconds: float, accuracy: float, *, right: bool
 
 
 def _per_cent(share: float, _place: int) -> str:
-    # a place on the axis is not exact: 100 % may be 1.0000000000000002
+    # ticks are not exact: 100 % may be 1.0000000000000002
     return f"{100 * share:.5g} %" if share < 1 + 1e-9 else ""
 
 
 def _time_axis(axes: Axes, seconds: list[float]) -> None:
-    wide = min(seconds) > 0 and max(seconds) / min(seconds) >= WIDE
-    if wide:
+    logarithmic = min(seconds) > 0 and max(seconds) / min(seconds) >= LOGARITHMIC_FROM
+    if logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(f"training time in seconds{' (logarithmic)' if wide else ''}", fontsize=12)
+    axes.set_xlabel(
+        f"training time in seconds{' (logarithmic)' if logarithmic else ''}", fontsize=12
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -30,8 +30,8 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     """One bar per class with its count and per cent, and a line at equal shares.
 
     Args:
-        distribution: what `exploration.class_distribution` returns.
-        title: what stands above it.
+        distribution: as `exploration.class_distribution` returns it.
+        title: heading of the picture.
     """
     classes, total = len(distribution), int(distribution["count"].sum())
     figure = new_figure(9, 1.8 + 0.36 * classes)
@@ -58,7 +58,7 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
     Args:
         images: float64 (classes, height, width); a panel that is NaN says `no image`.
         names: one name per class.
-        title: what stands above it.
+        title: heading of the picture.
     """
     columns = min(COLUMNS, len(names))
     rows = ceil(len(names) / columns)
@@ -80,9 +80,9 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     """One row of images per class.
 
     Args:
-        drawn: per class uint8 (k, height, width), what `exploration.samples` returns.
+        drawn: per class uint8 (k, height, width), as `exploration.samples` returns them.
         names: one name per class.
-        title: what stands above it.
+        title: heading of the picture.
     """
     columns = max(1, *map(len, drawn))
     height, width = drawn[0].shape[1:]
