@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support import until
 
 from digits.core.slots import Slots
@@ -37,3 +38,16 @@ def test_a_killed_training_frees_its_slot(tmp_path: Path) -> None:
         assert cores.take() is None
         training.kill()
     assert until(lambda: cores.take() is not None)
+
+
+def test_who_waits_for_a_slot_can_give_up(tmp_path: Path) -> None:
+    def give_up() -> None:
+        raise KeyboardInterrupt
+
+    cores = Slots(tmp_path, 1)
+    other = cores.take()
+    messages: list[str] = []
+    with pytest.raises(KeyboardInterrupt), cores.one(messages.append, check=give_up):
+        pytest.fail("there was no slot")
+    assert messages == ["waiting for free cores: other trainings run in this folder"]
+    assert other is not None
