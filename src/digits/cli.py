@@ -58,16 +58,11 @@ def stats(
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
     from digits.evaluation.caret import statistics
-    from digits.evaluation.caret_tables import as_dict, as_tables
     from digits.evaluation.confusion_csv import read_matrix
-    from digits.reporting.console import print_json, print_statistics
+    from digits.reporting.console import print_statistics
 
     counts, classes = read_matrix(matrix)
-    figures = statistics(counts, classes=classes)
-    if as_json:
-        print_json(as_dict(figures))
-    else:
-        print_statistics(as_tables(figures))
+    print_statistics(statistics(counts, classes=classes), as_json=as_json)
 
 
 @app.command()
@@ -78,8 +73,8 @@ def summary(
     ),
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
-    from digits.evaluation.seeds import MEASURES, as_dicts, groups
-    from digits.reporting.console import print_json, print_summary
+    from digits.evaluation.seeds import MEASURES, groups
+    from digits.reporting.console import print_summary
     from digits.reporting.plots.comparison import Interval, error_bars
     from digits.reporting.plots.theme import save
     from digits.tracking.runs import finished_runs
@@ -100,10 +95,8 @@ def summary(
         for measure in MEASURES
     }
     save(error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
-    if as_json:
-        print_json(as_dicts(seed_groups))
-    else:
-        print_summary(seed_groups)
+    print_summary(seed_groups, as_json=as_json)
+    if not as_json:
         print(f"picture: {printable(str(picture))}")
 
 

@@ -86,7 +86,7 @@ class TestTheGroups:
     ) -> None:
         log(1, metrics={"shared_cores": 0.9})
         assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
-        print_summary(groups(finished_runs()))
+        print_summary(groups(finished_runs()), as_json=False)
         assert "trained on shared cores" in capsys.readouterr().out
         log(2)
         assert measured("elapsed_s") == [(1, 12)]

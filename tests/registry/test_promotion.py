@@ -1,6 +1,7 @@
 """Promotion, rollback, history and trace of one registered model."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -365,7 +366,9 @@ def test_a_pending_move_counts_only_if_the_alias_names_its_target():
 
 
 def in_child(what, *runs):
-    done = python(Path(__file__).with_name("registry_child.py"), what, *runs, timeout=500)
+    child, tests = Path(__file__).with_name("registry_child.py"), Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(tests)}  # where `arena` is
+    done = python(child, what, *runs, env=environment, timeout=500)
     assert done.returncode == 0, done.stderr
 
 

@@ -80,8 +80,8 @@ def draw(page, *points):
     page.mouse.up()
 
 
-def predicted(page, part):
-    return page.locator(f"#{part} .predicted")
+def predicted(page, role):
+    return page.locator(f"#{role} .predicted")
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_what_is_drawn_is_named_by_both_side_by_side(page):
     assert "models:/digits/3 mlp" in page.locator("#challenger").inner_text()
     assert "digit: cropped to the ink" in page.locator("#champion").inner_text()
     assert "plain: made grey" in page.locator("#challenger").inner_text()
-    left, right = (page.locator(f"#{p}").bounding_box() for p in ("champion", "challenger"))
+    left, right = (page.locator(f"#{role}").bounding_box() for role in ("champion", "challenger"))
     assert left["x"] + left["width"] <= right["x"]
     assert abs(left["y"] - right["y"]) < 1
 

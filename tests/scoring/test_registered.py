@@ -23,8 +23,8 @@ from digits.scoring.pictures import TREATMENTS
 from digits.scoring.score import predict_pictures, score_input
 
 
-def parts():
-    return {player.part: player.name for player in players(NAME, threads=2)}
+def roles():
+    return {player.role: player.name for player in players(NAME, threads=2)}
 
 
 def score_new(path="new.npz"):
@@ -44,19 +44,19 @@ def scored_probabilities():
 
 class TestDemo:
     def test_shows_who_was_champion_last_where_nobody_challenges(self, chain):
-        assert parts() == {
+        assert roles() == {
             "champion": "models:/digits/3 mlp",
             "former champion": "models:/digits/2 mlp",
         }
         promotion.rollback(NAME)
-        assert parts() == {
+        assert roles() == {
             "champion": "models:/digits/2 mlp",
             "former champion": "models:/digits/3 mlp",
         }
 
     def test_shows_the_challenger_beside_the_champion(self, chain):
         chain.set_challenger("1")
-        assert parts() == {"champion": "models:/digits/3 mlp", "challenger": "models:/digits/1 mlp"}
+        assert roles() == {"champion": "models:/digits/3 mlp", "challenger": "models:/digits/1 mlp"}
 
     @pytest.mark.parametrize("how", ["rollback", "by hand"])
     def test_a_challenger_that_becomes_champion_is_not_set_beside_itself(self, chain, how):
@@ -66,14 +66,14 @@ class TestDemo:
             assert find(chain.uri("1")).aliases == ["champion"]
         else:
             MlflowClient().set_registered_model_alias(NAME, "champion", "1")
-        assert parts() == {
+        assert roles() == {
             "champion": "models:/digits/1 mlp",
             "former champion": "models:/digits/3 mlp",
         }
 
     def test_a_version_that_was_deleted_is_not_set_beside_the_champion(self, chain):
         MlflowClient().delete_model_version(NAME, "2")
-        assert parts() == {
+        assert roles() == {
             "champion": "models:/digits/3 mlp",
             "former champion": "models:/digits/1 mlp",
         }

@@ -131,14 +131,14 @@ def test_a_flipped_byte_in_an_npz_is_a_line(tmp_path, write, place):
     assert line.startswith(f"{path}: cannot be read as npz: ")
 
 
-def test_rows_that_the_header_does_not_name_are_refused(tmp_path):
+def test_more_rows_than_the_header_says_are_refused(tmp_path):
     path = tmp_path / "bad.npz"
     array = io.BytesIO()
     np.save(array, IMAGES)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", array.getvalue() + b"more")
     line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
-    assert line == f"{path}: goes on after the {ROWS:,} images it names"
+    assert line == f"{path}: holds more than the {ROWS:,} images it declares"
 
 
 def test_gigabytes_in_a_small_file_are_not_unpacked(tmp_path):

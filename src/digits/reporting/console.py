@@ -13,9 +13,10 @@ from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
-from digits.evaluation.caret_tables import Tables
+from digits.evaluation.caret import Statistics
+from digits.evaluation.caret_tables import as_dict, as_tables
 from digits.evaluation.leaderboard import Comparison, Row, cells
-from digits.evaluation.seeds import Group, Spread
+from digits.evaluation.seeds import Group, Spread, as_dicts
 
 if TYPE_CHECKING:  # these rooms import MLflow, which takes a second
     from digits.evaluation.gate import Check
@@ -32,7 +33,7 @@ MOVE_FIGURES = {
 
 
 class Terminal(Console):
-    """Rich's console, which takes nothing in a text for markup or control codes."""
+    """Rich's console without markup, and with control codes escaped."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False, markup=False, emoji=False)
@@ -69,17 +70,23 @@ def print_results() -> None:
     console.print("Everything on one page: make report")
 
 
-def print_statistics(tables: Tables) -> None:
+def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
     """Print caret's statistics of one confusion matrix."""
-    console = Terminal()
+    if as_json:
+        print_json(as_dict(statistics))
+        return
+    tables, console = as_tables(statistics), Terminal()
     console.print(tables.overall.to_string(header=False), "\n")
     console.print(tables.by_class.to_string(line_width=console.width))
     for note in tables.notes:
         console.print(printable(note))
 
 
-def print_summary(groups: Sequence[Group]) -> None:
+def print_summary(groups: Sequence[Group], *, as_json: bool) -> None:
     """Print one table per group, a line per measure."""
+    if as_json:
+        print_json(as_dicts(groups))
+        return
     console = Terminal()
     for group in groups:
         seeds = ", ".join(group.seeds)

@@ -39,7 +39,7 @@ class Player(NamedTuple):
     `predict` takes images uint8 (n, height, width) and returns probabilities (n, classes).
     """
 
-    part: str
+    role: str
     name: str
     shape: tuple[int, int]
     picture: Picture
@@ -59,17 +59,17 @@ def players(name: str, *, threads: int) -> list[Player]:
         UsageError: there is no champion yet.
     """
     uris = {CHAMPION: f"models:/{name}@{CHAMPION}", **_opponent(Registry(name))}
-    return [_player(part, uri, threads) for part, uri in uris.items()]
+    return [_player(role, uri, threads) for role, uri in uris.items()]
 
 
 def _opponent(registry: Registry) -> dict[str, str]:
     """The first of challenger and former champions that is another version than the champion."""
     champion, moves = registry.champion(), registry.moves()
     former = [("former champion", registry.uri(m.after)) for m in reversed(moves) if m.after]
-    for part, uri in [(CHALLENGER, f"models:/{registry.name}@{CHALLENGER}"), *former]:
+    for role, uri in [(CHALLENGER, f"models:/{registry.name}@{CHALLENGER}"), *former]:
         version = _version(uri)
         if version not in (None, champion):
-            return {part: uri}
+            return {role: uri}
     return {}
 
 
@@ -80,10 +80,10 @@ def _version(uri: str) -> str | None:
         return None
 
 
-def _player(part: str, uri: str, threads: int) -> Player:
+def _player(role: str, uri: str, threads: int) -> Player:
     with served(uri, threads=threads) as model:
         name = f"{model.name} {model.origin.params.get('model', '')}".strip()
-        return Player(part, name, model.shape, model.picture, model.predict)
+        return Player(role, name, model.shape, model.picture, model.predict)
 
 
 def demo_app(players: Sequence[Player]) -> Guard:
@@ -110,7 +110,7 @@ async def _body(request: Request) -> bytes:
             if len(body) > MAX_BYTES:
                 raise HTTPException(413, f"more than the {MAX_BYTES:,} bytes that are allowed")
     except ClientDisconnect:
-        raise HTTPException(400, "the request breaks off") from None
+        raise HTTPException(400, "the request was cut off") from None
     return bytes(body)
 
 
@@ -118,7 +118,8 @@ def _answers(players: Sequence[Player], body: bytes) -> list[dict[str, Any]]:
     try:
         drawing = _decoded(Drawn.model_validate_json(body).drawing)
     except ValidationError:
-        raise HTTPException(422, 'no drawing; {"drawing": "data:image/png;base64,…"} is') from None
+        hint = 'send {"drawing": "data:image/png;base64,…"}'
+        raise HTTPException(422, f"no drawing; {hint}") from None
     if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
         raise HTTPException(422, "nothing is drawn")
     return [_answer(player, drawing) for player in players]
@@ -128,7 +129,7 @@ def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     image, treatment = convert_picture(drawing, shape=player.shape, picture=player.picture)
     probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
     return {
-        "part": player.part,
+        "role": player.role,
         "name": player.name,
         "predicted": int(np.argmax(probabilities)),
         "probabilities": probabilities,

@@ -147,7 +147,9 @@ class Npz(Input):
                 images = np.frombuffer(content, np.uint8).reshape(count, *self.shape)
                 yield Batch(list(range(row, row + count)), images)
             if stream.read(1):
-                raise DataError(f"{self.path}: goes on after the {self._count:,} images it names")
+                raise DataError(
+                    f"{self.path}: holds more than the {self._count:,} images it declares"
+                )
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
