@@ -32,10 +32,10 @@ from digits.core.dataset import Dataset, RawData, save_split
 from digits.core.artifacts import split_path
 from digits.data.splitting import split
 
-checked = params.load()
+loaded = params.load()
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
-parts = split(RawData(data, None), percent=100, params=checked.split, seed=checked.seed)
+parts = split(RawData(data, None), percent=100, params=loaded.split, seed=loaded.seed)
 split_path("train").parent.mkdir(parents=True, exist_ok=True)
 for name, part in parts.items():
     save_split(split_path(name), part)

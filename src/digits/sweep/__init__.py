@@ -1,1 +1,7 @@
-"""Hyper-parameter search: a space, what Optuna proposes of it, and trials that run anywhere."""
+"""Hyper-parameter search.
+
+- `space`: which keys of `train.<model>` vary, as Optuna's distributions
+- `study`: create or resume the Optuna study
+- `trial`, `splits`: one training in a process of its own; its splits, fetched by hash
+- `sweep`: propose, watch, prune and report trials; compare the best settings with the defaults
+"""

@@ -1,4 +1,4 @@
-"""The splits of a trial, fetched by hash: a worker may share no folder with who sends the trial."""
+"""Fetch a trial's splits by hash: a worker need not share a folder with the sweep."""
 
 from pathlib import Path
 

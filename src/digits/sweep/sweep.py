@@ -53,7 +53,7 @@ class Result(NamedTuple):
 
     @property
     def standard_error(self) -> float:
-        """Of the difference of the two means, whose variances may differ (Welch 1947)."""
+        """Standard error of the difference; the two variances may differ (Welch 1947)."""
         return math.sqrt(sum(variance(each) / len(each) for each in (self.best, self.default)))
 
     @property
@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The figures in one line."""
+        """Both accuracies, their difference and its size in standard errors, in one line."""
         return (
             f"val_accuracy {mean(self.best):.4f} against {mean(self.default):.4f} by default:"
             f" {self.difference:+.4f},"
@@ -100,10 +100,10 @@ class Sweep:
     _failures: list[str] = field(default_factory=list)
 
     def run(self, *, trials: int, seeds: int) -> Result:
-        """Run so many more trials, then compare the best settings of all with the defaults.
+        """Run more trials, then compare the best settings of all trials with the defaults.
 
         Args:
-            trials: How many.
+            trials: How many more.
             seeds: Trainings of the best settings, and as many of the defaults.
 
         Raises:
@@ -178,7 +178,7 @@ class Sweep:
         return values_of(self.study.best_trial.params)
 
     def _accuracies(self, best: Values, seeds: int) -> tuple[list[float], list[float]]:
-        """Of the best values and of the defaults, with each seed; the first error ends all."""
+        """Train the best values and the defaults with each seed; the first error ends all."""
         first = self.template.raw["seed"] + 1  # the seed of the search may favour the best values
         specs = [
             self._spec(f"{name}, seed {seed}", values, seed=seed)
@@ -191,7 +191,7 @@ class Sweep:
         return accuracies[:seeds], accuracies[seeds:]
 
     def _spec(self, name: str, values: Values, *, seed: int | None = None) -> Spec:
-        """The trial that has these values, and this seed instead of that of params.yaml."""
+        """A trial with these values, and with this seed instead of the one in params.yaml."""
         raw = override(self.template.raw, self.template.model, values)
         raw |= {} if seed is None else {"seed": seed}
         parent = self._trial_runs.parent_id

@@ -1,4 +1,4 @@
-"""A sweep's MLflow runs: a parent, and for each trial a child, by which we watch and stop it."""
+"""A sweep's MLflow runs: a parent run, and a child run per trial to watch and stop the trial."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +19,7 @@ OBJECTIVE = "val_accuracy"
 
 
 class TrialRuns:
-    """The child runs of a sweep's parent run; of a trial that ran twice, the last run counts."""
+    """The child runs of a sweep's parent run. If a trial ran twice, its last run counts."""
 
     def __init__(self, parent_id: str, experiment_id: str) -> None:
         self.parent_id = parent_id
