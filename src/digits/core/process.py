@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import requires
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
@@ -154,6 +153,8 @@ def report_error(error: Exception) -> int:
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
     """How to install the missing module if an extra of this package brings it, else None."""
+    from importlib.metadata import requires  # 10 ms, for errors only
+
     module = str(error.name).partition(".")[0]
     for requirement in requires("digits") or []:
         optional = re.match(r"([\w-]+).*; extra == .(\w+)", requirement)
