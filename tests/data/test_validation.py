@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
-from digits.data.validation.frames import class_frame, raw_frame
+from digits.data.validation.expectations import class_frame, raw_frame
 from digits.data.validation.validate import Check, ValidateParams, validate
 
 VALUES: dict[str, Any] = {

@@ -1,2 +1,1 @@
-"""Great Expectations' checks of the raw data: validate (what is checked and found), frames
-(the data as tables), expectations (the checks)."""
+"""Checks of the raw data: validate (params and result), expectations (what is checked)."""

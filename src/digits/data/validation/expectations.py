@@ -1,9 +1,10 @@
-"""The expectations on each part of the data, which Great Expectations checks."""
+"""The raw data as data frames, and the expectations on them, which Great Expectations checks."""
 
 import warnings
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 with warnings.catch_warnings():
@@ -12,135 +13,144 @@ with warnings.catch_warnings():
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
+from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import Check, ValidateParams
 
+Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
+Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
 SHOWN_ROWS = 5
+
+
+def raw_frame(raw: RawData) -> pd.DataFrame:
+    """One row per image of the training part, then of the official test part.
+
+    Columns: part (`train` or `test`), row (in its part, from 0), label, shape (`28x28`),
+    min_pixel and max_pixel (missing if any pixel is missing), mean_ink (mean grey value),
+    contrast (max_pixel - min_pixel), duplicate_of (the first row of the same part with equal
+    pixels; missing for that row itself), same_as_train (for a test row, the training row with
+    equal pixels; missing if there is none).
+    """
+    first_in_train = _first_rows(fingerprints(raw.train.images))
+    frames = [_part_frame("train", raw.train, {})]
+    if raw.test is not None:
+        frames.append(_part_frame("test", raw.test, first_in_train))
+    return pd.concat(frames, ignore_index=True)
+
+
+def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
+    """One row per class 0…classes-1 of one part: part, class, rows, and relative_share.
+
+    relative_share is the class's share of the part's rows times `classes`: 1 if all classes
+    are equally frequent, missing if the class has no rows.
+    """
+    counts = np.array([int((rows["label"] == label).sum()) for label in range(classes)])
+    share = pd.Series(counts * float(classes) / len(rows)).where(counts > 0).round(4)
+    columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
+    return pd.DataFrame(columns | {"relative_share": share})
+
+
+def part_summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
+    """Counts and mean ink of one part, ready for JSON."""
+    return {
+        "rows": len(rows),
+        "shapes": sorted(rows["shape"].unique().tolist()),
+        "class_counts": {str(c): int((rows["label"] == c).sum()) for c in range(classes)},
+        "mean_ink": round(float(rows["mean_ink"].mean()), 4),
+        "blank_images": int((rows["contrast"] == 0).sum()),
+        "duplicate_images": int(rows["duplicate_of"].notna().sum()),
+        "images_also_in_train": int(rows["same_as_train"].notna().sum()),
+    }
 
 
 def check_images(
     images: pd.DataFrame, *, shape: str, params: ValidateParams, classes: int
 ) -> list[Check]:
-    """Check the images of one part, which are rows of `frames.raw_frame`.
+    """Check the images of one part, which are rows of `raw_frame`.
 
     All images must have this shape. Expectations on missing columns are left out.
     """
-    of_part = _enough_rows if images["part"].iloc[0] == "train" else _not_in_train
-    expectations = [*_possible(shape, classes), *_usual(params), of_part(params)]
-    known = {*images.columns, None}
-    present = [each for each in expectations if getattr(each, "column", None) in known]
+    expectations = [*_possible(shape, classes), *_usual(params)]
+    if images["part"].iloc[0] == "train":
+        rows = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
+        few = f"fewer than {params.min_rows} rows"
+        expectations.append(_critical(rows, few, "add data, or lower validate.min_rows"))
+    else:
+        known = Null(column="same_as_train")
+        expectations.append(
+            _warning(known, "image also in train", "the test result will flatter", "as row {}")
+        )
+    columns = {*images.columns, None}
+    present = [each for each in expectations if getattr(each, "column", None) in columns]
     return _check(images, present, unit="row")
 
 
 def check_classes(classes: pd.DataFrame, *, params: ValidateParams) -> list[Check]:
-    """Check the rows per class of one part, a frame of `frames.class_frame`."""
+    """Check the rows per class of one part, a frame of `class_frame`."""
     low, high = 1 - params.class_share_tolerance, 1 + params.class_share_tolerance
+    rows = Between(column="rows", min_value=1)
     expectations = [
-        _critical(
-            gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=1),
-            "no images",
-            "add images of it, or lower data.classes",
-        ),
+        _critical(rows, "no images", "add images of it, or lower data.classes"),
         _warning(
-            gxe.ExpectColumnValuesToBeBetween(
-                column="relative_share", min_value=low, max_value=high
-            ),
+            Between(column="relative_share", min_value=low, max_value=high),
             f"share outside {low:g}…{high:g} times uniform",
             "accuracy will favour the frequent classes",
-            value="{} times",
+            "{} times",
         ),
     ]
     return _check(classes, expectations, unit="class")
 
 
-def _possible(shape: str, classes: int) -> list[gxe.Expectation]:
+def _possible(shape: str, classes: int) -> list[Any]:
     """Critical: what every image and label must be."""
+    grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
     return [
+        _critical(NotNull(column="label"), "no label", "remove or mend them"),
+        _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
         _critical(
-            gxe.ExpectColumnValuesToNotBeNull(column="label"), "no label", "remove or mend them"
-        ),
-        _critical(
-            gxe.ExpectColumnValuesToNotBeNull(column="min_pixel"),
-            "a missing pixel",
-            "remove or mend them",
-        ),
-        _critical(
-            gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(classes))),
+            InSet(column="label", value_set=list(range(classes))),
             f"label outside 0…{classes - 1}",
             "mend the labels, or set data.classes",
-            value="label {}",
+            "label {}",
         ),
         *(
-            _critical(
-                gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=255),
-                "pixel outside 0…255",
-                "store grey values as whole 0…255",
-                value="{}",
-            )
-            for column in ("min_pixel", "max_pixel")
+            _critical(each, "pixel outside 0…255", "store grey values as whole 0…255", "{}")
+            for each in grey
         ),
         _critical(
-            gxe.ExpectColumnValuesToBeInSet(column="shape", value_set=[shape]),
+            InSet(column="shape", value_set=[shape]),
             f"image size other than {shape}",
             "give all images one size",
-            value="{}",
+            "{}",
         ),
     ]
 
 
-def _usual(params: ValidateParams) -> list[gxe.Expectation]:
+def _usual(params: ValidateParams) -> list[Any]:
     """Warnings: what an image that is worth training on looks like."""
     low, high = params.min_mean_ink, params.max_mean_ink
+    contrast = Between(column="contrast", min_value=0, strict_min=True)
+    first = Null(column="duplicate_of")
     return [
+        _warning(contrast, "blank image", "nothing can be learned from it"),
         _warning(
-            gxe.ExpectColumnValuesToBeBetween(column="contrast", min_value=0, strict_min=True),
-            "blank image",
-            "nothing can be learned from it",
-        ),
-        _warning(
-            gxe.ExpectColumnValuesToBeBetween(column="mean_ink", min_value=low, max_value=high),
+            Between(column="mean_ink", min_value=low, max_value=high),
             f"mean ink outside {low:g}…{high:g}",
             "is the contrast inverted, or the scale not 0…255?",
-            value="{}",
+            "{}",
         ),
-        _warning(
-            gxe.ExpectColumnValuesToBeNull(column="duplicate_of"),
-            "image seen before",
-            "copies may end in two splits",
-            value="as row {}",
-        ),
+        _warning(first, "image seen before", "copies may end in two splits", "as row {}"),
     ]
 
 
-def _enough_rows(params: ValidateParams) -> gxe.Expectation:
-    return _critical(
-        gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows),
-        f"fewer than {params.min_rows} rows",
-        "add data, or lower validate.min_rows",
-    )
-
-
-def _not_in_train(_: ValidateParams) -> gxe.Expectation:
-    return _warning(
-        gxe.ExpectColumnValuesToBeNull(column="same_as_train"),
-        "image also in train",
-        "the test result will flatter",
-        value="as row {}",
-    )
-
-
-def _critical(expectation: Any, what: str, hint: str, *, value: str = "") -> Any:
-    return _with_words(expectation, "critical", what, hint, value)
-
-
-def _warning(expectation: Any, what: str, hint: str, *, value: str = "") -> Any:
-    return _with_words(expectation, "warning", what, hint, value)
-
-
-def _with_words(expectation: Any, severity: str, what: str, hint: str, value: str) -> Any:
+def _critical(expectation: Any, what: str, hint: str, value: str = "") -> Any:
     """Add the words of a finding: what is wrong, how to fix it, how a failing value is shown."""
-    expectation.severity = severity
     expectation.meta = {"what": what, "hint": hint, "value": value}
     return expectation
+
+
+def _warning(expectation: Any, what: str, hint: str, value: str = "") -> Any:
+    expectation.severity = "warning"
+    return _critical(expectation, what, hint, value)
 
 
 @lru_cache
@@ -208,3 +218,29 @@ def _examples(unit: str, config: dict[str, Any], details: dict[str, Any]) -> str
     ]
     more = ["…"] if details["unexpected_count"] > len(examples) else []
     return ", ".join(examples + more)
+
+
+def _part_frame(part: str, dataset: Dataset, first_in_train: dict[bytes, int]) -> pd.DataFrame:
+    images = dataset.images
+    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
+    hashes = fingerprints(images)
+    first = _first_rows(hashes)
+    earlier = [first[key] if first[key] < row else None for row, key in enumerate(hashes)]
+    return pd.DataFrame(
+        {
+            "part": part,
+            "row": np.arange(len(dataset)),
+            "label": dataset.labels,
+            "shape": f"{images.shape[1]}x{images.shape[2]}",
+            "min_pixel": low,
+            "max_pixel": high,
+            "mean_ink": images.mean(axis=(1, 2)).round(2),
+            "contrast": high - low,  # never negative, so uint8 cannot wrap around
+            "duplicate_of": pd.array(earlier, dtype="Int64"),
+            "same_as_train": pd.array([first_in_train.get(key) for key in hashes], dtype="Int64"),
+        }
+    )
+
+
+def _first_rows(hashes: list[bytes]) -> dict[bytes, int]:
+    return {key: row for row, key in reversed([*enumerate(hashes)])}

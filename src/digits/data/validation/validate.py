@@ -44,7 +44,7 @@ class Check:
     part: str
     severity: Literal["critical", "warning"]
     expectation: str  # Great Expectations' name
-    column: str | None  # of a frame in `frames`; None for a check of the number of rows
+    column: str | None  # of the frame; None for a check of the number of rows
     success: bool
     count: int  # rows or classes that fail; 0 for a check of the number of rows
     rows: list[int]  # the first failing rows, counted from 0 within the part
@@ -96,23 +96,22 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     missing, all images have one shape, the training part has `min_rows`. Warnings: class
     shares, blank images, duplicates, images in both parts, mean ink.
     """
-    from digits.data.validation.expectations import check_classes, check_images
-    from digits.data.validation.frames import class_frame, part_summary, raw_frame
+    from digits.data.validation import expectations as expect
 
-    images = raw_frame(raw)
+    images = expect.raw_frame(raw)
     shape = images["shape"].iloc[0]
     checks, summary = [], {}
     for part, rows in images.groupby("part", sort=False):
-        checks += check_images(rows, shape=shape, params=params, classes=classes)
-        checks += check_classes(class_frame(rows, classes), params=params)
-        summary[str(part)] = part_summary(rows, classes)
+        checks += expect.check_images(rows, shape=shape, params=params, classes=classes)
+        checks += expect.check_classes(expect.class_frame(rows, classes), params=params)
+        summary[str(part)] = expect.part_summary(rows, classes)
     return Result(summary, checks)
 
 
 def validate_unlabelled(images: "pd.DataFrame", *, params: ValidateParams) -> Result:
     """Check images without labels.
 
-    `images` has a row per image and some of the columns of `frames.raw_frame`; expectations on
+    `images` has a row per image and some of the columns of `expectations.raw_frame`; checks of
     the other columns are left out.
     """
     import pandas as pd
