@@ -5,8 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits.evaluation.gate import Contender, Facts, Former, PromoteParams, approval
-from digits.evaluation.gate_checks import decide, sensitivities
+from digits.evaluation.gate import (
+    Contender,
+    Facts,
+    Former,
+    PromoteParams,
+    approval,
+    decide,
+    sensitivities,
+)
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

@@ -146,7 +146,7 @@ class EvaluateOutputs:
 
     Attributes:
         metrics: per split the scores.
-        statistics: per split what caret prints, see `caret_tables.as_dict`.
+        statistics: per split what caret prints, see `caret.Statistics`.
         behaviour: accuracy on disturbed test images.
         predictions: per split the class probabilities.
         mistakes: picture of the most confident mistakes on the test split.
@@ -182,7 +182,7 @@ class EvaluateOutputs:
         return metrics
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
-        """Per split `overall`, `by_class` and `undefined`; see `caret_tables.as_dict`."""
+        """Per split `overall`, `by_class` and `undefined`; see `caret.Statistics`."""
         return read_json(self.statistics, dict[str, dict[str, Any]], keys=EVALUATED)
 
     def read_behaviour(self) -> Metrics:

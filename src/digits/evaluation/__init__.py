@@ -1,7 +1,7 @@
 """Judgements in numbers; no module here loads a model or knows MLflow.
 
 - `scores`: accuracy, loss and calibration of predicted probabilities; the confusion matrix
-- `caret`, `caret_tables`: statistics of a confusion matrix, as in R's caret
+- `caret`: statistics of a confusion matrix, as in R's caret
 - `confusion_csv`: confusion matrices as CSV files
 - `mistakes`: the mistakes a model was surest of
 - `robustness`: accuracy on perturbed images
@@ -10,5 +10,5 @@
 - `comparison`: two models on the same rows, and a verdict in words
 - `seeds`: the spread over runs that differ only in the seed
 - `drift`: whether scored data still looks like the training data
-- `gate`, `gate_checks`: whether a challenger may become champion
+- `gate`: whether a challenger may become champion
 """

@@ -1,4 +1,4 @@
-"""All figures of R's `caret::confusionMatrix`, for any number of classes.
+"""All figures of R's `caret::confusionMatrix`, for any number of classes, and as tables.
 
 Rows are predictions, columns the reference. With two classes caret prints the figures of the
 first («positive») class only; here every class has its figures, whatever their number.
@@ -6,10 +6,10 @@ first («positive») class only; here every class has its figures, whatever thei
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import SquareTable, mcnemar
@@ -41,27 +41,34 @@ BY_CLASS = {
 }
 LABELS = OVERALL | BY_CLASS
 
-
-class Undefined(NamedTuple):
-    """A figure that is undefined for this matrix, and why; `label` is None for overall figures."""
-
-    figure: str
-    label: str | None
-    reason: str
+DIGITS = 4
+SMALLEST_P = float(np.finfo(np.float64).eps)
+NOT_AVAILABLE = "n/a"
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """The figures of one confusion matrix; undefined ones are NaN, and `undefined` says why.
+class Statistics(NamedTuple):
+    """The figures of one confusion matrix, as statistics.json holds them; None where undefined.
 
-    `overall` has the keys of OVERALL; `by_class` those of BY_CLASS, each with one value per
-    class in the order of `classes`.
+    `overall` has the keys of OVERALL; `by_class` has a mapping with those of BY_CLASS per class.
+    `undefined` lists each None: its `figure`, its `class` (None for an overall figure), and the
+    `reason`.
     """
 
-    classes: tuple[str, ...]
-    overall: dict[str, float]
-    by_class: dict[str, tuple[float, ...]]
-    undefined: tuple[Undefined, ...]
+    overall: dict[str, float | None]
+    by_class: dict[str, dict[str, float | None]]
+    undefined: list[dict[str, Any]]
+
+
+class Tables(NamedTuple):
+    """The figures as caret prints them; every cell is a string.
+
+    `overall`: one row per figure, column `value`. `by_class`: one row per figure, one column
+    per class. `notes`: why a cell is n/a, one line per reason.
+    """
+
+    overall: pd.DataFrame
+    by_class: pd.DataFrame
+    notes: list[str]
 
 
 def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
@@ -71,26 +78,52 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     accepted, without warnings. Definitions: help page and source of `caret::confusionMatrix`
     (Kuhn 2008, doi:10.18637/jss.v028.i05).
     """
-    names = tuple(classes or map(str, range(len(matrix))))
-    overall = _overall(matrix)
-    by_class = {figure: tuple(values.tolist()) for figure, values in _by_class(matrix).items()}
+    names = list(classes or map(str, range(len(matrix))))
+    overall, by_class = _overall(matrix), _by_class(matrix)
     undefined = [
-        Undefined(figure, None, _why_undefined(figure, matrix, names))
+        {"figure": figure, "class": None, "reason": _why_undefined(figure, matrix, names)}
         for figure, value in overall.items()
-        if math.isnan(value)
+        if value is None
     ] + [
-        Undefined(figure, name, _why_undefined_for(index, figure, matrix, name))
+        {
+            "figure": figure,
+            "class": names[k],
+            "reason": _why_undefined_for(k, figure, matrix, names),
+        }
         for figure, values in by_class.items()
-        for index, name in enumerate(names)
-        if math.isnan(values[index])
+        for k in range(len(names))
+        if math.isnan(values[k])
     ]
-    return Statistics(names, overall, by_class, tuple(undefined))
+    defined = {
+        name: {figure: _or_none(values[k]) for figure, values in by_class.items()}
+        for k, name in enumerate(names)
+    }
+    return Statistics(overall, defined, undefined)
 
 
-def _overall(matrix: Matrix) -> dict[str, float]:
+def as_tables(statistics: Statistics) -> Tables:
+    """Overall figures to 4 decimals, figures of a class to 4 significant digits, as caret does."""
+    overall = [_overall_text(figure, value) for figure, value in statistics.overall.items()]
+    by_class = {
+        f"Class: {name}": _column_texts(list(figures.values()))
+        for name, figures in statistics.by_class.items()
+    }
+    return Tables(
+        pd.DataFrame({"value": overall}, index=[*OVERALL.values()]),
+        pd.DataFrame(by_class, index=[*BY_CLASS.values()]),
+        _notes(statistics),
+    )
+
+
+def p_value_text(value: float) -> str:
+    """A p-value to 4 significant digits, as R's `format.pval`: «<2.2e-16» below its precision."""
+    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
+
+
+def _overall(matrix: Matrix) -> dict[str, float | None]:
     total = int(matrix.sum())
     if total == 0:
-        return dict.fromkeys(OVERALL, math.nan)
+        return dict.fromkeys(OVERALL)
     right = int(np.trace(matrix))
     no_information_rate = float(matrix.sum(axis=0).max() / total)
     interval = binomtest(right, total).proportion_ci(confidence_level=0.95, method="exact")
@@ -106,21 +139,21 @@ def _overall(matrix: Matrix) -> dict[str, float]:
     }
 
 
-def _kappa(matrix: Matrix) -> float:
-    """Cohen's kappa; NaN if predictions and reference hold the same single class only."""
+def _kappa(matrix: Matrix) -> float | None:
+    """Cohen's kappa; None if predictions and reference hold the same single class only."""
     if np.count_nonzero(matrix.sum(axis=0) + matrix.sum(axis=1)) == 1:
-        return math.nan
+        return None
     return float(cohens_kappa(matrix, return_results=False))
 
 
-def _mcnemar_p_value(matrix: Matrix) -> float:
-    """R's `mcnemar.test`; NaN if two classes are never confused, since their term is 0/0.
+def _mcnemar_p_value(matrix: Matrix) -> float | None:
+    """R's `mcnemar.test`; None if two classes are never confused, since their term is 0/0.
 
     Two classes get the continuity correction, unless both errors are equally frequent; more
     classes get Bowker's test of symmetry.
     """
     if _never_confused(matrix) is not None:
-        return math.nan
+        return None
     if len(matrix) == 2:
         uneven = matrix[0, 1] != matrix[1, 0]
         return float(mcnemar(matrix, exact=False, correction=uneven).pvalue)
@@ -170,8 +203,8 @@ def _why_undefined(figure: str, matrix: Matrix, names: Sequence[str]) -> str:
     return f"class {names[pair[0]]} and class {names[pair[1]]} never confused"
 
 
-def _why_undefined_for(index: int, figure: str, matrix: Matrix, name: str) -> str:
-    total, present = matrix.sum(), matrix[:, index].sum()
+def _why_undefined_for(k: int, figure: str, matrix: Matrix, names: Sequence[str]) -> str:
+    total, present, name = matrix.sum(), matrix[:, k].sum(), names[k]
     if total == 0:
         return "no rows"
     if present == 0:
@@ -181,3 +214,31 @@ def _why_undefined_for(index: int, figure: str, matrix: Matrix, name: str) -> st
     if figure == "pos_pred_value":
         return f"class {name} never predicted"
     return f"no class but {name} predicted"
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _overall_text(figure: str, value: float | None) -> str:
+    if value is None:
+        return NOT_AVAILABLE
+    return p_value_text(value) if figure.endswith("p_value") else f"{value:.{DIGITS}f}"
+
+
+def _column_texts(values: Sequence[float | None]) -> list[str]:
+    """One column as R prints it: all with the decimals that one value needs for 4 digits."""
+    decimals = max((_decimals(value) for value in values if value is not None), default=0)
+    return [NOT_AVAILABLE if value is None else f"{value:.{decimals}f}" for value in values]
+
+
+def _decimals(value: float) -> int:
+    text = np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
+    return len(text.partition(".")[2])
+
+
+def _notes(statistics: Statistics) -> list[str]:
+    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
+    for note in statistics.undefined:
+        labels.setdefault(note["reason"], {})[LABELS[note["figure"]]] = None
+    return [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]

@@ -13,8 +13,7 @@ from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
-from digits.evaluation.gate import Check, Contender, Decision, Facts, Former
-from digits.evaluation.gate_checks import decide
+from digits.evaluation.gate import Check, Contender, Decision, Facts, Former, decide
 from digits.evaluation.latency import measure_latency
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params

@@ -13,8 +13,7 @@ from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
-from digits.evaluation.caret import Statistics
-from digits.evaluation.caret_tables import as_dict, as_tables
+from digits.evaluation.caret import Statistics, as_tables
 from digits.evaluation.leaderboard import Comparison, Row, cells
 from digits.evaluation.seeds import Group, Spread, as_dicts
 
@@ -73,7 +72,7 @@ def print_results() -> None:
 def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
     """Print caret's statistics of one confusion matrix."""
     if as_json:
-        print_json(as_dict(statistics))
+        print_json(statistics._asdict())
         return
     tables, console = as_tables(statistics), Terminal()
     console.print(tables.overall.to_string(header=False), "\n")

@@ -47,7 +47,6 @@ def write_figures(
 ) -> dict[str, Matrix]:
     """Write confusion matrix, scores and caret's statistics of each split; returns the matrices."""
     from digits.evaluation.caret import statistics
-    from digits.evaluation.caret_tables import as_dict
     from digits.evaluation.confusion_csv import write_matrix
     from digits.evaluation.scores import confusion_matrix, score_probabilities
 
@@ -56,7 +55,7 @@ def write_figures(
         predicted = probabilities[name].argmax(axis=1)
         matrices[name] = confusion_matrix(predicted, data.labels, classes=len(names))
         scores[name] = score_probabilities(probabilities[name], data.labels)
-        tables[name] = as_dict(statistics(matrices[name], classes=names))
+        tables[name] = statistics(matrices[name], classes=names)._asdict()
         write_matrix(outputs.matrix(name), matrices[name], names=names)
     write_json(outputs.metrics, scores)
     write_json(outputs.statistics, tables)

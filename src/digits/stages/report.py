@@ -17,7 +17,7 @@ from digits.core.artifacts import (
 )
 from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard
-from digits.evaluation.caret_tables import from_dict
+from digits.evaluation.caret import Statistics
 from digits.params import flatten
 from digits.params import load as load_params
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
@@ -64,7 +64,7 @@ def read_model(model: str) -> ModelResult:
             SplitResult(
                 name=split,
                 rows=rows[split],
-                statistics=from_dict(statistics[split]),
+                statistics=Statistics(**statistics[split]),
                 scores=scores[split],
                 matrix=evaluated.matrix_picture(split).read_bytes(),
                 alluvial=evaluated.alluvial(split).read_bytes(),

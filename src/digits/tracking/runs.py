@@ -203,7 +203,7 @@ def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None
     The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
     runs have in common; the image grid and the table by class are MLflow's own forms of them.
     """
-    from digits.evaluation.caret_tables import as_tables, from_dict
+    from digits.evaluation.caret import Statistics, as_tables
 
     client = MlflowClient()
     with store.service_errors():
@@ -212,7 +212,7 @@ def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None
         for split, written in outputs.read_statistics().items():
             picture = mlflow.Image(str(outputs.matrix_picture(split)))
             client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-            by_class = as_tables(from_dict(written)).by_class.T.rename_axis("class")
+            by_class = as_tables(Statistics(**written)).by_class.T.rename_axis("class")
             client.log_table(run_id, by_class.reset_index(), f"{split}/by_class.json")
 
 

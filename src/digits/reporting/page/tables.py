@@ -3,8 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from digits.evaluation.caret import BY_CLASS, LABELS, OVERALL, Statistics
-from digits.evaluation.caret_tables import as_tables, p_value_text
+from digits.evaluation.caret import (
+    BY_CLASS,
+    LABELS,
+    OVERALL,
+    Statistics,
+    as_tables,
+    p_value_text,
+)
 from digits.evaluation.robustness import PERTURBATIONS, fragile
 
 if TYPE_CHECKING:
@@ -63,7 +69,7 @@ def overall(models: Sequence["ModelResult"], split: int) -> Table:
 
 def by_class(statistics: Statistics) -> Table:
     """The statistics of each class, one column per class."""
-    names, texts = statistics.classes, as_tables(statistics).by_class.to_numpy().tolist()
+    names, texts = list(statistics.by_class), as_tables(statistics).by_class.to_numpy().tolist()
     rows = [
         (
             LABELS[figure],
@@ -136,8 +142,8 @@ def _price(seconds: float | None) -> Cell:
 
 
 def _cell(text: str, statistics: Statistics, figure: str, label: str | None = None) -> Cell:
-    reasons = [u.reason for u in statistics.undefined if (u.figure, u.label) == (figure, label)]
-    return Cell(text, ", ".join(reasons))
+    undefined = {(note["figure"], note["class"]): note["reason"] for note in statistics.undefined}
+    return Cell(text, undefined.get((figure, label), ""))
 
 
 def _scores(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
