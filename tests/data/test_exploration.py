@@ -50,26 +50,26 @@ def test_a_label_that_is_no_class_is_refused(label):
 def test_each_pixel_is_summarised_over_the_images_of_its_class():
     images = np.array([[[0, 255, 8]], [[2, 255, 8]], [[10, 0, 8]], [[99, 99, 99]]], dtype=np.uint8)
     summary = exploration.pixel_statistics(Dataset(images, np.array([0, 0, 0, 1])), classes=2)
-    np.testing.assert_allclose(summary.mean[0], [[4, 170, 8]])
-    np.testing.assert_allclose(summary.median[0], [[2, 255, 8]])
-    np.testing.assert_allclose(summary.standard_deviation[0] ** 2, [[56 / 3, 14450, 0]])
-    np.testing.assert_allclose(summary.mean[1], [[99, 99, 99]])
+    np.testing.assert_allclose(summary["mean"][0], [[4, 170, 8]])
+    np.testing.assert_allclose(summary["median"][0], [[2, 255, 8]])
+    np.testing.assert_allclose(summary["standard_deviation"][0] ** 2, [[56 / 3, 14450, 0]])
+    np.testing.assert_allclose(summary["mean"][1], [[99, 99, 99]])
 
 
 def test_the_median_of_an_even_number_of_images_lies_between_the_middle_two():
     images = np.array([[[250]], [[255]]], dtype=np.uint8)
     summary = exploration.pixel_statistics(Dataset(images, np.array([0, 0])), classes=1)
-    assert summary.median.item() == 252.5
+    assert summary["median"].item() == 252.5
 
 
 def test_one_image_has_no_deviation_and_a_class_without_images_is_nan():
     summary = exploration.pixel_statistics(
         Dataset(np.full((1, 2, 3), 7, dtype=np.uint8), np.array([0])), classes=2
     )
-    for images in summary:
+    for images in summary.values():
         assert images.shape == (2, 2, 3)
         assert np.isnan(images[1]).all()
-    assert (summary.standard_deviation[0] == 0).all()
+    assert (summary["standard_deviation"][0] == 0).all()
 
 
 def test_samples_are_of_their_class_and_differ(digits):

@@ -264,7 +264,7 @@ def test_real_images_are_drawn():
     names = list("0123456789")
     drawn = exploration.samples(data, classes=10, per_class=4, seed=0)
     assert pixels_differ(samples(drawn, names=names, title="samples"))
-    for images in exploration.pixel_statistics(data, classes=10):
+    for images in exploration.pixel_statistics(data, classes=10).values():
         assert pixels_differ(class_images(images, names=names, title="images"))
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
-from digits.core.files import ANEW, read_json, replacing
+from digits.core.files import ANEW, StrictModel, read_json, replacing
 from digits.core.provenance import check_outputs, recorded_outputs
 
 ROOT = Path("artifacts")
@@ -31,14 +30,12 @@ _PAGE = "workflowType=machine_learning"  # else MLflow 3 opens among its tools f
 Metrics = dict[str, float]
 
 
-class RunRecord(BaseModel):
+class RunRecord(StrictModel):
     """The MLflow run of a training, with all that is needed to log the run again elsewhere.
 
     `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the text of
     the params.yaml it was trained with (empty in records of earlier versions).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run_id: str
     model_id: str

@@ -16,11 +16,8 @@ def printable(text: str) -> str:
     """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
     if text.isprintable():
         return text
-    return "".join(json.dumps(c)[1:-1] if _is_invisible(c) else c for c in text)
-
-
-def _is_invisible(character: str) -> bool:
-    return category(character) in _INVISIBLE and character not in _ALLOWED
+    invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
+    return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
 
 
 def one_line(text: object, *, width: int = 80) -> str:

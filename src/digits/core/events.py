@@ -36,17 +36,11 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
         return
     import requests
 
-    message: dict[str, Any] = {
-        "id": str(uuid4()),
-        "occurred": datetime.now(UTC).isoformat(),
-        "event": event,
-        "resource": dict(resource),
-        "payload": dict(payload),
-    }
+    message = {"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event}
     try:
         requests.post(
             f"{address.rstrip('/')}/events",
-            json=[message],
+            json=[message | {"resource": dict(resource), "payload": dict(payload)}],
             headers=_authorization(),
             timeout=TIMEOUT_S,
         ).raise_for_status()

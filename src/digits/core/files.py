@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from math import inf
 from pathlib import Path
 from shutil import rmtree
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from digits.core.errors import DataError, UsageError, one_line
 from digits.core.process import has_ended, this_process
@@ -93,19 +94,18 @@ def require_file(path: Path) -> None:
 
 def md5(path: Path) -> str:
     """The md5 of a file's bytes, as DVC computes it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    return _digest(path, "md5")
 
 
-def folder_sha256(folder: Path, *, leave_out: Container[str] = ()) -> str:
+def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
     """The SHA-256 of the lines that `sha256sum` prints for a folder's files, sorted by path.
 
     `leave_out` names relative paths to ignore. The shell command with the same result:
     `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
     """
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    lines = [f"{_sha256(files[name])}  {name}\n" for name in sorted(files) if name not in leave_out]
-    return text_sha256("".join(lines))
+    names = sorted(files.keys() - set(leave_out))
+    return text_sha256("".join(f"{_digest(files[name], 'sha256')}  {name}\n" for name in names))
 
 
 def text_sha256(text: str) -> str:
@@ -113,9 +113,9 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
@@ -206,8 +206,6 @@ def _count_values(node: Node, counts: dict[int, float]) -> float:
         return 1
     if id(node) not in counts:
         counts[id(node)] = inf
-        entries = (entry if isinstance(entry, tuple) else (entry,) for entry in node.value)
-        counts[id(node)] = 1 + sum(
-            _count_values(child, counts) for entry in entries for child in entry
-        )
+        children = chain(*node.value) if isinstance(node, MappingNode) else node.value
+        counts[id(node)] = 1 + sum(_count_values(child, counts) for child in children)
     return counts[id(node)]

@@ -1,7 +1,5 @@
 """Statistics of the raw data: images per class, pixel-wise mean, median and deviation, samples."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,18 +8,6 @@ from digits.core.dataset import Dataset, Images, Labels
 from digits.core.errors import DataError
 
 ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…255; NaN: no image
-
-
-class PixelStatistics(NamedTuple):
-    """Statistics of each pixel over the images of each class.
-
-    `standard_deviation` divides by n (population form), so that a single image gives 0.
-    A class without images has NaN everywhere.
-    """
-
-    mean: ClassImages
-    median: ClassImages
-    standard_deviation: ClassImages
 
 
 def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
@@ -55,10 +41,16 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
     )
 
 
-def pixel_statistics(data: Dataset, *, classes: int) -> PixelStatistics:
-    """Mean, median and standard deviation of each pixel over the images of each class."""
+def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
+    """The `mean`, `median` and `standard_deviation` of each pixel over the images of each class.
+
+    The standard deviation divides by n (population form), so that a single image gives 0.
+    A class without images has NaN everywhere.
+    """
     per_class = [_of_one_class(data.images[data.labels == label]) for label in range(classes)]
-    return PixelStatistics(*np.stack(per_class, axis=1))
+    return dict(
+        zip(("mean", "median", "standard_deviation"), np.stack(per_class, axis=1), strict=True)
+    )
 
 
 def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
@@ -68,11 +60,8 @@ def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[I
         One array uint8 (k, height, width) per class, k = min(per_class, images of the class).
     """
     generator = np.random.default_rng(seed)
-    drawn = []
-    for label in range(classes):
-        rows = np.flatnonzero(data.labels == label)
-        drawn.append(data.images[generator.permutation(rows)[:per_class]])
-    return drawn
+    of_class = [np.flatnonzero(data.labels == label) for label in range(classes)]
+    return [data.images[generator.permutation(rows)[:per_class]] for rows in of_class]
 
 
 def _of_one_class(images: Images) -> NDArray[np.float64]:

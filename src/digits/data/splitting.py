@@ -103,10 +103,13 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     """
     return {
         "rows": {name: len(part.rows) for name, part in splits.items()},
-        "learning_rows": len(_union(splits["train"], splits["validation"])),
-        "held_out_rows": len(_union(splits["test"], splits["holdout"])),
+        "learning_rows": len(np.union1d(splits["train"].rows, splits["validation"].rows)),
+        "held_out_rows": len(np.union1d(splits["test"].rows, splits["holdout"].rows)),
         "unused_rows": _unused(splits, raw),
-        "class_counts": {name: _counts_by_class(part) for name, part in splits.items()},
+        "class_counts": {
+            name: {str(label): count for label, count in enumerate(_class_counts(part.data.labels))}
+            for name, part in splits.items()
+        },
         "overlaps": overlaps(splits),
     }
 
@@ -218,14 +221,6 @@ def _require_every_class(splits: dict[str, Split]) -> None:
             )
     if findings:
         raise DataError(*findings)
-
-
-def _counts_by_class(part: Split) -> dict[str, int]:
-    return {str(label): count for label, count in enumerate(_class_counts(part.data.labels))}
-
-
-def _union(first: Split, second: Split) -> Rows:
-    return np.union1d(first.rows, second.rows)
 
 
 def _unused(splits: dict[str, Split], raw: RawData) -> dict[str, int]:

@@ -39,8 +39,7 @@ def write_distribution(data: Dataset, names: list[str]) -> None:
 
 def write_pixel_statistics(data: Dataset, names: list[str]) -> None:
     """Write one picture per pixel-wise statistic."""
-    statistics = exploration.pixel_statistics(data, classes=len(names))
-    for statistic, images in statistics._asdict().items():
+    for statistic, images in exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         figure = plots.class_images(images, names=names, title=title)
         save(figure, EXPLORE / f"{statistic}.png")

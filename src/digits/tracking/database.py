@@ -7,13 +7,12 @@ from contextlib import closing, contextmanager
 from glob import escape
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from textwrap import shorten
 from threading import Thread
 
 from filelock import FileLock
 
 from digits.core.addresses import public, without_credentials
-from digits.core.errors import ServiceError
+from digits.core.errors import ServiceError, one_line
 from digits.core.files import replacing
 from digits.core.process import missing_extra
 
@@ -71,7 +70,7 @@ def _connection_error(uri: str) -> str | None:
 
 def reason(error: BaseException, uri: str) -> str:
     """The error's message on one line, without the credentials of the address."""
-    return shorten(without_credentials(str(error), uri), 200, placeholder=" …")
+    return one_line(without_credentials(str(error), uri), width=200)
 
 
 @contextmanager
