@@ -17,8 +17,7 @@ from pydantic import Field
 
 from digits import params
 from digits.core.errors import DigitsError
-from digits.core.machine import trainings_at_once
-from digits.core.slots import Slots
+from digits.core.machine import Slots, trainings_at_once
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import Dvc

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from digits import params
 from digits.core.errors import ServiceError
 from digits.core.files import scratch
-from digits.core.project_copy import clone, git, share_dvc
+from digits.core.provenance import clone, git, share_dvc
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")

@@ -13,7 +13,7 @@ from support import SMALL, changed, until
 
 from digits.core.artifacts import split_path
 from digits.core.errors import DigitsError
-from digits.core.slots import Slots
+from digits.core.machine import Slots
 from digits.sweep import trial
 from digits.sweep.trial import Spec
 from digits.tracking import store, sweeps

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock, Timer
 from types import FrameType
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import psutil
 
@@ -71,7 +71,7 @@ class Commands:
         Raises:
             CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
         """
-        child = self._start(command, cwd, env, stdout)
+        child = self._start(command, stdout, cwd=cwd, env=env)
         timer = Timer(timeout_s or 0, end_groups, [[child.pid]])
         timer.daemon = True
         started = time.monotonic()
@@ -104,24 +104,19 @@ class Commands:
             raise CommandFailedError("was not started: the flow run ends")
 
     def _start(
-        self,
-        command: Sequence[str],
-        cwd: Path | None,
-        env: Mapping[str, str] | None,
-        stdout: IO[str] | None,
+        self, command: Sequence[str], stdout: IO[str] | None, **place: Any
     ) -> "subprocess.Popen[str]":
         with self._lock:
             self.check_not_stopped()
             child = subprocess.Popen(
                 command,
-                cwd=cwd,
-                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout or subprocess.PIPE,
                 stderr=subprocess.PIPE if stdout else subprocess.STDOUT,
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                **place,
             )
             self._groups.add(child.pid)
             return child

@@ -1,9 +1,16 @@
-"""The processor of this machine: its name, cores and instruction sets."""
+"""The processor of this machine, and slots by which trainings share its cores."""
 
 import os
 import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+SLOTS = Path(".state/slots")
+POLL_S = 0.2
 # CPU instruction sets TensorFlow dispatches on; others change the last bits of a result.
 FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
@@ -32,6 +39,45 @@ def cpu_features() -> list[str]:
     if os.environ.get("DIGITS_NO_BFLOAT16"):
         flags = [flag for flag in flags if "bf16" not in flag]
     return sorted(flag for flag in flags if flag.startswith(FEATURES))
+
+
+class Slots:
+    """At most `count` trainings at a time, across processes. A killed process frees its slot.
+
+    A slot is a locked file, and not a concurrency limit of Prefect: it works without a server and
+    on Dask workers, and is free at once, not when a lease of minutes runs out.
+    """
+
+    def __init__(self, root: Path, count: int) -> None:
+        self._folder = root / SLOTS
+        self._count = count
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def take(self) -> FileLock | None:
+        """A slot to `release()`, or None if all are taken."""
+        for number in range(self._count):
+            lock = FileLock(self._folder / f"{number}.lock", timeout=0)
+            with suppress(Timeout):
+                lock.acquire()
+                return lock
+        return None
+
+    @contextmanager
+    def one(
+        self, on_wait: Callable[[str], None], *, check: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Hold a slot during this block. Waits for one; `check` may raise to give up."""
+        slot = self.take()
+        if slot is None:
+            on_wait("waiting for free cores: other trainings run in this folder")
+        while slot is None:
+            check()
+            time.sleep(POLL_S)
+            slot = self.take()
+        try:
+            yield
+        finally:
+            slot.release()
 
 
 def _cpuinfo(field: str) -> str:

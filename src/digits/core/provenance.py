@@ -1,8 +1,8 @@
-"""Which code and data a result comes from: what git and dvc.lock record."""
+"""Which code and data a result comes from: what git and dvc.lock record, and a copy of them."""
 
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from digits.core import context, machine
-from digits.core.errors import IntegrityError
+from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import md5
 
 DATA = Path("data")
@@ -95,15 +95,13 @@ class _Stage(BaseModel):
     params: dict[str, dict[str, Any]] = {}
 
 
-_STAGES = TypeAdapter(dict[str, _Stage])
-
-
 def _recorded(root: Path) -> defaultdict[str, _Stage]:
     """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
     try:
         content = YAML(typ="safe").load(path.read_text("utf-8")) if path.exists() else {}
-        return defaultdict(_Stage, _STAGES.validate_python(content.get("stages", {})))
+        stages = TypeAdapter(dict[str, _Stage]).validate_python(content.get("stages", {}))
+        return defaultdict(_Stage, stages)
     except (AttributeError, ValueError, RecursionError, YAMLError):
         raise IntegrityError(
             f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
@@ -118,11 +116,11 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     """
     recorded = recorded_outputs(root)
     present = {path: md5(root / path) for path in paths if (root / path).is_file()}
-    changed = [path for path in present if present[path] != recorded.get(path, present[path])]
     findings = [
-        f"{path}: md5 {present[path][:12]}, dvc.lock records {recorded[path][:12]}; "
+        f"{path}: md5 {digest[:12]}, dvc.lock records {recorded[path][:12]}; "
         "`dvc checkout` brings it back, `dvc repro` makes it anew"
-        for path in changed
+        for path, digest in present.items()
+        if digest != recorded.get(path, digest)
     ]
     if findings:
         raise IntegrityError(*findings)
@@ -138,6 +136,56 @@ def has_commit(commit: str) -> bool:
     return bool(_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
 
 
+def clone(root: Path, folder: Path, commit: str = "HEAD") -> None:
+    """Clone the project's git repository at a commit into a new folder.
+
+    The clone has branches, index and locks of its own, and reads the objects of the project's
+    repository.
+
+    Raises:
+        UsageError: the project is no git repository, or has no such commit.
+        ServiceError: git failed.
+    """
+    commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
+    git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as origin:
+        local = origin.config.read("local")
+        local.setdefault("cache", {})["dir"] = origin.cache.local_cache_dir
+        for remote, settings in origin.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    with Repo(str(folder)) as copy, copy.config.edit("local") as config:
+        config.update(local)
+
+
+def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """Run a git command in a folder; returns what it printed.
+
+    Raises:
+        UsageError: the folder is no git repository, or has no such commit.
+        ServiceError: git is not installed, or failed.
+    """
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=True
+        )
+    except FileNotFoundError:
+        raise ServiceError("git: not found; a copy of the project needs it") from None
+    except subprocess.CalledProcessError as error:
+        reason = one_line(error.stderr, width=500)
+        if "not a git repository" in reason or "Needed a single revision" in reason:
+            raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
+        raise ServiceError(f"git {arguments[0]}: {reason}") from None
+    return done.stdout.strip()
+
+
 def _changed_code() -> str:
     """Files that differ from the commit, and untracked files that Python could import."""
     everything = "."  # if git fails
@@ -150,7 +198,6 @@ def _changed_code() -> str:
 
 def _git(*arguments: str, failed: str = "") -> str:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except OSError:
+        return git(Path(), *arguments)
+    except DigitsError:
         return failed
-    return failed if done.returncode else done.stdout.strip()

@@ -48,9 +48,8 @@ def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
     A class without images has NaN everywhere.
     """
     per_class = [_of_one_class(data.images[data.labels == label]) for label in range(classes)]
-    return dict(
-        zip(("mean", "median", "standard_deviation"), np.stack(per_class, axis=1), strict=True)
-    )
+    names = ("mean", "median", "standard_deviation")
+    return dict(zip(names, np.stack(per_class, axis=1), strict=True))
 
 
 def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:

@@ -15,7 +15,6 @@ from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
-from digits.core.project_copy import clone, share_dvc
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
@@ -89,7 +88,7 @@ def check_out(commit: str, folder: Path) -> None:
         IntegrityError: the repository does not have the commit.
     """
     try:
-        clone(Path.cwd(), folder, commit)
+        provenance.clone(Path.cwd(), folder, commit)
     except UsageError as error:
         raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
@@ -149,7 +148,7 @@ def _train_again(folder: Path, model: str) -> None:
 
     The run is logged to a store in the clone and deleted with it.
     """
-    share_dvc(Path.cwd(), folder)
+    provenance.share_dvc(Path.cwd(), folder)
     environment = context.environment()
     environment["PYTHONPATH"] = str(folder / "src")
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"

@@ -10,7 +10,6 @@ from digits.core import context, machine, process, provenance
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import DigitsError, printable
 from digits.core.files import StrictModel
-from digits.core.slots import Slots
 from digits.models import builder
 from digits.sweep import splits
 
@@ -85,7 +84,7 @@ def main() -> None:
     spec = Spec.model_validate_json(os.environ[SPEC])
     trial_params = params.check(spec.raw)
     at_once = spec.at_once or machine.trainings_at_once(trial_params.train.threads)
-    cores = Slots(context.project_root(), at_once)
+    cores = machine.Slots(context.project_root(), at_once)
     with cores.one(on_wait=lambda line: print(spec.name, line)):
         _train(spec, trial_params)
 

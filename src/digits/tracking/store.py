@@ -109,8 +109,11 @@ def _experiment_id(name: str, uri: str) -> str:
     client = MlflowClient()
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        # explicit, as a store that `mlflow ui` created has roots that only a server can write to
+        folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
+        location = folder.as_uri() if uri.startswith(SQLITE) else None
         try:
-            return client.create_experiment(name, artifact_location=_artifact_location(uri))
+            return client.create_experiment(name, artifact_location=location)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -118,10 +121,3 @@ def _experiment_id(name: str, uri: str) -> str:
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
-
-
-def _artifact_location(uri: str) -> str | None:
-    # explicit, because a store that `mlflow ui` created has roots that only a server can write to
-    if uri.startswith(SQLITE):
-        return (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
-    return None
