@@ -9,7 +9,6 @@ import pytest
 from digits.evaluation.comparison import (
     Candidate,
     Pair,
-    Point,
     as_dict,
     compare_pair,
     mcnemar_exact,
@@ -53,8 +52,8 @@ def test_on_a_tie_the_faster_model_comes_first():
 
 def test_the_rows_on_which_the_models_differ_are_listed():
     pair = pair_of(3, 2, rows=20, both_wrong=1)
-    assert pair.better_right.tolist() == [0, 1, 2]
-    assert pair.other_right.tolist() == [3, 4]
+    assert pair.better_right == [0, 1, 2]
+    assert pair.other_right == [3, 4]
     assert pair.disagreements == 6
 
 
@@ -120,7 +119,7 @@ def test_mcnemar_can_ask_whether_a_is_worse(only_a, only_b, p_value):
     ids=["trade-off", "same accuracy", "same time", "twins", "one beaten", "one", "none"],
 )
 def test_the_front_holds_what_no_other_model_beats(points, front):
-    assert pareto_front({name: Point(*point) for name, point in points.items()}) == front
+    assert pareto_front(points) == front
 
 
 @pytest.mark.parametrize(

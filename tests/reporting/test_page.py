@@ -13,9 +13,9 @@ from sklearn.datasets import load_digits
 from digits.core.artifacts import RunRecord
 from digits.core.dataset import Dataset
 from digits.data import exploration
+from digits.evaluation.behaviour import PERTURBATIONS
 from digits.evaluation.caret import statistics
 from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdict
-from digits.evaluation.robustness import PERTURBATIONS
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.reporting.plots.theme import save

@@ -4,8 +4,7 @@
 - `caret`: statistics of a confusion matrix, as in R's caret
 - `confusion_csv`: confusion matrices as CSV files
 - `mistakes`: the mistakes a model was surest of
-- `robustness`: accuracy on perturbed images
-- `latency`: how fast a model answers
+- `behaviour`: accuracy on perturbed images, and how fast a model answers
 - `leaderboard`: the table of models side by side
 - `comparison`: two models on the same rows, and a verdict in words
 - `seeds`: the spread over runs that differ only in the seed

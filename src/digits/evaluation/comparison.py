@@ -1,8 +1,8 @@
 """Two models on the same rows: the gain in accuracy, its price in time, and a verdict in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ class Candidate:
     train_s: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
     `gain` is accuracy(better) − accuracy(other), with its 95 % interval `lower`…`upper`;
     `p_value` is that of McNemar's exact test. `better_right` and `other_right` are the rows
-    (int64 indices) that only this model gets right; `disagreements` counts the rows on which
+    that only this model gets right; `disagreements` counts the rows on which
     they predict different classes, also where both are wrong.
     `time_ratio` is train_s(better) / train_s(other). `seconds_per_error` is the additional
     training time per error avoided in 10,000 images: None without a gain, negative if the
@@ -43,8 +43,8 @@ class Pair:
     lower: float
     upper: float
     p_value: float
-    better_right: Labels
-    other_right: Labels
+    better_right: list[int]
+    other_right: list[int]
     disagreements: int
     time_ratio: float
     seconds_per_error: float | None
@@ -55,19 +55,12 @@ class Pair:
         return self.lower <= 0 or self.p_value >= SIGNIFICANCE
 
 
-class Point(NamedTuple):
-    """A model on the plane of accuracy (0…1) against training time (s)."""
-
-    accuracy: float
-    train_s: float
-
-
 def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1."""
     better, other = sorted((a, b), key=lambda c: (-_hits(c, reference).sum(), c.train_s, c.name))
     hits, other_hits = _hits(better, reference), _hits(other, reference)
-    better_right = np.flatnonzero(hits & ~other_hits)
-    other_right = np.flatnonzero(other_hits & ~hits)
+    better_right = np.flatnonzero(hits & ~other_hits).tolist()
+    other_right = np.flatnonzero(other_hits & ~hits).tolist()
     rows, gained = len(reference), len(better_right) - len(other_right)
     lower, upper = paired_interval(len(better_right), len(other_right), rows)
     errors_avoided = gained / rows * ERRORS_COUNTED_IN
@@ -114,17 +107,16 @@ def mcnemar_exact(
     return float(binomtest(only_a, rows, p=0.5, alternative=alternative).pvalue) if rows else 1.0
 
 
-def pareto_front(points: Mapping[str, Point]) -> list[str]:
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     """The models that no other dominates in accuracy and training time, fastest first.
 
-    A model is dominated by one that is at least as good in both and better in one.
+    `points` holds accuracy (0…1) and training time (s) of each model. A model is dominated by one
+    that is at least as good in both and better in one.
     """
-    front = [
-        name
-        for name, point in points.items()
-        if not any(_dominates(other, point) for other in points.values())
+    by_time = sorted(points, key=lambda name: (points[name][1], name))
+    return [
+        name for name in by_time if not any(_dominates(p, points[name]) for p in points.values())
     ]
-    return sorted(front, key=lambda name: (points[name].train_s, name))
 
 
 def verdict(pair: Pair) -> str:
@@ -142,19 +134,16 @@ def verdict(pair: Pair) -> str:
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:
-    """The pair with its verdict for JSON; rows as lists of int."""
-    figures = {field.name: getattr(pair, field.name) for field in fields(pair)}
-    listed = {"better_right": pair.better_right.tolist(), "other_right": pair.other_right.tolist()}
-    return {**figures, **listed, "within_noise": pair.within_noise, "verdict": verdict(pair)}
+    """The pair with its verdict, for JSON."""
+    return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
 
 
 def _hits(candidate: Candidate, reference: Labels) -> NDArray[np.bool_]:
     return np.equal(candidate.predicted, reference)
 
 
-def _dominates(other: Point, point: Point) -> bool:
-    no_worse = other.accuracy >= point.accuracy and other.train_s <= point.train_s
-    return no_worse and other != point
+def _dominates(other: tuple[float, float], point: tuple[float, float]) -> bool:
+    return other[0] >= point[0] and other[1] <= point[1] and other != point
 
 
 def _on_a_tie(pair: Pair) -> str:

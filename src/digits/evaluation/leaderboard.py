@@ -1,16 +1,10 @@
 """The table of models side by side: accuracy, training time, size, latency."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from digits.evaluation.latency import Latency
-
-Metrics = Mapping[str, float]
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
-TIMES = ("user_s", "system_s", "elapsed_s", "epoch_s")
 
 
 class Row(NamedTuple):
@@ -46,33 +40,6 @@ class Comparison(NamedTuple):
     pairs: list[dict[str, Any]]
     pareto_front: list[str]
     verdicts: list[str]
-
-
-def model_row(
-    model: str,
-    *,
-    training: Metrics,
-    test: Metrics,
-    holdout: Metrics,
-    latency: "Latency",
-    size_bytes: int,
-    run_id: str,
-) -> Row:
-    """One row, from what the stages measured."""
-    times: dict[str, Any] = {name: training[name] for name in TIMES}
-    return Row(
-        model=model,
-        test_accuracy=test["accuracy"],
-        test_loss=test["loss"],
-        holdout_accuracy=holdout["accuracy"],
-        holdout_loss=holdout["loss"],
-        **times,
-        shared_cores=training.get("shared_cores", 0.0),
-        parameters=int(training["parameters"]),
-        size_bytes=size_bytes,
-        **latency._asdict(),
-        run_id=run_id,
-    )
 
 
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:

@@ -13,8 +13,8 @@ from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
 from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
+from digits.evaluation.behaviour import measure_latency
 from digits.evaluation.gate import Check, Contender, Decision, Facts, Former, decide
-from digits.evaluation.latency import measure_latency
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
@@ -48,7 +48,7 @@ def judge_by_holdout(
     holdout = load_split(root / split_path("holdout")).data
     with process.quiet_tensorflow(params.train.threads):
         challenger, predict = _contender(name, files, holdout, params.data.classes)
-    latency_ms = measure_latency(predict, holdout.images).p95_ms if predict else math.nan
+    latency_ms = measure_latency(predict, holdout.images)["p95_ms"] if predict else math.nan
     facts = _facts(run.tags, latency_ms, files.size_mb, root)
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
     registry = Registry(params.registry.name)

@@ -1,24 +1,22 @@
 """`compare`: every two models on the same test rows, what each costs, and a verdict in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from digits.core import process
 from digits.core.artifacts import COMPARE, COMPARISON, EvaluateOutputs, TrainOutputs, read_split
 from digits.core.dataset import Images, Labels
 from digits.core.files import write_json, write_text
+from digits.evaluation.behaviour import fragile_line, measure_latency
 from digits.evaluation.comparison import (
     Candidate,
     Pair,
-    Point,
     as_dict,
     compare_pair,
     pareto_front,
     verdict,
 )
-from digits.evaluation.latency import Latency, measure_latency
-from digits.evaluation.leaderboard import Row, markdown, model_row, shared_line, time_ratios
-from digits.evaluation.robustness import fragile_line
+from digits.evaluation.leaderboard import Row, markdown, shared_line, time_ratios
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -32,7 +30,7 @@ def main() -> None:
     latencies = measure_latencies(models, test.images, threads=params.train.threads)
     rows = [read_row(model, latencies[model]) for model in models]
     pairs = compare_pairs(rows, test.labels)
-    front = pareto_front({row.model: Point(row.test_accuracy, row.elapsed_s) for row in rows})
+    front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     shared = filter(None, map(shared_line, rows))
     verdicts = [*map(verdict, pairs), *shared, *fragile_lines(models)]
 
@@ -52,7 +50,9 @@ def main() -> None:
     save(curves, COMPARE / "learning_curves.png")
 
 
-def measure_latencies(models: Sequence[str], images: Images, *, threads: int) -> dict[str, Latency]:
+def measure_latencies(
+    models: Sequence[str], images: Images, *, threads: int
+) -> dict[str, dict[str, float]]:
     """Measure each model's latency on this machine, one after the other in this process."""
     with process.quiet_tensorflow(threads):
         from digits.training import inference
@@ -64,16 +64,24 @@ def measure_latencies(models: Sequence[str], images: Images, *, threads: int) ->
     }
 
 
-def read_row(model: str, latency: Latency) -> Row:
+def read_row(model: str, latency: Mapping[str, float]) -> Row:
     """One model's row, from the outputs of `train` and `evaluate`."""
-    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
-    return model_row(
-        model,
-        training=trained.read_metrics(),
-        test=evaluated["test"],
-        holdout=evaluated["holdout"],
-        latency=latency,
+    trained, scores = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
+    cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
+    return Row(
+        model=model,
+        test_accuracy=test["accuracy"],
+        test_loss=test["loss"],
+        holdout_accuracy=holdout["accuracy"],
+        holdout_loss=holdout["loss"],
+        user_s=cost["user_s"],
+        system_s=cost["system_s"],
+        elapsed_s=cost["elapsed_s"],
+        epoch_s=cost["epoch_s"],
+        shared_cores=cost.get("shared_cores", 0.0),
+        parameters=int(cost["parameters"]),
         size_bytes=trained.model.stat().st_size,
+        **latency,
         run_id=trained.read_run().run_id,
     )
 

@@ -23,7 +23,7 @@ def main(model: str) -> None:
     splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
     with process.quiet_tensorflow(params.train.threads):
         from digits.training import inference
-    from digits.evaluation.robustness import accuracy_under
+    from digits.evaluation.behaviour import accuracy_under
     from digits.evaluation.scores import most_confident_mistakes
     from digits.tracking import restore
 

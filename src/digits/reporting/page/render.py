@@ -43,7 +43,7 @@ class ModelResult:
         name: of the model.
         run: the MLflow run of its training.
         splits: the same splits in the same order for every model.
-        behaviour: accuracy on disturbed images, as `robustness.accuracy_under` returns it.
+        behaviour: accuracy on disturbed images, as `behaviour.accuracy_under` returns it.
         mistakes: the most confident ones.
         learning_curves: loss and accuracy after each epoch.
     """

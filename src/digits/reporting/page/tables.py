@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from digits.evaluation.behaviour import PERTURBATIONS, fragile
 from digits.evaluation.caret import (
     BY_CLASS,
     LABELS,
@@ -11,7 +12,6 @@ from digits.evaluation.caret import (
     as_tables,
     p_value_text,
 )
-from digits.evaluation.robustness import PERTURBATIONS, fragile
 
 if TYPE_CHECKING:
     from digits.reporting.page.render import ModelResult

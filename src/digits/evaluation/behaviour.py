@@ -1,10 +1,11 @@
-"""Accuracy on perturbed images: shifted, rotated, blurred, noisy, inverted.
+"""How a model behaves in use: its accuracy on perturbed images, and how fast it answers.
 
 Every perturbation takes and returns images uint8 (n, height, width) of any size. It is seeded;
 each image has its own random direction, so the accuracy averages over directions. What moves in
 from outside is black (0).
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -20,14 +21,17 @@ BLUR_SIGMA = 1.0  # pixels
 NOISE_SHARE = 0.2  # standard deviation, as a share of the brightest grey value
 FRAGILE_LOSS = 0.1  # of accuracy, 0…1
 
-Perturb = Callable[[Images], Images]
+SINGLE_CALLS = 50
+BATCH_IMAGES = 512
+BATCH_CALLS = 3
+WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
 
 
 class Perturbation(NamedTuple):
     """One way to perturb images: the words for a sentence, and the function."""
 
     words: str
-    apply: Perturb
+    apply: Callable[[Images], Images]
 
 
 def shift(images: Images, pixels: int) -> Images:
@@ -62,12 +66,12 @@ def blur(images: Images) -> Images:
 def add_noise(images: Images) -> Images:
     """Add Gaussian noise whose standard deviation is 20 % of the brightest grey value."""
     noise = np.random.default_rng(SEED).standard_normal(images.shape, dtype=np.float32)
-    return _grey(images + noise * (NOISE_SHARE * float(_brightest(images))))
+    return _grey(images + noise * (NOISE_SHARE * float(images.max(initial=0))))
 
 
 def invert(images: Images) -> Images:
     """Dark on bright instead of bright on dark: the brightest grey value minus each pixel."""
-    return np.asarray(_brightest(images) - images, dtype=np.uint8)
+    return np.asarray(images.max(initial=0) - images, dtype=np.uint8)
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
@@ -86,10 +90,13 @@ def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> 
 
     The argument `clean` holds the predictions for the unchanged images: float32 (n, classes).
     """
-    accuracies = {"clean": _accuracy(clean, data.labels)}
+    predictions = {"clean": clean}
     for name, perturbation in PERTURBATIONS.items():
-        accuracies[name] = _accuracy(predict(perturbation.apply(data.images)), data.labels)
-    return accuracies
+        predictions[name] = predict(perturbation.apply(data.images))
+    return {
+        name: float(np.mean(probabilities.argmax(axis=1) == data.labels))
+        for name, probabilities in predictions.items()
+    }
 
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
@@ -111,17 +118,38 @@ def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
     return f"{model} is fragile: accuracy falls {losses}" if losses else None
 
 
+def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
+    """Time 50 calls with one image each and 3 calls with 512, after warming up both.
+
+    The result holds the median and the 95th percentile for one image in ms, `p50_ms` and
+    `p95_ms`, and `images_per_s` in batches. `images` uint8 (n, height, width), n at least
+    1; fewer than 512 are repeated. The batch rate is that of the fastest call, since other work
+    on the machine can only slow it.
+    """
+    shape = images.shape[1:]
+    batch = np.resize(images, (BATCH_IMAGES, *shape))
+    singles = [batch[row : row + 1] for row in range(SINGLE_CALLS)]
+    for image in singles[:WARM_UP_CALLS]:
+        predict(image)
+    p50, p95 = np.percentile([_seconds(predict, image) for image in singles], [50, 95])
+    predict(batch)
+    fastest = min(_seconds(predict, batch) for _ in range(BATCH_CALLS))
+    return {
+        "p50_ms": float(p50) * 1000,
+        "p95_ms": float(p95) * 1000,
+        "images_per_s": BATCH_IMAGES / fastest,
+    }
+
+
 def _draw(rows: int, choices: int) -> Labels:
     return np.random.default_rng(SEED).integers(choices, size=rows)
-
-
-def _brightest(images: Images) -> np.uint8:
-    return np.uint8(images.max(initial=0))
 
 
 def _grey(values: NDArray[np.float32]) -> Images:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
-def _accuracy(probabilities: Probabilities, labels: Labels) -> float:
-    return float(np.mean(probabilities.argmax(axis=1) == labels))
+def _seconds(predict: Predict, images: Images) -> float:
+    start = time.perf_counter()
+    predict(images)
+    return time.perf_counter() - start

@@ -1,4 +1,6 @@
-"""Disturbed images: what each perturbation does, and when a model is called fragile."""
+"""Disturbed images: what each perturbation does, and when a model is called fragile; latency."""
+
+import time
 
 import numpy as np
 import pytest
@@ -6,14 +8,19 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from digits.core.dataset import Dataset
-from digits.evaluation.robustness import (
+from digits.evaluation.behaviour import (
+    BATCH_CALLS,
+    BATCH_IMAGES,
     PERTURBATIONS,
+    SINGLE_CALLS,
+    WARM_UP_CALLS,
     accuracy_under,
     add_noise,
     blur,
     fragile,
     fragile_line,
     invert,
+    measure_latency,
     rotate,
     shift,
 )
@@ -133,3 +140,25 @@ def test_a_fragile_model_gets_one_line_that_names_its_losses():
 
 def test_a_steady_model_gets_no_line():
     assert fragile_line("cnn", {"clean": 0.98, "shift_2px": 0.9}) is None
+
+
+def test_counts_are_fixed_however_few_images_there_are():
+    seen = []
+    measure_latency(lambda batch: seen.append(batch.shape), dot(3, 8))
+    assert seen.count((1, 8, 8)) == WARM_UP_CALLS + SINGLE_CALLS
+    assert seen.count((BATCH_IMAGES, 8, 8)) == 1 + BATCH_CALLS
+    assert len(seen) == WARM_UP_CALLS + SINGLE_CALLS + 1 + BATCH_CALLS
+
+
+def test_the_slow_first_calls_are_not_counted():
+    calls = iter([0.5, *[0.0] * 100])
+    latency = measure_latency(lambda _: time.sleep(next(calls)), dot(3, 8))
+    assert latency["p95_ms"] < 250
+
+
+def test_milliseconds_and_images_per_second_are_what_they_say():
+    latency = measure_latency(
+        lambda batch: time.sleep(0.002 if len(batch) == 1 else 0.02), dot(3, 8)
+    )
+    assert 2 <= latency["p50_ms"] <= latency["p95_ms"]
+    assert BATCH_IMAGES / 0.2 < latency["images_per_s"] <= BATCH_IMAGES / 0.02
