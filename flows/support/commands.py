@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import get_run_logger, runtime
 
-from digits.core import context
+from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import DigitsError
 
@@ -43,7 +43,7 @@ class Dvc:
         self.commands = Commands()
         self._timeout_s = timeout_s
         flow_run = str(runtime.flow_run.id)
-        env = context.environment(root=root, experiment=experiment or "", flow_run=flow_run)
+        env = process.child_environment(root=root, experiment=experiment or "", flow_run=flow_run)
         paths = [str(folder / "src"), *filter(None, [env.get("PYTHONPATH")])]
         self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 

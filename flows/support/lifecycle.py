@@ -17,7 +17,7 @@ from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.states import Crashed, Failed
 
 from digits import params
-from digits.core import context, process
+from digits.core import process
 from digits.core.errors import DigitsError, ServiceError
 from flows.support.server import ensure_server
 
@@ -56,7 +56,7 @@ def run_in_project(
     """
     cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_no_failed_run)
     process.set_environment()
-    if context.flow_run():  # a worker started it, and nobody else reads its log
+    if process.flow_run():  # a worker started it, and nobody else reads its log
         process.die_with_parent()
     try:
         params.load()  # the first to find that this is no project

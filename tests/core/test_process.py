@@ -290,3 +290,26 @@ def test_tensorflow_gets_the_threads_it_was_given() -> None:
     assert tf.config.threading.get_intra_op_parallelism_threads() in (0, 2)
     assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
     assert os.environ["TF_NUM_INTEROP_THREADS"] == "2"
+
+
+def test_the_project_lies_where_dvc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert process.project_root() == tmp_path
+    monkeypatch.setenv("DVC_ROOT", "/elsewhere")
+    assert process.project_root() == Path("/elsewhere")
+
+
+def test_a_child_belongs_to_what_is_named_and_to_nothing_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = {"DVC_ROOT": "/a", "DVC_EXP_NAME": "wide", "DVC_EXP_BASELINE_REV": "f", "DVC_STAGE": "t"}
+    for name, value in {**ours, "PREFECT__FLOW_RUN_ID": "1", "MLFLOW_RUN_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    others = before.keys() - {*ours, "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"}
+    assert process.child_environment() == {name: before[name] for name in others}
+    child = process.child_environment(root=Path("/b"), flow_run="3", parent_run="4")
+    monkeypatch.setattr(os, "environ", child)
+    assert (process.project_root(), process.flow_run()) == (Path("/b"), "3")
+    assert (process.dvc_experiment(), process.take_parent_run()) == ("", "4")
+    assert process.take_parent_run() is None

@@ -1,4 +1,4 @@
-"""Start and end a digits process: environment, signals, errors as lines, exit codes."""
+"""Start and end a digits process: what started it, signals, errors as lines, exit codes."""
 
 import atexit
 import ctypes
@@ -40,6 +40,13 @@ ENVIRONMENT = {
     "MPLBACKEND": "agg",
 }
 
+# How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
+_ROOT = "DVC_ROOT"
+_EXPERIMENT = "DVC_EXP_NAME"
+_FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+_PARENT_RUN = "MLFLOW_RUN_ID"
+_PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
+
 CLOCK_S = 60
 COLLECT_AFTER = 20_000  # new objects; Python's own is 700
 
@@ -55,6 +62,43 @@ def set_environment() -> None:
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != own:
         os.environ["PATH"] = f"{own}{os.pathsep}{path}"
+
+
+def project_root() -> Path:
+    """The project's folder. A DVC experiment may run in a copy of it, which is not returned."""
+    return Path(os.environ.get(_ROOT, ".")).resolve()
+
+
+def dvc_experiment() -> str:
+    """The name of the DVC experiment that this process belongs to, or an empty string."""
+    return os.environ.get(_EXPERIMENT, "")
+
+
+def flow_run() -> str:
+    """The id of the Prefect flow run that this process belongs to, or an empty string."""
+    return os.environ.get(_FLOW_RUN, "")
+
+
+def take_parent_run() -> str | None:
+    """The id of the run of an enclosing `mlflow run`, removed from the environment.
+
+    If it stayed there, MLflow would resume that run in this process and in every child.
+    """
+    return os.environ.pop(_PARENT_RUN, None)
+
+
+def child_environment(
+    *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
+) -> dict[str, str]:
+    """The environment for a child process that belongs to these instead of to ours."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
+    context = {
+        _ROOT: str(root or ""),
+        _EXPERIMENT: experiment,
+        _FLOW_RUN: flow_run,
+        _PARENT_RUN: parent_run,
+    }
+    return others | {name: value for name, value in context.items() if value}
 
 
 def prepare() -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from digits.core import context, machine
+from digits.core import machine, process
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import md5
 
@@ -36,8 +36,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
-        "dvc_exp": context.dvc_experiment(),
-        "prefect_flow_run_id": context.flow_run(),
+        "dvc_exp": process.dvc_experiment(),
+        "prefect_flow_run_id": process.flow_run(),
     }
     return {name: value for name, value in values.items() if value}
 

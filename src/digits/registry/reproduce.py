@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from digits import params
-from digits.core import context, machine, provenance
+from digits.core import machine, process, provenance
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
@@ -149,7 +149,7 @@ def _train_again(folder: Path, model: str) -> None:
     The run is logged to a store in the clone and deleted with it.
     """
     provenance.share_dvc(Path.cwd(), folder)
-    environment = context.environment()
+    environment = process.child_environment()
     environment["PYTHONPATH"] = str(folder / "src")
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     commands = Commands()

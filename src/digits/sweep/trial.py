@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from digits import params
-from digits.core import context, machine, process, provenance
+from digits.core import machine, process, provenance
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import DigitsError, printable
 from digits.core.files import StrictModel
@@ -60,7 +60,7 @@ def run_trial(spec: Spec) -> None:
     Raises:
         DigitsError: the trial failed; its last lines.
     """
-    env = context.environment(flow_run=spec.flow_run, parent_run=spec.parent_run)
+    env = process.child_environment(flow_run=spec.flow_run, parent_run=spec.parent_run)
     env |= {
         "MLFLOW_TRACKING_URI": spec.tracking_uri,
         "PYTHONUNBUFFERED": "1",
@@ -84,7 +84,7 @@ def main() -> None:
     spec = Spec.model_validate_json(os.environ[SPEC])
     trial_params = params.check(spec.raw)
     at_once = spec.at_once or machine.trainings_at_once(trial_params.train.threads)
-    cores = machine.Slots(context.project_root(), at_once)
+    cores = machine.Slots(process.project_root(), at_once)
     with cores.one(on_wait=lambda line: print(spec.name, line)):
         _train(spec, trial_params)
 

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from digits.core.addresses import public
-from digits.core.context import project_root, take_parent_run
+from digits.core.process import project_root, take_parent_run
 from digits.tracking import database
 from digits.tracking.database import SQLITE
 
