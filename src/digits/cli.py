@@ -89,7 +89,7 @@ def summary(
         measure: [
             Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
             for group in seed_groups
-            for spread in [group.spreads[measure]]
+            for spread in [group.measures[measure]]
             if spread.n
         ]
         for measure in MEASURES

@@ -50,7 +50,7 @@ def log(tracked: Path) -> Log:
 
 def measured(measure: str = "test_accuracy") -> list[tuple[int, float]]:
     """Number of runs and mean of each group."""
-    found = [group.spreads[measure] for group in groups(finished_runs())]
+    found = [group.measures[measure] for group in groups(finished_runs())]
     return [(one.n, round(one.mean, 6)) for one in found]
 
 
@@ -78,8 +78,8 @@ class TestTheGroups:
             log(seed, accuracy)
         [group] = groups(finished_runs())
         assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
-        assert group.spreads["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
-        assert group.spreads["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
+        assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
+        assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
 
     def test_leave_out_the_time_of_a_run_that_shared_its_cores(
         self, log: Log, capsys: pytest.CaptureFixture[str]
@@ -121,7 +121,7 @@ class TestTheGroups:
         log(1, 0.8)
         log(2, 0.9, tags={"git_commit": "b" * 40})
         [group] = groups(finished_runs())
-        assert group.spreads["test_accuracy"].n == 2
+        assert group.measures["test_accuracy"].n == 2
         assert group.commits == ["b" * 40, "a" * 40]
 
     def test_count_a_seed_once_and_its_newest_run(self, log: Log) -> None:

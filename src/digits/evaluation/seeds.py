@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isnan, nan
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -36,8 +35,7 @@ class Spread(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Runs of one recipe.
 
     Attributes:
@@ -45,22 +43,25 @@ class Group:
         recipe: params, numbers of rows and surroundings that all its runs share.
         seeds: one per run that counts.
         commits: of the code, newest run first.
-        spreads: per measure.
+        measures: the spread of each.
     """
 
     label: str
     recipe: Mapping[str, str]
     seeds: Sequence[str]
     commits: Sequence[str]
-    spreads: Mapping[str, Spread]
+    measures: Mapping[str, Spread]
 
 
-class SeedRun(NamedTuple):
-    """One finished run: its params, metrics and tags in MLflow."""
+class SeedRun(Protocol):
+    """The params, metrics and tags of one finished run; MLflow's RunData is such."""
 
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
+    @property
+    def params(self) -> Mapping[str, str]: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
 
 
 def groups(runs: Sequence[SeedRun]) -> list[Group]:
@@ -113,33 +114,21 @@ def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
 def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[str]) -> Group:
     apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
     runs = list(seeds.values())
+    timed = [run for run in runs if run.metrics.get("shared_cores", 0.0) < SHARED_CORES]
+    values = {m: [run.metrics[m] for run in (timed if m == TIME else runs)] for m in MEASURES}
     return Group(
         label=" ".join([recipe.get("model", "?"), *apart]),
         recipe=recipe,
         seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
         commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
-        spreads={measure: spread(_values(runs, measure)) for measure in MEASURES},
+        measures={measure: spread(values[measure]) for measure in MEASURES},
     )
-
-
-def _values(runs: Sequence[SeedRun], measure: str) -> list[float]:
-    return [
-        run.metrics[measure]
-        for run in runs
-        if measure != TIME or run.metrics.get("shared_cores", 0.0) < SHARED_CORES
-    ]
 
 
 def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
     """The groups for JSON; what is undefined is None."""
     return [
-        {
-            "label": group.label,
-            "recipe": dict(group.recipe),
-            "seeds": list(group.seeds),
-            "commits": list(group.commits),
-            "measures": {name: _finite(spread) for name, spread in group.spreads.items()},
-        }
+        group._asdict() | {"measures": {key: _finite(each) for key, each in group.measures.items()}}
         for group in seed_groups
     ]
 

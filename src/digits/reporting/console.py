@@ -92,7 +92,7 @@ def print_summary(groups: Sequence[Group], *, as_json: bool) -> None:
         heading = f"{group.label}: runs that differ in the seed only ({seeds})"
         console.print(printable(heading))
         table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
-        for measure, spread in group.spreads.items():
+        for measure, spread in group.measures.items():
             table.add_row(measure, *_spread_cells(spread))
         console.print(table)
         if len(group.commits) > 1:

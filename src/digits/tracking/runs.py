@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from mlflow.entities import ViewType
+from mlflow.entities import RunData, ViewType
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -23,8 +23,6 @@ from digits.tracking import store
 if TYPE_CHECKING:
     import keras
     from mlflow import ActiveRun
-
-    from digits.evaluation.seeds import SeedRun
 
 
 PARAMS_FILE = "params.yaml"
@@ -91,13 +89,11 @@ def end_abandoned(experiment_id: str) -> None:
             client.set_terminated(each.info.run_id, "KILLED")
 
 
-def finished_runs() -> "list[SeedRun]":
-    """All finished runs of the experiment, the newest first.
+def finished_runs() -> list[RunData]:
+    """The data of all finished runs of the experiment, the newest first.
 
     Restored runs are left out: they were trained elsewhere, and their times are not this machine's.
     """
-    from digits.evaluation.seeds import SeedRun
-
     experiment_id = store.connect()
     with store.service_errors():
         finished = mlflow.search_runs(
@@ -106,11 +102,7 @@ def finished_runs() -> "list[SeedRun]":
             order_by=["attributes.start_time DESC"],
             output_format="list",
         )
-    return [
-        SeedRun(each.data.params, each.data.metrics, each.data.tags)
-        for each in finished
-        if "restored_from" not in each.data.tags
-    ]
+    return [each.data for each in finished if "restored_from" not in each.data.tags]
 
 
 def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
