@@ -166,7 +166,7 @@ def test_a_file_system_that_refuses_is_the_environments_fault() -> None:
 
 def test_the_project_sets_its_environment_but_the_user_wins() -> None:
     code = (
-        "import os; from digits.core import process; process.prepare();"
+        "import os; from digits.core import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}

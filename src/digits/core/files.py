@@ -151,7 +151,12 @@ def read_yaml(path: Path) -> Any:
         UsageError: it is not YAML, or it exceeds one of the MAX_YAML limits.
         OSError: it cannot be read.
     """
-    content = _read_limited(path)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_YAML_BYTES + 1)
+    if len(content) > MAX_YAML_BYTES:
+        raise UsageError(f"{path}: over {MAX_YAML_BYTES:,} bytes long; at most that is allowed")
     yaml = YAML(typ="safe")
     yaml.Composer, yaml.max_depth = _LimitedComposer, MAX_YAML_DEPTH
     try:
@@ -166,16 +171,6 @@ def read_yaml(path: Path) -> Any:
         raise UsageError(f"{path}:{line}: not YAML: {error.problem or error.context}") from None
     except Exception as error:  # the constructor of each value type raises its own errors
         raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
-
-
-def _read_limited(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no regular file")
-    with path.open("rb") as file:
-        content = file.read(MAX_YAML_BYTES + 1)
-    if len(content) > MAX_YAML_BYTES:
-        raise UsageError(f"{path}: over {MAX_YAML_BYTES:,} bytes long; at most that is allowed")
-    return content
 
 
 class _LimitedComposer(Composer):

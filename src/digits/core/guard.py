@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.core.artifacts import ROOT
 
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 
 
@@ -26,7 +25,7 @@ class Guard:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         others = os.environ.get(MORE_NAMES, "").lower().split(",")
-        self._names = {*LOCAL_NAMES, *filter(None, map(str.strip, others))}
+        self._names = {"127.0.0.1", "localhost", "::1", *filter(None, map(str.strip, others))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket, or pass it on."""

@@ -101,14 +101,6 @@ def child_environment(
     return others | {name: value for name, value in context.items() if value}
 
 
-def prepare() -> None:
-    """Set the environment, and let SIGINT and SIGTERM end the process through `finally` blocks."""
-    set_environment()
-    print_in_any_encoding()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, _exit_on_signal)
-
-
 def print_in_any_encoding() -> None:
     """Escape what the encoding of stdout or stderr lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
@@ -142,10 +134,14 @@ def show_tracebacks(wanted: bool) -> None:
 def run_program(work: Callable[[], object]) -> NoReturn:
     """Do the work and exit with 0, the exit code of a DigitsError, or 128 + signal number.
 
-    Prints one `error: …` line per finding, and a traceback if DIGITS_DEBUG is set.
+    Prints one `error: …` line per finding, and a traceback if DIGITS_DEBUG is set. SIGINT and
+    SIGTERM end the process through `finally` blocks.
     """
-    prepare()
+    set_environment()
+    print_in_any_encoding()
     spare_the_collector()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _exit_on_signal)
     try:
         work()
     except Exception as error:
@@ -166,15 +162,11 @@ def run_stage(main: Callable[..., object]) -> NoReturn:
 def _arguments_for(main: Callable[..., object]) -> list[str]:
     arguments, names = sys.argv[1:], list(signature(main).parameters)
     if len(arguments) != len(names):
-        usage = " ".join([f"python -m {_module(main)}", *map(str.upper, names)])
+        spec = sys.modules[main.__module__].__spec__  # run as a script, a module is __main__
+        module = spec.name if spec else main.__module__
+        usage = " ".join([f"python -m {module}", *map(str.upper, names)])
         raise UsageError(f"{len(arguments)} arguments given; usage: {usage}")
     return arguments
-
-
-def _module(main: Callable[..., object]) -> str:
-    # run as a script, it is called __main__
-    spec = sys.modules[main.__module__].__spec__
-    return spec.name if spec else main.__module__
 
 
 def report_error(error: Exception) -> int:

@@ -81,15 +81,11 @@ def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
 
 
 class _File(BaseModel):
-    """A dependency or an output of a stage."""
-
     path: Path
     md5: str
 
 
 class _Stage(BaseModel):
-    """A stage in dvc.lock."""
-
     deps: list[_File] = []
     outs: list[_File] = []
     params: dict[str, dict[str, Any]] = {}

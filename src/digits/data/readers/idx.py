@@ -46,12 +46,7 @@ def read_idx(folder: Path, paths: Sequence[Path]) -> RawData:
 
 
 def _array(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file: images (n, height, width) or labels (n,), uint8.
-
-    Raises:
-        DataError: it has another type, another number of dimensions, or not the size that
-            its header says.
-    """
+    """Read one IDX file: images (n, height, width) or labels (n,), uint8."""
     content = content_of(path)
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     if kind != UNSIGNED_BYTE or dimensions not in KINDS:

@@ -30,9 +30,9 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
     pixels; missing for that row itself), same_as_train (for a test row, the training row with
     equal pixels; missing if there is none).
     """
-    first_in_train = _first_rows(fingerprints(raw.train.images))
     frames = [_part_frame("train", raw.train, {})]
     if raw.test is not None:
+        first_in_train = _first_rows(fingerprints(raw.train.images))
         frames.append(_part_frame("test", raw.test, first_in_train))
     return pd.concat(frames, ignore_index=True)
 

@@ -65,12 +65,12 @@ class Result:
     @property
     def critical(self) -> list[Check]:
         """Failed checks that forbid training on the data."""
-        return self._failed("critical")
+        return [c for c in self.checks if c.severity == "critical" and not c.success]
 
     @property
     def warnings(self) -> list[Check]:
         """Failed checks that the user should know of."""
-        return self._failed("warning")
+        return [c for c in self.checks if c.severity == "warning" and not c.success]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; holds no time and no random id."""
@@ -84,9 +84,6 @@ class Result:
             "findings": [check for check in checks if not check["success"]],
             "expectations": [{key: check[key] for key in brief} for check in checks],
         }
-
-    def _failed(self, severity: str) -> list[Check]:
-        return [c for c in self.checks if c.severity == severity and not c.success]
 
 
 def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
