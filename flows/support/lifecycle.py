@@ -107,7 +107,8 @@ def _mark_crashed(client: SyncPrefectClient, flow_run_id: UUID) -> None:
         return
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     for task_run in client.read_task_runs(flow_run_filter=only):
-        if task_run.state is not None and task_run.state.is_running():
+        state = task_run.state
+        if state is not None and not state.is_final() and state.name != "NotReady":
             client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
     if flow_run.state is None or not flow_run.state.is_final():  # its worker may have told
         client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)

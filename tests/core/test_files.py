@@ -165,10 +165,13 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_no_other(
     assert left.is_dir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "digits-of-somebody").mkdir()
+    (tmp_path / "digits-container+1+1760000000-abc").mkdir()
+    (tmp_path / "digits-gone+1+1760000000-abc").mkdir()
+    for name in ("digits-of-somebody", "digits-gone+1+1760000000-abc"):
+        os.utime(tmp_path / name, (0, 0))
     with scratch() as first, scratch() as second:
         assert {p.name for p in tmp_path.iterdir()} == {
-            "digits-of-somebody",
+            *("digits-of-somebody", "digits-container+1+1760000000-abc"),
             first.name,
             second.name,
         }
-    assert [path.name for path in tmp_path.iterdir()] == ["digits-of-somebody"]

@@ -126,6 +126,12 @@ def test_a_cell_that_is_no_count_is_named_by_line_and_column(findings, cell, sho
     assert findings(f",a,b\na,5,1\nb,2,{cell}\n") == [f"m.csv:3 column 3: {shown} {expected}"]
 
 
+@pytest.mark.parametrize("cell", ["-1", "12.0", "1e3"])
+def test_a_bad_count_in_the_first_cell_is_not_taken_for_a_name(findings, cell):
+    (finding,) = findings(f"{cell},1\n2,5\n")
+    assert finding.startswith(f"m.csv:1 column 1: {cell} is no count")
+
+
 def test_every_bad_cell_is_a_finding(findings):
     assert len(findings("1,x,-1\n2,6,-3\n0,0,7\n")) == 3
 

@@ -18,6 +18,7 @@ from intruder import foreign, statuses
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from services import answers
 from small_project import Project
 from support import REPOSITORY, has_ended, until
@@ -26,11 +27,15 @@ pytestmark = [pytest.mark.slow]
 
 
 def running_tasks(*flow_runs: UUID) -> list[str]:
-    """The names of those of the flow runs that seem to run."""
+    """The names of the tasks of these flow runs that seem to run, or to wait."""
     only = FlowRunFilter(id=FlowRunFilterId(any_=list(flow_runs)))
     with get_client(sync_client=True) as client:
         found = client.read_task_runs(flow_run_filter=only)
-    return [run.name for run in found if run.state is None or run.state.is_running()]
+    return [run.name for run in found if run.state is None or not is_over(run.state)]
+
+
+def is_over(state: State) -> bool:
+    return state.is_final() or state.name == "NotReady"
 
 
 def running_runs(project: Project) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -24,6 +25,7 @@ from digits.core.process import has_ended, this_process
 T = TypeVar("T")
 
 _SCRATCH = "digits-"
+FORGOTTEN_S = 7 * 24 * 3600
 ANEW = "`dvc repro -f` makes it anew"
 
 # Limits for YAML that a person writes; params.yaml has 300 values.
@@ -61,14 +63,25 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
     It lies in `parent`, by default the system's folder for temporary files.
     """
     parent = parent or Path(gettempdir())
-    for folder in parent.glob(f"{_SCRATCH}*"):
-        owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
-        if has_ended(owner.replace("+", ":")):
+    for folder in parent.glob(f"{_SCRATCH}*+*+*-*"):
+        if _is_abandoned(folder):
             rmtree(folder, ignore_errors=True)
     # without colons, at which Python splits PYTHONPATH
     owner = this_process().replace(":", "+")
-    with TemporaryDirectory(prefix=f"{_SCRATCH}{owner}-", dir=parent) as name:
+    prefix = f"{_SCRATCH}{owner}-"
+    # a process that was ended may still write there
+    with TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
+    try:
+        # old: made on a host that cannot be asked, such as a container that is gone
+        is_old = time.time() - folder.stat().st_mtime > FORGOTTEN_S
+    except FileNotFoundError:
+        return False
+    return is_old or has_ended(owner.replace("+", ":"))
 
 
 def write_text(path: Path, text: str) -> None:

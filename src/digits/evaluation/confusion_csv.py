@@ -34,14 +34,14 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
 
     Two layouts are read: class names both in the first row and in the first column, as
     `write_matrix`, pandas and R's `write.csv` write them; or counts alone (the first cell is a
-    count), whose classes are numbered from 0. A count is written in the digits 0…9 alone.
+    number), whose classes are numbered from 0. A count is written in the digits 0…9 alone.
 
     Raises:
         DataError: no such file, or not a square table of counts; names line and column.
     """
     rows = _read_rows(path)
     header = next(iter(rows.values()))
-    named = not _is_count(header[0])
+    named = not _is_number(header[0])
     counts = {line: cells[named:] for line, cells in [*rows.items()][named:]}
     bad_counts = [
         f"{path}:{line} column {column}: {cell[:40] or 'empty'} {NO_COUNT}"
@@ -98,6 +98,14 @@ def _read_rows(path: Path) -> dict[int, list[str]]:
 def _is_count(text: str) -> bool:
     is_short = len(text.lstrip("0")) <= len(str(LARGEST_COUNT))  # for int, which has a limit
     return text.isascii() and text.isdigit() and is_short and int(text[-99:]) <= LARGEST_COUNT
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_matrix(path: Path, matrix: Matrix) -> None:
