@@ -21,8 +21,6 @@ from digits.training.recipe import Recipe
 
 PATH = Path("params.yaml")
 
-Names = Annotated[list[str], Field(min_length=1)]
-
 
 class TrainParams(StrictModel):
     """`train:`; `check` adds a field for each model's block."""
@@ -40,7 +38,7 @@ class Params(StrictModel):
     """The whole of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    models: Names
+    models: Annotated[list[str], Field(min_length=1)]
     data: DataParams
     # a field called `validate` would hide pydantic's own method
     validation: ValidateParams = Field(alias="validate")
@@ -155,19 +153,18 @@ def _params_type(raw: dict[str, Any]) -> type[Params]:
     listed = raw["models"] if isinstance(raw.get("models"), list) else []
     # The fields have names of our own, since a model may be called as an attribute of pydantic is.
     # A listed model without a builder passes here: `_untrainable_models` says what is missing.
+    recipes = {
+        name: create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
+        for name in available()
+        if name in blocks
+    }
     fields: dict[str, Any] = {
-        f"recipe_{name}": (_recipe_type(name), Field(alias=name))
+        f"recipe_{name}": (recipes.get(name, Any), Field(alias=name))
         for name in blocks
-        if name in available() or (isinstance(name, str) and name in listed)
+        if name in recipes or (isinstance(name, str) and name in listed)
     }
     train = create_model("TrainParams", __base__=TrainParams, **fields)
     return create_model("Params", __base__=Params, train=(train, ...))
-
-
-def _recipe_type(name: str) -> Any:
-    if name not in available():
-        return Any
-    return create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
 
 
 def _untrainable_models(params: Params) -> list[str]:

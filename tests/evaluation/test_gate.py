@@ -8,7 +8,6 @@ import pytest
 from digits.evaluation.gate import (
     Contender,
     Facts,
-    Former,
     PromoteParams,
     approval,
     decide,
@@ -45,9 +44,9 @@ def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     return Contender(name, predicted, signature)
 
 
-def failed(challenger, champion=None, *, facts=GOOD, former=(), **changes):
+def failed(challenger, champion=None, *, facts=GOOD, former=None, **changes):
     params = PARAMS.model_copy(update=changes)
-    return decide(challenger, champion, TRUTH, facts, params=params, former=former).failed
+    return decide(challenger, champion, TRUTH, facts, params=params, former=former or {}).failed
 
 
 def test_a_first_champion_needs_no_opponent():
@@ -80,10 +79,10 @@ def test_a_small_but_significant_loss_is_refused_by_the_paired_test():
 @pytest.mark.parametrize(
     ("wrong", "former", "refused"),
     [
-        (6, [Former("1", 1.0)], []),
-        (7, [Former("1", 1.0)], ["max_total_loss"]),
-        (7, [Former("1", 1.0), Former("2", 0.99)], ["max_total_loss"]),
-        (7, [Former("1", None)], []),
+        (6, {"1": 1.0}, []),
+        (7, {"1": 1.0}, ["max_total_loss"]),
+        (7, {"1": 1.0, "2": 0.99}, ["max_total_loss"]),
+        (7, {"1": None}, []),
     ],
 )
 def test_losses_within_the_margin_do_not_add_up_over_champions(wrong, former, refused):
@@ -138,18 +137,18 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
 def test_every_check_can_be_turned_off_by_name():
     for off in (None, False):
         params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off))
-        decision = decide(wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, params=params)
+        decision = decide(wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, former={}, params=params)
         assert decision.checks == ()
         assert decision.accepted
 
 
 def test_the_checks_are_named_as_their_keys():
-    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, params=PARAMS)
+    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=PARAMS)
     assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
 
 
 def test_the_figures_behind_a_decision_are_kept():
-    figures = decide(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, params=PARAMS).figures
+    figures = decide(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, former={}, params=PARAMS).figures
     assert figures["holdout_accuracy"] == 1 - 1 / ROWS
     assert figures["champion_accuracy"] == 1 - 3 / ROWS
     assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)

@@ -1,8 +1,8 @@
 """The promotion gate: what it looks at, its checks, each named as its key in params.yaml."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,16 +51,6 @@ class Contender:
     predicted: Labels | None
     signature: str
     finding: str | None = None
-
-
-class Former(NamedTuple):
-    """A former champion: version number and accuracy on the hold-out rows, 0…1.
-
-    The accuracy is None if the version was deleted or takes other images.
-    """
-
-    version: str
-    accuracy: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +129,16 @@ def decide(
     facts: Facts,
     *,
     params: PromoteParams,
-    former: Sequence[Former] = (),
+    former: Mapping[str, float | None],
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
     """Apply every check that is turned on.
 
-    `reference` int64 (n,), n at least 1: true classes of the hold-out rows. A challenger with
-    unusable predictions fails the check `answers`, whatever is turned on.
+    `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
+    version of each earlier champion to its accuracy on these rows, None if it was deleted or takes
+    other images. A challenger with unusable predictions fails the check `answers`, whatever is
+    turned on.
     """
     if challenger.finding or challenger.predicted is None:
         allowed = "probabilities of its classes"
@@ -261,7 +253,7 @@ def sensitivities(hits: Hits, reference: Labels) -> NDArray[np.float64]:
 
 def in_total(
     hits: Hits,
-    former: Sequence[Former],
+    former: Mapping[str, float | None],
     champion: Contender | None,
     reference: Labels,
     params: PromoteParams,
@@ -269,10 +261,10 @@ def in_total(
     """No worse than the best champion so far, so that small losses do not add up."""
     if params.max_total_loss is None:
         return
-    best = {version: accuracy for version, accuracy in former if accuracy is not None}
+    best = {version: accuracy for version, accuracy in former.items() if accuracy is not None}
     if champion and champion.predicted is not None:
         best[champion.name] = float((champion.predicted == reference).mean())
-    mute = ", ".join(version for version, accuracy in former if accuracy is None)
+    mute = ", ".join(version for version, accuracy in former.items() if accuracy is None)
     left_out = f" (left out, as they cannot answer: version {mute})" if mute else ""
     if not best:
         yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})

@@ -14,7 +14,7 @@ from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation.behaviour import measure_latency
-from digits.evaluation.gate import Check, Contender, Decision, Facts, Former, decide
+from digits.evaluation.gate import Check, Contender, Decision, Facts, decide
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
@@ -53,7 +53,7 @@ def judge_by_holdout(
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
     registry = Registry(params.registry.name)
     opponents = _Opponents(registry, holdout, rows_md5, challenger, params.train.threads)
-    former = []
+    former = {}
     if params.promote.max_total_loss is not None and not challenger.finding:
         former = opponents.former(champion)
     return decide(
@@ -145,10 +145,10 @@ class _Opponents:
             contender, _ = _contender(number, files, self.holdout, files.classes)
         return replace(contender, predicted=None) if contender.finding else contender
 
-    def former(self, champion: str | None) -> list[Former]:
+    def former(self, champion: str | None) -> dict[str, float | None]:
         """All champions before this one, with their accuracy."""
         numbers = dict.fromkeys(move.after for move in self.registry.moves())
-        return [Former(n, self._accuracy(n)) for n in numbers if n and n != champion]
+        return {n: self._accuracy(n) for n in numbers if n and n != champion}
 
     def _accuracy(self, number: str) -> float | None:
         """As the gate recorded it, or computed now; None if the version cannot predict."""
