@@ -25,30 +25,17 @@ _trials = Commands()
 
 
 class Spec(StrictModel):
-    """All that a trial needs to know, wherever it runs.
+    """All that a trial needs to know, wherever it runs."""
 
-    Attributes:
-        name: Name of the trial and of its run in MLflow.
-        model: The model to train.
-        raw: The content of params.yaml, with the trial's values in it.
-        datasets: md5 of each split in FITTED_ON.
-        source: Address of a DVC remote or cache that holds the splits.
-        tracking_uri: Address of the MLflow store.
-        parent_run: Id of the sweep's run in MLflow.
-        flow_run: Id of the sweep's flow run in Prefect.
-        at_once: At most so many trainings at a time on one machine; default: as many as have
-            cores of their own.
-    """
-
-    name: str = ""
+    name: str = ""  # of the trial and of its run in MLflow
     model: str
-    raw: dict[str, Any]
-    datasets: dict[str, str]
-    source: str
+    raw: dict[str, Any]  # the content of params.yaml, with the trial's values in it
+    datasets: dict[str, str]  # md5 of each split in FITTED_ON
+    source: str  # address of a DVC remote or cache that holds the splits
     tracking_uri: str
-    parent_run: str = ""
-    flow_run: str
-    at_once: int | None = None
+    parent_run: str = ""  # id of the sweep's run in MLflow
+    flow_run: str  # id of the sweep's flow run in Prefect
+    at_once: int | None = None  # trainings on one machine; None: one for every set of cores
 
 
 def run_trial(spec: Spec) -> None:

@@ -1,8 +1,6 @@
 """Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
 
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 
 from digits.core import process, provenance
 from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
@@ -49,21 +47,15 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
     """
     record = outputs.read_run()
     store.connect()
-    client = MlflowClient()
     with store.service_errors():
-        try:
-            if client.get_run(record.run_id).info.lifecycle_stage == "active":
-                return record.run_id, record.model_id
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-        restored = client.search_runs(
-            # in any experiment: under `mlflow run` it was logged beside the project's run
-            [experiment.experiment_id for experiment in client.search_experiments()],
-            f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'",
-            run_view_type=ViewType.ACTIVE_ONLY,
+        # in any experiment: under `mlflow run` it was logged beside the project's run
+        ids = [each.experiment_id for each in MlflowClient().search_experiments()]
+        if runs.find(f"attributes.run_id = '{record.run_id}'", *ids):
+            return record.run_id, record.model_id
+        restored = runs.find(
+            f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'", *ids
         )
-    return (restored[0].info.run_id, restored[0].data.tags["model_id"]) if restored else None
+    return (restored[-1].info.run_id, restored[-1].data.tags["model_id"]) if restored else None
 
 
 def restore(outputs: TrainOutputs) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from mlflow.entities import RunData, ViewType
+from mlflow.entities import Run, RunData
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -53,7 +53,8 @@ def run(
         if parent:
             experiment_id = parent.info.experiment_id
         end_abandoned(experiment_id)
-        resumed = resume if resume and _exists(resume, experiment_id) else None
+        known = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
+        resumed = resume if known else None
         active = mlflow.start_run(
             run_id=resumed,
             run_name=name,
@@ -61,32 +62,32 @@ def run(
             parent_run_id=parent.info.run_id if parent else None,
             tags={**tags, PROCESS_TAG: this_process()},
         )
-        status = "KILLED"
+        status = "FAILED"
         try:
             if not resumed:
                 mlflow.log_params(dict(params))
             yield active
             status = "FINISHED"
-        except Exception:
-            status = "FAILED"
+        except SystemExit:
+            status = "KILLED"
             raise
         finally:
             mlflow.end_run(status)
 
 
-def _exists(run_id: str, experiment_id: str) -> bool:
-    return bool(MlflowClient().search_runs([experiment_id], f"attributes.run_id = '{run_id}'"))
+def find(condition: str, *experiment_ids: str) -> list[Run]:
+    """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first."""
+    oldest_first = ["attributes.start_time ASC"]
+    return mlflow.search_runs(
+        [*experiment_ids], condition, order_by=oldest_first, output_format="list"
+    )
 
 
 def end_abandoned(experiment_id: str) -> None:
     """End as KILLED the runs of this machine's processes that ended without doing so."""
-    client = MlflowClient()
-    running = client.search_runs(
-        [experiment_id], "attributes.status = 'RUNNING'", run_view_type=ViewType.ACTIVE_ONLY
-    )
-    for each in running:
+    for each in find("attributes.status = 'RUNNING'", experiment_id):
         if has_ended(each.data.tags.get(PROCESS_TAG, "")):
-            client.set_terminated(each.info.run_id, "KILLED")
+            MlflowClient().set_terminated(each.info.run_id, "KILLED")
 
 
 def finished_runs() -> list[RunData]:
@@ -96,12 +97,7 @@ def finished_runs() -> list[RunData]:
     """
     experiment_id = store.connect()
     with store.service_errors():
-        finished = mlflow.search_runs(
-            [experiment_id],
-            filter_string="attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            output_format="list",
-        )
+        finished = find("attributes.status = 'FINISHED'", experiment_id)[::-1]
     return [each.data for each in finished if "restored_from" not in each.data.tags]
 
 

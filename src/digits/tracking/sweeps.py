@@ -28,8 +28,8 @@ class TrialRuns:
 
     def running(self) -> dict[str, str]:
         """The id of each run that is under way, by the name of its trial."""
-        runs = self._search("attributes.status = 'RUNNING'")
-        return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in runs}
+        running = self._search("attributes.status = 'RUNNING'")
+        return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in running}
 
     def last(self, trial: str) -> Run:
         """The run of a trial that has ended."""
@@ -51,13 +51,8 @@ class TrialRuns:
                 self.stop(run_id, "the sweep was interrupted")
 
     def _search(self, condition: str) -> list[Run]:
-        return list(
-            self._client.search_runs(
-                [self._experiment_id],
-                f"tags.`mlflow.parentRunId` = '{self.parent_id}' and {condition}",
-                order_by=["attributes.start_time ASC"],
-            )
-        )
+        of_sweep = f"tags.`mlflow.parentRunId` = '{self.parent_id}' and {condition}"
+        return runs.find(of_sweep, self._experiment_id)
 
 
 @contextmanager

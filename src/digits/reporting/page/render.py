@@ -16,69 +16,40 @@ Png = bytes  # the content of a PNG file
 
 @dataclass(frozen=True, eq=False)
 class SplitResult:
-    """One model on one split.
-
-    Attributes:
-        name: of the split, `test` or `holdout`.
-        rows: how many images the split has.
-        statistics: of the confusion matrix.
-        scores: metric to value, as `scores.evaluate` returns them.
-        matrix: the confusion matrix.
-        alluvial: the same counts as ribbons from reference to prediction.
-    """
+    """One model on one split, `test` or `holdout`."""
 
     name: str
     rows: int
     statistics: Statistics
-    scores: Mapping[str, float]
+    scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
     matrix: Png
-    alluvial: Png
+    alluvial: Png  # the same counts as ribbons from reference to prediction
 
 
 @dataclass(frozen=True, eq=False)
 class ModelResult:
-    """One model.
-
-    Attributes:
-        name: of the model.
-        run: the MLflow run of its training.
-        splits: the same splits in the same order for every model.
-        behaviour: accuracy on disturbed images, as `behaviour.accuracy_under` returns it.
-        mistakes: the most confident ones.
-        learning_curves: loss and accuracy after each epoch.
-    """
+    """One model."""
 
     name: str
-    run: RunRecord
-    splits: Sequence[SplitResult]
-    behaviour: Mapping[str, float]
-    mistakes: Png
+    run: RunRecord  # of its training
+    splits: Sequence[SplitResult]  # the same ones in the same order for every model
+    behaviour: Mapping[str, float]  # as `robustness.accuracy_under` returns it
+    mistakes: Png  # the most confident ones
     learning_curves: Png
 
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """The whole report.
+    """The whole report."""
 
-    Attributes:
-        verdicts: the result of the comparison in words: a line per pair and per fragile model.
-        table: the comparison, heading to cell per model, the same headings in each.
-        pairs: every two models on the same rows, as `comparison.as_dict` writes them.
-        models: at least one.
-        validation: the JSON result of the `validate` stage.
-        pareto: accuracy of each model against its training time.
-        learning_curves: those of all models, overlaid.
-        raw_data: caption to picture.
-    """
-
-    verdicts: Sequence[str]
-    table: Sequence[Mapping[str, str]]
-    pairs: Sequence[Mapping[str, Any]]
-    models: Sequence[ModelResult]
-    validation: Mapping[str, Any]
-    pareto: Png
-    learning_curves: Png
-    raw_data: Mapping[str, Png]
+    verdicts: Sequence[str]  # a line per pair and per fragile model
+    table: Sequence[Mapping[str, str]]  # heading to cell per model, the same headings in each
+    pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
+    models: Sequence[ModelResult]  # at least one
+    validation: Mapping[str, Any]  # the JSON result of the `validate` stage
+    pareto: Png  # accuracy of each model against its training time
+    learning_curves: Png  # those of all models, overlaid
+    raw_data: Mapping[str, Png]  # caption to picture
 
 
 def render(content: ReportContent) -> str:
