@@ -126,7 +126,7 @@ def content(png):
     splits = {"test": data.take(np.arange(900)), "holdout": data.take(np.arange(900, 1797))}
     averages = exploration.pixel_statistics(splits["holdout"], classes=10)
     models, chosen = [], []
-    for name, centres in (("mlp", averages.median), ("cnn", averages.mean)):
+    for name, centres in (("mlp", averages["median"]), ("cnn", averages["mean"])):
         predicted = [probabilities(part, centres, temperature=4) for part in splits.values()]
         models.append(model_result(name, splits, predicted, names=DIGITS, png=png))
         chosen.append(predicted[0].argmax(axis=1))

@@ -38,7 +38,7 @@ class TestARunEnds:
         [
             (DataError("bad data"), "FAILED"),
             (ValueError("ours"), "FAILED"),
-            (KeyboardInterrupt(), "FAILED"),
+            (KeyboardInterrupt(), "KILLED"),
             (SystemExit(143), "KILLED"),
         ],
         ids=repr,

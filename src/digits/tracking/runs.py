@@ -62,14 +62,14 @@ def run(
             parent_run_id=parent.info.run_id if parent else None,
             tags={**tags, PROCESS_TAG: this_process()},
         )
-        status = "FAILED"
+        status = "KILLED"
         try:
             if not resumed:
                 mlflow.log_params(dict(params))
             yield active
             status = "FINISHED"
-        except SystemExit:
-            status = "KILLED"
+        except Exception:
+            status = "FAILED"
             raise
         finally:
             mlflow.end_run(status)

@@ -33,7 +33,7 @@ class ModelResult:
     name: str
     run: RunRecord  # of its training
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
-    behaviour: Mapping[str, float]  # as `robustness.accuracy_under` returns it
+    behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
     mistakes: Png  # the most confident ones
     learning_curves: Png
 
