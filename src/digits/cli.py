@@ -214,7 +214,7 @@ def predict(
         served(_uri(model, params), threads=params.train.threads) as loaded,
     ):
         answers = predict_pictures(files, loaded)
-    print_answers(loaded.name, answers, as_json=as_json)
+    print_answers(loaded.origin.uri, answers, as_json=as_json)
 
 
 @app.command()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import keras
 
 KERAS_FILE = Path("data", "model.keras")
-FLAVOR = "tensorflow"
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
 GONE = "delete the version, or put its artifacts back"
 
@@ -37,11 +36,6 @@ class ModelFiles(NamedTuple):
     signature: str
     shape: tuple[int, int]
     classes: int
-
-    @property
-    def size_mb(self) -> float:
-        """Size of the Keras file in 10⁶ bytes."""
-        return (self.folder / KERAS_FILE).stat().st_size / 1e6
 
     def load(self) -> "keras.Model":
         """The Keras model.
@@ -123,8 +117,8 @@ def _description(uri: str, folder: Path) -> Model:
         if path.stat().st_size > MAX_DESCRIPTION:
             raise ValueError(f"over {MAX_DESCRIPTION:,} bytes")
         model = Model.load(folder)
-        if FLAVOR not in model.flavors:
-            raise ValueError(f"no flavor {FLAVOR}")
+        if "tensorflow" not in model.flavors:
+            raise ValueError("no flavor tensorflow")
         return model
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

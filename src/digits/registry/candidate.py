@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from digits.core import process
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
-from digits.core.errors import ServiceError, UsageError
+from digits.core.errors import ServiceError, UsageError, one_line
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.params import Params
@@ -84,8 +84,8 @@ def _open_revision(name: str) -> "DVCFileSystem":
         return files
     except DvcException as error:
         raise UsageError(
-            f"experiment {name}: {_in_one_line(error)}; `dvc exp list --all-commits` names those "
-            "that are here, `dvc exp pull REMOTE NAME` brings others"
+            f"experiment {name}: {one_line(error, width=300)}; `dvc exp list --all-commits` "
+            "names those that are here, `dvc exp pull REMOTE NAME` brings others"
         ) from None
 
 
@@ -97,8 +97,8 @@ def _download(files: "DVCFileSystem", name: str, paths: Iterable[Path], root: Pa
         except Exception as error:  # each kind of remote has its own
             raise ServiceError(
                 f"experiment {name}: {path} is neither in DVC's cache nor in its remote "
-                f"({_in_one_line(error)}); `dvc exp pull REMOTE {name}` brings it, "
-                "or run the experiment again"
+                f"({one_line(error, width=300) or type(error).__name__}); "
+                f"`dvc exp pull REMOTE {name}` brings it, or run the experiment again"
             ) from None
 
 
@@ -131,7 +131,3 @@ def _models(root: Path) -> list[str]:
 
 def _choice(root: Path) -> str:
     return f"name one model: {', '.join(_models(root)) or 'it has none'}"
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from digits.evaluation.behaviour import measure_latency
 from digits.evaluation.gate import Check, Contender, Decision, Facts, decide
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
-from digits.registry.artifacts import ModelFiles, fetched
+from digits.registry.artifacts import KERAS_FILE, ModelFiles, fetched
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
 
@@ -48,11 +49,17 @@ def judge_by_holdout(
     holdout = load_split(root / split_path("holdout")).data
     with process.quiet_tensorflow(params.train.threads):
         challenger, predict = _contender(name, files, holdout, params.data.classes)
-    latency_ms = measure_latency(predict, holdout.images)["p95_ms"] if predict else math.nan
-    facts = _facts(run.tags, latency_ms, files.size_mb, root)
+    data_md5 = run.tags.get("data_md5", "")
+    facts = Facts(
+        latency_ms=measure_latency(predict, holdout.images)["p95_ms"] if predict else math.nan,
+        size_mb=(files.folder / KERAS_FILE).stat().st_size / 1e6,
+        data_md5=data_md5,
+        data_finding=_data_finding(data_md5, root),
+        commit=run.tags.get("git_commit", ""),
+        commit_finding=_commit_finding(run.tags),
+    )
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
-    registry = Registry(params.registry.name)
-    opponents = _Opponents(registry, holdout, rows_md5, challenger, params.train.threads)
+    opponents = _Opponents(Registry(params.registry.name), holdout, rows_md5, challenger)
     former = {}
     if params.promote.max_total_loss is not None and not challenger.finding:
         former = opponents.former(champion)
@@ -94,12 +101,10 @@ def _check_settings(root: Path) -> None:
     An experiment with fewer hold-out rows or laxer validation could pass the gate by luck.
     """
     for stage in ("split", "validate"):
-        recorded = provenance.recorded_params(stage, root)
-        present = {key: parameters.value_of(key) for key in recorded if key != "seed"}
-        for key, value in present.items():
-            if value != recorded[key]:
+        for key, recorded in provenance.recorded_params(stage, root).items():
+            if key != "seed" and (present := parameters.value_of(key)) != recorded:
                 raise IntegrityError(
-                    f"{stage}: made with {key} {recorded[key]}, params.yaml has {value}; "
+                    f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
                     "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
                 )
 
@@ -131,15 +136,11 @@ class _Opponents:
     holdout: Dataset
     rows_md5: str
     challenger: Contender
-    threads: int
 
     def version(self, number: str) -> Contender:
         """A version with its predictions; without, if it cannot be compared to the challenger."""
         origin = find_origin(self.registry.uri(number))
-        with (
-            fetched(origin.uri, origin.model_sha256) as files,
-            process.quiet_tensorflow(self.threads),
-        ):
+        with fetched(origin.uri, origin.model_sha256) as files:
             if files.signature != self.challenger.signature or self.challenger.finding:
                 return Contender(number, None, files.signature)
             contender, _ = _contender(number, files, self.holdout, files.classes)
@@ -153,36 +154,16 @@ class _Opponents:
     def _accuracy(self, number: str) -> float | None:
         """As the gate recorded it, or computed now; None if the version cannot predict."""
         try:
-            recorded = _recorded_accuracy(self.registry.uri(number), self.rows_md5)
-            if recorded is not None:
-                return recorded
+            tags = find(self.registry.uri(number)).tags
+            if tags.get("gate_rows") == self.rows_md5:
+                with suppress(LookupError, TypeError, ValueError):  # turned off, or damaged
+                    recorded = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
+                    if 0 <= recorded <= 1:
+                        return recorded
             predicted = self.version(number).predicted
         except UsageError:  # the version was deleted
             return None
         return None if predicted is None else float((predicted == self.holdout.labels).mean())
-
-
-def _recorded_accuracy(uri: str, rows_md5: str) -> float | None:
-    """The accuracy that the gate recorded for a version; None if on other rows, or damaged."""
-    tags = find(uri).tags
-    if tags.get("gate_rows") != rows_md5:
-        return None
-    try:
-        accuracy = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
-    except (LookupError, TypeError, ValueError):  # also where that check was turned off
-        return None
-    return accuracy if 0 <= accuracy <= 1 else None
-
-
-def _facts(tags: Mapping[str, str], latency_ms: float, size_mb: float, root: Path) -> Facts:
-    return Facts(
-        latency_ms=latency_ms,
-        size_mb=size_mb,
-        data_md5=tags.get("data_md5", ""),
-        data_finding=_data_finding(tags.get("data_md5", ""), root),
-        commit=tags.get("git_commit", ""),
-        commit_finding=_commit_finding(tags),
-    )
 
 
 def _data_finding(data_md5: str, root: Path) -> str | None:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import count
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -12,9 +11,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from digits.core.errors import BusyError
-from digits.registry.versions import ignoring
 from digits.tracking import store
 from digits.tracking.database import SQLITE
+from digits.tracking.store import ignoring
 
 WAIT_S = 600.0
 POLL_S = 0.5
@@ -137,11 +136,10 @@ class _Ticket:
             time.sleep(POLL_S)
 
     def _renew(self) -> None:
-        for beat in count(1):
-            if self._over.wait(RENEW_S):
-                return
+        while not self._over.wait(RENEW_S):
+            beat = uuid4().hex
             with suppress(MlflowException):  # the next beat may succeed
-                self._client.set_model_version_tag(self._queue, str(self._number), _BEAT, str(beat))
+                self._client.set_model_version_tag(self._queue, str(self._number), _BEAT, beat)
 
     def _before(self) -> list[tuple[int, str]]:
         """Number and beat of each ticket before this one."""

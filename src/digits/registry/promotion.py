@@ -192,23 +192,23 @@ def _record(
     }
     path = f"gate/{registry.name}-{version}-{at.replace(':', '')}.json"
     text = json.dumps(record, indent=2, allow_nan=False)
-    MlflowClient().log_text(run.run_id, text, path)
-    registry.tag(
-        version,
-        {
-            "gate": "accepted" if decision.accepted else "refused",
-            "gate_at": at,
-            "gate_by": by,
-            "gate_approval": decision.approval,
-            "gate_reason": reason,
-            "gate_champion": decision.champion or "",
-            "gate_failed": ", ".join(decision.failed),
-            "gate_rows": decision.rows_md5,
-            "gate_figures": json.dumps(decision.figures, allow_nan=False),
-            "gate_record": f"runs:/{run.run_id}/{path}",
-            "gate_sha256": text_sha256(text),
-        },
-    )
+    client = MlflowClient()
+    client.log_text(run.run_id, text, path)
+    tags = {
+        "gate": "accepted" if decision.accepted else "refused",
+        "gate_at": at,
+        "gate_by": by,
+        "gate_approval": decision.approval,
+        "gate_reason": reason,
+        "gate_champion": decision.champion or "",
+        "gate_failed": ", ".join(decision.failed),
+        "gate_rows": decision.rows_md5,
+        "gate_figures": json.dumps(decision.figures, allow_nan=False),
+        "gate_record": f"runs:/{run.run_id}/{path}",
+        "gate_sha256": text_sha256(text),
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(registry.name, version, key, value)
 
 
 def _announce(name: str, move: Move) -> None:

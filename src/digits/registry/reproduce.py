@@ -58,7 +58,12 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
     ):
         folder = temporary / "project"
         check_out(origin.git_commit, folder)
-        _check_data(origin, folder)
+        data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
+        if data_md5 != origin.data_md5:
+            raise IntegrityError(
+                f"{origin.uri}: trained on data {origin.data_md5}, "
+                f"its commit has {data_md5 or 'none'}"
+            )
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
         if recorded := runs.params_file(origin.run_id):  # older runs: the commit has it
@@ -93,14 +98,6 @@ def check_out(commit: str, folder: Path) -> None:
         raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
 
-def _check_data(origin: Origin, folder: Path) -> None:
-    data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
-    if data_md5 != origin.data_md5:
-        raise IntegrityError(
-            f"{origin.uri}: trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
-        )
-
-
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
     """Threads, CPU and packages that differ from the recorded ones.
 
@@ -113,21 +110,14 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
         )
     if origin.cpu != (here := machine.cpu()):
         lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
-    lines += _feature_differences(set(origin.cpu_features.split()), set(machine.cpu_features()))
+    features, present = set(origin.cpu_features.split()), set(machine.cpu_features())
+    if lost := ", ".join(sorted(features - present)):
+        lines.append(f"CPU features recorded, not here: {lost}")
+    if gained := ", ".join(sorted(present - features)):
+        lines.append(f"CPU features here, not recorded: {gained}")
     lock = folder / provenance.LOCK
     packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return lines + [f"package: {line}" for line in packages]
-
-
-def _feature_differences(recorded: set[str], here: set[str]) -> list[str]:
-    if not recorded:
-        return ["CPU features: none recorded"] if here else []
-    sides = {"recorded, not here": recorded - here, "here, not recorded": here - recorded}
-    return [
-        f"CPU features {where}: {', '.join(sorted(names))}"
-        for where, names in sides.items()
-        if names
-    ]
 
 
 def package_differences(lock: Path) -> list[str]:
@@ -149,17 +139,15 @@ def _train_again(folder: Path, model: str) -> None:
     The run is logged to a store in the clone and deleted with it.
     """
     provenance.share_dvc(Path.cwd(), folder)
-    environment = process.child_environment()
-    environment["PYTHONPATH"] = str(folder / "src")
-    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-    commands = Commands()
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
     for command in (
         ["pull", "--quiet", "data.dvc"],
         ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:
-            commands.run(dvc, on_line=print, cwd=folder, env=environment)
+            Commands().run(dvc, on_line=print, cwd=folder, env=process.child_environment() | own)
         except CommandFailedError as error:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 

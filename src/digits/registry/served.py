@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from digits.core import process
 from digits.core.dataset import Images, Picture, Predict, Probabilities
@@ -12,9 +12,6 @@ from digits.core.errors import IntegrityError
 from digits.evaluation.scores import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, find_origin
-
-if TYPE_CHECKING:
-    from mlflow.pyfunc import PyFuncModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +26,6 @@ class Served:
     files: ModelFiles
     picture: Picture
     threads: int
-
-    @property
-    def name(self) -> str:
-        """Its address by version number, even if it was found by an alias."""
-        return self.origin.uri
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of its images."""
-        return self.files.shape
-
-    @property
-    def classes(self) -> int:
-        """The number of its classes."""
-        return self.files.classes
 
     @cached_property
     def predict(self) -> Predict:
@@ -61,7 +43,7 @@ class Served:
         def checked_predict(images: Images) -> Probabilities:
             probabilities = predict(images)
             if finding := not_probabilities(probabilities):
-                raise IntegrityError(f"{self.name}: {finding}; delete the version")
+                raise IntegrityError(f"{self.origin.uri}: {finding}; delete the version")
             return probabilities
 
         return checked_predict
@@ -79,24 +61,6 @@ def served(uri: str, *, threads: int) -> Iterator[Served]:
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
         yield Served(origin, files, _picture(origin), threads)
-
-
-def load_for_mlflow(origin: Origin, *, threads: int) -> "PyFuncModel":
-    """The version as MLflow's scoring server loads it.
-
-    Raises:
-        IntegrityError: its files have changed, or no hash was recorded.
-    """
-    from mlflow.pyfunc import load_model
-
-    if not origin.model_sha256:
-        raise IntegrityError(
-            f"{origin.uri}: no hash recorded when it was logged, so its files cannot be checked; "
-            "train and promote the model again"
-        )
-    fetching = fetched(origin.uri, origin.model_sha256)
-    with fetching as files, process.quiet_tensorflow(threads):
-        return load_model(str(files.folder))
 
 
 def _picture(origin: Origin) -> Picture:

@@ -12,8 +12,9 @@ from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
-from digits.registry.versions import MISSING, find, ignoring
+from digits.registry.versions import MISSING, find
 from digits.tracking.runs import MODEL_SHA256
+from digits.tracking.store import ignoring
 
 # Tags of the run that become fields of the same name.
 _TAGS = ("git_commit", "git_dirty", "data_md5", "lock_md5", "cpu", "cpu_features", "dvc_exp")

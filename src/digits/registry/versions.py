@@ -1,18 +1,17 @@
 """Versions and aliases of one registered model, through MLflow's client."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.exceptions import MlflowException
+from mlflow.entities.model_registry import ModelVersion
 
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
 from digits.tracking.runs import MODEL_SHA256
+from digits.tracking.store import ignoring
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -47,16 +46,6 @@ class TrainedRun:
                 f"`dvc repro -f -s train@{self.tags.get('model', 'MODEL')}`"
             )
         return self.tags[MODEL_SHA256]
-
-
-@contextmanager
-def ignoring(*codes: str) -> Iterator[None]:
-    """Suppress MLflow's errors with these error codes."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code not in codes:
-            raise
 
 
 def find(uri: str) -> ModelVersion:
@@ -114,7 +103,7 @@ class Registry:
 
     def champion(self) -> str | None:
         """The champion's version number; None if there is none."""
-        return self._aliased(CHAMPION)
+        return self._tags_and_aliases()[1].get(CHAMPION)
 
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first."""
@@ -153,13 +142,8 @@ class Registry:
 
     def drop_challenger(self, version: str) -> None:
         """Delete the challenger's alias if it names this version."""
-        if self._aliased(CHALLENGER) == version:
+        if self._tags_and_aliases()[1].get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
-
-    def tag(self, version: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a version."""
-        for key, value in tags.items():
-            self._client.set_model_version_tag(self.name, version, key, value)
 
     def move(self, move: Move) -> None:
         """Point the champion's alias at `move.after`; the record survives a kill at any moment."""
@@ -169,28 +153,18 @@ class Registry:
         self._write(replace(move, done=True))
 
     def _recorded_and_settled(self) -> tuple[list[Move], list[Move]]:
-        model = self._get()
-        if model is None:
-            return [], []
-        recorded = history.read(model.tags)
-        return recorded, history.settle(recorded, _version(model, CHAMPION))
+        tags, aliases = self._tags_and_aliases()
+        recorded = history.read(tags)
+        return recorded, history.settle(recorded, aliases.get(CHAMPION))
 
     def _write(self, move: Move) -> None:
         self._client.set_registered_model_tag(self.name, move.key, move.to_json())
 
-    def _aliased(self, alias: str) -> str | None:
-        model = self._get()
-        return _version(model, alias) if model else None
-
-    def _get(self) -> RegisteredModel | None:
+    def _tags_and_aliases(self) -> tuple[dict[str, str], dict[str, str]]:
         with ignoring("RESOURCE_DOES_NOT_EXIST"):
-            return self._client.get_registered_model(self.name)
-        return None
-
-
-def _version(model: RegisteredModel, alias: str) -> str | None:
-    version = model.aliases.get(alias)
-    return None if version is None else str(version)
+            model = self._client.get_registered_model(self.name)
+            return model.tags, {alias: str(version) for alias, version in model.aliases.items()}
+        return {}, {}
 
 
 def _why_missing(client: MlflowClient, name: str, alias: str | None) -> str:

@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import os
 import socket
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +21,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from digits.core import process
 from digits.core.dataset import Images, Picture
-from digits.core.errors import BusyError, UsageError
+from digits.core.errors import BusyError, IntegrityError, UsageError
 from digits.core.guard import Guard
-from digits.registry.served import load_for_mlflow, served
+from digits.registry.artifacts import fetched
+from digits.registry.served import served
 from digits.registry.trace import find_origin
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture
@@ -59,7 +63,12 @@ def players(name: str, *, threads: int) -> list[Player]:
         UsageError: there is no champion yet.
     """
     uris = {CHAMPION: f"models:/{name}@{CHAMPION}", **_opponent(Registry(name))}
-    return [_player(role, uri, threads) for role, uri in uris.items()]
+    loaded = []
+    for role, uri in uris.items():
+        with served(uri, threads=threads) as model:
+            name = f"{model.origin.uri} {model.origin.params.get('model', '')}".strip()
+            loaded.append(Player(role, name, model.files.shape, model.picture, model.predict))
+    return loaded
 
 
 def _opponent(registry: Registry) -> dict[str, str]:
@@ -67,23 +76,10 @@ def _opponent(registry: Registry) -> dict[str, str]:
     champion, moves = registry.champion(), registry.moves()
     former = [("former champion", registry.uri(m.after)) for m in reversed(moves) if m.after]
     for role, uri in [(CHALLENGER, f"models:/{registry.name}@{CHALLENGER}"), *former]:
-        version = _version(uri)
-        if version not in (None, champion):
-            return {role: uri}
+        with suppress(UsageError):  # it was deleted
+            if str(find(uri).version) != champion:
+                return {role: uri}
     return {}
-
-
-def _version(uri: str) -> str | None:
-    try:
-        return str(find(uri).version)
-    except UsageError:
-        return None
-
-
-def _player(role: str, uri: str, threads: int) -> Player:
-    with served(uri, threads=threads) as model:
-        name = f"{model.name} {model.origin.params.get('model', '')}".strip()
-        return Player(role, name, model.shape, model.picture, model.predict)
 
 
 def demo_app(players: Sequence[Player]) -> Guard:
@@ -128,6 +124,8 @@ def _answers(players: Sequence[Player], body: bytes) -> list[dict[str, Any]]:
 def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     image, treatment = convert_picture(drawing, shape=player.shape, picture=player.picture)
     probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
+    png = BytesIO()
+    Image.fromarray(image).save(png, format="PNG")
     return {
         "role": player.role,
         "name": player.name,
@@ -135,7 +133,7 @@ def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
         "probabilities": probabilities,
         "picture": treatment,
         "treatment": TREATMENTS[treatment],
-        "seen": _data_url(image),
+        "seen": f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}",
     }
 
 
@@ -156,23 +154,23 @@ def _decoded(drawing: str) -> Image.Image:
         raise HTTPException(422, "no PNG") from None
 
 
-def _data_url(image: Images) -> str:
-    png = BytesIO()
-    Image.fromarray(image).save(png, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-
-
 def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
     """A version's address with its number, and MLflow's own app that serves it.
 
     Raises:
         IntegrityError: its files are not those that were logged, or no hash was recorded.
     """
-    from mlflow.pyfunc import scoring_server
+    from mlflow.pyfunc import load_model, scoring_server
 
     origin = find_origin(uri)
-    app = scoring_server.init(load_for_mlflow(origin, threads=threads))
-    return origin.uri, Guard(app)
+    if not origin.model_sha256:
+        raise IntegrityError(
+            f"{origin.uri}: no hash recorded when it was logged, so its files cannot be checked; "
+            "train and promote the model again"
+        )
+    fetching = fetched(origin.uri, origin.model_sha256)
+    with fetching as files, process.quiet_tensorflow(threads):
+        return origin.uri, Guard(scoring_server.init(load_model(str(files.folder))))
 
 
 def listen(port: int) -> socket.socket:
@@ -181,15 +179,11 @@ def listen(port: int) -> socket.socket:
     Raises:
         BusyError: another process listens there.
     """
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        listening.close()
-        raise BusyError(f"127.0.0.1:{port}: {error.strerror}; --port names another") from None
-    listening.listen()
-    return listening
+        reason = os.strerror(error.errno or 0)
+        raise BusyError(f"127.0.0.1:{port}: {reason}; --port names another") from None
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:

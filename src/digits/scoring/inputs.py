@@ -60,19 +60,19 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Input
         DataError: the input cannot be scored, or its images have another size.
     """
     if path.is_dir():
-        return PictureFolder(path, shape, picture)
+        return _PictureFolder(path, shape, picture)
     if not path.exists():
         raise DataError(f"{path}: not found; {ALLOWED}")
     require_file(path)
     if zipfile.is_zipfile(path):  # `format_of` would read all of it into memory
-        return Npz(path, shape)
+        return _Npz(path, shape)
     form = format_of(path, allowed=ALLOWED)
     if form == "CSV":
-        return Csv(path, shape)
+        return _Csv(path, shape)
     raise DataError(f"{path}: {'gzipped npz' if form == 'npz' else form}; {ALLOWED}")
 
 
-class PictureFolder(Input):
+class _PictureFolder(Input):
     """PNG and JPEG files, sorted by name."""
 
     def __init__(self, path: Path, shape: Shape, picture: Picture) -> None:
@@ -83,7 +83,6 @@ class PictureFolder(Input):
             raise DataError(f"{path}: no pictures in it; {', '.join(SUFFIXES)} are read")
 
     def batches(self) -> Iterator[Batch]:
-        """See `Input`."""
         for start in range(0, len(self._files), BATCH):
             files = self._files[start : start + BATCH]
             converted = read_pictures(files, shape=self.shape, picture=self._picture)
@@ -96,7 +95,7 @@ class PictureFolder(Input):
         return hashlib.md5(os.fsencode("".join(lines)), usedforsecurity=False).hexdigest()
 
 
-class Csv(Input):
+class _Csv(Input):
     """`pixel0,pixel1,…`; a `label` column in front is left out."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
@@ -113,7 +112,6 @@ class Csv(Input):
             )
 
     def batches(self) -> Iterator[Batch]:
-        """See `Input`."""
         row = 0
         for values in read_blocks(self.path, self._names):
             pixels = values[:, self._labelled :].reshape(-1, *self.shape)
@@ -125,7 +123,7 @@ class Csv(Input):
             raise DataError(f"{self.path}: a header and no rows; at least one image is needed")
 
 
-class Npz(Input):
+class _Npz(Input):
     """One uint8 array (n, height, width), alone or named `images`, `x_test` or `x_train`."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
@@ -136,7 +134,6 @@ class Npz(Input):
                 self._count = self._check_header(*_read_header(stream))
 
     def batches(self) -> Iterator[Batch]:
-        """See `Input`."""
         with self._opened() as archive, archive.open(self._member) as stream:
             _read_header(stream)
             for row in range(0, self._count, BATCH):
@@ -184,14 +181,11 @@ class Npz(Input):
 def _member(path: Path, members: list[str]) -> str:
     if not all(name.endswith(".npy") for name in members):
         raise DataError(f"{path}: a zip archive of {one_line(', '.join(members))}; unpack it first")
-    for name in ("images.npy", "x_test.npy", "x_train.npy"):
-        if name in members:
-            return name
-    if len(members) == 1:
-        return members[0]
-    raise DataError(
-        f"{path}: holds {one_line(', '.join(members))}; one array, or one named images is allowed"
-    )
+    named = [name for name in ("images.npy", "x_test.npy", "x_train.npy") if name in members]
+    if not named and len(members) != 1:
+        names = one_line(", ".join(members))
+        raise DataError(f"{path}: holds {names}; one array, or one named images is allowed")
+    return (named or members)[0]
 
 
 def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, "np.dtype[np.generic]"]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digits.core.dataset import Images, Picture
-from digits.core.errors import DataError
+from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
 
 FORMATS = ("PNG", "JPEG")
@@ -82,7 +82,8 @@ def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Pict
         return Converted(unchanged, "as is")
     grey = _grey(image)
     if picture == "plain":
-        return Converted(_stretched(grey, shape), picture)
+        stretched = _resized(grey, shape, Image.Resampling.BILINEAR)
+        return Converted(np.rint(stretched).astype(np.uint8), picture)
     return Converted(normalise(grey, shape=shape), picture)
 
 
@@ -121,7 +122,12 @@ def open_picture(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
         with image:
-            _check_size(path, image)
+            megapixels = image.width * image.height / 1e6
+            if megapixels > MAX_MEGAPIXELS:
+                raise DataError(
+                    f"{path}: {megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
+                    f"{MAX_MEGAPIXELS} are allowed; scale it down"
+                )
             image.load()
             return ImageOps.exif_transpose(image)
     except FileNotFoundError:
@@ -133,7 +139,7 @@ def open_picture(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         raise DataError(f"{path}: neither PNG nor JPEG, whatever its name says") from None
     except (OSError, SyntaxError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise DataError(f"{path}: cannot be read as an image: {reason}") from None
 
 
@@ -151,15 +157,6 @@ def _for_each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
     return results
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
-    megapixels = image.width * image.height / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        raise DataError(
-            f"{path}: {megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
-            f"{MAX_MEGAPIXELS} are allowed; scale it down"
-        )
-
-
 def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:
     """The picture's own pixels uint8 (height, width); None if it needs conversion."""
     if (image.height, image.width) != shape or image.mode not in EIGHT_BITS:
@@ -170,10 +167,9 @@ def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:
     return grey if is_grey and alpha.min() == 255 else None
 
 
-def _stretched(grey: Grey, shape: tuple[int, int]) -> Images:
+def _resized(grey: Grey, shape: tuple[int, int], resampling: Image.Resampling) -> Grey:
     image: Any = Image.fromarray(grey.astype(np.float32))
-    resized = image.resize(shape[::-1], Image.Resampling.BILINEAR)  # antialiased when it shrinks
-    return np.asarray(np.rint(resized), dtype=np.uint8)
+    return np.asarray(image.resize(shape[::-1], resampling), np.float64)  # antialiases shrinking
 
 
 def _grey(image: Image.Image) -> Grey:
@@ -204,10 +200,7 @@ def _scaled(ink: Grey, shape: tuple[int, int]) -> Grey:
     """The ink scaled so that its longer side is 20/28 of the image's, and its maximum 255."""
     longest = max(ink.shape)
     height, width = (max(1, round(BOX * min(shape) * side / longest)) for side in ink.shape)
-    image: Any = Image.fromarray(ink.astype(np.float32))
-    scaled: Grey = np.asarray(
-        image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64
-    )
+    scaled = _resized(ink, (height, width), Image.Resampling.BICUBIC)
     return np.asarray(np.clip(scaled * (255 / scaled.max()), 0, 255))
 
 

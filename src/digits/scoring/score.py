@@ -47,7 +47,7 @@ def predict_pictures(paths: Sequence[Path], model: Served) -> list[Answer]:
     Raises:
         DataError: one finding per picture that cannot be read or is blank.
     """
-    pictures = read_pictures(paths, shape=model.shape, picture=model.picture)
+    pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(np.stack([converted.image for converted in pictures]))
     return [
         Answer(str(path), int(row.argmax()), [float(value) for value in row], converted.treatment)
@@ -92,7 +92,7 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     Raises:
         DataError: the input cannot be read, or validation has critical findings.
     """
-    source = open_input(path, shape=model.shape, picture=model.picture)
+    source = open_input(path, shape=model.files.shape, picture=model.picture)
     images = pd.concat([image_stats(b.images) for b in source.batches()], ignore_index=True)
     validation = validate_unlabelled(images, params=params.validation)
     if validation.critical:
@@ -101,13 +101,13 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     predict = model.predict  # loads the model, which the rate leaves out
     started = time.perf_counter()
     predicted, treatments = write_predictions(
-        source, output, predict, model=model.name, data_md5=data_md5
+        source, output, predict, model=model.origin.uri, data_md5=data_md5
     )
-    class_counts = [predicted[label] for label in range(model.classes)]
+    class_counts = [predicted[label] for label in range(model.files.classes)]
     result = ScoreResult(
         input=printable(str(path)),
         output=printable(str(output)),
-        model=model.name,
+        model=model.origin.uri,
         data_md5=data_md5,
         rows=len(images),
         rows_per_s=len(images) / (time.perf_counter() - started),
@@ -161,20 +161,17 @@ def write_predictions(
 
 def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -> pa.Table:
     name = "file" if isinstance(batch.names[0], str) else "row"
+    zeros = pa.array(np.zeros(len(batch.names), np.int8))
     return pa.table(
         {
             name: pa.array(batch.names),
             **({"picture": pa.array(batch.treatments)} if batch.treatments else {}),
             "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
             **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
-            "model": _repeated(model, len(batch.names)),
-            "data_md5": _repeated(data_md5, len(batch.names)),
+            "model": pa.DictionaryArray.from_arrays(zeros, [model]),
+            "data_md5": pa.DictionaryArray.from_arrays(zeros, [data_md5]),
         }
     )
-
-
-def _repeated(value: str, count: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), [value])
 
 
 def _drift(
@@ -186,7 +183,7 @@ def _drift(
         return []
     train = read_split("train").data
     train_stats = image_stats(train.images)
-    train_counts = np.bincount(train.labels, minlength=model.classes)
+    train_counts = np.bincount(train.labels, minlength=model.files.classes)
     return [
         *(
             value_drift(name, images[name].to_numpy(), train_stats[name].to_numpy(), params)

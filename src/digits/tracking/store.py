@@ -74,6 +74,16 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
         raise database.unusable(address, _reason(error, address)) from error
 
 
+@contextmanager
+def ignoring(*codes: str) -> Iterator[None]:
+    """Suppress MLflow's errors with these error codes."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in codes:
+            raise
+
+
 def is_unreachable(error: BaseException) -> bool:
     """Whether an error of MLflow's was caused by a server that did not answer."""
     return isinstance(_cause(error), _UNREACHABLE)
@@ -112,12 +122,9 @@ def _experiment_id(name: str, uri: str) -> str:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
         location = folder.as_uri() if uri.startswith(SQLITE) else None
-        try:
+        with ignoring("RESOURCE_ALREADY_EXISTS"):
             return client.create_experiment(name, artifact_location=location)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return _experiment_id(name, uri)  # another process created it meanwhile
+        return _experiment_id(name, uri)  # another process created it meanwhile
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
