@@ -6,14 +6,15 @@ from outside is black (0).
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from digits.core.dataset import Dataset, Images, Labels, Predict, Probabilities
+from digits.core.dataset import Dataset, Images, Predict, Probabilities
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up
@@ -36,25 +37,15 @@ class Perturbation(NamedTuple):
 
 def shift(images: Images, pixels: int) -> Images:
     """Move each image by whole pixels right, left, down or up, with equal probability."""
-    shifted = np.zeros_like(images)
-    drawn = _draw(len(images), len(DIRECTIONS))
-    for direction, (down, right) in enumerate(DIRECTIONS):
-        rows = drawn == direction
-        step = (0, down * pixels, right * pixels)
-        shifted[rows] = ndimage.shift(images[rows], step, order=0, prefilter=False)
-    return shifted
+    move = partial(ndimage.shift, order=0, prefilter=False)
+    steps = [(0, down * pixels, right * pixels) for down, right in DIRECTIONS]
+    return _one_of(images, [partial(move, shift=step) for step in steps])
 
 
 def rotate(images: Images, degrees: float) -> Images:
     """Rotate each image about its centre, in either direction, bilinearly."""
-    rotated = np.zeros_like(images)
-    drawn = _draw(len(images), 2)
-    for side, angle in enumerate((degrees, -degrees)):
-        rows = drawn == side
-        rotated[rows] = ndimage.rotate(
-            images[rows], angle, axes=(1, 2), reshape=False, order=1, prefilter=False
-        )
-    return rotated
+    turn = partial(ndimage.rotate, axes=(1, 2), reshape=False, order=1, prefilter=False)
+    return _one_of(images, [partial(turn, angle=angle) for angle in (degrees, -degrees)])
 
 
 def blur(images: Images) -> Images:
@@ -141,8 +132,13 @@ def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
     }
 
 
-def _draw(rows: int, choices: int) -> Labels:
-    return np.random.default_rng(SEED).integers(choices, size=rows)
+def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Images:
+    """Move each image by one of the functions, drawn with equal probability."""
+    moved = np.zeros_like(images)
+    drawn = np.random.default_rng(SEED).integers(len(moves), size=len(images))
+    for number, move in enumerate(moves):
+        moved[drawn == number] = move(images[drawn == number])
+    return moved
 
 
 def _grey(values: NDArray[np.float32]) -> Images:

@@ -55,11 +55,8 @@ def build_params(name: str) -> type[BaseModel]:
     """The pydantic model of `train.<name>.build`, made from the builder's arguments."""
     arguments = inspect.signature(builder(name)).parameters.values()
     fields: dict[str, Any] = {
-        argument.name: (
-            argument.annotation,
-            ... if argument.default is argument.empty else argument.default,
-        )
-        for argument in arguments
-        if argument.name not in _FROM_DATA
+        arg.name: (arg.annotation, ... if arg.default is arg.empty else arg.default)
+        for arg in arguments
+        if arg.name not in _FROM_DATA
     }
     return create_model("BuildParams", __base__=StrictModel, **fields)
