@@ -73,9 +73,9 @@ def summary(
     ),
 ) -> None:
     """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
-    from digits.evaluation.seeds import MEASURES, groups
+    from digits.evaluation.seeds import groups
     from digits.reporting.console import print_summary
-    from digits.reporting.plots.comparison import Interval, error_bars
+    from digits.reporting.plots.comparison import error_bars
     from digits.reporting.plots.theme import save
     from digits.tracking.runs import finished_runs
 
@@ -85,16 +85,7 @@ def summary(
             "MLflow: no finished run with an evaluation yet (restored ones do not count);"
             " `dvc repro` makes them"
         )
-    bars = {
-        measure: [
-            Interval(group.label, spread.n, spread.mean, spread.low, spread.high)
-            for group in seed_groups
-            for spread in [group.measures[measure]]
-            if spread.n
-        ]
-        for measure in MEASURES
-    }
-    save(error_bars(bars, title="Over seeds: mean and 95 % interval"), picture)
+    save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), picture)
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
         print(f"picture: {printable(str(picture))}")

@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
-from digits.reporting.plots.comparison import Interval, error_bars, pareto
+from digits.evaluation.seeds import Group, Spread, spread
+from digits.reporting.plots.comparison import error_bars, pareto
 from digits.reporting.plots.model import (
     alluvial,
     confusion_matrix,
@@ -354,11 +355,12 @@ def test_a_single_model_and_a_time_of_0_are_drawn():
 
 
 def test_error_bars_show_mean_interval_and_number_of_runs():
+    five, one = Spread(5, 0.98, 0.01, 0.97, 0.97, 0.99), spread([0.99])
     groups = [
-        Interval("mlp", 5, 0.98, 0.97, 0.99),
-        Interval("cnn, epochs 3", 1, 0.99, np.nan, np.nan),
+        Group("mlp", {}, [], [], {"accuracy": five, "seconds": five}),
+        Group("cnn, epochs 3", {}, [], [], {"accuracy": one, "seconds": one}),
     ]
-    figure = error_bars({"accuracy": groups, "seconds": groups}, title="Over seeds")
+    figure = error_bars(groups, title="Over seeds")
     assert_legible(figure)
     assert {"mlp  (n = 5)", "cnn, epochs 3  (n = 1)"} <= set(texts(figure))
     bars = figure.axes[0].collections[0].get_segments()

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,17 +11,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from digits.reporting.plots.theme import BLUE, GREY, new_figure, quiet_axes, set_title
 
+if TYPE_CHECKING:
+    from digits.evaluation.seeds import Group
+
 LOGARITHMIC_FROM = 8.0  # slowest over fastest training
-
-
-class Interval(NamedTuple):
-    """Mean of n runs with its 95 % interval; `low` and `high` are NaN for a single run."""
-
-    label: str
-    n: int
-    mean: float
-    low: float
-    high: float
 
 
 def pareto(
@@ -39,7 +32,6 @@ def pareto(
         seconds: training time per model.
         accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
         front: models that no other beats in both.
-        title: heading of the picture.
     """
     figure = new_figure(8.5, 5.2)
     axes = figure.add_subplot()
@@ -62,20 +54,14 @@ def pareto(
     return figure
 
 
-def error_bars(measures: Mapping[str, Sequence[Interval]], *, title: str) -> Figure:
-    """One panel per measure, one line per group of runs: mean and 95 % interval.
-
-    Args:
-        measures: per measure (the axis label) the groups, in the same order in each.
-        title: heading of the picture.
-    """
-    groups = max(map(len, measures.values()))
-    figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * groups)
+def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
+    """One panel per measure, one line per group of runs: mean and 95 % interval."""
+    measures = list(groups[0].measures)
+    figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    for axes, (measure, intervals) in zip(panels, measures.items(), strict=True):
-        _spread(axes, intervals)
+    for axes, measure in zip(panels, measures, strict=True):
+        _spread(axes, [group for group in groups if group.measures[measure].n], measure)
         axes.set_xlabel(measure, fontsize=12, parse_math=False)
-    figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
 
 
@@ -120,29 +106,28 @@ def _per_cent(share: float, _place: int) -> str:
 
 
 def _time_axis(axes: Axes, seconds: list[float]) -> None:
-    logarithmic = min(seconds) > 0 and max(seconds) / min(seconds) >= LOGARITHMIC_FROM
-    if logarithmic:
+    label = "training time in seconds"
+    if min(seconds) > 0 and max(seconds) / min(seconds) >= LOGARITHMIC_FROM:
+        label += " (logarithmic)"
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(
-        f"training time in seconds{' (logarithmic)' if logarithmic else ''}", fontsize=12
-    )
+    axes.set_xlabel(label, fontsize=12)
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-def _spread(axes: Axes, intervals: Sequence[Interval]) -> None:
-    places = np.arange(len(intervals))
-    means = np.array([group.mean for group in intervals])
-    ends = np.array([[group.mean - group.low, group.high - group.mean] for group in intervals]).T
+def _spread(axes: Axes, groups: Sequence["Group"], measure: str) -> None:
+    spreads = [group.measures[measure] for group in groups]
+    places, means = np.arange(len(groups)), [spread.mean for spread in spreads]
+    ends = np.array([[spread.mean - spread.low, spread.high - spread.mean] for spread in spreads]).T
     axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
-    labels = [f"{group.label}  (n = {group.n})" for group in intervals]
+    labels = [f"{group.label}  (n = {group.measures[measure].n})" for group in groups]
     axes.set_yticks(places, labels, parse_math=False)
-    axes.set_ylim(len(intervals) - 0.5, -0.5)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.margins(x=0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="x", useOffset=False, style="plain")

@@ -1,4 +1,7 @@
-"""Pictures of one trained model: confusion matrix, alluvial, mistakes; and learning curves."""
+"""Pictures of one trained model: confusion matrix, alluvial, mistakes; and learning curves.
+
+A confusion matrix is counts int64 (classes, classes): rows predictions, columns the reference.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -13,7 +16,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from digits.core.dataset import Images, Matrix
+from digits.core.dataset import Matrix
 from digits.reporting.plots.theme import (
     BLUE,
     INK,
@@ -45,11 +48,6 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
 
     Correct cells are blue by their per cent; errors are orange by the square root of their
     per cent of the largest error, so that a few errors among thousands of hits are seen.
-
-    Args:
-        matrix: counts int64 (classes, classes), rows are predictions, columns the reference.
-        names: one name per class.
-        title: heading of the picture.
     """
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
@@ -114,25 +112,19 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
     named below the title, so that the errors fill about a third of the picture. The counts at
     both sides are the true ones. A class without rows is left out on that side.
-
-    Args:
-        matrix: counts int64 (classes, classes), rows are predictions, columns the reference.
-        names: one name per class.
-        title: heading of the picture.
     """
     factor = narrowing(matrix)
     widths = matrix / np.where(np.eye(len(matrix), dtype=bool), factor, 1)
     gap = widths.sum() / (2 * len(names))
     from_reference, from_prediction = _ribbon_tops(widths.T, gap), _ribbon_tops(widths, gap)
-    figure = new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7)
+    figure = new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7, title)
     axes = figure.add_subplot()
     correct_first = sorted(np.argwhere(matrix).tolist(), key=lambda cell: cell[0] != cell[1])
     for prediction, reference in correct_first:
         left, right = from_reference[reference, prediction], from_prediction[prediction, reference]
         colour = PALE_GREY if prediction == reference else RED
         axes.add_patch(_ribbon(left, right, widths[prediction, reference], colour))
-    axes.set_xlim(0, 1)
-    axes.set_ylim(1.5 * widths.sum(), -gap / 4)
+    axes.set(xlim=(0, 1), ylim=(1.5 * widths.sum(), -gap / 4))
     axes.set_xticks([0, 1], ["Reference", "Prediction"])
     axes.xaxis.tick_top()
     axes.set_yticks([])
@@ -142,7 +134,6 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     _name_boxes(axes, "right", from_prediction, widths, _wrong_of(names, matrix))
     narrowed = f", drawn {factor} times narrower than errors" if factor > 1 else ""
     axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10, pad=10)
-    figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
 
 
@@ -211,38 +202,30 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     columns = min(MISTAKES_A_ROW, max(count, 1))
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:]
-    figure = new_figure(max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5)
+    figure = new_figure(max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5, title)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, image, truth, prediction, probability, row in zip(panels.flat, *found, strict=False):
-        _show(axes, image)
+        axes.set_axis_on()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#D9D9D9")
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
         axes.set_xlabel(called, fontsize=11, color=VERMILION, parse_math=False)
     if count == 0:
         panels[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
-    figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
-
-
-def _show(axes: Axes, image: Images) -> None:
-    axes.set_axis_on()
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_color("#D9D9D9")
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
 
 
 def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
-    Args:
-        histories: per model and epoch `loss accuracy val_loss val_accuracy`; epochs count from 0.
-        title: heading of the picture.
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0.
     """
-    figure = new_figure(11, 4.6)
+    figure = new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for index, (model, history) in enumerate(histories.items()):
@@ -256,7 +239,6 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=11
     )
-    figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
 
 

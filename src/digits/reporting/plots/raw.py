@@ -13,7 +13,6 @@ from digits.core.dataset import Images
 from digits.reporting.plots.theme import (
     BLUE,
     GREY,
-    hide_frame,
     new_figure,
     percent,
     quiet_axes,
@@ -29,9 +28,7 @@ COLUMNS = 5
 def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     """One bar per class with its count and per cent, and a line at equal shares.
 
-    Args:
-        distribution: as `exploration.class_distribution` returns it.
-        title: heading of the picture.
+    `distribution` is as `exploration.class_distribution` returns it.
     """
     classes, total = len(distribution), int(distribution["count"].sum())
     figure = new_figure(9, 1.8 + 0.36 * classes)
@@ -55,35 +52,25 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
 def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figure:
     """One panel per class in a common scale of grey values, with a colour bar.
 
-    Args:
-        images: float64 (classes, height, width); a panel that is NaN says `no image`.
-        names: one name per class.
-        title: heading of the picture.
+    `images` are float64 (classes, height, width); a panel that is NaN says `no image`.
     """
     columns = min(COLUMNS, len(names))
     rows = ceil(len(names) / columns)
     height, width = images.shape[1:]
-    figure = new_figure(1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5)
+    figure = new_figure(1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5, title)
     panels = figure.subplots(rows, columns, squeeze=False)
     highest = max(float(np.nanmax(images, initial=1)), 1)
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, image, name in zip(panels.flat, images, names, strict=False):
         _panel(axes, image, name, highest)
-    figure.suptitle(title, fontsize=13, parse_math=False)
     bar = figure.colorbar(panels[0, 0].images[0], ax=panels, aspect=16 * rows, pad=0.02)
     bar.set_label("grey value", fontsize=11)
     return figure
 
 
 def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
-    """One row of images per class.
-
-    Args:
-        drawn: per class uint8 (k, height, width), as `exploration.samples` returns them.
-        names: one name per class.
-        title: heading of the picture.
-    """
+    """One row of images per class: each uint8 (k, height, width), from `exploration.samples`."""
     columns = max(1, *map(len, drawn))
     height, width = drawn[0].shape[1:]
     side = min(1.0, 9 / columns)
@@ -91,7 +78,8 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     figure = new_figure(side * columns + beside, side * height / width * len(names) + 0.8)
     axes = figure.add_subplot()
     axes.imshow(_mosaic(drawn, columns), cmap="gray_r", vmin=0, vmax=255)
-    hide_frame(axes)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
     axes.set_yticks(middles, names, parse_math=False)
     axes.tick_params(length=0, labelsize=12)

@@ -39,12 +39,15 @@ def percent(count: int, total: int) -> str:
     return ">99.9 %" if share >= 99.95 else f"{share:.1f} %"
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, title: str = "") -> Figure:
     """An empty figure, size in inches, whose layout leaves room for all labels.
 
     It is no pyplot figure: nothing global refers to it, so it need not be closed.
     """
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=13, parse_math=False)
+    return figure
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -65,10 +68,3 @@ def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(labelsize=11, color=GREY)
-
-
-def hide_frame(axes: Axes) -> None:
-    """Hide ticks and box; what is drawn inside stays."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
