@@ -1,5 +1,6 @@
 """The commands of `digits`: each reads its options, calls a room, and prints the result."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,8 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    process.show_tracebacks(debug)
+    if debug:
+        os.environ["DIGITS_DEBUG"] = "1"  # read by child processes, too
 
 
 @app.command()

@@ -117,14 +117,6 @@ def test_debug_adds_the_traceback() -> None:
     assert done.stderr.endswith("\nerror: a: bad\n")
 
 
-def test_debug_reaches_the_processes_that_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIGITS_DEBUG", "")
-    process.show_tracebacks(False)
-    assert os.environ["DIGITS_DEBUG"] == ""
-    process.show_tracebacks(True)
-    assert os.environ["DIGITS_DEBUG"] == "1"
-
-
 @pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
 def test_at_most_20_findings_are_shown(
     count: int, last: str, capfd: pytest.CaptureFixture[str]

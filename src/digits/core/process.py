@@ -125,12 +125,6 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def show_tracebacks(wanted: bool) -> None:
-    """If wanted, show tracebacks beside the one-line errors, in child processes too."""
-    if wanted:
-        os.environ["DIGITS_DEBUG"] = "1"
-
-
 def run_program(work: Callable[[], object]) -> NoReturn:
     """Do the work and exit with 0, the exit code of a DigitsError, or 128 + signal number.
 
