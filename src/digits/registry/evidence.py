@@ -60,16 +60,14 @@ def judge_by_holdout(
     )
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
     opponents = _Opponents(Registry(params.registry.name), holdout, rows_md5, challenger)
-    former = {}
-    if params.promote.max_total_loss is not None and not challenger.finding:
-        former = opponents.former(champion)
+    needs_former = params.promote.max_total_loss is not None and not challenger.finding
     return decide(
         challenger,
         opponents.version(champion) if champion else None,
         holdout.labels,
         facts,
         params=params.promote,
-        former=former,
+        former=opponents.former(champion) if needs_former else {},
         approval=approval,
         rows_md5=rows_md5,
     )

@@ -59,14 +59,10 @@ def served(uri: str, *, threads: int) -> Iterator[Served]:
             classifier, or its run recorded an unknown treatment of pictures.
     """
     origin = find_origin(uri)
-    with fetched(origin.uri, origin.model_sha256) as files:
-        yield Served(origin, files, _picture(origin), threads)
-
-
-def _picture(origin: Origin) -> Picture:
     picture: Picture = origin.params.get("picture", "digit")  # older runs did not record it
     if picture not in (allowed := get_args(Picture)):
         raise IntegrityError(
             f"{origin.uri}: its run recorded picture {picture!r}; {' or '.join(allowed)} is allowed"
         )
-    return picture
+    with fetched(origin.uri, origin.model_sha256) as files:
+        yield Served(origin, files, picture, threads)

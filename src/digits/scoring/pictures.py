@@ -13,7 +13,6 @@ from digits.core.dataset import Images, Picture
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
 
-FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
@@ -120,7 +119,7 @@ def open_picture(path: Path) -> Image.Image:
             raise DataError(f"{path}: 0 bytes long; a PNG or JPEG is allowed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(path, formats=("PNG", "JPEG"))
         with image:
             megapixels = image.width * image.height / 1e6
             if megapixels > MAX_MEGAPIXELS:
