@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Semaphore
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import requests
 from prefect import flow, get_run_logger, runtime, task
@@ -27,18 +27,6 @@ from flows.support.workspaces import experiment_name, project_lock, save_experim
 
 # DVC's words where `dvc pull` would overwrite what is in no cache.
 UNSAVED = "unsaved files"
-
-
-class Options(NamedTuple):
-    """The parameters of the flow; `train` says what they mean."""
-
-    targets: Sequence[str] | None
-    overrides: dict[str, Any]
-    force: bool
-    max_parallel: int | None
-    stage_timeout_s: float | None
-    pull: bool
-    push: bool
 
 
 @flow(name="train")
@@ -63,10 +51,32 @@ def train(
         pull: `dvc pull` first.
         push: `dvc push` at the end.
     """
-    options = Options(
-        targets, overrides or {}, force, max_parallel, stage_timeout_s, pull=pull, push=push
-    )
-    return lifecycle.run_in_project(lambda: _train(Path.cwd(), options))
+
+    def work() -> State[None]:
+        root = Path.cwd()
+        threads = _checked_threads(root, overrides or {})
+        if overrides:
+            read_pipeline(root, targets)  # before a workspace is made
+            if not pull:  # the copy has what `.dvc` files name, whatever lies here
+                check_sources(root, targets)
+        with _place(root, overrides) as (folder, experiment):
+            dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
+            slots = Slots(root, max_parallel or trainings_at_once(threads))
+            at_once = max_parallel or max(2, os.cpu_count() or 1)
+            stages = Stages(dvc, slots, force=force, at_once=at_once)
+            try:
+                if experiment and not pull:
+                    dvc.run("checkout", "--quiet", "--allow-missing")
+                states = _run_all(dvc, stages, targets, pull=pull, push=push)
+            finally:
+                dvc.commands.stop()
+            result = _result(states)
+            if experiment and result.is_completed():
+                save_experiment(root, folder, experiment, targets)
+            publish_results(folder, states, experiment=experiment)
+            return result
+
+    return lifecycle.run_in_project(work)
 
 
 class Stages:
@@ -86,13 +96,10 @@ class Stages:
 
     def reproduce(self, stage: Stage) -> State[None]:
         """`dvc repro` the stage; Cached where its command need not run."""
-        force = ["--force"] if self._force else []
-        progress = Progress(stage.name)
+        command = ["repro", "--single-item", *["--force"] * self._force, stage.name]
         # the slot first: a stage that waits for one must not delay stages that need none
         with self._slot(stage), self._at_once:
-            lines = self._dvc.run(
-                "repro", "--single-item", *force, stage.name, on_line=progress.on_line
-            )
+            lines = self._dvc.run(*command, on_line=Progress(stage.name).on_line)
         if any(line.endswith("didn't change, skipping") for line in lines):
             return Completed(name="Cached", message="unchanged")
         self._changed.add(stage.name)
@@ -137,25 +144,6 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
     return Completed()
 
 
-def _train(root: Path, options: Options) -> State[None]:
-    threads = _checked_threads(root, options.overrides)
-    if options.overrides:
-        read_pipeline(root, options.targets)  # before a workspace is made
-        if not options.pull:  # the copy has what `.dvc` files name, whatever lies here
-            check_sources(root, options.targets)
-    with _place(root, options.overrides) as (folder, experiment):
-        dvc = Dvc(root, folder, experiment=experiment, timeout_s=options.stage_timeout_s)
-        try:
-            states = _run_all(root, dvc, options, threads)
-        finally:
-            dvc.commands.stop()
-        result = _result(states)
-        if experiment and result.is_completed():
-            save_experiment(root, folder, experiment, options.targets)
-        publish_results(folder, states, experiment=experiment)
-        return result
-
-
 def _checked_threads(root: Path, overrides: dict[str, Any]) -> int:
     values = params.read(root / params.PATH)
     params.set_keys(values, overrides)
@@ -163,31 +151,28 @@ def _checked_threads(root: Path, overrides: dict[str, Any]) -> int:
 
 
 @contextmanager
-def _place(root: Path, overrides: dict[str, Any]) -> Iterator[tuple[Path, str | None]]:
+def _place(root: Path, overrides: dict[str, Any] | None) -> Iterator[tuple[Path, str | None]]:
     """The folder to work in, and the name of the experiment that the run leaves, if any."""
     if overrides:
         name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id)
         with workspace(root, overrides) as folder:
             yield folder, name
     else:
-        with project_lock(root, on_wait=get_run_logger().info):
+        with project_lock(root):
             yield root, None
 
 
-def _run_all(root: Path, dvc: Dvc, options: Options, threads: int) -> dict[str, State[Any]]:
+def _run_all(
+    dvc: Dvc, stages: Stages, targets: Sequence[str] | None, *, pull: bool, push: bool
+) -> dict[str, State[Any]]:
     states: dict[str, State[Any]] = {}
-    if options.overrides and not options.pull:
-        dvc.run("checkout", "--quiet", "--allow-missing")
-    if options.pull:
+    if pull:
         states["pull"] = transfer("pull", dvc, ["--allow-missing"], return_state=True)
     if _all_completed(states) or _would_overwrite(states["pull"]):
-        check_sources(dvc.folder, options.targets)
+        check_sources(dvc.folder, targets)
     if _all_completed(states):
-        slots = Slots(root, options.max_parallel or trainings_at_once(threads))
-        at_once = options.max_parallel or max(2, os.cpu_count() or 1)
-        stages = Stages(dvc, slots, force=options.force, at_once=at_once)
-        states |= _run_stages(read_pipeline(dvc.folder, options.targets), stages)
-    if options.push and _all_completed(states):
+        states |= _run_stages(read_pipeline(dvc.folder, targets), stages)
+    if push and _all_completed(states):
         states["push"] = transfer("push", dvc, return_state=True)
     return states
 
@@ -229,10 +214,9 @@ def _result(states: dict[str, State[Any]]) -> State[None]:
         cached = sum(state.name == "Cached" for state in states.values())
         return Completed(message=f"{len(states) - cached} ran, {cached} cached")
     failed = [state.message or "" for state in states.values() if state.is_failed()]
-    not_run = [name for name, state in states.items() if state.name == "NotReady"]
-    return Failed(
-        message="\n".join([*failed, *([f"not run: {', '.join(not_run)}"] * bool(not_run))])
-    )
+    if not_run := [name for name, state in states.items() if state.name == "NotReady"]:
+        failed.append(f"not run: {', '.join(not_run)}")
+    return Failed(message="\n".join(failed))
 
 
 if __name__ == "__main__":

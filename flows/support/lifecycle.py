@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging import Logger, LoggerAdapter, LogRecord
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 from prefect import get_run_logger, runtime
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun, ObjectNotFound
@@ -82,33 +82,22 @@ def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
     own = FileLock(folder / f"{flow_run_id}.lock")
     with FileLock(folder / "all"):  # else one could be taken for dead before it holds its lock
         for path in folder.glob("*.lock"):
-            _close_if_abandoned(path)
-        own.acquire()
-    try:
+            with suppress(Timeout), FileLock(path, timeout=0):
+                _mark_crashed(UUID(path.stem))
+                path.unlink(missing_ok=True)
+        held = own.acquire()
+    with held:
         yield
-    finally:
-        own.release()
     Path(own.lock_file).unlink(missing_ok=True)
 
 
-def _close_if_abandoned(path: Path) -> None:
-    try:
-        with FileLock(path, timeout=0), get_client(sync_client=True) as client:
-            _mark_crashed(client, UUID(path.stem))
-            path.unlink(missing_ok=True)
-    except Timeout:
-        return
-
-
-def _mark_crashed(client: SyncPrefectClient, flow_run_id: UUID) -> None:
-    try:
-        flow_run = client.read_flow_run(flow_run_id)
-    except ObjectNotFound:  # of another server
-        return
+def _mark_crashed(flow_run_id: UUID) -> None:
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-    for task_run in client.read_task_runs(flow_run_filter=only):
-        state = task_run.state
-        if state is not None and not state.is_final() and state.name != "NotReady":
-            client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
-    if flow_run.state is None or not flow_run.state.is_final():  # its worker may have told
-        client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)
+    with suppress(ObjectNotFound), get_client(sync_client=True) as client:  # of another server
+        flow_run = client.read_flow_run(flow_run_id)
+        for task_run in client.read_task_runs(flow_run_filter=only):
+            state = task_run.state
+            if state is not None and not state.is_final() and state.name != "NotReady":
+                client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
+        if flow_run.state is None or not flow_run.state.is_final():  # its worker may have told
+            client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)

@@ -3,8 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, chdir, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.serialize import modify_yaml
 from filelock import FileLock, Timeout
+from prefect import get_run_logger
 
 from digits import params
 from digits.core.errors import ServiceError
@@ -24,19 +25,14 @@ FOLDER = Path(".dvc/tmp/workspaces")
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 
 
-@contextmanager
-def project_lock(root: Path, *, on_wait: Callable[[str], None]) -> Iterator[None]:
+def project_lock(root: Path) -> AbstractContextManager[object]:
     """Hold the project's own folder, in which runs without overrides work one after the other."""
     lock = FileLock(root / PROJECT_LOCK)
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
-        on_wait("another run works in this folder: waiting for its end")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        get_run_logger().info("another run works in this folder: waiting for its end")
+        return lock.acquire()
 
 
 @contextmanager
@@ -52,7 +48,11 @@ def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
     """
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with scratch(root / FOLDER) as folder:
-        _copy(root, folder)
+        clone(root, folder)
+        if changes := _uncommitted(root):
+            git(folder, "read-tree", "-u", "--reset", changes)
+        with suppress(FileNotFoundError):  # copied also where git does not know it yet
+            shutil.copyfile(root / "dvc.lock", folder / "dvc.lock")
         share_dvc(root, folder)
         with modify_yaml(str(folder / params.PATH)) as values:  # keeps comments and order
             params.set_keys(values, overrides)
@@ -88,16 +88,6 @@ def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str] 
     refs = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
     [ref] = [ref for ref in refs.splitlines() if ref.endswith(f"/{name}")]
     git(root, "fetch", "--quiet", "--no-write-fetch-head", str(folder), f"{ref}:{ref}")
-
-
-def _copy(root: Path, folder: Path) -> None:
-    """Clone the project, with its uncommitted changes and its dvc.lock."""
-    clone(root, folder)
-    if changes := _uncommitted(root):
-        git(folder, "read-tree", "-u", "--reset", changes)
-    lock = root / "dvc.lock"
-    if lock.exists():  # also where git does not know it yet
-        shutil.copyfile(lock, folder / "dvc.lock")
 
 
 def _uncommitted(root: Path) -> str:
