@@ -74,14 +74,9 @@ def _question(gate: dict[str, Any], model: str) -> str:
         f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
         for check in decision["checks"]
     ]
-    return "\n".join(
-        [
-            f"Make **{model}** ({decision['challenger']}) champion, {place}?",
-            "Submitting with the switch off rejects it. Every check of the gate is passed:",
-            "",
-            *checks,
-        ]
-    )
+    question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
+    hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
+    return "\n".join([question, hint, "", *checks])
 
 
 def markdown(outcome: dict[str, Any]) -> str:

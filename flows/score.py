@@ -22,15 +22,15 @@ def score(
         output: The Parquet file to write.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
     """
-    return lifecycle.run_in_project(lambda: _score(source, output, model))
 
+    def work() -> State[None]:
+        options = ["--model", model] if model else []
+        scored = run_digits("score", source, "--out", output, *options)
+        create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
+        drifted = ", ".join(scored["drifted"]) or "nothing"
+        return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 
-def _score(source: str, output: str, model: str | None) -> State[None]:
-    options = ["--model", model] if model else []
-    scored = run_digits("score", source, "--out", output, *options)
-    create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
-    drifted = ", ".join(scored["drifted"]) or "nothing"
-    return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
+    return lifecycle.run_in_project(work)
 
 
 def markdown(scored: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from prefect import Task, flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -17,13 +17,13 @@ from pydantic import Field
 
 from digits import params
 from digits.core.artifacts import split_path
-from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import trainings_at_once
 from digits.core.provenance import recorded_outputs
 from digits.sweep import trial
 from digits.tracking import store, sweeps
 from flows.support import lifecycle
-from flows.support.pipeline import cache_folder, push, remote_address
+from flows.support.pipeline import push, remote_address
 from flows.train import train
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def sweep(
         defaults = params.check(raw)
         defaults.recipe(model)
         distributions = read_space(Path(space), model=model, raw=raw)
-        source = remote_address(root, remote) if remote else cache_folder(root)
+        source = remote_address(root, remote)
         at_once = _at_once(parallel, scheduler, remote, threads=defaults.train.threads)
         store.connect(sweeps.EXPERIMENT)
         opened = open_study(
@@ -114,12 +114,11 @@ def _split(root: Path, remote: str | None) -> None:
         push(root, "split", remote)
 
 
-class Submitted:
-    """A Prefect future as `digits.sweep.sweep` wants it."""
+class Submitted(NamedTuple):
+    """A Prefect future as `digits.sweep.sweep` wants it, from the Dask scheduler, if any."""
 
-    def __init__(self, future: Any, place: str | None) -> None:
-        self._future = future
-        self._place = place
+    future: Any
+    scheduler: str | None
 
     def done(self) -> bool:
         """Whether the trial has ended.
@@ -127,38 +126,34 @@ class Submitted:
         Raises:
             ServiceError: the Dask scheduler is gone, and the trial's result with it.
         """
-        wrapped = self._future.wrapped_future
+        wrapped = self.future.wrapped_future
         if wrapped.cancelled():  # Dask cancels all futures when it loses the scheduler
-            raise ServiceError(f"scheduler: {self._place} is gone")
+            raise ServiceError(f"scheduler: {self.scheduler} is gone")
         return bool(wrapped.done())
 
     def result(self) -> None:
         """Raise the error that the trial ended with, if any."""
-        self._future.result()
+        self.future.result()
 
 
 @contextmanager
 def _submitting(scheduler: str | None, at_once: int) -> "Iterator[Submit]":
     """Yield what sends a trial to the task runner; end local trials when interrupted."""
-    with _task_runner(scheduler, at_once) as runner:
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
+    if scheduler:
+        from prefect_dask import DaskTaskRunner
+
+        runner = DaskTaskRunner(address=scheduler)
+    with runner:
 
         def submit(spec: trial.Spec) -> Submitted:
             future = runner.submit(run_trial, parameters={"spec": spec}, dependencies={})
-            return Submitted(future, place=scheduler)
+            return Submitted(future, scheduler)
 
         try:
             yield submit
         finally:
             trial.stop_trials()
-
-
-def _task_runner(scheduler: str | None, at_once: int) -> TaskRunner[Any]:
-    if scheduler is None:
-        return ThreadPoolTaskRunner(max_workers=at_once)
-    from prefect_dask import DaskTaskRunner
-
-    runner: TaskRunner[Any] = DaskTaskRunner(address=scheduler)
-    return runner
 
 
 def _at_once(
@@ -180,7 +175,7 @@ def _at_once(
         with connect(scheduler, timeout=10, set_as_default=False) as client:
             count = len(client.scheduler_info(n_workers=-1)["workers"])
     except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error, width=500)
         raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}: {reason}") from None
     if not count:
         raise ServiceError(f"scheduler: {scheduler} has no worker; start `dask worker`s")

@@ -25,9 +25,6 @@ from flows.support.pipeline import Stage, check_sources, read_pipeline
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
-# DVC's words where `dvc pull` would overwrite what is in no cache.
-UNSAVED = "unsaved files"
-
 
 @flow(name="train")
 def train(
@@ -125,7 +122,8 @@ def run_stage(stage: Stage, stages: Stages) -> State[None]:
 
 
 def _would_overwrite(pulled: State[Any]) -> bool:
-    return UNSAVED in (pulled.message or "")
+    """Whether DVC says that `dvc pull` would overwrite what is in no cache."""
+    return "unsaved files" in (pulled.message or "")
 
 
 @task(

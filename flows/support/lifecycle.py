@@ -21,7 +21,6 @@ from digits.core import process
 from digits.core.errors import DigitsError, ServiceError
 from flows.support.server import ensure_server
 
-FOLDER = Path(".dvc/tmp/flow-runs")
 KILLED = "its process was killed"
 
 
@@ -77,7 +76,7 @@ def _is_no_failed_run(record: LogRecord) -> bool:
 @contextmanager
 def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
     """Hold a lock while this flow run lives, and mark those Crashed whose lock nobody holds."""
-    folder = root / FOLDER
+    folder = root / ".dvc/tmp/flow-runs"
     folder.mkdir(parents=True, exist_ok=True)
     own = FileLock(folder / f"{flow_run_id}.lock")
     with FileLock(folder / "all"):  # else one could be taken for dead before it holds its lock

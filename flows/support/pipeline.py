@@ -11,10 +11,8 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from digits.core.errors import BusyError, DataError, ServiceError, UsageError
+from digits.core.errors import BusyError, DataError, ServiceError, UsageError, one_line
 
-# A stage with this param is `threaded`.
-THREADS = "train.threads"
 MISSING = "deleted"  # DVC's word for an output that is not there
 
 
@@ -50,9 +48,16 @@ def read_pipeline(root: Path, targets: Sequence[str] | None = None) -> list[Stag
         graph = repo.index.graph
         wanted = _with_upstream(repo, graph, targets)
         changed = repo.status()
-        order = [node for node in reversed(list(nx.topological_sort(graph))) if node in wanted]
-        stages = [node for node in order if not _never_runs(node)]
-        return [_stage(graph, node, node.addressing in changed) for node in stages]
+        return [
+            Stage(
+                name=node.addressing,
+                upstream=tuple(sorted(other.addressing for other in graph.successors(node))),
+                changed=node.addressing in changed,
+                threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
+            )
+            for node in reversed(list(nx.topological_sort(graph)))
+            if node in wanted and not _never_runs(node)
+        ]
 
 
 def check_sources(
@@ -98,15 +103,6 @@ def _finding(node: Any, path: str, state: str) -> str:
     )
 
 
-def _stage(graph: Any, node: Any, changed: bool) -> Stage:
-    return Stage(
-        name=node.addressing,
-        upstream=tuple(sorted(other.addressing for other in graph.successors(node))),
-        changed=changed,
-        threaded=any(THREADS in (getattr(dep, "params", None) or ()) for dep in node.deps),
-    )
-
-
 def _with_upstream(repo: Any, graph: Any, targets: Sequence[str] | None) -> set[Any]:
     stages = [node for node in graph if node.cmd]
     if targets:
@@ -132,24 +128,19 @@ def _dvc_errors(root: Path) -> Iterator[None]:
     except LockError:
         raise BusyError(f"{root}: another DVC command runs in this folder; try again") from None
     except DvcException as error:
-        reason = " ".join(str(error).split())
         kind = UsageError if (root / ".dvc").is_dir() else ServiceError
-        raise kind(f"DVC in {root}: {reason}") from None
+        raise kind(f"DVC in {root}: {one_line(error, width=500)}") from None
 
 
-def cache_folder(root: Path) -> str:
-    """DVC's cache of the project; it has the layout of a remote."""
-    with _dvc_errors(root), Repo(str(root)) as repo:
-        return str(repo.cache.local_cache_dir)
-
-
-def remote_address(root: Path, name: str) -> str:
-    """The address of a DVC remote.
+def remote_address(root: Path, name: str | None) -> str:
+    """The address of a DVC remote, or the project's cache, which has the layout of a remote.
 
     Raises:
         UsageError: there is no remote of this name.
     """
     with _dvc_errors(root), Repo(str(root)) as repo:
+        if name is None:
+            return str(repo.cache.local_cache_dir)
         remotes = repo.config["remote"]
         if name not in remotes:
             raise UsageError(f"remote: {name!r} is not one of {', '.join(remotes) or 'none'}")

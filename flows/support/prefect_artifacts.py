@@ -18,8 +18,6 @@ from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOu
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
 
-RECORDS = str(TrainOutputs("*").run)
-PAGES = f"{ROOT}/**/*.html"
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
 
@@ -33,14 +31,13 @@ class Progress:
 
     def on_line(self, line: str) -> None:
         """Read one line of the stage's output."""
-        epoch = EPOCH.search(line)
-        if not epoch:
+        if not (epoch := EPOCH.search(line)):
             return
         percent = 100 * int(epoch[1]) / int(epoch[2])
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
-        else:
+        if self._artifact:
             update_progress_artifact(self._artifact, percent, description=line)
+        else:
+            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
 
 
 def publish_results(
@@ -50,36 +47,22 @@ def publish_results(
     if (folder / COMPARISON).exists():
         rows = read_json(folder / COMPARISON, Comparison).models
         create_table_artifact(cells(rows), key="results", description="The models side by side")
-    create_markdown_artifact(
-        _summary(folder, states, experiment),
-        key="summary",
-        description="Stages, MLflow runs and pages",
-    )
-
-
-def _summary(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> str:
-    stages = [
-        f"| {name} | {state.name} | {_one_line(state.message)} |" for name, state in states.items()
-    ]
-    runs = [_run_link(read_json(path, RunRecord)) for path in sorted(folder.glob(RECORDS))]
-    lines = ["| stage | state | |", "|---|---|---|", *stages, "", "**MLflow runs**", "", *runs, ""]
+    lines = ["| stage | state | |", "|---|---|---|"]
+    for name, state in states.items():
+        message = " ".join((state.message or "").split()).replace("|", "\\|")
+        lines.append(f"| {name} | {state.name} | {message} |")
+    lines += ["", "**MLflow runs**", ""]
+    mlflow_ui = os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI)
+    for path in sorted(folder.glob(str(TrainOutputs("*").run))):
+        record = read_json(path, RunRecord)
+        lines.append(f"- [{record.name}]({record.page(mlflow_ui)})")
     if experiment:
-        lines += [f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`", ""]
-    pages = sorted(path.relative_to(folder / ROOT) for path in folder.glob(PAGES))
-    return "\n".join([*lines, "**Pages**", "", *(_page(page, experiment) for page in pages)])
-
-
-def _run_link(record: RunRecord) -> str:
-    address = record.page(os.environ.get("DIGITS_MLFLOW_UI", LOCAL_UI))
-    return f"- [{record.name}]({address})"
-
-
-def _page(page: Path, experiment: str | None) -> str:
+        lines += ["", f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`"]
+    lines += ["", "**Pages**", ""]
     # a workspace is gone when this is read, and no browser follows a link to a file
-    server = os.environ.get("DIGITS_PAGES")
-    path = ROOT / page
-    return f"- [{path}]({server}/{page})" if server and not experiment else f"- `{path}`"
-
-
-def _one_line(message: str | None) -> str:
-    return " ".join((message or "").split()).replace("|", "\\|")
+    server = None if experiment else os.environ.get("DIGITS_PAGES")
+    for path in sorted((folder / ROOT).rglob("*.html")):
+        page = path.relative_to(folder / ROOT)
+        lines.append(f"- [{ROOT / page}]({server}/{page})" if server else f"- `{ROOT / page}`")
+    description = "Stages, MLflow runs and pages"
+    create_markdown_artifact("\n".join(lines), key="summary", description=description)

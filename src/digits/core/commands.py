@@ -87,8 +87,11 @@ class Commands:
             timer.cancel()
             self._groups.discard(child.pid)
         if child.returncode != 0:
-            timed_out = timeout_s is not None and time.monotonic() - started >= timeout_s
-            reason = f"took longer than {timeout_s:g} s" if timed_out else _reason(child.returncode)
+            reason = f"ended with {child.returncode}"
+            if timeout_s and time.monotonic() - started >= timeout_s:
+                reason = f"took longer than {timeout_s:g} s"
+            elif child.returncode < 0:
+                reason = f"was ended by {signal.Signals(-child.returncode).name}"
             raise CommandFailedError(reason, child.returncode, lines)
         return lines
 
@@ -140,10 +143,6 @@ def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> l
             lines.append(printable(without_credentials(line.rstrip())))
             on_line(lines[-1])
     return lines
-
-
-def _reason(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
 def _signal(groups: Sequence[int], signum: signal.Signals) -> None:

@@ -6,7 +6,6 @@ They are sent by plain HTTP: importing Prefect takes a second, and its client wo
 import os
 import sys
 import tomllib
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,13 +34,17 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
     if not address:
         return
     import requests
+    from requests.auth import HTTPBasicAuth
 
+    login, key = _setting("PREFECT_API_AUTH_STRING"), _setting("PREFECT_API_KEY")
+    user, _, password = login.encode().partition(b":")
     message = {"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event}
     try:
         requests.post(
             f"{address.rstrip('/')}/events",
             json=[message | {"resource": dict(resource), "payload": dict(payload)}],
-            headers=_authorization(),
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            auth=HTTPBasicAuth(user, password) if login else None,
             timeout=TIMEOUT_S,
         ).raise_for_status()
     except requests.RequestException as error:
@@ -52,14 +55,6 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
             " (PREFECT_API_URL says which server is asked)",
             file=sys.stderr,
         )
-
-
-def _authorization() -> dict[str, str]:
-    if login := _setting("PREFECT_API_AUTH_STRING"):
-        return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
-    if key := _setting("PREFECT_API_KEY"):
-        return {"Authorization": f"Bearer {key}"}
-    return {}
 
 
 def _setting(name: str) -> str:
