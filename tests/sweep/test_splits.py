@@ -8,7 +8,7 @@ import pytest
 
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.errors import IntegrityError, ServiceError
-from digits.sweep.splits import fetch
+from digits.sweep.trial import fetch
 
 
 @pytest.fixture

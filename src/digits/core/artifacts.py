@@ -141,13 +141,7 @@ class TrainOutputs:
 class EvaluateOutputs:
     """artifacts/evaluate/<model>/ in `root`: all that is known of a model, in figures and pictures.
 
-    Attributes:
-        metrics: per split the scores.
-        statistics: per split what caret prints, see `caret.Statistics`.
-        behaviour: accuracy on disturbed test images.
-        predictions: per split the class probabilities.
-        mistakes: picture of the most confident mistakes on the test split.
-        learning_curves: picture of the training.
+    `mistakes` shows the most confident ones on the test split.
     """
 
     def __init__(self, model: str, root: Path = Path()) -> None:

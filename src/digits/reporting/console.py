@@ -203,26 +203,19 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 def _results_table(rows: list[Row]) -> Table:
     """One column per model, so that it fits a narrow terminal."""
     columns = cells(rows)
-    table = Table("", *(column["model"] for column in columns))
+    table = Table("", *(Column(column["model"], justify="right") for column in columns))
     for heading in list(columns[0])[1:]:
         table.add_row(heading, *(column[heading] for column in columns))
-    for column in table.columns[1:]:
-        column.justify = "right"
     return table
 
 
 def _spread_cells(spread: Spread) -> list[str]:
     if not spread.n:
         return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
+    sd, interval = f"{spread.sd:.4f}", f"{spread.low:.4f} to {spread.high:.4f}"
     if spread.n == 1:
-        return [str(spread.n), f"{spread.mean:.4f}", "n/a", f"{spread.minimum:.4f}", "n/a: one run"]
-    return [
-        str(spread.n),
-        f"{spread.mean:.4f}",
-        f"{spread.sd:.4f}",
-        f"{spread.minimum:.4f}",
-        f"{spread.low:.4f} to {spread.high:.4f}",
-    ]
+        sd, interval = "n/a", "n/a: one run"
+    return [str(spread.n), f"{spread.mean:.4f}", sd, f"{spread.minimum:.4f}", interval]
 
 
 def _print_treatments(names: Collection[str]) -> None:

@@ -2,6 +2,6 @@
 
 - `space`: which keys of `train.<model>` vary, as Optuna's distributions
 - `study`: create or resume the Optuna study
-- `trial`, `splits`: one training in a process of its own; its splits, fetched by hash
+- `trial`: one training in a process of its own; its splits are fetched by hash
 - `sweep`: propose, watch, prune and report trials; compare the best settings with the defaults
 """

@@ -47,7 +47,10 @@ def read_space(path: Path, *, model: str, raw: Values) -> Space:
         except (TypeError, ValueError) as error:
             raise UsageError(f"{path} {key}: {error}; {FORMS}") from None
         for value in _extremes(space[key]):
-            _check(path, raw, model, {key: value})
+            try:
+                params.check(override(raw, model, {key: value}))
+            except UsageError as error:
+                raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
     return space
 
 
@@ -68,13 +71,6 @@ def _extremes(distribution: BaseDistribution) -> list[Any]:
         return [json.loads(str(choice)) for choice in distribution.choices]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     return [distribution.low, distribution.high]
-
-
-def _check(path: Path, raw: Values, model: str, values: Values) -> None:
-    try:
-        params.check(override(raw, model, values))
-    except UsageError as error:
-        raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
 
 
 def values_of(trial_params: Mapping[str, Any]) -> Values:

@@ -3,20 +3,26 @@
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import fsspec  # type: ignore[import-untyped]
 
 from digits import params
 from digits.core import machine, process, provenance
+from digits.core.addresses import without_credentials
 from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import DigitsError, printable
-from digits.core.files import StrictModel
+from digits.core.dataset import Dataset, load_split
+from digits.core.errors import DigitsError, IntegrityError, ServiceError, printable
+from digits.core.files import StrictModel, replacing
+from digits.core.files import md5 as md5_of
 from digits.models import builder
-from digits.sweep import splits
 
 if TYPE_CHECKING:
     from digits.training.fit import EpochMetrics
 
 FITTED_ON = ("train", "validation")
+FOLDER = Path(".state/splits")
 LAST_LINES = 10
 
 SPEC = "DIGITS_TRIAL"  # environment variable
@@ -83,7 +89,7 @@ class _Stopped(Exception):  # noqa: N818 - no error
 def _train(spec: Spec, trial_params: params.Params) -> None:
     """Train in a child run of the sweep, until the last epoch or until we are asked to stop."""
     recipe = trial_params.recipe(spec.model)
-    train, validation = (splits.fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
+    train, validation = (fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
         from digits.training import fit
     from digits.tracking import runs, sweeps
@@ -117,6 +123,36 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
                 on_epoch=on_epoch,
                 on_batches=lambda _epochs_done: None,
             )
+
+
+def fetch(md5: str, source: str, folder: Path = FOLDER) -> Dataset:
+    """Fetch a split from a DVC remote or cache, unless `folder` holds it undamaged.
+
+    Args:
+        md5: The hash of the split's file.
+        source: Address of the remote: a folder, s3://…, https://….
+        folder: Where to keep it.
+
+    Raises:
+        ServiceError: the remote does not answer, or does not have the file.
+        IntegrityError: the file in the remote has another md5.
+    """
+    path = folder / f"{md5}.npz"
+    if not path.exists() or md5_of(path) != md5:
+        with replacing(path) as temporary:
+            _download(f"{source.rstrip('/')}/files/md5/{md5[:2]}/{md5[2:]}", temporary)
+            if (wrong := md5_of(temporary)) != md5:
+                raise IntegrityError(f"{source}: the file of md5 {md5} has md5 {wrong}")
+    return load_split(path).data
+
+
+def _download(address: str, path: Path) -> None:
+    try:
+        filesystem, name = fsspec.url_to_fs(address)
+        filesystem.get_file(name, str(path))
+    except Exception as error:  # each protocol has its own
+        line = " ".join(f"{address}: {type(error).__name__}: {error}".split())
+        raise ServiceError(without_credentials(line, address)) from None
 
 
 if __name__ == "__main__":
