@@ -1,9 +1,8 @@
 """Judgements in numbers; no module here loads a model or knows MLflow.
 
-- `scores`: accuracy, loss and calibration of predicted probabilities; the confusion matrix
+- `scores`: accuracy, loss and calibration of predicted probabilities; confusion matrix, mistakes
 - `caret`: statistics of a confusion matrix, as in R's caret
 - `confusion_csv`: confusion matrices as CSV files
-- `mistakes`: the mistakes a model was surest of
 - `behaviour`: accuracy on perturbed images, and how fast a model answers
 - `leaderboard`: the table of models side by side
 - `comparison`: two models on the same rows, and a verdict in words
