@@ -54,7 +54,7 @@ def train(
         threads = _checked_threads(root, overrides or {})
         if overrides:
             read_pipeline(root, targets)  # before a workspace is made
-            if not pull:  # the copy has what `.dvc` files name, whatever lies here
+            if not pull:  # the copy is checked out from the cache, so local files do not matter
                 check_sources(root, targets)
         with _place(root, overrides) as (folder, experiment):
             dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
@@ -88,7 +88,7 @@ class Stages:
         self._changed: set[str] = set()
 
     def may_change(self, stage: Stage) -> bool:
-        """Whether the stage, or one that it depends on, is not what it was."""
+        """Whether the stage or one of its upstream stages has changed."""
         return self._force or stage.changed or not self._changed.isdisjoint(stage.upstream)
 
     def reproduce(self, stage: Stage) -> State[None]:
@@ -189,7 +189,7 @@ def _run_stages(pipeline: Sequence[Stage], stages: Stages) -> dict[str, State[An
 
 
 def _check_tracking() -> None:
-    """Ask the tracking server, so that no hour of work ends at the first training.
+    """Check the tracking server now, so that a run does not fail at the first training.
 
     Raises:
         ServiceError: MLFLOW_TRACKING_URI names a server that does not answer.

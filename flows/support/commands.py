@@ -78,7 +78,7 @@ class Dvc:
 
 
 def _last_lines(lines: Sequence[str]) -> list[str]:
-    """The last lines, without what DVC says about every run of a stage unless that is all."""
+    """The last lines without DVC's own messages; its ERROR lines if there are no others."""
     said = [line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS)]
     return said[-LAST_LINES:] or [line for line in lines if line.startswith("ERROR: ")]
 

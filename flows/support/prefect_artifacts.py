@@ -59,7 +59,7 @@ def publish_results(
     if experiment:
         lines += ["", f"**DVC experiment**: `dvc exp show`, `dvc exp apply {experiment}`"]
     lines += ["", "**Pages**", ""]
-    # a workspace is gone when this is read, and no browser follows a link to a file
+    # no link: a workspace is deleted, and browsers block links to files
     server = None if experiment else os.environ.get("DIGITS_PAGES")
     for path in sorted((folder / ROOT).rglob("*.html")):
         page = path.relative_to(folder / ROOT)

@@ -44,7 +44,7 @@ def ensure_server() -> None:
             start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
         )
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    atexit.register(server.communicate)  # before Prefect registers what still wants the server
+    atexit.register(server.communicate)  # before Prefect's own exit handlers, so it runs after them
     get_logger().info("Starting temporary server on %s", address)
     try:
         requests.get(f"{address}/api/health", timeout=START_S).raise_for_status()

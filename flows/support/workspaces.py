@@ -26,7 +26,7 @@ PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 
 
 def project_lock(root: Path) -> AbstractContextManager[object]:
-    """Hold the project's own folder, in which runs without overrides work one after the other."""
+    """Lock the project's folder; runs without overrides take turns in it."""
     lock = FileLock(root / PROJECT_LOCK)
     try:
         return lock.acquire(timeout=0)

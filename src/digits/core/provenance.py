@@ -1,5 +1,6 @@
-"""Which code and data a result comes from: what git and dvc.lock record, and a copy of them."""
+"""Which code and data a result comes from (git, dvc.lock); clone the project at a commit."""
 
+import os
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -168,9 +169,11 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
         ServiceError: git is not installed, or failed.
     """
     command = ["git", *arguments]
+    english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
+    english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
     try:
         done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, check=True
+            command, cwd=folder, env=english, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
         raise ServiceError("git: not found; a copy of the project needs it") from None

@@ -49,8 +49,7 @@ def _known_or_restored(outputs: TrainOutputs, threads: int) -> TrainedRun:
     if known is None:
         with process.quiet_tensorflow(threads):
             known = restore.restore(outputs)
-    run_id, _model_id = known
-    return trained_run(run_id)
+    return trained_run(*known)
 
 
 @contextmanager

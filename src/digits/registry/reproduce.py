@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -141,13 +142,16 @@ def _train_again(folder: Path, model: str) -> None:
     provenance.share_dvc(Path.cwd(), folder)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
+    to_stderr = partial(print, file=sys.stderr)
     for command in (
         ["pull", "--quiet", "data.dvc"],
         ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:
-            Commands().run(dvc, on_line=print, cwd=folder, env=process.child_environment() | own)
+            Commands().run(
+                dvc, on_line=to_stderr, cwd=folder, env=process.child_environment() | own
+            )
         except CommandFailedError as error:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 

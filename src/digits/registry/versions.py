@@ -65,8 +65,8 @@ def find(uri: str) -> ModelVersion:
     raise UsageError(f"{uri}: {_why_missing(client, name, parts['alias'])}")
 
 
-def trained_run(run_id: str) -> TrainedRun:
-    """The run with this id.
+def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
+    """The run with this id, and a model that it logged; the last one if `model_id` is None.
 
     Raises:
         UsageError: there is no such run, or it was deleted.
@@ -87,7 +87,7 @@ def trained_run(run_id: str) -> TrainedRun:
             f"run {run_id}: {run.info.status.lower()}, with {len(models)} models; "
             "a finished run with a model is needed"
         )
-    return TrainedRun(run_id, models[-1].model_id, run.data.tags)
+    return TrainedRun(run_id, model_id or models[-1].model_id, run.data.tags)
 
 
 class Registry:

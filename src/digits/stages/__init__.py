@@ -1,1 +1,1 @@
-"""What dvc.yaml runs: a module per stage, which reads params, calls the domain, writes, tracks."""
+"""One module per stage of dvc.yaml: read params, call the rooms, write outputs, log to MLflow."""

@@ -1,4 +1,4 @@
-"""`evaluate@<model>`: all that the test and hold-out splits tell of one model, and its pictures."""
+"""`evaluate@<model>`: scores, statistics and pictures of a model on the test and hold-out rows."""
 
 from typing import TYPE_CHECKING
 

@@ -55,7 +55,7 @@ def read_space(path: Path, *, model: str, raw: Values) -> Space:
 
 
 def _distribution(entry: object) -> BaseDistribution:
-    """Optuna's distribution for one entry of the file, which raises what Optuna refuses."""
+    """Convert one entry of the file to an Optuna distribution; Optuna's errors pass."""
     if isinstance(entry, list):
         # as JSON, because a choice may be a list, which Optuna cannot store
         return CategoricalDistribution([json.dumps(choice) for choice in entry])
@@ -74,7 +74,7 @@ def _extremes(distribution: BaseDistribution) -> list[Any]:
 
 
 def values_of(trial_params: Mapping[str, Any]) -> Values:
-    """The values that Optuna's params of a trial stand for, by key of `train.<model>`."""
+    """Decode a trial's Optuna params: value by key of `train.<model>`."""
     return {
         key: json.loads(value) if isinstance(value, str) else value
         for key, value in trial_params.items()

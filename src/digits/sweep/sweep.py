@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """The difference in standard errors; infinite if the accuracies vary with no seed."""
+        """The difference in standard errors; infinite if no accuracy varies with the seed."""
         if self.standard_error:
             return self.difference / self.standard_error
         return math.copysign(math.inf, self.difference) if self.difference else 0.0

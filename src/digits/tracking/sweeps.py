@@ -29,7 +29,8 @@ class TrialRuns:
     def running(self) -> dict[str, str]:
         """The id of each run that is under way, by the name of its trial."""
         running = self._search("attributes.status = 'RUNNING'")
-        return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in running}
+        tagged = [run for run in running if TRIAL_TAG in run.data.tags]
+        return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in tagged}
 
     def last(self, trial: str) -> Run:
         """The run of a trial that has ended."""

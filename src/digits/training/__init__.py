@@ -1,10 +1,10 @@
-"""How a model is fitted, saved and asked.
+"""How a model is fitted, saved and used.
 
 - `recipe`: the blocks of `train.<model>` in params.yaml
 - `batches`: the order of the rows, and augmentation
 - `fit`: building, fitting and timing one model
 - `views`: test-time augmentation
 - `saved_model`: the `.keras` file, equal bytes for equal models
-- `inference`: loading that file, and asking the model
+- `inference`: load that file, and predict
 - `progress`: the bar on a terminal
 """

@@ -1,4 +1,4 @@
-"""A trained model, loaded from its file and asked: raw images in, class probabilities out."""
+"""Load a trained model and predict: raw images in, class probabilities out."""
 
 from pathlib import Path
 
