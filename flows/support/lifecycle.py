@@ -79,7 +79,9 @@ def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
     folder = root / ".dvc/tmp/flow-runs"
     folder.mkdir(parents=True, exist_ok=True)
     own = FileLock(folder / f"{flow_run_id}.lock")
-    with FileLock(folder / "all"):  # else another run could mark this one Crashed before it holds its lock
+    with FileLock(
+        folder / "all"
+    ):  # else another run could mark this one Crashed before it holds its lock
         for path in folder.glob("*.lock"):
             with suppress(Timeout), FileLock(path, timeout=0):
                 _mark_crashed(UUID(path.stem))
@@ -98,5 +100,6 @@ def _mark_crashed(flow_run_id: UUID) -> None:
             state = task_run.state
             if state is not None and not state.is_final() and state.name != "NotReady":
                 client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
-        if flow_run.state is None or not flow_run.state.is_final():  # the worker may have set a final state
+        # the worker may have set a final state
+        if flow_run.state is None or not flow_run.state.is_final():
             client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)

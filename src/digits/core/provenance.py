@@ -170,7 +170,6 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
     """
     command = ["git", *arguments]
     english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
-    english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
     try:
         done = subprocess.run(
             command, cwd=folder, env=english, capture_output=True, text=True, check=True
