@@ -68,7 +68,7 @@ def fighter(
     from digits.tracking import runs
 
     known = {**split_tags({}), **provenance.tags(stage="train@x")}
-    with runs.run("fighter", params=RECORDED, tags=known | tags) as run:
+    with runs.active_run("fighter", params=RECORDED, tags=known | tags) as run:
         network = keras.Sequential(
             [
                 keras.Input(shape, dtype="uint8"),

@@ -41,7 +41,7 @@ def log(tracked: Path) -> Log:
         drawn = {"seed": seed, "split_md5": f"split of seed {seed}"}
         scores = {"test_accuracy": accuracy, "holdout_accuracy": accuracy, "elapsed_s": 10 + seed}
         every = PARAMS | drawn | (params or {})
-        with runs.run("mlp", params=every, tags=TAGS | (tags or {})) as active:
+        with runs.active_run("mlp", params=every, tags=TAGS | (tags or {})) as active:
             runs.log_metrics(scores | ROWS | (metrics or {}))
         return str(active.info.run_id)
 
@@ -140,7 +140,7 @@ class TestNotCounted:
 
     def test_are_runs_that_were_never_evaluated(self, log: Log) -> None:
         log(1, 0.8)
-        with runs.run("mlp", params=PARAMS | {"seed": 2}, tags=TAGS):
+        with runs.active_run("mlp", params=PARAMS | {"seed": 2}, tags=TAGS):
             runs.log_metrics({"elapsed_s": 1.0})
         assert measured() == [(1, 0.8)]
 
@@ -156,7 +156,7 @@ class TestNotCounted:
 
     def test_are_comparisons(self, log: Log) -> None:
         log(1, 0.8)
-        with runs.run("comparison", experiment=store.COMPARISONS, params={}, tags={}):
+        with runs.active_run("comparison", experiment=store.COMPARISONS, params={}, tags={}):
             runs.log_metrics({"test_accuracy": 0.1, "holdout_accuracy": 0.1, "elapsed_s": 1.0})
         assert measured() == [(1, 0.8)]
 

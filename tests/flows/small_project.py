@@ -75,7 +75,7 @@ def record(model):
 
 def tracked():
     from digits.tracking import runs
-    with runs.run(name, params={}, tags={}):
+    with runs.active_run(name, params={}, tags={}):
         work()
 
 if (control / f"{name}.tracks").exists():

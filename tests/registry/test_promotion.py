@@ -265,7 +265,7 @@ class TestRuns:
     def test_a_run_without_a_model_is_a_line(self, tracked):
         from digits.tracking import runs
 
-        with runs.run("empty", params={}, tags={}) as run:
+        with runs.active_run("empty", params={}, tags={}) as run:
             pass
         line = finding(DataError, lambda: trained_run(run.info.run_id))
         assert "finished, with 0 models" in line

@@ -25,7 +25,7 @@ def status(run_id: str) -> str:
 
 class TestARunEnds:
     def ended(self, error: BaseException | None) -> str:
-        with runs.run("mlp", params={"seed": 1}, tags={"model": "mlp"}) as active:
+        with runs.active_run("mlp", params={"seed": 1}, tags={"model": "mlp"}) as active:
             if error:
                 raise error
         return str(active.info.run_id)
@@ -58,7 +58,7 @@ class TestARunEnds:
         import mlflow
 
         def relog() -> None:
-            with runs.run("mlp", params={"seed": 1}, tags={}):
+            with runs.active_run("mlp", params={"seed": 1}, tags={}):
                 mlflow.log_param("seed", 2)
 
         assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
@@ -92,7 +92,7 @@ class TestAbandonedRuns:
         tags = {} if process is None else {runs.PROCESS_TAG: process}
         experiment = store.connect()
         run = MlflowClient().create_run(experiment, tags=tags)
-        with runs.run("next", params={}, tags={}):
+        with runs.active_run("next", params={}, tags={}):
             pass
         return status(run.info.run_id)
 
@@ -143,7 +143,7 @@ class TestAbandonedRuns:
         project_run = MlflowClient().create_run("0")
         monkeypatch.setenv("MLFLOW_RUN_ID", project_run.info.run_id)
         dead = MlflowClient().create_run("0", tags={runs.PROCESS_TAG: f"{here}:{gone}:0"})
-        with runs.run("mlp", params={}, tags={}):
+        with runs.active_run("mlp", params={}, tags={}):
             pass
         assert status(dead.info.run_id) == "KILLED"
 
@@ -160,7 +160,7 @@ class TestUnderMlflowRun:
         return run
 
     def child(self, name: str) -> Run:
-        with runs.run(name, params={"model": name}, tags={}) as active:
+        with runs.active_run(name, params={"model": name}, tags={}) as active:
             pass
         return MlflowClient().get_run(active.info.run_id)
 

@@ -164,7 +164,7 @@ def test_a_restoration_that_failed_half_way_does_not_count(clone: Path, original
     tags = {"restored_from": original.info.run_id}
 
     def half() -> None:
-        with runs.run("mlp", params={}, tags=tags):
+        with runs.active_run("mlp", params={}, tags=tags):
             raise DataError("half-way")
 
     finding(DataError, half)

@@ -59,7 +59,7 @@ class TestTheStore:
         (tracked / "copy").mkdir()
         monkeypatch.chdir(tracked / "copy")
         monkeypatch.setenv("DVC_ROOT", str(tracked))
-        with runs.run("mlp", params={}, tags={}):
+        with runs.active_run("mlp", params={}, tags={}):
             pass
         assert only_run(MlflowClient(f"sqlite:///{tracked}/mlflow.db"))
         assert list(Path().iterdir()) == []
@@ -75,7 +75,7 @@ class TestTheStore:
         experiment = store.connect()
         MlflowClient().delete_experiment(experiment)
         assert store.connect() == experiment
-        with runs.run("mlp", params={}, tags={}):
+        with runs.active_run("mlp", params={}, tags={}):
             pass
 
     @pytest.mark.slow
@@ -89,7 +89,7 @@ class TestTheStore:
                 pid = os.fork()
                 if pid == 0:
                     def work():
-                        with runs.run(name, params={"name": name}, tags={}):
+                        with runs.active_run(name, params={"name": name}, tags={}):
                             pass
                     process.run_program(work)
                 children.append(pid)
@@ -246,7 +246,7 @@ class TestAStoreThatAServerMade:
     def logged(self, experiment: str) -> Run:
         import mlflow
 
-        with runs.run("mlp", experiment=experiment, params={"seed": 1}, tags={}) as active:
+        with runs.active_run("mlp", experiment=experiment, params={"seed": 1}, tags={}) as active:
             mlflow.log_text("text", "note.txt")
         run = MlflowClient().get_run(active.info.run_id)
         assert run.info.status == "FINISHED"

@@ -208,5 +208,5 @@ def _log_run(result: ScoreResult) -> None:
         "drifted": ", ".join(result.drifted),
     }
     settings = {"input": result.input, "output": result.output}
-    with runs.run("score", experiment=EXPERIMENT, params=settings, tags=tags):
+    with runs.active_run("score", experiment=EXPERIMENT, params=settings, tags=tags):
         mlflow.log_metrics(metrics)

@@ -81,7 +81,7 @@ def log_comparison(models: Sequence[str]) -> None:
     """Log the comparison and the page as an MLflow run in an experiment of their own."""
     from digits.tracking import runs, store
 
-    with runs.run(
+    with runs.active_run(
         "comparison",
         experiment=store.COMPARISONS,
         params={"models": ", ".join(models)},

@@ -71,7 +71,7 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     model = inference.load(outputs.model)
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     tags = {**record.tags, "restored_from": record.run_id}
-    with runs.run(record.name, params=record.params, tags=tags) as active:
+    with runs.active_run(record.name, params=record.params, tags=tags) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
             runs.log_epoch(epoch, metrics)
         if record.params_yaml:

@@ -31,7 +31,7 @@ MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
 @contextmanager
-def run(
+def active_run(
     name: str,
     *,
     experiment: str = store.EXPERIMENT,

@@ -65,7 +65,7 @@ def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> It
     Raises:
         ServiceError: the tracking store does not answer.
     """
-    with runs.run(name, experiment=EXPERIMENT, params=params, tags={}, resume=known) as run:
+    with runs.active_run(name, experiment=EXPERIMENT, params=params, tags={}, resume=known) as run:
         trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
         try:
             yield trial_runs
