@@ -3,6 +3,8 @@
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from small_project import Project
 from support import REPOSITORY, has_ended, python, until
 
+from digits.core.machine import Slots
 from flows.support.prefect_artifacts import publish_results
 from flows.train import train
 
@@ -117,6 +120,28 @@ def test_a_failed_stage_runs_again_where_prefects_setting_says_so(
     done = python("-m", "flows.train", cwd=project.root, env={**os.environ, **settings})
     assert done.returncode == 0, done.stderr
     assert project.ran()[4:] == ["train-mlp", "compare", "compare"]
+
+
+def test_a_training_waits_for_a_slot_and_other_stages_do_not(project: Project) -> None:
+    taken = Event()
+
+    def hold_slot() -> list[str]:
+        slot = Slots(project.root, 1).take()
+        assert slot is not None
+        taken.set()
+        assert until(lambda: len(project.log("end")) == 1)
+        time.sleep(1)  # time for a training that does not wait to start
+        ran = project.ran()
+        slot.release()
+        return ran
+
+    with ThreadPoolExecutor() as pool:
+        ran_meanwhile = pool.submit(hold_slot)
+        assert taken.wait(10)
+        state = train(max_parallel=1, return_state=True)
+        assert ran_meanwhile.result() == ["prepare"]
+    assert state.is_completed(), state.message
+    assert set(project.ran()) == ALL
 
 
 def test_a_stage_that_takes_too_long_is_ended_with_all_its_processes(project: Project) -> None:
