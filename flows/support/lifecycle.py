@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun, ObjectNotFound
-from prefect.states import Crashed, Failed
+from prefect.states import Cancelled, Crashed, Failed
 
 from digits import params
 from digits.core import process
@@ -75,7 +75,7 @@ def _is_no_failed_run(record: LogRecord) -> bool:
 
 @contextmanager
 def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
-    """Hold a lock while this flow run lives, and mark those Crashed whose lock nobody holds."""
+    """Hold a lock while this flow run lives; mark those as ended whose lock nobody holds."""
     folder = root / ".dvc/tmp/flow-runs"
     folder.mkdir(parents=True, exist_ok=True)
     own = FileLock(folder / f"{flow_run_id}.lock")
@@ -84,7 +84,7 @@ def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
     ):  # else another run could mark this one Crashed before it holds its lock
         for path in folder.glob("*.lock"):
             with suppress(Timeout), FileLock(path, timeout=0):
-                _mark_crashed(UUID(path.stem))
+                _mark_ended(UUID(path.stem))
                 path.unlink(missing_ok=True)
         held = own.acquire()
     with held:
@@ -92,14 +92,16 @@ def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
     Path(own.lock_file).unlink(missing_ok=True)
 
 
-def _mark_crashed(flow_run_id: UUID) -> None:
+def _mark_ended(flow_run_id: UUID) -> None:
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     with suppress(ObjectNotFound), get_client(sync_client=True) as client:  # of another server
         flow_run = client.read_flow_run(flow_run_id)
+        cancelling = flow_run.state is not None and flow_run.state.is_cancelling()
+        ended: State[None] = (Cancelled if cancelling else Crashed)(message=KILLED)
         for task_run in client.read_task_runs(flow_run_filter=only):
             state = task_run.state
             if state is not None and not state.is_final() and state.name != "NotReady":
-                client.set_task_run_state(task_run.id, Crashed(message=KILLED), force=True)
+                client.set_task_run_state(task_run.id, ended, force=True)
         # the worker may have set a final state
         if flow_run.state is None or not flow_run.state.is_final():
-            client.set_flow_run_state(flow_run_id, Crashed(message=KILLED), force=True)
+            client.set_flow_run_state(flow_run_id, ended, force=True)

@@ -108,3 +108,13 @@ def test_a_terminated_trial_ends_its_process_and_its_run(spec: Spec) -> None:
             future.result(60)
     assert child_run(spec).info.status == "KILLED"
     assert not [p for p in psutil.Process().children() if "digits.sweep.trial" in p.cmdline()]
+
+
+def test_a_trial_that_is_run_again_counts_by_the_run_that_finished(spec: Spec) -> None:
+    client, experiment = MlflowClient(), store.connect(sweeps.EXPERIMENT)
+    tags = {"mlflow.parentRunId": spec.parent_run, sweeps.TRIAL_TAG: spec.name}
+    finished, again = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
+    client.set_terminated(finished)
+    trial_runs = sweeps.TrialRuns(spec.parent_run, experiment)
+    assert trial_runs.last(spec.name).info.run_id == finished
+    assert trial_runs.running() == {spec.name: again}

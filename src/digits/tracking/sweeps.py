@@ -19,7 +19,7 @@ OBJECTIVE = "val_accuracy"
 
 
 class TrialRuns:
-    """The child runs of a sweep's parent run. If a trial ran twice, its last run counts."""
+    """The child runs of a sweep's parent run, by the name of their trial."""
 
     def __init__(self, parent_id: str, experiment_id: str) -> None:
         self.parent_id = parent_id
@@ -33,8 +33,12 @@ class TrialRuns:
         return {run.data.tags[TRIAL_TAG]: run.info.run_id for run in tagged}
 
     def last(self, trial: str) -> Run:
-        """The run of a trial that has ended."""
-        return self._search(f"tags.{TRIAL_TAG} = '{trial}'")[-1]
+        """The run of a trial that has ended.
+
+        If a worker dies, Dask may run again what ended on it: such a run may be under way.
+        """
+        of_trial = f"tags.{TRIAL_TAG} = '{trial}' and attributes.status = 'FINISHED'"
+        return self._search(of_trial)[-1]
 
     def learning_curve(self, run_id: str) -> dict[int, float]:
         """The validation accuracy after each epoch so far."""
