@@ -95,11 +95,11 @@ class Commands:
             raise CommandFailedError(reason, child.returncode, lines)
         return lines
 
-    def stop(self) -> None:
-        """End every group: SIGTERM, and SIGKILL for what still runs GRACE_S later."""
+    def stop(self, *, grace_s: float = GRACE_S) -> None:
+        """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
         with self._lock:
             self._stopped = True
-        end_groups(list(self._groups))
+        end_groups(list(self._groups), grace_s=grace_s)
 
     def check_not_stopped(self) -> None:
         """Raise CommandFailedError after `stop`."""
@@ -125,10 +125,10 @@ class Commands:
             return child
 
 
-def end_groups(groups: Sequence[int]) -> None:
-    """Send SIGTERM to each process group, and SIGKILL to those that still live GRACE_S later."""
+def end_groups(groups: Sequence[int], *, grace_s: float = GRACE_S) -> None:
+    """Send SIGTERM to each process group, and SIGKILL to those that live `grace_s` s later."""
     _signal(groups, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + grace_s
     while _living(groups) and time.monotonic() < deadline:
         time.sleep(0.1)
     _signal(_living(groups), signal.SIGKILL)

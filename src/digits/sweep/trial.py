@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FITTED_ON = ("train", "validation")
 FOLDER = Path(".state/splits")
+GRACE_S = 60.0  # on busy cores a trial needs long to end its MLflow run
 LAST_LINES = 10
 
 SPEC = "DIGITS_TRIAL"  # environment variable
@@ -68,7 +69,7 @@ def run_trial(spec: Spec) -> None:
 def stop_trials() -> None:
     """End the trials that this process started; their MLflow runs end KILLED."""
     global _trials
-    _trials.stop()
+    _trials.stop(grace_s=GRACE_S)
     _trials = Commands()  # for the next sweep of this process
 
 
