@@ -5,14 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from digits.evaluation.gate import (
-    Contender,
-    Facts,
-    PromoteParams,
-    approval,
-    decide,
-    sensitivities,
-)
+from digits.evaluation.gate import Contender, Facts, PromoteParams, approval
+from digits.evaluation.gate_checks import decide, sensitivities
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

@@ -8,5 +8,5 @@
 - `comparison`: two models on the same rows, and a verdict in words
 - `seeds`: the spread over runs that differ only in the seed
 - `drift`: whether scored data still looks like the training data
-- `gate`: whether a challenger may become champion
+- `gate`, `gate_checks`: whether a challenger may become champion
 """

@@ -15,7 +15,8 @@ from digits.core.dataset import Dataset, Predict, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation.behaviour import measure_latency
-from digits.evaluation.gate import Check, Contender, Decision, Facts, decide
+from digits.evaluation.gate import Check, Contender, Decision, Facts
+from digits.evaluation.gate_checks import decide
 from digits.evaluation.scores import not_probabilities
 from digits.params import Params
 from digits.registry.artifacts import KERAS_FILE, ModelFiles, fetched

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import optuna
 from optuna.trial import TrialState
 
-from digits.core.errors import DigitsError
+from digits.core.errors import DigitsError, one_line
 from digits.sweep.space import Space, Values, override, values_of
 from digits.sweep.study import ask
 from digits.sweep.trial import Spec
@@ -160,7 +160,7 @@ class Sweep:
         try:
             future.result()
         except Exception as error:  # a trial that fails says something about its values
-            self._failures.append(" ".join(str(error).split()))
+            self._failures.append(one_line(error, width=500))
             self.study.tell(trial, state=TrialState.FAIL)
             return
         run = self._trial_runs.last(name)
