@@ -9,7 +9,7 @@ PAGES_PORT ?= 4280
 # the runs themselves: MLflow's list of experiments leads to its tools for language models
 RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(store.connect())")/runs?workflowType=machine_learning
 
-.PHONY: run test lint ui report demo up down bench lock help
+.PHONY: run test lint docs ui report demo up down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,10 @@ lint: .venv/.done ## ruff and mypy
 	@ruff check .
 	@ruff format --check .
 	@mypy src flows benchmarks
+
+docs: .venv/.done ## the documentation as a site
+	@python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build
+	@echo $(CURDIR)/docs/_build/index.html
 
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
 ui: .venv/.done ## MLflow at http://127.0.0.1:5000

@@ -97,7 +97,7 @@ def load(path: Path = PATH) -> Params:
 
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; raises as `load`."""
-    kind = _params_type(raw)
+    kind = params_type(raw)
     try:
         params = kind.model_validate(raw)
     except ValidationError as error:
@@ -106,6 +106,26 @@ def check(raw: dict[str, Any]) -> Params:
     if findings := _untrainable_models(params):
         raise UsageError(*findings)
     return params
+
+
+def params_type(raw: dict[str, Any]) -> type[Params]:
+    """`Params` with a field for the block of each model, typed by that model's builder."""
+    blocks = raw["train"] if isinstance(raw.get("train"), dict) else {}
+    listed = raw["models"] if isinstance(raw.get("models"), list) else []
+    # The fields have names of our own, since a model may be called as an attribute of pydantic is.
+    # A listed model without a builder passes here: `_untrainable_models` says what is missing.
+    recipes = {
+        name: create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
+        for name in available()
+        if name in blocks
+    }
+    fields: dict[str, Any] = {
+        f"recipe_{name}": (recipes.get(name, Any), Field(alias=name))
+        for name in blocks
+        if name in recipes or (isinstance(name, str) and name in listed)
+    }
+    train = create_model("TrainParams", __base__=TrainParams, **fields)
+    return create_model("Params", __base__=Params, train=(train, ...))
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -145,26 +165,6 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _params_type(raw: dict[str, Any]) -> type[Params]:
-    """`Params` with a field for the block of each model, typed by that model's builder."""
-    blocks = raw["train"] if isinstance(raw.get("train"), dict) else {}
-    listed = raw["models"] if isinstance(raw.get("models"), list) else []
-    # The fields have names of our own, since a model may be called as an attribute of pydantic is.
-    # A listed model without a builder passes here: `_untrainable_models` says what is missing.
-    recipes = {
-        name: create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
-        for name in available()
-        if name in blocks
-    }
-    fields: dict[str, Any] = {
-        f"recipe_{name}": (recipes.get(name, Any), Field(alias=name))
-        for name in blocks
-        if name in recipes or (isinstance(name, str) and name in listed)
-    }
-    train = create_model("TrainParams", __base__=TrainParams, **fields)
-    return create_model("Params", __base__=Params, train=(train, ...))
 
 
 def _untrainable_models(params: Params) -> list[str]:

@@ -140,9 +140,9 @@ def test_a_webhook_is_told_once_of_a_run_that_fails(deployed: Project, listener:
 
 @pytest.fixture
 def automation() -> Iterator[FlowRunFilter]:
-    """The automation of README, and the runs of the deployment that it names."""
+    """The automation of the how-to, and the runs of the deployment that it names."""
     [text] = re.findall(
-        r"```yaml\n(name: score .*?)```", (REPOSITORY / "README.md").read_text(), re.S
+        r"```yaml\n(name: score .*?)```", (REPOSITORY / "docs/how-to/serving.md").read_text(), re.S
     )
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("score/local").id

@@ -1,0 +1,109 @@
+"""The documentation builds without a warning, needs no network, and no link of it is dead."""
+
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from markdown_it import MarkdownIt
+from support import REPOSITORY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+# Links that no test follows: there is no network here.
+ELSEWHERE = {"https://en.wikipedia.org/wiki/McNemar%27s_test"}
+# Sphinx's and the theme's own, at the foot of each page
+OF_THE_TOOLS = {"https://pradyunsg.me", "https://github.com/pradyunsg/furo"}
+
+
+class Page(HTMLParser):
+    """What a page refers to, and which places of it others can refer to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.loaded: set[str] = set()  # with the page, without a click
+        self.ids: set[str] = set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attributes}
+        self.ids.add(found.get("id", ""))
+        if tag == "a":
+            self.links.add(found.get("href", ""))
+        elif tag in ("img", "link", "script", "iframe", "source"):
+            self.loaded |= {found[name] for name in ("src", "href") if name in found}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site; warnings are errors."""
+    root = tmp_path_factory.mktemp("documented")
+    left_out = shutil.ignore_patterns("_build", "_tables", "__pycache__")
+    shutil.copytree(REPOSITORY / "docs", root / "docs", ignore=left_out)
+    for name in ("CONTRIBUTING.md", "params.yaml"):
+        shutil.copy(REPOSITORY / name, root)
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    built = subprocess.run(
+        [*command, root / "docs", root / "site"], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    return root / "site"
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    return {path.resolve(): Page(path) for path in site.rglob("*.html")}
+
+
+def dead(link: str, page: Path, pages: dict[Path, Page]) -> bool:
+    """Whether a link within the site leads nowhere."""
+    parts = urlsplit(link)
+    target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if target not in pages:
+        return not target.is_file()
+    return bool(parts.fragment) and unquote(parts.fragment) not in pages[target].ids
+
+
+def test_no_link_within_the_site_is_dead(pages: dict[Path, Page]) -> None:
+    assert len(pages) > 15
+    assert [
+        f"{path.name}: {link}"
+        for path, page in pages.items()
+        for link in page.links | page.loaded
+        if not urlsplit(link).scheme and dead(link, path, pages)
+    ] == []
+
+
+def test_only_known_links_lead_elsewhere_and_no_page_loads_from_there(
+    pages: dict[Path, Page],
+) -> None:
+    links = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
+    assert links - OF_THE_TOOLS == ELSEWHERE
+    loaded = {link for page in pages.values() for link in page.loaded}
+    assert {link for link in loaded if urlsplit(link).netloc} == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_no_link_of_a_page_at_the_top_is_dead(name: str) -> None:
+    tokens = MarkdownIt().parse((REPOSITORY / name).read_text("utf-8"))
+    inline = [child for token in tokens for child in token.children or []]
+    links = [str(token.attrGet("href") or token.attrGet("src") or "") for token in inline]
+    assert [link for link in links if link and not (REPOSITORY / link).is_file()] == []
+
+
+def test_the_search_finds_a_page_from_a_folder_without_a_server(
+    site: Path, browser: "Browser"
+) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{site}/search.html?q=rollback")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    assert "Serving" in results.all_inner_texts()
