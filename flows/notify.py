@@ -3,7 +3,7 @@
 python flows/notify.py URL
 
 It posts {"text": …}, as Slack and Mattermost expect. Another URL replaces the first. In Prefect's
-UI it is the automation `digits-failed`, which can be paused there.
+UI it is the automation `<project>-failed`, which can be paused there.
 """
 
 from typing import Annotated, cast
@@ -16,9 +16,9 @@ from prefect.events import EventTrigger
 from prefect.events.actions import CallWebhook
 
 from digits.core import process
+from digits.params import project
 from flows.support.server import ensure_server
 
-NAME = "digits-failed"
 PAYLOAD = """\
 {% set parts = [flow.name, flow_run.name, flow_run.state.name, flow_run.state.message or ""] %}\
 {"text": {{ (parts | join(" · ") ~ "\\n" ~ flow_run | ui_url) | tojson }}}"""
@@ -27,11 +27,12 @@ PAYLOAD = """\
 def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
     """Create the automation, or change its URL."""
     ensure_server()
+    name = project().part("failed")
     block = Webhook(url=url)  # type: ignore[arg-type]
     # typed as a coroutine too, but plain where no event loop runs
-    block_id = cast(UUID, block.save(NAME, overwrite=True))
+    block_id = cast(UUID, block.save(name, overwrite=True))
     automation = Automation(
-        name=NAME,
+        name=name,
         description="Tell a webhook when a run of a deployment fails or crashes.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
@@ -42,7 +43,7 @@ def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
         actions=[CallWebhook(block_document_id=block_id, payload=PAYLOAD)],
     )
     try:
-        Automation.read(name=NAME)  # type: ignore[unused-coroutine]
+        Automation.read(name=name)  # type: ignore[unused-coroutine]
     except ValueError:  # there is none yet
         automation.create()
 

@@ -19,9 +19,6 @@ from flows.support import lifecycle
 from flows.support.pipeline import check_sources
 from flows.train import train
 
-EVENT = "digits.retrain"
-SEEN = "digits_retrained_data"
-
 Approval = Literal["required", "none"]
 
 
@@ -31,7 +28,7 @@ def retrain(
 ) -> State[None]:
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
-    Emits the event `digits.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
+    Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
     `refused`. What failed is tried again by the next run. `data_md5` is what the trainings
     recorded.
 
@@ -47,8 +44,8 @@ def retrain(
 
 
 def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[None]:
-    named = provenance.data_md5()
-    if not force and Variable.get(SEEN, default=None) == named and _is_named(Path.cwd()):
+    named, seen = provenance.data_md5(), f"{params.project().name}_retrained_data"
+    if not force and Variable.get(seen, default=None) == named and _is_named(Path.cwd()):
         return _end("unchanged", named, {}, "same data as before")
     trained = train(pull=True, return_state=True)
     if not trained.is_completed():
@@ -61,7 +58,7 @@ def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[Non
     }
     outcome = _outcome(states.values())
     if outcome != "failed":
-        Variable.set(SEEN, data, overwrite=True)
+        Variable.set(seen, data, overwrite=True)
     results = {model: f"{state.name}: {state.message}" for model, state in states.items()}
     lines = [f"{model} {result}" for model, result in results.items()]
     return _end(outcome, data, results, "\n".join(lines))
@@ -85,9 +82,10 @@ def _outcome(states: Iterable[State[Any]]) -> str:
 
 def _end(outcome: str, data: str, models: dict[str, str], message: str) -> State[None]:
     """Emit the event, and give the flow run's last state."""
+    project = params.project().name
     emit_event(
-        EVENT,
-        resource={"prefect.resource.id": "digits.champion", "digits.outcome": outcome},
+        f"{project}.retrain",
+        resource={"prefect.resource.id": f"{project}.champion", "digits.outcome": outcome},
         payload={
             "outcome": outcome,
             "data_md5": data,

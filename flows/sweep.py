@@ -21,7 +21,7 @@ from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import trainings_at_once
 from digits.core.provenance import recorded_outputs
 from digits.sweep import trial
-from digits.tracking import store, sweeps
+from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.pipeline import push, remote_address
 from flows.train import train
@@ -80,9 +80,10 @@ def sweep(
         distributions = read_space(Path(space), model=model, raw=raw)
         source = remote_address(root, remote)
         at_once = _at_once(parallel, scheduler, remote, threads=defaults.train.threads)
-        store.connect(sweeps.EXPERIMENT)
+        store.connect(defaults.project.part("sweeps"))
+        name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
         opened = open_study(
-            study or model, model=model, space=distributions, seed=defaults.seed, storage=storage
+            name, model=model, space=distributions, seed=defaults.seed, storage=storage
         )
         _split(root, remote)
         recorded = recorded_outputs()

@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 from intruder import RESOLVED
 from sklearn.datasets import load_digits
-from support import PARAMS, SMALL, Server, changed, train_project, until, write_project
+from support import (
+    PARAMS,
+    SMALL,
+    Server,
+    changed,
+    train_project,
+    until,
+    write_params,
+    write_project,
+)
 
 from digits.core import process
 from digits.core.dataset import Dataset
@@ -151,7 +160,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def tracked(workspace: Path, migrated: Path) -> Path:
-    """A current folder with an MLflow store that holds no run."""
+    """A current folder with params.yaml and an MLflow store that holds no run."""
+    write_params({})
     shutil.copy(migrated, workspace / "mlflow.db")
     return workspace
 

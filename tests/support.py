@@ -160,9 +160,7 @@ def refusal(folder: Path) -> str:
 
 def only_run(client: "MlflowClient") -> "Run":
     """The one run of the models' experiment."""
-    from digits.tracking.store import EXPERIMENT
-
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_by_name(PARAMS["project"]["name"])
     assert found is not None
     [run] = client.search_runs([found.experiment_id])
     return run

@@ -29,7 +29,8 @@ INITS = {name for name, path in FILES.items() if path.name == "__init__.py"}
 DATA_OF_A_MODEL = {"data.classes", "data.picture"}
 
 # What the short names on the checked params stand for in params.yaml.
-READS = {
+READS: dict[str, set[str]] = {
+    "project": set(),  # a name changes no output
     "seed": {"seed"},
     "models": {"models"},
     "data.percent": {"data.percent"},
@@ -168,7 +169,7 @@ def test_the_outputs_of_a_stage_lie_in_its_folder(stage: str) -> None:
 
 def test_a_block_of_params_is_named_after_its_stage() -> None:
     shared = {"seed", "models", "data"}
-    commands = {"registry", "promote", "drift"}  # of `digits promote` and `digits score`
+    commands = {"project", "promote", "drift"}  # of `digits promote` and `digits score`
     assert set(PARAMS) - shared - commands <= set(PIPELINE)
 
 

@@ -144,7 +144,7 @@ def rollback(
 
     with _connected() as params:
         version = None if to is None else str(to)
-        move = promotion.rollback(params.registry.name, to=version, reason=reason)
+        move = promotion.rollback(params.project.name, to=version, reason=reason)
     print_moves([move], as_json=as_json)
 
 
@@ -155,7 +155,7 @@ def history(as_json: AsJson = False) -> None:
     from digits.reporting.console import print_moves
 
     with _connected() as params:
-        moves = Registry(params.registry.name).moves()
+        moves = Registry(params.project.name).moves()
     print_moves(moves, as_json=as_json)
 
 
@@ -241,7 +241,7 @@ def demo(
     from digits.scoring.demo import demo_app, listen, players, serve_app
 
     with _connected() as params, listen(port) as listening:
-        app = demo_app(players(params.registry.name, threads=params.train.threads))
+        app = demo_app(players(params.project.name, threads=params.train.threads))
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         print(f"{address}   Ctrl-C ends it", flush=True)
         if browser:
@@ -284,4 +284,4 @@ def _connected() -> Iterator["Params"]:
 
 
 def _uri(model: str | None, params: "Params") -> str:
-    return model or f"models:/{params.registry.name}@champion"
+    return model or f"models:/{params.project.name}@champion"

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from digits.core.dataset import DataParams
@@ -20,6 +20,7 @@ from digits.models import available, build_params, builder
 from digits.training.recipe import Recipe
 
 PATH = Path("params.yaml")
+Block = TypeVar("Block", bound=BaseModel)
 
 
 class TrainParams(StrictModel):
@@ -28,15 +29,38 @@ class TrainParams(StrictModel):
     threads: Annotated[int, Field(ge=1)]
 
 
-class RegistryParams(StrictModel):
-    """`registry:`; `name` is the registered model's in MLflow."""
+Part = Literal["comparisons", "failed", "nightly", "scoring", "sweeps"]
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+def _no_name_of_others(name: str) -> str:
+    """Names that Prefect keeps for itself, or that another project has with `part`."""
+    taken = tuple(f"-{part}" for part in get_args(Part))
+    if name.startswith("prefect") or name.endswith(taken):
+        raise ValueError(f"{name!r} must not begin with prefect or end in {', '.join(taken)}")
+    return name
+
+
+class ProjectParams(StrictModel):
+    """`project:`; the name tells this project from others on the same servers.
+
+    MLflow's experiments and registered model have it, Prefect's work pool, deployments,
+    automations, variables and events, and Optuna's studies.
+    """
+
+    # every service takes these characters, and so do files
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40), AfterValidator(_no_name_of_others)
+    ]
+
+    def part(self, part: Part) -> str:
+        """A further name of this project's, which no other project can have."""
+        return f"{self.name}-{part}"
 
 
 class Params(StrictModel):
     """The whole of params.yaml."""
 
+    project: ProjectParams
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: Annotated[list[str], Field(min_length=1)]
     data: DataParams
@@ -44,7 +68,6 @@ class Params(StrictModel):
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
-    registry: RegistryParams
     promote: PromoteParams
     drift: DriftParams
 
@@ -95,14 +118,22 @@ def load(path: Path = PATH) -> Params:
     return check(read(path))
 
 
+class _Named(BaseModel):
+    project: ProjectParams
+
+
+def project() -> ProjectParams:
+    """`project` of the params.yaml in the current folder, of which nothing else is checked.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    return _validated(_Named, read()).project
+
+
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; raises as `load`."""
-    kind = params_type(raw)
-    try:
-        params = kind.model_validate(raw)
-    except ValidationError as error:
-        findings = [_finding(detail, kind) for detail in error.errors(include_url=False)]
-        raise UsageError(*findings) from None
+    params = _validated(params_type(raw), raw)
     if findings := _untrainable_models(params):
         raise UsageError(*findings)
     return params
@@ -165,6 +196,14 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _validated(kind: type[Block], raw: dict[str, Any]) -> Block:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        findings = [_finding(detail, kind) for detail in error.errors(include_url=False)]
+        raise UsageError(*findings) from None
 
 
 def _untrainable_models(params: Params) -> list[str]:

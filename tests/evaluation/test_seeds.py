@@ -16,7 +16,7 @@ from digits.cli import summary
 from digits.core.errors import DataError
 from digits.evaluation.seeds import Spread, groups, spread
 from digits.reporting.console import print_summary
-from digits.tracking import runs, store
+from digits.tracking import runs
 from digits.tracking.runs import finished_runs
 
 PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
@@ -156,7 +156,7 @@ class TestNotCounted:
 
     def test_are_comparisons(self, log: Log) -> None:
         log(1, 0.8)
-        with runs.active_run("comparison", experiment=store.COMPARISONS, params={}, tags={}):
+        with runs.active_run("comparison", experiment="digits-comparisons", params={}, tags={}):
             runs.log_metrics({"test_accuracy": 0.1, "holdout_accuracy": 0.1, "elapsed_s": 1.0})
         assert measured() == [(1, 0.8)]
 

@@ -19,9 +19,7 @@ from intruder import attack, foreign, statuses
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 from services import free_port
-from support import REPOSITORY, until
-
-from digits.tracking.store import EXPERIMENT
+from support import PARAMS, REPOSITORY, until
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +143,7 @@ def test_up_starts_everything_for_its_own_pages_and_down_leaves_nothing(
     assert up.returncode == 0, up.stdout + up.stderr
     mlflow = f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}"
     [shown] = re.findall(rf"{mlflow}/#/experiments/(\d+)/runs", up.stdout)
-    assert MlflowClient(mlflow).get_experiment(shown).name == EXPERIMENT
+    assert MlflowClient(mlflow).get_experiment(shown).name == PARAMS["project"]["name"]
     with urlopen(f"{mlflow}/health", timeout=30) as answer:
         assert answer.read() == b"OK"
     declared = yaml.safe_load((clone.root / "prefect.yaml").read_text("utf-8"))["deployments"]

@@ -91,7 +91,7 @@ def sweep(study: optuna.Study, submit: Submit, *, trials: int) -> Result:
 
 def runs() -> dict[str, str]:
     """Name and status of all runs of sweeps, trials by their tag."""
-    found = MlflowClient().search_runs([store.connect(sweeps.EXPERIMENT)])
+    found = MlflowClient().search_runs([store.connect("digits-sweeps")])
     return {
         run.data.tags.get(sweeps.TRIAL_TAG, run.info.run_name): run.info.status for run in found
     }

@@ -31,7 +31,7 @@ def spec(project: Path) -> Spec:
         path = Path("remote/files/md5", md5[:2], md5[2:])
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-    experiment = store.connect(sweeps.EXPERIMENT)
+    experiment = store.connect("digits-sweeps")
     return Spec(
         name="trial 0",
         model="mlp",
@@ -47,7 +47,7 @@ def spec(project: Path) -> Spec:
 def child_run(spec: Spec) -> Any:
     """The trial's run in MLflow, if it has one by now."""
     query = f"tags.`mlflow.parentRunId` = '{spec.parent_run}'"
-    return next(iter(MlflowClient().search_runs([store.connect(sweeps.EXPERIMENT)], query)), None)
+    return next(iter(MlflowClient().search_runs([store.connect("digits-sweeps")], query)), None)
 
 
 def with_params(spec: Spec, changes: dict[str, Any]) -> Spec:
@@ -111,7 +111,7 @@ def test_a_terminated_trial_ends_its_process_and_its_run(spec: Spec) -> None:
 
 
 def test_a_trial_that_is_run_again_counts_by_the_run_that_finished(spec: Spec) -> None:
-    client, experiment = MlflowClient(), store.connect(sweeps.EXPERIMENT)
+    client, experiment = MlflowClient(), store.connect("digits-sweeps")
     tags = {"mlflow.parentRunId": spec.parent_run, sweeps.TRIAL_TAG: spec.name}
     finished, again = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
     client.set_terminated(finished)

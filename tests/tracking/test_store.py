@@ -59,15 +59,15 @@ class TestTheStore:
         (tracked / "copy").mkdir()
         monkeypatch.chdir(tracked / "copy")
         monkeypatch.setenv("DVC_ROOT", str(tracked))
-        with runs.active_run("mlp", params={}, tags={}):
+        with runs.active_run("mlp", experiment="digits", params={}, tags={}):
             pass
         assert only_run(MlflowClient(f"sqlite:///{tracked}/mlflow.db"))
         assert list(Path().iterdir()) == []
 
     def test_has_one_experiment_with_an_artifact_folder_of_its_own(self, tracked: Path) -> None:
         assert store.connect() == store.connect()
-        assert store.connect(store.COMPARISONS) != store.connect()
-        experiment = MlflowClient().get_experiment_by_name(store.EXPERIMENT)
+        assert store.connect("digits-comparisons") != store.connect()
+        experiment = MlflowClient().get_experiment_by_name("digits")
         assert experiment is not None
         assert experiment.artifact_location == (tracked / "mlartifacts").as_uri()
 
@@ -89,7 +89,7 @@ class TestTheStore:
                 pid = os.fork()
                 if pid == 0:
                     def work():
-                        with runs.active_run(name, params={"name": name}, tags={}):
+                        with runs.active_run(name, experiment="digits", params={}, tags={}):
                             pass
                     process.run_program(work)
                 children.append(pid)
@@ -98,7 +98,7 @@ class TestTheStore:
         done = python("-c", code)
         assert (done.stderr, done.stdout) == ("", "[0, 0, 0, 0, 0, 0]\n")
         client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
-        experiment = client.get_experiment_by_name(store.EXPERIMENT)
+        experiment = client.get_experiment_by_name("digits")
         assert experiment is not None
         ended = client.search_runs([experiment.experiment_id])
         assert sorted(run.info.run_name or "" for run in ended) == list("abcdef")
@@ -124,7 +124,7 @@ def connect(folder, signum, left):
             os.kill(os.getpid(), signum)
 
     event.listen(Engine, "before_cursor_execute", on_statement)
-    store.connect()
+    store.connect("digits")
 
 for number, (signum, left) in enumerate([(9, 3), (15, 9), (2, 20), (9, 60)]):
     if child := os.fork():
@@ -147,7 +147,7 @@ def test_a_killed_creation_leaves_no_store_and_the_next_start_clears_up(
 
     monkeypatch.chdir("0")
     Path("mlflow.db").touch()  # as SQLite itself leaves it
-    store.connect()
+    store.connect("digits")
     assert sorted(map(str, Path().iterdir())) == ["mlflow.db", "mlflow.db.lock"]
 
 
@@ -168,7 +168,7 @@ class TestAStoreThatCannotBeUsed:
     def refused(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         start = time.monotonic()
-        line = finding(ServiceError, store.connect)
+        line = finding(ServiceError, lambda: store.connect("digits"))
         assert time.monotonic() - start < 10
         return line
 
@@ -259,7 +259,7 @@ class TestAStoreThatAServerMade:
         self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
-        run = self.logged(store.COMPARISONS)
+        run = self.logged("digits-comparisons")
         assert run.info.artifact_uri is not None
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         assert list(workspace.iterdir()) == []
@@ -269,5 +269,5 @@ class TestAStoreThatAServerMade:
     ) -> None:
         folder = mlflow_server.folder
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        self.logged(store.EXPERIMENT)
+        self.logged("digits")
         assert list((folder / "mlartifacts").rglob("note.txt"))

@@ -60,7 +60,7 @@ def judge_by_holdout(
         commit_finding=_commit_finding(run.tags),
     )
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
-    opponents = _Opponents(Registry(params.registry.name), holdout, rows_md5, challenger)
+    opponents = _Opponents(Registry(params.project.name), holdout, rows_md5, challenger)
     needs_former = params.promote.max_total_loss is not None and not challenger.finding
     return decide(
         challenger,

@@ -68,7 +68,7 @@ def promote_training(
     """
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
-    name = params.registry.name
+    name = params.project.name
     with candidate(model, run_id, experiment, params) as (run, root):
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
@@ -213,11 +213,11 @@ def _record(
 
 def _announce(name: str, move: Move) -> None:
     resource = {
-        "prefect.resource.id": "digits.champion",
+        "prefect.resource.id": f"{name}.champion",
         "digits.model": name,
         "digits.version": str(move.after),
     }
-    events.emit(f"digits.{move.action}", resource, asdict(move))
+    events.emit(f"{name}.{move.action}", resource, asdict(move))
 
 
 def _account() -> str:

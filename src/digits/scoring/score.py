@@ -26,8 +26,6 @@ from digits.scoring.inputs import Batch, Input, open_input
 from digits.scoring.pictures import read_pictures
 from digits.tracking import runs
 
-EXPERIMENT = "digits-scoring"
-
 
 class Answer(NamedTuple):
     """A picture's most probable class, and the probability of every class, 0…1.
@@ -87,7 +85,7 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     """Write a prediction for every image at `path` to a Parquet file, and log an MLflow run.
 
     Reads the input twice: all of it is validated before anything is predicted. Sends the event
-    `digits.drift` to Prefect if there is drift.
+    `<project>.drift` to Prefect if there is drift.
 
     Raises:
         DataError: the input cannot be read, or validation has critical findings.
@@ -116,13 +114,14 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
         warnings=[str(finding) for finding in validation.warnings],
         drift=_drift(images, class_counts, model, params.drift),
     )
-    _log_run(result)
+    _log_run(result, params.project.part("scoring"))
     if result.drifted:
+        name = params.project.name
         resource = {
-            "prefect.resource.id": "digits.score",
+            "prefect.resource.id": f"{name}.score",
             "digits.drifted": ", ".join(result.drifted),
         }
-        events.emit("digits.drift", resource, result.as_dict())
+        events.emit(f"{name}.drift", resource, result.as_dict())
     return result
 
 
@@ -193,7 +192,7 @@ def _drift(
     ]
 
 
-def _log_run(result: ScoreResult) -> None:
+def _log_run(result: ScoreResult, experiment: str) -> None:
     import mlflow
 
     metrics: dict[str, float] = {"rows": result.rows, "rows_per_s": result.rows_per_s}
@@ -208,5 +207,5 @@ def _log_run(result: ScoreResult) -> None:
         "drifted": ", ".join(result.drifted),
     }
     settings = {"input": result.input, "output": result.output}
-    with runs.active_run("score", experiment=EXPERIMENT, params=settings, tags=tags):
+    with runs.active_run("score", experiment=experiment, params=settings, tags=tags):
         mlflow.log_metrics(metrics)

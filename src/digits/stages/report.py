@@ -18,7 +18,7 @@ from digits.core.artifacts import (
 from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard
 from digits.evaluation.caret import Statistics
-from digits.params import flatten
+from digits.params import flatten, project
 from digits.params import load as load_params
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 
@@ -79,11 +79,11 @@ def read_model(model: str) -> ModelResult:
 
 def log_comparison(models: Sequence[str]) -> None:
     """Log the comparison and the page as an MLflow run in an experiment of their own."""
-    from digits.tracking import runs, store
+    from digits.tracking import runs
 
     with runs.active_run(
         "comparison",
-        experiment=store.COMPARISONS,
+        experiment=project().part("comparisons"),
         params={"models": ", ".join(models)},
         tags=provenance.tags(stage="report"),
     ):

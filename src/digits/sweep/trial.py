@@ -102,7 +102,8 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
         sweeps.TRIAL_TAG: spec.name,
     }
     logged = trial_params.of_training(spec.model)
-    with runs.active_run(spec.name, experiment=sweeps.EXPERIMENT, params=logged, tags=tags) as run:
+    experiment = trial_params.project.part("sweeps")
+    with runs.active_run(spec.name, experiment=experiment, params=logged, tags=tags) as run:
 
         def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
             runs.log_epoch(epoch, metrics)

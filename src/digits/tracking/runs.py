@@ -34,7 +34,7 @@ MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 def active_run(
     name: str,
     *,
-    experiment: str = store.EXPERIMENT,
+    experiment: str | None = None,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     resume: str | None = None,

@@ -15,11 +15,9 @@ from requests import RequestException
 
 from digits.core.addresses import public
 from digits.core.process import project_root, take_parent_run
+from digits.params import project
 from digits.tracking import database
 from digits.tracking.database import SQLITE
-
-EXPERIMENT = "digits"
-COMPARISONS = "digits-comparisons"
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 
@@ -42,18 +40,21 @@ def portable_uri() -> str:
     return public(SQLITE + uri.removeprefix(root) if uri.startswith(root) else uri)
 
 
-def connect(experiment: str = EXPERIMENT) -> str:
+def connect(experiment: str | None = None) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
+
+    Args:
+        experiment: Its name; default: the project's.
 
     Raises:
         ServiceError: the store does not answer, or cannot be used.
     """
     global _parent
     _parent = take_parent_run() or _parent
-    uri = tracking_uri()
+    uri, name = tracking_uri(), experiment or project().name
     with service_errors(uri), _ready(uri):
         mlflow.set_tracking_uri(uri)
-        return _experiment_id(experiment, uri)
+        return _experiment_id(name, uri)
 
 
 _parent: str | None = None

@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from digits.params import project
 from digits.tracking import runs
 
-EXPERIMENT = "digits-sweeps"
 TRIAL_TAG = "trial"
 STOP_TAG = "stop"  # we ask a trial to stop, and why
 PRUNED_TAG = "pruned"  # it did
@@ -69,7 +69,8 @@ def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> It
     Raises:
         ServiceError: the tracking store does not answer.
     """
-    with runs.active_run(name, experiment=EXPERIMENT, params=params, tags={}, resume=known) as run:
+    experiment = project().part("sweeps")
+    with runs.active_run(name, experiment=experiment, params=params, tags={}, resume=known) as run:
         trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
         try:
             yield trial_runs
