@@ -160,8 +160,7 @@ def _comments(path: Path) -> dict[str, str]:
 
     def find(block: Any, prefix: str) -> Iterator[tuple[str, str]]:
         for key, value in block.items():
-            comment = re.search(r"\s#\s+(.+)$", lines[block.lc.key(key)[0]])
-            if comment:
+            if comment := re.search(r"\s#\s+(.+)$", lines[block.lc.key(key)[0]]):
                 yield f"{prefix}{key}", comment[1]
             if isinstance(value, dict):
                 yield from find(value, f"{prefix}{key}.")

@@ -91,6 +91,13 @@ def test_only_known_links_lead_elsewhere_and_no_page_loads_from_there(
     assert {link for link in loaded if urlsplit(link).netloc} == set()
 
 
+def test_the_reference_says_what_every_param_means(site: Path) -> None:
+    tables = (site.parent / "docs/_tables/params_tables.md").read_text("utf-8")
+    rows = [line for line in tables.splitlines() if line.startswith("| `")]
+    assert len(rows) > 70
+    assert [row for row in rows if row.count(" | ") == 3 and row.endswith(" |  |")] == []
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_no_link_of_a_page_at_the_top_is_dead(name: str) -> None:
     tokens = MarkdownIt().parse((REPOSITORY / name).read_text("utf-8"))

@@ -1,0 +1,75 @@
+"""The variables and the messages that the documentation explains are those of the code."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import REPOSITORY
+
+from digits.core.process import ENVIRONMENT
+
+DOCS = REPOSITORY / "docs"
+SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
+RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile")]
+VARIABLE = re.compile(
+    r"(DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|PAGES_|PG|PREFECT_|PYTHON|TF_)[A-Z0-9_]+"
+)
+"""The prefixes of the variables of everything that the project uses."""
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Every text in a Python file; what an f-string fills in is `…`."""
+    tree = ast.parse(path.read_text("utf-8"))
+    inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.JoinedStr) for n in f.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (n.value if isinstance(n, ast.Constant) else "…" for n in node.values)
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and id(node) not in inner:
+            yield str(node.value)
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Every text of the code, and every line of the recipes."""
+    texts = [text for path in SOURCES for text in strings(path)]
+    return [*texts, *(line for path in RECIPES for line in path.read_text("utf-8").splitlines())]
+
+
+def first_cells(page: str) -> Iterator[str]:
+    """The code in the first column of each table of a page."""
+    for line in (DOCS / page).read_text("utf-8").splitlines():
+        if line.startswith("| `"):
+            yield from re.findall(r"`([^`]+)`", line.split(" | ")[0])
+
+
+def test_the_reference_names_every_variable_that_the_code_does(texts: list[str]) -> None:
+    exact = {text for text in texts if VARIABLE.fullmatch(text)}
+    in_recipes = {m[0] for path in RECIPES for m in VARIABLE.finditer(path.read_text("utf-8"))}
+    named = {*first_cells("reference/environment.md")}
+    assert exact | in_recipes == named
+
+
+def test_the_reference_says_what_the_project_sets() -> None:
+    page = (DOCS / "reference/environment.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.M)
+    assert dict(rows) == ENVIRONMENT
+
+
+def quoted() -> list[str]:
+    """The messages of the page on troubleshooting: its headings."""
+    page = (DOCS / "troubleshooting.md").read_text("utf-8")
+    return [message.strip("`") for message in re.findall(r"^### (`.+`)$", page, re.M)]
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_a_message_that_is_explained_is_in_the_code(message: str, texts: list[str]) -> None:
+    pattern = re.compile(".*".join(re.escape(piece) for piece in message.split("…")), re.S)
+    assert any(pattern.search(text) for text in texts)
+
+
+def test_there_are_messages_that_people_meet() -> None:
+    assert len(quoted()) >= 20
+    assert all(len(message.replace("…", "")) > 10 for message in quoted())
