@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import requests
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from pydantic import Field
 
 from digits import params
-from digits.core.errors import DigitsError
+from digits.core.commands import CommandFailedError
 from digits.core.machine import Slots, trainings_at_once
 from digits.tracking import database
 from flows.support import lifecycle
-from flows.support.commands import Dvc
+from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
 from flows.support.pipeline import Stage, check_sources, read_pipeline
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
@@ -92,8 +92,9 @@ class Stages:
         return self._force or stage.changed or not self._changed.isdisjoint(stage.upstream)
 
     def reproduce(self, stage: Stage) -> State[None]:
-        """`dvc repro` the stage; Cached where its command need not run."""
+        """`dvc repro` the stage, at once or as a retry; Cached where its command need not run."""
         command = ["repro", "--single-item", *["--force"] * self._force, stage.name]
+        self._dvc.wait_for_retry()
         # the slot first: a stage that waits for one must not delay stages that need none
         with self._slot(stage), self._at_once:
             lines = self._dvc.run(*command, on_line=Progress(stage.name).on_line)
@@ -110,15 +111,28 @@ class Stages:
         return self._slots.one(get_run_logger().info, check=self._dvc.commands.check_not_stopped)
 
 
-@task(task_run_name="{stage.name}", cache_policy=NO_CACHE)
+def _may_pass(_task: object, task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a stage that failed may succeed when it is tried again, told by its exit code."""
+    reason = PASSING.get(state.data)
+    if reason:
+        get_run_logger().warning("%s: exit code %s, %s", task_run.name, state.data, reason)
+    return reason is not None
+
+
+@task(
+    task_run_name="{stage.name}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRIES_AFTER_S),
+    retry_condition_fn=_may_pass,
+)
 def run_stage(stage: Stage, stages: Stages) -> State[None]:
     """Bring one stage up to date."""
     if not stages.may_change(stage):
         return Completed(name="Cached", message="unchanged")
     try:
         return stages.reproduce(stage)
-    except DigitsError as error:
-        return Failed(message=f"{stage.name} {error}")
+    except CommandFailedError as error:
+        return Failed(message=f"{stage.name} {error}", data=error.code)
 
 
 def _would_overwrite(pulled: State[Any]) -> bool:
@@ -129,16 +143,18 @@ def _would_overwrite(pulled: State[Any]) -> bool:
 @task(
     task_run_name="{command}",
     cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=lambda _task, _task_run, state: not _would_overwrite(state),
+    retries=len(RETRIES_AFTER_S),
+    retry_condition_fn=lambda _task, _task_run, state: (
+        state.data == DVC_ERROR and not _would_overwrite(state)
+    ),
 )
 def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]:
     """`dvc pull` or `dvc push`."""
     try:
+        dvc.wait_for_retry()
         dvc.run(command, *options)
-    except DigitsError as error:
-        return Failed(message=f"dvc {command} {error}")
+    except CommandFailedError as error:
+        return Failed(message=f"dvc {command} {error}", data=error.code)
     return Completed()
 
 

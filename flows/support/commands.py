@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +14,20 @@ from prefect import get_run_logger, runtime
 
 from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import DigitsError
+from digits.core.errors import BusyError, DigitsError, ServiceError
 
 DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
+
+DVC_ERROR = 255  # its exit code for nearly everything, a remote that does not answer included
+
+# Exit codes of a stage after which another try may succeed.
+PASSING: dict[Any, str] = {
+    ServiceError.exit_code: "a service or the environment failed",
+    BusyError.exit_code: "something was busy",
+}
+RETRIES_AFTER_S = (10.0, 60.0)  # about: runs that failed together should not come back together
 
 LAST_LINES = 10
 # What DVC says after every stage, whose end Prefect shows anyway.
@@ -29,7 +40,8 @@ DVC_HINTS = (
     "\tdvc config core.autostage",
     "Use `dvc push` to send your updates",
 )
-DVC_SAYS = ("Running stage ", "> ", "ERROR: failed to reproduce ")
+DVC_FAILED = "ERROR: failed to reproduce "
+DVC_SAYS = ("Running stage ", "> ", DVC_FAILED)
 
 
 class Dvc:
@@ -56,7 +68,8 @@ class Dvc:
             Its lines.
 
         Raises:
-            DigitsError: it failed, took too long, or the flow run ends; with its last lines.
+            CommandFailedError: it failed, took too long, or the flow run ends; with its last lines
+                and the exit code of the stage that failed.
         """
         logger = get_run_logger()
 
@@ -74,7 +87,32 @@ class Dvc:
                 timeout_s=self._timeout_s,
             )
         except CommandFailedError as error:
-            raise DigitsError(str(error), *_last_lines(error.lines)) from None
+            code = _exit_code(error)
+            reason = str(error) if code == error.code else f"ended with {code}"
+            raise CommandFailedError(reason, *_last_lines(error.lines), code=code) from None
+
+    def wait_for_retry(self) -> None:
+        """Wait as long as RETRIES_AFTER_S says if the task that calls this runs once more.
+
+        Prefect's own wait between retries would go on after the flow run was cancelled.
+
+        Raises:
+            CommandFailedError: the flow run ends.
+        """
+        if retry := (runtime.task_run.run_count or 1) - 1:
+            seconds = RETRIES_AFTER_S[retry - 1] * random.uniform(0.7, 1.3)
+            get_run_logger().info(
+                "retry %s of %s starts in %.0f s", retry, len(RETRIES_AFTER_S), seconds
+            )
+            self.commands.check_not_stopped(within_s=seconds)
+
+
+def _exit_code(error: CommandFailedError) -> int:
+    """The exit code of the stage's command, which DVC tells in words, or else DVC's own."""
+    failed = [n for n, line in enumerate(error.lines) if line.startswith(DVC_FAILED)]
+    told = "\n".join(error.lines[failed[-1] :]) if failed else ""
+    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
+    return int(codes[-1]) if codes else error.code
 
 
 def _last_lines(lines: Sequence[str]) -> list[str]:

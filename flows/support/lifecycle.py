@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from logging import Logger, LoggerAdapter, LogRecord
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, NoReturn, cast
 from uuid import UUID
 
@@ -25,7 +26,7 @@ KILLED = "its process was killed"
 
 
 def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
-    """Run a flow and exit: 0 if it completed, 1 if not.
+    """Run a flow and exit: 0 if it completed, 1 if not, 130 after Ctrl-C.
 
     The exit code is 4 if no Prefect server answers, or an extra of this package is not installed.
     """
@@ -35,6 +36,9 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
         state = flow_run()
     except (ServiceError, ModuleNotFoundError) as error:
         sys.exit(process.report_error(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + SIGINT)
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

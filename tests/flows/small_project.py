@@ -42,10 +42,11 @@ with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") a
 if (control / f"{name}.fails").exists():
     print("error: no disk left on the moon")
     sys.exit(3)
-once = control / f"{name}.fails-once"
-if once.exists():
-    once.unlink()
-    sys.exit(3)
+failing = control / f"{name}.fails-with"
+if failing.exists():
+    code, *later = failing.read_text().split()
+    failing.write_text(" ".join(later)) if later else failing.unlink()
+    sys.exit(int(code))
 
 def work():
     epochs = params["train"].get(sys.argv[-1], {}).get("fit", {}).get("epochs", 0)
@@ -106,9 +107,9 @@ class Project:
         """From now on the stage fails."""
         (self.control / f"{stage}.fails").touch()
 
-    def fails_once(self, stage: str) -> None:
-        """The stage fails when it runs next, and not again."""
-        (self.control / f"{stage}.fails-once").touch()
+    def fails_with(self, stage: str, *codes: int) -> None:
+        """The stage ends with these exit codes when it runs next, one after the other."""
+        (self.control / f"{stage}.fails-with").write_text(" ".join(map(str, codes)))
 
     def sleeps(self, stage: str, seconds: float) -> None:
         """From now on the stage takes so long."""

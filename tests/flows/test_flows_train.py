@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -22,6 +25,7 @@ from small_project import Project
 from support import REPOSITORY, has_ended, python, until
 
 from digits.core.machine import Slots
+from flows.support import commands
 from flows.support.prefect_artifacts import publish_results
 from flows.train import train
 
@@ -80,9 +84,11 @@ def test_a_failed_stage_fails_the_flow_and_leaves_independent_branches_to_finish
 
 
 def test_a_stage_that_ends_without_a_word_is_told_by_its_exit_code(project: Project) -> None:
-    project.fails_once("prepare")
+    project.fails_with("prepare", 3)
     state = train(targets=["prepare"], return_state=True)
+    assert str(state.message).startswith("prepare ended with 3\n")
     assert str(state.message).endswith("python stage.py prepare, exited with 3")
+    assert project.ran() == ["prepare"]  # once: another try would end as the first
 
 
 def test_pages_are_links_where_they_are_served(
@@ -110,16 +116,54 @@ def summary() -> str:
     return str(found[0].data)
 
 
-def test_a_failed_stage_runs_again_where_prefects_setting_says_so(
+def test_a_stage_is_tried_again_where_a_service_failed_or_something_was_busy(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    project.fails_with("train-mlp", 4, 6)
+    state = train(return_state=True)
+    assert state.message == "4 ran, 0 cached"
+    assert sorted(project.ran()) == ["compare", "prepare", "train-cnn", *["train-mlp"] * 3]
+    project.fails_with("train-mlp", 4, 6, 4)
+    state = train(targets=["train@mlp"], force=True, return_state=True)
+    assert str(state.message).startswith("train@mlp ended with 4\n")
+    assert project.ran().count("train-mlp") == 6
+
+
+def test_what_a_stage_prints_is_not_taken_for_its_exit_code(project: Project) -> None:
+    pipeline = project.root / "dvc.yaml"
+    printing = "|\n      echo 'ERROR: failed to reproduce it, exited with 4'\n      exit 3\n"
+    pipeline.write_text(pipeline.read_text().replace("python stage.py prepare\n", printing))
+    state = train(targets=["prepare"], return_state=True)
+    assert str(state.message).startswith("prepare ended with 3\n")
+
+
+WITH_LONG_WAITS = """
+from flows.support import commands, lifecycle
+from flows.train import train
+
+commands.RETRIES_AFTER_S = (600, 600)
+lifecycle.run_as_program(lambda: train(return_state=True))
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_retry_with_a_line_and_130(
     project: Project, prefect_server: str
 ) -> None:
-    project.dvc("repro", "-q")
-    project.set_epochs("mlp", 2)
-    project.fails_once("compare")
-    settings = {"PREFECT_TASKS_DEFAULT_RETRIES": "1", "PREFECT_API_URL": prefect_server}
-    done = python("-m", "flows.train", cwd=project.root, env={**os.environ, **settings})
-    assert done.returncode == 0, done.stderr
-    assert project.ran()[4:] == ["train-mlp", "compare", "compare"]
+    project.fails_with("prepare", 4)
+    env = {**os.environ, "PREFECT_API_URL": prefect_server}
+    program = subprocess.Popen(
+        [sys.executable, "-c", WITH_LONG_WAITS], env=env, stderr=subprocess.PIPE, text=True
+    )
+    with program:
+        assert program.stderr is not None
+        assert any("retry 1 of 2 starts in" in line for line in program.stderr)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert project.ran() == ["prepare"]
 
 
 def test_a_training_waits_for_a_slot_and_other_stages_do_not(project: Project) -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Event, Lock, Timer
 from types import FrameType
 from typing import IO, Any, NoReturn
 
@@ -30,8 +30,8 @@ GRACE_S = 7.0
 class CommandFailedError(DigitsError):
     """A command exited with a code other than 0, or was ended; `lines` is what it printed."""
 
-    def __init__(self, reason: str, code: int = 1, lines: Sequence[str] = ()) -> None:
-        super().__init__(reason)
+    def __init__(self, *findings: str, code: int = 1, lines: Sequence[str] = ()) -> None:
+        super().__init__(*findings)
         self.code = code
         self.lines = lines
 
@@ -42,7 +42,7 @@ class Commands:
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._lock = Lock()
-        self._stopped = False
+        self._stopped = Event()
 
     def run(
         self,
@@ -92,18 +92,18 @@ class Commands:
                 reason = f"took longer than {timeout_s:g} s"
             elif child.returncode < 0:
                 reason = f"was ended by {signal.Signals(-child.returncode).name}"
-            raise CommandFailedError(reason, child.returncode, lines)
+            raise CommandFailedError(reason, code=child.returncode, lines=lines)
         return lines
 
     def stop(self, *, grace_s: float = GRACE_S) -> None:
         """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
         end_groups(list(self._groups), grace_s=grace_s)
 
-    def check_not_stopped(self) -> None:
-        """Raise CommandFailedError after `stop`."""
-        if self._stopped:
+    def check_not_stopped(self, *, within_s: float = 0) -> None:
+        """Raise CommandFailedError after `stop`; wait for `stop` so many seconds."""
+        if self._stopped.wait(within_s):
             raise CommandFailedError("was not started: the flow run ends")
 
     def _start(
