@@ -1,6 +1,7 @@
-# The commands a person types. `make run` and `make test` work as the first command in a fresh clone.
-PYTHON ?= python3.11
-UV_VERSION := 0.13.9
+# The commands a person types. `make run` and `make test` work as the first command in a fresh clone;
+# PYTHON=python3.12 chooses the Python of the environment.
+# GNU make 3.81, as on macOS, looks for programs on our PATH only with a shell that is not /bin/sh.
+SHELL := /bin/bash
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
@@ -13,7 +14,7 @@ RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(st
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.done ## environment, data, whole pipeline, table of results
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
@@ -86,19 +87,11 @@ down: ## stop what `make up` started
 bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks
 
-lock: .venv/.done ## resolve requirements.lock anew
-	@uv pip compile pyproject.toml --all-extras --python-version 3.11 --quiet --upgrade \
-		--generate-hashes --no-emit-index-url --no-emit-find-links \
+lock: .venv/.done ## resolve requirements.lock anew, for each Python and platform
+	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+		--quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock
 
-# A stamp, because an interrupted installation leaves a .venv that is no environment.
-.venv/.done: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-		|| { echo "error: $(PYTHON) is not Python 3.11; name one with make PYTHON=…" >&2; exit 4; }
-	@echo "environment: .venv (once)"
-	@rm -rf .venv # first, because its own python3.11 comes before the system's on the PATH
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+.venv/.done: FORCE
+	@sh environment.sh $(PYTHON)
+FORCE:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from benchmarks.workspace import Workspace, free_port
+from digits.core import system
 from digits.core.artifacts import split_path
 
 MODEL = "compact"
@@ -135,7 +135,7 @@ def _score_command(
             command, cwd=workspace.root, env=workspace.environment(), stdout=output
         )
         while process.poll() is None:
-            peak_mb = max(peak_mb, _peak_mb(process.pid))
+            peak_mb = max(peak_mb, system.peak_memory(process.pid) / 1e6)
             time.sleep(POLL_S)
         wall_s = time.perf_counter() - start
         if process.returncode:
@@ -144,19 +144,6 @@ def _score_command(
         printed = json.load(output)
     path.unlink()
     return {"wall_s": wall_s, "rows_per_s": printed["rows_per_s"], "peak_mb": peak_mb}
-
-
-def _peak_mb(pid: int) -> float:
-    """Peak memory of the process so far; 0 if it has ended.
-
-    (`wait4` counts the memory of the parent before the exec, too.)
-    """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    except OSError:
-        return 0.0
-    peaks = [int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")]
-    return max(peaks, default=0.0)
 
 
 def _many_clients(workspace: Workspace, uri: str, images: np.ndarray) -> dict[str, float]:

@@ -18,7 +18,7 @@ from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed
 
 from digits import params
-from digits.core import process
+from digits.core import process, system
 from digits.core.errors import DigitsError, ServiceError
 from flows.support.server import ensure_server
 
@@ -60,7 +60,7 @@ def run_in_project(
     cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_no_failed_run)
     process.set_environment()
     if process.flow_run():  # a worker started it, and nobody else reads its log
-        process.die_with_parent()
+        system.die_with_parent()
     try:
         params.load()  # fails first if this is no project
         with _locked_while_alive(Path.cwd(), str(runtime.flow_run.id)):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import has_ended, python, until
+from support import python
 
 from digits.core import errors, process
 
@@ -213,40 +213,12 @@ def test_a_second_sigterm_does_not_cut_the_clean_up_short(
     assert (tmp_path / "clean").exists()
 
 
-PARENT = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", '''
-import os, time
-from digits.core import process
-def work():
-    print(os.getpid(), flush=True)
-    time.sleep(60)
-process.run_stage(work)
-'''], stdout=subprocess.PIPE, text=True)
-pid = child.stdout.readline()
-print("ready", flush=True)
-print(pid, flush=True)
-time.sleep(60)
-"""
-
-
 def test_a_stage_names_the_arguments_it_wants(project: Path) -> None:
     done = python("-m", "digits.stages.train")
     assert (done.returncode, done.stderr) == (
         2,
         "error: 0 arguments given; usage: python -m digits.stages.train MODEL\n",
     )
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stage_dies_with_its_parent(signum: signal.Signals) -> None:
-    parent = start(PARENT)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    parent.send_signal(signum)
-    parent.communicate(timeout=20)
-    assert until(lambda: has_ended(child))
 
 
 NOISY = """

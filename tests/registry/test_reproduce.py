@@ -1,5 +1,6 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
+import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +44,9 @@ def test_packages_of_other_versions_are_named(tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text(
         f"# made by a tool\nnumpy=={version('numpy')} \\\n    --hash=sha256:0\n"
-        "pandas==0.1 \\\n    --hash=sha256:0\nno-such-package==1.0\n",
+        "pandas==0.1 ; python_version >= '3.11' \\\n    --hash=sha256:0\n"
+        "scipy==0.1 ; sys_platform == 'win32' \\\n    --hash=sha256:0\n"
+        "no-such-package==1.0\n",
         encoding="utf-8",
     )
     assert package_differences(lock) == [
@@ -112,12 +115,14 @@ def test_a_difference_beyond_the_tolerance_is_refused():
 
 
 def test_what_differs_here_is_named(ring):
-    promotion.promote(fighter(cpu="Abacus, 1 cores", cpu_features="abacus9"), NAME, judge=accept)
+    tags = {"python": "2.7.18", "cpu": "Abacus, 1 cores", "cpu_features": "abacus9"}
+    promotion.promote(fighter(**tags), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/1")
     Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
     lines = reproduce.environment_differences(found, Path(), threads=1)
     assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
-    assert lines[1].startswith("CPU: Abacus, 1 cores recorded, ")
+    assert lines[1] == f"Python: 2.7.18 recorded, {platform.python_version()} here"
+    assert lines[2].startswith("CPU: Abacus, 1 cores recorded, ")
     assert "CPU features recorded, not here: abacus9" in lines
     assert lines[-1].startswith("package: numpy 0.1 recorded, ")
 

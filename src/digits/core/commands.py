@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 
 import psutil
 
-from digits.core import process
+from digits.core import process, system
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, printable
 
@@ -147,8 +147,7 @@ def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> l
 
 def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
     for group in groups:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signum)
+        system.signal_group(group, signum)
 
 
 def _living(groups: Sequence[int]) -> list[int]:
@@ -161,7 +160,7 @@ def _living(groups: Sequence[int]) -> list[int]:
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
-    # The kernel tells only this process of its parent's death, and a stage may run other programs.
+    # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signum)
     sys.exit(128 + signum)
@@ -169,7 +168,7 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_group)
-    process.die_with_parent()
+    system.die_with_parent()
     process.spare_the_collector()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,13 +1,14 @@
 """The processor of this machine, and slots by which trainings share its cores."""
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from digits.core import system
 
 SLOTS = Path(".state/slots")
 POLL_S = 0.2
@@ -16,12 +17,8 @@ FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
 
 def cpu() -> str:
-    """The processor's name and its number of cores.
-
-    Without /proc/cpuinfo the name is the one that Python's `platform` knows.
-    """
-    name = _cpuinfo("model name") or platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    """The processor's name and its number of cores."""
+    return f"{system.processor()}, {os.cpu_count()} cores"
 
 
 def trainings_at_once(threads: int) -> int:
@@ -35,7 +32,7 @@ def cpu_features() -> list[str]:
     With the environment variable DIGITS_NO_BFLOAT16, those for bfloat16 are left out: then no
     training uses them.
     """
-    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    flags = system.instruction_sets()
     if os.environ.get("DIGITS_NO_BFLOAT16"):
         flags = [flag for flag in flags if "bf16" not in flag]
     return sorted(flag for flag in flags if flag.startswith(FEATURES))
@@ -78,12 +75,3 @@ class Slots:
             yield
         finally:
             slot.release()
-
-
-def _cpuinfo(field: str) -> str:
-    """A field of the first processor; empty if there is none, as on other systems than Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

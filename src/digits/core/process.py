@@ -1,7 +1,6 @@
 """Start and end a digits process: what started it, signals, errors as lines, exit codes."""
 
 import atexit
-import ctypes
 import gc
 import os
 import re
@@ -19,6 +18,7 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
+from digits.core import system
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, printable
 
@@ -118,13 +118,6 @@ def spare_the_collector() -> None:
     atexit.register(gc.freeze)
 
 
-def die_with_parent() -> None:
-    """Let the kernel send SIGTERM when the parent dies: no training outlives its `dvc repro`."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 def run_program(work: Callable[[], object]) -> NoReturn:
     """Do the work and exit with 0, the exit code of a DigitsError, or 128 + signal number.
 
@@ -149,7 +142,7 @@ def run_program(work: Callable[[], object]) -> NoReturn:
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
-    die_with_parent()
+    system.die_with_parent()
     run_program(lambda: main(*_arguments_for(main)))
 
 

@@ -1,6 +1,7 @@
 """Which code and data a result comes from (git, dvc.lock); clone the project at a commit."""
 
 import os
+import platform
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,7 @@ def tags(*, stage: str) -> dict[str, str]:
         "git_dirty": str(bool(_changed_code())).lower() if commit else "",
         "data_md5": _data_of_split() or data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
+        "python": platform.python_version(),
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
         "dvc_exp": process.dvc_experiment(),

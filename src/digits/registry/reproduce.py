@@ -1,5 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
+import platform
 import re
 import sys
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from packaging.markers import Marker
 
 from digits import params
 from digits.core import machine, process, provenance
@@ -20,7 +22,7 @@ from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 
-_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)", re.MULTILINE)
+_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
         lines.append(
             f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
         )
+    if origin.python != (here := platform.python_version()):
+        lines.append(f"Python: {origin.python or 'none'} recorded, {here} here")
     if origin.cpu != (here := machine.cpu()):
         lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
     features, present = set(origin.cpu_features.split()), set(machine.cpu_features())
@@ -122,9 +126,14 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
 
 
 def package_differences(lock: Path) -> list[str]:
-    """The packages pinned by a lock file that are installed in another version, or not at all."""
+    """The packages pinned by a lock file that are installed in another version, or not at all.
+
+    A package that the lock names for other platforms or Pythons only is no difference.
+    """
     differences = []
-    for name, pinned in _PINNED.findall(lock.read_text(encoding="utf-8")):
+    for name, pinned, marker in _PINNED.findall(lock.read_text(encoding="utf-8")):
+        if marker and not Marker(marker).evaluate():
+            continue
         try:
             installed = version(name)
         except PackageNotFoundError:

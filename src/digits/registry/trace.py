@@ -17,7 +17,10 @@ from digits.tracking.runs import MODEL_SHA256
 from digits.tracking.store import ignoring
 
 # Tags of the run that become fields of the same name.
-_TAGS = ("git_commit", "git_dirty", "data_md5", "lock_md5", "cpu", "cpu_features", "dvc_exp")
+_TAGS = (
+    *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp"),
+    *("python", "cpu", "cpu_features"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Origin:
     splits: dict[str, str]
     lock_md5: str
     model_sha256: str
+    python: str
     cpu: str
     cpu_features: str
     flow_run: str
