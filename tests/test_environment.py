@@ -1,0 +1,195 @@
+"""`make` on machines that lack something: the line that names it, and when .venv is made anew."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import REPOSITORY
+
+TOOLS = "awk cat cksum cp df dirname git grep id make mkdir paste rm sed sh tr uname"
+PROJECT = ("Makefile", "environment.sh", "requirements.lock", "pyproject.toml")
+# Answers as the Python of this version does, and installs nothing.
+PYTHON = """#!/bin/sh
+case "$2" in
+    *version_info*) echo {version} ;;
+    *ensurepip*) exit {lacks} ;;
+    venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/uv ;;
+esac
+"""
+
+
+class Machine:
+    """A project and the programs of a machine, which has no Python."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project, self.bin = folder / "project", folder / "bin"
+        self.bin.mkdir()
+        self.project.mkdir()
+        for name in PROJECT:
+            shutil.copy(REPOSITORY / name, self.project)
+        for name in TOOLS.split():
+            found = shutil.which(name)
+            assert found is not None, name
+            (self.bin / name).symlink_to(found)
+        subprocess.run(["git", "init", "--quiet"], cwd=self.project, check=True)
+
+    def program(self, name: str, *lines: str) -> None:
+        (self.bin / name).unlink(missing_ok=True)
+        (self.bin / name).write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="utf-8")
+        (self.bin / name).chmod(0o755)
+
+    def python(self, name: str, version: str, *, lacks: int = 0) -> None:
+        self.program(name, PYTHON.format(version=version, lacks=lacks))
+
+    def make(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [self.bin / "make", ".venv/.done", *arguments],
+            cwd=self.project,
+            env={"PATH": str(self.bin), "HOME": str(self.bin), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def refusal(self, *arguments: str, **environment: str) -> str:
+        """The one line with which `make` fails, without make's own."""
+        done = self.make(*arguments, **environment)
+        [line, of_make] = done.stderr.splitlines()
+        assert "Error 4" in of_make
+        return line.removeprefix("error: ")
+
+    def made(self, *arguments: str) -> str:
+        """The version of the environment that `make` made; empty if it kept the one it had."""
+        done = self.make(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.partition("with Python ")[2].partition(" ")[0]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+class TestWhatIsMissing:
+    def test_no_python(self, machine: Machine) -> None:
+        machine.python("python3", "3.10")
+        machine.program("python3.13", "exit 127")  # pyenv's, of a version that is not chosen
+        machine.program("uname", "echo Darwin")
+        none = "Python: none of 3.11 3.12 3.13 is on the PATH: "
+        assert machine.refusal() == f"{none}brew install python@3.13"
+        machine.program("uname", "echo Linux")
+        machine.program("id", "echo 1000")
+        machine.program("dnf")
+        assert machine.refusal() == f"{none}sudo dnf install python3.13"
+        machine.program("apt-get")
+        machine.program("apt-cache", 'test "$2" = python3.12-venv && echo Package: "$2"')
+        assert machine.refusal() == f"{none}sudo apt-get install python3.12-venv"
+        machine.program("apt-cache")
+        machine.program("id", "echo 0")
+        assert machine.refusal() == f"{none}apt-get install python3-venv"
+        machine.program("uv")
+        assert machine.refusal() == f"{none}uv python install 3.13"
+
+    def test_no_module_venv(self, machine: Machine) -> None:
+        machine.python("python3.12", "3.12", lacks=1)
+        machine.program("apt-get")
+        machine.program("id", "echo 0")
+        assert machine.refusal() == (
+            "Python 3.12: has no module venv or ensurepip: apt-get install python3.12-venv"
+        )
+        machine.python("python3.13", "3.13")
+        assert machine.made() == "3.13"
+
+    @pytest.mark.parametrize(
+        ("python", "found"), [("python3.9", "Python 3.9"), ("nowhere/python", "no Python")]
+    )
+    def test_a_named_python_that_does_not_do(
+        self, machine: Machine, python: str, found: str
+    ) -> None:
+        machine.python("python3.9", "3.9")
+        machine.python("python3.11", "3.11")
+        assert machine.refusal(f"PYTHON={python}") == (
+            f"PYTHON={python}: is {found}; one of 3.11 3.12 3.13 is needed: make PYTHON=python3.13"
+        )
+
+    def test_no_git(self, machine: Machine) -> None:
+        machine.python("python3.11", "3.11")
+        machine.program("git", "exit 1")  # as macOS has it before Apple's tools are installed
+        machine.program("uname", "echo Darwin")
+        assert machine.refusal() == "git: not found: xcode-select --install"
+        (machine.bin / "git").unlink()
+        machine.program("uname", "echo Linux")
+        machine.program("apt-get")
+        machine.program("id", "echo 1000")
+        assert machine.refusal() == "git: not found: sudo apt-get install git"
+
+    def test_no_repository(self, machine: Machine) -> None:
+        machine.python("python3.11", "3.11")
+        shutil.rmtree(machine.project / ".git")
+        done = machine.make(GIT_CEILING_DIRECTORIES=str(machine.project.parent))
+        assert "error: git: this folder is no repository, which DVC needs: git init" in done.stderr
+
+    def test_too_little_disk(self, machine: Machine) -> None:
+        machine.python("python3.11", "3.11")
+        machine.program("df", "echo Filesystem 1024-blocks Used Free", "echo /dev/x 9 9 204800")
+        assert machine.refusal() == (
+            "disk: 200 MB are free here, the environment needs 5000: see df -h ."
+        )
+
+    @pytest.mark.slow
+    def test_no_network(self, machine: Machine) -> None:
+        nobody = "http://127.0.0.1:9/simple"
+        assert machine.refusal(
+            f"PYTHON={sys.executable}", PIP_INDEX_URL=nobody, PIP_RETRIES="0"
+        ) == (
+            "PyPI: cannot be reached (.venv/install.log says why);"
+            " name a mirror with make PIP_INDEX_URL=https://…"
+        )
+
+
+class TestMadeAnew:
+    @pytest.fixture
+    def both(self, machine: Machine) -> Machine:
+        machine.python("python3.11", "3.11")
+        machine.python("python3.13", "3.13")
+        return machine
+
+    def test_only_once(self, both: Machine) -> None:
+        assert [both.made(), both.made(), both.made("PYTHON=python3.11")] == ["3.11", "", ""]
+
+    def test_with_the_python_that_is_named_and_kept_without_a_name(self, both: Machine) -> None:
+        assert both.made() == "3.11"
+        assert both.made("PYTHON=python3.13") == "3.13"
+        assert both.made() == ""
+        with (both.project / "pyproject.toml").open("a") as file:
+            file.write("\n")
+        assert both.made() == "3.13"
+
+    def test_when_the_lock_says_something_else(self, both: Machine) -> None:
+        both.made()
+        (both.project / "requirements.lock").touch()
+        assert both.made() == ""
+        with (both.project / "requirements.lock").open("a") as file:
+            file.write("six==1.17.0\n")
+        assert both.made() == "3.11"
+
+    def test_in_another_folder(self, both: Machine) -> None:
+        both.made()
+        both.project = both.project.rename(both.project.with_name("moved"))
+        assert both.made() == "3.11"
+
+    def test_after_an_installation_that_failed(self, both: Machine) -> None:
+        both.program("python3.11", "exit 1")
+        both.python("python3.12", "3.12")
+        both.program("awk", "exit 1")
+        assert both.make().returncode != 0
+        both.program("awk", "echo 9999999")
+        assert both.made() == "3.12"
+
+
+def test_the_environment_of_this_test_is_a_supported_one() -> None:
+    versions = (REPOSITORY / "environment.sh").read_text("utf-8").partition('VERSIONS="')[2]
+    assert f"{sys.version_info[0]}.{sys.version_info[1]}" in versions.partition('"')[0].split()
