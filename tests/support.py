@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
-PIPELINE: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))[
-    "stages"
-]
+DVC_YAML: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))
+PIPELINE: dict[str, Any] = DVC_YAML["stages"]
 
 # Models that train in a second.
 SMALL = {

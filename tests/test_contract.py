@@ -1,13 +1,15 @@
 """dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
 
 import ast
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from imports import FILES, path_of, reachable, within
-from support import PARAMS, PIPELINE, REPOSITORY
+from support import DVC_YAML, PARAMS, PIPELINE, REPOSITORY
 
+from digits.core.artifacts import TrainOutputs
 from digits.models import available
 
 # A change in one of these changes no output, so it must not run a stage again.
@@ -56,11 +58,12 @@ def covers(dep: str, module: str) -> bool:
     return Path(path_of(module)).is_relative_to(dep)
 
 
-def outs(stage: str) -> list[str]:
-    """Every output of the stage, of whatever kind."""
+def outs(stage: str) -> dict[str, dict[str, Any]]:
+    """Every output of the stage, of whatever kind, with its settings."""
     block = PIPELINE[stage]
     entries = [*block.get("outs", []), *block.get("metrics", []), *block.get("plots", [])]
-    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+    each = [entry if isinstance(entry, dict) else {entry: {}} for entry in entries]
+    return {path: settings for entry in each for path, settings in entry.items()}
 
 
 def of_model(paths: set[str], model: str) -> set[str]:
@@ -165,6 +168,25 @@ def test_the_outputs_of_a_stage_lie_in_its_folder(stage: str) -> None:
     folder = f"artifacts/{stage}/" + ("${item.model}/" if "matrix" in PIPELINE[stage] else "")
     assert outs(stage)
     assert all(out.startswith(folder) for out in outs(stage))
+
+
+@stages
+def test_git_keeps_exactly_what_dvc_does_not_cache(stage: str) -> None:
+    for path, settings in outs(stage).items():
+        name = path.replace("${item.model}", "any")
+        ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=REPOSITORY, check=False)
+        assert (ignored.returncode == 1) == (settings.get("cache") is False), path
+
+
+def test_every_metric_is_seen_without_a_pull() -> None:
+    metrics = [entry for block in PIPELINE.values() for entry in block.get("metrics", [])]
+    assert metrics
+    assert all(settings == {"cache": False} for entry in metrics for settings in entry.values())
+
+
+def test_dvc_knows_each_model_to_train_by_its_name() -> None:
+    named = {name: Path(entry["path"]) for name, entry in DVC_YAML["artifacts"].items()}
+    assert named == {model: TrainOutputs(model).model for model in PARAMS["models"]}
 
 
 def test_a_block_of_params_is_named_after_its_stage() -> None:

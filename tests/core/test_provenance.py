@@ -12,6 +12,8 @@ from digits.core import provenance
 from digits.core.errors import IntegrityError
 from digits.core.files import md5
 
+METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
+
 
 @pytest.fixture
 def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -19,7 +21,8 @@ def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_NAME", "test")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
     Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
-    for file in ("dvc.lock", "params.yaml", "code.py"):
+    for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
         subprocess.run(["git", *arguments], check=True)
@@ -49,6 +52,7 @@ def test_names_commit_and_data(repository: Path) -> None:
         ("scored.parquet", "false"),
         ("params.yaml", "false"),
         ("dvc.lock", "false"),
+        (METRICS, "false"),
     ],
 )
 def test_says_whether_code_was_changed_which_params_and_what_dvc_writes_are_not(

@@ -10,14 +10,15 @@ import numpy as np
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
 from digits.core.files import ANEW, StrictModel, read_json, replacing
-from digits.core.provenance import check_outputs, recorded_outputs
+from digits.core.provenance import ARTIFACTS, check_outputs, recorded_outputs
 
-ROOT = Path("artifacts")
+ROOT = ARTIFACTS
 VALIDATION = ROOT / "validate" / "result.json"
 EXPLORE = ROOT / "explore"
 SPLIT_SUMMARY = ROOT / "split" / "split.json"
 COMPARE = ROOT / "compare"
 COMPARISON = COMPARE / "comparison.json"
+LEARNING_CURVES = COMPARE / "learning_curves.csv"
 REPORT = ROOT / "report" / "index.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -90,6 +91,15 @@ def read_split_rows() -> dict[str, int]:
     """How many rows each split has, by split.json."""
     rows: dict[str, int] = read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"]
     return rows
+
+
+def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
+    """Write the learning curves of all models as one table, a row per model and epoch."""
+    import pandas as pd
+
+    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
+    with replacing(LEARNING_CURVES) as temporary:
+        pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
 
 
 class TrainOutputs:

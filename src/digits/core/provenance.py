@@ -19,15 +19,17 @@ from digits.core.files import md5
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
-SPLIT = Path("artifacts/split/train.npz")
+ARTIFACTS = Path("artifacts")
+SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
 
 
 def tags(*, stage: str) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
-    `git_dirty` ignores params.yaml, which the run records completely, and dvc.lock, which DVC
-    rewrites while the pipeline runs. A changed data.dvc counts: no commit names its data.
+    `git_dirty` ignores params.yaml, which the run records completely, and what the pipeline
+    rewrites while it runs: dvc.lock and artifacts/. A changed data.dvc counts: no commit names
+    its data.
     """
     commit = _git("rev-parse", "HEAD")
     values = {
@@ -189,7 +191,7 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
 def _changed_code() -> str:
     """Files that differ from the commit, and untracked files that Python could import."""
     everything = "."  # if git fails
-    paths = ("--", ".", ":!dvc.lock", ":!params.yaml")
+    paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
     tracked = _git("diff", "HEAD", "--name-only", *paths, failed=everything)
     others = ("--others", "--exclude-standard", "--", "src", "*.py")
     untracked = _git("ls-files", *others, failed=everything)

@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from digits.core import process
-from digits.core.artifacts import COMPARE, COMPARISON, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.artifacts import (
+    COMPARE,
+    COMPARISON,
+    EvaluateOutputs,
+    TrainOutputs,
+    read_split,
+    write_learning_curves,
+)
 from digits.core.dataset import Images, Labels
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
@@ -48,6 +55,7 @@ def main() -> None:
     histories = {model: TrainOutputs(model).read_history() for model in models}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
     save(curves, COMPARE / "learning_curves.png")
+    write_learning_curves(histories)
 
 
 def measure_latencies(
@@ -106,12 +114,14 @@ def fragile_lines(models: Sequence[str]) -> list[str]:
 
 
 def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """The figures that `dvc metrics diff` compares."""
+    """The figures that `dvc metrics diff` compares: one file in git, for whichever models."""
     ratios = time_ratios(rows)
     return {
         row.model: {
             "test_accuracy": row.test_accuracy,
+            "test_loss": row.test_loss,
             "holdout_accuracy": row.holdout_accuracy,
+            "holdout_loss": row.holdout_loss,
             "elapsed_s": row.elapsed_s,
             "time_ratio": ratios[row.model],
         }
