@@ -3,9 +3,12 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from ruamel.yaml import YAML
 from support import REPOSITORY
 
 TOOLS = "awk cat cksum cp df dirname git grep id make mkdir paste rm sed sh tr uname"
@@ -190,6 +193,13 @@ class TestMadeAnew:
         assert both.made() == "3.12"
 
 
-def test_the_environment_of_this_test_is_a_supported_one() -> None:
-    versions = (REPOSITORY / "environment.sh").read_text("utf-8").partition('VERSIONS="')[2]
-    assert f"{sys.version_info[0]}.{sys.version_info[1]}" in versions.partition('"')[0].split()
+def test_every_file_names_the_same_pythons() -> None:
+    script = (REPOSITORY / "environment.sh").read_text("utf-8")
+    supported = script.partition('VERSIONS="')[2].partition('"')[0].split()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    required = SpecifierSet(project["project"]["requires-python"])
+    workflow = YAML(typ="safe").load(REPOSITORY / ".github/workflows/ci.yml")
+    assert [v for minor in range(20) if (v := f"3.{minor}") in required] == supported
+    assert workflow["jobs"]["linux"]["strategy"]["matrix"]["python"] == supported
+    assert project["tool"]["mypy"]["python_version"] == supported[0]
+    assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
