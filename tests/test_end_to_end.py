@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 from support import PARAMS, REPOSITORY
 
+from digits.core.artifacts import TrainOutputs
+from digits.core.files import md5
+from digits.core.provenance import recorded_outputs
+
 MODELS = PARAMS["models"]
+METRICS = "artifacts/compare/metrics.json"
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +98,28 @@ def test_a_plain_pull_in_a_fresh_clone_succeeds(tmp_path: Path) -> None:
     assert len(list((fresh.root / "data").iterdir())) == 4
 
 
+def test_a_fresh_clone_shows_metrics_and_plots_of_all_models_without_a_pull(
+    tmp_path: Path,
+) -> None:
+    fresh = Clone(tmp_path / "digits")
+    shown = json.loads(fresh.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert set(shown[METRICS]["data"]) == set(MODELS)
+    plots = json.loads(fresh.run("dvc", "plots", "show", "--json").stdout)["data"]
+    drawn = {name: entry["content"] for name, [entry] in plots.items() if entry["type"] == "vega"}
+    assert len(drawn) == 3
+    for content in drawn.values():
+        rows = json.loads(content["anchor_definitions"]["<DVC_METRIC_DATA>"])
+        assert {row["model"] for row in rows} == set(MODELS)
+
+
+def test_a_tag_makes_a_version_of_a_model_that_dvc_fetches_by_name(tmp_path: Path) -> None:
+    fresh = Clone(tmp_path / "digits")
+    fresh.run("git", "tag", "mlp@v1.0.0")
+    fresh.run("dvc", "artifacts", "get", ".", "mlp", "--out", "here.keras")
+    recorded = recorded_outputs(fresh.root)[TrainOutputs("mlp").model]
+    assert md5(fresh.root / "here.keras") == recorded
+
+
 def test_every_stage_runs_but_the_validation_whose_result_is_in_git(clone: Clone) -> None:
     expected = ["explore", "split", "compare", "report"]
     expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in MODELS]
@@ -109,8 +136,9 @@ def test_the_working_tree_stays_clean_but_for_the_lock_and_what_a_reviewer_sees(
     changed = clone.run("git", "status", "--porcelain").stdout.split()[1::2]
     assert set(changed) == {
         "dvc.lock",
+        "artifacts/compare/confusion.csv",
         "artifacts/compare/learning_curves.csv",
-        "artifacts/compare/metrics.json",
+        METRICS,
         "artifacts/split/split.json",
     }
 
@@ -162,6 +190,22 @@ def test_an_experiment_runs_only_what_depends_on_its_change(
     assert ran(longer) == ["train@cnn", "evaluate@cnn", "compare", "report"]
     assert clone.run("git", "diff", "--name-only", "params.yaml").stdout == ""
     assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout
+
+
+def test_an_experiment_with_other_models_is_applied_and_committed_whole(
+    clone: Clone, tmp_path: Path
+) -> None:
+    copy = Clone(tmp_path / "copy", of=clone.root)
+    shutil.copytree(clone.root / ".dvc" / "cache", copy.root / ".dvc" / "cache")
+    shutil.copy(clone.root / "dvc.lock", copy.root)
+    copy.run("dvc", "checkout", "--allow-missing")
+    override = "models=[mlp,cnn]"
+    copy.run("dvc", "exp", "run", "--temp", "--name", "fewer", "-S", override, "compare")
+    copy.run("dvc", "exp", "apply", "fewer")
+    copy.run("git", "commit", "--all", "--message", "fewer models")
+    assert copy.run("git", "status", "--porcelain").stdout == ""
+    assert json.loads(copy.run("dvc", "status", "compare", "--json").stdout) == {}
+    assert set(json.loads((copy.root / METRICS).read_text("utf-8"))) == {"mlp", "cnn"}
 
 
 def test_an_empty_store_is_filled_again_from_the_outputs(clone: Clone) -> None:

@@ -1,12 +1,13 @@
 """Reading a confusion matrix that someone else wrote."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digits.core.errors import DataError
-from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_matrix
+from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
 
@@ -152,3 +153,23 @@ def test_what_is_no_csv_text_is_refused(findings, content):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, why):
     with pytest.raises(DataError, match=f"cannot be read: {why}"):
         read_matrix(tmp_path / name)
+
+
+def test_the_cells_of_several_models_are_one_table_that_begins_with_the_classes_in_their_order(
+    tmp_path: Path,
+) -> None:
+    names = ["zebra", "cat, small", "7"]
+    path = tmp_path / "cells.csv"
+    write_cells(path, {"b": (np.array(COUNTS), names), "a": (np.zeros((3, 3), int), names)})
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["model", "prediction", "reference", "count"]
+    assert [row[1:3] for row in rows if row[0] == "a"] == [[name, name] for name in names]
+    written = {tuple(row[1:3]): int(row[3]) for row in rows if row[0] == "b"}
+    assert [*written][:3] == [(name, name) for name in names]
+    assert written == {
+        (names[row], names[column]): count
+        for row, counts in enumerate(COUNTS)
+        for column, count in enumerate(counts)
+        if count
+    }

@@ -19,6 +19,7 @@ SPLIT_SUMMARY = ROOT / "split" / "split.json"
 COMPARE = ROOT / "compare"
 COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
+CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
 
 SPLITS = ("train", "validation", "test", "holdout")

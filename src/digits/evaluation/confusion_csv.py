@@ -1,6 +1,7 @@
 """Confusion matrices as CSV: rows are predictions, columns the reference."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,22 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
     frame = pd.DataFrame(matrix, index=names, columns=names)
     with replacing(path) as temporary:
         frame.to_csv(temporary, index_label="prediction")
+
+
+def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
+    """Write the matrices of several models, each with its class names, as one table.
+
+    A row is a cell: `model prediction reference count`. The correct cells of a model come first,
+    in the order of its classes, which plots take for their axes; then those errors that occur.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["model", "prediction", "reference", "count"])
+        for model, (matrix, names) in matrices.items():
+            cells = [(index, index) for index in range(len(names))]
+            cells += np.argwhere(np.where(np.eye(len(names), dtype=bool), 0, matrix)).tolist()
+            for row, column in cells:
+                writer.writerow([model, names[row], names[column], matrix[row, column]])
 
 
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:

@@ -7,6 +7,7 @@ from digits.core import process
 from digits.core.artifacts import (
     COMPARE,
     COMPARISON,
+    CONFUSION,
     EvaluateOutputs,
     TrainOutputs,
     read_split,
@@ -23,6 +24,7 @@ from digits.evaluation.comparison import (
     pareto_front,
     verdict,
 )
+from digits.evaluation.confusion_csv import read_matrix, write_cells
 from digits.evaluation.leaderboard import Row, markdown, shared_line, time_ratios
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
@@ -56,6 +58,8 @@ def main() -> None:
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
     save(curves, COMPARE / "learning_curves.png")
     write_learning_curves(histories)
+    matrices = {model: read_matrix(EvaluateOutputs(model).matrix("test")) for model in models}
+    write_cells(CONFUSION, matrices)
 
 
 def measure_latencies(
