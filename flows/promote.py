@@ -11,13 +11,14 @@ from pydantic import Field
 from flows.answer import ask_a_person
 from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
+from flows.support.forms import VERSION, Model, run_name
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
 
-@flow(name="promote")
+@flow(name="promote", version=VERSION, flow_run_name=run_name)
 def promote(
-    model: str = "cnn",
+    model: Model,
     approval: Literal["required", "none"] = "required",
     timeout_s: Annotated[int, Field(ge=1)] = 24 * 3600,
     reason: str = "",
@@ -25,7 +26,7 @@ def promote(
     """Put the last training of a model to the gate, ask a person, and promote or refuse.
 
     Args:
-        model: Its name in params.yaml.
+        model: Whose last training is judged.
         approval: Whether a person must agree to what the gate accepts.
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.

@@ -1,6 +1,6 @@
 """The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +16,16 @@ from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError
 from flows.promote import ALREADY_CHAMPION, promote
 from flows.support import lifecycle
+from flows.support.forms import VERSION, Model, run_name
 from flows.support.pipeline import check_sources
 from flows.train import train
 
 Approval = Literal["required", "none"]
 
 
-@flow(name="retrain")
+@flow(name="retrain", version=VERSION, flow_run_name=run_name)
 def retrain(
-    models: list[str] | None = None, approval: Approval = "none", force: bool = False
+    models: Sequence[Model] = (), approval: Approval = "none", force: bool = False
 ) -> State[None]:
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
@@ -33,7 +34,7 @@ def retrain(
     recorded.
 
     Args:
-        models: To be promoted, one after the other; default: `models` of params.yaml.
+        models: To be promoted, one after the other; none: `models` of params.yaml.
         approval: Whether a person must agree to each promotion.
         force: Retrain on unchanged data too.
     """
@@ -43,7 +44,7 @@ def retrain(
     )
 
 
-def _retrain(models: list[str], approval: Approval, *, force: bool) -> State[None]:
+def _retrain(models: Sequence[str], approval: Approval, *, force: bool) -> State[None]:
     named, seen = provenance.data_md5(), f"{params.project().name}_retrained_data"
     if not force and Variable.get(seen, default=None) == named and _is_named(Path.cwd()):
         return _end("unchanged", named, {}, "same data as before")

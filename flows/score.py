@@ -9,12 +9,11 @@ from prefect.states import Completed
 
 from flows.support import lifecycle
 from flows.support.commands import run_digits
+from flows.support.forms import VERSION, run_name
 
 
-@flow(name="score")
-def score(
-    source: str, output: str = "predictions.parquet", model: str | None = None
-) -> State[None]:
+@flow(name="score", version=VERSION, flow_run_name=run_name)
+def score(source: str, output: str = "predictions.parquet", model: str = "") -> State[None]:
     """Score images with a registered model.
 
     Args:

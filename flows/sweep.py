@@ -23,6 +23,7 @@ from digits.core.provenance import recorded_outputs
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
+from flows.support.forms import VERSION, Model, Space, run_name
 from flows.support.pipeline import push, remote_address
 from flows.train import train
 
@@ -41,31 +42,31 @@ run_trial = Task(
 )
 
 
-@flow(name="sweep")
+@flow(name="sweep", version=VERSION, flow_run_name=run_name)
 def sweep(
-    model: str,
-    space: str,
+    model: Model,
+    space: Space,
     trials: Annotated[int, Field(ge=1)] = 20,
-    parallel: Annotated[int, Field(ge=1)] | None = None,
-    scheduler: str | None = None,
-    study: str | None = None,
-    storage: str | None = None,
-    remote: str | None = None,
     seeds: Annotated[int, Field(ge=3)] = 3,
+    study: str = "",
+    parallel: Annotated[int, Field(ge=0)] = 0,
+    scheduler: str = "",
+    remote: str = "",
+    storage: str = "",
 ) -> State:
     """Search the settings of a model that give the best validation accuracy.
 
     Args:
-        model: Its name in params.yaml.
+        model: Whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
         trials: How many; if the study exists, so many more.
-        parallel: Trials at a time; default: cores over threads here, workers on a cluster.
-        scheduler: Address of a Dask scheduler; default: processes on this machine.
+        seeds: At the end, compare the best settings with the defaults over so many seeds.
         study: Name by which a later sweep continues this one; default: the model's.
-        storage: Optuna's database URL; default: SQLite in this folder.
+        parallel: Trials at a time; 0: cores over threads here, workers on a cluster.
+        scheduler: Address of a Dask scheduler; default: processes on this machine.
         remote: DVC remote from which workers fetch the splits, which are pushed to it first;
             default: this project's cache, for workers on this machine.
-        seeds: At the end, compare the best settings with the defaults over so many seeds.
+        storage: Optuna's database URL; default: SQLite in this folder.
     """
 
     def search() -> State[None]:
@@ -78,12 +79,12 @@ def sweep(
         defaults = params.check(raw)
         defaults.recipe(model)
         distributions = read_space(Path(space), model=model, raw=raw)
-        source = remote_address(root, remote)
+        source = remote_address(root, remote or None)
         at_once = _at_once(parallel, scheduler, remote, threads=defaults.train.threads)
         store.connect(defaults.project.part("sweeps"))
         name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
         opened = open_study(
-            name, model=model, space=distributions, seed=defaults.seed, storage=storage
+            name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
         )
         _split(root, remote)
         recorded = recorded_outputs()
@@ -106,7 +107,7 @@ def sweep(
     return lifecycle.run_in_project(search)
 
 
-def _split(root: Path, remote: str | None) -> None:
+def _split(root: Path, remote: str) -> None:
     """Bring the splits up to date, and push them to the remote from which workers fetch them."""
     state = train(targets=["split"], return_state=True)
     if not state.is_completed():
@@ -119,7 +120,7 @@ class Submitted(NamedTuple):
     """A Prefect future as `digits.sweep.sweep` wants it, from the Dask scheduler, if any."""
 
     future: Any
-    scheduler: str | None
+    scheduler: str
 
     def done(self) -> bool:
         """Whether the trial has ended.
@@ -138,7 +139,7 @@ class Submitted(NamedTuple):
 
 
 @contextmanager
-def _submitting(scheduler: str | None, at_once: int) -> "Iterator[Submit]":
+def _submitting(scheduler: str, at_once: int) -> "Iterator[Submit]":
     """Yield what sends a trial to the task runner; end local trials when interrupted."""
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
     if scheduler:
@@ -157,16 +158,14 @@ def _submitting(scheduler: str | None, at_once: int) -> "Iterator[Submit]":
             trial.stop_trials()
 
 
-def _at_once(
-    parallel: int | None, scheduler: str | None, remote: str | None, *, threads: int
-) -> int:
+def _at_once(parallel: int, scheduler: str, remote: str, *, threads: int) -> int:
     """How many trials at a time.
 
     Raises:
         ServiceError: no scheduler at the address, or no worker at the scheduler.
         UsageError: workers on other machines could not reach one of the services.
     """
-    if scheduler is None:
+    if not scheduler:
         return parallel or trainings_at_once(threads)
     _check_reach(scheduler, remote)
     from distributed import Client
@@ -183,7 +182,7 @@ def _at_once(
     return parallel or count
 
 
-def _check_reach(scheduler: str, remote: str | None) -> None:
+def _check_reach(scheduler: str, remote: str) -> None:
     """Workers on other machines see neither this machine's files nor its loopback address."""
     if _is_here(scheduler):
         return
@@ -192,7 +191,7 @@ def _check_reach(scheduler: str, remote: str | None) -> None:
         findings.append("PREFECT_API_URL: workers on other machines must reach the Prefect server")
     if _is_here(store.tracking_uri()):
         findings.append("MLFLOW_TRACKING_URI: workers on other machines need a tracking server")
-    if remote is None:
+    if not remote:
         findings.append("remote: workers on other machines need a DVC remote for the splits")
     if findings:
         raise UsageError(*findings)

@@ -1,7 +1,7 @@
 """The `train` flow: the pipeline of dvc.yaml, one Prefect task per stage."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Semaphore
@@ -21,37 +21,40 @@ from digits.core.machine import Slots, trainings_at_once
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
+from flows.support.forms import VERSION, Target, run_name
 from flows.support.pipeline import Stage, check_sources, read_pipeline
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
+NO_OVERRIDES: dict[str, Any] = {}
 
-@flow(name="train")
+
+@flow(name="train", version=VERSION, flow_run_name=run_name)
 def train(
-    targets: list[str] | None = None,
-    overrides: dict[str, Any] | None = None,
+    targets: Sequence[Target] = (),
+    overrides: dict[str, Any] = NO_OVERRIDES,
     force: bool = False,
-    max_parallel: Annotated[int, Field(ge=1)] | None = None,
-    stage_timeout_s: Annotated[float, Field(gt=0)] | None = None,
     pull: bool = False,
     push: bool = False,
+    max_parallel: Annotated[int, Field(ge=0)] = 0,
+    stage_timeout_s: Annotated[float, Field(ge=0)] = 0,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
 
     Args:
-        targets: Stages, with all they depend on; default: the whole pipeline.
+        targets: Stages, with all they depend on; none: the whole pipeline.
         overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run then works
             in a copy of the project and leaves a DVC experiment; your files stay as they are.
         force: Run every stage, changed or not.
-        max_parallel: Stages at once; default: as many as need not share cores.
-        stage_timeout_s: Seconds after which a stage is ended and has failed.
         pull: `dvc pull` first.
         push: `dvc push` at the end.
+        max_parallel: Stages at once; 0: as many as need not share cores.
+        stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none.
     """
 
     def work() -> State[None]:
         root = Path.cwd()
-        threads = _checked_threads(root, overrides or {})
+        threads = _checked_threads(root, overrides)
         if overrides:
             read_pipeline(root, targets)  # before a workspace is made
             if not pull:  # the copy is checked out from the cache, so local files do not matter
@@ -158,14 +161,14 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
     return Completed()
 
 
-def _checked_threads(root: Path, overrides: dict[str, Any]) -> int:
+def _checked_threads(root: Path, overrides: Mapping[str, Any]) -> int:
     values = params.read(root / params.PATH)
     params.set_keys(values, overrides)
     return params.check(values).train.threads
 
 
 @contextmanager
-def _place(root: Path, overrides: dict[str, Any] | None) -> Iterator[tuple[Path, str | None]]:
+def _place(root: Path, overrides: Mapping[str, Any]) -> Iterator[tuple[Path, str | None]]:
     """The folder to work in, and the name of the experiment that the run leaves, if any."""
     if overrides:
         name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id)
@@ -177,7 +180,7 @@ def _place(root: Path, overrides: dict[str, Any] | None) -> Iterator[tuple[Path,
 
 
 def _run_all(
-    dvc: Dvc, stages: Stages, targets: Sequence[str] | None, *, pull: bool, push: bool
+    dvc: Dvc, stages: Stages, targets: Sequence[str], *, pull: bool, push: bool
 ) -> dict[str, State[Any]]:
     states: dict[str, State[Any]] = {}
     if pull:

@@ -33,7 +33,7 @@ class Stage:
     threaded: bool
 
 
-def read_pipeline(root: Path, targets: Sequence[str] | None = None) -> list[Stage]:
+def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
     """The stages of `targets` and all they depend on (default: the whole pipeline), upstream first.
 
     Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`.
@@ -60,9 +60,15 @@ def read_pipeline(root: Path, targets: Sequence[str] | None = None) -> list[Stag
         ]
 
 
-def check_sources(
-    root: Path, targets: Sequence[str] | None = None, *, missing_ok: bool = False
-) -> None:
+def stage_names(root: Path) -> list[str]:
+    """What `read_pipeline` takes as targets, in the order of dvc.yaml; raises as it does."""
+    with _dvc_errors(root), chdir(root), Repo() as repo:
+        names = [node.addressing for node in repo.index.stages if node.cmd]
+        # `train` names all of `train@mlp`, `train@cnn`, …
+        return list(dict.fromkeys(part for name in names for part in (name.split("@")[0], name)))
+
+
+def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool = False) -> None:
     """Check the outputs of the `.dvc` files and frozen stages that `targets` depend on.
 
     `dvc repro` would accept whatever lies there and record its hash.
@@ -103,7 +109,7 @@ def _finding(node: Any, path: str, state: str) -> str:
     )
 
 
-def _with_upstream(repo: Any, graph: Any, targets: Sequence[str] | None) -> set[Any]:
+def _with_upstream(repo: Any, graph: Any, targets: Sequence[str]) -> set[Any]:
     stages = [node for node in graph if node.cmd]
     if targets:
         by_target = {target: _collect(repo, target) for target in targets}

@@ -60,29 +60,29 @@ def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def experiment_name(root: Path, run_name: str, run_id: str) -> str:
-    """The run's name in characters that git allows, with a part of the run's id if it is taken."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", run_name).strip("-")
+    """The run's name without its parameters, in characters that git allows; unique by its id."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", run_name.split(": ")[0]).strip("-")
     taken = git(root, "for-each-ref", "--format=%(refname)", "refs/exps")
     if any(ref.endswith(f"/{name}") for ref in taken.splitlines()):
         return f"{name}-{run_id[:8]}"
     return name
 
 
-def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str] | None) -> None:
+def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str]) -> None:
     """Save the workspace's state as a DVC experiment of the project: adds refs, changes no file.
 
     Args:
         root: The project.
         folder: The workspace.
         name: Of the experiment.
-        targets: The stages that ran; others need not have outputs here.
+        targets: The stages that ran, none for all; others need not have outputs here.
 
     Raises:
         ServiceError: DVC or git failed.
     """
     try:
         with chdir(folder), Repo() as repo:
-            repo.experiments.save(targets=targets, name=name, force=True)
+            repo.experiments.save(targets=list(targets) or None, name=name, force=True)
     except DvcException as error:
         raise ServiceError(f"DVC: experiment {name} not saved: {error}") from None
     refs = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")

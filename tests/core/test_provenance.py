@@ -42,6 +42,17 @@ def test_names_commit_and_data(repository: Path) -> None:
     assert recorded["dvc_stage"] == "train@mlp"
 
 
+def test_the_version_of_the_code_is_the_commit_and_whether_it_differs(repository: Path) -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+    assert provenance.code_version() == head[:12]
+    Path("code.py").write_text("# changed\n")
+    assert provenance.code_version() == f"{head[:12]}-dirty"
+
+
+def test_code_outside_of_git_has_no_version(workspace: Path) -> None:
+    assert provenance.code_version() is None
+
+
 @pytest.mark.parametrize(
     ("file", "dirty"),
     [

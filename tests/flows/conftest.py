@@ -30,6 +30,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "dvc.yaml").write_text(STAGES)
     (root / "stage.py").write_text(STAGE)
     (root / "raw.txt").write_text("raw")
+    (root / "spaces").mkdir()
+    (root / "spaces" / "mlp.yaml").write_text("fit.batch_size: [64, 128]\n")
     (root / "data").mkdir()
     (root / "data" / "digits.csv").write_text("1")
     (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")

@@ -11,7 +11,7 @@ from uuid import UUID
 import psutil
 import pytest
 import yaml
-from deployed import completes, running_stages, state_of, submit
+from deployed import completes, running_stages, state_of, submit, submit_unchecked
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -116,10 +116,10 @@ def log_of(flow_run_id: UUID) -> str:
 
 def test_a_run_that_fails_logs_its_message_and_no_traceback(deployed: Project) -> None:
     failed = [
-        submit("train/local", targets=["trian"]),
+        submit_unchecked("train/local", targets=["trian"]),
         submit("score/local", source="nowhere.csv"),
-        submit("promote/local", model="gnn", approval="none"),
-        submit("retrain/local", models=["gnn"]),
+        submit_unchecked("promote/local", model="gnn", approval="none"),
+        submit_unchecked("retrain/local", models=["gnn"]),
     ]
     assert [completes(run) for run in failed] == [False] * 4
     for run in failed:
@@ -130,7 +130,7 @@ def test_a_run_that_fails_logs_its_message_and_no_traceback(deployed: Project) -
 def test_a_webhook_is_told_once_of_a_run_that_fails(deployed: Project, listener: Listener) -> None:
     notify.main("http://127.0.0.1:9")
     notify.main(f"http://127.0.0.1:{listener.server_port}")  # in place of the first
-    failed = submit(targets=["trian"])
+    failed = submit_unchecked(targets=["trian"])
     assert not completes(failed)
     assert until(lambda: listener.said != [], seconds=60)
     [said] = listener.said

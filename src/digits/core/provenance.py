@@ -47,6 +47,12 @@ def tags(*, stage: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def code_version() -> str | None:
+    """The commit of the code here, with `-dirty` if the code differs from it; None without one."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    return commit + "-dirty" * bool(_changed_code()) if commit else None
+
+
 def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     """The md5 of the raw data as data.dvc records it; empty if there is none."""
     try:
