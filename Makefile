@@ -7,6 +7,7 @@ export PATH := $(BIN):$(PATH)
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 PAGES_PORT ?= 4280
+DEMO_PORT ?= 7860
 # the runs themselves: MLflow's list of experiments leads to its tools for language models
 RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(store.connect())")/runs?workflowType=machine_learning
 
@@ -48,7 +49,7 @@ report: .venv/.done ## the page with all results, in the browser
 	@echo $(CURDIR)/artifacts/report/index.html
 
 demo: .venv/.done ## draw a digit; champion and challenger say what they see
-	@digits demo --browser || [ $$? -eq 130 ]
+	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]
 
 up: export MLFLOW_PORT := $(MLFLOW_PORT)
 up: export MLFLOW_DISABLE_TELEMETRY := true

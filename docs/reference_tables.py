@@ -64,7 +64,7 @@ def params_tables() -> str:
         ]
         return _table(["key", "allowed", "value", "meaning"], rows)
 
-    text = ["## Of everything\n", table({k: b for k, b in blocks.items() if "properties" not in b})]
+    text = ["## At the top\n", table({k: b for k, b in blocks.items() if "properties" not in b})]
     for key, block in blocks.items():
         if "properties" in block:
             leaves = _leaves(block, schema, key)

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blocks import named_commands, pages
 from support import REPOSITORY
 
+from digits.cli import app
 from digits.core.process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
-RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile")]
+RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile", "environment.sh")]
 VARIABLE = re.compile(
     r"(DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|PAGES_|PG|PREFECT_|PYTHON|TF_)[A-Z0-9_]+"
 )
@@ -56,6 +58,20 @@ def test_the_reference_says_what_the_project_sets() -> None:
     page = (DOCS / "reference/environment.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.M)
     assert dict(rows) == ENVIRONMENT
+
+
+def test_every_command_that_a_page_names_exists() -> None:
+    named = [command.split() for path in pages() for command in named_commands(path)]
+    made = {words[1] for words in named if words[:1] == ["make"] and words[1:]}
+    ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
+    assert {word for word in made if "=" not in word} <= {*targets}
+    assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
+
+
+def commands() -> list[str]:
+    """The commands of `digits`."""
+    return [str(each.name or each.callback.__name__) for each in app.registered_commands]
 
 
 def quoted() -> list[str]:

@@ -19,7 +19,7 @@ from intruder import attack, foreign, statuses
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 from services import free_port
-from support import PARAMS, REPOSITORY, until
+from support import PARAMS, REPOSITORY, link_environment, until
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,7 @@ class Clone:
         self.root = root
         self.ports = {name: free_port() for name in PORTS}
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
-        (root / ".venv").mkdir()
-        (root / ".venv" / ".done").touch()
+        link_environment(root)
 
     def make(self, target: str) -> subprocess.CompletedProcess[str]:
         """Run `make TARGET` to its end."""

@@ -1,0 +1,54 @@
+"""The fenced blocks of README.md and docs/, with the comment that stands before each."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from support import REPOSITORY
+
+FIRST = ("README.md", "docs/how-to/experiments.md", "docs/how-to/serving.md")
+
+
+class Block(NamedTuple):
+    """One block: where it stands, its language, its text, and the comment before it."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    comment: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def pages() -> list[Path]:
+    """Those that a new user reads first, then the others."""
+    first = [REPOSITORY / name for name in FIRST]
+    others = sorted({*REPOSITORY.glob("docs/**/*.md")} - {*first})
+    return [*first, *(path for path in others if not path.parent.name.startswith("_"))]
+
+
+def blocks(path: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    tokens = MarkdownIt().parse(path.read_text("utf-8"))
+    page, found, comment = path.relative_to(REPOSITORY).as_posix(), [], ""
+    for token in tokens:
+        if token.type == "fence":
+            line = token.map[0] + 1 if token.map else 0
+            found.append(Block(page, line, token.info.strip(), token.content, comment))
+        comment = ""
+        if token.type == "html_block" and (
+            match := re.fullmatch(r"<!-- (.+) -->\n*", token.content)
+        ):
+            comment = match[1]
+    return found
+
+
+def named_commands(path: Path) -> list[str]:
+    """The code within the sentences of a page, and the lines of its shell blocks."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text("utf-8"))
+    inner = [child for token in tokens for child in token.children or []]
+    shell = "".join(block.text for block in blocks(path) if block.language == "sh")
+    return [*(token.content for token in inner if token.type == "code_inline"), *shell.splitlines()]

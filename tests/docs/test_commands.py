@@ -1,0 +1,177 @@
+"""Every command of README.md and docs/ runs, in the order of reading, in one fresh clone."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import chdir, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from blocks import Block, blocks, pages
+from ruamel.yaml import YAML
+from support import REPOSITORY, link_environment, until, write_params
+
+NOT_RUN, RUN_BY = "not run: ", "run by "
+# Commands that run until somebody ends them, and what names their port: a variable, or the command.
+SERVERS = {"make ui": "MLFLOW_PORT", "make demo": "DEMO_PORT", "digits serve --port 5001": "5001"}
+# Commands that several pages have; they run where they are read first.
+AGAIN = ("dvc exp", "digits promote", "digits results", "dvc metrics", "make demo")
+SMALL = {
+    "models": ["mlp"],
+    "data.percent": 2,
+    "train.mlp.build.units": [64, 32, 16],
+    "train.mlp.fit.epochs": 1,
+    # such a model is a bad one, and each is another one
+    "promote.min_accuracy": None,
+    "promote.paired_test": None,
+    "promote.max_accuracy_loss": None,
+    "promote.max_sensitivity_loss": None,
+    "promote.max_total_loss": None,
+}
+BLOCKS = [block for path in pages() for block in blocks(path)]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+
+
+class Session:
+    """What a person does: a clone, its environment activated, and a server in another terminal."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ports = {name: free_port() for name in SERVERS.values()}
+        self.done: set[str] = set()
+        self.server: subprocess.Popen[bytes] | None = None
+        subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
+        link_environment(root)
+        unwanted = ("MLFLOW_", "PREFECT_", "DVC_", "DIGITS_", "MAKE", "VIRTUAL_ENV")
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
+            **{name: str(port) for name, port in self.ports.items() if name.isidentifier()},
+            "PATH": f"{root / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}",
+            "BROWSER": "true",  # a program that opens nothing
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+        with chdir(root):
+            write_params(SMALL)
+        self.bash("git commit --quiet --all --message small")
+
+    def run(self, block: Block) -> None:
+        """Run a block, or do with it what the comment before it says."""
+        verb, _, words = block.comment.partition(": ")
+        if verb == "file":
+            (self.root / words).write_text(block.text, "utf-8")
+        elif verb == "params":
+            self.add_params(words, block.text)
+        elif block.language == "sh":
+            lines = [line for line in block.text.strip().splitlines() if line not in self.done]
+            self.done |= {line for line in lines if line.startswith(AGAIN)}
+            server = lines.pop() if lines and lines[-1] in SERVERS else None
+            text = "\n".join(lines).replace("5001", str(self.ports["5001"]))
+            self.bash(text, where=str(block))
+            if server:
+                self.serve(server, where=str(block))
+
+    def bash(self, text: str, *, where: str = "") -> None:
+        """Run commands to their end; the first that fails fails the test."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{where}: exit {done.returncode} of\n{text}\n{done.stdout}"
+
+    def serve(self, command: str, *, where: str) -> None:
+        """Start a server and wait until it answers; the one before it ends."""
+        self.end_server()
+        port = self.ports[SERVERS[command]]
+        log = self.root.parent / "server.log"
+        with log.open("w") as output:
+            self.server = subprocess.Popen(
+                ["bash", "-c", f"exec {command.replace('5001', str(port))}"],
+                cwd=self.root,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        running = self.server
+        assert until(lambda: answers(port) or running.poll() is not None, seconds=120), where
+        assert running.poll() is None, f"{where}: {command}\n{log.read_text()}"
+
+    def end_server(self) -> None:
+        """Press Ctrl-C."""
+        if self.server is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.server.pid, signal.SIGINT)
+            self.server.wait(timeout=60)
+            self.server = None
+
+    def add_params(self, block: str, text: str) -> None:
+        """Put a piece of YAML into a block of params.yaml."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        values = yaml.load(path)
+        values[block].update(yaml.load(text))
+        yaml.dump(values, path)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    started = Session(tmp_path / "digits")
+    yield started
+    started.end_server()
+
+
+def test_every_block_has_a_language() -> None:
+    known = {"sh", "yaml", "python", "{toctree}", "{include}"}
+    inner = {block.language.split()[0] if block.language else "" for block in BLOCKS}
+    assert inner <= known
+
+
+def test_what_runs_in_another_test_names_it() -> None:
+    comments = [block.comment for block in SHELL if block.comment.startswith(RUN_BY)]
+    names = [name for comment in comments for name in comment.removeprefix(RUN_BY).split(", ")]
+    assert [name for name in names if not (REPOSITORY / name).is_file()] == []
+
+
+def test_what_no_test_runs_is_little_and_has_a_reason() -> None:
+    left_out = [block.comment for block in SHELL if block.comment.startswith(NOT_RUN)]
+    assert len(left_out) <= 4
+    assert all(len(comment.removeprefix(NOT_RUN).split()) > 3 for comment in left_out)
+
+
+@pytest.mark.slow
+def test_every_other_command_succeeds(session: Session) -> None:
+    for block in BLOCKS:
+        if not block.comment.startswith((NOT_RUN, RUN_BY)):
+            started, before = time.monotonic(), os.times()
+            session.run(block)
+            now = os.times()
+            cpu = now.children_user + now.children_system
+            cpu -= before.children_user + before.children_system
+            print(f"{time.monotonic() - started:5.1f} s {cpu:5.1f} cpu {block}", flush=True)

@@ -1,0 +1,32 @@
+"""The picture of the pipeline shows the stages of dvc.yaml."""
+
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import networkx as nx
+from support import REPOSITORY
+
+Arrows = set[tuple[str, str]]
+
+
+def any_model(stage: str) -> str:
+    """The name of a stage without its model: which models there are is free."""
+    return stage.partition("@")[0]
+
+
+def arrows(text: str, pattern: str) -> Arrows:
+    return {(any_model(a), any_model(b)) for a, b in re.findall(pattern, text)}
+
+
+def test_the_picture_of_the_pipeline_has_the_arrows_of_dvc() -> None:
+    dvc = Path(sys.executable).with_name("dvc")
+    drawn = subprocess.run(
+        [dvc, "dag", "--dot"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    graph = nx.DiGraph(arrows(drawn.stdout, r'"(.+)" -> "(.+)";'))
+    svg = unescape((REPOSITORY / "docs/pictures/pipeline.svg").read_text("utf-8"))
+    shown = arrows(svg, r"<title>(.+?)->(.+?)</title>")
+    assert shown == set(nx.transitive_reduction(graph).edges)
