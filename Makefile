@@ -33,7 +33,7 @@ lint: .venv/.done ## ruff and mypy
 	@mypy src flows benchmarks
 
 docs: .venv/.done ## the documentation as a site
-	@python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build
+	@python -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going docs docs/_build
 	@echo $(CURDIR)/docs/_build/index.html
 
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged

@@ -85,7 +85,8 @@ def commands() -> str:
     """What `digits COMMAND --help` says, as Typer writes it in Markdown."""
     command = [sys.executable, "-m", "typer", "digits.cli", "utils", "docs", "--name", "digits"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return text.split("**Commands**", 1)[1].split("\n\n", 2)[2]
+    text = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
+    return text.replace("**Options**:\n\n\n", "").replace("**Usage**:\n\n", "")
 
 
 def exit_codes() -> str:
