@@ -4,9 +4,6 @@
 SHELL := /bin/bash
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-MLFLOW_PORT ?= 5000
-PREFECT_PORT ?= 4200
-PAGES_PORT ?= 4280
 DEMO_PORT ?= 7860
 # the runs themselves: MLflow's list of experiments leads to its tools for language models
 RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(store.connect())")/runs?workflowType=machine_learning
@@ -51,39 +48,11 @@ report: .venv/.done ## the page with all results, in the browser
 demo: .venv/.done ## draw a digit; champion and challenger say what they see
 	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]
 
-up: export MLFLOW_PORT := $(MLFLOW_PORT)
-up: export MLFLOW_DISABLE_TELEMETRY := true
-up: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
-up: export MLFLOW_LOGGING_LEVEL := WARNING
-up: export PREFECT_PORT := $(PREFECT_PORT)
-up: export PREFECT_API_URL := http://127.0.0.1:$(PREFECT_PORT)/api
-up: export PAGES_PORT := $(PAGES_PORT)
-up: export DIGITS_MLFLOW_UI := http://127.0.0.1:$(MLFLOW_PORT)
-up: export DIGITS_PAGES := http://127.0.0.1:$(PAGES_PORT)
 up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
-	@mkdir -p .state .prefect artifacts
-	@flock -n .state/up.lock true || { echo "error: already up; see make down" >&2; exit 6; }
-	@for port in $(MLFLOW_PORT) $(PREFECT_PORT) $(PAGES_PORT); do \
-		python -c "import socket; socket.create_server(('127.0.0.1', $$port))" 2>/dev/null || { \
-		echo "error: port $$port is taken; choose with make up MLFLOW_PORT=… PREFECT_PORT=… PAGES_PORT=…" >&2; exit 6; }; done
-	@digits restore
-	@MLFLOW_TRACKING_URI= python -c "from digits.tracking import store; store.connect()" # before the server: two that create the tracking store at once spoil it
-	@setsid flock -n .state/up.lock sh -c 'echo $$$$ >.state/up.pid; exec honcho start' >.state/up.log 2>&1 </dev/null &
-	@trap '$(MAKE) -s down; exit 130' INT TERM; \
-		timeout --foreground 180 sh -c 'until prefect work-pool create local --type process --overwrite >/dev/null 2>&1; \
-			do flock -n .state/up.lock true && exit 1; sleep 1; done' \
-		|| { echo "error: the Prefect server did not start; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }; \
-		prefect deploy --all >>.state/up.log 2>&1 \
-		|| { echo "error: the deployments were not registered; see .state/up.log" >&2; $(MAKE) -s down; exit 4; }
-	@prefect config set PREFECT_API_URL=$(PREFECT_API_URL) >/dev/null
-	@echo "MLflow   http://127.0.0.1:$(MLFLOW_PORT)/$(RUNS)"
-	@echo "Prefect  http://127.0.0.1:$(PREFECT_PORT)   prefect deployment run train/local --watch"
+	@python -m flows.up start
 
 down: ## stop what `make up` started
-	@kill $$(cat .state/up.pid 2>/dev/null) 2>/dev/null || echo "nothing is up"
-	@while kill -0 $$(cat .state/up.pid 2>/dev/null) 2>/dev/null; do sleep 0.2; done
-	@rm -f .state/up.pid
-	@prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true # it is not set where nothing was up
+	@python -m flows.up stop
 
 bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks

@@ -6,6 +6,8 @@ promote   the gate, a person's approval, and a new champion
 score     predictions of a registered model, and their drift
 retrain   train and promote when the data has changed
 answer    answer a paused `promote`
+deploy    register the deployments of all flows
+up        `make up` and `make down`
 notify    tell a webhook of flow runs that fail
 support/  what the flows share
 """

@@ -27,17 +27,21 @@ PAYLOAD = """\
 def main(url: Annotated[str, typer.Argument(help="Of the webhook.")]) -> None:
     """Create the automation, or change its URL."""
     ensure_server()
-    name = project().part("failed")
+    named = project()
+    name = named.part("failed")
     block = Webhook(url=url)  # type: ignore[arg-type]
     # typed as a coroutine too, but plain where no event loop runs
     block_id = cast(UUID, block.save(name, overwrite=True))
     automation = Automation(
         name=name,
-        description="Tell a webhook when a run of a deployment fails or crashes.",
+        description=f"Tell a webhook when a run of a deployment of {named.name} fails or crashes.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             # subflows have no deployment and would report the same failure twice
-            match_related={"prefect.resource.id": "prefect.deployment.*"},
+            match_related={
+                "prefect.resource.id": "prefect.deployment.*",
+                "prefect.resource.name": [named.name, named.part("nightly")],
+            },
             for_each={"prefect.resource.id"},
         ),
         actions=[CallWebhook(block_document_id=block_id, payload=PAYLOAD)],

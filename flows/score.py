@@ -10,6 +10,7 @@ from prefect.states import Completed
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
+from flows.support.prefect_artifacts import artifact_key
 
 
 @flow(name="score", version=VERSION, flow_run_name=run_name)
@@ -25,7 +26,9 @@ def score(source: str, output: str = "predictions.parquet", model: str = "") -> 
     def work() -> State[None]:
         options = ["--model", model] if model else []
         scored = run_digits("score", source, "--out", output, *options)
-        create_markdown_artifact(markdown(scored), key="drift", description=f"Scored {source}")
+        create_markdown_artifact(
+            markdown(scored), key=artifact_key("drift"), description=f"Scored {source}"
+        )
         drifted = ", ".join(scored["drifted"]) or "nothing"
         return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 

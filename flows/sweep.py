@@ -25,6 +25,7 @@ from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.forms import VERSION, Model, Space, run_name
 from flows.support.pipeline import push, remote_address
+from flows.support.prefect_artifacts import artifact_key
 from flows.train import train
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def sweep(
             running = Sweep(opened, distributions, template, submit, at_once)
             result = running.run(trials=trials, seeds=seeds)
         get_run_logger().info("%s", result)
-        create_markdown_artifact(f"{result.verdict}\n\n    {result.command}\n", key="sweep")
+        text = f"{result.verdict}\n\n    {result.command}\n"
+        create_markdown_artifact(text, key=artifact_key("sweep"))
         return Completed(message=str(result))
 
     return lifecycle.run_in_project(search)

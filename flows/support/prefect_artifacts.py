@@ -17,16 +17,21 @@ from prefect.client.schemas.objects import State
 from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOutputs
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
+from digits.params import project
 
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
+
+
+def artifact_key(name: str) -> str:
+    """The key of an artifact of this project, in the characters that Prefect allows."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{project().name}-{name.lower()}").strip("-")
 
 
 class Progress:
     """A Prefect artifact that follows the lines `… epoch 3/12 …` of a stage's output."""
 
     def __init__(self, stage: str) -> None:
-        # the characters that Prefect allows in a key
-        self._key = re.sub(r"[^a-z0-9]+", "-", f"progress-{stage.lower()}").strip("-")
+        self._key = artifact_key(f"progress-{stage}")
         self._artifact: Any = None
 
     def on_line(self, line: str) -> None:
@@ -46,7 +51,9 @@ def publish_results(
     """Create the artifacts `results` and `summary` from the files in the run's folder."""
     if (folder / COMPARISON).exists():
         rows = read_json(folder / COMPARISON, Comparison).models
-        create_table_artifact(cells(rows), key="results", description="The models side by side")
+        create_table_artifact(
+            cells(rows), key=artifact_key("results"), description="The models side by side"
+        )
     lines = ["| stage | state | |", "|---|---|---|"]
     for name, state in states.items():
         message = " ".join((state.message or "").split()).replace("|", "\\|")
@@ -65,4 +72,4 @@ def publish_results(
         page = path.relative_to(folder / ROOT)
         lines.append(f"- [{ROOT / page}]({server}/{page})" if server else f"- `{ROOT / page}`")
     description = "Stages, MLflow runs and pages"
-    create_markdown_artifact("\n".join(lines), key="summary", description=description)
+    create_markdown_artifact("\n".join(lines), key=artifact_key("summary"), description=description)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployed import PREFECT, Worker
+from deployed import Worker
 from small_project import STAGE, STAGES, Project, run
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +25,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project as committed, made once."""
     root = tmp_path_factory.mktemp("template") / "project"
     root.mkdir()
-    for name in ("params.yaml", "prefect.yaml"):
-        shutil.copy(ROOT / name, root)
+    shutil.copy(ROOT / "params.yaml", root)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "stage.py").write_text(STAGE)
     (root / "raw.txt").write_text("raw")
@@ -80,8 +79,7 @@ def deployment(
         "PREFECT_API_URL": prefect_server,
         "PREFECT_HOME": str(folder / "prefect"),
     }
-    run(*PREFECT, "work-pool", "create", "local", "--type", "process", cwd=root, env=env)
-    run(*PREFECT, "deploy", "--all", cwd=root, env=env)
+    run(sys.executable, "-m", "flows.deploy", cwd=root, env=env)
     project, worker = Project(root, control), Worker(root, env)
     project.dvc("repro", "-q")
     worker.ensure()

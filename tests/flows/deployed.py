@@ -31,7 +31,7 @@ class Worker:
         """Start a worker if none runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = [*PREFECT, "worker", "start", "--pool", "local", "--name", "local"]
+        command = [*PREFECT, "worker", "start", "--pool", "digits", "--name", "digits"]
         with (self._root.parent / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._root, env=self._env, stdout=log, stderr=log
@@ -60,14 +60,14 @@ class Worker:
         return []
 
 
-def submit(deployment: str = "train/local", /, **parameters: Any) -> UUID:
+def submit(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
     """Schedule a run of a deployment."""
     flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
 
 
-def submit_unchecked(deployment: str = "train/local", /, **parameters: Any) -> UUID:
+def submit_unchecked(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
     """The same, without the server's check of the parameters, as the form allows."""
     with get_client(sync_client=True) as client:
         created = client.request(

@@ -31,22 +31,22 @@ def choices(deployment: str, parameter: str) -> list[str]:
 
 @pytest.mark.usefixtures("deployment")
 def test_the_forms_offer_the_models_spaces_and_stages_of_the_project() -> None:
-    assert choices("promote/local", "model") == MODELS
-    assert choices("retrain/local", "models") == MODELS
-    assert choices("sweep/local", "model") == MODELS
-    assert choices("sweep/local", "space") == ["spaces/mlp.yaml"]
-    assert choices("train/local", "targets") == STAGES
-    assert choices("promote/local", "approval") == ["required", "none"]
+    assert choices("promote/digits", "model") == MODELS
+    assert choices("retrain/digits", "models") == MODELS
+    assert choices("sweep/digits", "model") == MODELS
+    assert choices("sweep/digits", "space") == ["spaces/mlp.yaml"]
+    assert choices("train/digits", "targets") == STAGES
+    assert choices("promote/digits", "approval") == ["required", "none"]
 
 
 @pytest.mark.usefixtures("deployment")
 @pytest.mark.parametrize(
     ("deployment_name", "parameters", "reason"),
     [
-        ("promote/local", {"model": "gnn"}, "'gnn' is not one of ['mlp', 'cnn'"),
-        ("promote/local", {}, "'model' is a required property"),
-        ("train/local", {"targets": ["trian"]}, "'trian' is not one of ['prepare', 'train'"),
-        ("train/local", {"max_parallel": -1}, "-1 is less than the minimum of 0"),
+        ("promote/digits", {"model": "gnn"}, "'gnn' is not one of ['mlp', 'cnn'"),
+        ("promote/digits", {}, "'model' is a required property"),
+        ("train/digits", {"targets": ["trian"]}, "'trian' is not one of ['prepare', 'train'"),
+        ("train/digits", {"max_parallel": -1}, "-1 is less than the minimum of 0"),
     ],
 )
 def test_the_server_refuses_what_its_form_does_not_offer(

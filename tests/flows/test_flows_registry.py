@@ -36,7 +36,7 @@ from digits.core.provenance import data_md5
 from digits.stages import train as train_model
 from flows import answer
 from flows.promote import promote
-from flows.retrain import EVENT, retrain
+from flows.retrain import retrain
 from flows.score import score
 from flows.support import commands
 
@@ -333,9 +333,10 @@ def test_retraining_follows_data_that_arrives_by_git_and_tells_what_came_of_it(
     assert state.is_failed()
     assert "no disk left" in str(state.message)
 
-    assert until(lambda: len(told(EVENT)) >= 6)
+    assert until(lambda: len(told("digits.retrain")) >= 6)
     assert [
-        (event["payload"]["outcome"], event["payload"]["data_md5"]) for event in told(EVENT)
+        (event["payload"]["outcome"], event["payload"]["data_md5"])
+        for event in told("digits.retrain")
     ] == [
         ("failed", first),
         ("promoted", first),

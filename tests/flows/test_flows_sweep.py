@@ -135,7 +135,7 @@ def test_trials_on_two_workers_of_which_one_is_killed_all_give_results(
     assert state.is_completed(), state.message
     assert "dvc exp run -S train.mlp.optimizer.learning_rate=" in str(state.message)
     assert "standard errors over 3 seeds" in str(state.message)
-    study = optuna.load_study(study_name="mlp", storage="sqlite:///.state/sweeps.db")
+    study = optuna.load_study(study_name="digits/mlp", storage="sqlite:///.state/sweeps.db")
     done = {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
     assert len(study.trials) == TRIALS
     assert {trial.state for trial in study.trials} <= done

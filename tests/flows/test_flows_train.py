@@ -110,7 +110,7 @@ def test_pages_are_links_where_they_are_served(
 
 def summary() -> str:
     """The latest artifact of this name."""
-    only = ArtifactFilter(key=ArtifactFilterKey(any_=["summary"]))
+    only = ArtifactFilter(key=ArtifactFilterKey(any_=["digits-summary"]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=only, sort=ArtifactSort.CREATED_DESC, limit=1)
     return str(found[0].data)

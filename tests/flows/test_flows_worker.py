@@ -116,10 +116,10 @@ def log_of(flow_run_id: UUID) -> str:
 
 def test_a_run_that_fails_logs_its_message_and_no_traceback(deployed: Project) -> None:
     failed = [
-        submit_unchecked("train/local", targets=["trian"]),
-        submit("score/local", source="nowhere.csv"),
-        submit_unchecked("promote/local", model="gnn", approval="none"),
-        submit_unchecked("retrain/local", models=["gnn"]),
+        submit_unchecked("train/digits", targets=["trian"]),
+        submit("score/digits", source="nowhere.csv"),
+        submit_unchecked("promote/digits", model="gnn", approval="none"),
+        submit_unchecked("retrain/digits", models=["gnn"]),
     ]
     assert [completes(run) for run in failed] == [False] * 4
     for run in failed:
@@ -145,7 +145,7 @@ def automation() -> Iterator[FlowRunFilter]:
         r"```yaml\n(name: score .*?)```", (REPOSITORY / "docs/how-to/serving.md").read_text(), re.S
     )
     with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("score/local").id
+        deployment = client.read_deployment_by_name("score/digits").id
         made = client.create_automation(
             AutomationCore(**yaml.safe_load(text.replace("ID", str(deployment))))
         )
