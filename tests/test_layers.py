@@ -32,7 +32,7 @@ OWNERS = {
     "keras": {"digits.models", "digits.training", "digits.tracking.runs"},
     "tensorflow": {"digits.models._normalization", "digits.training", "digits.tracking.runs"},
     "prefect": set(),
-    "dvc": {"digits.core.provenance", "digits.registry.candidate"},
+    "dvc": {"digits.core.provenance", "digits.core.revision"},
     "optuna": {"digits.sweep"},
     "typer": {"digits.cli"},
 }

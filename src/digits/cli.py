@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digits.core import process
-from digits.core.errors import DataError, GateRefusedError, UsageError, printable
+from digits.core.errors import DataError, GateRefusedError, ServiceError, UsageError, printable
 
 if TYPE_CHECKING:
     from digits.params import Params
@@ -91,6 +91,34 @@ def summary(
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
         print(f"picture: {printable(str(picture))}")
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
+    new: Annotated[
+        str | None, typer.Argument(metavar="[REV2]", help="By default the workspace.")
+    ] = None,
+    as_json: AsJson = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown for a pull request.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for diff.md and the pictures it shows.")
+    ] = None,
+) -> None:
+    """Say of each model whether its results are better than at another git revision."""
+    if as_json and as_markdown:
+        raise UsageError("digits diff: give either --json or --markdown")
+    from digits.reporting.diff.collect import collect_diff
+    from digits.reporting.diff.render import print_diff, write_page
+
+    collected = collect_diff(old, new, out)
+    if out:
+        write_page(collected, out)
+    print_diff(collected, as_json=as_json, as_markdown=as_markdown)
+    if collected.lost:  # last: what could be compared is printed
+        raise ServiceError(*collected.lost)
 
 
 @app.command()

@@ -109,7 +109,7 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> Non
 
 def test_of_several_trainings_one_is_named(experiments: Repo) -> None:
     line = finding(UsageError, lambda: promote(exp="narrow"))
-    assert line.startswith("experiment narrow: unknown Git revision 'narrow'; `dvc exp list ")
+    assert line.startswith("narrow: unknown Git revision 'narrow'; ")
     line = finding(UsageError, lambda: promote(exp="both"))
     assert line == "experiment both: trained mlp, cnn anew; name one model: mlp, cnn"
     line = finding(UsageError, lambda: promote("gnn", "wide"))
@@ -132,9 +132,7 @@ def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
     shutil.rmtree(tmp_path / "far")
     cached(experiments, holdout).unlink(missing_ok=True)
     line = finding(ServiceError, lambda: promote(exp="wide"))
-    assert line.startswith(
-        f"experiment wide: {holdout} is neither in DVC's cache nor in its remote"
-    )
+    assert line.startswith(f"wide: {holdout} is neither in DVC's cache nor in its remote")
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:

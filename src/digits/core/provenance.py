@@ -74,7 +74,12 @@ def _data_of_split() -> str:
 
 def recorded_data(stage: str, root: Path = Path()) -> str:
     """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
-    return next((dep.md5 for dep in _recorded(root)[stage].deps if dep.path == DATA), "")
+    return recorded_inputs(stage, root).get(DATA, "")
+
+
+def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
+    """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
+    return {dep.path: dep.md5 for dep in _recorded(root)[stage].deps}
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
@@ -86,6 +91,12 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
 
 
+def recorded_size(output: Path, root: Path = Path()) -> int:
+    """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
+    stages = _recorded(root).values()
+    return next((o.size for stage in stages for o in stage.outs if o.path == output), 0)
+
+
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
     """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
     return _recorded(root)[stage].params.get("params.yaml", {})
@@ -94,6 +105,7 @@ def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
 class _File(BaseModel):
     path: Path
     md5: str
+    size: int = 0
 
 
 class _Stage(BaseModel):

@@ -6,6 +6,7 @@
 - `behaviour`: accuracy on perturbed images, and how fast a model answers
 - `leaderboard`: the table of models side by side
 - `comparison`: two models on the same rows, and a verdict in words
+- `difference`: one model's results at two revisions
 - `seeds`: the spread over runs that differ only in the seed
 - `drift`: whether scored data still looks like the training data
 - `gate`, `gate_checks`: whether a challenger may become champion

@@ -133,6 +133,11 @@ def verdict(pair: Pair) -> str:
     return f"{gain} {_at_what_time(pair.time_ratio)}{_price(pair)}"
 
 
+def p_text(pair: Pair) -> str:
+    """The p-value in words."""
+    return "p < 0.001" if pair.p_value < 0.001 else f"p = {pair.p_value:.2g}"
+
+
 def as_dict(pair: Pair) -> dict[str, Any]:
     """The pair with its verdict, for JSON."""
     return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
@@ -177,8 +182,7 @@ def _same_time(ratio: float) -> bool:
 
 def _evidence(pair: Pair) -> str:
     interval = f"{_points(pair, pair.lower)} to {_points(pair, pair.upper)}"
-    p_value = "p < 0.001" if pair.p_value < 0.001 else f"p = {pair.p_value:.2g}"
-    return f"95 % interval {interval}, {p_value}"
+    return f"95 % interval {interval}, {p_text(pair)}"
 
 
 def _points(pair: Pair, share: float) -> str:

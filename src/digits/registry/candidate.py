@@ -1,21 +1,18 @@
 """The training to promote: a model's last one, a run's, or that of a DVC experiment."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from digits.core import process
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
-from digits.core.errors import ServiceError, UsageError, one_line
+from digits.core.errors import UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
+from digits.core.revision import open_revision
 from digits.params import Params
 from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import restore
-
-if TYPE_CHECKING:
-    from dvc.api import DVCFileSystem
 
 
 @contextmanager
@@ -58,47 +55,15 @@ def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[TrainOut
 
     The folder also holds the hold-out rows and the validation result.
     """
-    files = _open_revision(name)
-    with scratch() as root:
-        _download(files, name, [OUTPUTS, DATA_POINTER], root)
-        model = model or _only_trained(name, files.repo.get_rev(), root)
+    with scratch() as root, open_revision(name) as revision:
+        revision.download([OUTPUTS, DATA_POINTER], root)
+        model = model or _only_trained(name, revision.commit, root)
         paths = _train_outputs(model, root)
         if not paths:
             raise UsageError(f"experiment {name}: has no model {model!r}; {_choice(root)}")
-        _download(files, name, [VALIDATION, split_path("holdout"), *paths], root)
+        revision.download([VALIDATION, split_path("holdout"), *paths], root)
         check_outputs(paths, root)  # the gate checks the other two
         yield TrainOutputs(model, root), root
-
-
-def _open_revision(name: str) -> "DVCFileSystem":
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as here:  # its remotes apply, not those of the experiment's commit
-            config = {key: here.config[key] for key in ("core", "remote")}
-        files = DVCFileSystem(".", rev=name, config=config)
-        files.repo.get_rev()  # raises if there is no such revision
-        return files
-    except DvcException as error:
-        raise UsageError(
-            f"experiment {name}: {one_line(error, width=300)}; `dvc exp list --all-commits` "
-            "names those that are here, `dvc exp pull REMOTE NAME` brings others"
-        ) from None
-
-
-def _download(files: "DVCFileSystem", name: str, paths: Iterable[Path], root: Path) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            files.get_file(str(path), str(root / path))
-        except Exception as error:  # each kind of remote has its own
-            raise ServiceError(
-                f"experiment {name}: {path} is neither in DVC's cache nor in its remote "
-                f"({one_line(error, width=300) or type(error).__name__}); "
-                f"`dvc exp pull REMOTE {name}` brings it, or run the experiment again"
-            ) from None
 
 
 def _only_trained(name: str, revision: str, root: Path) -> str:

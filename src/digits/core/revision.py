@@ -1,0 +1,104 @@
+"""Files of the project at a git revision: from git, DVC's cache and its remote; no checkout."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits.core.errors import DataError, ServiceError, UsageError, one_line
+from digits.core.provenance import OUTPUTS, recorded_outputs
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+PARSED_WHOLE = {".csv", ".json", ".lock", ".yaml"}
+MAX_TEXT_BYTES = 16 << 20
+
+
+class Revision:
+    """The project at a revision; `commit` is its hash, empty for the workspace."""
+
+    def __init__(self, name: str, commit: str, files: "DVCFileSystem", remote: Path | None) -> None:
+        self.name = name
+        self.commit = commit
+        self._files = files
+        self._remote = remote  # its folder in the repository; None if it lies elsewhere
+
+    def download(self, paths: Iterable[Path], root: Path) -> None:
+        """Copy files into `root`, laid out as in the project. dvc.lock comes first.
+
+        Raises:
+            UsageError: there is no dvc.lock, so the revision has no results.
+            DataError: a text is too large to be what a stage writes.
+            ServiceError: a file is neither in git nor in DVC's cache nor in its remote.
+        """
+        for path in paths:
+            try:
+                self._files.get_file(str(path), str(root / path))
+            except Exception as error:  # each kind of remote has its own
+                if path == OUTPUTS:
+                    raise UsageError(f"{self.name}: has no {path}, so no results") from None
+                if not self._download_versioned(path, root):
+                    reason = one_line(error, width=300) or type(error).__name__
+                    raise ServiceError(
+                        f"{self.name}: {path} is neither in DVC's cache nor in its remote "
+                        f"({reason}); `dvc push` where it was made brings it there, "
+                        "`dvc exp pull REMOTE NAME` brings an experiment here"
+                    ) from None
+            size = (root / path).stat().st_size
+            if path.suffix in PARSED_WHOLE and size > MAX_TEXT_BYTES:
+                raise DataError(
+                    f"{self.name}: {path} has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are read"
+                )
+
+    def _download_versioned(self, path: Path, root: Path) -> bool:
+        """Whether a remote that git tracks had the file at this revision.
+
+        The folder as it is now may have lost what older commits point to.
+        """
+        digest = recorded_outputs(root).get(path, "")
+        if self._remote is None or not digest:
+            return False
+        stored = self._remote / "files" / "md5" / digest[:2] / digest[2:]
+        try:
+            self._files.get_file(str(stored), str(root / path))
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def open_revision(name: str | None) -> Iterator[Revision]:
+    """The project in the current folder at a commit, branch, tag or DVC experiment.
+
+    None is the workspace: its own files, and from DVC those that it has not checked out.
+
+    Raises:
+        UsageError: there is no such revision, or no project.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    if name is not None and (not name or name.startswith("-")):
+        raise UsageError(f"{name!r}: is no revision; give a commit, branch, tag or experiment")
+    try:
+        with Repo() as here:  # its remotes apply, not those of the revision
+            config = {key: here.config[key] for key in ("core", "remote")}
+            remote = _inside(
+                Path(here.root_dir), config["remote"].get(config["core"].get("remote"))
+            )
+        files = DVCFileSystem(".", rev=name, config=config)
+        commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
+    except DvcException as error:
+        raise UsageError(
+            f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
+            "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"
+        ) from None
+    with closing(files):
+        yield Revision(name or "workspace", commit, files, remote if name else None)
+
+
+def _inside(root: Path, remote: dict[str, str] | None) -> Path | None:
+    folder = Path(remote["url"]) if remote else root.parent
+    return folder.relative_to(root) if folder.is_relative_to(root) else None

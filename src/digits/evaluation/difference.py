@@ -1,0 +1,160 @@
+"""One model's results at two revisions: whether the new ones are better, and what the gate says.
+
+The paired test is that of `comparison`, the checks are those of the gate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import nan
+from typing import Any, NamedTuple
+
+from digits.core.dataset import Labels, Probabilities
+from digits.evaluation.comparison import Candidate, Pair, as_dict, compare_pair, p_text
+from digits.evaluation.gate import Contender, Decision, Facts, PromoteParams
+from digits.evaluation.gate_checks import decide
+from digits.evaluation.scores import not_probabilities
+
+# These need the registry, the run, or the model on the machine that promotes it.
+NOT_ASKED = ("max_total_loss", "max_latency_ms", "same_signature", "data_validated", "clean_commit")
+
+
+class Change(NamedTuple):
+    """A value at both revisions, None where there is none; a number unless it is a param."""
+
+    old: Any
+    new: Any
+
+    @property
+    def diff(self) -> float | None:
+        """New minus old; None unless both are there."""
+        return None if None in self else self.new - self.old
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `dvc metrics diff --json` writes it."""
+        return {**self._asdict(), "diff": self.diff}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Result:
+    """What is recorded of one model at one revision.
+
+    `metrics` by name; `test.accuracy`, `elapsed_s` (above 0) and `size_mb` are among them.
+    `sensitivity` on the test rows by class name. `probabilities` float32 (n, classes) by split.
+    """
+
+    metrics: Mapping[str, float]
+    sensitivity: Mapping[str, float | None]
+    probabilities: Mapping[str, Probabilities]
+
+    def predicted(self, split: str) -> Labels:
+        """Predicted classes int64 (n,)."""
+        predicted: Labels = self.probabilities[split].argmax(axis=1)
+        return predicted
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Difference:
+    """A model's results at both revisions, compared.
+
+    `pair` calls the two `old` and `new`. It is None if they were not evaluated on the same test
+    rows, and `gate` if they were not on the same hold-out rows. `not_asked` lists the checks that
+    are turned on and need more than recorded results.
+    """
+
+    state: str
+    metrics: dict[str, Change]
+    sensitivity: dict[str, Change]
+    pair: Pair | None = None
+    gate: Decision | None = None
+    not_asked: Sequence[str] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The judgement in one line."""
+        accuracies = [f"{100 * x:.2f}" for x in self.metrics["test.accuracy"] if x is not None]
+        line = f"{self.state}: accuracy {' → '.join(dict.fromkeys(accuracies))} %"
+        if self.pair and self.pair.disagreements:
+            line += f", {p_text(self.pair)}"
+        if self.gate:
+            refusal = f"refuse: {', '.join(self.gate.failed)}"
+            line += f"; the gate would {'accept' if self.gate.accepted else refusal}"
+        return line
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "state": self.state,
+            "verdict": self.verdict,
+            "metrics": {name: change.as_dict() for name, change in self.metrics.items()},
+            "sensitivity": {name: change.as_dict() for name, change in self.sensitivity.items()},
+            "comparison": self.pair and as_dict(self.pair),
+            "gate": self.gate and {"accepted": self.gate.accepted, **asdict(self.gate)},
+            "gate_not_asked": [*self.not_asked],
+        }
+
+
+def compare_results(
+    old: Result | None,
+    new: Result | None,
+    labels: Mapping[str, Labels],
+    *,
+    params: PromoteParams | None,
+) -> Difference:
+    """Compare a model's results, of which one may be missing.
+
+    `labels` has the truth int64 (n,) of `test` and `holdout`: of a split only if each result has
+    probabilities for these very rows. `params` are the gate's; None asks no gate.
+    """
+    pair = gate = None
+    if old and new and "test" in labels:
+        pair = compare_pair(_candidate("old", old), _candidate("new", new), labels["test"])
+    if new and params and "holdout" in labels:
+        gate = _ask_gate(old, new, labels["holdout"], params)
+    return Difference(
+        state=_state(old, new, pair),
+        metrics=changes(old.metrics if old else {}, new.metrics if new else {}),
+        sensitivity=changes(old.sensitivity if old else {}, new.sensitivity if new else {}),
+        pair=pair,
+        gate=gate,
+        not_asked=[name for name in NOT_ASKED if gate and getattr(params, name) is not None],
+    )
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:
+    """The values of each key of either side, those of `new` first."""
+    return {key: Change(old.get(key), new.get(key)) for key in {**new, **old}}
+
+
+def _state(old: Result | None, new: Result | None, pair: Pair | None) -> str:
+    if old is None or new is None:
+        return "gone" if old else "new"
+    if pair is None:
+        return "not comparable"
+    if pair.disagreements == 0:
+        return "same answers"
+    if pair.within_noise:
+        return "no difference beyond noise"
+    return "better" if pair.better == "new" else "worse"
+
+
+def _candidate(name: str, result: Result) -> Candidate:
+    return Candidate(name, result.predicted("test"), result.metrics["elapsed_s"])
+
+
+def _ask_gate(
+    old: Result | None, new: Result, reference: Labels, params: PromoteParams
+) -> Decision:
+    """Apply the checks that recorded results answer; `old` stands for the champion."""
+    return decide(
+        _contender("new", new),
+        _contender("old", old) if old else None,
+        reference,
+        Facts(nan, new.metrics["size_mb"], "", None, "", None),
+        params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
+        former={},
+    )
+
+
+def _contender(name: str, result: Result) -> Contender:
+    finding = not_probabilities(result.probabilities["holdout"])
+    return Contender(name, None if finding else result.predicted("holdout"), "", finding)

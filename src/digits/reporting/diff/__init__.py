@@ -1,0 +1,1 @@
+"""`digits diff`: collect (the results at both revisions), render (text, Markdown, pictures)."""

@@ -1,0 +1,244 @@
+"""Read the recorded results at two revisions, and compare them model by model."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, FiniteFloat, ValidationError
+
+from digits import params as parameters
+from digits.core import provenance
+from digits.core.artifacts import (
+    COMPARE,
+    EVALUATED,
+    EvaluateOutputs,
+    Metrics,
+    TrainOutputs,
+    split_path,
+)
+from digits.core.dataset import Labels, load_split
+from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
+from digits.core.files import read_json, scratch
+from digits.core.revision import Revision, open_revision
+from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
+from digits.evaluation.gate import PromoteParams
+
+
+@dataclass
+class Diff:
+    """What differs between two revisions.
+
+    `models` has None for a model whose outputs are the same. `notes` say what cannot be compared
+    or trusted, and why; `lost` are findings on files that neither DVC's cache nor its remote has.
+    """
+
+    old: Revision
+    new: Revision
+    params: Mapping[str, Change]
+    models: dict[str, Difference | None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    pictures: dict[str, list[Path]] = field(default_factory=dict)
+
+
+class _ClassFigures(BaseModel):
+    by_class: dict[str, dict[str, FiniteFloat | None]]
+
+
+class Side:
+    """The results recorded at a revision; files are copied to `root` when they are read."""
+
+    def __init__(self, revision: Revision, root: Path) -> None:
+        self.revision, self.root = revision, root
+        revision.download([provenance.OUTPUTS, parameters.PATH], root)
+        with self.reading():
+            self.outputs = provenance.recorded_outputs(root)
+            self.raw = parameters.read(root / parameters.PATH)
+        listed = self.raw.get("models")
+        named = filter(_is_name, listed if isinstance(listed, list) else [])
+        self.models = [name for name in named if EvaluateOutputs(name).metrics in self.outputs]
+        self.params, self.stale = self._params()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors name the revision, not the folder to which its files were copied."""
+        try:
+            yield
+        except (DataError, IntegrityError, UsageError) as error:
+            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
+            raise type(error)(*(f"{self.revision.name}: {line}" for line in lines)) from None
+
+    def fetch(self, *paths: Path) -> None:
+        """Copy outputs to `root`, and check that they are what dvc.lock records."""
+        self.revision.download(
+            [path for path in paths if not (self.root / path).exists()], self.root
+        )
+        with self.reading():
+            provenance.check_outputs(paths, self.root)
+
+    def of_model(self, model: str) -> dict[Path, str]:
+        """The md5 of each output of a model's stages."""
+        folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
+        return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> dict[str, str]:
+        """The md5 of each split that the model was evaluated on, if the split is still recorded."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root)
+        paths = {split: split_path(split) for split in EVALUATED}
+        return {
+            split: read[path]
+            for split, path in paths.items()
+            if path in read and read[path] == self.outputs.get(path)
+        }
+
+    def _params(self) -> tuple[dict[str, Any], list[str]]:
+        """All params, with those that made the results as dvc.lock has them; and stale ones.
+
+        A stale one has another value in params.yaml, with which nothing has run yet.
+        """
+        stages = [f"{kind}@{model}" for model in self.models for kind in ("train", "evaluate")]
+        recorded: dict[str, Any] = {}
+        for stage in ("validate", "split", *stages):
+            recorded |= provenance.recorded_params(stage, self.root)
+        present = parameters.flatten(self.raw)
+        covered = {
+            key: value
+            for key, value in present.items()
+            if any(f"{key}.".startswith(f"{block}.") for block in recorded)
+        }
+        made = parameters.flatten(recorded)
+        stale = [key for key, pair in changes(covered, made).items() if pair.old != pair.new]
+        data = {"data (md5)": provenance.recorded_data("split", self.root)}
+        others = {key: value for key, value in present.items() if key not in covered}
+        return {key: _plain(value) for key, value in (data | others | made).items()}, stale
+
+
+def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Diff:
+    """Compare the results at two revisions; None is the workspace.
+
+    `pictures` is a folder to draw into, if given.
+
+    Raises:
+        UsageError: a revision is unknown, or has no results.
+        DataError, IntegrityError: a recorded file is damaged, or not what dvc.lock records.
+        ServiceError: metrics are neither in git nor in DVC's cache nor in its remote.
+    """
+    with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
+        sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
+        params = changes(*(side.params for side in sides.values()))
+        diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
+        diff.notes += [line for side in sides.values() for line in _stale_line(side)]
+        gate = _gate_params(sides["new"], diff)
+        for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
+            present = {name: side for name, side in sides.items() if model in side.models}
+            outputs = [side.of_model(model) for side in present.values()]
+            if outputs[1:] == outputs[:1]:
+                diff.models[model] = None
+                continue
+            diff.models[model] = _compare(model, present, gate, diff)
+            if pictures and not diff.lost:
+                from digits.reporting.diff.pictures import draw  # it loads matplotlib
+
+                diff.pictures[model] = draw(model, present, pictures)
+    return diff
+
+
+def _compare(
+    model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
+) -> Difference:
+    rows = [side.rows(model) for side in sides.values()]
+    shared = [split for split, md5 in rows[0].items() if md5 == rows[-1].get(split)]
+    diff.notes += [
+        f"{model}: evaluated on other {split} rows, so without {without}"
+        for split, without in (("test", "paired test"), ("holdout", "the gate"))
+        if split not in shared
+    ]
+    try:
+        results = {name: _result(side, model) for name, side in sides.items()}
+        labels = {split: _labels(split, [*sides.values()][-1], results) for split in shared}
+    except ServiceError as error:
+        diff.lost += error.findings
+        diff.notes.append(f"{model}: its predictions are lost, so without paired test and gate")
+        results, labels = {name: _summary(side, model) for name, side in sides.items()}, {}
+    return compare_results(results.get("old"), results.get("new"), labels, params=gate)
+
+
+def _result(side: Side, model: str) -> Result:
+    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    size = {"size_mb": provenance.recorded_size(trained.model, side.root) / 1e6}
+    tried = [evaluated.behaviour] if evaluated.behaviour in side.outputs else []  # a later addition
+    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics, *tried)
+    side.fetch(evaluated.predictions)
+    trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
+    with side.reading():
+        scores: Metrics = parameters.flatten(evaluated.read_metrics())
+        behaviour = evaluated.read_behaviour() if tried else {}
+        behaviour.pop("clean", None)  # is test.accuracy
+        metrics = scores | trained.read_metrics() | size
+        metrics |= {f"behaviour.{name}": value for name, value in behaviour.items()}
+        of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
+        by_class = of_splits["test"].by_class
+        sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+        return Result(_finite(metrics), sensitivity, evaluated.read_predictions())
+
+
+def _summary(side: Side, model: str) -> Result:
+    """The figures that git has, whatever is lost."""
+    side.fetch(COMPARE / "metrics.json")
+    with side.reading():
+        of_models = read_json(side.root / COMPARE / "metrics.json", dict[str, Metrics])
+        figures = {
+            name.replace("test_", "test.").replace("holdout_", "holdout."): value
+            for name, value in of_models.get(model, {}).items()
+        }
+        return Result(_finite(figures), {}, {})
+
+
+def _finite(metrics: Metrics) -> Metrics:
+    finite = {name: value for name, value in metrics.items() if isfinite(value)}
+    if "test.accuracy" not in finite or finite.get("elapsed_s", 0) <= 0:
+        raise DataError("metrics: test accuracy or training time is no number above 0")
+    return finite
+
+
+def _labels(split: str, side: Side, results: Mapping[str, Result]) -> Labels:
+    """The true classes of a split, which the predictions of each side must fit."""
+    side.fetch(split_path(split))
+    with side.reading():
+        labels = load_split(side.root / split_path(split)).data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results.values()):
+            if rows != len(labels) or classes <= labels.max():
+                raise DataError(f"{split_path(split)}: its rows are not those of the predictions")
+    return labels
+
+
+def _stale_line(side: Side) -> list[str]:
+    if not side.stale:
+        return []
+    keys = ", ".join(side.stale[:5]) + (" …" if len(side.stale) > 5 else "")
+    return [
+        f"{side.revision.name}: params.yaml has changed since its results ({keys}); `dvc repro`"
+    ]
+
+
+def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
+    try:
+        return PromoteParams.model_validate(side.raw.get("promote"))
+    except ValidationError:
+        line = "params.yaml promote: not this version's keys, so without the gate"
+        diff.notes.append(f"{side.revision.name}: {line}")
+        return None
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can name a module, and so neither a path nor Markdown."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; NaN and what JSON cannot hold as text."""
+    return json.loads(json.dumps(value, default=str, skipkeys=True), parse_constant=str)

@@ -1,0 +1,164 @@
+"""What `digits diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table
+
+from digits.core.errors import printable
+from digits.core.files import write_text
+from digits.core.revision import Revision
+from digits.evaluation.comparison import verdict
+from digits.evaluation.difference import Change
+from digits.reporting.console import Terminal, print_json
+from digits.reporting.diff.collect import Diff
+
+MOST_ROWS = 30  # of a table; JSON has them all
+MOST_MODELS = 10  # with tables of their own: GitHub takes 65,536 characters
+CELL_WIDTH = 100
+
+
+class Section(NamedTuple):
+    """A table; its first `quoted` columns are texts from git, the others our own."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    below: Sequence[str] = ()
+    quoted: int = 1
+    align: Literal["left", "right"] = "left"
+
+
+def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
+    """Print what differs, the verdicts first."""
+    if as_json:
+        print_json(_as_dict(diff))
+    elif as_markdown:
+        print(markdown(diff), end="")
+    else:
+        _print_tables(diff)
+
+
+def write_page(diff: Diff, folder: Path) -> None:
+    """Write diff.md beside the pictures, which it shows."""
+    write_text(folder / "diff.md", markdown(diff, pictures=True))
+
+
+def markdown(diff: Diff, *, pictures: bool = False) -> str:
+    """GitHub's Markdown."""
+    environment = Environment(
+        loader=PackageLoader("digits.reporting.diff", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("diff.md.j2").render(
+        old=_words(diff.old),
+        new=_words(diff.new),
+        verdicts=[
+            (name, model.state, model.verdict.removeprefix(model.state))
+            for name, model in diff.models.items()
+            if model
+        ],
+        unchanged=[name for name, model in diff.models.items() if model is None],
+        notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
+        sections=[*_sections(diff)],
+        pictures=diff.pictures.values() if pictures else [],
+    )
+
+
+def _print_tables(diff: Diff) -> None:
+    console = Terminal()
+    console.print(f"{_words(diff.old)} → {_words(diff.new)}")
+    for name, model in diff.models.items():
+        console.print(f"{name}: {model.verdict if model else 'unchanged'}")
+    for note in diff.notes:
+        console.print(printable(note))
+    for section in _sections(diff):
+        table = Table()
+        for k, name in enumerate(section.columns):
+            justify = "left" if k < section.quoted else section.align
+            table.add_column(name, justify=justify, overflow="fold")
+        for row in section.rows:
+            table.add_row(*row)
+        console.print("", section.title, table, *section.below, sep="\n")
+
+
+def _sections(diff: Diff) -> Iterator[Section]:
+    if diff.params:
+        params = [(key, _text(pair.old), _text(pair.new)) for key, pair in diff.params.items()]
+        yield _cut(Section("params", ("", "old", "new"), params, quoted=3))
+    compared = [(name, model) for name, model in diff.models.items() if model]
+    for name, model in compared[:MOST_MODELS]:
+        words = [verdict(model.pair)] if model.pair else []
+        yield from _changes(f"{name}: metrics", model.metrics, words)
+        yield from _changes(f"{name}: sensitivity of each class, test", model.sensitivity)
+        if model.gate and (model.gate.failed or model.state != "same answers"):
+            checks = [
+                (check.name, "ok" if check.passed else "no", check.found, check.allowed)
+                for check in model.gate.checks
+            ]
+            below = ["old stands for the champion"]
+            if model.not_asked:
+                below.append(f"not asked: {', '.join(model.not_asked)}; digits promote asks them")
+            yield Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
+
+
+def _changes(
+    title: str, values: Mapping[str, Change], below: Sequence[str] = ()
+) -> Iterator[Section]:
+    """A row for each value that differs; nothing if none does."""
+    rows = [
+        (name, _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
+        for name, pair in values.items()
+        if pair.old != pair.new
+    ]
+    if rows:
+        yield _cut(Section(title, ("", "old", "new", "change"), rows, below, align="right"))
+
+
+def _cut(section: Section) -> Section:
+    """At most MOST_ROWS rows, with what is quoted in them cut to CELL_WIDTH."""
+    rows = [
+        [*map(_short, row[: section.quoted]), *row[section.quoted :]]
+        for row in section.rows[:MOST_ROWS]
+    ]
+    more = len(section.rows) - len(rows)
+    below = [f"… and {more} more", *section.below] if more else section.below
+    return section._replace(rows=rows, below=below)
+
+
+def _number(value: float | None, *, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4f}"
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def _short(text: str, width: int = CELL_WIDTH) -> str:
+    return printable(text if len(text) <= width else f"{text[:width]}…")
+
+
+def _words(revision: Revision) -> str:
+    known = not revision.commit or revision.commit.startswith(revision.name)
+    return _short(revision.name) + ("" if known else f" ({revision.commit[:7]})")
+
+
+def _as_dict(diff: Diff) -> dict[str, Any]:
+    return {
+        "old": {"revision": diff.old.name, "commit": diff.old.commit},
+        "new": {"revision": diff.new.name, "commit": diff.new.commit},
+        "params": {key: pair._asdict() for key, pair in diff.params.items()},
+        "models": {
+            name: model.as_dict() if model else {"state": "unchanged"}
+            for name, model in diff.models.items()
+        },
+        "notes": diff.notes,
+        "lost": diff.lost,
+    }

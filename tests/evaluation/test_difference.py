@@ -1,0 +1,113 @@
+"""One model's results at two revisions: the state in words, the test, the gate's checks."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import PARAMS
+
+from digits.core.dataset import Labels, Probabilities
+from digits.evaluation.comparison import Candidate, compare_pair
+from digits.evaluation.difference import NOT_ASKED, Difference, Result, compare_results
+from digits.evaluation.gate import PromoteParams
+
+TRUTH = np.arange(1000) % 4
+LABELS = {"test": TRUTH, "holdout": TRUTH}
+GATE = PromoteParams.model_validate(PARAMS["promote"] | {"min_accuracy": 0.9})
+
+
+def answers(wrong: int, *, offset: int = 0) -> Probabilities:
+    """Sure answers, of which the given number are wrong, from row `offset` on."""
+    classes = TRUTH.copy()
+    classes[offset : offset + wrong] += 1
+    return np.eye(4, dtype=np.float32)[classes % 4]
+
+
+def result(wrong: int, *, offset: int = 0, size_mb: float = 1) -> Result:
+    probabilities = answers(wrong, offset=offset)
+    accuracy = float((probabilities.argmax(axis=1) == TRUTH).mean())
+    metrics = {"test.accuracy": accuracy, "elapsed_s": 2.0, "size_mb": size_mb}
+    return Result(metrics, {"a": 0.5}, {"test": probabilities, "holdout": probabilities})
+
+
+def compared(
+    old: Result | None,
+    new: Result | None,
+    *,
+    labels: dict[str, Labels] = LABELS,
+    params: PromoteParams | None = GATE,
+) -> Difference:
+    return compare_results(old, new, labels, params=params)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict"),
+    [
+        (
+            result(60),
+            result(30),
+            "better: accuracy 94.00 → 97.00 %, p < 0.001; the gate would accept",
+        ),
+        (
+            result(30),
+            result(60),
+            "worse: accuracy 97.00 → 94.00 %, p < 0.001; the gate would refuse: "
+            "paired_test, max_accuracy_loss, max_sensitivity_loss",
+        ),
+        (
+            result(30),
+            result(29),
+            "no difference beyond noise: accuracy 97.00 → 97.10 %, p = 1; the gate would accept",
+        ),
+        (result(30), result(30), "same answers: accuracy 97.00 %; the gate would accept"),
+        (None, result(30), "new: accuracy 97.00 %; the gate would accept"),
+        (None, result(200), "new: accuracy 80.00 %; the gate would refuse: min_accuracy"),
+        (result(30), None, "gone: accuracy 97.00 %"),
+    ],
+)
+def test_the_verdict_is_one_line(old: Result | None, new: Result | None, verdict: str) -> None:
+    assert compared(old, new).verdict == verdict
+
+
+def test_the_paired_test_is_that_of_compare() -> None:
+    old, new = result(40), result(25, offset=20)
+    pair = compared(old, new).pair
+    a, b = (Candidate(name, r.predicted("test"), 1) for name, r in (("a", old), ("b", new)))
+    assert pair is not None
+    assert 0 < pair.p_value == compare_pair(a, b, TRUTH).p_value < 1
+
+
+def test_on_other_rows_only_the_metrics_are_compared() -> None:
+    other = compared(result(60), result(30), labels={})
+    assert (other.pair, other.gate, other.not_asked) == (None, None, [])
+    assert other.verdict == "not comparable: accuracy 94.00 → 97.00 %"
+    assert other.metrics["test.accuracy"].diff == pytest.approx(0.03)
+
+
+def test_checks_that_need_more_than_results_are_named_and_not_asked() -> None:
+    difference = compared(result(30), result(30, size_mb=51))
+    assert difference.gate is not None
+    assert difference.gate.failed == ["max_size_mb"]
+    assert {check.name for check in difference.gate.checks}.isdisjoint(NOT_ASKED)
+    assert difference.not_asked == [*NOT_ASKED]
+    relaxed = GATE.model_copy(update={"clean_commit": None})
+    assert "clean_commit" not in compared(result(30), result(30), params=relaxed).not_asked
+
+
+def test_a_model_that_answers_nan_is_refused() -> None:
+    broken = result(30)
+    broken.probabilities["holdout"][3, 0] = np.nan
+    gate = compared(result(30), broken).gate
+    assert gate is not None
+    assert gate.failed == ["answers"]
+
+
+def test_what_only_one_side_has_is_a_change_without_a_difference() -> None:
+    old, new = result(30), result(30)
+    shown: dict[str, Any] = compared(
+        Result({**old.metrics, "ece": 0.1}, {"a": 0.5, "c": 1}, old.probabilities),
+        Result(new.metrics, {"a": None, "b": 0.25}, new.probabilities),
+    ).as_dict()
+    assert shown["metrics"]["ece"] == {"old": 0.1, "new": None, "diff": None}
+    assert [*shown["sensitivity"]] == ["a", "b", "c"]
+    assert shown["sensitivity"]["a"] == {"old": 0.5, "new": None, "diff": None}

@@ -1,0 +1,385 @@
+"""`digits diff`: two commits of a real git and DVC repository, compared without a checkout."""
+
+import json
+import shutil
+import subprocess
+from contextlib import chdir
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dvc.repo import Repo
+from markdown_it import MarkdownIt
+from support import finding, python, write_params
+
+from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
+from digits.core.dataset import Dataset, Split, save_split
+from digits.core.errors import DataError, IntegrityError, UsageError
+from digits.core.files import md5, write_json
+from digits.reporting.diff.collect import Diff, collect_diff
+from digits.reporting.diff.render import markdown, print_diff, write_page
+from digits.stages.compare import Candidate, compare_pair
+from digits.stages.evaluate import write_figures
+
+# DVC 3.67 on pygtrie 2.5
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+
+STAGES = """\
+stages:
+  split:
+    cmd: "true"
+    outs: [artifacts/split/test.npz, artifacts/split/holdout.npz]
+  train:
+    matrix:
+      model: MODELS
+    cmd: "true"
+    params: ["train.${item.model}"]
+    outs:
+      - artifacts/train/${item.model}/model.keras
+      - artifacts/train/${item.model}/history.csv
+      - artifacts/train/${item.model}/metrics.json
+  evaluate:
+    matrix:
+      model: MODELS
+    cmd: "true"
+    deps: [artifacts/split/test.npz, artifacts/split/holdout.npz]
+    outs:
+      - artifacts/evaluate/${item.model}/predictions.npz
+      - artifacts/evaluate/${item.model}/test_confusion_matrix.csv
+      - artifacts/evaluate/${item.model}/metrics.json
+      - artifacts/evaluate/${item.model}/statistics.json
+      - artifacts/evaluate/${item.model}/behaviour.json
+  compare:
+    cmd: "true"
+    metrics:
+      - artifacts/compare/metrics.json: {cache: false}
+"""
+NAMES = ["a", "b", "c", "d"]
+HOSTILE = ["<script>", "`|@octocat|`", "[x](http://evil.example)\n\n![i](x)", "\x1b[31m#1 &amp;"]
+WEAK, STRONG = 60, 30  # wrong answers of 400
+
+
+def git(*arguments: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def write_splits(*, rows: int = 400) -> None:
+    split_path("test").parent.mkdir(parents=True, exist_ok=True)
+    for grey, name in enumerate(EVALUATED):
+        labels = np.arange(rows) % len(NAMES)
+        data = Dataset(np.full((rows, 2, 2), grey, np.uint8), labels)
+        save_split(split_path(name), Split(data, np.arange(rows)))
+
+
+def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES) -> None:
+    """Write what training and evaluation write for a model with so many wrong answers."""
+    labels = np.arange(rows) % len(names)
+    predicted = np.where(np.arange(rows) < wrong, (labels + 1) % len(names), labels)
+    chances = dict.fromkeys(EVALUATED, np.eye(len(names), dtype=np.float32)[predicted])
+    truth = dict.fromkeys(EVALUATED, Dataset(np.zeros((rows, 2, 2), np.uint8), labels))
+    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    for outputs in (trained, evaluated):
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+    trained.model.write_bytes(b"model" * wrong)
+    curves = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)
+    trained.write_history([curves, curves])
+    cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
+    write_json(trained.metrics, cost | {"parameters": 5000})
+    write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
+    evaluated.write_predictions(chances)
+    write_figures(evaluated, truth, chances, names=names)
+    summary = COMPARE / "metrics.json"
+    figures = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
+    figures[model] = {"test_accuracy": 1 - wrong / rows, "elapsed_s": float(wrong)}
+    write_json(summary, figures)
+
+
+def commit(*models: str, epochs: int = 2) -> None:
+    """Record all outputs in dvc.lock, and commit it."""
+    write_params({"models": [*models], "train.mlp.fit.epochs": epochs, "promote.min_accuracy": 0.8})
+    Path("dvc.yaml").write_text(STAGES.replace("MODELS", f"[{', '.join(models)}]"), "utf-8")
+    with Repo() as repo:
+        repo.commit(force=True)
+    git("add", ".")
+    git("commit", "-qm", f"{models}")
+
+
+@pytest.fixture(scope="module")
+def two_commits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose second commit has a better mlp, and the same cnn."""
+    folder = tmp_path_factory.mktemp("two_commits")
+    with chdir(folder):
+        git("init", "-q")
+        Repo.init().close()
+        write_splits()
+        record("mlp", WEAK)
+        record("cnn", STRONG)
+        commit("mlp", "cnn")
+        record("mlp", STRONG)
+        commit("mlp", "cnn", epochs=3)
+    return folder
+
+
+@pytest.fixture
+def repository(two_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is a copy of it."""
+    copy = tmp_path / "project"
+    shutil.copytree(two_commits, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def add_remote(url: Path) -> None:
+    """A remote that has all that the cache has."""
+    shutil.copytree(".dvc/cache", url)
+    with Repo() as repo, repo.config.edit() as config:
+        config["remote"] = {"store": {"url": str(url)}}
+        config["core"]["remote"] = "store"
+
+
+def verdicts(diff: Diff) -> dict[str, str]:
+    return {name: model.verdict if model else "unchanged" for name, model in diff.models.items()}
+
+
+BETTER = "better: accuracy 85.00 → 92.50 %, p < 0.001; the gate would accept"
+
+
+def test_the_workspace_is_compared_with_a_commit(repository: Path) -> None:
+    diff = collect_diff("HEAD~1", None)
+    assert verdicts(diff) == {"mlp": BETTER, "cnn": "unchanged"}
+    assert {key: (*pair,) for key, pair in diff.params.items()} == {"train.mlp.fit.epochs": (2, 3)}
+    assert (diff.notes, diff.lost) == ([], [])
+    changed = {name for name, pair in diff.models["mlp"].metrics.items() if pair.diff}
+    assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
+    assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
+    assert verdicts(collect_diff("HEAD", None)) == {"mlp": "unchanged", "cnn": "unchanged"}
+
+
+def test_the_p_value_is_that_of_compare(repository: Path) -> None:
+    read = {
+        name: EvaluateOutputs(name).read_predictions()["test"].argmax(axis=1)
+        for name in ("mlp", "cnn")
+    }
+    record("cnn", 47)
+    commit("mlp", "cnn")
+    read["cnn"] = EvaluateOutputs("cnn").read_predictions()["test"].argmax(axis=1)
+    a, b = (Candidate(name, predicted, 1) for name, predicted in read.items())
+    expected = compare_pair(a, b, np.arange(400) % 4)
+    [pair] = [model.pair for model in collect_diff("HEAD~1", "HEAD").models.values() if model]
+    assert 0 < pair.p_value == expected.p_value < 0.05
+
+
+def test_a_model_may_be_on_one_side_only(repository: Path) -> None:
+    record("sprint", WEAK)
+    commit("mlp", "sprint")
+    assert verdicts(collect_diff("HEAD~1", "HEAD")) == {
+        "mlp": "no difference beyond noise: accuracy 92.50 %",
+        "sprint": "new: accuracy 85.00 %; the gate would accept",
+        "cnn": "gone: accuracy 92.50 %",
+    } | {"mlp": "unchanged"}
+
+
+def test_other_test_rows_are_told_and_not_tested(repository: Path) -> None:
+    write_splits(rows=200)
+    record("mlp", 10, rows=200)
+    commit("mlp")
+    diff = collect_diff("HEAD~1", None)
+    assert verdicts(diff)["mlp"] == "not comparable: accuracy 92.50 → 95.00 %"
+    assert diff.notes[:2] == [
+        "mlp: evaluated on other test rows, so without paired test",
+        "mlp: evaluated on other holdout rows, so without the gate",
+    ]
+
+
+def test_predictions_of_other_rows_than_the_present_split_are_not_tested(repository: Path) -> None:
+    """`dvc repro -s split` alone leaves predictions of the rows before."""
+    lock = Path("dvc.lock").read_text("utf-8")
+    digest = md5(split_path("test"))
+    at = lock.index(digest, lock.index("evaluate@mlp"))
+    Path("dvc.lock").write_text(lock[:at] + "f" * 32 + lock[at + 32 :], "utf-8")
+    diff = collect_diff("HEAD~1", None)
+    assert diff.models["mlp"].pair is None
+    assert diff.notes == ["mlp: evaluated on other test rows, so without paired test"]
+
+
+@pytest.mark.parametrize("revision", ["nosuch", "-x", "--output=x", "", "HEAD~9"])
+def test_an_unknown_revision_is_refused(repository: Path, revision: str) -> None:
+    line = finding(UsageError, lambda: collect_diff(revision, None))
+    assert line.startswith(f"{revision}: " if "n" in revision or "9" in revision else "'")
+    finding(UsageError, lambda: collect_diff("HEAD", revision))
+    assert not Path("x").exists()
+
+
+def test_a_revision_without_results_is_refused(repository: Path) -> None:
+    git("rm", "-q", "--cached", "dvc.lock")
+    git("commit", "-qm", "no results")
+    line = finding(UsageError, lambda: collect_diff("HEAD", None))
+    assert line == "HEAD: has no dvc.lock, so no results"
+
+
+def test_what_the_cache_lost_comes_from_the_remote(repository: Path, tmp_path: Path) -> None:
+    add_remote(tmp_path / "remote")
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("artifacts")
+    git("checkout", "-q", "artifacts")
+    diff = collect_diff("HEAD~1", None)
+    assert diff.lost == []
+    assert verdicts(diff)["mlp"] == BETTER
+
+
+def test_a_remote_in_the_repository_is_read_as_it_was(repository: Path) -> None:
+    """Where it is published, the folder keeps only what the last commit points to."""
+    add_remote(repository / "store")
+    git("add", "store")
+    git("commit", "-qm", "with a store")
+    digest = md5(EvaluateOutputs("mlp").predictions)
+    Path(f"store/files/md5/{digest[:2]}/{digest[2:]}").unlink()
+    record("mlp", WEAK)
+    commit("mlp", "cnn")
+    shutil.rmtree(".dvc/cache")
+    assert collect_diff("HEAD~1", None, Path("out")).models["mlp"].state == "worse"
+
+
+def test_without_predictions_the_rest_is_compared_and_the_loss_told(repository: Path) -> None:
+    shutil.rmtree(".dvc/cache")
+    diff = collect_diff("HEAD~1", None)
+    assert verdicts(diff)["mlp"] == "not comparable: accuracy 85.00 → 92.50 %"
+    assert diff.notes == ["mlp: its predictions are lost, so without paired test and gate"]
+    [line] = diff.lost
+    metrics = TrainOutputs("mlp").metrics
+    assert line.startswith(f"HEAD~1: {metrics} is neither in DVC's cache nor in its remote")
+
+
+def test_files_that_are_not_as_recorded_are_refused(repository: Path) -> None:
+    EvaluateOutputs("mlp").metrics.write_text("{}", "utf-8")
+    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None))
+    assert line.startswith("workspace: artifacts/evaluate/mlp/metrics.json: md5 ")
+    commit("mlp", "cnn")
+    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
+    assert line.startswith("HEAD: artifacts/evaluate/mlp/metrics.json: holds no test, holdout")
+
+
+def test_params_that_nothing_ran_with_are_told(repository: Path) -> None:
+    write_params({"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 9, "promote.min_accuracy": 0.8})
+    diff = collect_diff("HEAD", None)
+    assert diff.params == {}
+    assert diff.notes == [
+        "workspace: params.yaml has changed since its results (train.mlp.fit.epochs); `dvc repro`"
+    ]
+
+
+def test_a_loosened_gate_is_shown(repository: Path) -> None:
+    raw = Path("params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(raw.replace("min_accuracy: 0.8", "min_accuracy: 0.1"), "utf-8")
+    params = collect_diff("HEAD", None).params
+    assert {key: (*pair,) for key, pair in params.items()} == {"promote.min_accuracy": (0.8, 0.1)}
+    Path("params.yaml").write_text(raw.replace("min_accuracy: 0.8", "other: 1"), "utf-8")
+    diff = collect_diff("HEAD~1", None)
+    assert diff.models["mlp"].gate is None
+    assert diff.notes == [
+        "workspace: params.yaml promote: not this version's keys, so without the gate"
+    ]
+
+
+class Page(HTMLParser):
+    """The tags of a page, and the texts that stand outside <code>."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.code: list[str] = []
+        self.outside = ""
+        self._in_code = False
+        self.feed(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
+
+    def handle_starttag(self, tag: str, _attributes: object) -> None:
+        self.tags.add(tag)
+        self._in_code = tag == "code"
+
+    def handle_endtag(self, _tag: str) -> None:
+        self._in_code = False
+
+    def handle_data(self, text: str) -> None:
+        if self._in_code:
+            self.code.append(text)
+        else:
+            self.outside += text
+
+
+OWN_TAGS = {"p", "code", "ul", "li", "strong", "details", "summary", "table", "tr", "th", "td"}
+
+
+def hostile_diff() -> Diff:
+    """The models' class names, a param's key and value, and the branch are written by an enemy."""
+    record("mlp", WEAK, names=HOSTILE)
+    with Path("params.yaml").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(HOSTILE[2]) + ": " + json.dumps(HOSTILE) + "\n")
+    with Repo() as repo:
+        repo.commit(force=True)
+    git("add", ".")
+    git("commit", "-qm", "hostile")
+    git("branch", "@octocat/<script>`|#1")
+    return collect_diff("HEAD~1", "@octocat/<script>`|#1", Path("out"))
+
+
+def test_names_from_git_stay_text_in_markdown(repository: Path) -> None:
+    page = Page(markdown(hostile_diff()))
+    assert page.tags == OWN_TAGS
+    assert not any(mark in page.outside for mark in ("@", "http", "#", "<script", "evil"))
+    assert HOSTILE[1] in page.code
+    assert page.code[1].startswith("@octocat/<script>`|#1 (")
+
+
+def test_names_from_git_do_not_steer_the_terminal(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diff = hostile_diff()
+    print_diff(diff, as_json=False, as_markdown=False)
+    print_diff(diff, as_json=True, as_markdown=False)
+    print_diff(diff, as_json=False, as_markdown=True)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_comment_stays_below_what_github_takes(repository: Path) -> None:
+    names = [f"{k:04d}" + "<" * 500 for k in range(60)]
+    with Path("params.yaml").open("a", encoding="utf-8") as file:
+        file.writelines(f'k{k}{"<" * 400}: "{"&" * 900}"\n' for k in range(60))
+    record("mlp", WEAK, rows=600, names=names)
+    write_splits(rows=600)
+    with Repo() as repo:
+        repo.commit(force=True)
+    git("commit", "-qam", "long")
+    text = markdown(collect_diff("HEAD~1", "HEAD"))
+    assert "… and 30 more" in text
+    assert len(text) < 60_000
+
+
+def test_the_page_shows_its_pictures(repository: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    diff = collect_diff("HEAD~1", None, out)
+    write_page(diff, out)
+    names = [f"mlp-{kind}.png" for kind in ("old-confusion", "new-confusion", "learning-curves")]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*names, "diff.md"])
+    page = (out / "diff.md").read_text("utf-8")
+    assert all(f'src="{name}"' in page for name in names)
+    assert "<img" not in markdown(diff)
+
+
+@pytest.mark.slow
+def test_the_command_prints_each_form_and_ends_with_its_code(repository: Path) -> None:
+    def digits(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return python("-c", "from digits.cli import main; main()", "diff", *arguments)
+
+    table, shown = digits("HEAD~1"), digits("HEAD~1", "HEAD", "--json", "--out", "out")
+    assert (table.returncode, table.stderr, shown.returncode) == (0, "", 0)
+    assert table.stdout.splitlines()[1] == f"mlp: {BETTER}"
+    assert json.loads(shown.stdout)["models"]["mlp"]["gate"]["accepted"] is True
+    assert Path("out/diff.md").exists()
+    assert digits("nosuch").returncode == 2
+    shutil.rmtree(".dvc/cache")
+    lost = digits("HEAD~1", "--markdown")
+    assert lost.returncode == 4
+    assert "85.00 → 92.50 %" in lost.stdout
+    assert lost.stderr.startswith("error: HEAD~1: artifacts/train/mlp/metrics.json is ")
