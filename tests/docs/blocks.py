@@ -51,4 +51,7 @@ def named_commands(path: Path) -> list[str]:
     tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text("utf-8"))
     inner = [child for token in tokens for child in token.children or []]
     shell = "".join(block.text for block in blocks(path) if block.language == "sh")
-    return [*(token.content for token in inner if token.type == "code_inline"), *shell.splitlines()]
+    return [
+        *(token.content for token in inner if token.type == "code_inline"),
+        *shell.replace("\\\n", "").splitlines(),
+    ]

@@ -69,6 +69,25 @@ def test_every_command_that_a_page_names_exists() -> None:
     assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
 
 
+def test_every_deployment_that_a_page_names_is_registered_and_takes_its_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from flows.deploy import deployments
+
+    monkeypatch.chdir(REPOSITORY)
+    takes = {each.full_name: each._parameter_openapi_schema.properties for each in deployments()}
+    lines = [line for path in pages() for line in named_commands(path)]
+    named = [re.match(r"prefect deployment \w+ ([\w-]+/[\w-]+)", line) for line in lines]
+    given = [
+        (match[1], re.findall(r"--param (\w+)=", line))
+        for line, match in zip(lines, named, strict=True)
+        if match
+    ]
+    assert len(given) > 5
+    assert [name for name, _ in given if name not in takes] == []
+    assert [(name, key) for name, keys in given for key in keys if key not in takes[name]] == []
+
+
 def commands() -> list[str]:
     """The commands of `digits`."""
     return [str(each.name or each.callback.__name__) for each in app.registered_commands]
