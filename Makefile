@@ -14,11 +14,9 @@ RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(st
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: .venv/.done ## environment, data, whole pipeline, table of results
+run: .venv/.done ## environment, data, what changed of the pipeline, table of results
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
-	@dvc repro
-	@digits restore
-	@digits results
+	@digits run
 
 test: .venv/.done ## the whole test suite (slow ones too)
 	@pytest --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))') \

@@ -14,10 +14,10 @@ from digits import params
 from digits.core import provenance
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError
+from digits.core.pipeline import check_sources
 from flows.promote import ALREADY_CHAMPION, promote
 from flows.support import lifecycle
 from flows.support.forms import VERSION, Model, run_name
-from flows.support.pipeline import check_sources
 from flows.train import train
 
 Approval = Literal["required", "none"]

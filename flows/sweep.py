@@ -19,12 +19,12 @@ from digits import params
 from digits.core.artifacts import split_path
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import trainings_at_once
+from digits.core.pipeline import push, remote_address
 from digits.core.provenance import recorded_outputs
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.forms import VERSION, Model, Space, run_name
-from flows.support.pipeline import push, remote_address
 from flows.support.prefect_artifacts import artifact_key
 from flows.train import train
 

@@ -18,11 +18,11 @@ from pydantic import Field
 from digits import params
 from digits.core.commands import CommandFailedError
 from digits.core.machine import Slots, trainings_at_once
+from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
 from flows.support.forms import VERSION, Target, run_name
-from flows.support.pipeline import Stage, check_sources, read_pipeline
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import small_project
 from intruder import RESOLVED
 from sklearn.datasets import load_digits
 from support import (
@@ -211,3 +212,24 @@ def trained_project(
     shutil.copy(migrated, folder / "mlflow.db")
     train_project(folder, digits_8x8, small_params, "mlp")
     return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small DVC project as committed, made once."""
+    root = tmp_path_factory.mktemp("template") / "project"
+    small_project.create(root)
+    return root
+
+
+@pytest.fixture
+def dvc_project(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> small_project.Project:
+    """A copy of the small DVC project, which is the current folder."""
+    root, control = tmp_path / "project", tmp_path / "control"
+    shutil.copytree(template, root)
+    control.mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("CONTROL", str(control))
+    return small_project.Project(root, control)

@@ -8,7 +8,7 @@ import pytest
 from support import python, write_params
 
 COMMANDS = [
-    *("results", "restore", "stats", "summary", "diff"),
+    *("run", "results", "restore", "stats", "summary", "diff"),
     *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "demo"),
     "serve",
 ]

@@ -14,7 +14,7 @@ from digits.core.dataset import Dataset
 # A room imports only itself and rooms above it.
 ROOMS = (
     *("core", "data", "models", "evaluation", "training", "params", "tracking", "registry"),
-    *("sweep", "scoring", "reporting", "stages", "cli", "flows.support", "flows"),
+    *("sweep", "scoring", "reporting", "stages", "running", "cli", "flows.support", "flows"),
     "benchmarks",
 )
 EXPENSIVE = {
@@ -32,7 +32,7 @@ OWNERS = {
     "keras": {"digits.models", "digits.training", "digits.tracking.runs"},
     "tensorflow": {"digits.models._normalization", "digits.training", "digits.tracking.runs"},
     "prefect": set(),
-    "dvc": {"digits.core.provenance", "digits.core.revision"},
+    "dvc": {"digits.core.pipeline", "digits.core.provenance", "digits.core.revision"},
     "optuna": {"digits.sweep"},
     "typer": {"digits.cli"},
 }

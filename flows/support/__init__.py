@@ -2,7 +2,6 @@
 
 lifecycle          how a flow run starts and ends
 commands           `dvc` and `digits` as subprocesses
-pipeline           what DVC says of the stages
 workspaces         a copy of the project for a run with overrides
 prefect_artifacts  progress, table and links in Prefect
 server             Prefect's server

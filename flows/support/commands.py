@@ -3,9 +3,8 @@
 import json
 import os
 import random
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -15,8 +14,8 @@ from prefect import get_run_logger, runtime
 from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import BusyError, DigitsError, ServiceError
+from digits.core.pipeline import DVC, DVC_HINTS, last_lines, stage_exit_code
 
-DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
 
@@ -28,20 +27,6 @@ PASSING: dict[Any, str] = {
     BusyError.exit_code: "something was busy",
 }
 RETRIES_AFTER_S = (10.0, 60.0)  # about: runs that failed together should not come back together
-
-LAST_LINES = 10
-# What DVC says after every stage, whose end Prefect shows anyway.
-DVC_HINTS = (
-    "Generating lock file",
-    "Updating lock file",
-    "To track the changes with git, run:",
-    "\tgit add ",
-    "To enable auto staging, run:",
-    "\tdvc config core.autostage",
-    "Use `dvc push` to send your updates",
-)
-DVC_FAILED = "ERROR: failed to reproduce "
-DVC_SAYS = ("Running stage ", "> ", DVC_FAILED)
 
 
 class Dvc:
@@ -87,9 +72,9 @@ class Dvc:
                 timeout_s=self._timeout_s,
             )
         except CommandFailedError as error:
-            code = _exit_code(error)
+            code = stage_exit_code(error)
             reason = str(error) if code == error.code else f"ended with {code}"
-            raise CommandFailedError(reason, *_last_lines(error.lines), code=code) from None
+            raise CommandFailedError(reason, *last_lines(error.lines), code=code) from None
 
     def wait_for_retry(self) -> None:
         """Wait as long as RETRIES_AFTER_S says if the task that calls this runs once more.
@@ -105,20 +90,6 @@ class Dvc:
                 "retry %s of %s starts in %.0f s", retry, len(RETRIES_AFTER_S), seconds
             )
             self.commands.check_not_stopped(within_s=seconds)
-
-
-def _exit_code(error: CommandFailedError) -> int:
-    """The exit code of the stage's command, which DVC tells in words, or else DVC's own."""
-    failed = [n for n, line in enumerate(error.lines) if line.startswith(DVC_FAILED)]
-    told = "\n".join(error.lines[failed[-1] :]) if failed else ""
-    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
-    return int(codes[-1]) if codes else error.code
-
-
-def _last_lines(lines: Sequence[str]) -> list[str]:
-    """The last lines without DVC's own messages; its ERROR lines if there are no others."""
-    said = [line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS)]
-    return said[-LAST_LINES:] or [line for line in lines if line.startswith("ERROR: ")]
 
 
 def run_digits(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:

@@ -14,9 +14,9 @@ from digits import params
 from digits.core import process
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, one_line, printable
+from digits.core.pipeline import stage_names
 from digits.core.provenance import code_version
 from digits.models import available
-from flows.support.pipeline import stage_names
 
 NAME_WIDTH = 80
 # Of a flow: the code that runs; a deployment has that of its registration.

@@ -18,11 +18,11 @@ from prefect import get_run_logger
 from digits import params
 from digits.core.errors import ServiceError
 from digits.core.files import scratch
+from digits.core.pipeline import PROJECT_LOCK
 from digits.core.provenance import clone, git, share_dvc
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")
-PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 
 
 def project_lock(root: Path) -> AbstractContextManager[object]:

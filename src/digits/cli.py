@@ -39,6 +39,20 @@ def _options(
 
 
 @app.command()
+def run() -> None:
+    """Run with DVC what changed, showing how far it is; then print the table of results."""
+    from digits import params
+    from digits.reporting.console import print_results
+    from digits.running.run import run_pipeline
+
+    loaded = params.load()
+    ran = run_pipeline(Path.cwd(), loaded)
+    if not ran.issuperset(f"evaluate@{model}" for model in loaded.models):
+        restore()
+    print_results()
+
+
+@app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
     from digits.reporting.console import print_results

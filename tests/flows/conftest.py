@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from deployed import Worker
-from small_project import STAGE, STAGES, Project, run
-
-ROOT = Path(__file__).parents[2]
+from small_project import Project, run
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,38 +18,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", ignored)
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small project as committed, made once."""
-    root = tmp_path_factory.mktemp("template") / "project"
-    root.mkdir()
-    shutil.copy(ROOT / "params.yaml", root)
-    (root / "dvc.yaml").write_text(STAGES)
-    (root / "stage.py").write_text(STAGE)
-    (root / "raw.txt").write_text("raw")
-    (root / "spaces").mkdir()
-    (root / "spaces" / "mlp.yaml").write_text("fit.batch_size: [64, 128]\n")
-    (root / "data").mkdir()
-    (root / "data" / "digits.csv").write_text("1")
-    (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")
-    run("git", "init", "-q", "-b", "main", cwd=root)
-    for command in ("init", "config core.analytics false", "add data"):
-        run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
-    for command in ("config user.name t", "config user.email t@example.org", "add ."):
-        run("git", *command.split(), cwd=root)
-    run("git", "commit", "-qm", "start", cwd=root)
-    return root
-
-
 @pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of the small project, which is the current folder."""
-    root, control = tmp_path / "project", tmp_path / "control"
-    shutil.copytree(template, root)
-    control.mkdir()
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("CONTROL", str(control))
-    return Project(root, control)
+def project(dvc_project: Project) -> Project:
+    """A copy of the small DVC project, which is the current folder."""
+    return dvc_project
 
 
 @pytest.fixture(scope="session")

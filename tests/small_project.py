@@ -1,12 +1,14 @@
 """A small DVC project whose stages a test makes slow or fail."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from support import REPOSITORY
 
 STAGES = """\
 stages:
@@ -19,6 +21,7 @@ stages:
     matrix:
       model: [mlp, cnn]
     cmd: python stage.py train ${item.model}
+    meta: {timed: true}
     deps: [artifacts/prepare.txt]
     params: [train.threads, "train.${item.model}"]
     outs: ["artifacts/train-${item.model}.txt", "artifacts/train/${item.model}/run.json"]
@@ -94,6 +97,26 @@ def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def create(root: Path) -> None:
+    """Make the folder, the project in it, and a first commit."""
+    root.mkdir()
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    (root / "dvc.yaml").write_text(STAGES)
+    (root / "stage.py").write_text(STAGE)
+    (root / "raw.txt").write_text("raw")
+    (root / "spaces").mkdir()
+    (root / "spaces" / "mlp.yaml").write_text("fit.batch_size: [64, 128]\n")
+    (root / "data").mkdir()
+    (root / "data" / "digits.csv").write_text("1")
+    (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")
+    run("git", "init", "-q", "-b", "main", cwd=root)
+    for command in ("init", "config core.analytics false", "add data"):
+        run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
+    for command in ("config user.name t", "config user.email t@example.org", "add ."):
+        run("git", *command.split(), cwd=root)
+    run("git", "commit", "-qm", "start", cwd=root)
 
 
 class Project:

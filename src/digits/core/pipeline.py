@@ -1,5 +1,7 @@
 """Read the pipeline from DVC: its stages, their order, which changed; its cache and remotes."""
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -11,8 +13,27 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
+from digits.core.commands import CommandFailedError
 from digits.core.errors import BusyError, DataError, ServiceError, UsageError, one_line
 
+# A process of DVC that ends with ours, and may run one stage beside others that do.
+DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
+# What DVC says after every stage, whose end Prefect shows anyway.
+DVC_HINTS = (
+    "Generating lock file",
+    "Updating lock file",
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage",
+    "Use `dvc push` to send your updates",
+)
+DVC_FAILED = "ERROR: failed to reproduce "
+DVC_SAYS = ("Running stage ", "> ", DVC_FAILED)
+LAST_LINES = 10
+
+# Held by whoever runs the pipeline in the project's own folder.
+PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 MISSING = "deleted"  # DVC's word for an output that is not there
 
 
@@ -25,12 +46,15 @@ class Stage:
         upstream: Names of the stages and `.dvc` files that it depends on directly.
         changed: Whether `dvc status` lists it.
         threaded: Whether it computes with `train.threads` threads.
+        timed: Whether its seconds are compared, so that it needs its cores for itself; `meta:` in
+            dvc.yaml says so.
     """
 
     name: str
     upstream: tuple[str, ...]
     changed: bool
     threaded: bool
+    timed: bool = False
 
 
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
@@ -48,14 +72,16 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
         graph = repo.index.graph
         wanted = _with_upstream(repo, graph, targets)
         changed = repo.status()
+        position = {node: number for number, node in enumerate(repo.index.stages)}
         return [
             Stage(
                 name=node.addressing,
                 upstream=tuple(sorted(other.addressing for other in graph.successors(node))),
                 changed=node.addressing in changed,
                 threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
+                timed=bool((node.meta or {}).get("timed")),
             )
-            for node in reversed(list(nx.topological_sort(graph)))
+            for node in nx.lexicographical_topological_sort(graph.reverse(), key=position.get)
             if node in wanted and not _never_runs(node)
         ]
 
@@ -157,3 +183,17 @@ def push(root: Path, target: str, remote: str) -> None:
     """`dvc push` the outputs of a stage to a remote."""
     with _dvc_errors(root), chdir(root), Repo() as repo:
         repo.push(targets=[target], remote=remote)
+
+
+def stage_exit_code(error: CommandFailedError) -> int:
+    """The exit code of the stage's command, which DVC tells in words, or else DVC's own."""
+    failed = [n for n, line in enumerate(error.lines) if line.startswith(DVC_FAILED)]
+    told = "\n".join(error.lines[failed[-1] :]) if failed else ""
+    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
+    return int(codes[-1]) if codes else error.code
+
+
+def last_lines(lines: Sequence[str]) -> list[str]:
+    """The last lines without DVC's own messages; its ERROR lines if there are no others."""
+    said = [line for line in lines if line and not line.startswith(DVC_SAYS + DVC_HINTS)]
+    return said[-LAST_LINES:] or [line for line in lines if line.startswith("ERROR: ")]

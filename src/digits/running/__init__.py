@@ -1,0 +1,7 @@
+"""`digits run`: the pipeline of dvc.yaml, with its progress and the time it still takes.
+
+run        DVC runs the stages that changed, side by side where none disturbs another
+schedule   which stages may run beside which
+durations  how long each takes, by the last run here or as measured elsewhere
+progress   how far they are: a table on a terminal, lines in a log
+"""

@@ -1,0 +1,67 @@
+"""Which stages of the pipeline run, and which of them may run side by side."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import psutil
+
+from digits.core.pipeline import Stage
+
+
+def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
+    """The stages that changed, and those that depend on one of them; upstream first, as given."""
+    names: set[str] = set()
+    for stage in pipeline:
+        if stage.changed or not names.isdisjoint(stage.upstream):
+            names.add(stage.name)
+    return [stage for stage in pipeline if stage.name in names]
+
+
+class Schedule(NamedTuple):
+    """The stages to run, upstream first, and the cores for them.
+
+    `threads` is the number of cores that a stage with `train.threads` threads needs; others need
+    one. A timed stage shares no core: logical processors of one core would slow each other.
+    """
+
+    stages: Sequence[Stage]
+    threads: int
+    cores: int = psutil.cpu_count(logical=False) or 1
+    processors: int = os.cpu_count() or 1
+
+    def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
+        """The names of the stages that may start beside the running ones; timed ones come first.
+
+        `done` are the stages of this run that have ended well.
+        """
+        names = {stage.name for stage in self.stages}
+        together = [stage for stage in self.stages if stage.name in running]
+        chosen: list[Stage] = []
+        for stage in sorted(self.stages, key=lambda stage: not stage.timed):
+            waits = stage.name not in running and stage.name not in done
+            ready = waits and names.intersection(stage.upstream) <= {*done}
+            if ready and self._fits([*together, *chosen, stage]):
+                chosen.append(stage)
+        return [stage.name for stage in chosen]
+
+    def seconds_left(self, left: Mapping[str, float], *, running: Collection[str]) -> float:
+        """Seconds until all is done, if the stages in `left` still take so long."""
+        ends = {name: left[name] for name in running}
+        done = {stage.name for stage in self.stages} - {*left}
+        clock = 0.0
+        while True:
+            for name in self.startable(ends, done):
+                ends[name] = clock + left[name]
+            if not ends:
+                return clock
+            name = min(ends, key=lambda name: ends[name])
+            clock = ends.pop(name)
+            done.add(name)
+
+    def _fits(self, together: Sequence[Stage]) -> bool:
+        if len(together) == 1:
+            return True
+        if any(stage.timed for stage in together):
+            return sum(self.threads if stage.threaded else 1 for stage in together) <= self.cores
+        return len(together) <= self.processors

@@ -1,0 +1,178 @@
+"""`digits run` on a small DVC project: what runs, what is said, how it ends."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from small_project import Project
+from support import has_ended, python, until
+
+from digits.core.pipeline import PROJECT_LOCK
+from digits.running import durations
+
+pytestmark = pytest.mark.slow
+
+# `digits run` without the table of results, which these stages do not make
+RUN = """
+from pathlib import Path
+from digits import params
+from digits.core import process
+from digits.running.run import run_pipeline
+process.run_program(lambda: print("ran:", *sorted(run_pipeline(Path(), params.load()))))
+"""
+ALL = ["compare", "prepare", "train@cnn", "train@mlp"]
+
+
+def digits_run(**environment: str) -> "subprocess.CompletedProcess[str]":
+    return python("-c", RUN, env={**os.environ, **environment})
+
+
+@contextmanager
+def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
+    """`digits run` while this stage runs; the stage takes ten minutes."""
+    project.sleeps(stage, 600)
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert until(lambda: stage in project.ran(), seconds=60)
+            yield program
+        finally:
+            program.kill()
+
+
+def test_it_leaves_the_files_that_dvc_repro_leaves_and_does_nothing_twice(
+    dvc_project: Project, tmp_path: Path
+) -> None:
+    serial = Project(shutil.copytree(dvc_project.root, tmp_path / "serial"), dvc_project.control)
+    serial.dvc("repro", "-q")
+    first = digits_run()
+    assert first.stdout.splitlines()[-1] == f"ran: {' '.join(ALL)}", first.stderr
+    ours, theirs = dvc_project.files(), serial.files()
+    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} == set()
+    assert digits_run().stdout == "ran:\n"
+    assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
+
+
+def test_a_log_says_what_is_to_come_and_how_far_it_is(dvc_project: Project) -> None:
+    dvc_project.set_epochs("mlp", 2)
+    (dvc_project.root / durations.LAST_RUN).parent.mkdir()
+    known = {"prepare": [65, 1], "train@mlp": [20, 2], "compare": [2, 1]}
+    (dvc_project.root / durations.LAST_RUN).write_text(json.dumps(known))
+    done = digits_run()
+    lines = done.stdout.splitlines()
+    assert lines[0] == "to run: prepare 1:05, train@mlp 0:20, train@cnn 5:15, compare 0:02"
+    assert lines[1].startswith("0 of 4 stages, about 7 min left")
+    assert "train@mlp: epoch 2/2" in lines
+    assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
+    assert any(line.endswith("; 4 of 4 stages") for line in lines)
+    assert "\x1b" not in done.stdout
+    assert "Running stage" not in done.stdout
+    recorded = json.loads((dvc_project.root / durations.LAST_RUN).read_text())
+    assert sorted(recorded) == ALL
+    assert recorded["prepare"][0] < 65
+
+
+def test_a_terminal_shows_a_table_that_fits_it_also_without_colours(dvc_project: Project) -> None:
+    shown = on_a_terminal(NO_COLOR="1", COLUMNS="60", LINES="30", TERM="xterm")
+    # what stays after the last redraw, and before the cursor is shown again
+    last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
+    rows = {line.split()[0]: line for line in last if line.strip()}
+    assert rows["train@mlp"].split()[1] == "done"
+    assert "epoch 30/30" in rows["train@mlp"]
+    assert "4 of 4 stages" in shown
+    assert all(len(line) <= 60 for line in last)
+    assert "\x1b[3" not in shown  # colours
+
+
+def test_a_log_stays_plain_where_colours_are_forced(dvc_project: Project) -> None:
+    dvc_project.dvc("repro", "-q", "train@mlp", "train@cnn")
+    done = digits_run(FORCE_COLOR="1", TERM="xterm")
+    assert done.stdout.splitlines()[2] == "compare: starts"
+    assert "\x1b[2K" not in done.stdout
+
+
+def on_a_terminal(**environment: str) -> str:
+    """All that `digits run` writes to a terminal."""
+    ours, its = pty.openpty()
+    env = {**os.environ, **environment}
+    with subprocess.Popen([sys.executable, "-c", RUN], stdout=its, stderr=its, env=env):
+        os.close(its)
+        parts = []
+        with suppress(OSError):  # so Linux tells the end of a terminal
+            while part := os.read(ours, 4096):
+                parts.append(part)
+    os.close(ours)
+    return b"".join(parts).decode()
+
+
+def test_it_ends_as_the_stage_that_fails_and_no_other_starts(dvc_project: Project) -> None:
+    dvc_project.fails("train-mlp")
+    done = digits_run()
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: train@mlp: no disk left on the moon",
+        "error: not done: train@mlp, train@cnn, compare",
+    ]
+    assert dvc_project.ran() == ["prepare", "train-mlp"]
+    assert "train@mlp: failed in " in done.stdout
+    dvc_project.works()
+    assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+
+
+def test_a_stage_that_was_killed_is_told_as_a_shell_tells_it(dvc_project: Project) -> None:
+    with started(dvc_project, "prepare") as program:
+        os.kill(int(dvc_project.log()[0][1]), signal.SIGKILL)
+        assert program.wait(60) == 128 + signal.SIGKILL
+        assert program.stderr
+        assert program.stderr.readline().startswith("error: prepare: ")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_runs_on_when_it_is_interrupted_or_killed(
+    dvc_project: Project, signum: signal.Signals
+) -> None:
+    with started(dvc_project, "train-mlp") as program:
+        program.send_signal(signum)
+        assert program.wait(30) == (-signum if signum == signal.SIGKILL else 128 + signum)
+        assert program.stderr
+        assert program.stderr.read() == ""
+    [_, process] = [int(words[1]) for words in dvc_project.log()]
+    assert until(lambda: has_ended(process), seconds=20)
+    dvc_project.works()
+    assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+
+
+def test_two_do_not_work_in_one_folder(dvc_project: Project) -> None:
+    with FileLock(dvc_project.root / PROJECT_LOCK):
+        done = digits_run()
+    assert done.returncode == 6
+    assert done.stderr.endswith("works in this folder; try again when it has ended\n")
+    dvc_project.sleeps("prepare", 600)
+    command = [sys.executable, "-m", "digits.core.commands", "dvc", "repro", "-q"]
+    with subprocess.Popen(command, start_new_session=True) as repro:
+        try:
+            assert until(lambda: dvc_project.ran() == ["prepare"], seconds=60)
+            done = digits_run()
+        finally:
+            repro.terminate()
+    assert done.returncode == 6
+    assert done.stderr.endswith("another DVC command runs in this folder; try again\n")
+
+
+def test_wrong_data_is_told_before_anything_runs(dvc_project: Project) -> None:
+    dvc_project.set_data("2")
+    done = digits_run()
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: data: is not what data.dvc names; `dvc add data` keeps ")
+    assert dvc_project.ran() == []
