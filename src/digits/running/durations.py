@@ -25,19 +25,19 @@ class Duration(NamedTuple):
     epochs: Positive
 
 
-# By `digits run` with params.yaml as it is in git, on two cores of an AMD EPYC;
-# `sprint` and `best` by `make bench`.
+# With params.yaml as it is in git, on two cores of an AMD EPYC: trainings by `make bench`, others
+# by the processor time of `python -m digits.stages.…`, and a second for DVC.
 MEASURED = {
     "validate": Duration(4, 1),
-    "explore": Duration(4, 1),
+    "explore": Duration(3, 1),
     "split": Duration(3, 1),
     "train@mlp": Duration(62, 30),
     "train@cnn": Duration(315, 12),
     "train@compact": Duration(49, 5),
     "train@sprint": Duration(12, 2),
     "train@best": Duration(305, 12),
-    "evaluate@mlp": Duration(9, 1),
-    "evaluate@cnn": Duration(19, 1),
+    "evaluate@mlp": Duration(10, 1),
+    "evaluate@cnn": Duration(18, 1),
     "evaluate@compact": Duration(13, 1),
     "compare": Duration(6, 1),
     "report": Duration(4, 1),
