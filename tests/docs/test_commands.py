@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import chdir, suppress
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -136,6 +137,8 @@ def answers(port: int) -> bool:
     try:
         with urlopen(f"http://127.0.0.1:{port}/", timeout=5):
             return True
+    except HTTPError:  # there is no page, but a server
+        return True
     except OSError:
         return False
 
