@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import chdir, suppress
 from pathlib import Path
@@ -172,9 +171,4 @@ def test_what_no_test_runs_is_little_and_has_a_reason() -> None:
 def test_every_other_command_succeeds(session: Session) -> None:
     for block in BLOCKS:
         if not block.comment.startswith((NOT_RUN, RUN_BY)):
-            started, before = time.monotonic(), os.times()
             session.run(block)
-            now = os.times()
-            cpu = now.children_user + now.children_system
-            cpu -= before.children_user + before.children_system
-            print(f"{time.monotonic() - started:5.1f} s {cpu:5.1f} cpu {block}", flush=True)
