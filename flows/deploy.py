@@ -12,6 +12,7 @@ import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import VersionInfo
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, PrefectException
 from prefect.runner.storage import LocalStorage
@@ -27,6 +28,7 @@ from digits.params import project
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.score import score
+from flows.support.forms import VERSION
 from flows.sweep import sweep
 from flows.train import train
 
@@ -38,11 +40,10 @@ def deployments() -> list[RunnerDeployment]:
     name, nightly = project().name, project().part("nightly")
     scored = "Predictions with the champion for a folder, CSV or npz, and its drift."
     retrained = f"Train and promote when data.dvc has changed; also on schedule, {RESUMED}."
-    space = {"model": "mlp", "space": "spaces/mlp.yaml"}
     return [
         _deployment(train, name, "The pipeline of dvc.yaml, one task per stage."),
         _deployment(train, nightly, f"The same every night, {RESUMED}.", "0 2 * * *", pull=True),
-        _deployment(sweep, name, "Search the settings of one model.", **space),
+        _deployment(sweep, name, "Search the settings of one model."),
         _deployment(promote, name, "The gate, a person's approval, and a new champion."),
         _deployment(score, name, scored),
         _deployment(retrain, name, retrained, "*/15 * * * *"),
@@ -57,6 +58,7 @@ def _deployment(
         name,
         description=description,
         parameters=parameters,
+        tags=[project().name, flow.name, *["scheduled"] * bool(cron)],
         schedule=Cron(cron, active=False) if cron else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
@@ -75,12 +77,14 @@ def register() -> None:
     if not address:
         raise ServiceError("PREFECT_API_URL: is not set; `make up` starts a Prefect server")
     template = ProcessWorker.get_default_base_job_template()
+    # else Prefect also sends the address of git's remote, and the password in it
+    version = VersionInfo(type="prefect:simple", version=VERSION or "")
     pool = WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template)
     try:
         with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
             client.create_work_pool(pool)
         for deployment in deployments():
-            deployment.apply(work_pool_name=name)
+            deployment.apply(work_pool_name=name, version_info=version)
             print(deployment.full_name)
     except (httpx.HTTPError, PrefectException) as error:
         raise ServiceError(f"Prefect at {public(address)}: {error}") from None

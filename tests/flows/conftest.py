@@ -43,6 +43,7 @@ def deployment(
     root, control = folder / "project", folder / "control"
     shutil.copytree(template, root)
     shutil.copy(migrated, root / "mlflow.db")
+    run("git", "remote", "add", "origin", "https://me:hunter2@git.example/me.git", cwd=root)
     control.mkdir()
     env = {
         "CONTROL": str(control),

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import completes, submit
+from deployed import Worker, completes, submit
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 from small_project import Project
 
@@ -55,6 +56,24 @@ def test_the_server_refuses_what_its_form_does_not_offer(
     with pytest.raises(PrefectHTTPStatusError) as refused:
         submit(deployment_name, **parameters)
     assert reason in str(refused.value)
+
+
+def test_each_deployment_tells_project_kind_and_code_and_no_password_of_a_remote(
+    deployment: tuple[Project, Worker],
+) -> None:
+    with get_client(sync_client=True) as client:
+        found = client.read_deployments()
+    head = deployment[0].git("rev-parse", "--short=12", "HEAD").strip()
+    assert {each.version for each in found} == {head}
+    assert {tuple(each.tags) for each in found if each.name == "digits"} == {
+        ("digits", kind) for kind in ("train", "sweep", "promote", "score")
+    } | {("digits", "retrain", "scheduled")}
+    address = get_current_settings().server.database.connection_url
+    assert address is not None
+    database = Path(address.get_secret_value().split("///")[1])
+    stored = b"".join(path.read_bytes() for path in database.parent.glob(f"{database.name}*"))
+    assert head.encode() in stored
+    assert b"hunter2" not in stored
 
 
 def test_a_run_is_named_after_its_parameters_and_its_experiment_is_not(deployed: Project) -> None:

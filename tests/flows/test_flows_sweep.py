@@ -167,7 +167,7 @@ def test_a_scheduler_that_goes_away_is_told_in_one_line(
         ({"model": "gnn"}, "'gnn' has no block train.gnn"),
         ({"space": "none.yaml"}, "none.yaml: No such file"),
         ({"remote": "near"}, "remote: 'near' is not one of far"),
-        ({"storage": "sqlite:////nowhere/at/all.db"}, "Optuna storage of mlp: "),
+        ({"storage": "sqlite:////nowhere/at/all.db"}, "Optuna storage of digits/mlp: "),
     ],
 )
 def test_what_can_be_known_before_any_trial_is_told_in_one_line(

@@ -139,9 +139,12 @@ def test_what_a_stage_prints_is_not_taken_for_its_exit_code(project: Project) ->
 
 
 WITH_LONG_WAITS = """
+import signal
+
 from flows.support import commands, lifecycle
 from flows.train import train
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore
 commands.RETRIES_AFTER_S = (600, 600)
 lifecycle.run_as_program(lambda: train(return_state=True))
 """
@@ -159,7 +162,10 @@ def test_ctrl_c_ends_the_wait_for_a_retry_with_a_line_and_130(
         assert program.stderr is not None
         assert any("retry 1 of 2 starts in" in line for line in program.stderr)
         program.send_signal(signal.SIGINT)
-        _, said = program.communicate(timeout=60)
+        try:
+            _, said = program.communicate(timeout=60)
+        finally:
+            program.kill()
     assert program.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
     assert "Traceback" not in said
