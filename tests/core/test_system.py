@@ -132,7 +132,7 @@ OF_ONE_SYSTEM = re.compile(
     r"|ru_maxrss|\bflock\b|\bsetsid\b|\btimeout -|\breadlink -f|\bdate -d|\bsed -[iE]|\bxargs -r"
     r"|\bgrep -P|--reflink|\bstat -c|\bnproc\b"
 )
-PLACES = ("src", "flows", "benchmarks", "tests", "Procfile", "*.sh", "*.yaml")
+PLACES = ("src", "flows", "benchmarks", "tests", "docs", "Makefile", "Procfile", "*.sh", "*.yaml")
 
 
 def test_no_other_module_names_what_only_some_systems_have() -> None:
