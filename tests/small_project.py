@@ -28,7 +28,7 @@ stages:
   compare:
     cmd: python stage.py compare
     deps: [artifacts/train-mlp.txt, artifacts/train-cnn.txt]
-    outs: [artifacts/compare.txt]
+    outs: [artifacts/compare.txt: {cache: false}]
 """
 
 # Each stage writes what it got; files in the folder CONTROL say which of them sleeps or fails.
@@ -110,7 +110,8 @@ def create(root: Path) -> None:
     (root / "spaces" / "mlp.yaml").write_text("fit.batch_size: [64, 128]\n")
     (root / "data").mkdir()
     (root / "data" / "digits.csv").write_text("1")
-    (root / ".gitignore").write_text("/artifacts\n/.prefect\n/.state\n/mlflow.db*\n__pycache__/\n")
+    ignored = ("/artifacts/*", "!/artifacts/compare.txt", "/.prefect", "/.state", "/mlflow.db*")
+    (root / ".gitignore").write_text("\n".join([*ignored, "__pycache__/", ""]))
     run("git", "init", "-q", "-b", "main", cwd=root)
     for command in ("init", "config core.analytics false", "add data"):
         run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
