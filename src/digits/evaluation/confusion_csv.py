@@ -38,9 +38,9 @@ def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) ->
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "prediction", "reference", "count"])
         for model, (matrix, names) in matrices.items():
-            cells = [(index, index) for index in range(len(names))]
-            cells += np.argwhere(np.where(np.eye(len(names), dtype=bool), 0, matrix)).tolist()
-            for row, column in cells:
+            correct = np.eye(len(names), dtype=bool)
+            errors = np.where(correct, 0, matrix)
+            for row, column in [*np.argwhere(correct), *np.argwhere(errors)]:
                 writer.writerow([model, names[row], names[column], matrix[row, column]])
 
 
