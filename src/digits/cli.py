@@ -111,7 +111,7 @@ def summary(
 def diff(
     old: Annotated[str, typer.Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
     new: Annotated[
-        str | None, typer.Argument(metavar="[REV2]", help="By default the workspace.")
+        str | None, typer.Argument(metavar="REV2", help="By default the workspace.")
     ] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[

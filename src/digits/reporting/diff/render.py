@@ -101,7 +101,7 @@ def _sections(diff: Diff) -> Iterator[Section]:
                 (check.name, "ok" if check.passed else "no", check.found, check.allowed)
                 for check in model.gate.checks
             ]
-            below = ["old stands for the champion"]
+            below = ["on the hold-out rows; old stands for the champion"]
             if model.not_asked:
                 below.append(f"not asked: {', '.join(model.not_asked)}; digits promote asks them")
             yield Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
@@ -134,7 +134,7 @@ def _cut(section: Section) -> Section:
 def _number(value: float | None, *, sign: str = "") -> str:
     if value is None:
         return "–"
-    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.4f}"
+    return f"{value:{sign}z,.0f}" if abs(value) >= 1000 else f"{value:{sign}z.4f}"
 
 
 def _text(value: Any) -> str:
