@@ -32,11 +32,20 @@ docs: .venv/.done ## the documentation as a site
 	@echo $(CURDIR)/docs/_build/index.html
 
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
-ui: .venv/.done ## MLflow at http://127.0.0.1:5000
-	@echo "http://127.0.0.1:5000/$(RUNS)   Ctrl-C ends it"
-	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --app-name digits --workers 1 \
-		--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
-		--default-artifact-root file://$(CURDIR)/mlartifacts
+ui: export MLFLOW_DISABLE_TELEMETRY := true
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ui: .venv/.done ## MLflow in the browser: accuracy, time and curves of all models
+	@python -c "import socket; socket.create_server(('127.0.0.1', $(MLFLOW_PORT)))" 2>/dev/null || { \
+		echo "error: port $(MLFLOW_PORT) is taken; choose another with make ui MLFLOW_PORT=…" >&2; exit 6; }
+	@mkdir -p .state
+	@address=$$(python -m digits.tracking.page $(MLFLOW_PORT)) || exit; \
+		echo "$$address   Ctrl-C ends it"; trap 'exit 0' INT; \
+		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
+			python -m webbrowser "$$address" ) >/dev/null 2>&1 & \
+		mlflow ui --app-name digits --port $(MLFLOW_PORT) --workers 1 \
+			--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
+			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 \
+		|| { echo "error: MLflow ended; see .state/ui.log" >&2; exit 4; }
 
 report: .venv/.done ## the page with all results, in the browser
 	@dvc repro --quiet report

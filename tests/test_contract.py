@@ -33,6 +33,7 @@ DATA_OF_A_MODEL = {"data.classes", "data.picture"}
 # What the short names on the checked params stand for in params.yaml.
 READS: dict[str, set[str]] = {
     "project": set(),  # a name changes no output
+    "tracking": set(),  # nor does what is recorded beside it
     "seed": {"seed"},
     "models": {"models"},
     "data.percent": {"data.percent"},
@@ -191,7 +192,7 @@ def test_dvc_knows_each_model_to_train_by_its_name() -> None:
 
 def test_a_block_of_params_is_named_after_its_stage() -> None:
     shared = {"seed", "models", "data"}
-    commands = {"project", "promote", "drift"}  # of `digits promote` and `digits score`
+    commands = {"project", "tracking", "promote", "drift"}  # of no stage
     assert set(PARAMS) - shared - commands <= set(PIPELINE)
 
 

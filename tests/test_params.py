@@ -29,8 +29,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("sed", 1, "sed: unknown key; known here: project, seed, models, data, validate, split, "
-         "train, promote, drift"),
+        ("sed", 1, "sed: unknown key; known here: project, tracking, seed, models, data, validate, "
+         "split, train, promote, drift"),
         ("seed", "x", "seed: 'x': input should be a valid integer"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),

@@ -57,10 +57,17 @@ class ProjectParams(StrictModel):
         return f"{self.name}-{part}"
 
 
+class TrackingParams(StrictModel):
+    """`tracking:`; what MLflow records beside the results."""
+
+    system_metrics: bool
+
+
 class Params(StrictModel):
     """The whole of params.yaml."""
 
     project: ProjectParams
+    tracking: TrackingParams
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: Annotated[list[str], Field(min_length=1)]
     data: DataParams
@@ -129,6 +136,15 @@ def project() -> ProjectParams:
         UsageError: as `load`.
     """
     return _validated(_Named, read()).project
+
+
+class _Tracked(BaseModel):
+    tracking: TrackingParams
+
+
+def tracking() -> TrackingParams:
+    """`tracking` of the same file; raises as `project`."""
+    return _validated(_Tracked, read()).tracking
 
 
 def check(raw: dict[str, Any]) -> Params:

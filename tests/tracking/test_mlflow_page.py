@@ -1,4 +1,4 @@
-"""MLflow's own page, in a browser: two runs side by side."""
+"""MLflow's own page, in a browser, as `make ui` opens it and as it compares runs."""
 
 import json
 import os
@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from support import train_project, until
+from playwright.sync_api import Browser, Locator, Page, expect
+from support import REPOSITORY, train_project, until
 
 from digits.core.dataset import Dataset
 from digits.core.files import read_json
@@ -22,12 +22,9 @@ from digits.params import Params
 
 pytestmark = pytest.mark.slow
 
-MODELS = ("mlp", "cnn")
-# what a person chose who was here before: models instead of agents, and no assistant
-SETTINGS = {
-    "mlflow.workflowType_v1": json.dumps("machine_learning"),
-    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
-}
+MODELS = ("mlp", "cnn", "compact")
+# what a person chose who was here before: models instead of agents
+SETTINGS = {"mlflow.workflowType_v1": json.dumps("machine_learning")}
 PATIENCE = 120  # seconds, for a loaded machine
 
 
@@ -40,57 +37,61 @@ def store(
     tensorflow: None,
 ) -> Path:
     """A folder whose MLflow store holds a run of each model."""
-    folder = tmp_path_factory.mktemp("two models")
+    folder = tmp_path_factory.mktemp("models")
     shutil.copy(migrated, folder / "mlflow.db")
     train_project(folder, digits_8x8, small_params, *MODELS)
     return folder
 
 
+class Ui(NamedTuple):
+    """`make ui`: the address that it opened, and that of its server."""
+
+    opened: str
+    server: str
+
+
 @pytest.fixture(scope="module")
-def server(store: Path) -> Iterator[str]:
-    """The address of `mlflow ui`, started as the Makefile does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+def ui(store: Path) -> Iterator[Ui]:
+    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    address, log = f"http://127.0.0.1:{port}", store / "server.log"
-    command = [sys.executable, "-m", "mlflow", "ui", "--app-name", "digits"]
-    command += ["--workers", "1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db"]
-    command += ["--default-artifact-root", (store / "mlartifacts").as_uri()]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=store, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        assert until(lambda: answers(address), seconds=PATIENCE), log.read_text()
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(PATIENCE)
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    browser, opened = store / "browser", store / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        ["make", "-f", REPOSITORY / "Makefile", "-o", ".venv/.done", "ui", f"MLFLOW_PORT={port}"],
+        cwd=store,
+        env={**os.environ, "PATH": path, "BROWSER": str(browser)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    came = until(lambda: opened.exists() or process.poll() is not None, seconds=PATIENCE)
+    if came and process.poll() is None:
+        address = opened.read_text().strip()
+        yield Ui(address, address.partition("/#")[0])
+    os.killpg(process.pid, signal.SIGINT)
+    printed = process.communicate(timeout=PATIENCE)[0]
+    assert opened.exists(), printed
+    assert printed == f"{address}   Ctrl-C ends it\n"
 
 
 @pytest.fixture
-def page(browser: Browser, server: str) -> Page:
-    """The compare page, as a person reaches it: both runs selected, then *Compare*."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+def page(browser: Browser, ui: Ui) -> Page:
+    """The compare page, as a person reaches it: all runs selected, then *Compare*."""
+    context = browser.new_context(viewport={"width": 2100, "height": 1000})
     context.set_default_timeout(1000 * PATIENCE)
     for name, value in SETTINGS.items():
         context.add_init_script(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
     page = context.new_page()
-    page.goto(f"{server}/#/experiments/1/runs")
+    page.goto(f"{ui.server}/#/experiments/1/runs")
     for model in MODELS:
         page.get_by_role("link", name=model, exact=True).wait_for()
     page.get_by_label("Select all runs").click()
     page.get_by_role("button", name="Compare", exact=True).click()
-    page.get_by_text("Comparing 2 Runs from 1 Experiment").wait_for()
+    page.get_by_text("Comparing 3 Runs from 1 Experiment").wait_for()
     return page
 
 
@@ -105,13 +106,87 @@ def metrics_shown(page: Page) -> dict[str, list[float]]:
     names.get_by_role("link").first.wait_for()
     figures = list(map(float, values.inner_text().split()))
     headings = names.get_by_role("link").all_inner_texts()
-    return {name: figures[2 * row : 2 * row + 2] for row, name in enumerate(headings)}
+    count = len(MODELS)
+    return {name: figures[count * row :][:count] for row, name in enumerate(headings)}
 
 
-def test_params_and_metrics_of_both_runs_stand_side_by_side(page: Page, store: Path) -> None:
+@pytest.fixture
+def first_page(browser: Browser, ui: Ui) -> Page:
+    """What `make ui` opens, in a window of a small screen."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(ui.opened)
+    return page
+
+
+def card(page: Page, title: str) -> Locator:
+    """The chart with this title, which is in view as a whole."""
+    found = page.get_by_test_id("experiment-view-compare-runs-card")
+    one = found.filter(has=page.get_by_text(title, exact=True))
+    one.wait_for()
+    return one
+
+
+def written(store: Path, file: str, *keys: str) -> list[float]:
+    """A figure of each model in what the stages wrote, in order of size."""
+    figures = []
+    for model in MODELS:
+        value = read_json(store / "artifacts" / file.format(model), dict)
+        for key in keys:
+            value = value[key]
+        figures.append(value)
+    return sorted(figures)
+
+
+class TestTheFirstPage:
+    """What a person sees without a click."""
+
+    def figures(self, chart: Locator) -> list[str]:
+        chart.locator("text.bartext").nth(len(MODELS) - 1).wait_for()
+        return sorted(chart.locator("text.bartext").all_inner_texts(), key=float)
+
+    def test_shows_accuracy_and_time_of_each_model(self, first_page: Page, store: Path) -> None:
+        accuracies = written(store, "evaluate/{}/metrics.json", "test", "accuracy")
+        shown = self.figures(card(first_page, "test_accuracy_percent"))
+        assert shown == [f"{100 * accuracy:.2f}" for accuracy in accuracies]
+        seconds = written(store, "train/{}/metrics.json", "elapsed_s")
+        assert self.figures(card(first_page, "elapsed_s")) == [f"{one:.2f}" for one in seconds]
+
+    @pytest.mark.parametrize("metric", ["accuracy", "loss"])
+    def test_shows_both_curves_of_each_model(self, first_page: Page, metric: str) -> None:
+        chart = card(first_page, f"val_{metric} vs {metric}")
+        lines = chart.locator(".scatterlayer .trace path.js-line")
+        expect(lines).to_have_count(2 * len(MODELS), timeout=1000 * PATIENCE)
+        drawn = lines.evaluate_all("all => all.map(line => line.getAttribute('d'))")
+        assert len({line for line in drawn if "L" in line}) == 2 * len(MODELS)
+        colours = lines.evaluate_all("all => all.map(line => line.style.stroke)")
+        assert len(set(colours)) == len(MODELS)
+
+    def test_needs_no_scrolling_for_them(self, first_page: Page) -> None:
+        for title in ("test_accuracy_percent", "elapsed_s", "val_loss vs loss"):
+            box = card(first_page, title).bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= 900
+
+    def test_has_no_assistant(self, first_page: Page) -> None:
+        card(first_page, "elapsed_s")
+        expect(first_page.locator("[data-assistant-ui]")).to_have_count(0)
+        expect(first_page.get_by_text("Assistant")).to_have_count(0)
+
+    def test_lists_the_same_runs_with_metrics_as_columns(self, browser: Browser, ui: Ui) -> None:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(ui.opened.replace("CHART", "TABLE"), timeout=1000 * PATIENCE)
+        page.get_by_role("columnheader", name="test_loss").wait_for(timeout=1000 * PATIENCE)
+        headings = [text for text in page.get_by_role("columnheader").all_inner_texts() if text]
+        first = headings.index("test_accuracy")
+        assert headings[first:][:4] == ["test_accuracy", "test_loss", "elapsed_s", "parameters"]
+        assert not {"Source", "User", "Dataset", "Models"} & {*headings}
+
+
+def test_params_and_metrics_of_all_runs_stand_side_by_side(page: Page, store: Path) -> None:
     models = params_shown(page, "model")
     assert sorted(models) == sorted(MODELS)
-    assert params_shown(page, "fit.epochs") == ["2", "2"]
+    assert params_shown(page, "fit.epochs") == ["2", "2", "2"]
     behaviour = [
         read_json(store / f"artifacts/evaluate/{one}/behaviour.json", dict) for one in models
     ]
@@ -120,28 +195,28 @@ def test_params_and_metrics_of_both_runs_stand_side_by_side(page: Page, store: P
 
 
 @pytest.mark.parametrize("split", ["test", "holdout"])
-def test_the_confusion_matrices_of_both_runs_stand_side_by_side(page: Page, split: str) -> None:
+def test_the_confusion_matrices_of_all_runs_stand_side_by_side(page: Page, split: str) -> None:
     name = f"{split}_confusion_matrix.png"
     page.get_by_text(name, exact=True).first.click()
     matrices = page.get_by_role("img", name=name)
-    expect(matrices).to_have_count(2, timeout=1000 * PATIENCE)
+    expect(matrices).to_have_count(len(MODELS), timeout=1000 * PATIENCE)
     for matrix in matrices.all():
         matrix.scroll_into_view_if_needed()
         assert matrix.evaluate("image => image.decode().then(() => image.naturalWidth)") > 800
-    left, right = (matrix.bounding_box() for matrix in matrices.all())
-    assert left is not None
-    assert right is not None
-    assert left["y"] == right["y"]
-    assert left["x"] + left["width"] <= right["x"]
-    assert min(left["width"], right["width"]) > 500
-    assert matrices.first.get_attribute("src") != matrices.last.get_attribute("src")
+    boxes = [box for matrix in matrices.all() if (box := matrix.bounding_box())]
+    assert len({box["y"] for box in boxes}) == 1
+    for left, right in pairwise(boxes):
+        assert left["x"] + left["width"] <= right["x"]
+    assert min(box["width"] for box in boxes) > 500
+    pictures = {matrix.get_attribute("src") for matrix in matrices.all()}
+    assert len(pictures) == len(MODELS)
 
 
-def test_the_curves_of_both_runs_lie_in_one_picture(page: Page) -> None:
+def test_the_curves_of_all_runs_lie_in_one_picture(page: Page) -> None:
     page.get_by_role("link", name="accuracy", exact=True).click()
     chart = page.get_by_test_id("experiment-view-compare-runs-card")
     for model in MODELS:
         chart.get_by_text(f"{model} (accuracy)").wait_for()
     lines = chart.locator(".scatterlayer .trace path.js-line")
     drawn = lines.evaluate_all("all => all.map(line => line.getAttribute('d'))")
-    assert len({line for line in drawn if "L" in line}) == 2
+    assert len({line for line in drawn if "L" in line}) == len(MODELS)

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import only_run
+from support import SMALL, only_run, until, write_params
 
+from digits.core.colours import SERIES
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
+from digits.tracking import runs
 
 
 class TestARun:
@@ -156,3 +158,54 @@ class TestARun:
         assert (probabilities.type, probabilities.shape) == (np.dtype("float32"), (-1, 10))
         model = client.get_logged_model(info.model_id)
         assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
+
+
+def test_each_of_the_last_runs_has_a_colour_of_its_own(tracked: Path) -> None:
+    colours = []
+    for _ in range(len(SERIES) + 1):
+        with runs.active_run("mlp", params={}, tags={}) as active:
+            colours.append(MlflowClient().get_run(active.info.run_id).data.tags["mlflow.runColor"])
+    assert colours == [*SERIES, SERIES[0]]
+
+
+class TestSystemMetrics:
+    """Measured by MLflow beside the run, where params.yaml asks for it."""
+
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+
+    def logged(self, *, wanted: bool, **options: bool) -> set[str]:
+        """The system metrics of a run that waits for them, or for half a second."""
+        write_params({**SMALL, "tracking.system_metrics": wanted})
+        with runs.active_run("mlp", params={}, tags={}, **options) as active:
+            client = MlflowClient()
+            run_id = active.info.run_id
+            seconds = 20 if wanted and not options else 0.5
+            until(lambda: bool(client.get_run(run_id).data.metrics), seconds=seconds)
+        return set(client.get_run(run_id).data.metrics)
+
+    def test_are_logged_if_wanted(self, tracked: Path) -> None:
+        named = {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"}
+        assert self.logged(wanted=True) >= named
+
+    def test_are_not_logged_otherwise(self, tracked: Path) -> None:
+        assert self.logged(wanted=False) == set()
+
+    def test_are_not_logged_of_what_is_no_training(self, tracked: Path) -> None:
+        assert self.logged(wanted=True, system_metrics=False) == set()
+
+    @pytest.mark.usefixtures("tensorflow")
+    def test_change_no_bit_of_the_model(self, project: Path, trained_project: Path) -> None:
+        from digits.stages import train
+        from digits.training import inference
+
+        write_params({**SMALL, "tracking.system_metrics": True})
+        train.main("mlp")
+        assert any(name.startswith("system/") for name in only_run(MlflowClient()).data.metrics)
+        paths = [
+            folder / "artifacts/train/mlp/model.keras" for folder in (project, trained_project)
+        ]
+        ours, theirs = (inference.load(path).get_weights() for path in paths)
+        for with_metrics, without in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(with_metrics, without)

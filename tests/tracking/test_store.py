@@ -1,5 +1,6 @@
 """The tracking store works from the start, or says in one line why it does not."""
 
+import json
 import socket
 import sqlite3
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import Server, finding, only_run, python
+from support import Server, finding, only_run, python, write_params
 
 from digits.core.errors import ServiceError
-from digits.tracking import runs, store
+from digits.tracking import runs, store, view
+
+VIEW = "mlflow.sharedViewState.digits"
 
 
 class TestTheStore:
@@ -77,6 +80,31 @@ class TestTheStore:
         assert store.connect() == experiment
         with runs.active_run("mlp", params={}, tags={}):
             pass
+
+    def test_shows_the_project_in_a_view_that_is_written_once(self, tracked: Path) -> None:
+        experiment, client = store.connect(), MlflowClient()
+        tags = client.get_experiment(experiment).tags
+        state = json.loads(json.loads(tags[VIEW])["state"])
+        assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
+        assert "restored_from" in tags[view.NOTE]
+        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in view.address(experiment)
+        before = Path("mlflow.db").read_bytes()
+        store.connect()
+        assert Path("mlflow.db").read_bytes() == before
+
+    def test_leaves_views_and_a_description_of_the_users(self, tracked: Path) -> None:
+        experiment, client = store.connect(), MlflowClient()
+        own = client.get_experiment(experiment).tags[VIEW]
+        users = {"mlflow.sharedViewState.1795725668175": "theirs", view.NOTE: "theirs"}
+        for key, value in {**users, VIEW: "of another version"}.items():
+            client.set_experiment_tag(experiment, key, value)
+        store.connect()
+        tags = client.get_experiment(experiment).tags
+        assert {key: tags[key] for key in (*users, VIEW)} == {**users, VIEW: own}
+
+    def test_has_no_view_of_other_experiments(self, tracked: Path) -> None:
+        other = store.connect("other")
+        assert not MlflowClient().get_experiment(other).tags
 
     @pytest.mark.slow
     def test_is_created_once_when_six_processes_come_at_once(self, workspace: Path) -> None:
@@ -263,6 +291,13 @@ class TestAStoreThatAServerMade:
         assert run.info.artifact_uri is not None
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         assert list(workspace.iterdir()) == []
+
+    def test_has_the_projects_view(
+        self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_params({})
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+        assert VIEW in MlflowClient().get_experiment(store.connect()).tags
 
     def test_is_written_directly(
         self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch

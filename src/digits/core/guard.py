@@ -17,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from digits.core.artifacts import ROOT
 
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
+# Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
+# MLflow opens its assistant, a chat with a language model, which has no setting to switch it off.
+PAGE_NAME = "digits.localhost"
 
 
 class Guard:
@@ -25,7 +28,8 @@ class Guard:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         others = os.environ.get(MORE_NAMES, "").lower().split(",")
-        self._names = {"127.0.0.1", "localhost", "::1", *filter(None, map(str.strip, others))}
+        own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
+        self._names = {*own, *filter(None, map(str.strip, others))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket, or pass it on."""
@@ -74,6 +78,9 @@ def pages() -> Guard:
 
 def mlflow() -> Guard:
     """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
+    # MLflow checks Host and Origin too, and knows fewer names of this machine
+    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", "*")
+    os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "http*")
     from mlflow.server.fastapi_app import app
 
     return Guard(app)

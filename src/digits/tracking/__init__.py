@@ -1,1 +1,1 @@
-"""MLflow runs: store and database (the tracking store), runs, restore, sweeps."""
+"""MLflow runs: store and database (the tracking store), runs, restore, sweeps; view (the page)."""

@@ -5,7 +5,7 @@ from mlflow import MlflowClient
 from digits.core import process, provenance
 from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
 from digits.params import load as load_params
-from digits.tracking import runs, store
+from digits.tracking import runs, store, view
 
 
 def restore_all() -> None:
@@ -70,8 +70,11 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     record = outputs.read_run()
     model = inference.load(outputs.model)
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
-    tags = {**record.tags, "restored_from": record.run_id}
-    with runs.active_run(record.name, params=record.params, tags=tags) as active:
+    note = f"Logged again from DVC's files; trained as run {record.run_id}."
+    tags = {**record.tags, "restored_from": record.run_id, view.NOTE: note}
+    with runs.active_run(
+        record.name, params=record.params, tags=tags, system_metrics=False
+    ) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
             runs.log_epoch(epoch, metrics)
         if record.params_yaml:

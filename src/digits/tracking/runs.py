@@ -16,8 +16,10 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from digits.core.artifacts import EvaluateOutputs, read_split_rows
+from digits.core.colours import SERIES
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
+from digits.params import tracking
 from digits.tracking import store
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 PARAMS_FILE = "params.yaml"
 PROCESS_TAG = "process"
+COLOUR_TAG = "mlflow.runColor"  # without it MLflow takes one of 29 colours, many of them alike
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
@@ -38,11 +41,16 @@ def active_run(
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     resume: str | None = None,
+    system_metrics: bool = True,
 ) -> "Iterator[ActiveRun]":
     """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
 
     Under `mlflow run` it is a child of the project's run. If the experiment has the run `resume`,
     this is that run again, with the params that it has.
+
+    Args:
+        experiment: Its name; default: the project's.
+        system_metrics: Log them in the project's experiment, if params.yaml says so.
 
     Raises:
         ServiceError: the tracking store does not answer.
@@ -55,12 +63,15 @@ def active_run(
         end_abandoned(experiment_id)
         known = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
         resumed = resume if known else None
+        measured = system_metrics and not experiment and tracking().system_metrics
+        colour = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
         active = mlflow.start_run(
             run_id=resumed,
             run_name=name,
             experiment_id=experiment_id,
             parent_run_id=parent.info.run_id if parent else None,
-            tags={**tags, PROCESS_TAG: this_process()},
+            tags={**tags, PROCESS_TAG: this_process()} | colour,
+            log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
         )
         status = "KILLED"
         try:
@@ -81,6 +92,18 @@ def find(condition: str, *experiment_ids: str) -> list[Run]:
     return mlflow.search_runs(
         [*experiment_ids], condition, order_by=oldest_first, output_format="list"
     )
+
+
+def _free_colour(experiment_id: str) -> str:
+    """A colour that none of the experiment's last runs has: each model's curves have their own."""
+    last = mlflow.search_runs(
+        [experiment_id],
+        max_results=len(SERIES) - 1,
+        order_by=["attributes.start_time DESC"],
+        output_format="list",
+    )
+    taken = {run.data.tags.get(COLOUR_TAG) for run in last}
+    return next(colour for colour in SERIES if colour not in taken)
 
 
 def end_abandoned(experiment_id: str) -> None:
@@ -217,6 +240,8 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, float]:
         for figure, value in written["overall"].items()
         if value is not None
     }
+    # MLflow's bars show two decimals
+    percent = {"test_accuracy_percent": 100 * scores["test_accuracy"]}
     behaviour = {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
     rows = {f"{split}_rows": count for split, count in read_split_rows().items()}
-    return scores | statistics | behaviour | rows
+    return scores | percent | statistics | behaviour | rows

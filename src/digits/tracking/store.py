@@ -16,7 +16,7 @@ from requests import RequestException
 from digits.core.addresses import public
 from digits.core.process import project_root, take_parent_run
 from digits.params import project
-from digits.tracking import database
+from digits.tracking import database, view
 from digits.tracking.database import SQLITE
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
@@ -44,7 +44,7 @@ def connect(experiment: str | None = None) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
 
     Args:
-        experiment: Its name; default: the project's.
+        experiment: Its name; default: the project's, which gets its view and description too.
 
     Raises:
         ServiceError: the store does not answer, or cannot be used.
@@ -54,7 +54,7 @@ def connect(experiment: str | None = None) -> str:
     uri, name = tracking_uri(), experiment or project().name
     with service_errors(uri), _ready(uri):
         mlflow.set_tracking_uri(uri)
-        return _experiment_id(name, uri)
+        return _experiment_id(name, uri, with_view=not experiment)
 
 
 _parent: str | None = None
@@ -116,16 +116,19 @@ def _ready(uri: str) -> AbstractContextManager[None]:
     return database.opening(Path(path))
 
 
-def _experiment_id(name: str, uri: str) -> str:
+def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:
     client = MlflowClient()
     experiment = client.get_experiment_by_name(name)
+    tags = view.missing_tags(experiment.tags if experiment else {}) if with_view else {}
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
         location = folder.as_uri() if uri.startswith(SQLITE) else None
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            return client.create_experiment(name, artifact_location=location)
-        return _experiment_id(name, uri)  # another process created it meanwhile
+            return client.create_experiment(name, artifact_location=location, tags=tags)
+        return _experiment_id(name, uri, with_view=with_view)  # another process created it
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    for key, value in tags.items():
+        client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from digits.reporting.plots.theme import BLUE, GREY, new_figure, quiet_axes, set_title
+from digits.core.colours import BLUE
+from digits.reporting.plots.theme import GREY, new_figure, quiet_axes, set_title
 
 if TYPE_CHECKING:
     from digits.evaluation.seeds import Group

@@ -16,13 +16,12 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from digits.core.colours import BLUE, VERMILION
 from digits.core.dataset import Matrix
 from digits.reporting.plots.theme import (
-    BLUE,
     INK,
     PALE_GREY,
     RED,
-    VERMILION,
     new_figure,
     percent,
     quiet_axes,

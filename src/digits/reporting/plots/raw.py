@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from digits.core.colours import BLUE
 from digits.core.dataset import Images
 from digits.reporting.plots.theme import (
-    BLUE,
     GREY,
     new_figure,
     percent,

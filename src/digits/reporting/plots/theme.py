@@ -5,15 +5,12 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from digits.core.colours import SERIES
 from digits.core.files import replacing
 
-# Okabe & Ito, "Color Universal Design" (2008): told apart with every kind of colour blindness
-BLUE = "#0072B2"
-VERMILION = "#D55E00"
 # told apart by lightness
 RED = "#C4122F"
 PALE_GREY = "#C4C4C4"
-SERIES = [BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, "#000000", "#B8A800"]
 GREY = "#8C8C8C"
 INK = "#1F2328"
 
