@@ -5,8 +5,7 @@ SHELL := /bin/bash
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
-# the runs themselves: MLflow's list of experiments leads to its tools for language models
-RUNS := \#/experiments/$$(python -c "from digits.tracking import store; print(store.connect())")/runs?workflowType=machine_learning
+ui: MLFLOW_PORT ?= 5000
 
 .PHONY: run test lint docs ui report demo up down bench lock help
 .DEFAULT_GOAL := help

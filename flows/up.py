@@ -42,7 +42,7 @@ def start() -> None:
     os.environ |= {"DIGITS_MLFLOW_UI": mlflow, "DIGITS_PAGES": pages}
     os.environ |= {"PREFECT_API_URL": api, "PROJECT": name}  # for the Procfile
     env = dict(os.environ)  # before MLflow puts an address into it
-    page = _prepare_store()
+    page = _prepare_store(env["MLFLOW_PORT"])
     background = _start_background(env)
     try:
         _wait_for(f"{api}/health", background)
@@ -52,7 +52,7 @@ def start() -> None:
         background.terminate()
         background.wait(END_S)
         raise
-    print(f"MLflow   {mlflow}/{page}")
+    print(f"MLflow   {page}")
     print(f"Prefect  {prefect}   prefect deployment run train/{name} --watch")
 
 
@@ -105,16 +105,16 @@ def _free_port(name: str) -> str:
     return port
 
 
-def _prepare_store() -> str:
-    """Log what the store lacks; return the path of the experiment's page.
+def _prepare_store(port: str) -> str:
+    """Log what the store lacks; return the address of the experiment's page.
 
     Before the servers start: two processes that create the tracking store at once spoil it.
     """
-    from digits.tracking import restore, store
+    from digits.tracking import page, restore
 
     restore.restore_all()
     os.environ["MLFLOW_TRACKING_URI"] = ""  # the page shows the file here, wherever runs are logged
-    return f"#/experiments/{store.connect()}/runs?workflowType=machine_learning"
+    return page.address(port)
 
 
 def _start_background(env: dict[str, str]) -> "subprocess.Popen[bytes]":

@@ -140,7 +140,7 @@ def test_up_starts_everything_for_its_own_pages_and_down_leaves_nothing(
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
     mlflow = f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}"
-    [shown] = re.findall(rf"{mlflow}/#/experiments/(\d+)/runs", up.stdout)
+    [shown] = re.findall(r"MLflow   http://\S+/#/experiments/(\d+)/runs", up.stdout)
     assert MlflowClient(mlflow).get_experiment(shown).name == PARAMS["project"]["name"]
     with urlopen(f"{mlflow}/health", timeout=30) as answer:
         assert answer.read() == b"OK"

@@ -87,7 +87,7 @@ class TestTheStore:
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
         assert "restored_from" in tags[view.NOTE]
-        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in view.address(experiment)
+        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in view.path(experiment)
         before = Path("mlflow.db").read_bytes()
         store.connect()
         assert Path("mlflow.db").read_bytes() == before

@@ -7,12 +7,12 @@ from digits.core.guard import PAGE_NAME
 from digits.tracking import store, view
 
 
-def main(port: str) -> None:
-    """Print where a server of the tracking store shows the project's runs; both may be new."""
+def address(port: str) -> str:
+    """Where a server of the tracking store shows the project's runs; store and runs may be new."""
     # Safari asks the system for names below .localhost, and not every macOS knows them
     name = "127.0.0.1" if sys.platform == "darwin" else PAGE_NAME
-    print(f"http://{name}:{port}{view.address(store.connect())}")
+    return f"http://{name}:{port}{view.path(store.connect())}"
 
 
 if __name__ == "__main__":
-    process.run_program(lambda: main(*sys.argv[1:]))
+    process.run_program(lambda: print(address(*sys.argv[1:])))

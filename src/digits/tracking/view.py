@@ -37,7 +37,7 @@ _COLUMNS = {  # and their widths, in pixels
 }
 
 
-def address(experiment_id: str) -> str:
+def path(experiment_id: str) -> str:
     """Path of the page with the experiment's runs as charts, in the saved view."""
     query = {
         "viewStateShareKey": _KEY,
