@@ -92,8 +92,15 @@ def _state() -> dict[str, Any]:
 
 
 def _curves(metric: str) -> dict[str, Any]:
-    keys = [f"val_{metric}", metric]
-    return _chart(0, "LINE", metricKey=metric, selectedMetricKeys=keys, xAxisKey="step", range={})
+    return _chart(
+        0,
+        "LINE",
+        metricKey=metric,
+        selectedMetricKeys=[f"val_{metric}", metric],
+        lineSmoothness=0,  # without it the curves are not those of the training
+        xAxisKey="step",
+        range={},
+    )
 
 
 def _matrices(split: str) -> dict[str, Any]:
