@@ -41,7 +41,9 @@ def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]
     connection.close()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST", "digits.localhost:{}"]
+)
 def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) -> None:
     with answer(port, Host=host.format(port)) as response:
         assert (response.status, response.read()) == (200, b"answered")
@@ -50,7 +52,16 @@ def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) 
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example:{}", "192.168.0.1:{}", "0.0.0.0:{}", "127.0.0.1.evil.example", "", "[::", ":"],
+    [
+        "evil.example:{}",
+        "evil.localhost:{}",
+        "192.168.0.1:{}",
+        "0.0.0.0:{}",
+        "127.0.0.1.evil.example",
+        "",
+        "[::",
+        ":",
+    ],
 )
 def test_what_comes_by_another_name_is_refused_in_a_sentence(port: int, host: str) -> None:
     host = host.format(port)
