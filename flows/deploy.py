@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import VersionInfo
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectAlreadyExists, PrefectException
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
 from prefect.runner.storage import LocalStorage
 from prefect.schedules import Cron
 from prefect.settings import get_current_settings
@@ -23,7 +23,7 @@ from prefect.workers.process import ProcessWorker
 
 from digits.core import process
 from digits.core.addresses import public
-from digits.core.errors import ServiceError
+from digits.core.errors import ServiceError, one_line
 from digits.params import project
 from flows.promote import promote
 from flows.retrain import retrain
@@ -81,13 +81,19 @@ def register() -> None:
     version = VersionInfo(type="prefect:simple", version=VERSION or "")
     pool = WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template)
     try:
-        with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-            client.create_work_pool(pool)
-        for deployment in deployments():
-            deployment.apply(work_pool_name=name, version_info=version)
-            print(deployment.full_name)
+        with get_client(sync_client=True) as client:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(pool)
+            for deployment in deployments():
+                with suppress(ObjectNotFound):
+                    client.read_deployment_by_name(deployment.full_name)
+                    deployment.schedules = []
+                    # not sent, so the server keeps its own: somebody may have resumed one
+                    deployment.model_fields_set.discard("schedules")
+                deployment.apply(work_pool_name=name, version_info=version)
+                print(deployment.full_name)
     except (httpx.HTTPError, PrefectException) as error:
-        raise ServiceError(f"Prefect at {public(address)}: {error}") from None
+        raise ServiceError(f"Prefect at {public(address)}: {one_line(error, width=500)}") from None
 
 
 if __name__ == "__main__":
