@@ -297,7 +297,8 @@ class TestAStoreThatAServerMade:
     ) -> None:
         write_params({})
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
-        assert VIEW in MlflowClient().get_experiment(store.connect()).tags
+        experiment = store.connect()
+        assert VIEW in MlflowClient().get_experiment(experiment).tags
 
     def test_is_written_directly(
         self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
