@@ -295,7 +295,7 @@ class TestAStoreThatAServerMade:
     def test_has_the_projects_view(
         self, workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        write_params({})
+        write_params({"project.name": "viewed"})
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
         experiment = store.connect()
         assert VIEW in MlflowClient().get_experiment(experiment).tags
