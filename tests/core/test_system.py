@@ -36,7 +36,7 @@ sys.argv[1:] = ["http.server", "--bind", "127.0.0.1", "0"]
 print(__import__("os").getpid(), flush=True)
 runpy.run_module("digits.core.commands", run_name="__main__")
 """
-PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], **{options})"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-uc', sys.argv[1]], **{options})"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
