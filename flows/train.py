@@ -19,6 +19,7 @@ from digits import params
 from digits.core.commands import CommandFailedError
 from digits.core.machine import Slots, trainings_at_once
 from digits.core.pipeline import Stage, check_sources, read_pipeline
+from digits.core.system import processors
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
@@ -62,7 +63,7 @@ def train(
         with _place(root, overrides) as (folder, experiment):
             dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
             slots = Slots(root, max_parallel or trainings_at_once(threads))
-            at_once = max_parallel or max(2, os.cpu_count() or 1)
+            at_once = max_parallel or max(2, processors())
             stages = Stages(dvc, slots, force=force, at_once=at_once)
             try:
                 if experiment and not pull:

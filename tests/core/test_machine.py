@@ -1,6 +1,5 @@
 """What is told about the processor, and the slots for trainings, which processes share."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import until
 
-from digits.core import machine
+from digits.core import machine, system
 from digits.core.machine import Slots
 
 HOLD = """
@@ -59,5 +58,5 @@ def test_who_waits_for_a_slot_can_give_up(tmp_path: Path) -> None:
 def test_each_training_has_cores_of_its_own(
     cores: int, threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(system, "processors", lambda: cores)
     assert machine.trainings_at_once(threads) == expected

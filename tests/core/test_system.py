@@ -112,6 +112,28 @@ def test_without_proc_and_sysctl_python_is_asked_for_the_processor(
     assert system.processor() == "arm"
 
 
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [("max 100000\n", 64), ("250000 100000\n", 2), ("5000 100000\n", 1), ("", 64), (None, 64)],
+)
+def test_a_container_has_the_processors_of_its_quota(
+    quota: str | None, count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(system, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert system.processors() == count
+
+
+def test_a_process_has_the_processors_that_it_is_bound_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "QUOTA", Path("/nowhere"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3}, raising=False)
+    assert system.processors() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert system.processors() == os.cpu_count()
+
+
 @pytest.mark.parametrize("proc", [Path("/proc"), Path("/nowhere")])
 def test_the_memory_of_a_process_is_measured(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "PROC", proc)

@@ -32,6 +32,12 @@ def test_without_a_last_run_the_times_of_another_machine_are_taken(
     assert durations.guess("compare", params) == 2.5
 
 
+def test_a_stage_that_is_named_train_alone_has_no_epochs(workspace: Path) -> None:
+    params = check(PARAMS)
+    durations.record({"train": 12.0}, params)
+    assert durations.guess("train", params) == 12
+
+
 def test_every_stage_of_the_pipeline_was_measured() -> None:
     trained = {f"{stage}@{model}" for stage in ("train", "evaluate") for model in PARAMS["models"]}
     assert trained <= durations.MEASURED.keys()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -151,6 +152,20 @@ def test_nothing_runs_on_when_it_is_interrupted_or_killed(
     assert until(lambda: has_ended(process), seconds=20)
     dvc_project.works()
     assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+
+
+def test_a_second_interrupt_does_not_spare_a_stage_that_ignores_the_first(
+    dvc_project: Project,
+) -> None:
+    script = dvc_project.root / "stage.py"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    script.write_text(deaf + script.read_text())
+    with started(dvc_project, "prepare") as program:
+        for _ in range(2):
+            program.send_signal(signal.SIGINT)
+            time.sleep(1)
+        assert program.wait(30) == 128 + signal.SIGINT
+    assert until(lambda: has_ended(int(dvc_project.log()[0][1])), seconds=5)
 
 
 def test_two_do_not_work_in_one_folder(dvc_project: Project) -> None:

@@ -23,7 +23,7 @@ def cpu() -> str:
 
 def trainings_at_once(threads: int) -> int:
     """How many trainings with this number of threads have cores of their own; at least 1."""
-    return max(1, (os.cpu_count() or 1) // threads)
+    return max(1, system.processors() // threads)
 
 
 def cpu_features() -> list[str]:

@@ -6,6 +6,8 @@
 | `/proc/cpuinfo`: name of the processor | `sysctl`, or the name that Python's `platform` knows |
 | `/proc/cpuinfo`: its instruction sets | unknown: none are recorded |
 | `/proc/PID/status`: peak memory | the memory at this moment |
+| processors that the process and its container may use | all |
+| browsers know names below `.localhost` | Safari asks the system, and not every macOS does |
 
 Process groups, sessions and signals are POSIX, file locks are the library `filelock`.
 """
@@ -16,13 +18,16 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from threading import Thread
 
 PROC = Path("/proc")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.5
+KNOWS_NAMES_OF_LOCALHOST = sys.platform != "darwin"
 
 
 def die_with_parent() -> None:
@@ -42,6 +47,17 @@ def processor() -> str:
 def instruction_sets() -> list[str]:
     """What /proc/cpuinfo calls the processor's flags or features; empty without that file."""
     return (_cpuinfo("flags") or _cpuinfo("Features")).split()
+
+
+def processors() -> int:
+    """How many logical processors this process may use; at least 1."""
+    count = os.cpu_count() or 1
+    with contextlib.suppress(AttributeError):
+        count = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # the quota may be the word max
+        quota, period = map(int, QUOTA.read_text("utf-8").split())
+        count = min(count, max(1, quota // period))
+    return count
 
 
 def signal_group(group: int, signum: signal.Signals) -> None:

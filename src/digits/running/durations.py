@@ -67,5 +67,5 @@ def _last_run() -> dict[str, Duration]:
 
 def _epochs(stage: str, params: Params) -> float:
     name, _, model = stage.partition("@")
-    epochs = params.recipe(model).fit.epochs if name == "train" else 1
+    epochs = params.recipe(model).fit.epochs if name == "train" and model else 1
     return epochs * params.data.percent / 100

@@ -113,7 +113,8 @@ class Board:
         A stage of which nothing is known counts as 0.
         """
         trainings = [self._stages[stage.name] for stage in self._schedule.stages if stage.timed]
-        seen = [(each.total, each.guess) for each in trainings if each.total and each.guess]
+        ran = [each for each in trainings if each.state in ("runs", "done")]
+        seen = [(each.total, each.guess) for each in ran if each.total and each.guess]
         pace = sum(total for total, _ in seen) / sum(guess for _, guess in seen) if seen else 1.0
         open_ = {n: stage for n, stage in self._stages.items() if stage.state in ("waits", "runs")}
         left = {name: stage.left(pace) for name, stage in open_.items()}
@@ -123,9 +124,11 @@ class Board:
     def _summary(self) -> str:
         states = [stage.state for stage in self._stages.values()]
         ended = len(states) - states.count("waits") - states.count("runs")
-        over = ended == len(states) or "failed" in states
-        left = "" if over else f", about {words(self.seconds_left())} left"
-        return f"{ended - states.count('failed')} of {len(states)} stages{left}"
+        text = f"{ended - states.count('failed')} of {len(states)} stages"
+        if ended == len(states) or "failed" in states:
+            return text
+        known = all(stage.total or stage.guess for stage in self._stages.values())
+        return f"{text}, {'about' if known else 'more than'} {words(self.seconds_left())} left"
 
     def _table(self) -> Group:
         table = Table.grid(

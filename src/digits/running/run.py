@@ -1,7 +1,9 @@
 """Run with DVC the stages that changed, and show how far they are."""
 
 import os
+import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,7 +47,8 @@ def run_pipeline(root: Path, params: Params) -> set[str]:
             with board:
                 _run_all(schedule, board)
         finally:
-            durations.record(board.seconds(), params)
+            with suppress(OSError):  # must not hide why a stage failed
+                durations.record(board.seconds(), params)
     return set(board.seconds())
 
 
@@ -72,7 +75,10 @@ def _run_all(schedule: Schedule, board: Board) -> None:
                         board.end(name, "failed")
                         failures.append(error)
         finally:
+            # a second Ctrl-C must not spare a stage that ignores SIGTERM
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             commands.stop()
+            signal.signal(signal.SIGINT, handler)
     if failures:
         not_done = [stage.name for stage in schedule.stages if stage.name not in done]
         findings = [finding for failure in failures for finding in failure.findings]

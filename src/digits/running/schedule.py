@@ -1,12 +1,12 @@
 """Which stages of the pipeline run, and which of them may run side by side."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import psutil
 
 from digits.core.pipeline import Stage
+from digits.core.system import processors
 
 
 def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
@@ -27,8 +27,8 @@ class Schedule(NamedTuple):
 
     stages: Sequence[Stage]
     threads: int
-    cores: int = psutil.cpu_count(logical=False) or 1
-    processors: int = os.cpu_count() or 1
+    cores: int = min(psutil.cpu_count(logical=False) or 1, processors())
+    processors: int = processors()
 
     def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
         """The names of the stages that may start beside the running ones; timed ones come first.

@@ -2,15 +2,14 @@
 
 import sys
 
-from digits.core import process
+from digits.core import process, system
 from digits.core.guard import PAGE_NAME
 from digits.tracking import store, view
 
 
 def address(port: str) -> str:
     """Where a server of the tracking store shows the project's runs; store and runs may be new."""
-    # Safari asks the system for names below .localhost, and not every macOS knows them
-    name = "127.0.0.1" if sys.platform == "darwin" else PAGE_NAME
+    name = PAGE_NAME if system.KNOWS_NAMES_OF_LOCALHOST else "127.0.0.1"
     return f"http://{name}:{port}{view.path(store.connect())}"
 
 
