@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding, record_outputs
+from support import finding, record_outputs, write_params
 
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import load_split
@@ -181,6 +181,20 @@ def test_under_mlflow_run_it_is_found_again_too(
     restore_all()
     restore_all()
     assert len(all_runs()) == 2
+
+
+def test_a_second_project_on_the_server_gets_runs_of_its_own(clone: Path) -> None:
+    restore_all()
+    write_params({"project.name": "second"})
+    restore_all()
+    restore_all()
+    first, second = (
+        MlflowClient().search_runs([store.connect(name)]) for name in ("digits", "second")
+    )
+    assert (len(first), len(second)) == (1, 1)
+    known = restore.known(TrainOutputs("mlp"))
+    assert known is not None
+    assert known[0] == second[0].info.run_id
 
 
 def test_a_training_without_an_evaluation_is_logged_again_as_it_is(clone: Path) -> None:

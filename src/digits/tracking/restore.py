@@ -1,5 +1,6 @@
 """Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
 
+import mlflow
 from mlflow import MlflowClient
 
 from digits.core import process, provenance
@@ -41,15 +42,16 @@ def log_evaluation(model: str) -> None:
 
 
 def known(outputs: TrainOutputs) -> tuple[str, str] | None:
-    """Run id and model id of this training in the present store, or None.
+    """Run id and model id of this training among the project's runs, or None.
 
     The run is the recorded one, or one that was restored from it.
     """
     record = outputs.read_run()
-    store.connect()
+    own = store.connect()
     with store.service_errors():
-        # in any experiment: under `mlflow run` it was logged beside the project's run
-        ids = [each.experiment_id for each in MlflowClient().search_experiments()]
+        # under `mlflow run` it was logged in any experiment, but in none of another project's
+        experiments = mlflow.search_experiments()
+        ids = [own, *(each.experiment_id for each in experiments if view.TAG not in each.tags)]
         if runs.find(f"attributes.run_id = '{record.run_id}'", *ids):
             return record.run_id, record.model_id
         restored = runs.find(

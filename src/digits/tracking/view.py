@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 NOTE = "mlflow.note.content"  # a description, of an experiment or of a run
 _KEY = "digits"
-_TAG = f"mlflow.sharedViewState.{_KEY}"
+TAG = f"mlflow.sharedViewState.{_KEY}"
 
 _DESCRIPTION = """\
 Each run is one training of a model; solid curves are of validation, dashed ones of training. \
@@ -53,7 +53,7 @@ def missing_tags(present: dict[str, str]) -> dict[str, str]:
     A description that somebody has changed stays, and so do other views.
     """
     view = {"name": "Comparison of models", "createdAt": 0, "state": json.dumps(_state())}
-    wanted = {NOTE: present.get(NOTE, _DESCRIPTION), _TAG: json.dumps(view)}
+    wanted = {NOTE: present.get(NOTE, _DESCRIPTION), TAG: json.dumps(view)}
     return {key: value for key, value in wanted.items() if present.get(key) != value}
 
 
