@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from support import Server, finding, only_run, python, write_params
 
 from digits.core.errors import ServiceError
@@ -101,6 +103,18 @@ class TestTheStore:
         store.connect()
         tags = client.get_experiment(experiment).tags
         assert {key: tags[key] for key in (*users, VIEW)} == {**users, VIEW: own}
+
+    def test_is_read_by_an_account_that_may_not_write_the_view(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        experiment = store.connect()
+        MlflowClient().set_experiment_tag(experiment, VIEW, "of another version")
+
+        def refuse(*_: object) -> None:
+            raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+        monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+        assert store.connect() == experiment
 
     def test_has_no_view_of_other_experiments(self, tracked: Path) -> None:
         other = store.connect("other")

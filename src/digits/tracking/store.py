@@ -129,6 +129,7 @@ def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:
         return _experiment_id(name, uri, with_view=with_view)  # another process created it
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    for key, value in tags.items():
-        client.set_experiment_tag(experiment.experiment_id, key, value)
+    with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
+        for key, value in tags.items():
+            client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)
