@@ -3,9 +3,12 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import chdir
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -204,10 +207,12 @@ def test_predictions_of_other_rows_than_the_present_split_are_not_tested(reposit
     assert diff.notes == ["mlp: evaluated on other test rows, so without paired test"]
 
 
-@pytest.mark.parametrize("revision", ["nosuch", "-x", "--output=x", "", "HEAD~9"])
+@pytest.mark.parametrize(
+    "revision", ["nosuch", "-x", "--output=x", "", "HEAD~9", "HEAD^{tree}", "HEAD:params.yaml"]
+)
 def test_an_unknown_revision_is_refused(repository: Path, revision: str) -> None:
     line = finding(UsageError, lambda: collect_diff(revision, None))
-    assert line.startswith(f"{revision}: " if "n" in revision or "9" in revision else "'")
+    assert line.startswith("'" if revision[:1] in ("", "-") else f"{revision}: ")
     finding(UsageError, lambda: collect_diff("HEAD", revision))
     assert not Path("x").exists()
 
@@ -240,6 +245,69 @@ def test_a_remote_in_the_repository_is_read_as_it_was(repository: Path) -> None:
     commit("mlp", "cnn")
     shutil.rmtree(".dvc/cache")
     assert collect_diff("HEAD~1", None, Path("out")).models["mlp"].state == "worse"
+
+
+OWN_REMOTE = """\
+['remote "own"']
+    url = {url}
+[core]
+    remote = own
+"""
+IMPORTS = {
+    "import": "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n",
+    "import of a project": (
+        "outs:\n- path: metrics.json\n  hash: md5\n  md5: {md5}\ndeps:\n"
+        "- path: x\n  repo:\n    url: {url}\n    rev_lock: {md5}aaaaaaaa\n"
+    ),
+}
+
+
+@pytest.fixture
+def requests() -> Iterator[tuple[str, list[str]]]:
+    """The address of an HTTP server, and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/x", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("way", ["default", "of an output", *IMPORTS])
+def test_a_revision_does_not_choose_where_files_come_from(
+    repository: Path, requests: tuple[str, list[str]], way: str
+) -> None:
+    url, asked = requests
+    metrics = TrainOutputs("mlp").metrics
+    stages = Path("dvc.yaml").read_text("utf-8")
+    own = "- artifacts/train/${item.model}/metrics.json"
+    git("checkout", "-qb", "foreign", "HEAD~1")
+    Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
+    if way == "of an output":
+        Path("dvc.yaml").write_text(stages.replace(own, own + ": {remote: own}"), "utf-8")
+    elif way in IMPORTS:
+        Path("dvc.yaml").write_text(stages.replace(own, ""), "utf-8")
+        pointer = metrics.with_name("metrics.json.dvc")
+        pointer.write_text(IMPORTS[way].format(url=url, md5="a" * 32), "utf-8")
+    git("add", ".")
+    git("commit", "-qm", "foreign")
+    git("checkout", "-q", "-")
+    shutil.rmtree(".dvc/cache")
+    diff = collect_diff("foreign", None)
+    assert asked == []
+    assert diff.lost[0].startswith(
+        f"foreign: {metrics} is neither in DVC's cache nor in its remote"
+    )
 
 
 def test_without_predictions_the_rest_is_compared_and_the_loss_told(repository: Path) -> None:

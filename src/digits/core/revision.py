@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digits.core.errors import DataError, ServiceError, UsageError, one_line
 from digits.core.provenance import OUTPUTS, recorded_outputs
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
 
 PARSED_WHOLE = {".csv", ".json", ".lock", ".yaml"}
 MAX_TEXT_BYTES = 16 << 20
@@ -83,20 +84,33 @@ def open_revision(name: str | None) -> Iterator[Revision]:
     if name is not None and (not name or name.startswith("-")):
         raise UsageError(f"{name!r}: is no revision; give a commit, branch, tag or experiment")
     try:
-        with Repo() as here:  # its remotes apply, not those of the revision
+        with Repo() as here:
             config = {key: here.config[key] for key in ("core", "remote")}
+            config["cache"] = {"dir": here.cache.local_cache_dir}
             remote = _inside(
                 Path(here.root_dir), config["remote"].get(config["core"].get("remote"))
             )
         files = DVCFileSystem(".", rev=name, config=config)
         commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
-    except DvcException as error:
+        _take_remotes(files.repo, config)
+    except (DvcException, AttributeError) as error:  # AttributeError: a folder or file
         raise UsageError(
             f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
             "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"
         ) from None
     with closing(files):
         yield Revision(name or "workspace", commit, files, remote if name else None)
+
+
+def _take_remotes(repo: "Repo", config: dict[str, Any]) -> None:
+    """Whoever wrote the revision must not choose which addresses are contacted from here.
+
+    DVC merges the remotes of `config` into those of the revision, and asks an import's source.
+    """
+    repo.config.update({key: config[key] for key in ("core", "remote")})
+    for stage in repo.index.stages:
+        if stage.is_import:
+            stage.deps.clear()
 
 
 def _inside(root: Path, remote: dict[str, str] | None) -> Path | None:
