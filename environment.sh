@@ -63,7 +63,7 @@ find_python() {
 # Run a command that downloads; show its words only if it fails for another reason than the network.
 download() {
     "$@" >.venv/install.log 2>&1 && return
-    grep -qiE 'connect|resolv|network|timed out|proxy|certificate|versions: none' .venv/install.log && fail \
+    grep -qiE 'failed to connect|could not resolve|name resolution|dns error|unreachable|connection|timed out|proxy|certificate|versions: none' .venv/install.log && fail \
         "PyPI: cannot be reached (.venv/install.log says why); name a mirror with make PIP_INDEX_URL=https://…"
     cat .venv/install.log >&2
     fail "packages: not installed, for the reason above"

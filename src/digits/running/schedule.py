@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import psutil
 
+from digits.core import system
 from digits.core.pipeline import Stage
-from digits.core.system import processors
 
 
 def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
@@ -27,8 +27,8 @@ class Schedule(NamedTuple):
 
     stages: Sequence[Stage]
     threads: int
-    cores: int = min(psutil.cpu_count(logical=False) or 1, processors())
-    processors: int = processors()
+    cores: int = min(psutil.cpu_count(logical=False) or 1, system.processors())
+    processors: int = system.processors()
 
     def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
         """The names of the stages that may start beside the running ones; timed ones come first.
