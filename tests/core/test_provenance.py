@@ -147,5 +147,22 @@ class TestOutputs:
         line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
         assert line.startswith("dvc.lock: damaged")
 
+    def test_a_lock_whose_aliases_stand_for_billions_of_values_is_damaged(
+        self, output: Path
+    ) -> None:
+        lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+        lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 7)]
+        params = "stages: {x: {params: {params.yaml: {k: *a6}}}}"
+        Path("dvc.lock").write_text("\n".join([*lines, params]))
+        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+        assert line.startswith("dvc.lock: damaged")
+
+    def test_a_lock_of_many_models_and_long_commands_is_none(self, output: Path) -> None:
+        stage = {"cmd": "x" * 5000, "outs": [{"path": "a", "md5": "b"}] * 10}
+        Path("dvc.lock").write_text(
+            yaml.safe_dump({"stages": {f"s{k}": stage for k in range(500)}})
+        )
+        assert provenance.recorded_outputs() == {Path("a"): "b"}
+
     def test_without_a_lock_nothing_is_recorded(self, workspace: Path) -> None:
         assert provenance.recorded_outputs() == {}

@@ -33,6 +33,7 @@ MAX_YAML_BYTES = 100_000
 MAX_YAML_DEPTH = 50
 MAX_YAML_VALUES = 5000
 MAX_YAML_TEXT = 1000  # characters of one value
+MAX_RECORDED_VALUES = 200_000  # of dvc.lock, which DVC writes: 400 for each model
 
 
 class StrictModel(BaseModel):
@@ -170,10 +171,8 @@ def read_yaml(path: Path) -> Any:
         content = file.read(MAX_YAML_BYTES + 1)
     if len(content) > MAX_YAML_BYTES:
         raise UsageError(f"{path}: over {MAX_YAML_BYTES:,} bytes long; at most that is allowed")
-    yaml = YAML(typ="safe")
-    yaml.Composer, yaml.max_depth = _LimitedComposer, MAX_YAML_DEPTH
     try:
-        return yaml.load(content.decode("utf-8"))
+        return _load_limited(content.decode("utf-8"), _LimitedComposer)
     except MaxDepthExceededError:
         raise UsageError(
             f"{path}: nested deeper than the {MAX_YAML_DEPTH} levels allowed"
@@ -186,11 +185,28 @@ def read_yaml(path: Path) -> Any:
         raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
 
 
+def parse_recorded_yaml(text: str) -> Any:
+    """Parse YAML that DVC wrote, as plain values.
+
+    Raises:
+        YAMLError, ValueError: it is not YAML, or exceeds MAX_RECORDED_VALUES or MAX_YAML_DEPTH.
+    """
+    return _load_limited(text, _RecordedComposer)
+
+
+def _load_limited(text: str, composer: type[Composer]) -> Any:
+    yaml = YAML(typ="safe")
+    yaml.Composer, yaml.max_depth = composer, MAX_YAML_DEPTH
+    return yaml.load(text)
+
+
 class _LimitedComposer(Composer):
     """Refuse YAML with too many or too long values before any value is built.
 
     A few nested aliases can stand for billions of values.
     """
+
+    most_values, most_text = MAX_YAML_VALUES, float(MAX_YAML_TEXT)
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader)
@@ -199,21 +215,25 @@ class _LimitedComposer(Composer):
     def get_single_node(self) -> Any:
         """The whole document."""
         node = super().get_single_node()
-        if node is not None and _count_values(node, {}) > MAX_YAML_VALUES:
-            problem = f"over {MAX_YAML_VALUES:,} values, counting what each alias stands for"
+        if node is not None and _count_values(node, {}, self.most_text) > self.most_values:
+            problem = f"over {self.most_values:,} values, counting what each alias stands for"
             raise ComposerError(None, None, problem, node.start_mark)
         return node
 
 
-def _count_values(node: Node, counts: dict[int, float]) -> float:
+class _RecordedComposer(_LimitedComposer):
+    most_values, most_text = MAX_RECORDED_VALUES, inf
+
+
+def _count_values(node: Node, counts: dict[int, float], most_text: float) -> float:
     """The number of values in a node; infinite if it contains itself."""
     if isinstance(node, ScalarNode):
-        if (length := len(node.value)) > MAX_YAML_TEXT:
-            problem = f"a value of {length:,} characters; at most {MAX_YAML_TEXT:,} are allowed"
+        if (length := len(node.value)) > most_text:
+            problem = f"a value of {length:,} characters; at most {most_text:,.0f} are allowed"
             raise ComposerError(None, None, problem, node.start_mark)
         return 1
     if id(node) not in counts:
         counts[id(node)] = inf
         children = chain(*node.value) if isinstance(node, MappingNode) else node.value
-        counts[id(node)] = 1 + sum(_count_values(child, counts) for child in children)
+        counts[id(node)] = 1 + sum(_count_values(child, counts, most_text) for child in children)
     return counts[id(node)]

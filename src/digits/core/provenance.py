@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
-from digits.core.files import md5
+from digits.core.files import md5, parse_recorded_yaml
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
@@ -56,7 +55,7 @@ def code_version() -> str | None:
 def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     """The md5 of the raw data as data.dvc records it; empty if there is none."""
     try:
-        pointer = YAML(typ="safe").load(pointer_file.read_text(encoding="utf-8"))
+        pointer = parse_recorded_yaml(pointer_file.read_text(encoding="utf-8"))
         return str(pointer["outs"][0]["md5"])
     except (OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
         return ""
@@ -118,7 +117,7 @@ def _recorded(root: Path) -> defaultdict[str, _Stage]:
     """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
     try:
-        content = YAML(typ="safe").load(path.read_text("utf-8")) if path.exists() else {}
+        content = parse_recorded_yaml(path.read_text("utf-8")) if path.exists() else {}
         stages = TypeAdapter(dict[str, _Stage]).validate_python(content.get("stages", {}))
         return defaultdict(_Stage, stages)
     except (AttributeError, ValueError, RecursionError, YAMLError):
