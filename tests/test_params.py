@@ -32,7 +32,11 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("sed", 1, "sed: unknown key; known here: project, tracking, seed, models, data, validate, "
          "split, train, promote, drift"),
         ("project.name", "My Project", "project.name: 'My Project': string should match pattern "
-         "'^[a-z][a-z0-9-]*$'"),
+         "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
+        ("project.name", "a-", "project.name: 'a-': string should match pattern "
+         "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
+        ("project.name", "a--b", "project.name: 'a--b': string should match pattern "
+         "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
         ("project.name", "a" * 41, f"project.name: '{'a' * 41}': string should have at most 40 "
          "characters"),
         ("project.name", "a-sweeps", "project.name: 'a-sweeps' must not begin with prefect or "

@@ -47,9 +47,11 @@ class ProjectParams(StrictModel):
     automations, variables and events, and Optuna's studies.
     """
 
-    # every service takes these characters, and so do files
+    # Every service takes these characters, and so do files; Prefect's keys lose further hyphens.
     name: Annotated[
-        str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40), AfterValidator(_no_name_of_others)
+        str,
+        Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40),
+        AfterValidator(_no_name_of_others),
     ]
 
     def part(self, part: Part) -> str:
