@@ -34,17 +34,20 @@ ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else
 ui: export MLFLOW_DISABLE_TELEMETRY := true
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: .venv/.done ## MLflow in the browser: accuracy, time and curves of all models
+	@(( 0 < 10#$(MLFLOW_PORT) && 10#$(MLFLOW_PORT) < 65536 )) 2>/dev/null || { \
+		echo "error: MLFLOW_PORT: '$(MLFLOW_PORT)' is no port; 1 to 65535 is allowed" >&2; exit 2; }
 	@python -c "import socket; socket.create_server(('127.0.0.1', $(MLFLOW_PORT)))" 2>/dev/null || { \
 		echo "error: port $(MLFLOW_PORT) is taken; choose another with make ui MLFLOW_PORT=…" >&2; exit 6; }
 	@mkdir -p .state
 	@address=$$(python -m digits.tracking.page $(MLFLOW_PORT)) || exit; \
-		echo "$$address   Ctrl-C ends it"; trap 'exit 0' INT; \
+		echo "$$address   Ctrl-C ends it"; \
 		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
 			python -m webbrowser "$$address" ) >/dev/null 2>&1 & \
 		mlflow ui --app-name digits --port $(MLFLOW_PORT) --workers 1 \
 			--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
-			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 \
-		|| { echo "error: MLflow ended; see .state/ui.log" >&2; exit 4; }
+			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 & \
+		server=$$!; trap 'kill $$server; wait $$server; exit 0' INT TERM; \
+		wait $$server || { echo "error: MLflow ended; see .state/ui.log" >&2; exit 4; }
 
 report: .venv/.done ## the page with all results, in the browser
 	@dvc repro --quiet report
