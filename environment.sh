@@ -87,7 +87,7 @@ rm -rf .venv
 free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
 [ "$free" -ge $NEEDED_MB ] || fail "disk: $free MB are free here, the environment needs $NEEDED_MB: see df -h ."
 
-echo "environment: .venv with Python $(version "$python") (once; 1 GB to download, 4 GB on disk)"
+echo "environment: .venv with Python $(version "$python") (once; 1 GB to download, 5 GB of disk)"
 "$python" -m venv .venv || fail "Python $(version "$python"): cannot make .venv, for the reason above"
 # uv reads neither pip's configuration nor its variables
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
