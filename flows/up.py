@@ -43,6 +43,7 @@ def start() -> None:
     os.environ |= {"PREFECT_API_URL": api, "PROJECT": name}  # for the Procfile
     env = dict(os.environ)  # before MLflow puts an address into it
     page = _prepare_store(env["MLFLOW_PORT"])
+    PID.unlink(missing_ok=True)  # of a process that was killed
     background = _start_background(env)
     try:
         _wait_for(f"{api}/health", background)
@@ -51,6 +52,7 @@ def start() -> None:
     except BaseException:
         background.terminate()
         background.wait(END_S)
+        PID.unlink(missing_ok=True)
         raise
     print(f"MLflow   {page}")
     print(f"Prefect  {prefect}   prefect deployment run train/{name} --watch")
@@ -68,7 +70,7 @@ def stop() -> None:
     while _is_up():
         if time.monotonic() > deadline:
             raise BusyError(f"{LOCK}: what make up started does not end; see {LOG}")
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):  # not yet written whole
             os.kill(int(PID.read_text()), signal.SIGTERM)
         time.sleep(0.2)
     PID.unlink(missing_ok=True)

@@ -14,11 +14,15 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from filelock import FileLock
 from intruder import attack, foreign, statuses
 from mlflow import MlflowClient
 from playwright.sync_api import Browser
 from services import free_port
-from support import PARAMS, REPOSITORY, link_environment, until
+from support import PARAMS, REPOSITORY, finding, link_environment, until, write_params
+
+from digits.core.errors import BusyError, ServiceError
+from flows import up
 
 pytestmark = pytest.mark.slow
 
@@ -156,6 +160,38 @@ def test_up_starts_everything_for_its_own_pages_and_down_leaves_nothing(
 
     assert clone.make("down").returncode == 0
     assert until(lambda: clone.processes() == [])
+
+
+def test_down_waits_while_the_background_process_has_not_written_its_number(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "END_S", 0.5)
+    up.STATE.mkdir()
+    up.PID.touch()
+    with FileLock(up.LOCK):
+        assert "does not end" in finding(BusyError, up.stop)
+
+
+def test_a_number_that_a_killed_process_left_is_not_used(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def start_background(_: object) -> None:
+        seen.append(up.PID.exists())
+        raise ServiceError("not started")
+
+    for name, port in zip(PORTS, (free_port(), free_port(), free_port()), strict=True):
+        monkeypatch.setenv(name, str(port))
+    for name in ("DIGITS_MLFLOW_UI", "DIGITS_PAGES", "PREFECT_API_URL", "PROJECT"):
+        monkeypatch.setenv(name, "")  # which start sets
+    monkeypatch.setattr(up, "_start_background", start_background)
+    monkeypatch.setattr(up, "_prepare_store", lambda _: "")
+    write_params({})
+    up.STATE.mkdir()
+    up.PID.write_text("1")
+    finding(ServiceError, up.start)
+    assert seen == [False]
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(clone: Clone) -> None:
