@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,7 @@ stages:
     matrix:
       model: MODELS
     cmd: "true"
+    deps: ["src/${item.model}.py"]
     params: ["train.${item.model}"]
     outs:
       - artifacts/train/${item.model}/model.keras
@@ -86,6 +87,9 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     for outputs in (trained, evaluated):
         outputs.folder.mkdir(parents=True, exist_ok=True)
     trained.model.write_bytes(b"model" * wrong)
+    code = Path(f"src/{model}.py")
+    code.parent.mkdir(exist_ok=True)
+    code.touch()
     curves = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)
     trained.write_history([curves, curves])
     cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
@@ -336,6 +340,50 @@ def test_params_that_nothing_ran_with_are_told(repository: Path) -> None:
     assert diff.notes == [
         "workspace: params.yaml has changed since its results (train.mlp.fit.epochs); `dvc repro`"
     ]
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("1"), Path.unlink])
+def test_code_that_nothing_ran_with_is_told(
+    repository: Path, change: Callable[[Path], object]
+) -> None:
+    change(Path("src/mlp.py"))
+    told = ["workspace: code has changed since its results (mlp.py); `dvc repro`"]
+    assert collect_diff("HEAD", None).notes == told
+    git("commit", "-qam", "code")
+    assert collect_diff("HEAD~1", "HEAD").notes == [told[0].replace("workspace", "HEAD")]
+
+
+def test_a_lock_does_not_choose_files_outside_of_the_project(repository: Path) -> None:
+    lock = Path("dvc.lock").read_text("utf-8")
+    outside = Path("../outside.py")
+    outside.write_text("x", "utf-8")
+    Path("dvc.lock").write_text(lock.replace("src/mlp.py", "src/../../outside.py"), "utf-8")
+    assert collect_diff("HEAD", None).notes == []
+
+
+def test_a_time_beside_other_processes_is_told(repository: Path) -> None:
+    metrics = TrainOutputs("mlp").metrics
+    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"shared_cores": 1.25})
+    commit("mlp", "cnn", epochs=3)
+    assert collect_diff("HEAD~1", "HEAD").notes == [
+        "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
+        "meanwhile"
+    ]
+
+
+def test_a_huge_number_is_short(repository: Path) -> None:
+    metrics = TrainOutputs("mlp").metrics
+    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"user_s": 1e308})
+    commit("mlp", "cnn", epochs=3)
+    assert ">1e+308<" in markdown(collect_diff("HEAD~1", "HEAD"))
+
+
+def test_a_time_that_is_no_number_names_its_model(repository: Path) -> None:
+    metrics = TrainOutputs("mlp").metrics
+    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"elapsed_s": 0})
+    commit("mlp", "cnn", epochs=3)
+    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
+    assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
 
 
 def test_a_loosened_gate_is_shown(repository: Path) -> None:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,17 @@ def _recorded(root: Path) -> defaultdict[str, _Stage]:
     """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
     try:
-        content = parse_recorded_yaml(path.read_text("utf-8")) if path.exists() else {}
-        stages = TypeAdapter(dict[str, _Stage]).validate_python(content.get("stages", {}))
-        return defaultdict(_Stage, stages)
+        return defaultdict(_Stage, _stages(path.read_text("utf-8")) if path.exists() else {})
     except (AttributeError, ValueError, RecursionError, YAMLError):
         raise IntegrityError(
             f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
         ) from None
+
+
+@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing one takes 60 ms
+def _stages(lock: str) -> dict[str, _Stage]:
+    stages = parse_recorded_yaml(lock).get("stages", {})
+    return TypeAdapter(dict[str, _Stage]).validate_python(stages)
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:

@@ -100,10 +100,10 @@ def compare_results(
     *,
     params: PromoteParams | None,
 ) -> Difference:
-    """Compare a model's results, of which one may be missing.
+    """Compare a model's results; None stands for a revision without the model.
 
-    `labels` has the truth int64 (n,) of `test` and `holdout`: of a split only if each result has
-    probabilities for these very rows. `params` are the gate's; None asks no gate.
+    `labels` has the true classes int64 (n,) of `test` and `holdout`. Leave a split out if the
+    results were not evaluated on the same rows of it. `params` are the gate's; None asks no gate.
     """
     pair = gate = None
     if old and new and "test" in labels:

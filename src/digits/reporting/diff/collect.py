@@ -22,10 +22,11 @@ from digits.core.artifacts import (
 )
 from digits.core.dataset import Labels, load_split
 from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
-from digits.core.files import read_json, scratch
+from digits.core.files import md5, read_json, scratch
 from digits.core.revision import Revision, open_revision
 from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
 from digits.evaluation.gate import PromoteParams
+from digits.evaluation.leaderboard import SHARED_CORES
 
 
 @dataclass
@@ -61,7 +62,9 @@ class Side:
         listed = self.raw.get("models")
         named = filter(_is_name, listed if isinstance(listed, list) else [])
         self.models = [name for name in named if EvaluateOutputs(name).metrics in self.outputs]
-        self.params, self.stale = self._params()
+        self.stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
+        self.params, stale = self._params()
+        self.stale = {"params.yaml": stale, "code": self._changed_code()}
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -83,7 +86,7 @@ class Side:
     def of_model(self, model: str) -> dict[Path, str]:
         """The md5 of each output of a model's stages."""
         folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
-        return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
+        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> dict[str, str]:
         """The md5 of each split that the model was evaluated on, if the split is still recorded."""
@@ -96,13 +99,12 @@ class Side:
         }
 
     def _params(self) -> tuple[dict[str, Any], list[str]]:
-        """All params, with those that made the results as dvc.lock has them; and stale ones.
+        """All params by dotted key, and the keys that have changed since the results were made.
 
-        A stale one has another value in params.yaml, with which nothing has run yet.
+        The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
         """
-        stages = [f"{kind}@{model}" for model in self.models for kind in ("train", "evaluate")]
         recorded: dict[str, Any] = {}
-        for stage in ("validate", "split", *stages):
+        for stage in ("validate", "split", *self.stages):
             recorded |= provenance.recorded_params(stage, self.root)
         present = parameters.flatten(self.raw)
         covered = {
@@ -115,6 +117,24 @@ class Side:
         data = {"data (md5)": provenance.recorded_data("split", self.root)}
         others = {key: value for key, value in present.items() if key not in covered}
         return {key: _plain(value) for key, value in (data | others | made).items()}, stale
+
+    def _changed_code(self) -> list[str]:
+        """The names of files of src that are not as training and evaluation read them."""
+        read = [
+            (path, digest)
+            for stage in self.stages
+            for path, digest in provenance.recorded_inputs(stage, self.root).items()
+            if path.parts[:1] == ("src",) and ".." not in path.parts and path.suffix == ".py"
+        ]
+        changed = [path.name for path, digest in set(read) if self._md5(path) != digest]
+        return sorted(set(changed))
+
+    def _md5(self, path: Path) -> str:
+        try:
+            self.revision.download([path], self.root)
+        except ServiceError:
+            return ""  # it is gone
+        return md5(self.root / path)
 
 
 def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Diff:
@@ -131,7 +151,7 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
         params = changes(*(side.params for side in sides.values()))
         diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
-        diff.notes += [line for side in sides.values() for line in _stale_line(side)]
+        diff.notes += [line for side in sides.values() for line in _stale_lines(side)]
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
@@ -151,7 +171,7 @@ def _compare(
     model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
 ) -> Difference:
     rows = [side.rows(model) for side in sides.values()]
-    shared = [split for split, md5 in rows[0].items() if md5 == rows[-1].get(split)]
+    shared = [split for split, digest in rows[0].items() if digest == rows[-1].get(split)]
     diff.notes += [
         f"{model}: evaluated on other {split} rows, so without {without}"
         for split, without in (("test", "paired test"), ("holdout", "the gate"))
@@ -164,6 +184,12 @@ def _compare(
         diff.lost += error.findings
         diff.notes.append(f"{model}: its predictions are lost, so without paired test and gate")
         results, labels = {name: _summary(side, model) for name, side in sides.items()}, {}
+    diff.notes += [
+        f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
+        "of its cores meanwhile"
+        for name, result in results.items()
+        if (cores := result.metrics.get("shared_cores", 0.0)) >= SHARED_CORES
+    ]
     return compare_results(results.get("old"), results.get("new"), labels, params=gate)
 
 
@@ -183,7 +209,7 @@ def _result(side: Side, model: str) -> Result:
         of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        return Result(_finite(metrics), sensitivity, evaluated.read_predictions())
+        return Result(_finite(model, metrics), sensitivity, evaluated.read_predictions())
 
 
 def _summary(side: Side, model: str) -> Result:
@@ -195,13 +221,13 @@ def _summary(side: Side, model: str) -> Result:
             name.replace("test_", "test.").replace("holdout_", "holdout."): value
             for name, value in of_models.get(model, {}).items()
         }
-        return Result(_finite(figures), {}, {})
+        return Result(_finite(model, figures), {}, {})
 
 
-def _finite(metrics: Metrics) -> Metrics:
+def _finite(model: str, metrics: Metrics) -> Metrics:
     finite = {name: value for name, value in metrics.items() if isfinite(value)}
     if "test.accuracy" not in finite or finite.get("elapsed_s", 0) <= 0:
-        raise DataError("metrics: test accuracy or training time is no number above 0")
+        raise DataError(f"{model}: its test accuracy or training time is no number above 0")
     return finite
 
 
@@ -216,12 +242,12 @@ def _labels(split: str, side: Side, results: Mapping[str, Result]) -> Labels:
     return labels
 
 
-def _stale_line(side: Side) -> list[str]:
-    if not side.stale:
-        return []
-    keys = ", ".join(side.stale[:5]) + (" …" if len(side.stale) > 5 else "")
+def _stale_lines(side: Side) -> list[str]:
     return [
-        f"{side.revision.name}: params.yaml has changed since its results ({keys}); `dvc repro`"
+        f"{side.revision.name}: {what} has changed since its results "
+        f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}); `dvc repro`"
+        for what, names in side.stale.items()
+        if names
     ]
 
 

@@ -134,6 +134,8 @@ def _cut(section: Section) -> Section:
 def _number(value: float | None, *, sign: str = "") -> str:
     if value is None:
         return "–"
+    if abs(value) >= 1e9:
+        return f"{value:{sign}.4g}"
     return f"{value:{sign}z,.0f}" if abs(value) >= 1000 else f"{value:{sign}z.4f}"
 
 
