@@ -20,6 +20,7 @@ from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutp
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
+from digits.evaluation.difference import Change
 from digits.reporting.diff.collect import Diff, collect_diff
 from digits.reporting.diff.render import markdown, print_diff, write_page
 from digits.stages.compare import Candidate, compare_pair
@@ -470,6 +471,19 @@ def test_a_comment_stays_below_what_github_takes(repository: Path) -> None:
     text = markdown(collect_diff("HEAD~1", "HEAD"))
     assert "… and 30 more" in text
     assert len(text) < 60_000
+
+
+def test_ten_models_of_forty_classes_fit_in_a_comment(repository: Path) -> None:
+    diff = collect_diff("HEAD~1", "HEAD")
+    one = diff.models["mlp"]
+    one.sensitivity.update({f"class {k}": Change(0.5, 0.6) for k in range(40)})
+    one.metrics.update({f"behaviour.{k}": Change(0.5, 0.6) for k in range(20)})
+    diff.models = {f"model_{k}": one for k in range(10)}
+    text = markdown(diff)
+    assert 50_000 < len(text) < 65_536
+    assert "<summary>model_0: gate</summary>" in text
+    assert "Tables left out for lack of room: " in text
+    assert text.count("accuracy 85.00 → 92.50 %") == 10
 
 
 def test_the_page_shows_its_pictures(repository: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from digits.reporting.console import Terminal, print_json
 from digits.reporting.diff.collect import Diff
 
 MOST_ROWS = 30  # of a table; JSON has them all
-MOST_MODELS = 10  # with tables of their own: GitHub takes 65,536 characters
+MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
 CELL_WIDTH = 100
 
 
@@ -47,7 +47,16 @@ def write_page(diff: Diff, folder: Path) -> None:
 
 
 def markdown(diff: Diff, *, pictures: bool = False) -> str:
-    """GitHub's Markdown."""
+    """GitHub's Markdown; the last tables are left out if it gets too long for a comment."""
+    sections = [*_sections(diff)]
+    for count in range(len(sections), -1, -1):
+        text = _render(diff, sections[:count], left_out=len(sections) - count, pictures=pictures)
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
+
+
+def _render(diff: Diff, sections: Sequence[Section], *, left_out: int, pictures: bool) -> str:
     environment = Environment(
         loader=PackageLoader("digits.reporting.diff", "."),
         autoescape=True,
@@ -65,7 +74,8 @@ def markdown(diff: Diff, *, pictures: bool = False) -> str:
         ],
         unchanged=[name for name, model in diff.models.items() if model is None],
         notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
-        sections=[*_sections(diff)],
+        sections=sections,
+        left_out=left_out,
         pictures=diff.pictures.values() if pictures else [],
     )
 
@@ -91,8 +101,9 @@ def _sections(diff: Diff) -> Iterator[Section]:
     if diff.params:
         params = [(key, _text(pair.old), _text(pair.new)) for key, pair in diff.params.items()]
         yield _cut(Section("params", ("", "old", "new"), params, quoted=3))
-    compared = [(name, model) for name, model in diff.models.items() if model]
-    for name, model in compared[:MOST_MODELS]:
+    for name, model in diff.models.items():
+        if model is None:
+            continue
         words = [verdict(model.pair)] if model.pair else []
         yield from _changes(f"{name}: metrics", model.metrics, words)
         yield from _changes(f"{name}: sensitivity of each class, test", model.sensitivity)
