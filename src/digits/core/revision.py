@@ -93,7 +93,9 @@ def open_revision(name: str | None) -> Iterator[Revision]:
         files = DVCFileSystem(".", rev=name, config=config)
         commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
         _take_remotes(files.repo, config)
-    except (DvcException, AttributeError) as error:  # AttributeError: a folder or file
+    except AttributeError:  # DVC takes it for a commit
+        raise UsageError(f"{name}: names a folder or file, not a commit") from None
+    except DvcException as error:
         raise UsageError(
             f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
             "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"

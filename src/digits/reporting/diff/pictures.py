@@ -11,7 +11,7 @@ from digits.reporting.plots.model import confusion_matrix, learning_curves
 from digits.reporting.plots.theme import save
 
 if TYPE_CHECKING:
-    from digits.reporting.diff.collect import Side
+    from digits.reporting.diff.side import Side
 
 MOST_CLASSES = 50  # of a matrix that one can read
 
