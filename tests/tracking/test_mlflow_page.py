@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import REPOSITORY, train_project, until
+from support import REPOSITORY, train_project, until, write_params
 
 from digits.core.dataset import Dataset
 from digits.core.files import read_json
@@ -50,24 +52,30 @@ class Ui(NamedTuple):
     server: str
 
 
-@pytest.fixture(scope="module")
-def ui(store: Path) -> Iterator[Ui]:
-    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
+def make_ui(folder: Path) -> tuple["subprocess.Popen[str]", Path]:
+    """`make ui` in a folder, and the file in which its browser notes the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    browser, opened = store / "browser", store / "opened"
+    browser, opened = folder / "browser", folder / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
         ["make", "-f", REPOSITORY / "Makefile", "-o", ".venv/.done", "ui", f"MLFLOW_PORT={port}"],
-        cwd=store,
+        cwd=folder,
         env={**os.environ, "PATH": path, "BROWSER": str(browser)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+    return process, opened
+
+
+@pytest.fixture(scope="module")
+def ui(store: Path) -> Iterator[Ui]:
+    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
+    process, opened = make_ui(store)
     came = until(lambda: opened.exists() or process.poll() is not None, seconds=PATIENCE)
     if came and process.poll() is None:
         address = opened.read_text().strip()
@@ -117,6 +125,28 @@ def first_page(browser: Browser, ui: Ui) -> Page:
     page.set_default_timeout(1000 * PATIENCE)
     page.goto(ui.opened)
     return page
+
+
+def answers(port: int | None) -> bool:
+    """Whether a server listens on this port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_its_server_ends_when_make_is_told_to_end(tracked: Path) -> None:
+    write_params({})
+    process, opened = make_ui(tracked)
+    try:
+        assert until(opened.exists, seconds=PATIENCE)
+        port = urlsplit(opened.read_text().strip()).port
+        assert answers(port)
+        process.terminate()
+        process.wait(PATIENCE)
+        assert until(lambda: not answers(port), seconds=10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def card(page: Page, title: str) -> Locator:
