@@ -63,7 +63,14 @@ def make_ui(folder: Path) -> tuple["subprocess.Popen[str]", Path]:
     process = subprocess.Popen(
         ["make", "-f", REPOSITORY / "Makefile", "-o", ".venv/.done", "ui", f"MLFLOW_PORT={port}"],
         cwd=folder,
-        env={**os.environ, "PATH": path, "BROWSER": str(browser)},
+        # below `make test`, make would say in which folder it is
+        env={
+            **os.environ,
+            "MAKELEVEL": "0",
+            "MAKEFLAGS": "",
+            "PATH": path,
+            "BROWSER": str(browser),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
