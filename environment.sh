@@ -16,7 +16,7 @@ fail() {
     exit 4
 }
 
-# The words before which the system's package manager takes the name of a package.
+# The command that installs a package, without the package's name.
 install() {
     case $(uname -s) in Darwin) echo "brew install" && return ;; esac
     for manager in apt-get dnf; do
@@ -69,7 +69,7 @@ download() {
     fail "packages: not installed, for the reason above"
 }
 
-# Without the environment itself, whose Python is about to be removed.
+# Take .venv/bin from the PATH: .venv is removed below, and its Python with it.
 PATH=$(printf %s "$PATH" | tr : '\n' | grep -vxF "$HERE/.venv/bin" | paste -sd : -)
 present=$(version .venv/bin/python)
 if [ "$(cat .venv/.done 2>/dev/null)" = "$STAMP" ] && supported "$present"; then

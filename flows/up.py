@@ -27,7 +27,7 @@ def start() -> None:
     """Start everything and print where it is; after an error nothing is left running.
 
     Raises:
-        UsageError: a port is none.
+        UsageError: a port is no number from 1 to 65535.
         BusyError: everything is up already, or a port is taken.
         ServiceError: the Prefect server did not start, or did not take the deployments.
     """

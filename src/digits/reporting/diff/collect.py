@@ -100,14 +100,15 @@ def _compare(
 def _result(side: Side, model: str) -> Result:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
     size = {"size_mb": provenance.recorded_size(trained.model, side.root) / 1e6}
-    tried = [evaluated.behaviour] if evaluated.behaviour in side.outputs else []  # a later addition
+    # evaluations of old commits have no behaviour.json
+    tried = [evaluated.behaviour] if evaluated.behaviour in side.outputs else []
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics, *tried)
     side.fetch(evaluated.predictions)
     trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
     with side.reading():
         scores: Metrics = parameters.flatten(evaluated.read_metrics())
         behaviour = evaluated.read_behaviour() if tried else {}
-        behaviour.pop("clean", None)  # is test.accuracy
+        behaviour.pop("clean", None)  # the same number as test.accuracy
         metrics = scores | trained.read_metrics() | size
         metrics |= {f"behaviour.{name}": value for name, value in behaviour.items()}
         of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
