@@ -1,6 +1,7 @@
 """Judgements in numbers; no module here loads a model or knows MLflow.
 
 - `scores`: accuracy, loss and calibration of predicted probabilities; confusion matrix, mistakes
+- `confidence`: a temperature for predicted probabilities, and answer sets with a coverage
 - `caret`: statistics of a confusion matrix, as in R's caret
 - `confusion_csv`: confusion matrices as CSV files
 - `behaviour`: accuracy on perturbed images, and how fast a model answers

@@ -1,0 +1,123 @@
+"""Honest confidence: a temperature for the probabilities, and answer sets with a known coverage.
+
+Both are fitted on rows that neither trained nor test the model: the validation rows.
+"""
+
+from math import exp, floor, log
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.core.dataset import Labels, Probabilities
+
+TEMPERATURES = (0.05, 20.0)
+MOST_CLASSES = 2  # a larger answer set is no answer
+
+Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set
+
+
+def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+    """The temperature T, 0.05…20, at which softmax(log(p) / T) has the lowest log loss.
+
+    Above 1 it lowers a model's confidence, below 1 it raises it; the order of the classes stays
+    (Guo et al. 2017, «On Calibration of Modern Neural Networks», section 4.2). log(0) is −∞ at
+    any temperature, so a class with probability 0 keeps it, and a row whose true class has it is
+    left out: no temperature makes it better. T is 1 if no other one is better.
+
+    Args:
+        probabilities: float32 (n, classes).
+        labels: the true classes, int64 (n,).
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    possible = probabilities[np.arange(len(labels)), labels] > 0
+    if not possible.any():
+        return 1.0
+    with np.errstate(divide="ignore"):
+        logits = np.log(probabilities[possible], dtype=np.float64)
+    of_truth = logits[np.arange(len(logits)), labels[possible]]
+
+    def loss(log_temperature: float) -> float:
+        scale = exp(-log_temperature)
+        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * of_truth))
+
+    bounds = [log(temperature) for temperature in TEMPERATURES]
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return exp(best.x) if best.fun < loss(0.0) else 1.0
+
+
+def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:
+    """The probability that each row's true class got, float32 (n,), ascending.
+
+    Args:
+        probabilities: float32 (n, classes).
+        labels: the true classes, int64 (n,).
+    """
+    return np.sort(probabilities[np.arange(len(labels)), labels])
+
+
+def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> float:
+    """The probability from which a class belongs to an answer set.
+
+    Split conformal prediction: of new rows like the n given ones, at least the share `coverage`
+    get a set that holds their true class (Sadinle, Lei and Wasserman 2019, «Least Ambiguous
+    Set-Valued Classifiers with Bounded Error Levels»; with 1 − p as the score, rank
+    ⌈(n + 1) · coverage⌉ of n). 0, hence every class, if n is too small to promise that.
+
+    Args:
+        truth_probabilities: see the function of that name.
+        coverage: 0…1, exclusive.
+    """
+    missed = (len(truth_probabilities) + 1) * (1 - coverage)
+    rank = floor(round(missed, 6))  # 10 rows at 0.9 give 0.9999999999999998
+    return float(truth_probabilities[rank - 1]) if rank else 0.0
+
+
+def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
+    """Which classes each row's answer set holds: those at least as probable as `threshold`."""
+    return probabilities >= np.float32(threshold)
+
+
+def unsure(sets: Sets) -> NDArray[np.bool_]:
+    """Whether each row's set is no answer, bool (n,): it is empty, or has more than two classes."""
+    sizes = sets.sum(axis=1)
+    no_answer: NDArray[np.bool_] = (sizes == 0) | (sizes > MOST_CLASSES)
+    return no_answer
+
+
+class Coverage(NamedTuple):
+    """What answer sets are worth on rows whose truth is known.
+
+    Attributes:
+        coverage: share of the sets that hold the true class.
+        lower, upper: its exact 95 % interval (Clopper and Pearson).
+        mean_size: classes in a set, on average.
+        unsure: share of the sets that are no answer, see `unsure`.
+        empty: share of the sets without any class.
+    """
+
+    coverage: float
+    lower: float
+    upper: float
+    mean_size: float
+    unsure: float
+    empty: float
+
+
+def measure(sets: Sets, labels: Labels) -> Coverage:
+    """Compare at least one answer set with the true classes int64 (n,)."""
+    from scipy.stats import binomtest
+
+    hits = int(sets[np.arange(len(labels)), labels].sum())
+    interval = binomtest(hits, len(labels)).proportion_ci()
+    sizes = sets.sum(axis=1)
+    return Coverage(
+        coverage=hits / len(labels),
+        lower=float(interval.low),
+        upper=float(interval.high),
+        mean_size=float(sizes.mean()),
+        unsure=float(unsure(sets).mean()),
+        empty=float((sizes == 0).mean()),
+    )
