@@ -140,12 +140,18 @@ def train_project(folder: Path, data: Dataset, params: Params, *models: str) -> 
 
 
 def record_outputs() -> None:
-    """Write a dvc.lock that records every file under artifacts/ as it is."""
+    """Write a dvc.lock that records every file under artifacts/ as it is, and what was read."""
     files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
     outs = [{"path": str(path), "md5": md5(path)} for path in files]
+    splits = [out for out in outs if Path(out["path"]).parent == split_path("test").parent]
+    evaluated = [path.name for path in Path("artifacts/evaluate").glob("*")]
+    stages = {
+        "all": {"outs": outs},
+        "validate": {"deps": [{"path": "data", "md5": data_md5()}]},
+        **{f"evaluate@{model}": {"deps": splits} for model in evaluated},
+    }
     with Path("dvc.lock").open("w", encoding="utf-8") as file:
-        validated = {"deps": [{"path": "data", "md5": data_md5()}]}
-        YAML(typ="safe").dump({"stages": {"all": {"outs": outs}, "validate": validated}}, file)
+        YAML(typ="safe").dump({"stages": stages}, file)
 
 
 def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:

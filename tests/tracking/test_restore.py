@@ -36,6 +36,11 @@ def clone(tracked: Path, trained_project: Path) -> Path:
     return tracked
 
 
+def datasets(run: Run) -> dict[str, str]:
+    """The md5 of each input dataset, by name."""
+    return {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+
+
 def all_runs() -> list[Run]:
     store.connect()
     client = MlflowClient()
@@ -54,6 +59,7 @@ class TestARestoredRun:
         shutil.copytree(trained_project / "artifacts", folder / "artifacts")
         shutil.copy(trained_project / "params.yaml", folder)
         with chdir(folder):
+            record_outputs()
             restore_all()
         return folder
 
@@ -80,9 +86,8 @@ class TestARestoredRun:
         assert run.info.run_name == original.info.run_name
         assert run.data.params == original.data.params
         assert run.data.metrics == original.data.metrics
-        assert {i.dataset.digest for i in run.inputs.dataset_inputs} == {
-            i.dataset.digest for i in original.inputs.dataset_inputs
-        }
+        assert datasets(run) == datasets(original)
+        assert datasets(run).keys() == {"train", "validation", "test", "holdout"}
 
     def test_holds_the_whole_params_file(self, run: Run, elsewhere: Path) -> None:
         text = (elsewhere / "params.yaml").read_text("utf-8")

@@ -1,6 +1,7 @@
 """MLflow: what the run of one trained and evaluated model holds."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -101,12 +102,27 @@ class TestARun:
             logged = client.download_artifacts(run.info.run_id, local.name, str(tmp_path))
             assert Path(logged).read_bytes() == local.read_bytes()
 
-    def test_names_the_data_it_was_fitted_on(self, run: Run, trained_project: Path) -> None:
-        inputs = run.inputs.dataset_inputs
-        for name in ("train", "validation"):
-            [found] = [i.dataset for i in inputs if i.dataset.name == name]
-            content = (trained_project / f"artifacts/split/{name}.npz").read_bytes()
-            assert found.digest == hashlib.md5(content).hexdigest()
+    @pytest.mark.parametrize("split", ["train", "validation", "test", "holdout"])
+    def test_names_the_data_it_was_fitted_and_evaluated_on(
+        self, run: Run, trained_project: Path, split: str
+    ) -> None:
+        path = trained_project / f"artifacts/split/{split}.npz"
+        [found] = [i for i in run.inputs.dataset_inputs if i.dataset.name == split]
+        assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", split)]
+        assert found.dataset.digest == hashlib.md5(path.read_bytes()).hexdigest()
+        assert json.loads(found.dataset.source) == {"uri": f"artifacts/split/{split}.npz"}
+
+    @pytest.mark.parametrize("split", ["test", "holdout"])
+    def test_ties_the_metrics_of_a_split_to_its_dataset(
+        self, client: MlflowClient, run: Run, trained_project: Path, split: str
+    ) -> None:
+        model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+        digest = md5(trained_project / f"artifacts/split/{split}.npz")
+        known = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics or []}
+        of_split = {key for key in known if key.startswith(f"{split}_")}
+        of_split |= {key for key in known if key.startswith("behaviour_") and split == "test"}
+        assert of_split >= {f"{split}_accuracy", f"{split}_kappa", f"{split}_rows"}
+        assert {known[key] for key in of_split} == {(split, digest)}
 
     def test_says_where_it_comes_from(self, run: Run) -> None:
         tags = run.data.tags

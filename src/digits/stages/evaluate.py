@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digits.core import process
-from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, read_split
+from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, read_split, split_path
 from digits.core.dataset import Dataset, Matrix
-from digits.core.files import write_json
+from digits.core.files import md5, write_json
 from digits.params import load as load_params
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(model: str) -> None:
     write_json(outputs.behaviour, accuracy_under(predict, test, clean=probabilities["test"]))
     mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
     draw(model, matrices, mistakes, names=names)
-    restore.log_evaluation(model)
+    restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
 
 
 def write_figures(

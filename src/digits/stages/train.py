@@ -38,7 +38,7 @@ def main(model: str) -> dict[str, float]:
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     with runs.active_run(model, params=logged, tags=tags) as run:
         runs.log_params_file(params_yaml)
-        runs.log_datasets(datasets, source=str(split_path("{}")))
+        runs.log_datasets(run.info.run_id, datasets)
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation)
         logged |= runs.log_parameters(trained.parameters)

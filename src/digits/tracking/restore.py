@@ -1,10 +1,18 @@
 """Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
 
+from collections.abc import Mapping
+
 import mlflow
 from mlflow import MlflowClient
 
 from digits.core import process, provenance
-from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from digits.core.artifacts import (
+    EVALUATED,
+    SPLIT_SUMMARY,
+    EvaluateOutputs,
+    TrainOutputs,
+    split_path,
+)
 from digits.params import load as load_params
 from digits.tracking import runs, store, view
 
@@ -28,17 +36,24 @@ def restore_all() -> None:
         evaluated = EvaluateOutputs(model)
         if evaluated.metrics.exists():
             provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
-            log_evaluation(model)
+            read = provenance.recorded_inputs(f"evaluate@{model}")
+            digests = {
+                name: read[split_path(name)] for name in EVALUATED if split_path(name) in read
+            }
+            log_evaluation(model, digests)
         else:
             restore(TrainOutputs(model))
         print(f"{model}: logged again from DVC's outputs")
 
 
-def log_evaluation(model: str) -> None:
-    """Upload the written evaluation to the model's run; an unknown run is logged again first."""
+def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
+    """Upload the written evaluation to the model's run; an unknown run is logged again first.
+
+    `digests` maps each split that was evaluated to the md5 of its file.
+    """
     trained = TrainOutputs(model)
     run_id, model_id = known(trained) or restore(trained)
-    runs.log_evaluation(run_id, model_id, EvaluateOutputs(model))
+    runs.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
 
 
 def known(outputs: TrainOutputs) -> tuple[str, str] | None:
@@ -81,7 +96,7 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
             runs.log_epoch(epoch, metrics)
         if record.params_yaml:
             runs.log_params_file(record.params_yaml)
-        runs.log_datasets(record.datasets, source=str(split_path("{}")))
+        runs.log_datasets(active.info.run_id, record.datasets)
         model_id = runs.log_model(model, metrics=timing)
         MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
     return active.info.run_id, model_id

@@ -1,5 +1,6 @@
 """MLflow runs: open and end them, log to them with the same names for every model, find them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
-from mlflow.entities import Run, RunData
+from mlflow.entities import Dataset, DatasetInput, InputTag, Run, RunData
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from digits.core.artifacts import EvaluateOutputs, read_split_rows
+from digits.core.artifacts import EvaluateOutputs, read_split_rows, split_path
 from digits.core.colours import SERIES
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
@@ -142,12 +141,18 @@ def params_file(run_id: str) -> str:
     return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{PARAMS_FILE}"))
 
 
-def log_datasets(digests: Mapping[str, str], *, source: str) -> None:
-    """Log the splits that the active run was fitted on as MLflow datasets; md5 is the digest."""
-    for name, digest in digests.items():
-        origin = resolve_dataset_source(source.format(name), [LocalArtifactDatasetSource])
-        dataset = MetaDataset(origin, name=name, digest=digest)  # type: ignore[abstract]
-        mlflow.log_input(dataset, context=name)
+def log_datasets(run_id: str, digests: Mapping[str, str]) -> dict[str, Dataset]:
+    """Log splits as input datasets of a run; `digests` maps each to its md5. Returns them."""
+    datasets = {
+        name: Dataset(name, digest, "local", json.dumps({"uri": str(split_path(name))}))
+        for name, digest in digests.items()
+    }
+    inputs = [
+        DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, name)])
+        for name, dataset in datasets.items()
+    ]
+    MlflowClient().log_inputs(run_id, inputs)
+    return datasets
 
 
 def log_parameters(count: int) -> dict[str, int]:
@@ -208,9 +213,12 @@ def log_files(files: Sequence[Path]) -> None:
         mlflow.log_artifact(str(file))
 
 
-def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None:
+def log_evaluation(
+    run_id: str, model_id: str, outputs: EvaluateOutputs, digests: Mapping[str, str]
+) -> None:
     """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
 
+    `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
     The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
     runs have in common; the image grid and the table by class are MLflow's own forms of them.
     """
@@ -218,7 +226,11 @@ def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None
 
     client = MlflowClient()
     with store.service_errors():
-        mlflow.log_metrics(_evaluation_metrics(outputs), run_id=run_id, model_id=model_id)
+        datasets = log_datasets(run_id, digests)
+        for split, metrics in _evaluation_metrics(outputs).items():
+            mlflow.log_metrics(
+                metrics, run_id=run_id, model_id=model_id, dataset=datasets.get(split)
+            )
         client.log_artifacts(run_id, str(outputs.folder))
         for split, written in outputs.read_statistics().items():
             picture = mlflow.Image(str(outputs.matrix_picture(split)))
@@ -227,21 +239,15 @@ def log_evaluation(run_id: str, model_id: str, outputs: EvaluateOutputs) -> None
             client.log_table(run_id, by_class.reset_index(), f"{split}/by_class.json")
 
 
-def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, float]:
-    """Scores, statistics, behaviour and numbers of rows by the names they have in MLflow."""
-    scores = {
-        f"{split}_{name}": value
-        for split, metrics in outputs.read_metrics().items()
-        for name, value in metrics.items()
-    }
-    statistics = {
-        f"{split}_{figure}": value
-        for split, written in outputs.read_statistics().items()
-        for figure, value in written["overall"].items()
-        if value is not None
-    }
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
+    """What is known of each split's rows and answers, by the names they have in MLflow."""
+    metrics = {split: {f"{split}_rows": float(n)} for split, n in read_split_rows().items()}
+    statistics = outputs.read_statistics()
+    for split, scores in outputs.read_metrics().items():
+        figures = scores | statistics[split]["overall"]
+        metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+    test = metrics["test"]
     # MLflow's bars show two decimals
-    percent = {"test_accuracy_percent": 100 * scores["test_accuracy"]}
-    behaviour = {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
-    rows = {f"{split}_rows": count for split, count in read_split_rows().items()}
-    return scores | percent | statistics | behaviour | rows
+    test["test_accuracy_percent"] = 100 * test["test_accuracy"]
+    test |= {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    return metrics
