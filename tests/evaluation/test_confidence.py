@@ -66,21 +66,20 @@ def test_a_class_without_any_probability_changes_no_temperature():
 @pytest.mark.parametrize(
     ("probabilities", "truth"),
     [
+        (rows([0.9, 0.1], [0.2, 0.8]), labels(0, 1)),
         (rows([1, 0], [0, 1]), labels(0, 1)),
         (rows([1, 0], [0, 1]), labels(1, 0)),
-        (rows([0.5, 0.5]), labels(0)),
+        (rows([0.5, 0.5], [0.5, 0.5]), labels(0, 1)),
         (np.empty((0, 3), np.float32), labels()),
     ],
-    ids=["sure and right", "sure and wrong", "no preference", "no rows"],
+    ids=["all right", "sure and right", "sure and wrong", "no preference", "no rows"],
 )
 def test_rows_that_say_nothing_about_the_temperature_leave_it_at_1(probabilities, truth):
     assert fit_temperature(probabilities, truth) == 1
 
 
-@pytest.mark.parametrize("truth", [labels(0), labels(1)], ids=["right", "wrong"])
-def test_the_temperature_of_a_single_row_is_within_bounds(truth):
-    lowest, highest = TEMPERATURES
-    assert lowest <= fit_temperature(rows([0.9, 0.1]), truth) <= highest
+def test_a_model_that_is_never_right_loses_its_confidence_up_to_a_bound():
+    assert fit_temperature(rows([0.9, 0.1]), labels(1)) == pytest.approx(TEMPERATURES[1])
 
 
 def test_the_smallest_numbers_of_single_precision_count():

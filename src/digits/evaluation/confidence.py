@@ -23,7 +23,8 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     Above 1 it lowers a model's confidence, below 1 it raises it; the order of the classes stays
     (Guo et al. 2017, «On Calibration of Modern Neural Networks», section 4.2). log(0) is −∞ at
     any temperature, so a class with probability 0 keeps it, and a row whose true class has it is
-    left out: no temperature makes it better. T is 1 if no other one is better.
+    left out: no temperature makes it better. T is 1 if no other one is better, and where no row
+    is wrong: the loss would fall until all answers are certain.
 
     Args:
         probabilities: float32 (n, classes).
@@ -33,7 +34,7 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     from scipy.special import logsumexp
 
     possible = probabilities[np.arange(len(labels)), labels] > 0
-    if not possible.any():
+    if not possible.any() or (probabilities.argmax(axis=1) == labels).all():
         return 1.0
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities[possible], dtype=np.float64)
