@@ -1,7 +1,8 @@
 """Judgements in numbers; no module here loads a model or knows MLflow.
 
 - `scores`: accuracy, loss and calibration of predicted probabilities; confusion matrix, mistakes
-- `confidence`: a temperature for predicted probabilities, and answer sets with a coverage
+- `temperature`: the temperature at which predicted probabilities are honest
+- `confidence`: answer sets that hold the true class as often as asked
 - `caret`: statistics of a confusion matrix, as in R's caret
 - `confusion_csv`: confusion matrices as CSV files
 - `behaviour`: accuracy on perturbed images, and how fast a model answers

@@ -1,9 +1,6 @@
-"""Honest confidence: a temperature for the probabilities, and answer sets with a known coverage.
+"""Answer sets: the classes that may be the true one, with the share of sets that hold it."""
 
-Both are fitted on rows that neither trained nor test the model: the validation rows.
-"""
-
-from math import exp, floor, log
+from math import floor
 from typing import NamedTuple
 
 import numpy as np
@@ -11,52 +8,9 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Labels, Probabilities
 
-TEMPERATURES = (0.05, 20.0)
 MOST_CLASSES = 2  # a larger answer set is no answer
 
 Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set
-
-
-def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """The temperature T, 0.05…20, at which softmax(log(p) / T) has the lowest log loss.
-
-    Above 1 it lowers a model's confidence, below 1 it raises it; the order of the classes stays
-    (Guo et al. 2017, «On Calibration of Modern Neural Networks», section 4.2). log(0) is −∞ at
-    any temperature, so a class with probability 0 keeps it, and a row whose true class has it is
-    left out: no temperature makes it better. T is 1 if no other one is better, and where no row
-    is wrong: the loss would fall until all answers are certain.
-
-    Args:
-        probabilities: float32 (n, classes).
-        labels: the true classes, int64 (n,).
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    possible = probabilities[np.arange(len(labels)), labels] > 0
-    if not possible.any() or (probabilities.argmax(axis=1) == labels).all():
-        return 1.0
-    with np.errstate(divide="ignore"):
-        logits = np.log(probabilities[possible], dtype=np.float64)
-    of_truth = logits[np.arange(len(logits)), labels[possible]]
-
-    def loss(log_temperature: float) -> float:
-        scale = exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * of_truth))
-
-    bounds = [log(temperature) for temperature in TEMPERATURES]
-    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return exp(best.x) if best.fun < loss(0.0) else 1.0
-
-
-def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:
-    """The probability that each row's true class got, float32 (n,), ascending.
-
-    Args:
-        probabilities: float32 (n, classes).
-        labels: the true classes, int64 (n,).
-    """
-    return np.sort(probabilities[np.arange(len(labels)), labels])
 
 
 def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> float:
@@ -68,7 +22,7 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     ⌈(n + 1) · coverage⌉ of n). 0, hence every class, if n is too small to promise that.
 
     Args:
-        truth_probabilities: see the function of that name.
+        truth_probabilities: of rows that did not train the model, float32 (n,), ascending.
         coverage: 0…1, exclusive.
     """
     missed = (len(truth_probabilities) + 1) * (1 - coverage)
