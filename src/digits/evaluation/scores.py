@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import brier_score_loss, top_k_accuracy_score
-from sklearn.metrics import confusion_matrix as reference_by_prediction
 
 from digits.core.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.core.errors import DigitsError
@@ -19,12 +17,16 @@ KERAS_EPSILON = 1e-7
 ECE_BINS = 15
 SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
+# scikit-learn takes a second to import: functions import it, so that answering does without it.
+
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
     """Count predictions: int64 (classes, classes), ROWS = PREDICTION, COLUMNS = REFERENCE.
 
     Both arguments are class numbers 0…classes−1, int64 (n,); n may be 0.
     """
+    from sklearn.metrics import confusion_matrix as reference_by_prediction
+
     if len(reference) == 0:
         return np.zeros((classes, classes), dtype=np.int64)
     counts = reference_by_prediction(reference, predicted, labels=np.arange(classes))
@@ -46,6 +48,8 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     Raises:
         DigitsError: a row is no probability distribution.
     """
+    from sklearn.metrics import brier_score_loss
+
     if fault := not_probabilities(probabilities):
         raise DigitsError(
             f"predictions: {fault}; they must lie in 0…1 and sum to 1; a training that diverged "
@@ -91,6 +95,8 @@ def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) 
 
 
 def _top2_accuracy(chances: NDArray[np.float64], reference: Labels) -> float:
+    from sklearn.metrics import top_k_accuracy_score
+
     classes = chances.shape[1]
     if classes == 2:  # true by definition; scikit-learn would warn
         return 1.0

@@ -13,12 +13,12 @@ from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
-from digits.evaluation.caret import Statistics, as_tables
 from digits.evaluation.leaderboard import Comparison, Row, cells
-from digits.evaluation.seeds import Group, Spread, as_dicts
 
-if TYPE_CHECKING:  # these rooms import MLflow, which takes a second
+if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
+    from digits.evaluation.caret import Statistics
     from digits.evaluation.gate import Check
+    from digits.evaluation.seeds import Group, Spread
     from digits.registry.history import Move
     from digits.registry.promotion import Outcome
     from digits.registry.trace import Origin
@@ -69,8 +69,10 @@ def print_results() -> None:
     console.print("Everything on one page: make report")
 
 
-def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
+def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
     """Print caret's statistics of one confusion matrix."""
+    from digits.evaluation.caret import as_tables
+
     if as_json:
         print_json(statistics._asdict())
         return
@@ -81,8 +83,10 @@ def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
         console.print(printable(note))
 
 
-def print_summary(groups: Sequence[Group], *, as_json: bool) -> None:
+def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     """Print one table per group, a line per measure."""
+    from digits.evaluation.seeds import as_dicts
+
     if as_json:
         print_json(as_dicts(groups))
         return
@@ -209,7 +213,7 @@ def _results_table(rows: list[Row]) -> Table:
     return table
 
 
-def _spread_cells(spread: Spread) -> list[str]:
+def _spread_cells(spread: "Spread") -> list[str]:
     if not spread.n:
         return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
     sd, interval = f"{spread.sd:.4f}", f"{spread.low:.4f} to {spread.high:.4f}"
