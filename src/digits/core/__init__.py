@@ -1,8 +1,8 @@
 """What every room may use; imports nothing else of digits.
 
-errors, addresses (texts without credentials), files, colours, dataset, artifacts (every path under
-artifacts/), provenance (git and dvc.lock), revision (the project at another commit), pipeline (its
-stages, as DVC knows them), machine (cores and slots), system (what only Linux has), process (what
-started it, how it starts and ends), commands (subprocesses), events (for Prefect's automations),
-guard (of our servers).
+errors, addresses (texts without credentials), files, yaml_files, colours, dataset, artifacts (every
+path under artifacts/), provenance (git and dvc.lock), revision (the project at another commit),
+pipeline (its stages, as DVC knows them), machine (cores and slots), system (what only Linux has),
+process (what started it, how it starts and ends), commands (subprocesses), events (for Prefect's
+automations), guard (of our servers).
 """

@@ -5,16 +5,12 @@ reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the pa
 """
 
 import os
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from digits.core.artifacts import ROOT
 
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 # Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
@@ -23,10 +19,16 @@ PAGE_NAME = "digits.localhost"
 
 
 class Guard:
-    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames."""
+    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `refuse` makes the answer from a status and a sentence; by default it is plain text.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, refuse: Callable[[int, str], Response] | None = None
+    ) -> None:
         self._app = app
+        self._refuse = refuse or _as_text
         others = os.environ.get(MORE_NAMES, "").lower().split(",")
         own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
         self._names = {*own, *filter(None, map(str.strip, others))}
@@ -47,20 +49,24 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # before the handshake this is a 403
         else:
-            await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
+            await self._refuse(403, refusal)(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         name, port = _name_and_port(host)
         if name not in self._names:
-            return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names\n"
+            return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names"
         if origin is None:
             return None
         # localhost and 127.0.0.1 are the same server; another port is another server
         page, page_port = _name_and_port(origin.partition("://")[2])
         if page in self._names and page_port == port:
             return None
-        return f"Origin: {origin!r} is another server's page; only this server's own may ask\n"
+        return f"Origin: {origin!r} is another server's page; only this server's own may ask"
+
+
+def _as_text(status: int, refusal: str) -> Response:
+    return PlainTextResponse(f"{refusal}\n", status)
 
 
 def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
@@ -73,6 +79,12 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
 
 def pages() -> Guard:
     """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
+
+    from digits.core.artifacts import ROOT
+
     return Guard(Starlette(routes=[Mount("/", StaticFiles(directory=ROOT))]))
 
 

@@ -14,7 +14,8 @@ from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
-from digits.core.files import md5, parse_recorded_yaml
+from digits.core.files import md5
+from digits.core.yaml_files import parse_recorded_yaml
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")

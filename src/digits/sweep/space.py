@@ -15,7 +15,7 @@ from optuna.distributions import (
 
 from digits import params
 from digits.core.errors import UsageError
-from digits.core.files import read_yaml
+from digits.core.yaml_files import read_yaml
 
 Values = dict[str, Any]
 Space = dict[str, BaseDistribution]
