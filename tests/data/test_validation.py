@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
 from digits.data.validation.expectations import class_frame, raw_frame
-from digits.data.validation.validate import Check, ValidateParams, validate
+from digits.data.validation.validate import Check, ValidateParams, unusual_images, validate
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,
@@ -159,6 +159,22 @@ def test_odd_images_are_warnings_and_name_their_rows(
     (check,) = [c for c in result.warnings if c.column == column]
     assert result.critical == []
     assert (check.part, check.rows, check.count) == ("train", rows, len(rows))
+
+
+def test_images_without_labels_get_the_same_warnings() -> None:
+    images = real_digits().train.images * 12
+    images[[5, 150, 151, *range(200, 204)]] = 0  # more than are shown
+    images[[7, 9]] = np.arange(192, 256, dtype=np.uint8).reshape(8, 8)
+    labelled = validate(
+        RawData(Dataset(images, real_digits().train.labels), None), params=PARAMS, classes=10
+    )
+    columns = {"contrast": np.ptp(images, axis=(1, 2)), "mean_ink": images.mean(axis=(1, 2))}
+    found = unusual_images(columns, params=PARAMS)
+    assert len(found) == 2
+    assert "9 rows: row 5 (0.0), row 7 (223.5), row 9 (223.5), row 150 (0.0)" in found[1]
+    assert [line.replace("input: ", "train: ") for line in found] == [
+        str(warning) for warning in labelled.warnings if warning.column in columns
+    ]
 
 
 def test_an_image_in_both_official_parts_is_a_warning_that_names_both_rows() -> None:

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support import DAMAGED_ARRAYS, PARAMS, finding
+from support import DAMAGED_ARRAYS, finding
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError
-from digits.data.validation.validate import ValidateParams, validate_unlabelled
 from digits.scoring.inputs import BATCH, Input, open_input
-from digits.scoring.score import image_stats, write_predictions
+from digits.scoring.score import write_predictions
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7
@@ -187,12 +186,13 @@ def test_predictions_carry_model_and_data(tmp_path):
     np.savez(images, images=IMAGES)
     source = open_input(images, shape=SHAPE)
     facts = {"model": "models:/digits/3", "data_md5": "abc"}
-    counts, _ = write_predictions(source, path, first_pixels, **facts)
+    written = write_predictions(source, path, first_pixels, **facts)
     predictions, expected = pd.read_parquet(path), first_pixels(IMAGES)
     assert predictions["row"].tolist() == list(range(ROWS))
     assert predictions["predicted"].tolist() == expected.argmax(axis=1).tolist()
-    assert predictions["predicted"].value_counts().to_dict() == counts
+    assert predictions["predicted"].value_counts().to_dict() == written.class_counts
     assert np.array_equal(predictions[["p0", "p1", "p2"]].to_numpy(), expected)
+    assert written.images["mean_ink"].tolist() == IMAGES.mean(axis=(1, 2), dtype="f4").tolist()
     assert {name: set(predictions[name]) for name in facts} == {k: {v} for k, v in facts.items()}
 
 
@@ -205,14 +205,3 @@ def test_a_failure_leaves_no_half_written_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_predictions(source, tmp_path / "p", fail_late, model="m", data_md5="d")
     assert list(tmp_path.iterdir()) == [images]
-
-
-def test_unlabelled_images_are_judged_by_the_same_expectations():
-    images = IMAGES.copy()
-    images[[5, 150, 151]] = 0
-    params = ValidateParams(**PARAMS["validate"])
-    validation = validate_unlabelled(image_stats(images), params=params)
-    assert validation.critical == []
-    [blank] = [check for check in validation.warnings if check.column == "contrast"]
-    assert (blank.count, blank.rows) == (3, [5, 150, 151])
-    assert "3 rows: row 5, row 150, row 151" in str(blank)

@@ -1,4 +1,4 @@
-"""Score a batch of images with a registered model: validate, predict, look for drift, track."""
+"""Score a batch of images with a registered model: predict, look for what is odd, track."""
 
 import time
 from collections import Counter
@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digits.core import events
 from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Images, Predict
-from digits.core.errors import DataError, printable
+from digits.core.errors import printable
 from digits.core.files import md5, replacing
-from digits.data.validation.validate import validate_unlabelled
+from digits.data.validation.validate import unusual_images
 from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.inputs import Batch, Input, open_input
 from digits.scoring.pictures import read_pictures
 from digits.tracking import runs
+
+ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
 
 
 class Answer(NamedTuple):
@@ -84,35 +85,29 @@ class ScoreResult:
 def score_input(path: Path, output: Path, model: Served, *, params: Params) -> ScoreResult:
     """Write a prediction for every image at `path` to a Parquet file, and log an MLflow run.
 
-    Reads the input twice: all of it is validated before anything is predicted. Sends the event
-    `<project>.drift` to Prefect if there is drift.
+    Sends the event `<project>.drift` to Prefect if there is drift.
 
     Raises:
-        DataError: the input cannot be read, or validation has critical findings.
+        DataError: the input cannot be read; nothing is written.
     """
     source = open_input(path, shape=model.files.shape, picture=model.picture)
-    images = pd.concat([image_stats(b.images) for b in source.batches()], ignore_index=True)
-    validation = validate_unlabelled(images, params=params.validation)
-    if validation.critical:
-        raise DataError(*(f"{path}: {finding}" for finding in validation.critical))
     data_md5 = source.md5()
     predict = model.predict  # loads the model, which the rate leaves out
     started = time.perf_counter()
-    predicted, treatments = write_predictions(
-        source, output, predict, model=model.origin.uri, data_md5=data_md5
-    )
-    class_counts = [predicted[label] for label in range(model.files.classes)]
+    written = write_predictions(source, output, predict, model=model.origin.uri, data_md5=data_md5)
+    rows = len(written.images["mean_ink"])
+    class_counts = [written.class_counts[label] for label in range(model.files.classes)]
     result = ScoreResult(
         input=printable(str(path)),
         output=printable(str(output)),
         model=model.origin.uri,
         data_md5=data_md5,
-        rows=len(images),
-        rows_per_s=len(images) / (time.perf_counter() - started),
-        pictures=dict(treatments),
+        rows=rows,
+        rows_per_s=rows / (time.perf_counter() - started),
+        pictures=dict(written.treatments),
         class_counts=class_counts,
-        warnings=[str(finding) for finding in validation.warnings],
-        drift=_drift(images, class_counts, model, params.drift),
+        warnings=unusual_images(written.images, params=params.validation),
+        drift=_drift(written.images, class_counts, model, params.drift),
     )
     _log_run(result, params.project.part("scoring"))
     if result.drifted:
@@ -125,25 +120,35 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     return result
 
 
-def image_stats(images: Images) -> pd.DataFrame:
-    """One row per image: mean_ink float32 (mean grey value), contrast uint8 (maximum - minimum)."""
+def image_stats(images: Images) -> ImageStats:
+    """Per image mean_ink float32 (mean grey value) and contrast uint8 (maximum - minimum)."""
     mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
-    return pd.DataFrame({"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))})
+    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
+
+
+class Written(NamedTuple):
+    """What went into a file of predictions.
+
+    How often each class was predicted, how many pictures had each treatment, and `image_stats`
+    of all images.
+    """
+
+    class_counts: Counter[int]
+    treatments: Counter[str]
+    images: ImageStats
 
 
 def write_predictions(
     source: Input, output: Path, predict: Predict, *, model: str, data_md5: str
-) -> tuple[Counter[int], Counter[str]]:
+) -> Written:
     """Predict an input and write a Parquet file, a row group per batch.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
     `predicted` · `p0`, `p1`, … (probabilities, float32) · `model` (its address with version) ·
     `data_md5`. If anything fails, `output` stays as it was.
-
-    Returns:
-        How often each class was predicted, and how many pictures had each treatment.
     """
     class_counts, treatments = Counter[int](), Counter[str]()
+    stats: list[ImageStats] = []
     with replacing(output) as temporary, ExitStack() as open_files:
         writer = None
         for batch in source.batches():
@@ -155,7 +160,9 @@ def write_predictions(
             writer.write_table(table)
             class_counts.update(probabilities.argmax(axis=1).tolist())
             treatments.update(batch.treatments)
-    return class_counts, treatments
+            stats.append(image_stats(batch.images))
+    images = {name: np.concatenate([each[name] for each in stats]) for name in stats[0]}
+    return Written(class_counts, treatments, images)
 
 
 def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -> pa.Table:
@@ -174,7 +181,7 @@ def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -
 
 
 def _drift(
-    images: pd.DataFrame, class_counts: list[int], model: Served, params: DriftParams
+    images: ImageStats, class_counts: list[int], model: Served, params: DriftParams
 ) -> list[Drift]:
     """Compare with the training split; empty if the local split is not the model's."""
     path = split_path("train")
@@ -185,7 +192,7 @@ def _drift(
     train_counts = np.bincount(train.labels, minlength=model.files.classes)
     return [
         *(
-            value_drift(name, images[name].to_numpy(), train_stats[name].to_numpy(), params)
+            value_drift(name, images[name], train_stats[name], params)
             for name in ("mean_ink", "contrast")
         ),
         class_drift("class_shares", np.array(class_counts), train_counts, params),

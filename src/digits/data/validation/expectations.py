@@ -14,11 +14,17 @@ with warnings.catch_warnings():
     import great_expectations.expectations as gxe
 
 from digits.core.dataset import Dataset, RawData, fingerprints
-from digits.data.validation.validate import Check, ValidateParams
+from digits.data.validation.validate import (
+    SHOWN_ROWS,
+    Check,
+    ValidateParams,
+    Words,
+    finding,
+    usual_ranges,
+)
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
-SHOWN_ROWS = 5
 
 
 def raw_frame(raw: RawData) -> pd.DataFrame:
@@ -67,7 +73,7 @@ def check_images(
 ) -> list[Check]:
     """Check the images of one part, which are rows of `raw_frame`.
 
-    All images must have this shape. Expectations on missing columns are left out.
+    All images must have this shape.
     """
     expectations = [*_possible(shape, classes), *_usual(params)]
     if images["part"].iloc[0] == "train":
@@ -79,9 +85,7 @@ def check_images(
         expectations.append(
             _warning(known, "image also in train", "the test result will flatter", "as row {}")
         )
-    columns = {*images.columns, None}
-    present = [each for each in expectations if getattr(each, "column", None) in columns]
-    return _check(images, present, unit="row")
+    return _check(images, expectations, unit="row")
 
 
 def check_classes(classes: pd.DataFrame, *, params: ValidateParams) -> list[Check]:
@@ -127,30 +131,26 @@ def _possible(shape: str, classes: int) -> list[Any]:
 
 def _usual(params: ValidateParams) -> list[Any]:
     """Warnings: what an image that is worth training on looks like."""
-    low, high = params.min_mean_ink, params.max_mean_ink
-    contrast = Between(column="contrast", min_value=0, strict_min=True)
+    ranges = [
+        _warning(Between(column=column, min_value=low, max_value=high), *words)
+        for column, low, high, words in usual_ranges(params)
+    ]
     first = Null(column="duplicate_of")
     return [
-        _warning(contrast, "blank image", "nothing can be learned from it"),
-        _warning(
-            Between(column="mean_ink", min_value=low, max_value=high),
-            f"mean ink outside {low:g}…{high:g}",
-            "is the contrast inverted, or the scale not 0…255?",
-            "{}",
-        ),
+        *ranges,
         _warning(first, "image seen before", "copies may end in two splits", "as row {}"),
     ]
 
 
-def _critical(expectation: Any, what: str, hint: str, value: str = "") -> Any:
-    """Add the words of a finding: what is wrong, how to fix it, how a failing value is shown."""
-    expectation.meta = {"what": what, "hint": hint, "value": value}
+def _critical(expectation: Any, *words: str) -> Any:
+    """Add the `Words` of a finding."""
+    expectation.meta = Words(*words)._asdict()
     return expectation
 
 
-def _warning(expectation: Any, what: str, hint: str, value: str = "") -> Any:
+def _warning(expectation: Any, *words: str) -> Any:
     expectation.severity = "warning"
-    return _critical(expectation, what, hint, value)
+    return _critical(expectation, *words)
 
 
 @lru_cache
@@ -181,7 +181,7 @@ def _check(
     return [_as_check(frame["part"].iloc[0], unit, result) for result in results]
 
 
-def _as_check(part: str, unit: str, result: dict[str, Any]) -> Check:
+def _as_check(part: str, unit: Literal["row", "class"], result: dict[str, Any]) -> Check:
     """A check from one of Great Expectations' results."""
     config, details = result["expectation_config"], result["result"]
     failing = [int(entry[unit]) for entry in details.get("partial_unexpected_index_list") or []]
@@ -198,26 +198,16 @@ def _as_check(part: str, unit: str, result: dict[str, Any]) -> Check:
     )
 
 
-def _message(part: str, unit: str, config: dict[str, Any], details: dict[str, Any]) -> str:
-    words = config["meta"]
+def _message(
+    part: str, unit: Literal["row", "class"], config: dict[str, Any], details: dict[str, Any]
+) -> str:
+    words = Words(**config["meta"])
     if "observed_value" in details:
-        where = f": {details['observed_value']} found"
-    else:
-        count = details["unexpected_count"]
-        units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
-        where = f" in {count} {units}: {_examples(unit, config, details)}"
-    return f"{part}: {words['what']}{where}; {words['hint']}"
-
-
-def _examples(unit: str, config: dict[str, Any], details: dict[str, Any]) -> str:
-    """`row 4 (label 10), row 9 (label 12)`, with `…` if there are more."""
-    column, value = config["kwargs"]["column"], config["meta"]["value"]
-    examples = [
-        f"{unit} {entry[unit]}" + (f" ({value.format(entry[column])})" if value else "")
-        for entry in details["partial_unexpected_index_list"]
-    ]
-    more = ["…"] if details["unexpected_count"] > len(examples) else []
-    return ", ".join(examples + more)
+        return f"{part}: {words.what}: {details['observed_value']} found; {words.hint}"
+    column = config["kwargs"]["column"]
+    failing = details["partial_unexpected_index_list"]
+    examples = [(entry[unit], entry[column]) for entry in failing]
+    return finding(part, unit, words, details["unexpected_count"], examples)
 
 
 def _part_frame(part: str, dataset: Dataset, first_in_train: dict[bytes, int]) -> pd.DataFrame:

@@ -1,17 +1,19 @@
 """Validation of raw data before training: its params, its checks and its result."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from digits.core.dataset import RawData
 from digits.core.files import StrictModel
 
-if TYPE_CHECKING:
-    import pandas as pd
+# Great Expectations takes 4 s to import: functions import it, so that neither reading params nor
+# scoring does.
 
-# Great Expectations takes 4 s to import: functions import it, so that reading params does not.
+SHOWN_ROWS = 5
 
 
 class ValidateParams(StrictModel):
@@ -105,17 +107,67 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     return Result(summary, checks)
 
 
-def validate_unlabelled(images: "pd.DataFrame", *, params: ValidateParams) -> Result:
-    """Check images without labels.
+class Words(NamedTuple):
+    """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
 
-    `images` has a row per image and some of the columns of `expectations.raw_frame`; checks of
-    the other columns are left out.
+    what: str
+    hint: str
+    value: str = ""
+
+
+class UsualRange(NamedTuple):
+    """Where the values of a column of `expectations.raw_frame` lie; others get a warning."""
+
+    column: str
+    low: float
+    high: float
+    words: Words
+
+
+def usual_ranges(params: ValidateParams) -> list[UsualRange]:
+    """What an image that is worth training on looks like."""
+    low, high = params.min_mean_ink, params.max_mean_ink
+    ink = Words(
+        f"mean ink outside {low:g}…{high:g}",
+        "is the contrast inverted, or the scale not 0…255?",
+        "{}",
+    )
+    return [
+        UsualRange("contrast", 1, 255, Words("blank image", "nothing can be learned from it")),
+        UsualRange("mean_ink", low, high, ink),
+    ]
+
+
+def unusual_images(columns: Mapping[str, np.ndarray], *, params: ValidateParams) -> list[str]:
+    """The warnings that `validate` would have for images without labels.
+
+    `columns` holds a value per image (n,) for each column that `usual_ranges` names.
     """
-    import pandas as pd
+    warnings = []
+    for column, low, high, words in usual_ranges(params):
+        values = np.asarray(columns[column], dtype=np.float64).round(2)  # as in `raw_frame`
+        rows = np.flatnonzero((values < low) | (values > high))
+        examples = [(int(row), values[row].item()) for row in rows[:SHOWN_ROWS]]
+        if examples:
+            warnings.append(finding("input", "row", words, len(rows), examples))
+    return warnings
 
-    from digits.data.validation.expectations import check_images
 
-    part = pd.Categorical(["input"]).repeat(len(images))  # a byte per row
-    rows = images.assign(part=part, row=range(len(images)))
-    checks = check_images(rows, shape="", params=params, classes=2)
-    return Result({"rows": len(images)}, checks)
+def finding(
+    part: str,
+    unit: Literal["row", "class"],
+    words: Words,
+    count: int,
+    examples: Sequence[tuple[int, Any]],
+) -> str:
+    """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
+
+    `examples` are the numbers of the first of `count` failing rows or classes, and their values.
+    """
+    units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
+    shown = [
+        f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
+        for number, value in examples
+    ]
+    more = ["…"] if count > len(examples) else []
+    return f"{part}: {words.what} in {count} {units}: {', '.join(shown + more)}; {words.hint}"
