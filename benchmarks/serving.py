@@ -31,16 +31,16 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """p50 and p95 in ms, and images per second, of each way to ask one and 1,000 images."""
     import mlflow
 
-    from digits.training import inference
+    from digits.training import keras_inference
 
     images = _trained(workspace)[:1000]
     uri = f"models:/{workspace.run_record(MODEL)['model_id']}"
     mlflow.set_tracking_uri(workspace.store)
-    keras_model = inference.load(workspace.model_path(MODEL))
+    keras_model = keras_inference.load(workspace.model_path(MODEL))
     with _served(workspace, uri) as ask:
         ways: dict[str, Callable[[np.ndarray], Any]] = {
             "keras model.predict": lambda rows: keras_model.predict(rows, verbose=0),
-            "digits, one graph": inference.predictor(keras_model),
+            "digits, one graph": keras_inference.predictor(keras_model),
             "mlflow.pyfunc, in process": mlflow.pyfunc.load_model(uri).predict,
             "mlflow models serve, HTTP": ask,
         }

@@ -143,7 +143,7 @@ class Workspace:
 
     def model_path(self, model: str) -> Path:
         """The file of the last trained model."""
-        return TrainOutputs(model, self.root).model
+        return TrainOutputs(model, self.root).keras
 
 
 def free_port() -> int:

@@ -82,9 +82,9 @@ def ring(place: tuple[Path, Ring], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def another_model(folder: Path) -> None:
     """A sound Keras model whose answers are wrong."""
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    network = inference.load(folder / "data/model.keras")
+    network = keras_inference.load(folder / "data/model.keras")
     network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
     network.save(folder / "data/model.keras")
 

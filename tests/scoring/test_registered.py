@@ -95,9 +95,9 @@ class TestScore:
         return holdout
 
     def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(self, monkeypatch):
-        from digits.training import inference
+        from digits.training import keras_inference
 
-        monkeypatch.setattr(inference, "load", lambda _: pytest.fail("loaded"))
+        monkeypatch.setattr(keras_inference, "load", lambda _: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         line = finding(DataError, score_new)
         assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"

@@ -214,7 +214,7 @@ class TestSystemMetrics:
     @pytest.mark.usefixtures("tensorflow")
     def test_change_no_bit_of_the_model(self, project: Path, trained_project: Path) -> None:
         from digits.stages import train
-        from digits.training import inference
+        from digits.training import keras_inference
 
         write_params({**SMALL, "tracking.system_metrics": True})
         train.main("mlp")
@@ -222,6 +222,6 @@ class TestSystemMetrics:
         paths = [
             folder / "artifacts/train/mlp/model.keras" for folder in (project, trained_project)
         ]
-        ours, theirs = (inference.load(path).get_weights() for path in paths)
+        ours, theirs = (keras_inference.load(path).get_weights() for path in paths)
         for with_metrics, without in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(with_metrics, without)

@@ -187,7 +187,7 @@ def test_each_epoch_is_reported_with_the_same_metrics_for_every_model(
 def test_the_last_epochs_validation_metrics_are_those_of_the_model(
     trained: Trained, digits_8x8: Dataset
 ) -> None:
-    from digits.training.inference import predictor
+    from digits.training.keras_inference import predictor
 
     result, validation = trained[0], digits_8x8.take(VALIDATED_ON)
     probabilities = predictor(result.model)(validation.images)
@@ -301,7 +301,7 @@ def test_views_at_test_time_change_the_answers_and_no_weight(
 def test_label_smoothing_changes_the_model_but_not_how_its_loss_is_measured(
     digits_8x8: Dataset, fitted: Callable[[str], Any]
 ) -> None:
-    from digits.training.inference import predictor
+    from digits.training.keras_inference import predictor
 
     smooth = fit(digits_8x8, recipe=recipe(**{"train.mlp.fit.label_smoothing": 0.5}))
     assert fingerprint(smooth.model) != fingerprint(fitted("mlp").model)

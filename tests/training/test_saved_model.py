@@ -31,9 +31,9 @@ def saved(tmp_path: Path, model: Any) -> Path:
 
 
 def refused(path: Path) -> str:
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    return finding(DataError, lambda: inference.load(path))
+    return finding(DataError, lambda: keras_inference.load(path))
 
 
 def rewrite(path: Path, **members: bytes | None) -> None:
@@ -48,9 +48,10 @@ def rewrite(path: Path, **members: bytes | None) -> None:
 
 
 def test_it_predicts_what_it_predicted(saved: Path, model: Any, digits_8x8: Dataset) -> None:
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    loaded, before = (inference.predictor(network) for network in (inference.load(saved), model))
+    networks = (keras_inference.load(saved), model)
+    loaded, before = (keras_inference.predictor(network) for network in networks)
     np.testing.assert_array_equal(loaded(digits_8x8.images), before(digits_8x8.images))
 
 
@@ -69,7 +70,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
 def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     import keras
 
-    from digits.training import inference, saved_model
+    from digits.training import keras_inference, saved_model
 
     for name in ("one", "other"):
         policy = keras.DTypePolicy("float32")  # shared by both layers
@@ -80,7 +81,7 @@ def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path
         model = keras.Sequential([keras.Input((8, 8), name="image"), *layers], name="model")
         saved_model.save(model, tmp_path / f"{name}.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
-    assert inference.load(tmp_path / "one.keras").count_params() == 0
+    assert keras_inference.load(tmp_path / "one.keras").count_params() == 0
 
 
 def test_a_failed_save_leaves_the_old_model(

@@ -68,7 +68,7 @@ def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
 ) -> None:
     import keras
 
-    from digits.training import inference, saved_model
+    from digits.training import keras_inference, saved_model
     from digits.training.views import over_views
 
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]
@@ -76,7 +76,7 @@ def test_a_model_with_views_is_read_back_from_its_file_and_answers_the_same(
     averaged = over_views(model, by=ViewParams(shift=4, stretch=0.3))
     saved_model.save(averaged, tmp_path / "model.keras")
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
-    again = inference.load(tmp_path / "model.keras")
+    again = keras_inference.load(tmp_path / "model.keras")
     np.testing.assert_array_equal(np.asarray(again(images)), np.asarray(averaged(images)))
     assert averaged.count_params() == model.count_params()
     assert (np.asarray(averaged(images)) != np.asarray(model(images))).any()

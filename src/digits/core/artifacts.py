@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,12 +103,47 @@ def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
 
 
+class Calibration(NamedTuple):
+    """What the validation rows say of a model's confidence.
+
+    Its probabilities p are softmax(log(p of the fit) / `temperature`), above 0. The probability
+    of the true class of each row is in `truth_probabilities` float32 (n,), ascending, n at least 1.
+    """
+
+    temperature: float
+    truth_probabilities: np.ndarray
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration.npz.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            arrays = load_arrays(file)
+        temperature, truth = float(arrays["temperature"]), arrays["truth_probabilities"]
+        if not 0 < temperature < np.inf or truth.ndim != 1 or not truth.size:
+            raise ValueError("no temperature above 0, or no rows")
+        if not ((truth >= 0) & (truth <= 1)).all() or (np.diff(truth) < 0).any():
+            raise ValueError("no ascending probabilities")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no calibration ({error}); {ANEW}") from None
+    return Calibration(temperature, truth)
+
+
 class TrainOutputs:
-    """artifacts/train/<model>/ in `root`: the model, its learning curves, cost and run."""
+    """artifacts/train/<model>/ in `root`: the model, its learning curves, cost and run.
+
+    `model` is the ONNX file that answers, `keras` the same network to go on training with.
+    """
 
     def __init__(self, model: str, root: Path = Path()) -> None:
         self.folder = root / ROOT / "train" / model
-        self.model = self.folder / "model.keras"
+        self.model = self.folder / "model.onnx"
+        self.keras = self.folder / "model.keras"
+        self.calibration = self.folder / "calibration.npz"
         self.history = self.folder / "history.csv"
         self.metrics = self.folder / "metrics.json"
         self.run = self.folder / "run.json"
@@ -134,9 +169,19 @@ class TrainOutputs:
             raise DataError(f"{self.history}: no learning curves ({error}); {ANEW}") from None
 
     def read_metrics(self) -> Metrics:
-        """What the training cost, and `parameters`."""
+        """What the training cost, `parameters`, and the `temperature` of its probabilities."""
         cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters")
         return read_json(self.metrics, Metrics, keys=cost)
+
+    def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
+        """What the validation rows say of the model's confidence; see `Calibration`."""
+        with replacing(self.calibration) as temporary:
+            arrays = {"temperature": np.array(temperature, np.float64)}
+            save_arrays(temporary, arrays | {"truth_probabilities": truth_probabilities})
+
+    def read_calibration(self) -> "Calibration":
+        """The calibration of the model."""
+        return read_calibration(self.calibration)
 
     def read_run(self) -> RunRecord:
         """The record of the run.

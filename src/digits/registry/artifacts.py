@@ -43,10 +43,10 @@ class ModelFiles(NamedTuple):
         Raises:
             IntegrityError: the file is damaged, or the model contradicts its signature.
         """
-        from digits.training import inference
+        from digits.training import keras_inference
 
         try:
-            network = inference.load(self.folder / KERAS_FILE)
+            network = keras_inference.load(self.folder / KERAS_FILE)
         except DataError as error:
             reason = str(error).replace(f"{self.folder}/", "")
             raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None

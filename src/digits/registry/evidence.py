@@ -112,7 +112,7 @@ def _contender(
     name: str, files: ModelFiles, holdout: Dataset, classes: int
 ) -> tuple[Contender, Predict | None]:
     """The model with its predictions for the hold-out rows; None if it takes other images."""
-    from digits.training import inference
+    from digits.training import keras_inference
 
     shape = holdout.images.shape[1:]
     if files.shape != shape or files.classes != classes:
@@ -121,7 +121,7 @@ def _contender(
             f"the hold-out rows are {shape} and of {classes}"
         )
         return Contender(name, None, files.signature, misfit), None
-    predict = inference.predictor(files.load())
+    predict = keras_inference.predictor(files.load())
     probabilities = predict(holdout.images)
     predicted, finding = probabilities.argmax(axis=1), not_probabilities(probabilities)
     return Contender(name, predicted, files.signature, finding), predict

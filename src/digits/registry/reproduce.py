@@ -189,10 +189,10 @@ def check_inputs(origin: Origin, folder: Path) -> None:
 def _compare_models(model: Served, folder: Path) -> Reproduction:
     images = load_split(folder / split_path("test")).data.images
     recorded = model.predict(images)
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    repeated = inference.load(TrainOutputs(str(model.origin.params["model"]), folder).model)
-    return compare(recorded, inference.predictor(repeated)(images))
+    repeated = keras_inference.load(TrainOutputs(str(model.origin.params["model"]), folder).keras)
+    return compare(recorded, keras_inference.predictor(repeated)(images))
 
 
 def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:

@@ -36,9 +36,9 @@ class Served:
                 no probability distribution.
         """
         with process.quiet_tensorflow(self.threads):
-            from digits.training import inference
+            from digits.training import keras_inference
 
-            predict = inference.predictor(self.files.load())
+            predict = keras_inference.predictor(self.files.load())
 
         def checked_predict(images: Images) -> Probabilities:
             probabilities = predict(images)

@@ -30,6 +30,7 @@ from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
 from digits.reporting.plots.theme import save
+from digits.training import inference
 
 
 def main() -> None:
@@ -66,13 +67,10 @@ def measure_latencies(
     models: Sequence[str], images: Images, *, threads: int
 ) -> dict[str, dict[str, float]]:
     """Measure each model's latency on this machine, one after the other in this process."""
-    with process.quiet_tensorflow(threads):
-        from digits.training import inference
-
-    networks = {model: inference.load(TrainOutputs(model).model) for model in models}
+    networks = [inference.load(TrainOutputs(model).model, threads=threads) for model in models]
     return {
-        model: measure_latency(inference.predictor(network), images)
-        for model, network in networks.items()
+        model: measure_latency(network.predict, images)
+        for model, network in zip(models, networks, strict=True)
     }
 
 

@@ -21,13 +21,12 @@ def main(model: str) -> None:
     params = load_params()
     names = params.data.names
     splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
-    with process.quiet_tensorflow(params.train.threads):
-        from digits.training import inference
     from digits.evaluation.behaviour import accuracy_under
     from digits.evaluation.scores import most_confident_mistakes
     from digits.tracking import restore
+    from digits.training import inference
 
-    predict = inference.predictor(inference.load(TrainOutputs(model).model))
+    predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
     outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)

@@ -29,6 +29,7 @@ def main(model: str) -> dict[str, float]:
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
         from digits.tracking import runs, store
+        from digits.training import keras_inference
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
@@ -41,8 +42,12 @@ def main(model: str) -> dict[str, float]:
         runs.log_datasets(run.info.run_id, datasets)
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation)
+        outputs = TrainOutputs(model)
+        outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
+        cost = trained.timing | write(outputs, trained, validation, threads=params.train.threads)
+        marks |= {**trained.marks, "export": perf_counter()}
         logged |= runs.log_parameters(trained.parameters)
-        model_id = runs.log_model(trained.model, metrics=trained.timing)
+        model_id = runs.log_model(keras_inference.load(outputs.keras), metrics=cost)
         record = RunRecord(
             run_id=run.info.run_id,
             model_id=model_id,
@@ -54,9 +59,9 @@ def main(model: str) -> dict[str, float]:
             datasets=datasets,
             params_yaml=params_yaml,
         )
-        marks |= {**trained.marks, "log model": perf_counter()}
-        write(TrainOutputs(model), trained, record)
-    return marks | {"outputs": perf_counter()}
+        write_json(outputs.metrics, {**cost, "parameters": trained.parameters})
+        write_json(outputs.run, record.model_dump())
+    return marks | {"log model": perf_counter()}
 
 
 def fit(params: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
@@ -84,14 +89,23 @@ def fit(params: Params, model: str, data: Dataset, validation: Dataset) -> "Trai
         )
 
 
-def write(outputs: TrainOutputs, trained: "Trained", record: RunRecord) -> None:
-    """Write the stage's outputs; the record comes last, since it vouches for the others."""
-    from digits.training import saved_model
+def write(
+    outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int
+) -> dict[str, float]:
+    """Calibrate the model, write it as Keras and as ONNX, and prove that both answer alike.
 
-    saved_model.save(trained.model, outputs.model)
+    Returns:
+        Its `temperature`.
+    """
+    from digits.training import export, saved_model
+
+    calibrated = export.calibrate(trained.model, validation)
+    saved_model.save(calibrated.model, outputs.keras)
+    export.write_onnx(calibrated.model, outputs.model)
+    export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
+    outputs.write_calibration(calibrated.temperature, calibrated.truth_probabilities)
     outputs.write_history(trained.history)
-    write_json(outputs.metrics, {**trained.timing, "parameters": trained.parameters})
-    write_json(outputs.run, record.model_dump())
+    return {"temperature": calibrated.temperature}
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def restore_all() -> None:
     if not unknown:
         return
     with process.quiet_tensorflow(params.train.threads):
-        from digits.training import inference  # noqa: F401
+        from digits.training import keras_inference  # noqa: F401
     for model in unknown:
         evaluated = EvaluateOutputs(model)
         if evaluated.metrics.exists():
@@ -81,11 +81,11 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     Raises:
         IntegrityError: an output of the training is not what dvc.lock records.
     """
-    from digits.training import inference
+    from digits.training import keras_inference
 
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    model = inference.load(outputs.model)
+    model = keras_inference.load(outputs.keras)
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     note = f"Logged again from DVC's files; trained as run {record.run_id}."
     tags = {**record.tags, "restored_from": record.run_id, view.NOTE: note}

@@ -5,6 +5,8 @@
 - `fit`: building, fitting and timing one model
 - `views`: test-time augmentation
 - `saved_model`: the `.keras` file, equal bytes for equal models
-- `inference`: load that file, and predict
+- `export`: calibrate a network, and write it as ONNX
+- `inference`: ask the ONNX file, without TensorFlow
+- `keras_inference`: ask a Keras model
 - `progress`: the bar on a terminal
 """

@@ -23,7 +23,9 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
     raster = to_raster(image)
     images = [image, *(to_image(apply(view, raster)) for view in views)]
-    return keras.Model(image, layers.Average()([model(view) for view in images]))
+    # said for the export to ONNX, which else writes a model within a model as in training
+    answers = [model(view, training=False) for view in images]
+    return keras.Model(image, layers.Average()(answers))
 
 
 def _shifted(pixels: int) -> list[View]:

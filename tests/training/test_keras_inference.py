@@ -23,20 +23,20 @@ def model(tensorflow: None, request: pytest.FixtureRequest) -> Any:
 
 
 def test_it_says_what_keras_says(model: Any, digits_8x8: Dataset) -> None:
-    from digits.training import inference
+    from digits.training import keras_inference
 
     images = digits_8x8.images
-    assert len(images) > inference.BATCH
-    expected = model.predict(images, batch_size=inference.BATCH, verbose=0)
-    np.testing.assert_array_equal(inference.predictor(model)(images), expected)
+    assert len(images) > keras_inference.BATCH
+    expected = model.predict(images, batch_size=keras_inference.BATCH, verbose=0)
+    np.testing.assert_array_equal(keras_inference.predictor(model)(images), expected)
 
 
 def test_predictions_do_not_depend_on_how_many_are_asked_for(
     model: Any, digits_8x8: Dataset
 ) -> None:
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    predict = inference.predictor(model)
+    predict = keras_inference.predictor(model)
     all_at_once = predict(digits_8x8.images)
     assert all_at_once.shape == (1797, 10)
     assert all_at_once.dtype == np.float32
@@ -44,15 +44,15 @@ def test_predictions_do_not_depend_on_how_many_are_asked_for(
 
 
 def test_of_no_images_there_are_no_predictions(model: Any, digits_8x8: Dataset) -> None:
-    from digits.training import inference
+    from digits.training import keras_inference
 
-    assert inference.predictor(model)(digits_8x8.images[:0]).shape == (0, 10)
+    assert keras_inference.predictor(model)(digits_8x8.images[:0]).shape == (0, 10)
 
 
 def test_one_graph_answers_any_number_of_images(
     model: Any, digits_8x8: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits.training import inference
+    from digits.training import keras_inference
 
     traced, call = [], type(model).call
 
@@ -61,7 +61,7 @@ def test_one_graph_answers_any_number_of_images(
         return call(*arguments, **options)
 
     monkeypatch.setattr(type(model), "call", counted)
-    predict = inference.predictor(model)
+    predict = keras_inference.predictor(model)
     for count in (1, 2, 1500):
         predict(digits_8x8.images[:count])
     assert len(traced) == 1

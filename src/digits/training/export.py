@@ -1,0 +1,131 @@
+"""A trained network made ready to answer: calibrated, written as ONNX, and proved equal."""
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import onnx
+
+from digits.core.dataset import Dataset, Probabilities
+from digits.core.errors import DigitsError
+from digits.core.files import replacing
+from digits.evaluation.temperature import fit_temperature, truth_probabilities
+from digits.training import inference
+from digits.training.inference import FEATURES, IMAGES, PROBABILITIES
+from digits.training.keras_inference import predictor
+
+TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum float32
+
+
+class Calibrated(NamedTuple):
+    """A network whose probabilities are scaled by its temperature.
+
+    `validation` float32 (n, classes) are its probabilities for the validation rows;
+    `truth_probabilities` float32 (n,) those of the true classes, in ascending order.
+    """
+
+    model: keras.Model
+    temperature: float
+    validation: Probabilities
+    truth_probabilities: np.ndarray
+
+
+def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
+    """Fold the temperature that fits the validation rows best into a copy of the network.
+
+    The classes stay the same: softmax(log p / T) has the order of p (Guo et al. 2017, «On
+    Calibration of Modern Neural Networks»). `log p` replaces the logits, which an ensemble or a
+    mean over views does not have; they differ by one number per row, which softmax cancels.
+    """
+    temperature = fit_temperature(predictor(model)(validation.images), validation.labels)
+    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(
+        keras.ops.log(model.outputs[0])
+    )
+    scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
+    probabilities = predictor(scaled)(validation.images)
+    truth = truth_probabilities(probabilities, validation.labels)
+    return Calibrated(scaled, temperature, probabilities, truth)
+
+
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Write the network as ONNX: from `images` uint8 (n, height, width) to `probabilities`.
+
+    The tensor `features` in it is the last hidden layer, float32 (n, k). Equal networks give
+    equal bytes: the exporter names tensors by counters and orders constants by their hash.
+    """
+    images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
+    hidden = keras.layers.Flatten(name=FEATURES)(_last_hidden(model))
+    both = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
+    with replacing(path) as temporary:
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # tf2onnx on NumPy 2
+            both.export(temporary, format="onnx", verbose=False, input_signature=[images])
+        network = onnx.load(temporary)
+        _normalise(network.graph)
+        onnx.checker.check_model(network)
+        onnx.save(network, temporary)
+
+
+def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
+    """Let the ONNX file answer the validation rows, and compare with Keras's answers.
+
+    Raises:
+        DigitsError: a probability differs by more than 1e-5.
+    """
+    answers = inference.load(path, threads=threads).predict(validation.images)
+    largest = float(np.abs(answers - expected).max())
+    if not largest <= TOLERANCE:  # false for NaN
+        raise DigitsError(
+            f"{path}: ONNX Runtime's probabilities of the {len(answers):,} validation rows differ "
+            f"from Keras's by up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build the "
+            "model of other layers"
+        )
+
+
+def _last_hidden(model: keras.Model) -> keras.KerasTensor:
+    """The input of the last layer that has weights; of several members, the last one's."""
+    last = [layer for layer in model.layers if layer.weights][-1]
+    if isinstance(last, keras.Model):  # averaged over views: the layer for the image itself
+        return keras.Model(last.inputs, _last_hidden(last))(model.inputs[0], training=False)
+    return last.input
+
+
+def _normalise(graph: onnx.GraphProto) -> None:
+    """Leave `probabilities` as the only output; order nodes and constants by use, and number them.
+
+    The exporter's names count what was exported before, its order is that of a hash table.
+    """
+    nodes = _in_order(graph)
+    fixed = (IMAGES, PROBABILITIES, FEATURES, "")
+    used = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
+    numbers = {name: f"tensor_{n}" for n, name in enumerate(used) if name not in fixed}
+    for node in nodes:
+        node.name = ""
+        for names in (node.input, node.output):
+            names[:] = [numbers.get(name, name) for name in names]
+    by_name = {each.name: each for each in graph.initializer}
+    constants = [by_name[name] for name in used if name in by_name]
+    for each in constants:
+        each.name = numbers[each.name]
+    outputs = [each for each in graph.output if each.name == PROBABILITIES]
+    for end in (*graph.input, *outputs):
+        end.type.tensor_type.shape.dim[0].dim_param = "n"
+    inputs = list(graph.input)
+    graph.CopyFrom(onnx.helper.make_graph(nodes, "classifier", inputs, outputs, constants))
+
+
+def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that lead to the outputs, each after those that it needs."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: dict[str, onnx.NodeProto] = {}  # by its first output
+    waiting = sorted((makers[each.name] for each in graph.output), key=lambda n: n.output[0])
+    while waiting:
+        node = waiting[-1]
+        needed = [makers[name] for name in node.input if name in makers]
+        missing = [each for each in needed if each.output[0] not in ordered]
+        if missing:
+            waiting += missing
+        else:
+            ordered[waiting.pop().output[0]] = node
+    return list(ordered.values())

@@ -1,0 +1,158 @@
+"""The ONNX model answers as the Keras model of the same training, for every model there is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import finding
+
+from digits.core.dataset import Dataset
+from digits.core.errors import DataError, DigitsError
+from digits.training import inference
+from digits.training.recipe import ViewParams
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+CONVOLUTIONS: dict[str, Any] = {"filters": [16, 16, 16, 16], "dropout": 0.3}
+BUILDS: dict[str, dict[str, Any]] = {
+    "mlp": {"units": [8, 8, 8], "dropout": [0.1] * 3},
+    "cnn": {"filters": [2, 3], "dense": 5, "dropout": [0.1, 0.1]},
+    "compact": CONVOLUTIONS,
+    "sprint": {"filters": [4, 4], "dense": 6},
+    "best": {**CONVOLUTIONS, "kernels": [3, 5]},
+}
+FEATURES = {"mlp": 8, "cnn": 5, "compact": 64, "sprint": 6, "best": 64}
+
+
+def network(name: str, *, views: bool = False) -> Any:
+    """A network with random weights, as it is after a fit."""
+    import keras
+
+    from digits.models import builder
+    from digits.training.saved_model import for_inference
+    from digits.training.views import over_views
+
+    keras.utils.set_random_seed(1)
+    built = builder(name)(image_shape=(8, 8), classes=10, **BUILDS[name])
+    return over_views(for_inference(built), by=ViewParams(shift=4 * views, stretch=0.3 * views))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tensorflow: None, digits_8x8: Dataset) -> Any:
+    from digits.training import export
+
+    return export.calibrate(network("mlp"), digits_8x8)
+
+
+@pytest.fixture
+def written(tmp_path: Path, calibrated: Any) -> Path:
+    from digits.training import export
+
+    path = tmp_path / "model.onnx"
+    export.write_onnx(calibrated.model, path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "views"), [*((name, False) for name in BUILDS), ("best", True)])
+def test_onnx_and_keras_give_the_same_probabilities(
+    name: str, views: bool, tmp_path: Path, digits_8x8: Dataset
+) -> None:
+    from digits.training import export
+    from digits.training.keras_inference import predictor
+
+    model, path = network(name, views=views), tmp_path / "model.onnx"
+    export.write_onnx(export.calibrate(model, digits_8x8).model, path)
+    answers = inference.load(path, threads=1).predict(digits_8x8.images)
+    export.write_onnx(model, path)
+    raw = inference.load(path, threads=1).predict(digits_8x8.images)
+    np.testing.assert_allclose(raw, predictor(model)(digits_8x8.images), atol=1e-5)
+    np.testing.assert_array_equal(answers.argmax(axis=1), raw.argmax(axis=1))
+    assert (answers != raw).any()
+    features = inference.load_features(path, threads=1)(digits_8x8.images)
+    assert features.shape == (len(digits_8x8), FEATURES[name])
+    assert (features >= 0).all()  # after the ReLU
+    assert features.std() > 0
+
+
+def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8: Dataset) -> None:
+    import keras
+
+    from digits.training import export
+    from digits.training.keras_inference import predictor
+
+    model, path = network("cnn"), tmp_path / "model.onnx"
+    export.write_onnx(model, path)
+    hidden = keras.Model(model.inputs, model.layers[-1].input)
+    expected = predictor(hidden)(digits_8x8.images)
+    features = inference.load_features(path, threads=1)
+    np.testing.assert_allclose(features(digits_8x8.images), expected, atol=1e-5)
+
+
+def test_equal_networks_are_equal_bytes(written: Path, calibrated: Any, tmp_path: Path) -> None:
+    from digits.training import export, keras_inference, saved_model
+
+    saved_model.save(calibrated.model, tmp_path / "model.keras")
+    again = keras_inference.load(tmp_path / "model.keras")
+    export.write_onnx(again, tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == written.read_bytes()
+
+
+def test_an_onnx_model_that_answers_otherwise_is_refused(
+    written: Path, calibrated: Any, digits_8x8: Dataset
+) -> None:
+    from digits.training import export
+
+    def check(expected: np.ndarray) -> None:
+        export.check_equal(written, expected, digits_8x8, threads=1)
+
+    check(calibrated.validation)
+    changed = calibrated.validation.copy()
+    changed[7] += 2e-5
+    message = finding(DigitsError, lambda: check(changed))
+    assert "differ from Keras's by up to 2e-05, at most 1e-05 is allowed" in message
+
+
+def test_the_confidence_of_the_validation_rows_is_kept_in_order(
+    calibrated: Any, digits_8x8: Dataset
+) -> None:
+    truth = calibrated.truth_probabilities
+    expected = calibrated.validation[np.arange(len(digits_8x8)), digits_8x8.labels]
+    np.testing.assert_array_equal(truth, np.sort(expected))
+
+
+class TestAsking:
+    def test_any_number_of_images_gives_as_many_answers(
+        self, written: Path, digits_8x8: Dataset
+    ) -> None:
+        loaded = inference.load(written, threads=1)
+        assert (loaded.shape, loaded.classes) == ((8, 8), 10)
+        images = digits_8x8.images
+        assert len(images) > inference.BATCH
+        single = np.concatenate([loaded.predict(images[n : n + 1]) for n in (0, 1, 1200)])
+        np.testing.assert_allclose(loaded.predict(images)[[0, 1, 1200]], single, atol=1e-6)
+        assert loaded.predict(images[:0]).shape == (0, 10)
+
+    @pytest.mark.parametrize("load", [inference.load, inference.load_features])
+    @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08" * 99])
+    def test_a_file_that_is_no_model_is_one_line(
+        self, load: Callable[..., Any], content: bytes, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content)
+        assert "no ONNX model" in finding(DataError, lambda: load(path, threads=1))
+
+    def test_a_missing_file_is_one_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.onnx"
+        message = finding(DataError, lambda: inference.load(path, threads=1))
+        assert message == f"{path}: cannot be read: No such file or directory"
+
+    def test_a_model_of_something_else_is_one_line(self, written: Path) -> None:
+        import onnx
+
+        other = onnx.load(written)
+        other.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "any"
+        onnx.save(other, written)
+        message = finding(DataError, lambda: inference.load(written, threads=1))
+        assert "a classifier has one input images uint8 (n, height, width)" in message
