@@ -2,10 +2,12 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
+from digits.core.addresses import HIDDEN, public
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import md5
 from digits.core.yaml_files import parse_recorded_yaml
@@ -57,10 +60,39 @@ def code_version() -> str | None:
 def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     """The md5 of the raw data as data.dvc records it; empty if there is none."""
     try:
-        pointer = parse_recorded_yaml(pointer_file.read_text(encoding="utf-8"))
-        return str(pointer["outs"][0]["md5"])
+        return _pointer(pointer_file.read_text(encoding="utf-8")).outs[0].md5
     except (OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
         return ""
+
+
+def described_data(md5: str, commit: str) -> dict[str, str]:
+    """What data.dvc says of the data with this md5: `desc`, and each text in `meta` by its key.
+
+    The data.dvc here counts, else that at the commit; nothing is said if neither names this data.
+    """
+    for text in (partial(DATA_POINTER.read_text, "utf-8"), partial(file_at, commit, DATA_POINTER)):
+        with suppress(OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
+            pointer = _pointer(text())
+            if pointer.outs[0].md5 == md5:
+                texts = {"desc": pointer.outs[0].desc} | pointer.meta
+                return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+    return {}
+
+
+class _Pointed(BaseModel):
+    md5: str
+    desc: str = ""
+
+
+class _Pointer(BaseModel):
+    """A .dvc file, as https://dvc.org/doc/user-guide/project-structure/dvc-files describes it."""
+
+    outs: list[_Pointed]
+    meta: dict[str, Any] = {}
+
+
+def _pointer(text: str) -> _Pointer:
+    return _Pointer.model_validate(parse_recorded_yaml(text))
 
 
 def _data_of_split() -> str:
@@ -153,6 +185,14 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
 def file_at(revision: str, path: Path) -> str:
     """The text of a file in this folder at a git revision; empty if it does not exist there."""
     return _git("show", f"{revision}:./{path}")
+
+
+def code_address() -> str:
+    """Where others get the code, without credentials: git's remote `origin`; empty if nowhere."""
+    address = _git("remote", "get-url", "origin")
+    address = re.sub(r"^[\w.-]+@([\w.-]+):(?!/)", r"ssh://\1/", address)  # git's short form
+    shown = public(address)
+    return shown if shown.startswith(("http", "ssh")) and HIDDEN not in shown else ""
 
 
 def has_commit(commit: str) -> bool:

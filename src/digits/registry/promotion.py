@@ -94,8 +94,8 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
 def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
-    The decision is written to the version in both cases. If the process is killed, the alias
-    names the old or the new version; another call completes the promotion.
+    The decision and the model card are written to the version in both cases. If the process is
+    killed, the alias names the old or the new version; another call completes the promotion.
 
     Raises:
         BusyError: another promotion or rollback does not end.
@@ -112,6 +112,7 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
         _record(registry, version, run, decision, reason[:MAX_REASON])
+        _describe(registry.uri(version), files)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
         check_lock()
@@ -209,6 +210,12 @@ def _record(
     }
     for key, value in tags.items():
         client.set_model_version_tag(registry.name, version, key, value)
+
+
+def _describe(uri: str, files: ModelFiles) -> None:
+    from digits.registry import card  # imports SciPy
+
+    card.write(find_origin(uri), files)
 
 
 def _announce(name: str, move: Move) -> None:

@@ -95,24 +95,27 @@ def check_unchanged(origin: Origin) -> None:
         check_gate_record(origin)
 
 
-def check_gate_record(origin: Origin) -> None:
-    """Compare the gate's record of a version with its recorded hash, if there is one.
+def check_gate_record(origin: Origin) -> str:
+    """Compare the gate's record of a version with its recorded hash; returns its text.
+
+    The text is empty if the gate never judged the version.
 
     Raises:
         IntegrityError: it is gone or has changed.
     """
     record, sha256 = origin.gate.get("gate_record", ""), origin.gate.get("gate_sha256", "")
     if not sha256:
-        return
+        return ""
     try:
-        actual = text_sha256(load_text(record))
+        text = load_text(record)
     except (MlflowException, OSError) as error:
         raise IntegrityError(f"{record}: is gone ({str(error).splitlines()[0]})") from None
-    if actual != sha256:
+    if (actual := text_sha256(text)) != sha256:
         raise IntegrityError(
             f"{record}: is not what the gate wrote (SHA-256 {actual[:12]}, recorded {sha256[:12]});"
             " the tags of the version hold what the gate decided"
         )
+    return text
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,247 @@
+"""The model card: what it says of a version, where it is kept, and what nobody can make it say."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import arena
+import mlflow
+import numpy as np
+import pytest
+from arena import NAME, accept, fighter
+from markdown_it import MarkdownIt
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from support import finding
+
+from digits.core.errors import IntegrityError
+from digits.evaluation.gate import Check, Decision
+from digits.registry import promotion
+from digits.registry.artifacts import fetched
+from digits.registry.card import MAX_DESCRIPTION, MOST_CLASSES, card
+from digits.registry.trace import find_origin
+from digits.registry.versions import TrainedRun, find
+
+pytestmark = pytest.mark.usefixtures("ring")
+
+HEADINGS = """\
+Model details, Intended use, Factors, Metrics, Training data, Evaluation data, \
+Quantitative analyses, Ethical considerations, Caveats and recommendations"""
+METRICS = {
+    "user_s": 564.4,
+    "system_s": 6.1,
+    "elapsed_s": 301.3,
+    "train_rows": 48000,
+    "validation_rows": 6000,
+    "test_rows": 10000,
+    "test_accuracy": 0.9902,
+    "test_accuracy_lower": 0.9881,
+    "test_accuracy_upper": 0.9920,
+    "holdout_rows": 6000,
+    "holdout_accuracy": 0.992,
+    "behaviour_clean": 0.9902,
+    "behaviour_inverted": 0.4719,
+    "temperature": 1.25,
+}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "a | b",
+    "# c\n\n# d",
+    "[e](javascript:alert)",
+    "![f](http://x)",
+    "`g` **h** <!-- i",
+    "\\",
+    "&lt;b&gt;",
+    "\u202ej",
+]
+
+
+def evaluate(run: TrainedRun, sensitivities: dict[str, float | None], **metrics: float) -> None:
+    """Log what `evaluate` logs of a run, as far as the card reads it."""
+    client = MlflowClient()
+    for name, value in (METRICS | metrics).items():
+        client.log_metric(run.run_id, name, value)
+    by_class = {
+        name: {"sensitivity": v, "pos_pred_value": 0.5} for name, v in sensitivities.items()
+    }
+    statistics = {"test": {"by_class": by_class, "overall": {}}}
+    client.log_text(run.run_id, json.dumps(statistics), "statistics.json")
+
+
+def refuse(_run: object, _files: object, challenger: str, champion: str | None) -> Decision:
+    """Refuse every challenger, with a reason that is no plain text."""
+    checks = (Check("answers", False, " ".join(HOSTILE), "", {}), Check("kind", True, "", "", {}))
+    return Decision(challenger, champion, checks)
+
+
+def promoted(run: TrainedRun, *, judge: promotion.Judge = accept, reason: str = "") -> ModelVersion:
+    """The version after the gate has judged the run."""
+    outcome = promotion.promote(run, NAME, judge=judge, reason=reason)
+    return find(f"models:/{NAME}/{outcome.version}")
+
+
+def whole_card(version: ModelVersion) -> str:
+    """The card as it lies among the artifacts of the run."""
+    path = f"gate/{NAME}-{version.version}-card.md"
+    return str(mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}"))
+
+
+def of(version: ModelVersion) -> str:
+    """The card as it is written now."""
+    origin = find_origin(f"models:/{NAME}/{version.version}")
+    with fetched(origin.uri, origin.model_sha256) as files:
+        return card(origin, files)
+
+
+class Page(HTMLParser):
+    """The elements and the text of a card as Markdown shows it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str | None, ...]]] = []
+        self.text = ""
+        self.feed(MarkdownIt("commonmark").enable("table").render(text))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(value for _, value in attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(("judge", "word"), [(accept, "Accepted"), (refuse, "Refused")])
+def test_every_judged_version_has_one_as_description_and_as_file(
+    judge: promotion.Judge, word: str
+) -> None:
+    version = promoted(fighter(), judge=judge, reason="to see")
+    description = version.description or ""
+    assert description == whole_card(version) == of(version)
+    assert f"**{word}** by the gate on " in description
+    assert ": to see\n" in description
+    assert ("The gate refused it: `answers`" in description) == (word == "Refused")
+    assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
+    assert "No evaluation was logged." in description
+
+
+def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
+    run = fighter(cpu="AMD EPYC, 2 cores")
+    evaluate(run, {"zero": 0.99, "one": 0.5, "two": None})
+    text = promoted(run).description or ""
+    for line in (
+        "probability of each of 10 classes: zero, one, two.",
+        "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
+        "; 48,000 rows, and 6,000 validation rows\n",
+        "| rows | 10,000 | 6,000 |",
+        "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 |",
+        "| one | 0.5000 | 0.5000 |",
+        "| two | n/a | 0.5000 |",
+        "| with inverted contrast | 0.4719 |",
+        "| `kind` | ok |  |  |",
+        "- Weakest class: one, of whose test images it recognises 50.0 %",
+        "- It is fragile: accuracy falls by 52 points on images with inverted contrast",
+        "calibrated by one temperature, 1.2500, fitted on the validation rows",
+        "of one training, with seed 42;",
+    ):
+        assert line in text
+
+
+def test_the_way_to_ask_that_it_names_works() -> None:
+    text = promoted(fighter()).description or ""
+    [code] = re.findall("```python\n(.+?)```", text, re.S)
+    images = np.zeros((2, 8, 8), np.uint8)
+    images[:, 0, 0] = 100 + 7  # as `arena` marks a seven
+    names: dict[str, np.ndarray] = {"images": images}
+    exec(code, names)
+    assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
+
+
+def test_it_quotes_what_data_dvc_says_of_the_data() -> None:
+    run = fighter()
+    assert "- Licence: not stated; `meta: {license: …}` in data.dvc" in (
+        promoted(run).description or ""
+    )
+    Path("data.dvc").write_text(
+        f"outs:\n- md5: {'d' * 32}\n  desc: Letters\nmeta: {{license: CC0, source: an attic}}\n"
+    )
+    text = promoted(fighter(arena.EVEN)).description or ""
+    assert "- Letters\n- Source: an attic\n- Licence: CC0\n" in text
+
+
+def test_texts_of_others_stay_texts() -> None:
+    run, words = fighter(), " ".join(HOSTILE)
+    evaluate(run, dict.fromkeys(HOSTILE, 0.5))
+    MlflowClient().log_param(run.run_id, "hostile", words)
+    tame = promoted(fighter(), judge=refuse).description or ""
+    Path("data.dvc").write_text(
+        "outs:\n- " + json.dumps({"md5": "d" * 32, "desc": words}) + "\nmeta: {license: '<b>'}\n"
+    )
+    text = promoted(run, judge=refuse, reason=words).description or ""
+    page = Page(text)
+    kinds = {tag for tag, _ in page.elements}
+    assert kinds <= {"h1", "h2", "h3", "p", "ul", "li", "code", "pre", "strong"} | {
+        *("table", "thead", "tbody", "tr", "th", "td")
+    }
+    headings = [tag for tag, _ in page.elements if tag in ("h1", "h2")]
+    assert headings == [tag for tag, _ in Page(tame).elements if tag in ("h1", "h2")]
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
+    assert len(tables) == 4
+    assert [len({row.count("|") for row in table.splitlines()}) for table in tables] == [1] * 4
+    assert "<script>alert(1)</script>" in page.text
+    assert "# c\\n\\n# d" in page.text
+    assert "\u202e" not in text
+    assert "&lt;b&gt;" in page.text
+
+
+def test_a_description_leaves_out_what_it_has_no_room_for() -> None:
+    run = fighter()
+    evaluate(run, {f"class {k:03}": k / 200 for k in range(200)})
+    for k in range(100):
+        MlflowClient().log_param(run.run_id, f"param{k}", "x" * 50)
+    version = promoted(run)
+    description, whole = version.description or "", whole_card(version)
+    assert len(description) <= MAX_DESCRIPTION < len(whole)
+    assert f"All of it is in `gate/{NAME}-{version.version}-card.md`" in description
+    assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
+    shown = re.findall(r"^\| (class \d+) \|", whole, re.M)
+    assert shown == [f"class {k:03}" for k in range(MOST_CLASSES)]
+    assert f"; the {MOST_CLASSES} of 200 with the lowest sensitivity:" in whole
+
+
+def test_a_description_of_a_persons_stays_and_ours_is_renewed() -> None:
+    run, client = fighter(), MlflowClient()
+    version = promoted(run, judge=refuse)
+    again = promoted(run, judge=refuse, reason="again")
+    assert ": again\n" in (again.description or "")
+    client.update_model_version(NAME, version.version, "mine")
+    renewed = promoted(run, judge=refuse, reason="once more")
+    assert renewed.description == "mine"
+    assert ": once more\n" in whole_card(renewed)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"test": {"by_class": {"0": 1}}}', "x" * 1_000_001])
+def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
+    run = fighter()
+    evaluate(run, {"zero": 0.5})
+    MlflowClient().log_text(run.run_id, text, "statistics.json")
+    description = promoted(run).description or ""
+    assert "### Classes" not in description
+    assert "10 classes: 0, 1, 2" in description
+
+
+def test_a_gate_record_that_was_changed_is_one_line() -> None:
+    version = promoted(fighter())
+    path = version.tags["gate_record"].split("/", 2)[2]
+    MlflowClient().log_text(version.run_id, "{}", path)
+    assert "is not what the gate wrote" in finding(IntegrityError, lambda: of(version))
+
+
+def test_a_version_that_was_registered_by_hand_has_one_for_its_package() -> None:
+    run, client = fighter(), MlflowClient()
+    client.create_registered_model("other")
+    made = client.create_model_version("other", run.uri, run_id=run.run_id)
+    origin = find_origin(f"models:/other/{made.version}")
+    with fetched(origin.uri, origin.model_sha256) as files:
+        text = card(origin, files)
+    assert text.startswith("# other, version 1\n")
+    assert "- Never judged by the gate\n" in text
