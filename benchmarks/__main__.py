@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import machine, pipeline, serving, tables, trainings
+from benchmarks import answers, disk, inference, machine, pipeline, serving, tables, trainings
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
 from digits.core import process
@@ -18,8 +18,12 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "seconds": trainings.measure_seconds,
     "pipeline": pipeline.measure_pipeline,
     "flow": pipeline.measure_flow,
-    "inference": serving.measure_inference,
-    "scoring": serving.measure_scoring,
+    "inference": inference.measure_inference,
+    "scoring": inference.measure_scoring,
+    "serve": serving.measure_serve,
+    "soak": serving.measure_soak,
+    "disk": disk.measure_disk,
+    "answers": answers.measure_answers,
     "scaling": trainings.measure_scaling,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"

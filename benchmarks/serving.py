@@ -1,175 +1,153 @@
-"""How fast a trained model answers: in process, over HTTP, and by `digits score`."""
+"""Servers under load: MLflow's with the Keras and the ONNX flavour, and that of the package."""
 
 import json
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
-from tempfile import TemporaryFile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.workspace import Workspace, free_port
-from digits.core import system
-from digits.core.artifacts import split_path
+from benchmarks.servers import Target, log_keras, mlflow_server, package, package_server, question
+from benchmarks.workspace import REPOSITORY, Server, Workspace
 
 MODEL = "compact"
-CALLS = {1: 100, 1000: 10}  # by the number of images in each
-WARM_UP_CALLS = 3
-ROWS = (10_000, 1_000_000)
-REQUESTS = 1000
+IMAGES = 1000  # different ones, asked in turns
 CLIENTS = 8
-POLL_S = 0.05
+REQUESTS = {"keras": 100, "onnx": 4_000, "package": 10_000}  # of each server in each round
+ROUNDS = 5
+MORE_CLIENTS = (1, 8, 32)
+SOAK_CLIENTS = 32
+SOAK_S = 600
+SHARE = 0.8  # of the capacity
+DRAINS = 5
+DRAIN_AFTER = 3_000  # requests
 
 
-def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """p50 and p95 in ms, and images per second, of each way to ask one and 1,000 images."""
-    import mlflow
+def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Rate, latencies, errors, start and memory of each server, one image a request.
 
-    from digits.training import keras_inference
-
-    images = _trained(workspace)[:1000]
-    uri = f"models:/{workspace.run_record(MODEL)['model_id']}"
-    mlflow.set_tracking_uri(workspace.store)
-    keras_model = keras_inference.load(workspace.model_path(MODEL))
-    with _served(workspace, uri) as ask:
-        ways: dict[str, Callable[[np.ndarray], Any]] = {
-            "keras model.predict": lambda rows: keras_model.predict(rows, verbose=0),
-            "digits, one graph": keras_inference.predictor(keras_model),
-            "mlflow.pyfunc, in process": mlflow.pyfunc.load_model(uri).predict,
-            "mlflow models serve, HTTP": ask,
+    All of them run at once and are asked in turns. Then the package alone, by number of clients.
+    """
+    ask = _asker(workspace)
+    loads: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with ExitStack() as running:
+        targets = {
+            "keras": running.enter_context(mlflow_server(workspace, log_keras(workspace, MODEL))),
+            "onnx": running.enter_context(mlflow_server(workspace, workspace.logged(MODEL))),
+            "package": running.enter_context(package_server(workspace, package(workspace, MODEL))),
         }
-        yield {name: _latencies(way, images) for name, way in ways.items()}
-
-
-def _trained(workspace: Workspace) -> np.ndarray:
-    """Train the model, and return the test images uint8 (n, height, width)."""
-    workspace.split()
-    workspace.train(MODEL, seed=0)
-    with np.load(workspace.root / split_path("test")) as arrays:
-        images: np.ndarray = arrays["images"]
-    return images
-
-
-def _latencies(way: Callable[[np.ndarray], Any], images: np.ndarray) -> dict[str, Any]:
-    row = {}
-    for size, calls in CALLS.items():
-        rows = images[:size]
-        for _ in range(WARM_UP_CALLS):
-            way(rows)
-        p50, p95 = np.percentile([_seconds(way, rows) for _ in range(calls)], [50, 95])
-        row[str(size)] = {
-            "p50_ms": float(p50) * 1000,
-            "p95_ms": float(p95) * 1000,
-            "images_per_s": size / float(p50),
+        for target in targets.values():
+            ask(target, clients=CLIENTS, requests=2 * CLIENTS)  # the first answers are slow
+        for _ in range(ROUNDS):
+            for name, target in targets.items():
+                loads[name].append(ask(target, clients=CLIENTS, requests=REQUESTS[name]))
+        yield {
+            "model": MODEL,
+            "clients": CLIENTS,
+            "servers": {
+                name: {
+                    **_figures(loads[name]),
+                    "start_s": target.server.start_s,
+                    "memory_mb": target.server.memory_mb(),
+                }
+                for name, target in targets.items()
+            },
+            "package": {
+                str(clients): _figures(
+                    [ask(targets["package"], clients=clients, requests=REQUESTS["package"])]
+                )
+                for clients in MORE_CLIENTS
+            },
         }
-    return row
 
 
-def _seconds(way: Callable[[np.ndarray], Any], rows: np.ndarray) -> float:
-    start = time.perf_counter()
-    way(rows)
-    return time.perf_counter() - start
-
-
-@contextmanager
-def _served(workspace: Workspace, uri: str) -> Iterator[Callable[[np.ndarray], Any]]:
-    """A function that asks `mlflow models serve`, which runs for the time of the block."""
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
-    ready = f"{address}/ping"
-    uri_of_store = {"MLFLOW_TRACKING_URI": workspace.store}
-    with workspace.server(sys.executable, "-m", *command, ready=ready, **uri_of_store):
-        yield partial(_post, f"{address}/invocations")
-
-
-def _post(address: str, rows: np.ndarray) -> Any:
-    """The server's answer to images uint8 (n, height, width)."""
-    body = json.dumps({"inputs": rows.tolist()}).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
-def measure_scoring(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """`digits score` for each number of rows, and requests of one image by 8 clients at once."""
-    images = _trained(workspace)
-    uri = _registered(workspace)
+def measure_soak(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """The package's server for ten minutes at 80 % of its capacity; then SIGTERM under load."""
+    ask = partial(_asker(workspace), clients=SOAK_CLIENTS)
+    folder = package(workspace, MODEL)
+    with package_server(workspace, folder) as target:
+        for _ in range(2):  # the first time it warms up
+            capacity = _figures([ask(target, requests=REQUESTS["package"])])["requests_per_s"]
+        soak, memory_mb = _soak(partial(ask, target), target.server, rate=SHARE * capacity)
     yield {
         "model": MODEL,
-        "score": {str(count): _score_command(workspace, uri, images, count) for count in ROWS},
-        "serve": _many_clients(workspace, uri, images[np.arange(REQUESTS) % len(images)]),
+        "clients": SOAK_CLIENTS,
+        "capacity_per_s": capacity,
+        "soak": _figures([soak]),
+        "memory_mb": {"start": memory_mb[0], "end": memory_mb[-1], "max": max(memory_mb)},
+        "drains": [_drain(ask, workspace, folder) for _ in range(DRAINS)],
     }
 
 
-def _registered(workspace: Workspace) -> str:
-    """The address of the last training, registered as a version without the gate."""
-    import mlflow
+def _soak(
+    ask: Callable[..., dict[str, Any]], server: Server, *, rate: float
+) -> tuple[dict[str, Any], list[float]]:
+    """The load's result, and the server's memory in 10⁶ bytes in each second."""
+    memory_mb = [server.memory_mb()]
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(ask, requests=int(rate * SOAK_S), rate=rate)
+        while not load.done():
+            time.sleep(1)
+            memory_mb.append(server.memory_mb())
+    return load.result(), memory_mb
 
-    from digits.registry.versions import Registry, trained_run
 
-    record = workspace.run_record(MODEL)
-    mlflow.set_tracking_uri(workspace.store)
-    registry = Registry("digits")
-    return registry.uri(registry.register(trained_run(record["run_id"])))
-
-
-def _score_command(
-    workspace: Workspace, uri: str, images: np.ndarray, count: int
-) -> dict[str, float]:
-    """Seconds of the whole command, rows per second of its predictions, peak memory in 10⁶ bytes.
-
-    The images are repeated to `count` rows.
-    """
-    path = workspace.root / "rows.npz"
-    np.savez(path, images=np.resize(images, (count, *images.shape[1:])))
-    command = ["digits", "score", str(path), "--model", uri, "--json"]
-    peak_mb, start = 0.0, time.perf_counter()
-    with TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command, cwd=workspace.root, env=workspace.environment(), stdout=output
+def _drain(
+    ask: Callable[..., dict[str, Any]], workspace: Workspace, folder: Path
+) -> dict[str, Any]:
+    """What becomes of the requests when the server gets SIGTERM."""
+    with package_server(workspace, folder) as target:
+        load = ask(
+            target, requests=REQUESTS["package"], end=target.server.pid, end_after=DRAIN_AFTER
         )
-        while process.poll() is None:
-            peak_mb = max(peak_mb, system.peak_memory(process.pid) / 1e6)
-            time.sleep(POLL_S)
-        wall_s = time.perf_counter() - start
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-        output.seek(0)
-        printed = json.load(output)
-    path.unlink()
-    return {"wall_s": wall_s, "rows_per_s": printed["rows_per_s"], "peak_mb": peak_mb}
+    return {k: load[k] for k in ("errors", "answered_after_signal", "closed_after_signal")}
 
 
-def _many_clients(workspace: Workspace, uri: str, images: np.ndarray) -> dict[str, float]:
-    """Errors, and p50 and p95 in ms, while 8 clients ask for one image at a time."""
-    with _served(workspace, uri) as ask, ThreadPoolExecutor(CLIENTS) as clients:
+def _asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
+    """Train; a function that has a client ask a server for the test images."""
+    from digits.training import inference
 
-        def seconds_of(image: np.ndarray) -> float | None:
-            """Until the answer; None unless it holds probabilities for one image."""
-            start = time.perf_counter()
-            try:
-                [probabilities] = ask(image[np.newaxis])["predictions"]
-            except (OSError, ValueError, KeyError):
-                return None
-            return time.perf_counter() - start if len(probabilities) > 1 else None
+    images = workspace.trained_images(MODEL)[:IMAGES]
+    network = inference.load(workspace.outputs(MODEL).model, threads=1)
+    questions = {
+        "bodies": [question(image[np.newaxis]) for image in images],
+        "expected": network.predict(images).argmax(axis=1).tolist(),
+    }
+    return partial(_ask, questions)
 
-        list(clients.map(seconds_of, images[: 2 * CLIENTS]))
-        start = time.perf_counter()
-        seconds = list(clients.map(seconds_of, images))
-        wall_s = time.perf_counter() - start
-    answered = [value for value in seconds if value is not None]
-    p50, p95 = np.percentile(answered, [50, 95])
+
+def _ask(questions: dict[str, Any], target: Target, **job: Any) -> dict[str, Any]:
+    """The result of a job of `benchmarks.client`, which runs as a process of its own."""
+    job = {"port": target.port, "path": target.path, **questions, **job}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.client"],
+        input=json.dumps(job),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return {"requests": job["requests"], **result}
+
+
+def _figures(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Requests per second, latencies in ms and errors of one or more loads together."""
+    latencies = np.concatenate([load["latencies"] for load in loads])
+    requests = sum(load["requests"] for load in loads)
+    p50, p95, p99 = np.percentile(latencies, [50, 95, 99]) * 1000
     return {
-        "requests": len(seconds),
-        "clients": CLIENTS,
-        "errors": len(seconds) - len(answered),
-        "p50_ms": float(p50) * 1000,
-        "p95_ms": float(p95) * 1000,
-        "requests_per_s": len(seconds) / wall_s,
+        "requests": requests,
+        "errors": dict(sum((Counter(load["errors"]) for load in loads), Counter())),
+        "requests_per_s": requests / sum(load["seconds"] for load in loads),
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
     }

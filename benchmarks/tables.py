@@ -3,6 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+SERVERS = {
+    "keras": "`mlflow models serve`, Keras flavour",
+    "onnx": "`mlflow models serve`, ONNX flavour",
+    "package": "the package",
+}
+
 
 def page(result: dict[str, Any]) -> str:
     """docs/benchmarks.md: one section per measured part, under the machine it was measured on."""
@@ -13,6 +19,10 @@ def page(result: dict[str, Any]) -> str:
         "flow": _flow,
         "inference": _inference,
         "scoring": _scoring,
+        "serve": _serve,
+        "soak": _soak,
+        "disk": _disk,
+        "answers": _answers,
         "scaling": _scaling,
     }
     texts = ["# Benchmarks"]
@@ -130,17 +140,112 @@ def _scoring(part: dict[str, Any]) -> str:
         ]
         for count, row in part["score"].items()
     ]
-    serve = part["serve"]
-    return f"""## Scoring and serving
+    return f"""## Scoring
 
 `digits score` with `{part["model"]}` on the test images, repeated in an npz file. The seconds
-include loading TensorFlow and validating all rows; *rows/s* is the prediction alone.
+include validating all rows; *rows/s* is the prediction alone.
+
+{_table(head, body)}"""
+
+
+def _serve(part: dict[str, Any]) -> str:
+    slowest = part["servers"]["keras"]["requests_per_s"]
+    head = ["server", "requests", "errors", "requests/s", "of Keras'", "p50 ms", "p95 ms"]
+    head += ["start s", "memory MB"]
+    body = [
+        [
+            SERVERS[name],
+            *_load(row),
+            f"{row['requests_per_s'] / slowest:.1f}×",
+            f"{row['p50_ms']:.1f}",
+            f"{row['p95_ms']:.1f}",
+            f"{row['start_s']:.1f}",
+            f"{row['memory_mb']:,.0f}",
+        ]
+        for name, row in part["servers"].items()
+    ]
+    by_clients = [
+        [clients, *_load(row), *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms"))]
+        for clients, row in part["package"].items()
+    ]
+    more = ["clients", "requests", "errors", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
+    return f"""## Serving
+
+`{part["model"]}`, one image a request, {part["clients"]} clients, each with a connection that
+stays open. The servers run at once and are asked in turns by `benchmarks/client.py`, a process of
+its own, which also checks the class of each answer. *Memory* is that of all the server's processes.
 
 {_table(head, body)}
 
-`mlflow models serve`, {serve["requests"]:,} requests of one image by {serve["clients"]} clients at
-once: {serve["errors"]} errors, p50 {serve["p50_ms"]:.0f} ms, p95 {serve["p95_ms"]:.0f} ms,
-{serve["requests_per_s"]:.0f} requests/s."""
+The package's server by number of clients: requests that wait are answered together.
+
+{_table(more, by_clients)}"""
+
+
+def _load(row: dict[str, Any]) -> list[str]:
+    """Requests, errors and requests per second."""
+    errors = sum(row["errors"].values())
+    return [f"{row['requests']:,}", str(errors), f"{row['requests_per_s']:,.0f}"]
+
+
+def _soak(part: dict[str, Any]) -> str:
+    soak, memory = part["soak"], part["memory_mb"]
+    head = ["capacity requests/s", "asked requests/s", "requests", "errors"]
+    head += ["p50 ms", "p95 ms", "p99 ms", "memory MB at start", "at the end", "most"]
+    row = [
+        f"{part['capacity_per_s']:,.0f}",
+        f"{soak['requests_per_s']:,.0f}",
+        *_load(soak)[:2],
+        *(f"{soak[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+        *(f"{memory[name]:,.1f}" for name in ("start", "end", "max")),
+    ]
+    drains = part["drains"]
+    in_time, later = (
+        sum(d[f"{name}_after_signal"] for d in drains) for name in ("answered", "closed")
+    )
+    lost = sum(sum(drain["errors"].values()) for drain in drains)
+    return f"""## The package's server under load
+
+Ten minutes at 80 % of its capacity with {part["clients"]} clients; a latency counts from the
+moment at which a request is due, so that waiting for a free client is part of it.
+
+{_table(head, [row])}
+
+SIGTERM while {part["clients"]} clients ask, {len(drains)} times: of the requests sent before it,
+{in_time} were still to be answered and were, {lost} were lost; {later} requests sent after it found
+the connection closed."""
+
+
+def _disk(part: dict[str, Any]) -> str:
+    body = [
+        [SERVERS[name], str(row["packages"]), f"{row['mb']:,.0f}"] for name, row in part.items()
+    ]
+    return f"""## What serving needs on disk
+
+A fresh environment with the requirements of each, without compiled bytecode.
+
+{_table(["server", "packages", "MB"], body)}"""
+
+
+def _answers(part: dict[str, Any]) -> str:
+    models = part["models"]
+    ways = list(next(iter(models.values())))
+    body = [
+        [
+            way,
+            *(
+                f"{model[way]['other_classes']} · {model[way]['largest_difference']:.1g}"
+                for model in models.values()
+            ),
+        ]
+        for way in ways
+    ]
+    return f"""## The same answers everywhere
+
+{part["rows"]:,} images (test and hold-out), asked in each way, against ONNX Runtime in process:
+how many answers name another class, and the largest difference of a probability.
+
+{_table(["asked by", *models], body)}"""
 
 
 def _scaling(part: dict[str, Any]) -> str:

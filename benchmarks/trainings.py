@@ -56,7 +56,7 @@ def measure_trainings(workspace: Workspace) -> Iterator[dict[str, Any]]:
         rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in trainings.items()}
         for model in SEEDS:
             epochs = len(trainings[model][0][0].val_accuracy)
-            forward = machine.forward_operations(workspace.model_path(model))
+            forward = machine.forward_operations(workspace.outputs(model).keras)
             operations = IMAGES * PASSES * epochs * forward
             rows[model]["matrix_rate_share"] = operations / rows[model]["fit_s"] / rate
         yield {"matrix_product_per_s": rate, "models": rows}

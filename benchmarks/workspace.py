@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs
+from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from digits.core.dataset import Images, load_split
 from digits.core.files import read_json
 
 REPOSITORY = Path(__file__).parents[1]
@@ -38,6 +40,19 @@ class Training(NamedTuple):
     val_accuracy: list[float]
 
 
+class Server(NamedTuple):
+    """A server that runs: its process, and the seconds from its start to its first answer."""
+
+    pid: int
+    start_s: float
+
+    def memory_mb(self) -> float:
+        """Memory (RSS) of all its processes in 10⁶ bytes; what they share counts in each."""
+        process = psutil.Process(self.pid)
+        processes = [process, *process.children(recursive=True)]
+        return sum(each.memory_info().rss for each in processes) / 1e6
+
+
 class Workspace:
     """A clone of the repository with data, and an MLflow store of its own."""
 
@@ -49,6 +64,11 @@ class Workspace:
         self.run("dvc", "pull", "--quiet", "data.dvc")
         # MLflow creates its tables once; no measurement should include that
         self.run(sys.executable, "-c", "from digits.tracking import store; store.connect()")
+
+    @property
+    def threads(self) -> int:
+        """How many threads a training or a model has, by params.yaml."""
+        return params.load(self.root / "params.yaml").train.threads
 
     @property
     def models(self) -> list[str]:
@@ -69,11 +89,17 @@ class Workspace:
         return Timed(time.perf_counter() - start, done.stdout)
 
     @contextmanager
-    def server(self, *command: str, ready: str, **environment: str) -> Iterator[None]:
-        """Run a server for the time of the block, which starts when the address `ready` answers."""
+    def server(
+        self, *command: str, ready: str, folder: Path | None = None, **environment: str
+    ) -> Iterator[Server]:
+        """Run a server for the time of the block, which starts when the address `ready` answers.
+
+        It runs in the clone, or in another folder.
+        """
+        start = time.perf_counter()
         process = subprocess.Popen(
             command,
-            cwd=self.root,
+            cwd=folder or self.root,
             env=self.environment() | environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -81,7 +107,7 @@ class Workspace:
         )
         try:
             wait_for(ready)
-            yield
+            yield Server(process.pid, time.perf_counter() - start)
         finally:
             process.terminate()
             process.wait(30)
@@ -141,9 +167,39 @@ class Workspace:
         record: dict[str, Any] = read_json(TrainOutputs(model, self.root).run, dict[str, Any])
         return record
 
-    def model_path(self, model: str) -> Path:
-        """The file of the last trained model."""
-        return TrainOutputs(model, self.root).keras
+    def outputs(self, model: str) -> TrainOutputs:
+        """The files of the last training of the model."""
+        return TrainOutputs(model, self.root)
+
+    def logged(self, model: str) -> str:
+        """The address in MLflow of the last trained model."""
+        return f"models:/{self.run_record(model)['model_id']}"
+
+    def register(self, model: str) -> str:
+        """The address of the last trained model, registered as a version without the gate."""
+        import mlflow
+
+        from digits.registry.versions import Registry, trained_run
+
+        mlflow.set_tracking_uri(self.store)
+        run_id, registry = self.run_record(model)["run_id"], Registry("digits")
+        restored = mlflow.search_runs(
+            filter_string=f"tags.restored_from = '{run_id}'",
+            search_all_experiments=True,
+            output_format="list",
+        )
+        run_id = restored[0].info.run_id if restored else run_id
+        return registry.uri(registry.register(trained_run(run_id)))
+
+    def trained_images(self, model: str) -> Images:
+        """Train the model, and return the test images uint8 (n, height, width)."""
+        self.split()
+        self.train(model, seed=0)
+        return self.images("test")
+
+    def images(self, split: str) -> Images:
+        """The images of a split uint8 (n, height, width)."""
+        return load_split(self.root / split_path(split)).data.images
 
 
 def free_port() -> int:
@@ -159,10 +215,10 @@ def wait_for(address: str) -> None:
     Raises:
         TimeoutError: it does not within two minutes.
     """
-    for _ in range(240):
+    for _ in range(6000):
         try:
             urllib.request.urlopen(address, timeout=5).close()
             return
         except OSError:
-            time.sleep(0.5)
+            time.sleep(0.02)
     raise TimeoutError(f"{address} did not answer")

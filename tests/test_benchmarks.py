@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import machine, tables, trainings  # noqa: E402
+from benchmarks import client, machine, tables, trainings  # noqa: E402
 from benchmarks.workspace import Training, Workspace  # noqa: E402
 
 
@@ -93,3 +95,48 @@ def test_the_train_stage_marks_when_each_part_ended():
         *("log model", "outputs"),
     ]
     assert sorted(marks.values()) == list(marks.values())
+
+
+@pytest.fixture
+def server():
+    """A port that answers with the status and class of the request's path, as `/200/1`."""
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, predicted = map(int, self.path.strip("/").split("/"))
+            probabilities = [0.1, 0.1, 0.1]
+            probabilities[predicted] = 0.8
+            body = json.dumps({"predictions": [probabilities]}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "errors"),
+    [
+        ("/200/1", {}),
+        ("/200/2", {"wrong class": 20}),
+        ("/503/1", {"HTTP/1.1 503 Service Unavailable": 20}),
+    ],
+)
+@pytest.mark.parametrize("rate", [float("inf"), 1000.0])
+def test_a_client_counts_each_answer_and_what_is_wrong_with_it(server, path, errors, rate):
+    job = client.Job(server, path, ["{}"], [1], clients=4, requests=20, rate=rate)
+    result = client.Load(job).run()
+    assert len(result.latencies) == 20
+    assert result.errors == errors

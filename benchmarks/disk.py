@@ -1,0 +1,41 @@
+"""What serving needs on disk: a fresh environment for each server, which needs PyPI."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers import log_keras, package
+from benchmarks.workspace import Workspace
+
+MODEL = "compact"
+
+
+def measure_disk(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Packages and megabytes of an environment with each way's own requirements.txt."""
+    import mlflow
+
+    workspace.trained_images(MODEL)
+    keras_uri = log_keras(workspace, MODEL)
+    requirements = {
+        "keras": Path(mlflow.pyfunc.get_model_dependencies(keras_uri)),
+        "onnx": Path(mlflow.pyfunc.get_model_dependencies(workspace.logged(MODEL))),
+        "package": package(workspace, MODEL) / "requirements.txt",
+    }
+    yield {name: _installed(path, workspace.root / name) for name, path in requirements.items()}
+
+
+def _installed(requirements: Path, folder: Path) -> dict[str, float]:
+    """Packages and 10⁶ bytes of a fresh environment with these requirements."""
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    python = folder / "bin/python"
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python"]
+    subprocess.run([*install, python, "-r", requirements], check=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    files = [path for path in packages.rglob("*") if path.is_file()]
+    return {
+        "packages": len([*packages.glob("*.dist-info")]),
+        "mb": sum(path.stat().st_size for path in files) / 1e6,
+    }
