@@ -4,35 +4,40 @@ Neither TensorFlow nor Keras is needed: ONNX Runtime loads the file in 0.05 s.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from os import devnull
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digits.core.dataset import Images, Probabilities
+from digits.core.dataset import Images, Predict
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
 
 # Names of tensors in the file; `features` are no output of the graph.
 IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
-BATCH = 1000
+# Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
+# than threads that share every operation: twice the images per second.
+BATCH = 50
+MAX_BYTES = 500_000_000  # of a model's file; ours have up to 5 MB
 
 Features = NDArray[np.float32]  # (n, k), the last hidden layer
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Network:
-    """A loaded model of images (height, width) in `shape`."""
+class Network(NamedTuple):
+    """A loaded model.
 
-    session: onnxruntime.InferenceSession
+    `predict` takes raw images uint8 (n, height, width), n ≥ 0, of the size `shape`, and returns
+    probabilities float32 (n, classes).
+    """
+
     shape: tuple[int, int]
     classes: int
-
-    def predict(self, images: Images) -> Probabilities:
-        """From raw images uint8 (n, height, width), n ≥ 0, to float32 (n, classes)."""
-        return _in_batches(self.session, PROBABILITIES, images)
+    predict: Predict
 
 
 def load(path: Path, *, threads: int) -> Network:
@@ -41,14 +46,16 @@ def load(path: Path, *, threads: int) -> Network:
     Raises:
         DataError: the file is missing or no such model.
     """
-    session = _session(path, _content(path), threads)
-    sides = [(each.name, each.type, each.shape[1:]) for each in _ends(session)]
+    session = _session(path, _content(path))
+    ends = [*session.get_inputs(), *session.get_outputs()]
+    sides = [(each.name, each.type, each.shape[1:]) for each in ends]
     match sides:
         case [
             (str(images), "tensor(uint8)", [int(height), int(width)]),
             (str(probabilities), "tensor(float)", [int(classes)]),
         ] if (images, probabilities) == (IMAGES, PROBABILITIES):
-            return Network(session, (height, width), classes)
+            predict = partial(_in_batches, session, PROBABILITIES, threads)
+            return Network((height, width), classes, predict)
     found = ", ".join(f"{name} {kind} {shape}" for name, kind, shape in sides)
     raise DataError(
         f"{path}: is from and to {found}; a classifier has one input {IMAGES} uint8 (n, height, "
@@ -71,35 +78,43 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
         raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
-    session = _session(path, model.SerializeToString(), threads)
-    return lambda images: _in_batches(session, FEATURES, images)
+    return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads)
 
 
 def _content(path: Path) -> bytes:
     require_file(path)
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _session(path: Path, content: bytes, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # see BATCH
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
+    # the file holds all its weights; without this it could name files of the current folder
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", devnull
+    )
     try:
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # each fault has a class of its own, below Exception
         raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
 
 
-def _ends(session: onnxruntime.InferenceSession) -> list[onnxruntime.NodeArg]:
-    return [*session.get_inputs(), *session.get_outputs()]
-
-
 def _in_batches(
-    session: onnxruntime.InferenceSession, output: str, images: Images
+    session: onnxruntime.InferenceSession, output: str, threads: int, images: Images
 ) -> NDArray[np.float32]:
-    starts = range(0, max(len(images), 1), BATCH)
-    batches = (images[start : start + BATCH] for start in starts)
-    return np.concatenate([session.run([output], {IMAGES: batch})[0] for batch in batches])
+    def answer(start: int) -> NDArray[np.float32]:
+        values: NDArray[np.float32]
+        [values] = session.run([output], {IMAGES: images[start : start + BATCH]})
+        return values
+
+    starts = range(0, len(images), BATCH)
+    if len(starts) < 2:
+        return answer(0)
+    with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
+        return np.concatenate(list(pool.map(answer, starts)))
