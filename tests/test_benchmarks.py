@@ -92,7 +92,7 @@ def test_the_train_stage_marks_when_each_part_ended():
     marks = train.main("mlp")
     assert list(marks) == [
         *("data", "imports", "start run", "build", "first epoch", "further epochs"),
-        *("log model", "outputs"),
+        *("export", "log model"),
     ]
     assert sorted(marks.values()) == list(marks.values())
 
