@@ -108,6 +108,54 @@ def test_names_the_data_that_the_split_was_made_from_though_other_data_arrived_s
     assert tags()["data_md5"] == named
 
 
+POINTER = """\
+outs:
+- md5: {}
+  path: data
+  desc: {}
+meta: {{license: CC0, source: [an, attic], rows: 3}}
+"""
+
+
+def commit_all() -> None:
+    subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
+
+
+def test_tells_what_data_dvc_says_of_the_data_here_else_at_the_commit(repository: Path) -> None:
+    pointer = Path("data.dvc")
+    assert provenance.described_data("1d2c.dir", "HEAD") == {}
+    pointer.write_text(POINTER.format("1d2c.dir", "old"))
+    commit_all()
+    pointer.write_text(POINTER.format("1d2c.dir", "new"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new", "license": "CC0"}
+    pointer.write_text(POINTER.format("2e3d.dir", "other"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "old", "license": "CC0"}
+    assert provenance.described_data("3f4e.dir", "HEAD") == {}
+    for damaged in ("", "- x", "outs: [: :", "outs: [{md5: 1d2c.dir, desc: [1]}]"):
+        pointer.write_text(damaged)
+        assert provenance.described_data("1d2c.dir", "HEAD")["desc"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("origin", "address"),
+    [
+        ("https://me:secret@host/me/digits.git?x=secret", "https://host/me/digits.git"),
+        ("git@github.com:me/digits.git", "ssh://github.com/me/digits.git"),
+        ("ssh://git@host:22/me/digits.git", "ssh://host:22/me/digits.git"),
+        ("https://me:sec/ret@host/digits", ""),
+        ("/home/me/digits", ""),
+        ("file:///home/me/digits", ""),
+        (None, ""),
+    ],
+)
+def test_the_address_of_the_code_is_that_of_origin_without_credentials(
+    repository: Path, origin: str | None, address: str
+) -> None:
+    if origin:
+        subprocess.run(["git", "remote", "add", "origin", origin], check=True)
+    assert provenance.code_address() == address
+
+
 def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")

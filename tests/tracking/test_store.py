@@ -17,6 +17,7 @@ from support import Server, finding, only_run, python, write_params
 
 from digits.core.errors import ServiceError
 from digits.tracking import runs, store, view
+from digits.tracking.descriptions import NOTE
 
 VIEW = "mlflow.sharedViewState.digits"
 
@@ -88,7 +89,7 @@ class TestTheStore:
         tags = client.get_experiment(experiment).tags
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
-        assert "restored_from" in tags[view.NOTE]
+        assert "restored_from" in tags[NOTE]
         assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in view.path(experiment)
         before = Path("mlflow.db").read_bytes()
         store.connect()
@@ -97,7 +98,7 @@ class TestTheStore:
     def test_leaves_views_and_a_description_of_the_users(self, tracked: Path) -> None:
         experiment, client = store.connect(), MlflowClient()
         own = client.get_experiment(experiment).tags[VIEW]
-        users = {"mlflow.sharedViewState.1795725668175": "theirs", view.NOTE: "theirs"}
+        users = {"mlflow.sharedViewState.1795725668175": "theirs", NOTE: "theirs"}
         for key, value in {**users, VIEW: "of another version"}.items():
             client.set_experiment_tag(experiment, key, value)
         store.connect()

@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
+from digits.tracking import descriptions
 from digits.tracking.runs import MODEL_SHA256
 from digits.tracking.store import ignoring
 
@@ -122,6 +123,9 @@ class Registry:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
             self._client.create_registered_model(self.name)
+        if not self._client.get_registered_model(self.name).description:
+            text = descriptions.of_registered_model(self.name)
+            self._client.update_registered_model(self.name, text)
         filter_string = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(filter_string):
             # a version registered by hand may hold another model of this run

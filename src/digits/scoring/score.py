@@ -214,5 +214,6 @@ def _log_run(result: ScoreResult, experiment: str) -> None:
         "drifted": ", ".join(result.drifted),
     }
     settings = {"input": result.input, "output": result.output}
-    with runs.active_run("score", experiment=experiment, params=settings, tags=tags):
+    what = f"Answers of {result.model} to the images of `input`, by `digits score`."
+    with runs.active_run("score", what=what, experiment=experiment, params=settings, tags=tags):
         mlflow.log_metrics(metrics)

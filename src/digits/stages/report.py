@@ -83,6 +83,7 @@ def log_comparison(models: Sequence[str]) -> None:
 
     with runs.active_run(
         "comparison",
+        what="Comparison of all models by the stage `report` of `dvc repro`.",
         experiment=project().part("comparisons"),
         params={"models": ", ".join(models)},
         tags=provenance.tags(stage="report"),

@@ -37,7 +37,8 @@ def main(model: str) -> dict[str, float]:
     tags |= provenance.tags(stage=f"train@{model}")
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
-    with runs.active_run(model, params=logged, tags=tags) as run:
+    what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
+    with runs.active_run(model, what=what, params=logged, tags=tags) as run:
         runs.log_params_file(params_yaml)
         runs.log_datasets(run.info.run_id, datasets)
         marks["start run"] = perf_counter()

@@ -103,7 +103,10 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
     }
     logged = trial_params.of_training(spec.model)
     experiment = trial_params.project.part("sweeps")
-    with runs.active_run(spec.name, experiment=experiment, params=logged, tags=tags) as run:
+    what = f"Trial of `{spec.model}` in the sweep that is its parent run."
+    with runs.active_run(
+        spec.name, what=what, experiment=experiment, params=logged, tags=tags
+    ) as run:
 
         def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
             runs.log_epoch(epoch, metrics)

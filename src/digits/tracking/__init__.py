@@ -1,1 +1,3 @@
-"""MLflow runs: store and database (the tracking store), runs, restore, sweeps; view (the page)."""
+"""MLflow runs: store and database (the tracking store), runs, restore, sweeps; the page's view and
+descriptions.
+"""

@@ -87,10 +87,12 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
     record = outputs.read_run()
     model = keras_inference.load(outputs.keras)
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
-    note = f"Logged again from DVC's files; trained as run {record.run_id}."
-    tags = {**record.tags, "restored_from": record.run_id, view.NOTE: note}
     with runs.active_run(
-        record.name, params=record.params, tags=tags, system_metrics=False
+        record.name,
+        what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
+        params=record.params,
+        tags={**record.tags, "restored_from": record.run_id},
+        system_metrics=False,
     ) as active:
         for epoch, metrics in enumerate(outputs.read_history()):
             runs.log_epoch(epoch, metrics)

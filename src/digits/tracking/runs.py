@@ -19,7 +19,7 @@ from digits.core.colours import SERIES
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
 from digits.params import tracking
-from digits.tracking import store
+from digits.tracking import descriptions, store
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +36,7 @@ MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 def active_run(
     name: str,
     *,
+    what: str = "",
     experiment: str | None = None,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
@@ -48,6 +49,7 @@ def active_run(
     this is that run again, with the params that it has.
 
     Args:
+        what: What it is, in a sentence, for its description; default: it gets none.
         experiment: Its name; default: the project's.
         system_metrics: Log them in the project's experiment, if params.yaml says so.
 
@@ -63,13 +65,15 @@ def active_run(
         known = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
         resumed = resume if known else None
         measured = system_metrics and not experiment and tracking().system_metrics
-        colour = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
+        first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
+        if what and not resumed:
+            first[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
         active = mlflow.start_run(
             run_id=resumed,
             run_name=name,
             experiment_id=experiment_id,
             parent_run_id=parent.info.run_id if parent else None,
-            tags={**tags, PROCESS_TAG: this_process()} | colour,
+            tags={**tags, PROCESS_TAG: this_process()} | first,
             log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
         )
         status = "KILLED"

@@ -16,8 +16,9 @@ from requests import RequestException
 from digits.core.addresses import public
 from digits.core.process import project_root, take_parent_run
 from digits.params import project
-from digits.tracking import database, view
+from digits.tracking import database, descriptions, view
 from digits.tracking.database import SQLITE
+from digits.tracking.descriptions import NOTE
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 
@@ -44,7 +45,7 @@ def connect(experiment: str | None = None) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
 
     Args:
-        experiment: Its name; default: the project's, which gets its view and description too.
+        experiment: Its name; default: the project's, which gets its view too.
 
     Raises:
         ServiceError: the store does not answer, or cannot be used.
@@ -119,7 +120,11 @@ def _ready(uri: str) -> AbstractContextManager[None]:
 def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:
     client = MlflowClient()
     experiment = client.get_experiment_by_name(name)
-    tags = view.missing_tags(experiment.tags if experiment else {}) if with_view else {}
+    present = experiment.tags if experiment else {}
+    tags = view.missing_tags(present) if with_view else {}
+    if NOTE not in present:
+        text = descriptions.of_trainings() if with_view else descriptions.of_part(name)
+        tags |= {NOTE: text} if text else {}
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"

@@ -70,7 +70,10 @@ def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> It
         ServiceError: the tracking store does not answer.
     """
     experiment = project().part("sweeps")
-    with runs.active_run(name, experiment=experiment, params=params, tags={}, resume=known) as run:
+    what = "Search for better params, by the flow `sweep`; its child runs are its trials."
+    with runs.active_run(
+        name, what=what, experiment=experiment, params=params, tags={}, resume=known
+    ) as run:
         trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
         try:
             yield trial_runs

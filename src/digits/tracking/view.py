@@ -1,4 +1,4 @@
-"""What MLflow's page shows first: the project's runs in a saved view, and what they are.
+"""What MLflow's page shows first: the project's runs in a saved view.
 
 A saved view is a tag of the experiment, as MLflow 3.17 writes it when somebody saves one on the
 page. Its form is documented nowhere: a test opens this one in a browser.
@@ -8,20 +8,8 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-NOTE = "mlflow.note.content"  # a description, of an experiment or of a run
 _KEY = "digits"
 TAG = f"mlflow.sharedViewState.{_KEY}"
-
-_DESCRIPTION = """\
-Each run is one training of a model; solid curves are of validation, dashed ones of training. \
-What the names mean:
-
-- `accuracy`, `loss`: after each epoch, on the training rows; `val_…` on the validation rows
-- `test_…`, `holdout_…`: of the finished model, on rows that no training has seen
-- `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
-- `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
-
-A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files."""
 
 _COLUMNS = {  # and their widths, in pixels
     "metrics.`test_accuracy`": 120,
@@ -48,13 +36,10 @@ def path(experiment_id: str) -> str:
 
 
 def missing_tags(present: dict[str, str]) -> dict[str, str]:
-    """The tags that an experiment with these lacks: the view as it is here, and a description.
-
-    A description that somebody has changed stays, and so do other views.
-    """
+    """The tag with this view if an experiment with these tags lacks it; other views stay."""
     view = {"name": "Comparison of models", "createdAt": 0, "state": json.dumps(_state())}
-    wanted = {NOTE: present.get(NOTE, _DESCRIPTION), TAG: json.dumps(view)}
-    return {key: value for key, value in wanted.items() if present.get(key) != value}
+    wanted = json.dumps(view)
+    return {} if present.get(TAG) == wanted else {TAG: wanted}
 
 
 def _state() -> dict[str, Any]:

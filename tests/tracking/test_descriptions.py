@@ -1,0 +1,76 @@
+"""What MLflow's pages say of experiments, runs and the registered model."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from support import only_run
+
+from digits.registry.versions import Registry
+from digits.tracking import runs, store
+from digits.tracking.descriptions import NOTE
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def published(tracked: Path) -> Path:
+    """A project whose repository others reach at an address that holds a password."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    address = "https://me:secret@host/me/digits.git"
+    subprocess.run(["git", "remote", "add", "origin", address], check=True)
+    return tracked
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (None, "Each run is one training"),
+        ("digits-scoring", "Each run is one `digits score`"),
+        ("digits-sweeps", "Each run is one search"),
+        ("digits-comparisons", "Each run is one comparison"),
+    ],
+)
+def test_each_experiment_says_what_it_holds_and_keeps_what_a_person_wrote(
+    published: Path, name: str | None, says: str
+) -> None:
+    experiment, client = store.connect(name), MlflowClient()
+    note = client.get_experiment(experiment).tags[NOTE]
+    assert note.startswith(says)
+    assert note.endswith("\n\nCode: https://host/me/digits.git")
+    client.set_experiment_tag(experiment, NOTE, "theirs")
+    store.connect(name)
+    assert client.get_experiment(experiment).tags[NOTE] == "theirs"
+
+
+def test_a_run_says_what_it_is_and_which_code_made_it(published: Path) -> None:
+    tags = {"git_commit": COMMIT}
+    with runs.active_run("mlp", what="Training of `mlp`.", params={}, tags=tags):
+        pass
+    expected = "Training of `mlp`.\n\nCode: commit `0123456789ab` of https://host/me/digits.git"
+    assert only_run(MlflowClient()).data.tags[NOTE] == expected
+
+
+def test_a_run_that_is_resumed_keeps_its_description(tracked: Path) -> None:
+    with runs.active_run("sweep", what="Search.", params={}, tags={}) as run:
+        pass
+    MlflowClient().set_tag(run.info.run_id, NOTE, "theirs")
+    with runs.active_run("sweep", what="Search.", params={}, tags={}, resume=run.info.run_id):
+        pass
+    assert only_run(MlflowClient()).data.tags[NOTE] == "theirs"
+
+
+@pytest.mark.usefixtures("ring")
+def test_the_registered_model_says_what_its_aliases_mean_and_keeps_what_a_person_wrote() -> None:
+    from arena import NAME, fighter
+
+    client, run = MlflowClient(), fighter()
+    client.create_registered_model(NAME)
+    Registry(NAME).register(run)
+    text = client.get_registered_model(NAME).description
+    assert text.startswith("The image classifiers of the project digits.")
+    assert "- `champion` is the version that answers" in text
+    client.update_registered_model(NAME, "theirs")
+    Registry(NAME).register(run)
+    assert client.get_registered_model(NAME).description == "theirs"
