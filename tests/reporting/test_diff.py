@@ -41,7 +41,7 @@ stages:
     deps: ["src/${item.model}.py"]
     params: ["train.${item.model}"]
     outs:
-      - artifacts/train/${item.model}/model.keras
+      - artifacts/train/${item.model}/model.onnx
       - artifacts/train/${item.model}/history.csv
       - artifacts/train/${item.model}/metrics.json
   evaluate:

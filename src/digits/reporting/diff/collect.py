@@ -99,7 +99,8 @@ def _compare(
 
 def _result(side: Side, model: str) -> Result:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
-    size = {"size_mb": provenance.recorded_size(trained.model, side.root) / 1e6}
+    sizes = (provenance.recorded_size(path, side.root) for path in (trained.model, trained.keras))
+    size = {"size_mb": next(filter(None, sizes), 0) / 1e6}  # old commits have no ONNX file
     # evaluations of old commits have no behaviour.json
     tried = [evaluated.behaviour] if evaluated.behaviour in side.outputs else []
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics, *tried)
