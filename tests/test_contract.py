@@ -42,6 +42,7 @@ READS: dict[str, set[str]] = {
     "validation": {"validate"},
     "split": {"split"},
     "train.threads": {"train.threads"},
+    "confidence.coverage": {"confidence"},
     "recipe": {"train.${item.model}"},
     "of_training": {"seed", *DATA_OF_A_MODEL, "train.threads", "train.${item.model}"},
 }
@@ -191,7 +192,7 @@ def test_dvc_knows_each_model_to_train_by_its_name() -> None:
 
 
 def test_a_block_of_params_is_named_after_its_stage() -> None:
-    shared = {"seed", "models", "data"}
+    shared = {"seed", "models", "data", "confidence"}
     commands = {"project", "tracking", "promote", "drift"}  # of no stage
     assert set(PARAMS) - shared - commands <= set(PIPELINE)
 

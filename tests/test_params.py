@@ -30,7 +30,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
     ("key", "value", "line"),
     [
         ("sed", 1, "sed: unknown key; known here: project, tracking, seed, models, data, validate, "
-         "split, train, promote, drift"),
+         "split, train, confidence, promote, drift"),
         ("project.name", "My Project", "project.name: 'My Project': string should match pattern "
          "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
         ("project.name", "a-", "project.name: 'a-': string should match pattern "
@@ -88,6 +88,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "input should be a finite number"),
         ("validate.class_share_tolerance", math.inf, "validate.class_share_tolerance: inf: input "
          "should be a finite number"),
+        ("confidence.coverage", 1.0, "confidence.coverage: 1.0: input should be less than 1"),
         ("promote.max_latency_ms", math.inf, "promote.max_latency_ms: inf: input should be a "
          "finite number"),
         ("promote.min_accuracy", math.nan, "promote.min_accuracy: nan: input should be a finite "

@@ -15,6 +15,7 @@ from digits.core.files import StrictModel
 from digits.core.yaml_files import read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
+from digits.evaluation.confidence import ConfidenceParams
 from digits.evaluation.drift import DriftParams
 from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
@@ -78,6 +79,7 @@ class Params(StrictModel):
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
+    confidence: ConfidenceParams
     promote: PromoteParams
     drift: DriftParams
 

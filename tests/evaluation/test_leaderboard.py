@@ -8,13 +8,20 @@ from support import finding
 
 from digits.core.errors import DataError
 from digits.core.files import write_json
-from digits.evaluation.leaderboard import Row, cells, markdown, shared_line, time_ratios
+from digits.evaluation.leaderboard import (
+    Row,
+    cells,
+    markdown,
+    miscalibrated_line,
+    shared_line,
+    time_ratios,
+)
 from digits.reporting import console as show
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
     return Row(
-        *(model, accuracy, 0.07, 0.97, 0.08, 3.5, 0.25, elapsed_s, 0.123, 0.0),
+        *(model, accuracy, 0.07, 0.004, 0.97, 0.08, 3.5, 0.25, elapsed_s, 0.123, 0.0),
         *(550_346, 2_210_000, 1.25, 3, 12_345.6, "0123456789abcdef"),
     )
 
@@ -32,6 +39,7 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
         "model": "cnn",
         "test accuracy": "0.9900",
         "test loss": "0.0700",
+        "calibration error": "0.0040",
         "hold-out accuracy": "0.9700",
         "hold-out loss": "0.0800",
         "user s": "3.5",
@@ -54,6 +62,14 @@ def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
         "cnn's training time cannot be compared: other processes used 0.9 of its cores meanwhile"
     )
     assert shared_line(CNN._replace(shared_cores=0.05)) is None
+
+
+def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:
+    assert miscalibrated_line(CNN._replace(test_ece=0.096)) == (
+        "cnn's probabilities mislead: on average its confidence and its accuracy are 9.6 points "
+        "apart"
+    )
+    assert miscalibrated_line(CNN._replace(test_ece=0.02)) is None
 
 
 def test_markdown_is_a_table_with_a_line_per_model() -> None:

@@ -14,6 +14,7 @@ from digits.evaluation.scores import (
     confusion_matrix,
     expected_calibration_error,
     most_confident_mistakes,
+    reliability,
     score_probabilities,
 )
 
@@ -74,6 +75,28 @@ def test_ece_bins_are_closed_on_the_right():
     same_bin = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 = 9/15 belongs to (8/15, 9/15]
     expected = abs((0.6 + 0.55) / 2 - 1 / 2)
     assert expected_calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
+
+
+def test_reliability_has_a_line_per_bin_with_rows_worked_out_by_hand():
+    sure, less = [[0.95, 0.05]] * 9 + [[0.97, 0.03]], [[0.62, 0.38]]
+    table = reliability(probabilities(*sure, *less), labels(*[0] * 9, 1, 0))
+    assert table.to_numpy() == pytest.approx(
+        np.array(
+            [
+                [9 / 15, 10 / 15, 1, 0.62, 1, 0.025, 1],
+                [14 / 15, 1, 10, 0.952, 0.9, 0.5549839, 0.9974714],  # R's binom.test(9, 10)
+            ]
+        )
+    )
+
+
+def test_the_calibration_error_is_the_mean_gap_of_the_reliability_table():
+    random = np.random.default_rng(1)
+    chances = random.dirichlet(np.full(4, 0.3), size=500).astype(np.float32)
+    reference = random.integers(4, size=500)
+    table = reliability(chances, reference)
+    gap = (table["rows"] * abs(table["confidence"] - table["accuracy"])).sum() / 500
+    assert score_probabilities(chances, reference)["ece"] == pytest.approx(gap, abs=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])

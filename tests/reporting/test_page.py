@@ -16,7 +16,9 @@ from digits.data import exploration
 from digits.evaluation.behaviour import PERTURBATIONS
 from digits.evaluation.caret import statistics
 from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdict
+from digits.evaluation.confidence import answer_sets, measure, threshold
 from digits.evaluation.scores import confusion_matrix, score_probabilities
+from digits.evaluation.temperature import truth_probabilities
 from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
 from digits.reporting.plots.theme import save
 
@@ -71,10 +73,12 @@ def png(tmp_path_factory):
 
 
 def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
-    results = []
+    results, confidence = [], {"asked": 0.95}
     for (split, data), chances in zip(splits.items(), predicted, strict=True):
         matrix = confusion_matrix(chances.argmax(axis=1), data.labels, classes=len(names))
         found, scores = statistics(matrix, classes=names), score_probabilities(chances, data.labels)
+        limit = threshold(truth_probabilities(chances, data.labels), 0.95)
+        confidence[split] = measure(answer_sets(chances, limit), data.labels)._asdict()
         results.append(SplitResult(split, len(data), found, scores, matrix=png, alluvial=png))
     accuracy = results[0].scores["accuracy"]
     return ModelResult(
@@ -82,6 +86,8 @@ def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
         run=recorded_run("1", uri),
         splits=results,
         behaviour={"clean": accuracy} | dict.fromkeys(PERTURBATIONS, accuracy - 0.2),
+        confidence=confidence,
+        reliability=png,
         mistakes=png,
         learning_curves=png,
     )
@@ -198,6 +204,19 @@ def test_a_fragile_model_is_marked_in_the_table_of_behaviour(page):
     assert "(−20.0)" in row[1]
 
 
+def test_what_answer_sets_are_worth_is_told_for_each_model_and_split(content, page):
+    covered = re.findall(r">Coverage of answer sets, 0.95 asked</th>(.*?)</tr>", page)
+    expected = [
+        [f"{model.confidence[split]['coverage']:.4f}" for model in content.models]
+        for split in ("test", "holdout")
+    ]
+    assert [re.findall(r"<td>(.*?)</td>", row) for row in covered] == expected
+    sets = content.models[0].confidence["test"]
+    assert f"{sets['lower']:.4f} to {sets['upper']:.4f}" in page
+    assert f"<td>{sets['mean_size']:.3f}</td>" in page
+    assert f"<td>{100 * sets['unsure']:.2f} %</td>" in page
+
+
 def test_a_figure_that_does_not_exist_is_na_with_its_reason(extreme):
     page, absent = render(extreme), "Ankle boot $ &amp; more"
     assert f'title="class {absent} absent">n/a</td>' in page
@@ -281,8 +300,8 @@ def test_in_a_browser_without_network_every_figure_is_drawn(
 
     tab, problems = open_offline(browser, path, width)
     widths = tab.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
-    # each model has a matrix and an alluvial per split, its mistakes and its curves
-    assert widths == [300] * (2 + 6 * len(content.models) + 1)
+    # each model has a matrix and an alluvial per split, its reliability, mistakes and curves
+    assert widths == [300] * (2 + 7 * len(content.models) + 1)
     # wide tables and figures scroll inside the page, never the page itself
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert problems == []

@@ -12,15 +12,11 @@ from sklearn.datasets import load_digits
 from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
+from digits.evaluation.scores import reliability as by_confidence
 from digits.evaluation.seeds import Group, Spread, spread
+from digits.reporting.plots.alluvial import alluvial, narrowing
 from digits.reporting.plots.comparison import error_bars, pareto
-from digits.reporting.plots.model import (
-    alluvial,
-    confusion_matrix,
-    learning_curves,
-    mistakes,
-    narrowing,
-)
+from digits.reporting.plots.model import confusion_matrix, learning_curves, mistakes, reliability
 from digits.reporting.plots.raw import class_distribution, class_images, samples
 from digits.reporting.plots.theme import percent, save, series_colour
 
@@ -306,6 +302,33 @@ def test_no_mistake_is_said():
     figure = mistakes(mistakes_of(0), names=FASHION, title="perfect")
     assert "no mistake" in texts(figure)
     assert_legible(figure)
+
+
+def confident(rows, concentration):
+    """Accuracy by confidence of a model of ten classes that is as right as it says."""
+    random = np.random.default_rng(0)
+    chances = random.dirichlet(np.full(10, concentration), size=rows).astype(np.float32)
+    chances /= chances.sum(axis=1, keepdims=True)
+    return by_confidence(chances, np.array([random.choice(10, p=row) for row in chances]))
+
+
+def test_reliability_shows_accuracy_with_its_interval_at_the_confidence_of_each_bin():
+    table = confident(5_000, 0.1)
+    figure = reliability({"test": table}, title="cnn")
+    assert_legible(figure)
+    [points] = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(points.get_xydata(), table[["confidence", "accuracy"]])
+    ends = np.array(figure.axes[0].collections[0].get_segments())[:, :, 1]
+    np.testing.assert_allclose(ends, table[["lower", "upper"]])
+    counted = [text.get_text() for text in figure.axes[1].texts]
+    assert counted == [f"{rows:,}" for rows in table["rows"]]
+
+
+def test_reliability_of_several_splits_is_legible():
+    tables = {"test, many bins": confident(20_000, 0.4), "holdout, one row": confident(1, 0.1)}
+    figure = reliability(tables, title="cnn: how often it is right")
+    assert_legible(figure)
+    assert {*tables} <= set(texts(figure))
 
 
 ACCURACY = {

@@ -14,6 +14,7 @@ from support import SMALL, only_run, until, write_params
 from digits.core.colours import SERIES
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
+from digits.evaluation.confidence import threshold
 from digits.tracking import runs
 
 
@@ -81,6 +82,21 @@ class TestARun:
         assert {"accuracy", "loss"} <= set(scores)
         found = {name: run.data.metrics[f"{split}_{name}"] for name in scores}
         assert found == pytest.approx(scores)
+
+    @pytest.mark.parametrize("split", ["test", "holdout"])
+    def test_holds_what_the_answer_sets_are_worth(
+        self, run: Run, trained_project: Path, split: str
+    ) -> None:
+        evaluated = trained_project / "artifacts/evaluate/mlp"
+        found = read_json(evaluated / "confidence.json", dict)
+        truth = np.load(trained_project / "artifacts/train/mlp/calibration.npz")
+        assert found["threshold"] == threshold(truth["truth_probabilities"], found["asked"])
+        labels = load_split(trained_project / f"artifacts/split/{split}.npz").data.labels
+        sets = np.load(evaluated / "predictions.npz")[split] >= np.float32(found["threshold"])
+        metrics = run.data.metrics
+        assert metrics[f"{split}_coverage"] == sets[np.arange(len(labels)), labels].mean()
+        assert metrics[f"{split}_set_size"] == pytest.approx(sets.sum(axis=1).mean())
+        assert metrics[f"{split}_unsure"] == found[split]["unsure"]
 
     def test_holds_how_many_rows_each_split_has(self, run: Run, trained_project: Path) -> None:
         for split in ("train", "validation", "test", "holdout"):

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
 from digits.core.files import ANEW, StrictModel, read_json, replacing
 from digits.core.provenance import ARTIFACTS, check_outputs, recorded_outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = ARTIFACTS
 VALIDATION = ROOT / "validate" / "result.json"
@@ -197,7 +200,8 @@ class TrainOutputs:
 class EvaluateOutputs:
     """artifacts/evaluate/<model>/ in `root`: all that is known of a model, in figures and pictures.
 
-    `mistakes` shows the most confident ones on the test split.
+    `mistakes` shows the most confident ones on the test split. `reliability` is a table, drawn in
+    `reliability_picture`.
     """
 
     def __init__(self, model: str, root: Path = Path()) -> None:
@@ -205,6 +209,9 @@ class EvaluateOutputs:
         self.metrics = self.folder / "metrics.json"
         self.statistics = self.folder / "statistics.json"
         self.behaviour = self.folder / "behaviour.json"
+        self.confidence = self.folder / "confidence.json"
+        self.reliability = self.folder / "reliability.csv"
+        self.reliability_picture = self.reliability.with_suffix(".png")
         self.predictions = self.folder / "predictions.npz"
         self.mistakes = self.folder / "mistakes.png"
         self.learning_curves = self.folder / "learning_curves.png"
@@ -235,6 +242,21 @@ class EvaluateOutputs:
     def read_behaviour(self) -> Metrics:
         """Accuracy under each disturbance of the test images."""
         return read_json(self.behaviour, Metrics)
+
+    def read_confidence(self) -> dict[str, Any]:
+        """`asked`, `threshold`, and per split what its answer sets are worth.
+
+        The figures of a split are those of `confidence.Coverage`, `asked` is the coverage that
+        params.yaml asks for, `threshold` the probability from which a class is in a set.
+        """
+        return read_json(self.confidence, dict[str, Any], keys=("asked", "threshold", *EVALUATED))
+
+    def write_reliability(self, tables: "Mapping[str, pd.DataFrame]") -> None:
+        """One table of all splits; see `scores.reliability`."""
+        import pandas as pd
+
+        with replacing(self.reliability) as temporary:
+            pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
     def write_predictions(self, probabilities: dict[str, np.ndarray]) -> None:
         """Class probabilities float32 (n, classes) per split."""

@@ -1,16 +1,24 @@
 """Answer sets: the classes that may be the true one, with the share of sets that hold it."""
 
 from math import floor
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from digits.core.dataset import Labels, Probabilities
+from digits.core.files import StrictModel
 
 MOST_CLASSES = 2  # a larger answer set is no answer
 
 Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set
+
+
+class ConfidenceParams(StrictModel):
+    """`confidence:` in params.yaml: the share of the answer sets that hold the true class."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
 
 
 def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> float:

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
+MISCALIBRATED = 0.02  # expected calibration error on the test rows
 
 
 class Row(NamedTuple):
     """One model and its MLflow run.
 
-    Accuracies are 0…1, losses in nats, times in seconds. `shared_cores` is the mean number of
+    Accuracies are 0…1, losses in nats, times in seconds. `test_ece` is the expected calibration
+    error; see `scores.score_probabilities`. `shared_cores` is the mean number of
     its cores that other processes used during training; `p50_ms` and `p95_ms` are the latency of
     one image, `images_per_s` is the throughput in batches.
     """
@@ -18,6 +20,7 @@ class Row(NamedTuple):
     model: str
     test_accuracy: float
     test_loss: float
+    test_ece: float
     holdout_accuracy: float
     holdout_loss: float
     user_s: float
@@ -58,6 +61,16 @@ def shared_line(row: Row) -> str | None:
     )
 
 
+def miscalibrated_line(row: Row) -> str | None:
+    """The verdict on a model whose probabilities mislead; None if they do not."""
+    if row.test_ece <= MISCALIBRATED:
+        return None
+    return (
+        f"{row.model}'s probabilities mislead: on average its confidence and its accuracy "
+        f"are {100 * row.test_ece:.1f} points apart"
+    )
+
+
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
     """The table as text: per model, a mapping from heading to cell."""
     ratios = time_ratios(rows)
@@ -66,6 +79,7 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "model": row.model,
             "test accuracy": f"{row.test_accuracy:.4f}",
             "test loss": f"{row.test_loss:.4f}",
+            "calibration error": f"{row.test_ece:.4f}",
             "hold-out accuracy": f"{row.holdout_accuracy:.4f}",
             "hold-out loss": f"{row.holdout_loss:.4f}",
             "user s": f"{row.user_s:.1f}",

@@ -5,13 +5,16 @@ THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were
 scikit-learn and Keras use the transpose.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.core.errors import DigitsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15
@@ -89,9 +92,41 @@ def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) 
     """
     confidence = chances.max(axis=1)
     surplus = confidence - (chances.argmax(axis=1) == reference)
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    per_bin = np.bincount(bins, weights=surplus, minlength=ECE_BINS)
+    per_bin = np.bincount(_bins(confidence), weights=surplus, minlength=ECE_BINS)
     return float(np.abs(per_bin).sum() / len(reference))
+
+
+def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
+    """Confidence against accuracy in each bin of `expected_calibration_error` that has rows.
+
+    One line per bin: `above` and `up_to` (its bounds), `rows`, their mean `confidence`, their
+    `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
+
+    Args:
+        probabilities: float32 (n, classes).
+        reference: the true classes, int64 (n,).
+    """
+    import pandas as pd
+    from scipy.stats import binomtest
+
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == reference
+    bins = _bins(confidence)
+    table = []
+    for number in np.unique(bins):
+        inside = bins == number
+        rows, hits = int(inside.sum()), int(right[inside].sum())
+        interval = binomtest(hits, rows).proportion_ci()
+        bounds = number / ECE_BINS, (number + 1) / ECE_BINS
+        mean = float(confidence[inside].mean())
+        table.append((*bounds, rows, mean, hits / rows, interval.low, interval.high))
+    columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
 
 
 def _top2_accuracy(chances: NDArray[np.float64], reference: Labels) -> float:

@@ -25,7 +25,13 @@ from digits.evaluation.comparison import (
     verdict,
 )
 from digits.evaluation.confusion_csv import read_matrix, write_cells
-from digits.evaluation.leaderboard import Row, markdown, shared_line, time_ratios
+from digits.evaluation.leaderboard import (
+    Row,
+    markdown,
+    miscalibrated_line,
+    shared_line,
+    time_ratios,
+)
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -41,8 +47,8 @@ def main() -> None:
     rows = [read_row(model, latencies[model]) for model in models]
     pairs = compare_pairs(rows, test.labels)
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
-    shared = filter(None, map(shared_line, rows))
-    verdicts = [*map(verdict, pairs), *shared, *fragile_lines(models)]
+    doubts = [line(row) for line in (shared_line, miscalibrated_line) for row in rows]
+    verdicts = [*map(verdict, pairs), *filter(None, doubts), *fragile_lines(models)]
 
     comparison = {
         "models": [row._asdict() for row in rows],
@@ -82,6 +88,7 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
         model=model,
         test_accuracy=test["accuracy"],
         test_loss=test["loss"],
+        test_ece=test["ece"],
         holdout_accuracy=holdout["accuracy"],
         holdout_loss=holdout["loss"],
         user_s=cost["user_s"],
@@ -122,6 +129,7 @@ def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         row.model: {
             "test_accuracy": row.test_accuracy,
             "test_loss": row.test_loss,
+            "test_ece": row.test_ece,
             "holdout_accuracy": row.holdout_accuracy,
             "holdout_loss": row.holdout_loss,
             "elapsed_s": row.elapsed_s,

@@ -5,12 +5,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digits.core import process
-from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, read_split, split_path
+from digits.core.artifacts import (
+    EVALUATED,
+    Calibration,
+    EvaluateOutputs,
+    TrainOutputs,
+    read_split,
+    split_path,
+)
 from digits.core.dataset import Dataset, Matrix
 from digits.core.files import md5, write_json
 from digits.params import load as load_params
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from digits.evaluation.scores import Mistakes
 
 MISTAKES_DRAWN = 24
@@ -22,7 +31,7 @@ def main(model: str) -> None:
     names = params.data.names
     splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
     from digits.evaluation.behaviour import accuracy_under
-    from digits.evaluation.scores import most_confident_mistakes
+    from digits.evaluation.scores import most_confident_mistakes, reliability
     from digits.tracking import restore
     from digits.training import inference
 
@@ -31,9 +40,17 @@ def main(model: str) -> None:
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
     matrices = write_figures(outputs, splits, probabilities, names=names)
+    write_answer_sets(
+        outputs,
+        splits,
+        probabilities,
+        calibration=TrainOutputs(model).read_calibration(),
+        coverage=params.confidence.coverage,
+    )
     write_json(outputs.behaviour, accuracy_under(predict, test, clean=probabilities["test"]))
     mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
     draw(model, matrices, mistakes, names=names)
+    draw_reliability(model, {n: reliability(probabilities[n], d.labels) for n, d in splits.items()})
     restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
 
 
@@ -61,11 +78,31 @@ def write_figures(
     return matrices
 
 
+def write_answer_sets(
+    outputs: EvaluateOutputs,
+    splits: dict[str, Dataset],
+    probabilities: dict[str, np.ndarray],
+    *,
+    calibration: Calibration,
+    coverage: float,
+) -> None:
+    """Write what the answer sets of each split are worth; `coverage` is what is asked of them."""
+    from digits.evaluation.confidence import answer_sets, measure, threshold
+
+    limit = threshold(calibration.truth_probabilities, coverage)
+    found = {
+        name: measure(answer_sets(probabilities[name], limit), data.labels)._asdict()
+        for name, data in splits.items()
+    }
+    write_json(outputs.confidence, {"asked": coverage, "threshold": limit, **found})
+
+
 def draw(
     model: str, matrices: dict[str, Matrix], mistakes: "Mistakes", *, names: list[str]
 ) -> None:
     """Draw each split's confusion matrix, the mistakes on the test split, the learning curves."""
     from digits.reporting.plots import model as plots
+    from digits.reporting.plots.alluvial import alluvial
     from digits.reporting.plots.theme import save
 
     outputs = EvaluateOutputs(model)
@@ -73,11 +110,27 @@ def draw(
         title = f"{model}, {split}"
         cells = plots.confusion_matrix(matrix, names=names, title=title)
         save(cells, outputs.matrix_picture(split))
-        save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
+        save(alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
     history = TrainOutputs(model).read_history()
     save(plots.learning_curves({model: history}, title=model), outputs.learning_curves)
+
+
+def draw_reliability(model: str, tables: "dict[str, pd.DataFrame]") -> None:
+    """Write accuracy by confidence of each split, and draw it."""
+    from digits.reporting.plots import model as plots
+    from digits.reporting.plots.theme import save
+
+    outputs = EvaluateOutputs(model)
+    outputs.write_reliability(tables)
+    scores = outputs.read_metrics()
+    panels = {
+        f"{split}: calibration error {scores[split]['ece']:.4f}": table
+        for split, table in tables.items()
+    }
+    title = f"{model}: how often it is right, by its confidence"
+    save(plots.reliability(panels, title=title), outputs.reliability_picture)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def read_model(model: str) -> ModelResult:
             for split in EVALUATED
         ],
         behaviour=evaluated.read_behaviour(),
+        confidence=evaluated.read_confidence(),
+        reliability=evaluated.reliability_picture.read_bytes(),
         mistakes=evaluated.mistakes.read_bytes(),
         learning_curves=evaluated.learning_curves.read_bytes(),
     )

@@ -14,7 +14,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from digits.core.artifacts import EvaluateOutputs, read_split_rows, split_path
+from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows, split_path
 from digits.core.colours import SERIES
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
@@ -250,6 +250,14 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"]
         metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+    confidence = outputs.read_confidence()
+    for split in EVALUATED:
+        sets = confidence[split]
+        metrics[split] |= {
+            f"{split}_coverage": sets["coverage"],
+            f"{split}_set_size": sets["mean_size"],
+            f"{split}_unsure": sets["unsure"],
+        }
     test = metrics["test"]
     # MLflow's bars show two decimals
     test["test_accuracy_percent"] = 100 * test["test_accuracy"]

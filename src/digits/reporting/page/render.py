@@ -34,6 +34,8 @@ class ModelResult:
     run: RunRecord  # of its training
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
     behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
+    confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    reliability: Png  # accuracy by confidence on each split
     mistakes: Png  # the most confident ones
     learning_curves: Png
 

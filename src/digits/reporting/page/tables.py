@@ -64,7 +64,8 @@ def overall(models: Sequence["ModelResult"], split: int) -> Table:
         (LABELS[figure], [_cell(texts[i][row], statistics[i], figure) for i in range(len(models))])
         for row, figure in enumerate(OVERALL)
     ]
-    return Table(["statistic", *(model.name for model in models)], rows + _scores(models, split))
+    rows += _scores(models, split) + _answer_sets(models, split)
+    return Table(["statistic", *(model.name for model in models)], rows)
 
 
 def by_class(statistics: Statistics) -> Table:
@@ -149,6 +150,18 @@ def _cell(text: str, statistics: Statistics, figure: str, label: str | None = No
 def _scores(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
     scores = [model.splits[split].scores for model in models]
     return [(label, [_score(row.get(key)) for row in scores]) for key, label in SCORES.items()]
+
+
+def _answer_sets(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
+    asked = models[0].confidence["asked"]
+    found = [model.confidence[model.splits[split].name] for model in models]
+    intervals = [f"{sets['lower']:.4f} to {sets['upper']:.4f}" for sets in found]
+    return [
+        (f"Coverage of answer sets, {asked:g} asked", [_score(sets["coverage"]) for sets in found]),
+        ("Coverage 95 % interval", [Cell(interval) for interval in intervals]),
+        ("Classes in an answer set", [Cell(f"{sets['mean_size']:.3f}") for sets in found]),
+        ("Unsure", [Cell(f"{100 * sets['unsure']:.2f} %") for sets in found]),
+    ]
 
 
 def _score(value: float | None) -> Cell:
