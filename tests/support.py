@@ -194,7 +194,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
     """The port on which the app is served within the block."""
     import uvicorn
 
-    from digits.scoring.demo import listen
+    from digits.core.guard import listen
 
     with listen(0) as listening:
         config = uvicorn.Config(app, log_level="warning", lifespan="off")

@@ -14,8 +14,8 @@ from digits.core.dataset import Dataset
 # A room imports only itself and rooms above it.
 ROOMS = (
     *("core", "data", "models", "evaluation", "training", "params", "tracking", "registry"),
-    *("sweep", "scoring", "reporting", "stages", "running", "cli", "flows.support", "flows"),
-    "benchmarks",
+    *("sweep", "scoring", "serving", "reporting", "stages", "running", "cli"),
+    *("flows.support", "flows", "benchmarks"),
 )
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),

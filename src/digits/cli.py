@@ -280,7 +280,8 @@ def demo(
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
 
-    from digits.scoring.demo import demo_app, listen, players, serve_app
+    from digits.core.guard import listen
+    from digits.scoring.demo import demo_app, players, serve_app
 
     with _connected() as params, listen(port) as listening:
         app = demo_app(players(params.project.name, threads=params.train.threads))
@@ -299,7 +300,8 @@ def serve(
     port: Port = 5001,
 ) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from digits.scoring.demo import listen, mlflow_app, serve_app
+    from digits.core.guard import listen
+    from digits.scoring.demo import mlflow_app, serve_app
 
     with _connected() as params, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, params), threads=params.train.threads)

@@ -16,7 +16,8 @@ from intruder import attack, foreign, statuses
 from support import finding, served
 
 from digits.core.errors import BusyError
-from digits.scoring.demo import Player, demo_app, listen
+from digits.core.guard import listen
+from digits.scoring.demo import Player, demo_app
 
 
 def tall(images):

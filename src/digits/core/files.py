@@ -98,15 +98,27 @@ def md5(path: Path) -> str:
     return _digest(path, "md5")
 
 
-def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
-    """The SHA-256 of the lines that `sha256sum` prints for a folder's files, sorted by path.
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    return _digest(path, "sha256")
 
-    `leave_out` names relative paths to ignore. The shell command with the same result:
+
+def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
+    """The SHA-256 of `sha256_lines`. The shell command with the same result:
+
     `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    """
+    return text_sha256(sha256_lines(folder, leave_out=leave_out))
+
+
+def sha256_lines(folder: Path, *, leave_out: Collection[str] = ()) -> str:
+    """The lines that `sha256sum` prints for a folder's files, sorted by path.
+
+    `leave_out` names relative paths to ignore.
     """
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     names = sorted(files.keys() - set(leave_out))
-    return text_sha256("".join(f"{_digest(files[name], 'sha256')}  {name}\n" for name in names))
+    return "".join(f"{sha256(files[name])}  {name}\n" for name in names)
 
 
 def text_sha256(text: str) -> str:

@@ -5,12 +5,15 @@ reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the pa
 """
 
 import os
+import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from digits.core.errors import BusyError
 
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 # Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
@@ -75,6 +78,19 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
         return parts.hostname, parts.port
     except ValueError:
         return None, None
+
+
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens, by default for this machine only; port 0 takes any free one.
+
+    Raises:
+        BusyError: another process listens there.
+    """
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise BusyError(f"{host}:{port}: {reason}; --port names another") from None
 
 
 def pages() -> Guard:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import os
 import socket
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from starlette.types import ASGIApp
 
 from digits.core import process
 from digits.core.dataset import Images, Picture
-from digits.core.errors import BusyError, IntegrityError, UsageError
+from digits.core.errors import IntegrityError, UsageError
 from digits.core.guard import Guard
 from digits.registry.artifacts import fetched
 from digits.registry.served import served
@@ -171,19 +170,6 @@ def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
     fetching = fetched(origin.uri, origin.model_sha256)
     with fetching as files, process.quiet_tensorflow(threads):
         return origin.uri, Guard(scoring_server.init(load_model(str(files.folder))))
-
-
-def listen(port: int) -> socket.socket:
-    """A socket that listens on this machine only; port 0 takes any free one.
-
-    Raises:
-        BusyError: another process listens there.
-    """
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise BusyError(f"127.0.0.1:{port}: {reason}; --port names another") from None
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:

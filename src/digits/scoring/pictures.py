@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from digits.core.files import require_file
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
+LARGE = 1024  # pixels of the longer side; of what is larger, squares of pixels are averaged
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
@@ -36,6 +37,13 @@ class Converted(NamedTuple):
 
     image: Images
     treatment: str
+
+
+class Decoded(NamedTuple):
+    """A picture, and its megapixels before it was shrunk."""
+
+    image: Image.Image
+    megapixels: float
 
 
 def read_pictures(
@@ -108,7 +116,7 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Decode a PNG or JPEG and turn it upright by its EXIF orientation.
+    """Decode a PNG or JPEG; see `decode_picture`.
 
     Raises:
         DataError: the file is missing, no such image, or too large.
@@ -116,30 +124,61 @@ def open_picture(path: Path) -> Image.Image:
     require_file(path)
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: 0 bytes long; a PNG or JPEG is allowed")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=("PNG", "JPEG"))
-        with image:
-            megapixels = image.width * image.height / 1e6
-            if megapixels > MAX_MEGAPIXELS:
-                raise DataError(
-                    f"{path}: {megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
-                    f"{MAX_MEGAPIXELS} are allowed; scale it down"
-                )
-            image.load()
-            return ImageOps.exif_transpose(image)
+            raise DataError("0 bytes long; a PNG or JPEG is allowed")
+        with path.open("rb") as file:
+            return decode_picture(file).image
     except FileNotFoundError:
         raise DataError(f"{path}: not found") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
+    """Decode a PNG or JPEG, turn it upright by its EXIF orientation, and shrink a large one.
+
+    Its size is checked before its pixels are: `most` are megapixels.
+
+    Raises:
+        DataError: it is no such image, or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=("PNG", "JPEG"))
+        with image:
+            megapixels = image.width * image.height / 1e6
+            if megapixels > most:
+                raise DataError(
+                    f"{megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
+                    f"{most:.0f} are allowed; scale it down"
+                )
+            return Decoded(ImageOps.exif_transpose(_shrunk(image)), megapixels)
     except Image.DecompressionBombError:
-        raise DataError(
-            f"{path}: far over the {MAX_MEGAPIXELS} megapixels that are allowed; scale it down"
-        ) from None
+        raise DataError(f"far over {most:.0f} megapixels; at most that is allowed") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: neither PNG nor JPEG, whatever its name says") from None
+        raise DataError("neither PNG nor JPEG, whatever its name says") from None
     except (OSError, SyntaxError, ValueError) as error:
         reason = one_line(error) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as an image: {reason}") from None
+        raise DataError(f"cannot be read as an image: {reason}") from None
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """The decoded picture; its pixels averaged in squares until its longer side is below 2 · LARGE.
+
+    What follows takes 40 bytes a pixel, a gigabyte for a phone's photograph.
+    """
+    factor = max(image.size) // LARGE
+    if factor < 2:
+        image.load()
+        return image
+    width, height = image.size
+    image.draft(None, (width // factor, height // factor))  # a JPEG is decoded smaller
+    if image.mode in ("1", "P") or image.mode.startswith("I"):  # these cannot be averaged
+        image = image.convert({"1": "L", "P": "RGBA"}.get(image.mode, "I"))
+    factor = max(image.size) // LARGE
+    return image.reduce(factor) if factor > 1 else image.copy()
 
 
 def _for_each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:

@@ -1,0 +1,81 @@
+"""Serve the package that this module lies in: `python -m digits.serving`."""
+
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+
+import uvicorn
+
+from digits.core import process
+from digits.core.guard import MORE_NAMES, listen
+from digits.serving import model
+from digits.serving.app import Service
+from digits.serving.journal import Journal
+from digits.serving.protocol import Protocol
+
+FOLDER = Path(__file__).parents[2]
+DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
+
+
+def serve(options: Namespace) -> None:
+    """Serve until SIGTERM or SIGINT; then answer the requests under way.
+
+    Raises:
+        IntegrityError: the package's files are not those that were packaged.
+        BusyError: another process listens there.
+    """
+    loaded = model.load(FOLDER)
+    journal = Journal(options.log, loaded.description) if options.log else None
+    with listen(options.port, options.host) as listening, journal or nullcontext():
+        app = Service(loaded, journal, threads=options.threads).app()
+        config = uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+        host, port = listening.getsockname()[:2]
+        address = f"http://{host}:{port}"
+        print(f"{loaded.description.title} at {address}   Ctrl-C ends it", flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def options() -> Namespace:
+    """What the command line says."""
+    parser = ArgumentParser("python -m digits.serving", description="Serve this package.")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help=f"address to listen on; {MORE_NAMES} lists the names by which others reach it",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8000,
+        choices=range(65536),
+        metavar="PORT",
+        help="0 is any that is free",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        choices=range(1, 257),
+        metavar="N",
+        help="of the model",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    process.run_program(lambda: serve(options()))

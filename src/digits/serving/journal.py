@@ -1,0 +1,156 @@
+"""The log of what was asked and answered: Parquet files by day, written beside the requests.
+
+FOLDER/YYYY-MM-DD/HHMMSS-….parquet (UTC) with the columns `at` (when it was answered; no two rows of
+a server have the same), `image` (height·width bytes), `predicted`, `p0`, `p1`, … (probabilities),
+`set_size` (classes in the answer set; null without calibration) and `model`; height and width are
+in the schema's metadata.
+"""
+
+import re
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.core.dataset import Images, Probabilities
+from digits.core.errors import ServiceError, one_line
+from digits.core.files import replacing
+from digits.evaluation.confidence import answer_sets
+from digits.serving.model import Description
+
+FLUSH_S = 60
+FLUSH_ROWS = 5000
+MAX_ROWS = 20_000  # in memory; while the disk is slower than the requests, more are left out
+MAX_DAYS = 30
+MAX_BYTES = 1_000_000_000  # of all files; the oldest go
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class _Asked(NamedTuple):
+    at: NDArray[np.datetime64]  # (n,), microseconds in UTC
+    images: Images
+    probabilities: Probabilities
+
+
+class Journal:
+    """Keeps what is added in memory, and writes it from a thread of its own.
+
+    A fault in writing is one warning, and the rows are lost: no request waits or fails for it.
+
+    Raises:
+        ServiceError: pyarrow is not installed.
+        OSError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, description: Description) -> None:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ModuleNotFoundError:
+            how = "pip install --require-hashes -r requirements-log.txt"
+            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder, self._description = folder, description
+        self._asked: list[_Asked] = []
+        self._count = self._lost = self._next = 0
+        self._lock, self._wake, self._ended = Lock(), Event(), False
+        self._thread = Thread(target=self._write_until_the_end, name="journal")
+
+    def __enter__(self) -> "Journal":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None:
+        self._ended = True
+        self._wake.set()
+        self._thread.join()
+
+    def add(self, images: Images, probabilities: Probabilities) -> NDArray[np.datetime64]:
+        """Take the answers to one request: images uint8 (n, h, w), probabilities (n, classes).
+
+        Returns:
+            The `at` of each, its key in the log.
+        """
+        first = max(time.time_ns() // 1000, self._next)
+        self._next = first + len(images)
+        at = np.arange(first, self._next).astype("datetime64[us]")
+        with self._lock:
+            if self._count + len(images) > MAX_ROWS:
+                self._lost += len(images)
+                return at
+            self._asked.append(_Asked(at, images, probabilities))
+            self._count += len(images)
+            if self._count >= FLUSH_ROWS:
+                self._wake.set()
+        return at
+
+    def _write_until_the_end(self) -> None:
+        while not self._ended:
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            with self._lock:
+                asked, lost = self._asked, self._lost
+                self._asked, self._count, self._lost = [], 0, 0
+            try:
+                if asked:
+                    self._write(asked)
+                    _forget(self._folder)
+                if lost:
+                    raise OSError(f"slower than the requests, so {lost:,} rows are left out")
+            except Exception as error:  # pyarrow has many kinds
+                print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
+
+    def _write(self, asked: list[_Asked]) -> None:
+        import pyarrow.parquet as pq
+
+        now = datetime.now(UTC)
+        name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
+        with replacing(self._folder / f"{now:%Y-%m-%d}" / name) as temporary:
+            pq.write_table(self._table(asked), temporary, compression="zstd")
+
+    def _table(self, asked: list[_Asked]) -> Any:
+        import pyarrow as pa
+
+        images = np.concatenate([each.images for each in asked])
+        probabilities = np.concatenate([each.probabilities for each in asked])
+        at = np.concatenate([each.at for each in asked])
+        confidence, sizes = self._description.confidence, None
+        if confidence:
+            sizes = answer_sets(probabilities, confidence.threshold).sum(axis=1).astype(np.int8)
+        model = pa.DictionaryArray.from_arrays(
+            np.zeros(len(images), np.int8), [self._description.title]
+        )
+        columns = {
+            "at": pa.array(at, pa.timestamp("us", "UTC")),
+            "image": pa.array([image.tobytes() for image in images], pa.binary()),
+            "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
+            **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
+            "set_size": pa.nulls(len(images), pa.int8()) if sizes is None else pa.array(sizes),
+            "model": model,
+        }
+        height, width = map(str, self._description.shape)
+        return pa.table(columns).replace_schema_metadata({"height": height, "width": width})
+
+
+def _forget(folder: Path) -> None:
+    """Delete the oldest files until the rest is within the limits."""
+    first = f"{datetime.now(UTC) - timedelta(days=MAX_DAYS):%Y-%m-%d}"
+    days = sorted(day for day in folder.iterdir() if _DAY.fullmatch(day.name))
+    files = [file for day in days for file in sorted(day.glob("[!.]*.parquet"))]
+    size = sum(file.stat().st_size for file in files)
+    for file in files:
+        if size <= MAX_BYTES and file.parent.name > first:
+            break
+        size -= file.stat().st_size
+        file.unlink()
+        if not any(file.parent.iterdir()):
+            file.parent.rmdir()

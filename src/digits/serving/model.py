@@ -1,0 +1,116 @@
+"""The model of a package: its description, its files verified, its answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from digits.core.dataset import Picture, Probabilities
+from digits.core.errors import IntegrityError
+from digits.core.files import StrictModel, read_json, sha256
+from digits.evaluation.confidence import answer_sets, unsure
+from digits.training import inference
+from digits.training.inference import Network
+
+MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
+
+
+class Confidence(StrictModel):
+    """Answer sets: the share that shall hold the true class, and the probability this needs."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+class Description(StrictModel):
+    """model.json: the model's name and version, its origin, and how its answers are to be read.
+
+    `shape` is height and width of its images, `picture` how a picture of another form becomes one,
+    `splits` the md5 of each split, `model_sha256` the hash of the files that were registered.
+    `confidence` is None for a version without calibration: its answers have no sets.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    git_commit: str
+    data_md5: str
+    splits: dict[str, str]
+    model_sha256: str
+    shape: tuple[int, int]
+    class_names: list[str]
+    picture: Picture
+    confidence: Confidence | None
+
+    @property
+    def title(self) -> str:
+        """Name and version, as answers give them."""
+        return f"{self.name} {self.version}"
+
+
+def check_files(folder: Path) -> None:
+    """Compare the files of a package with the hashes in SHA256SUMS.
+
+    Raises:
+        IntegrityError: files are gone or have changed.
+    """
+    path = folder / SUMS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        raise IntegrityError(f"{path}: is no list of hashes, so {folder} is no package") from None
+    findings = [finding for line in lines if (finding := _difference(folder, line))]
+    if findings or not lines:
+        raise IntegrityError(*findings or [f"{path}: is empty"])
+
+
+def _difference(folder: Path, line: str) -> str | None:
+    digest, _, name = line.partition("  ")
+    path = folder / name
+    if not path.is_file():
+        return f"{path}: is gone; make the package again"
+    if sha256(path) != digest:
+        return f"{path}: is not the file that was packaged (by {SUMS}); make the package again"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model with its description."""
+
+    description: Description
+    network: Network
+
+    def answers(self, probabilities: Probabilities) -> list[dict[str, Any]]:
+        """Per image: `predicted` class, `probabilities`, `answers` (the set), and `unsure`."""
+        names = self.description.class_names
+        predicted = probabilities.argmax(axis=1).tolist()
+        answers: list[dict[str, Any]] = [
+            {"predicted": names[label], "probabilities": row}
+            for label, row in zip(predicted, probabilities, strict=True)
+        ]
+        if self.description.confidence:
+            sets = answer_sets(probabilities, self.description.confidence.threshold)
+            rows = zip(answers, sets.tolist(), unsure(sets).tolist(), strict=True)
+            for answer, row, is_unsure in rows:
+                answer["answers"] = [name for name, held in zip(names, row, strict=True) if held]
+                answer["unsure"] = is_unsure
+        return answers
+
+
+def load(folder: Path) -> Model:
+    """Verify and load the model of a package.
+
+    Raises:
+        IntegrityError: its files are not those that were packaged, or contradict each other.
+    """
+    check_files(folder)
+    description = read_json(folder / DESCRIPTION, Description)
+    network = inference.load(folder / MODEL, threads=1)  # the batcher has the threads
+    sides = (network.shape, network.classes)
+    if sides != (description.shape, len(description.class_names)):
+        raise IntegrityError(
+            f"{folder / MODEL}: has images and classes {sides}, {DESCRIPTION} says otherwise"
+        )
+    return Model(description, network)

@@ -1,0 +1,87 @@
+"""HTTP/1.1 for clients that one does not know: a limit to the head of a request, and to waiting.
+
+uvicorn's own protocol waits for the end of a head for ever, whatever its size.
+"""
+
+import asyncio
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from digits.serving.answers import refusal
+
+MAX_HEAD = 32_000  # bytes of request line and headers
+HEAD_S = 20.0  # from the connection, or the last answer, until the head of a request is complete
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _head: int | None = None  # bytes of a head that is not complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for a head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        super().data_received(data)
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(431, f"over {MAX_HEAD:,} bytes of headers; at most that is allowed")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        super().on_message_begin()
+        self._head = 0
+
+    def on_headers_complete(self) -> None:
+        """The head is there; the app limits the body."""
+        self._head = None
+        self._stop()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        if not self.pipeline and self._head is None:
+            self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse(400, "not HTTP/1.1")
+
+    def _wait(self) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if self.transport.get_write_buffer_size():  # the client does not read its answer
+            self.transport.abort()
+        elif self._head is None:
+            self.transport.close()
+        else:
+            self._refuse(408, f"no complete headers within {HEAD_S:.0f} s")
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        """Answer without the app, and close the connection."""
+        if self.transport.is_closing():
+            return
+        answer: Response = refusal(status, sentence, {"Connection": "close"})
+        lines = [STATUS_LINE[status], *(b"%s: %s\r\n" % each for each in answer.raw_headers)]
+        self.transport.write(b"".join([*lines, b"\r\n", bytes(answer.body)]))
+        self.transport.close()

@@ -1,0 +1,119 @@
+"""A package with a small model of real digits, and its server."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from support import REPOSITORY
+
+from digits.core.dataset import Dataset, Images, Probabilities
+from digits.serving import contents
+from digits.serving.model import Confidence, Description
+from digits.training import inference
+
+THRESHOLD = 0.2
+
+
+class Package(NamedTuple):
+    """A package, and what its model answers to the images."""
+
+    folder: Path
+    description: Description
+    images: Images
+    probabilities: Probabilities
+
+    @property
+    def names(self) -> list[str]:
+        """The classes' names."""
+        return self.description.class_names
+
+
+class Running(NamedTuple):
+    """A package's server."""
+
+    address: str
+    process: "subprocess.Popen[str]"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.address.rpartition(":")[2])
+
+
+def write_model(path: Path, digits: Dataset) -> None:
+    """Write an ONNX model that compares an image with the mean of each class."""
+    flat = digits.images.reshape(len(digits), -1).astype(np.float32)
+    means = np.stack([flat[digits.labels == label].mean(axis=0) for label in range(10)])
+    constants = {"kernel": means.T / 100, "bias": -(means**2).sum(axis=1) / 200}
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "kernel"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+
+
+def write(folder: Path, digits: Dataset, **changes: Any) -> Package:
+    """Write a package into `folder`; `changes` are other values of its description."""
+    network = folder.with_suffix(".onnx")
+    write_model(network, digits)
+    values = {
+        "name": "digits",
+        "version": "7",
+        "run_id": "4711",
+        "git_commit": "c0ffee",
+        "data_md5": "d" * 32,
+        "splits": {},
+        "model_sha256": "5" * 64,
+        "shape": (8, 8),
+        "class_names": ["null", "eins", "zwei", "drei", *"456789"],
+        "picture": "plain",
+        "confidence": Confidence(coverage=0.99, threshold=THRESHOLD),
+    }
+    description = Description.model_validate(values | changes)
+    images = digits.images[:200]
+    probabilities = inference.load(network, threads=1).predict(images)
+    with chdir(REPOSITORY):
+        contents.write_folder(
+            folder, network, description, "# Card\n", images[:20], probabilities[:20]
+        )
+    return Package(folder, description, images, probabilities)
+
+
+@contextmanager
+def running(folder: Path, *options: str, **environment: str) -> Iterator[Running]:
+    """The package's server, started as in production; it must end with nothing on stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "digits.serving", "--port", "0", *options],
+        cwd=folder,
+        env={**environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found, process.communicate()[1]
+        yield Running(found[0], process)
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")

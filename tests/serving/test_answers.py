@@ -1,0 +1,114 @@
+"""What a package's server answers to each form of a request, and what it says of itself."""
+
+import json
+from base64 import b64encode
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from packaged import THRESHOLD, Package, Running, running, write
+from PIL import Image
+
+from digits.core.dataset import Dataset, Images
+
+
+def predictions(
+    server: Running, body: bytes, kind: str = "application/json"
+) -> list[dict[str, Any]]:
+    response = requests.post(
+        f"{server.address}/predict", data=body, headers={"Content-Type": kind}, timeout=20
+    )
+    assert response.status_code == 200, response.text
+    assert response.json()["model"] == "digits 7"
+    answers: list[dict[str, Any]] = response.json()["predictions"]
+    return answers
+
+
+def picture(image: Images, form: str = "PNG") -> bytes:
+    file = BytesIO()
+    Image.fromarray(image).save(file, form)
+    return file.getvalue()
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda pixels: {"inputs": pixels},
+        lambda pixels: {"instances": pixels},
+        lambda pixels: {"inputs": {"images": pixels}},
+        lambda pixels: {"inputs": np.array(pixels, float).tolist()},
+    ],
+)
+def test_arrays_are_answered_as_by_the_model(server: Running, package: Package, form: Any) -> None:
+    answers = predictions(server, as_json(form(package.images.tolist())))
+    actual = np.array([answer["probabilities"] for answer in answers], np.float32)
+    assert np.abs(actual - package.probabilities).max() < 1e-6
+    best = [package.names[label] for label in package.probabilities.argmax(axis=1)]
+    assert [answer["predicted"] for answer in answers] == best
+
+
+def test_raw_bytes_and_pictures_get_the_answer_of_their_pixels(
+    server: Running, package: Package
+) -> None:
+    image = package.images[3]
+    [expected] = predictions(server, as_json({"inputs": [image.tolist()]}))
+    assert predictions(server, image.tobytes(), "application/octet-stream") == [expected]
+    as_is = {**expected, "picture": "as is"}
+    assert predictions(server, picture(image), "image/png; charset=x") == [as_is]
+    encoded = b64encode(picture(image)).decode()
+    assert predictions(server, as_json({"pictures": [encoded, encoded]})) == [as_is, as_is]
+    [large] = predictions(server, picture(np.kron(image, np.ones((9, 9), np.uint8))), "image/png")
+    assert (large["predicted"], large["picture"]) == (expected["predicted"], "plain")
+    [answer] = predictions(server, picture(image, "JPEG"), "image/jpeg")
+    assert len(answer["probabilities"]) == 10
+
+
+def test_the_answer_set_holds_each_probable_class_and_says_when_it_is_none(
+    server: Running, package: Package
+) -> None:
+    sizes = set()
+    answers = predictions(server, as_json({"inputs": package.images.tolist()}))
+    for answer, row in zip(answers, package.probabilities, strict=True):
+        probable = [package.names[k] for k in np.flatnonzero(row >= np.float32(THRESHOLD))]
+        assert answer["answers"] == probable
+        assert answer["unsure"] == (len(probable) not in (1, 2))
+        sizes.add(len(probable))
+    assert {1, 2} <= sizes
+
+
+def test_a_model_without_calibration_gives_no_sets(tmp_path: Any, digits_8x8: Dataset) -> None:
+    package = write(tmp_path / "package", digits_8x8, confidence=None)
+    with running(package.folder) as server:
+        [answer] = predictions(server, as_json({"inputs": package.images[:1].tolist()}))
+    assert answer.keys() == {"predicted", "probabilities"}
+
+
+def test_it_says_which_model_it_is(server: Running, package: Package) -> None:
+    said = requests.get(f"{server.address}/model", timeout=20).json()
+    assert said == json.loads((package.folder / "model.json").read_text("utf-8"))
+    assert said["class_names"] == package.names
+    health = requests.get(f"{server.address}/health", timeout=20)
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+
+
+def test_prometheus_reads_what_was_asked(package: Package) -> None:
+    with running(package.folder) as server:
+        predictions(server, as_json({"inputs": package.images[:5].tolist()}))
+        requests.post(f"{server.address}/predict", data=b"no", timeout=20)
+        lines = requests.get(f"{server.address}/metrics", timeout=20).text.splitlines()
+    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert figures['digits_requests_total{path="/predict",status="200"}'] == "1.0"
+    assert figures['digits_requests_total{path="/predict",status="415"}'] == "1.0"
+    assert figures['digits_batch_images_bucket{le="5.0"}'] == "1.0"
+    assert figures["digits_predict_seconds_count"] == "1.0"
+    assert figures["digits_waiting_images"] == "0.0"
+    assert figures['digits_model_info{model="digits 7"}'] == "1.0"
+    by_class = [float(v) for k, v in figures.items() if k.startswith("digits_predictions_total")]
+    assert sum(by_class) == 5
+    assert float(figures["process_resident_memory_bytes"]) > 1e7
