@@ -50,8 +50,8 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
         "times": "8.0×",
         "parameters": "550,346",
         "size MB": "2.2",
-        "p50 ms": "1.2",
-        "p95 ms": "3.0",
+        "p50 ms": "1.25",
+        "p95 ms": "3.00",
         "images/s": "12,346",
         "run": "01234567",
     }

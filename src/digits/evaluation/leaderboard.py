@@ -90,8 +90,8 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "times": f"{ratios[row.model]:.1f}×",
             "parameters": f"{row.parameters:,}",
             "size MB": f"{row.size_bytes / 1e6:.1f}",
-            "p50 ms": f"{row.p50_ms:.1f}",
-            "p95 ms": f"{row.p95_ms:.1f}",
+            "p50 ms": f"{row.p50_ms:.2f}",
+            "p95 ms": f"{row.p95_ms:.2f}",
             "images/s": f"{row.images_per_s:,.0f}",
             "run": row.run_id[:8],
         }
