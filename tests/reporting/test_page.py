@@ -205,14 +205,15 @@ def test_a_fragile_model_is_marked_in_the_table_of_behaviour(page):
 
 
 def test_what_answer_sets_are_worth_is_told_for_each_model_and_split(content, page):
-    covered = re.findall(r">Coverage of answer sets, 0.95 asked</th>(.*?)</tr>", page)
+    covered = re.findall(r">Coverage, 0.95 asked</th>(.*?)</tr>", page)
     expected = [
         [f"{model.confidence[split]['coverage']:.4f}" for model in content.models]
         for split in ("test", "holdout")
     ]
     assert [re.findall(r"<td>(.*?)</td>", row) for row in covered] == expected
     sets = content.models[0].confidence["test"]
-    assert f"{sets['lower']:.4f} to {sets['upper']:.4f}" in page
+    assert f"<td>{sets['lower']:.4f}</td>" in page
+    assert f"<td>{sets['upper']:.4f}</td>" in page
     assert f"<td>{sets['mean_size']:.3f}</td>" in page
     assert f"<td>{100 * sets['unsure']:.2f} %</td>" in page
 

@@ -155,10 +155,10 @@ def _scores(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list
 def _answer_sets(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
     asked = models[0].confidence["asked"]
     found = [model.confidence[model.splits[split].name] for model in models]
-    intervals = [f"{sets['lower']:.4f} to {sets['upper']:.4f}" for sets in found]
     return [
-        (f"Coverage of answer sets, {asked:g} asked", [_score(sets["coverage"]) for sets in found]),
-        ("Coverage 95 % interval", [Cell(interval) for interval in intervals]),
+        (f"Coverage, {asked:g} asked", [_score(sets["coverage"]) for sets in found]),
+        ("Coverage 95% CI lower", [_score(sets["lower"]) for sets in found]),
+        ("Coverage 95% CI upper", [_score(sets["upper"]) for sets in found]),
         ("Classes in an answer set", [Cell(f"{sets['mean_size']:.3f}") for sets in found]),
         ("Unsure", [Cell(f"{100 * sets['unsure']:.2f} %") for sets in found]),
     ]
