@@ -95,8 +95,9 @@ class TestARun:
         sets = np.load(evaluated / "predictions.npz")[split] >= np.float32(found["threshold"])
         metrics = run.data.metrics
         assert metrics[f"{split}_coverage"] == sets[np.arange(len(labels)), labels].mean()
-        assert metrics[f"{split}_set_size"] == pytest.approx(sets.sum(axis=1).mean())
+        assert metrics[f"{split}_mean_set_size"] == pytest.approx(sets.sum(axis=1).mean())
         assert metrics[f"{split}_unsure"] == found[split]["unsure"]
+        assert metrics[f"{split}_coverage_asked"] == 0.99
 
     def test_holds_how_many_rows_each_split_has(self, run: Run, trained_project: Path) -> None:
         for split in ("train", "validation", "test", "holdout"):

@@ -254,8 +254,11 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     for split in EVALUATED:
         sets = confidence[split]
         metrics[split] |= {
+            f"{split}_coverage_asked": confidence["asked"],
             f"{split}_coverage": sets["coverage"],
-            f"{split}_set_size": sets["mean_size"],
+            f"{split}_coverage_lower": sets["lower"],
+            f"{split}_coverage_upper": sets["upper"],
+            f"{split}_mean_set_size": sets["mean_size"],
             f"{split}_unsure": sets["unsure"],
         }
     test = metrics["test"]
