@@ -1,5 +1,6 @@
 """`evaluate@<model>`: scores, statistics and pictures of a model on the test and hold-out rows."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,25 +33,28 @@ def main(model: str) -> None:
     splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
     from digits.evaluation.behaviour import accuracy_under
     from digits.evaluation.scores import most_confident_mistakes, reliability
-    from digits.tracking import restore
     from digits.training import inference
 
     predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
     outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     outputs.write_predictions(probabilities)
-    matrices = write_figures(outputs, splits, probabilities, names=names)
-    write_answer_sets(
-        outputs,
-        splits,
-        probabilities,
-        calibration=TrainOutputs(model).read_calibration(),
-        coverage=params.confidence.coverage,
-    )
-    write_json(outputs.behaviour, accuracy_under(predict, test, clean=probabilities["test"]))
-    mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
-    draw(model, matrices, mistakes, names=names)
-    draw_reliability(model, {n: reliability(probabilities[n], d.labels) for n, d in splits.items()})
+    with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
+        behaviour = beside.submit(accuracy_under, predict, test, clean=probabilities["test"])
+        matrices = write_figures(outputs, splits, probabilities, names=names)
+        write_answer_sets(
+            outputs,
+            splits,
+            probabilities,
+            calibration=TrainOutputs(model).read_calibration(),
+            coverage=params.confidence.coverage,
+        )
+        mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
+        draw(model, matrices, mistakes, names=names)
+        by_confidence = {n: reliability(probabilities[n], d.labels) for n, d in splits.items()}
+        draw_reliability(model, by_confidence)
+        from digits.tracking import restore  # MLflow takes a second
+    write_json(outputs.behaviour, behaviour.result())
     restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
 
 
