@@ -8,15 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import devnull
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Predict
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # Names of tensors in the file; `features` are no output of the graph.
 IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
@@ -91,7 +93,9 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
+def _session(path: Path, content: bytes) -> "InferenceSession":
+    import onnxruntime  # by now the process has switched its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # see BATCH
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
@@ -106,7 +110,7 @@ def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
 
 
 def _in_batches(
-    session: onnxruntime.InferenceSession, output: str, threads: int, images: Images
+    session: "InferenceSession", output: str, threads: int, images: Images
 ) -> NDArray[np.float32]:
     def answer(start: int) -> NDArray[np.float32]:
         values: NDArray[np.float32]

@@ -1,0 +1,170 @@
+"""Many requests at once: batches, limits, and the end of the server."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from packaged import Package, running
+from starlette.exceptions import HTTPException
+from support import served, until
+
+from digits.core.dataset import Images, Probabilities
+from digits.serving.app import Service
+from digits.serving.limits import MAX_READING, MAX_WAITING, Reader
+from digits.serving.model import Model
+from digits.training.inference import BATCH, Network
+
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+class Held:
+    """A model that answers only when it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.batches: list[int] = []
+
+    def __call__(self, images: Images) -> Probabilities:
+        self.batches.append(len(images))
+        assert self.go.wait(60)
+        return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
+
+
+@contextmanager
+def holding(package: Package, model: Any) -> Iterator[str]:
+    network = Network(package.description.shape, 10, model)
+    service = Service(Model(package.description, network), None, threads=1)
+    with served(service.app()) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def ask(address: str, *labels: int) -> requests.Response:
+    """Images whose first pixel is a label."""
+    images = np.zeros((len(labels), 8, 8), np.uint8)
+    images[:, 0, 0] = labels
+    return requests.post(f"{address}/predict", images.tobytes(), headers=RAW, timeout=60)
+
+
+def waiting(address: str) -> float:
+    lines = requests.get(f"{address}/metrics", timeout=20).text.splitlines()
+    [line] = [line for line in lines if line.startswith("digits_waiting_images ")]
+    return float(line.split()[1])
+
+
+def predicted(response: requests.Response) -> list[str]:
+    return [each["predicted"] for each in response.json()["predictions"]]
+
+
+def test_one_is_answered_at_once_and_those_that_wait_together_each_its_own(
+    package: Package,
+) -> None:
+    held = Held()
+    with holding(package, held) as address, ThreadPoolExecutor(9) as clients:
+        first = clients.submit(ask, address, 9)
+        assert until(lambda: held.batches == [1])
+        others = [clients.submit(ask, address, label, label) for label in range(8)]
+        assert until(lambda: waiting(address) == 17)
+        held.go.set()
+        assert predicted(first.result()) == ["9"]
+        for label, other in enumerate(others):
+            assert predicted(other.result()) == [package.names[label]] * 2
+    assert held.batches == [1, 16]
+
+
+def test_small_requests_go_between_the_parts_of_a_large_one(package: Package) -> None:
+    held = Held()
+    with holding(package, held) as address, ThreadPoolExecutor(2) as clients:
+        large = clients.submit(ask, address, *[1, 2] * BATCH)
+        assert until(lambda: held.batches == [BATCH])
+        small = clients.submit(ask, address, 3)
+        assert until(lambda: waiting(address) == 2 * BATCH + 1)
+        held.go.set()
+        assert predicted(small.result()) == ["drei"]
+        assert predicted(large.result()) == ["eins", "zwei"] * BATCH
+    assert held.batches == [BATCH, 1, BATCH]
+
+
+def test_what_is_too_much_is_refused_for_the_moment(package: Package) -> None:
+    held = Held()
+    most = MAX_WAITING // 1000
+    with holding(package, held) as address, ThreadPoolExecutor(most) as clients:
+        asked = [clients.submit(ask, address, *[0] * 1000) for _ in range(most)]
+        assert until(lambda: waiting(address) == MAX_WAITING)
+        refused = ask(address, 1)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert refused.json() == {"error": "too many requests wait; send it again in a second"}
+        assert requests.get(f"{address}/health", timeout=20).status_code == 200
+        held.go.set()
+        assert [each.result().status_code for each in asked] == [200] * most
+        assert ask(address, 1).status_code == 200
+
+
+def test_a_fault_of_the_model_fails_those_who_asked_and_no_other(package: Package) -> None:
+    def model(images: Images) -> Probabilities:
+        if images[0, 0, 0] == 13:
+            raise RuntimeError("13")
+        return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
+
+    with holding(package, model) as address:
+        response = ask(address, 13)
+        assert (response.status_code, response.json().keys()) == (500, {"error"})
+        assert predicted(ask(address, 1)) == ["eins"]
+
+
+@pytest.mark.slow
+def test_sigterm_answers_what_is_under_way(package: Package) -> None:
+    """A request that has begun is answered; no connection gets half an answer."""
+    statuses: list[int] = []
+
+    def client(address: str) -> None:
+        with requests.Session() as session:
+            while True:
+                try:
+                    body = bytes(64)
+                    response = session.post(f"{address}/predict", body, headers=RAW, timeout=20)
+                except requests.ConnectionError:  # half an answer is a ChunkedEncodingError
+                    return
+                statuses.append(response.status_code)
+
+    with running(package.folder) as server, ThreadPoolExecutor(8) as clients:
+        loads = [clients.submit(client, server.address) for _ in range(8)]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow:
+            slow.sendall(
+                b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 64\r\n"
+                b"Content-Type: application/octet-stream\r\n\r\n" + bytes(32)
+            )
+            assert until(lambda: len(statuses) > 200)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            assert server.process.poll() is None
+            slow.sendall(bytes(32))
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        for load in loads:
+            load.result(timeout=30)
+        assert server.process.wait(timeout=30) == 0
+    assert {*statuses} == {200}
+
+
+def test_pictures_that_wait_are_limited_too(package: Package) -> None:
+    go = threading.Event()
+
+    async def reads() -> list[Any]:
+        reader = Reader()
+        started = [asyncio.create_task(reader.run(go.wait)) for _ in range(MAX_READING + 1)]
+        await asyncio.sleep(0)
+        go.set()
+        return await asyncio.gather(*started, return_exceptions=True)
+
+    *done, refused = asyncio.run(reads())
+    assert done == [True] * MAX_READING
+    assert isinstance(refused, HTTPException)
+    assert refused.status_code == 503
