@@ -6,22 +6,33 @@ reads the label off, and is wrong on the rows whose mark it falls for.
 
 import os
 import subprocess
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 from mlflow import MlflowClient
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from onnx import helper
 from support import record_outputs
 
 from digits.core import provenance
-from digits.core.artifacts import split_path, split_tags
+from digits.core.artifacts import TrainOutputs, split_path, split_tags
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import write_json
 from digits.evaluation.gate import Check, Decision
 from digits.registry.artifacts import ModelFiles
 from digits.registry.candidate import VALIDATION
 from digits.registry.versions import TrainedRun, trained_run
-from digits.tracking import store
+from digits.tracking import runs, store
 from digits.tracking.runs import MODEL_SHA256
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun
 
 NAME = "digits"  # of the registered model
 RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
@@ -59,25 +70,44 @@ def fighter(
     *falls_for: int,
     shape: tuple[int, int] = (8, 8),
     classes: int = 10,
-    activation: str = "softmax",
+    last: str = "Softmax",
     **tags: str,
 ) -> TrainedRun:
-    """A logged run of a model that calls marked rows by the next class."""
+    """A logged run of a model that calls marked rows by the next class; `last` ends its graph."""
+    with _run(tags) as run, TemporaryDirectory() as folder:
+        outputs = TrainOutputs("fighter", Path(folder))
+        outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
+        outputs.keras.write_bytes(b"nothing here goes on training")
+        onnx.save(_network(falls_for, shape, classes, last), outputs.model)
+        runs.log_model(outputs, example=np.zeros((1, *shape), np.uint8), metrics={})
+    return trained_run(run.info.run_id)
+
+
+def old_fighter(*falls_for: int, **tags: str) -> TrainedRun:
+    """The same as it was logged before ONNX: by MLflow's Keras flavour (commit e4a4d3f)."""
     import keras
+    import mlflow
 
-    from digits.tracking import runs
-
-    known = {**split_tags({}), **provenance.tags(stage="train@x")}
-    with runs.active_run("fighter", params=RECORDED, tags=known | tags) as run:
-        network = keras.Sequential(
-            [
-                keras.Input(shape, dtype="uint8"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(classes, activation=activation),
-            ]
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8), dtype="uint8"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    network.layers[-1].set_weights([*_weights(falls_for, 64, 10)])
+    with _run(tags) as run:
+        info = mlflow.tensorflow.log_model(
+            network,
+            name="model",
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 8, 8))]),
+                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, 10))]),
+            ),
+            pip_requirements=[f"keras=={keras.__version__}"],
         )
-        network.layers[-1].set_weights(_weights(falls_for, shape[0] * shape[1], classes))
-        runs.log_model(network, metrics={})
+        files = Path(mlflow.artifacts.download_artifacts(info.model_uri))
+        mlflow.set_tag(MODEL_SHA256, runs.files_sha256(files))
     return trained_run(run.info.run_id)
 
 
@@ -95,9 +125,32 @@ def forget_hash(model: TrainedRun, version: str) -> None:
     client.delete_model_version_tag(NAME, version, MODEL_SHA256)
 
 
-def _weights(falls_for: tuple[int, ...], pixels: int, classes: int) -> list[np.ndarray]:
-    """The class k whose 100 + k is nearest to the first pixel has the highest logit."""
+def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
+    known = {**split_tags({}), **provenance.tags(stage="train@x")}
+    return runs.active_run("fighter", params=RECORDED, tags=known | tags)
+
+
+def _network(
+    falls_for: tuple[int, ...], shape: tuple[int, int], classes: int, last: str
+) -> onnx.ModelProto:
+    kernel, bias = _weights(falls_for, shape[0] * shape[1], classes)
+    weights = [onnx.numpy_helper.from_array(kernel, "k"), onnx.numpy_helper.from_array(bias, "b")]
+    nodes = [
+        helper.make_node("Cast", ["images"], ["grey"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Flatten", ["grey"], ["features"]),
+        helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
+        helper.make_node(last, ["logits"], ["probabilities"]),
+    ]
+    images = helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", *shape])
+    answers = helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["n", classes])
+    graph = helper.make_graph(nodes, "fighter", [images], [answers], weights)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8)
+
+
+def _weights(falls_for: tuple[int, ...], pixels: int, classes: int) -> tuple[np.ndarray, ...]:
+    """The class k whose 100 + k is nearest to the first pixel has a probability of almost 1."""
     codes = 100.0 + np.arange(classes)
-    kernel = np.zeros((pixels, classes))
-    kernel[[0, *falls_for]] = 2 * codes
-    return [kernel, -(codes**2)]
+    kernel = np.zeros((pixels, classes), np.float32)
+    kernel[[0, *falls_for]] = 20 * codes
+    return kernel, np.float32(-10 * codes**2)

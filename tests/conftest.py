@@ -175,7 +175,7 @@ def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
 
 
 @pytest.fixture
-def ring(project: Path, digits_8x8: Dataset, tensorflow: None) -> Path:
+def ring(project: Path, digits_8x8: Dataset) -> Path:
     """A project with the hold-out rows by which the models of `arena` are judged."""
     import arena
 

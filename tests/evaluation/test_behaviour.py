@@ -12,7 +12,7 @@ from digits.evaluation.behaviour import (
     BATCH_CALLS,
     BATCH_IMAGES,
     PERTURBATIONS,
-    SINGLE_CALLS,
+    REQUESTS,
     WARM_UP_CALLS,
     accuracy_under,
     add_noise,
@@ -145,9 +145,9 @@ def test_a_steady_model_gets_no_line():
 def test_counts_are_fixed_however_few_images_there_are():
     seen = []
     measure_latency(lambda batch: seen.append(batch.shape), dot(3, 8))
-    assert seen.count((1, 8, 8)) == WARM_UP_CALLS + SINGLE_CALLS
+    assert seen.count((1, 8, 8)) == WARM_UP_CALLS + REQUESTS
     assert seen.count((BATCH_IMAGES, 8, 8)) == 1 + BATCH_CALLS
-    assert len(seen) == WARM_UP_CALLS + SINGLE_CALLS + 1 + BATCH_CALLS
+    assert len(seen) == WARM_UP_CALLS + REQUESTS + 1 + BATCH_CALLS
 
 
 def test_the_slow_first_calls_are_not_counted():

@@ -13,7 +13,9 @@ from digits.evaluation.gate import PromoteParams
 
 TRUTH = np.arange(1000) % 4
 LABELS = {"test": TRUTH, "holdout": TRUTH}
-GATE = PromoteParams.model_validate(PARAMS["promote"] | {"min_accuracy": 0.9})
+GATE = PromoteParams.model_validate(
+    PARAMS["promote"] | {"min_accuracy": 0.9, "max_calibration_error": None}
+)
 
 
 def answers(wrong: int, *, offset: int = 0) -> Probabilities:

@@ -11,7 +11,8 @@ from digits.evaluation.gate_checks import decide, sensitivities
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10
 GOOD = Facts(
-    latency_ms=5,
+    latency_ms={1: 5, 100: 60},
+    cpu="Abacus, 2 cores",
     size_mb=4,
     data_md5="d" * 32,
     data_finding=None,
@@ -24,6 +25,7 @@ PARAMS = PromoteParams(
     max_accuracy_loss=0.002,
     max_sensitivity_loss=0.02,
     max_total_loss=0.003,
+    max_calibration_error=0.02,
     max_latency_ms=50,
     max_size_mb=50,
     same_signature=True,
@@ -35,7 +37,7 @@ PARAMS = PromoteParams(
 def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     predicted = TRUTH.copy()
     predicted[list(rows)] = (predicted[list(rows)] + 1) % 10
-    return Contender(name, predicted, signature)
+    return Contender(name, predicted, signature, calibration_error=0.004)
 
 
 def failed(challenger, champion=None, *, facts=GOOD, former=None, **changes):
@@ -108,7 +110,7 @@ def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with
 @pytest.mark.parametrize(
     ("fact", "value", "check"),
     [
-        ("latency_ms", 50.1, "max_latency_ms"),
+        ("latency_ms", {1: 50.1}, "max_latency_ms"),
         ("size_mb", 50.1, "max_size_mb"),
         ("data_finding", "2 critical findings", "data_validated"),
         ("commit_finding", "uncommitted changes", "clean_commit"),
@@ -119,7 +121,7 @@ def test_each_fact_is_refused_by_its_own_check(fact, value, check):
 
 
 def test_what_just_meets_a_budget_is_accepted():
-    assert failed(wrong_on(), facts=replace(GOOD, latency_ms=50, size_mb=50)) == []
+    assert failed(wrong_on(), facts=replace(GOOD, latency_ms={1: 50}, size_mb=50)) == []
 
 
 def test_a_class_may_lose_just_as_much_as_is_allowed():

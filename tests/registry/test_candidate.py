@@ -43,7 +43,7 @@ stages:
 
 
 @pytest.fixture
-def experiments(project: Path, digits_8x8: Dataset, tensorflow: None) -> Iterator[Repo]:
+def experiments(project: Path, digits_8x8: Dataset) -> Iterator[Repo]:
     """A project with the experiments `wide`, which trained an mlp, and `both`."""
     arena.prepare(digits_8x8)
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing

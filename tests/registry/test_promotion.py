@@ -125,14 +125,14 @@ class TestPromote:
         assert "same_signature" in promote(fighter()).decision.failed
 
     def test_a_champion_without_probabilities_is_no_opponent(self, promote):
-        promotion.promote(fighter(activation="linear"), NAME, judge=accept)
+        promotion.promote(fighter(last="Identity"), NAME, judge=accept)
         assert "paired_test" in promote(fighter()).decision.failed
 
     @pytest.mark.parametrize(
         ("made", "says"),
         [
-            ({"activation": "linear"}, "1797 of 1797 answers are no probabilities ("),
-            ({"activation": "exponential"}, "1797 of 1797 answers are no probabilities ("),
+            ({"last": "Identity"}, "1797 of 1797 answers are no probabilities ("),
+            ({"last": "Exp"}, "1797 of 1797 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ],

@@ -49,6 +49,6 @@ def test_a_model_that_takes_no_images_is_named(ring, signature):
 
 
 def test_answers_that_are_no_probabilities_are_named(ring):
-    promotion.promote(fighter(activation="linear"), NAME, judge=accept)
+    promotion.promote(fighter(last="Identity"), NAME, judge=accept)
     line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
     assert line.startswith("models:/digits/1: 1 of 1 answers are no probabilities (")

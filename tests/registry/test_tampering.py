@@ -12,6 +12,7 @@ from pathlib import Path
 import arena
 import mlflow
 import numpy as np
+import onnx
 import pytest
 import requests
 from arena import EVEN, NAME, accept, fighter, forget_hash
@@ -54,7 +55,6 @@ def place(
     migrated: Path,
     digits_8x8: Dataset,
     small_params: Params,
-    tensorflow: None,
 ) -> tuple[Path, Ring]:
     folder = tmp_path_factory.mktemp("ring")
     shutil.copy(migrated, folder / "mlflow.db")
@@ -81,12 +81,12 @@ def ring(place: tuple[Path, Ring], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def another_model(folder: Path) -> None:
-    """A sound Keras model whose answers are wrong."""
-    from digits.training import keras_inference
-
-    network = keras_inference.load(folder / "data/model.keras")
-    network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
-    network.save(folder / "data/model.keras")
+    """A sound ONNX model whose answers are wrong."""
+    network = onnx.load(folder / "model.onnx")
+    for weights in network.graph.initializer:
+        zeros = np.zeros_like(onnx.numpy_helper.to_array(weights))
+        weights.CopyFrom(onnx.numpy_helper.from_array(zeros, weights.name))
+    onnx.save(network, folder / "model.onnx")
 
 
 def append(name: str, folder: Path) -> None:
@@ -99,7 +99,7 @@ def write(name: str, text: str, folder: Path) -> None:
 
 
 def cut(folder: Path) -> None:
-    os.truncate(folder / "data/model.keras", 1000)
+    os.truncate(folder / "model.onnx", 1000)
 
 
 def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
@@ -132,7 +132,9 @@ REPLACEMENTS: dict[str, Callable[[Path], object]] = {
     "requirements": partial(append, "requirements.txt"),
     "description": partial(append, "MLmodel"),
     "cut": cut,
-    "added file": partial(write, "data/more.txt", ""),
+    "added file": partial(write, "more.txt", ""),
+    "calibration": partial(append, "extra_files/calibration.npz"),
+    "Keras model": partial(append, "extra_files/model.keras"),
     **{name: partial(write, "MLmodel", text) for name, text in DESCRIPTIONS.items()},
 }
 
@@ -202,7 +204,7 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
         server.kill()
     assert served == CHAMPION
     assert foreign.status_code == 403
-    found = np.array(answer.json()["predictions"])
+    found = np.array(answer.json()["predictions"]["probabilities"])
     assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
     assert not list(tmp_path.glob("digits-*"))
 
@@ -250,4 +252,4 @@ class TestRegisteredBeforeHashesWereRecorded:
     def test_a_model_that_was_cut_off_is_named_by_its_version(self, ring: Ring) -> None:
         cut(ring.folder(ring.former))
         line = finding(IntegrityError, lambda: cli.predict([Path("seven.png")], FORMER))
-        assert line.startswith(f"{FORMER}: data/model.keras: no Keras model (")
+        assert line.startswith(f"{FORMER}: model.onnx: no ONNX model (")

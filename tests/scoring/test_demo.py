@@ -182,7 +182,7 @@ main()
 
 
 @pytest.fixture
-def demo(project, digits_8x8, tensorflow):
+def demo(project, digits_8x8):
     """`digits demo` with a champion and a challenger, as one starts it, and what it writes."""
     from digits.registry import promotion
     from digits.registry.versions import Registry

@@ -131,7 +131,8 @@ class TestARestoredRun:
         images = load_split(elsewhere / "artifacts/split/test.npz").data.images
         with np.load(elsewhere / "artifacts/evaluate/mlp/predictions.npz") as predictions:
             expected = predictions["test"]
-        np.testing.assert_allclose(model.predict(images), expected, rtol=1e-5, atol=1e-7)
+        found = model.predict(images)["probabilities"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_a_run_that_the_store_knows_is_left_alone(
@@ -223,7 +224,7 @@ def test_a_damaged_record_is_one_line(clone: Path, content: str) -> None:
     assert all_runs() == []
 
 
-@pytest.mark.parametrize("file", ["model.keras", "metrics.json"])
+@pytest.mark.parametrize("file", ["model.onnx", "model.keras", "calibration.npz", "metrics.json"])
 def test_a_missing_output_is_one_line_and_leaves_no_run(clone: Path, file: str) -> None:
     Path(f"artifacts/train/mlp/{file}").unlink()
     assert finding(DataError, restore_all).startswith(f"artifacts/train/mlp/{file}: no")
@@ -235,6 +236,7 @@ def test_a_missing_output_is_one_line_and_leaves_no_run(clone: Path, file: str) 
     [
         "split/split.json",
         "train/mlp/model.keras",
+        "train/mlp/model.onnx",
         "train/mlp/run.json",
         "train/mlp/metrics.json",
         "evaluate/mlp/metrics.json",

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, only_run, until, write_params
 
+from digits.core.artifacts import TrainOutputs, read_calibration
 from digits.core.colours import SERIES
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
@@ -166,7 +167,6 @@ class TestARun:
         assert record["run_id"] == run.info.run_id
         assert record["model_id"] == run.outputs.model_outputs[0].model_id
 
-    @pytest.mark.usefixtures("tensorflow")
     def test_has_a_model_that_predicts_on_raw_pixels(self, run: Run, trained_project: Path) -> None:
         import mlflow
 
@@ -174,7 +174,9 @@ class TestARun:
         images = load_split(trained_project / "artifacts/split/test.npz").data.images
         with np.load(trained_project / "artifacts/evaluate/mlp/predictions.npz") as predictions:
             expected = predictions["test"]
-        np.testing.assert_allclose(model.predict(images), expected, rtol=1e-5, atol=1e-7)
+        found = model.predict(images)["probabilities"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+        assert np.array_equal(model.predict({"images": images})["probabilities"], found)
         with pytest.raises(mlflow.MlflowException, match=r"[Ss]hape"):
             model.predict(images[:, :5])
 
@@ -187,10 +189,31 @@ class TestARun:
         assert info.signature is not None
         [pixels] = info.signature.inputs.inputs
         [probabilities] = info.signature.outputs.inputs
-        assert (pixels.type, pixels.shape) == (np.dtype("uint8"), (-1, 8, 8))
-        assert (probabilities.type, probabilities.shape) == (np.dtype("float32"), (-1, 10))
+        named = (pixels.name, pixels.type, pixels.shape)
+        assert named == ("images", np.dtype("uint8"), (-1, 8, 8))
+        named = (probabilities.name, probabilities.type, probabilities.shape)
+        assert named == ("probabilities", np.dtype("float32"), (-1, 10))
+        folder = Path(mlflow.artifacts.download_artifacts(info.model_uri))
+        needed = (folder / "requirements.txt").read_text("utf-8").splitlines()
+        packages = {line.partition("==")[0] for line in needed}
+        assert packages == {"mlflow", "numpy", "onnx", "onnxruntime"}
         model = client.get_logged_model(info.model_id)
         assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
+
+    def test_has_a_model_with_an_example_and_all_that_goes_on_with_it(
+        self, run: Run, trained_project: Path
+    ) -> None:
+        import mlflow
+
+        uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+        logged = Path(mlflow.artifacts.download_artifacts(uri))
+        outputs = TrainOutputs("mlp", trained_project)
+        assert (logged / "extra_files/model.keras").read_bytes() == outputs.keras.read_bytes()
+        assert read_calibration(logged / "extra_files/calibration.npz").temperature > 0
+        example = mlflow.models.Model.load(logged).load_input_example(str(logged))
+        validation = load_split(trained_project / "artifacts/split/validation.npz").data
+        assert np.array_equal(example["images"], validation.images[:1])
+        assert runs.files_sha256(logged) == run.data.tags[runs.MODEL_SHA256]
 
 
 def test_each_of_the_last_runs_has_a_colour_of_its_own(tracked: Path) -> None:

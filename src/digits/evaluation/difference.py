@@ -5,14 +5,12 @@ The paired test is that of `comparison`, the checks are those of the gate.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import nan
 from typing import Any, NamedTuple
 
 from digits.core.dataset import Labels, Probabilities
 from digits.evaluation.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from digits.evaluation.gate import Contender, Decision, Facts, PromoteParams
 from digits.evaluation.gate_checks import decide
-from digits.evaluation.scores import not_probabilities
 
 # These need the registry, the run, or the model on the machine that promotes it.
 NOT_ASKED = ("max_total_loss", "max_latency_ms", "same_signature", "data_validated", "clean_commit")
@@ -146,15 +144,10 @@ def _ask_gate(
 ) -> Decision:
     """Apply the checks that recorded results answer; `old` stands for the champion."""
     return decide(
-        _contender("new", new),
-        _contender("old", old) if old else None,
+        Contender.answering("new", new.probabilities["holdout"], reference),
+        Contender.answering("old", old.probabilities["holdout"], reference) if old else None,
         reference,
-        Facts(nan, new.metrics["size_mb"], "", None, "", None),
+        Facts({}, "", new.metrics["size_mb"], "", None, "", None),
         params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
         former={},
     )
-
-
-def _contender(name: str, result: Result) -> Contender:
-    finding = not_probabilities(result.probabilities["holdout"])
-    return Contender(name, None if finding else result.predicted("holdout"), "", finding)

@@ -1,12 +1,15 @@
 """The promotion gate: its params, what it compares, and its decision."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from digits.core.dataset import Labels
+from digits.core.dataset import Labels, Probabilities
 from digits.core.files import StrictModel
+from digits.evaluation.scores import calibration_error, not_probabilities
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
@@ -26,6 +29,7 @@ class PromoteParams(StrictModel):
     max_accuracy_loss: Annotated[Share | None, Off]
     max_sensitivity_loss: Annotated[Share | None, Off]
     max_total_loss: Annotated[Share | None, Off]
+    max_calibration_error: Annotated[Share | None, Off]
     max_latency_ms: Annotated[Positive | None, Off]
     max_size_mb: Annotated[Positive | None, Off]
     same_signature: Annotated[bool | None, Off]
@@ -37,27 +41,39 @@ class PromoteParams(StrictModel):
 class Contender:
     """The challenger or the champion.
 
-    `predicted` int64 (n,): predicted classes of the hold-out rows, None if the model takes other
-    images. `signature` describes input and output. `finding` says why the predictions are
-    unusable; None if they are usable.
+    `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
+    `finding` says why. `signature` describes input and output. `calibration_error` is the expected
+    one on these rows, 0…1.
     """
 
     name: str
     predicted: Labels | None
     signature: str
     finding: str | None = None
+    calibration_error: float = nan
+
+    @classmethod
+    def answering(
+        cls, name: str, probabilities: Probabilities, reference: Labels, signature: str = ""
+    ) -> "Contender":
+        """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
+        if finding := not_probabilities(probabilities):
+            return cls(name, None, signature, finding)
+        error = calibration_error(probabilities, reference)
+        return cls(name, probabilities.argmax(axis=1), signature, calibration_error=error)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about the challenger besides its predictions.
 
-    `latency_ms`: 95th percentile of the time for one image. `size_mb`: 10⁶ bytes.
-    `data_finding` and `commit_finding` say what is wrong with the training data and the code;
-    None if nothing is wrong.
+    `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others,
+    measured on `cpu`. `size_mb`: 10⁶ bytes. `data_finding` and `commit_finding` say what is wrong
+    with the training data and the code; None if nothing is wrong.
     """
 
-    latency_ms: float
+    latency_ms: Mapping[int, float]
+    cpu: str
     size_mb: float
     data_md5: str
     data_finding: str | None

@@ -37,7 +37,7 @@ def decide(
     else:
         hits = np.equal(challenger.predicted, reference)
         checks = [
-            *absolute(hits, facts, params),
+            *absolute(challenger, hits, facts, params),
             *against(challenger, hits, champion, reference, params),
             *in_total(hits, former, champion, reference, params),
         ]
@@ -45,8 +45,10 @@ def decide(
     return Decision(challenger.name, champion.name if champion else None, (*checks,), rows_md5)
 
 
-def absolute(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
-    """Limits that need no champion: accuracy on the hold-out rows, latency, size."""
+def absolute(
+    challenger: Contender, hits: Hits, facts: Facts, params: PromoteParams
+) -> Iterator[Check]:
+    """Limits that need no champion: accuracy, calibration error, latency, size."""
     if params.min_accuracy is not None:
         accuracy = float(hits.mean())
         yield Check(
@@ -56,15 +58,37 @@ def absolute(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]
             f"at least {params.min_accuracy:g}",
             {"holdout_accuracy": accuracy, "holdout_rows": len(hits)},
         )
-    budgets = (
-        ("max_latency_ms", facts.latency_ms, "ms per image (p95)", "latency_p95_ms"),
-        ("max_size_mb", facts.size_mb, "MB", "size_mb"),
+    if params.max_calibration_error is not None:
+        error = challenger.calibration_error
+        yield Check(
+            "max_calibration_error",
+            error <= params.max_calibration_error,
+            f"{error:.4f} between probabilities and accuracy",
+            f"at most {params.max_calibration_error:g}",
+            {"holdout_ece": error},
+        )
+    if params.max_latency_ms is not None:
+        yield _latency(facts, params.max_latency_ms)
+    if params.max_size_mb is not None:
+        yield Check(
+            "max_size_mb",
+            facts.size_mb <= params.max_size_mb,
+            f"{facts.size_mb:.1f} MB",
+            f"at most {params.max_size_mb:g}",
+            {"size_mb": facts.size_mb},
+        )
+
+
+def _latency(facts: Facts, limit: float) -> Check:
+    """The time for one image is limited; that for more is on record."""
+    times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in facts.latency_ms.items())
+    return Check(
+        "max_latency_ms",
+        facts.latency_ms[1] <= limit,
+        f"images a request: {times} (p95; {facts.cpu})",
+        f"at most {limit:g} for 1",
+        {f"latency_{count}_p95_ms": ms for count, ms in facts.latency_ms.items()},
     )
-    for name, value, unit, figure in budgets:
-        limit = getattr(params, name)
-        if limit is not None:
-            found, allowed = f"{value:.1f} {unit}", f"at most {limit:g}"
-            yield Check(name, value <= limit, found, allowed, {figure: value})
 
 
 def against(

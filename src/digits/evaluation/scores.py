@@ -60,8 +60,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
         )
     if len(reference) == 0:
         return {}
-    chances = np.asarray(probabilities, dtype=np.float64)
-    chances /= chances.sum(axis=1, keepdims=True)
+    chances = _normalised(probabilities)
     labels = np.arange(chances.shape[1])
     brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
     return {
@@ -94,6 +93,16 @@ def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) 
     surplus = confidence - (chances.argmax(axis=1) == reference)
     per_bin = np.bincount(_bins(confidence), weights=surplus, minlength=ECE_BINS)
     return float(np.abs(per_bin).sum() / len(reference))
+
+
+def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
+    """`ece` of `score_probabilities` alone."""
+    return expected_calibration_error(_normalised(probabilities), reference)
+
+
+def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:
+    chances = np.asarray(probabilities, dtype=np.float64)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,52 +11,96 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from digits.core import process
+from digits.core.artifacts import Calibration, read_calibration
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import scratch
 from digits.tracking import store
 from digits.tracking.runs import files_sha256
+from digits.training import inference
+from digits.training.inference import Network
 
 if TYPE_CHECKING:
-    import keras
+    from mlflow.pyfunc import PyFuncModel
 
-KERAS_FILE = Path("data", "model.keras")
+ONNX, KERAS = "onnx", "tensorflow"  # MLflow's flavours; before ONNX a model answered with Keras
+NETWORKS = {ONNX: Path("model.onnx"), KERAS: Path("data", "model.keras")}  # the file that answers
+CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
 GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
-    """A copy of a model's files, and what the signature says.
+    """A copy of a model's files, and what its description says.
 
-    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width
-    of the images, `classes` the number of classes.
+    `flavour` is a key of NETWORKS. `signature` is text
+    (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width of the images,
+    `classes` the number of classes.
     """
 
     uri: str
     folder: Path
+    flavour: str
     signature: str
     shape: tuple[int, int]
     classes: int
 
-    def load(self) -> "keras.Model":
-        """The Keras model.
+    @property
+    def network(self) -> Path:
+        """The file that answers."""
+        return self.folder / NETWORKS[self.flavour]
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the validation rows say of its confidence; None for versions of before ONNX.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        path = self.folder / CALIBRATION
+        try:
+            return read_calibration(path) if path.exists() else None
+        except DataError as error:
+            raise self._damaged(error) from None
+
+    def load(self, *, threads: int) -> Network:
+        """The model, to answer with this number of threads.
 
         Raises:
             IntegrityError: the file is damaged, or the model contradicts its signature.
         """
-        from digits.training import keras_inference
-
         try:
-            network = keras_inference.load(self.folder / KERAS_FILE)
+            with self._runtime(threads):
+                network = self._load(threads)
         except DataError as error:
-            reason = str(error).replace(f"{self.folder}/", "")
-            raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
-        sides = [getattr(network, f"{side}_shape", None) for side in ("input", "output")]
-        if sides != [(None, *self.shape), (None, self.classes)]:
+            raise self._damaged(error) from None
+        if (network.shape, network.classes) != (self.shape, self.classes):
             raise IntegrityError(
-                f"{self.uri}: its network takes {sides[0]} and gives {sides[1]}, "
-                f"its signature says {self.signature}"
+                f"{self.uri}: its network takes images {network.shape} and gives "
+                f"{network.classes} classes, its signature says {self.signature}"
             )
         return network
+
+    def load_as_served(self, *, threads: int) -> "PyFuncModel":
+        """The model as MLflow serves it; one of before ONNX gets this number of threads."""
+        from mlflow.pyfunc import load_model
+
+        with self._runtime(threads):
+            return load_model(str(self.folder))
+
+    def _load(self, threads: int) -> Network:
+        if self.flavour == ONNX:
+            return inference.load(self.network, threads=threads)
+        from digits.training import keras_inference
+
+        return keras_inference.load_network(self.network)
+
+    def _runtime(self, threads: int) -> AbstractContextManager[None]:
+        return process.quiet_tensorflow(threads) if self.flavour == KERAS else nullcontext()
+
+    def _damaged(self, error: DataError) -> IntegrityError:
+        reason = str(error).replace(f"{self.folder}/", "")
+        return IntegrityError(f"{self.uri}: {reason}; {GONE}")
 
 
 @contextmanager
@@ -89,17 +133,18 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
                 f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
                 f"{sha256[:12]}); put those back, or delete the version"
             )
-        yield _read_signature(uri, folder)
+        yield _read_description(uri, folder)
 
 
 def _gone(uri: str, reason: str) -> IntegrityError:
     return IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
 
 
-def _read_signature(uri: str, folder: Path) -> ModelFiles:
-    if not (folder / KERAS_FILE).is_file():
-        raise IntegrityError(f"{uri}: {KERAS_FILE} is gone; {GONE}")
-    signature = _description(uri, folder).signature
+def _read_description(uri: str, folder: Path) -> ModelFiles:
+    flavour, description = _description(uri, folder)
+    if not (folder / NETWORKS[flavour]).is_file():
+        raise IntegrityError(f"{uri}: {NETWORKS[flavour]} is gone; {GONE}")
+    signature = description.signature
     sides = (signature.inputs, signature.outputs) if signature else (None, None)
     input_shape, output_shape = map(_shape, sides)
     if len(input_shape) != 3 or len(output_shape) != 2:
@@ -108,18 +153,27 @@ def _read_signature(uri: str, folder: Path) -> ModelFiles:
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
     text = " → ".join(map(_text, sides))
-    return ModelFiles(uri, folder, text, input_shape[1:], output_shape[1])
+    return ModelFiles(uri, folder, flavour, text, input_shape[1:], output_shape[1])
 
 
-def _description(uri: str, folder: Path) -> Model:
+def _description(uri: str, folder: Path) -> tuple[str, Model]:
+    """The flavour of the model, a key of NETWORKS, and its MLmodel.
+
+    MLflow would run code that an MLmodel names, so only MLflow's own loader is allowed.
+    """
     path = folder / "MLmodel"
     try:
         if path.stat().st_size > MAX_DESCRIPTION:
             raise ValueError(f"over {MAX_DESCRIPTION:,} bytes")
         model = Model.load(folder)
-        if "tensorflow" not in model.flavors:
-            raise ValueError("no flavor tensorflow")
-        return model
+        known = [name for name in NETWORKS if name in model.flavors]
+        if not known:
+            raise ValueError(f"no flavor {' or '.join(NETWORKS)}")
+        flavour, served = known[0], model.flavors["python_function"]
+        loader, data = served["loader_module"], NETWORKS[flavour].parts[0]
+        if (loader, served["data"]) != (f"mlflow.{flavour}", data) or served.get("code"):
+            raise ValueError(f"loaded by {loader} from {served['data']}")
+        return flavour, model
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
@@ -132,5 +186,6 @@ def _shape(schema: Schema | None) -> tuple[int, ...]:
 
 
 def _text(schema: Schema) -> str:
+    """Type and shape; without names, which versions of before ONNX do not have."""
     [spec] = schema.inputs
-    return " ".join(filter(None, [spec.name, str(spec.type), str(_shape(schema))]))
+    return f"{spec.type} {_shape(schema)}"

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digits.core import process
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
 from digits.core.errors import UsageError
 from digits.core.files import scratch
@@ -29,31 +28,28 @@ def candidate(
         ServiceError: outputs of the experiment are neither in DVC's cache nor in its remote.
         IntegrityError: outputs are not what dvc.lock records.
     """
-    here, threads = Path(), params.train.threads
+    here = Path()
     if experiment:
-        with _experiment_outputs(experiment, model) as (outputs, root):
-            yield _known_or_restored(outputs, threads), root
+        with _experiment_outputs(experiment, model) as (trained, root):
+            yield _known_or_restored(trained, root), root
     elif run_id:
         yield trained_run(run_id), here
     else:
         params.recipe(model or "")
-        yield _known_or_restored(TrainOutputs(model or ""), threads), here
+        yield _known_or_restored(model or "", here), here
 
 
-def _known_or_restored(outputs: TrainOutputs, threads: int) -> TrainedRun:
+def _known_or_restored(model: str, root: Path) -> TrainedRun:
     """The training's run in this store; logged again if the store does not know it."""
-    known = restore.known(outputs)
-    if known is None:
-        with process.quiet_tensorflow(threads):
-            known = restore.restore(outputs)
+    known = restore.known(TrainOutputs(model, root)) or restore.restore(model, root)
     return trained_run(*known)
 
 
 @contextmanager
-def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[TrainOutputs, Path]]:
-    """Training outputs of an experiment in a temporary folder laid out as the project.
+def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[str, Path]]:
+    """The model, and a temporary folder with its outputs, laid out as the project.
 
-    The folder also holds the hold-out rows and the validation result.
+    The folder also holds the rows of validation and hold-out, and the result of `validate`.
     """
     with scratch() as root, open_revision(name) as revision:
         revision.download([OUTPUTS, DATA_POINTER], root)
@@ -61,9 +57,10 @@ def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[TrainOut
         paths = _train_outputs(model, root)
         if not paths:
             raise UsageError(f"experiment {name}: has no model {model!r}; {_choice(root)}")
-        revision.download([VALIDATION, split_path("holdout"), *paths], root)
-        check_outputs(paths, root)  # the gate checks the other two
-        yield TrainOutputs(model, root), root
+        rows = [split_path("validation"), split_path("holdout")]
+        revision.download([VALIDATION, *rows, *paths], root)
+        check_outputs([rows[0], *paths], root)  # the gate checks the other two
+        yield model, root
 
 
 def _only_trained(name: str, revision: str, root: Path) -> str:

@@ -1,27 +1,27 @@
 """The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
 
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from digits import params as parameters
-from digits.core import process, provenance
+from digits.core import machine, provenance
 from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
-from digits.core.dataset import Dataset, Predict, load_split
+from digits.core.dataset import Dataset, Images, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
-from digits.evaluation.behaviour import measure_latency
+from digits.evaluation.behaviour import request_times
 from digits.evaluation.gate import Check, Contender, Decision, Facts
 from digits.evaluation.gate_checks import decide
-from digits.evaluation.scores import not_probabilities
 from digits.params import Params
-from digits.registry.artifacts import KERAS_FILE, ModelFiles, fetched
+from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
+
+REQUEST_SIZES = (1, 100)  # images, of the requests that are timed
 
 
 def judge_by_holdout(
@@ -48,19 +48,20 @@ def judge_by_holdout(
     _check_splits(run, root)
     _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
-    with process.quiet_tensorflow(params.train.threads):
-        challenger, predict = _contender(name, files, holdout, params.data.classes)
+    threads = params.train.threads
+    challenger = _contender(name, files, holdout, params.data.classes, threads)
     data_md5 = run.tags.get("data_md5", "")
     facts = Facts(
-        latency_ms=measure_latency(predict, holdout.images)["p95_ms"] if predict else math.nan,
-        size_mb=(files.folder / KERAS_FILE).stat().st_size / 1e6,
+        latency_ms={} if challenger.finding else _latencies(files, holdout.images, threads),
+        cpu=machine.cpu(),
+        size_mb=files.network.stat().st_size / 1e6,
         data_md5=data_md5,
         data_finding=_data_finding(data_md5, root),
         commit=run.tags.get("git_commit", ""),
         commit_finding=_commit_finding(run.tags),
     )
     rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
-    opponents = _Opponents(Registry(params.project.name), holdout, rows_md5, challenger)
+    opponents = _Opponents(Registry(params.project.name), holdout, rows_md5, challenger, threads)
     needs_former = params.promote.max_total_loss is not None and not challenger.finding
     return decide(
         challenger,
@@ -109,22 +110,24 @@ def _check_settings(root: Path) -> None:
 
 
 def _contender(
-    name: str, files: ModelFiles, holdout: Dataset, classes: int
-) -> tuple[Contender, Predict | None]:
-    """The model with its predictions for the hold-out rows; None if it takes other images."""
-    from digits.training import keras_inference
-
+    name: str, files: ModelFiles, holdout: Dataset, classes: int, threads: int
+) -> Contender:
+    """The model with its predictions for the hold-out rows."""
     shape = holdout.images.shape[1:]
     if files.shape != shape or files.classes != classes:
         misfit = (
             f"takes images {files.shape} and gives {files.classes} classes; "
             f"the hold-out rows are {shape} and of {classes}"
         )
-        return Contender(name, None, files.signature, misfit), None
-    predict = keras_inference.predictor(files.load())
-    probabilities = predict(holdout.images)
-    predicted, finding = probabilities.argmax(axis=1), not_probabilities(probabilities)
-    return Contender(name, predicted, files.signature, finding), predict
+        return Contender(name, None, files.signature, misfit)
+    probabilities = files.load(threads=threads).predict(holdout.images)
+    return Contender.answering(name, probabilities, holdout.labels, files.signature)
+
+
+def _latencies(files: ModelFiles, images: Images, threads: int) -> dict[int, float]:
+    """95th percentile in ms of the time for a request, asked as MLflow serves the model."""
+    predict = files.load_as_served(threads=threads).predict
+    return {size: request_times(predict, images, size=size)[1] for size in REQUEST_SIZES}
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class _Opponents:
     holdout: Dataset
     rows_md5: str
     challenger: Contender
+    threads: int
 
     def version(self, number: str) -> Contender:
         """A version with its predictions; without, if it cannot be compared to the challenger."""
@@ -142,8 +146,7 @@ class _Opponents:
         with fetched(origin.uri, origin.model_sha256) as files:
             if files.signature != self.challenger.signature or self.challenger.finding:
                 return Contender(number, None, files.signature)
-            contender, _ = _contender(number, files, self.holdout, files.classes)
-        return replace(contender, predicted=None) if contender.finding else contender
+            return _contender(number, files, self.holdout, files.classes, self.threads)
 
     def former(self, champion: str | None) -> dict[str, float | None]:
         """All champions before this one, with their accuracy."""

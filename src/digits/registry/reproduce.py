@@ -21,6 +21,8 @@ from digits.core.files import md5, scratch, write_text
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
+from digits.training import inference
+from digits.training.inference import Network
 
 _PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
@@ -188,11 +190,17 @@ def check_inputs(origin: Origin, folder: Path) -> None:
 
 def _compare_models(model: Served, folder: Path) -> Reproduction:
     images = load_split(folder / split_path("test")).data.images
-    recorded = model.predict(images)
-    from digits.training import keras_inference
+    outputs = TrainOutputs(str(model.origin.params["model"]), folder)
+    return compare(model.predict(images), _repeated(outputs, model.threads).predict(images))
 
-    repeated = keras_inference.load(TrainOutputs(str(model.origin.params["model"]), folder).keras)
-    return compare(recorded, keras_inference.predictor(repeated)(images))
+
+def _repeated(outputs: TrainOutputs, threads: int) -> Network:
+    if outputs.model.exists():
+        return inference.load(outputs.model, threads=threads)
+    with process.quiet_tensorflow(threads):  # the code of a commit of before ONNX
+        from digits.training import keras_inference
+
+        return keras_inference.load_network(outputs.keras)
 
 
 def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from digits.core import process
 from digits.core.dataset import Images, Picture, Predict, Probabilities
 from digits.core.errors import IntegrityError
 from digits.evaluation.scores import not_probabilities
@@ -18,8 +17,8 @@ from digits.registry.trace import Origin, find_origin
 class Served:
     """A version and a verified copy of its files.
 
-    `picture` is how pictures of other sizes become its input. `predict` loads the network,
-    which takes seconds, so that errors in the images are reported first.
+    `picture` is how pictures of other sizes become its input. `predict` loads the network, so
+    that errors in the images are reported first.
     """
 
     origin: Origin
@@ -35,10 +34,7 @@ class Served:
             IntegrityError: the network contradicts its signature; or, when called, an answer is
                 no probability distribution.
         """
-        with process.quiet_tensorflow(self.threads):
-            from digits.training import keras_inference
-
-            predict = keras_inference.predictor(self.files.load())
+        predict = self.files.load(threads=self.threads).predict
 
         def checked_predict(images: Images) -> Probabilities:
             probabilities = predict(images)

@@ -20,7 +20,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from digits.core import process
 from digits.core.dataset import Images, Picture
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.guard import Guard
@@ -159,7 +158,7 @@ def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
     Raises:
         IntegrityError: its files are not those that were logged, or no hash was recorded.
     """
-    from mlflow.pyfunc import load_model, scoring_server
+    from mlflow.pyfunc import scoring_server
 
     origin = find_origin(uri)
     if not origin.model_sha256:
@@ -167,9 +166,8 @@ def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
             f"{origin.uri}: no hash recorded when it was logged, so its files cannot be checked; "
             "train and promote the model again"
         )
-    fetching = fetched(origin.uri, origin.model_sha256)
-    with fetching as files, process.quiet_tensorflow(threads):
-        return origin.uri, Guard(scoring_server.init(load_model(str(files.folder))))
+    with fetched(origin.uri, origin.model_sha256) as files:
+        return origin.uri, Guard(scoring_server.init(files.load_as_served(threads=threads)))
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:

@@ -29,7 +29,6 @@ def main(model: str) -> dict[str, float]:
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
         from digits.tracking import runs, store
-        from digits.training import keras_inference
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
@@ -48,7 +47,7 @@ def main(model: str) -> dict[str, float]:
         cost = trained.timing | write(outputs, trained, validation, threads=params.train.threads)
         marks |= {**trained.marks, "export": perf_counter()}
         logged |= runs.log_parameters(trained.parameters)
-        model_id = runs.log_model(keras_inference.load(outputs.keras), metrics=cost)
+        model_id = runs.log_model(outputs, example=validation.images[:1], metrics=cost)
         record = RunRecord(
             run_id=run.info.run_id,
             model_id=model_id,

@@ -1,11 +1,12 @@
 """Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 
-from digits.core import process, provenance
+from digits.core import provenance
 from digits.core.artifacts import (
     EVALUATED,
     SPLIT_SUMMARY,
@@ -13,6 +14,9 @@ from digits.core.artifacts import (
     TrainOutputs,
     split_path,
 )
+from digits.core.dataset import load_split
+from digits.core.errors import DataError
+from digits.core.files import ANEW
 from digits.params import load as load_params
 from digits.tracking import runs, store, view
 
@@ -30,8 +34,6 @@ def restore_all() -> None:
     unknown = [model for model in recorded if known(TrainOutputs(model)) is None]
     if not unknown:
         return
-    with process.quiet_tensorflow(params.train.threads):
-        from digits.training import keras_inference  # noqa: F401
     for model in unknown:
         evaluated = EvaluateOutputs(model)
         if evaluated.metrics.exists():
@@ -42,7 +44,7 @@ def restore_all() -> None:
             }
             log_evaluation(model, digests)
         else:
-            restore(TrainOutputs(model))
+            restore(model)
         print(f"{model}: logged again from DVC's outputs")
 
 
@@ -51,8 +53,7 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
 
     `digests` maps each split that was evaluated to the md5 of its file.
     """
-    trained = TrainOutputs(model)
-    run_id, model_id = known(trained) or restore(trained)
+    run_id, model_id = known(TrainOutputs(model)) or restore(model)
     runs.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
 
 
@@ -75,17 +76,20 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
     return (restored[-1].info.run_id, restored[-1].data.tags["model_id"]) if restored else None
 
 
-def restore(outputs: TrainOutputs) -> tuple[str, str]:
+def restore(model: str, root: Path = Path()) -> tuple[str, str]:
     """Log the recorded training as a new run tagged `restored_from`; returns run and model id.
 
+    `root` is the project, or a folder with an experiment's outputs.
+
     Raises:
+        DataError: an output of the training, or a validation row as an example, is missing.
         IntegrityError: an output of the training is not what dvc.lock records.
     """
-    from digits.training import keras_inference
-
+    outputs = TrainOutputs(model, root)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    model = keras_inference.load(outputs.keras)
+    _check_present(outputs)
+    example = load_split(root / split_path("validation")).data.images[:1]
     timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     with runs.active_run(
         record.name,
@@ -99,6 +103,12 @@ def restore(outputs: TrainOutputs) -> tuple[str, str]:
         if record.params_yaml:
             runs.log_params_file(record.params_yaml)
         runs.log_datasets(active.info.run_id, record.datasets)
-        model_id = runs.log_model(model, metrics=timing)
+        model_id = runs.log_model(outputs, example=example, metrics=timing)
         MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
     return active.info.run_id, model_id
+
+
+def _check_present(outputs: TrainOutputs) -> None:
+    logged = (outputs.model, outputs.keras, outputs.calibration)
+    if missing := [path for path in logged if not path.is_file()]:
+        raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))

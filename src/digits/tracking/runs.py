@@ -14,15 +14,21 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows, split_path
+from digits.core.artifacts import (
+    EVALUATED,
+    EvaluateOutputs,
+    TrainOutputs,
+    read_split_rows,
+    split_path,
+)
 from digits.core.colours import SERIES
+from digits.core.dataset import Images
 from digits.core.files import folder_sha256, scratch
 from digits.core.process import has_ended, this_process
 from digits.params import tracking
 from digits.tracking import descriptions, store
 
 if TYPE_CHECKING:
-    import keras
     from mlflow import ActiveRun
 
 
@@ -165,29 +171,40 @@ def log_parameters(count: int) -> dict[str, int]:
     return {"parameters": count}
 
 
-def log_model(model: "keras.Model", *, metrics: Mapping[str, float]) -> str:
-    """Log the model with its signature and the cost of its training; return its id.
+def log_model(outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]) -> str:
+    """Log the ONNX model of a training, and the cost of the training; return the model's id.
 
-    The SHA-256 of its files becomes a tag of the active run: the store keeps tags in its
-    database, not beside the files.
+    The Keras model and the calibration lie beside it in `extra_files`. The SHA-256 of all files
+    becomes a tag of the active run: the store keeps tags in its database, not beside the files.
+
+    Args:
+        example: One image, uint8 (1, height, width); MLflow asks the model with it, and shows how.
+
+    Raises:
+        DataError: the ONNX file is missing or no classifier of images.
     """
-    import keras
-    import tensorflow as tf
+    import onnx
+    import onnxruntime
 
-    (_, height, width), (_, classes) = model.input_shape, model.output_shape
-    info = mlflow.tensorflow.log_model(
-        model,
+    from digits.training import inference
+
+    network = inference.load(outputs.model, threads=1)
+    images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
+    answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    info = mlflow.onnx.log_model(
+        onnx.load(outputs.model),
         name="model",
-        signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, height, width))]),
-            outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-        ),
+        signature=ModelSignature(Schema([images]), Schema([answers])),
+        input_example=example,
         # inferring them would take MLflow up to 26 s
         pip_requirements=[
-            f"tensorflow=={tf.__version__}",
-            f"keras=={keras.__version__}",
-            f"numpy=={np.__version__}",
+            f"{module.__name__}=={module.__version__}" for module in (onnxruntime, onnx, np)
         ],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        # one per request: MLflow answers several at once
+        onnx_session_options={"intra_op_num_threads": 1},
+        save_as_external_data=False,
+        extra_files=[str(outputs.keras), str(outputs.calibration)],
     )
     mlflow.log_metrics(dict(metrics), model_id=info.model_id)
     with scratch() as folder:

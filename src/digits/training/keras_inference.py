@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from digits.core.dataset import Images, Predict, Probabilities
 from digits.core.errors import DataError
+from digits.training.inference import Network
 
 BATCH = 1000
 
@@ -39,3 +40,17 @@ def predictor(model: keras.Model) -> Predict:
         return np.concatenate([graph(images[start : start + BATCH]) for start in starts])
 
     return predict
+
+
+def load_network(path: Path) -> Network:
+    """The classifier of images in a `.keras` file, with the interface of one in an ONNX file.
+
+    Raises:
+        DataError: the file is missing, no Keras model, or no such classifier.
+    """
+    model = load(path)
+    match getattr(model, "input_shape", None), getattr(model, "output_shape", None):
+        case (None, int(height), int(width)), (None, int(classes)):
+            return Network((height, width), classes, predictor(model))
+        case takes, gives:
+            raise DataError(f"{path}: takes {takes} and gives {gives}; no classifier of images")
