@@ -195,7 +195,7 @@ def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
     assert Path("scored.parquet").exists()
 
     run_again("mlp")
-    for command in ("promote mlp", "rollback"):
+    for command in ("promote mlp --dry-run", "promote mlp", "promote mlp", "rollback"):
         subprocess.run([commands.DIGITS, *command.split()], check=True)
     assert until(lambda: bool(told("digits.rollback")), seconds=60)
     changes = told("digits.promote", "digits.drift", "digits.rollback")

@@ -43,6 +43,10 @@ METRICS = {
     "behaviour_clean": 0.9902,
     "behaviour_inverted": 0.4719,
     "temperature": 1.25,
+    "test_coverage_asked": 0.99,
+    "test_coverage": 0.9912,
+    "test_coverage_lower": 0.9892,
+    "test_coverage_upper": 0.9929,
 }
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -134,6 +138,7 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
         "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 |",
+        "| answer sets that hold it | 0.9912 (0.9892 to 0.9929) | n/a |",
         "| one | 0.5000 | 0.5000 |",
         "| two | n/a | 0.5000 |",
         "| with inverted contrast | 0.4719 |",

@@ -163,6 +163,12 @@ class TestPromote:
         promote(fighter())
         assert promote(model).version == promote(model).version == "2"
 
+    def test_the_page_of_the_logged_model_names_the_version(self, promote):
+        model = fighter()
+        promote(model)
+        tags = MlflowClient().get_logged_model(model.model_id).tags
+        assert json.loads(tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "1"}]
+
     def test_a_version_registered_by_hand_is_not_taken_for_the_runs_own(self, ring):
         run, client = fighter(), MlflowClient()
         client.create_registered_model(NAME)

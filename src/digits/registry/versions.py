@@ -1,11 +1,13 @@
 """Versions and aliases of one registered model, through MLflow's client."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
@@ -138,7 +140,14 @@ class Registry:
             model_id=run.model_id,
             tags={MODEL_SHA256: run.sha256},
         )
+        self._name_in_logged_model(run.model_id, str(created.version))
         return str(created.version)
+
+    def _name_in_logged_model(self, model_id: str, version: str) -> None:
+        """Let MLflow's page of the logged model name its version, as a server does by itself."""
+        if MLFLOW_MODEL_VERSIONS not in self._client.get_logged_model(model_id).tags:
+            named = json.dumps([{"name": self.name, "version": version}])
+            self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: named})
 
     def set_challenger(self, version: str) -> None:
         """Point the challenger's alias at a version."""
