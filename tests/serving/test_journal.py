@@ -43,7 +43,7 @@ def test_every_answer_is_there_when_the_server_has_ended(package: Package, tmp_p
     assert table["predicted"].to_pylist() == expected.argmax(axis=1).tolist()
     assert table["set_size"].to_pylist() == (expected >= np.float32(THRESHOLD)).sum(1).tolist()
     types = {"at": "timestamp[us, tz=UTC]", "image": "binary", "predicted": "int16"}
-    types |= {"p9": "float", "set_size": "int8"}
+    types |= {"p9": "float", "set_size": "int16"}
     assert {name: str(table.schema.field(name).type) for name in types} == types
     assert table["model"].to_pylist() == ["digits 7"] * 4
     assert table.schema.metadata == {b"height": b"8", b"width": b"8"}

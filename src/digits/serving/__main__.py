@@ -38,6 +38,7 @@ def serve(options: Namespace) -> None:
             log_level="error",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
         )
         host, port = listening.getsockname()[:2]

@@ -125,7 +125,7 @@ class Journal:
         at = np.concatenate([each.at for each in asked])
         confidence, sizes = self._description.confidence, None
         if confidence:
-            sizes = answer_sets(probabilities, confidence.threshold).sum(axis=1).astype(np.int8)
+            sizes = answer_sets(probabilities, confidence.threshold).sum(axis=1).astype(np.int16)
         model = pa.DictionaryArray.from_arrays(
             np.zeros(len(images), np.int8), [self._description.title]
         )
@@ -134,7 +134,7 @@ class Journal:
             "image": pa.array([image.tobytes() for image in images], pa.binary()),
             "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
             **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
-            "set_size": pa.nulls(len(images), pa.int8()) if sizes is None else pa.array(sizes),
+            "set_size": pa.nulls(len(images), pa.int16()) if sizes is None else pa.array(sizes),
             "model": model,
         }
         height, width = map(str, self._description.shape)

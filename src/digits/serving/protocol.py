@@ -4,6 +4,7 @@ uvicorn's own protocol waits for the end of a head for ever, whatever its size.
 """
 
 import asyncio
+from typing import Any, cast
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -14,6 +15,34 @@ MAX_HEAD = 32_000  # bytes of request line and headers
 HEAD_S = 20.0  # from the connection, or the last answer, until the head of a request is complete
 
 
+class _Gathering:
+    """A transport that sends what is written in one turn of the loop in one piece.
+
+    uvicorn writes the head and the body of an answer apart, and to send costs more than to predict.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        if len(self._written) == 1:
+            self._loop.call_soon(self._send)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._written and not self._transport.is_closing():
+            self._transport.write(b"".join(self._written))
+        self._written.clear()
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
@@ -22,7 +51,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a head."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _Gathering(transport, self.loop)))
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
