@@ -236,20 +236,21 @@ def predict(
     model: OrChampion = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the class of each picture, with the probability of every class."""
+    """Name each picture's class, or two that it may be, with the probability of every class."""
     from digits.scoring.pictures import check_pictures
 
     check_pictures(files)  # before the imports, which take seconds
     from digits.registry.served import served
     from digits.reporting.console import print_answers
-    from digits.scoring.score import predict_pictures
+    from digits.scoring.predict import predict_pictures
 
     with (
         _connected() as params,
         served(_uri(model, params), threads=params.train.threads) as loaded,
     ):
-        answers = predict_pictures(files, loaded)
-    print_answers(loaded.origin.uri, answers, as_json=as_json)
+        coverage = params.confidence.coverage
+        answers = predict_pictures(files, loaded, coverage=coverage)
+    print_answers(loaded.origin.uri, answers, coverage=coverage, as_json=as_json)
 
 
 @app.command()

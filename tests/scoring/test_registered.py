@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from arena import NAME, accept, fighter
+from arena import NAME, accept, fighter, old_fighter
 from mlflow import MlflowClient
 from PIL import Image
 from support import changed, finding
@@ -20,22 +20,23 @@ from digits.registry.versions import find
 from digits.reporting.console import print_answers, print_scored
 from digits.scoring.demo import players
 from digits.scoring.pictures import TREATMENTS
-from digits.scoring.score import predict_pictures, score_input
+from digits.scoring.predict import predict_pictures
+from digits.scoring.score import score_input
 
 
 def roles():
     return {player.role: player.name for player in players(NAME, threads=2)}
 
 
-def score_new(path="new.npz"):
-    params = parameters.check(changed({}))
+def score_new(path="new.npz", **changes):
+    params = parameters.check(changed(changes))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         return score_input(Path(path), Path("scored.parquet"), model, params=params)
 
 
 def answer(files):
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return predict_pictures(files, model)
+        return predict_pictures(files, model, coverage=0.99)
 
 
 def scored_probabilities():
@@ -118,6 +119,31 @@ class TestScore:
         assert "drift_class_shares_effect" in run.data.metrics
 
     @pytest.mark.slow
+    def test_a_row_that_no_set_answers_is_unsure(self, images, capsys):
+        import mlflow
+
+        scored = score_new()
+        assert (scored.coverage, scored.unsure) == (0.99, 0)
+        assert set(pd.read_parquet("scored.parquet")["set_size"]) == {1}
+        # the version has 100 validation rows: too few to promise more than 100 of 101
+        scored = score_new(**{"confidence.coverage": 0.995})
+        assert (scored.coverage, scored.unsure) == (0.995, 1)
+        assert set(pd.read_parquet("scored.parquet")["set_size"]) == {10}
+        print_scored(scored, as_json=False)
+        assert "100.00 % unsure, by answer sets with 99.5 % coverage" in capsys.readouterr().out
+        logged = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
+        assert [run.data.metrics["unsure"] for run in logged] == [1, 0]
+
+    @pytest.mark.slow
+    def test_a_version_of_before_calibration_is_scored_without_sets(self, images, capsys):
+        promotion.promote(old_fighter(), NAME, judge=accept)
+        scored = score_new()
+        assert (scored.coverage, scored.unsure) == (None, None)
+        assert "set_size" not in pd.read_parquet("scored.parquet")
+        print_scored(scored, as_json=False)
+        assert "unsure" not in capsys.readouterr().out
+
+    @pytest.mark.slow
     def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, images):
         drift = {found.name: found for found in score_new().drift}
         assert set(drift) == {"mean_ink", "contrast", "class_shares"}
@@ -183,7 +209,7 @@ class TestPictures:
         [said] = answer([Path("new/large.png")])
         assert said.picture == treatment
         print_scored(scored, as_json=False)
-        print_answers("", [said], as_json=False)
+        print_answers("", [said], coverage=0.99, as_json=False)
         assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
 
     def test_a_record_of_no_known_way_is_named(self, promote_with):

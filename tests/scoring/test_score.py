@@ -186,7 +186,7 @@ def test_predictions_carry_model_and_data(tmp_path):
     np.savez(images, images=IMAGES)
     source = open_input(images, shape=SHAPE)
     facts = {"model": "models:/digits/3", "data_md5": "abc"}
-    written = write_predictions(source, path, first_pixels, **facts)
+    written = write_predictions(source, path, first_pixels, **facts, limit=None)
     predictions, expected = pd.read_parquet(path), first_pixels(IMAGES)
     assert predictions["row"].tolist() == list(range(ROWS))
     assert predictions["predicted"].tolist() == expected.argmax(axis=1).tolist()
@@ -194,6 +194,18 @@ def test_predictions_carry_model_and_data(tmp_path):
     assert np.array_equal(predictions[["p0", "p1", "p2"]].to_numpy(), expected)
     assert written.images["mean_ink"].tolist() == IMAGES.mean(axis=(1, 2), dtype="f4").tolist()
     assert {name: set(predictions[name]) for name in facts} == {k: {v} for k, v in facts.items()}
+    assert "set_size" not in predictions
+
+
+def test_each_row_has_the_size_of_its_answer_set(tmp_path):
+    path, images = tmp_path / "p.parquet", tmp_path / "i.npz"
+    np.savez(images, images=IMAGES)
+    source = open_input(images, shape=SHAPE)
+    written = write_predictions(source, path, first_pixels, model="m", data_md5="d", limit=100)
+    sizes = (first_pixels(IMAGES) >= 100).sum(axis=1)
+    assert pd.read_parquet(path)["set_size"].tolist() == sizes.tolist()
+    assert set(sizes) == {0, 1, 2, 3}
+    assert written.unsure == ((sizes == 0) | (sizes == 3)).sum()
 
 
 def test_a_failure_leaves_no_half_written_file(tmp_path):
@@ -203,5 +215,5 @@ def test_a_failure_leaves_no_half_written_file(tmp_path):
     np.savez(images := tmp_path / "i.npz", images=IMAGES)
     source = open_input(images, shape=SHAPE)
     with pytest.raises(ZeroDivisionError):
-        write_predictions(source, tmp_path / "p", fail_late, model="m", data_md5="d")
+        write_predictions(source, tmp_path / "p", fail_late, model="m", data_md5="d", limit=None)
     assert list(tmp_path.iterdir()) == [images]

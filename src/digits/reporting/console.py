@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.registry.history import Move
     from digits.registry.promotion import Outcome
     from digits.registry.trace import Origin
-    from digits.scoring.score import Answer, ScoreResult
+    from digits.scoring.predict import Answer
+    from digits.scoring.score import ScoreResult
 
 MOVE_FIGURES = {
     "holdout_accuracy": "accuracy",
@@ -166,17 +167,22 @@ def print_origin(origin: "Origin", *, as_json: bool) -> None:
     Terminal().print(table)
 
 
-def print_answers(model: str, answers: Sequence["Answer"], *, as_json: bool) -> None:
-    """Print one line per picture: its class, and the probability of each class."""
+def print_answers(
+    model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
+) -> None:
+    """Print one line per picture: its class or answer set, and the probability of each class."""
+    without_sets = any(answer.answer_set is None for answer in answers)
     if as_json:
-        print_json({"model": model, "answers": [answer._asdict() for answer in answers]})
+        found = [answer._asdict() for answer in answers]
+        asked = None if without_sets else coverage
+        print_json({"model": model, "coverage": asked, "answers": found})
         return
-    print(model)
+    print(model if without_sets else f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
         probabilities = "  ".join(
             f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities)
         )
-        print(f"{printable(answer.file)}: {answer.predicted}  ({probabilities})  {answer.picture}")
+        print(f"{printable(answer.file)}: {_said(answer)}  ({probabilities})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
 
 
@@ -199,9 +205,21 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
     )
+    if result.unsure is not None and result.coverage is not None:
+        sets = f"answer sets with {100 * result.coverage:g} % coverage"
+        print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
     if result.pictures:
         print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
     _print_treatments(result.pictures)
+
+
+def _said(answer: "Answer") -> str:
+    """The answer in words: «3», «3 or 5», or «unsure»."""
+    if answer.answer_set is None:
+        return str(answer.predicted)
+    if answer.unsure:
+        return f"unsure, most probably {answer.predicted}"
+    return " or ".join(map(str, answer.answer_set))
 
 
 def _results_table(rows: list[Row]) -> Table:

@@ -1,5 +1,5 @@
 """A registered model at work.
 
-`pictures` image files as a model's input · `inputs` folders, CSV and npz in batches · `score`
-predictions of pictures and of whole inputs · `demo` a page to draw on, and the servers.
+`pictures` image files as a model's input · `inputs` folders, CSV and npz in batches · `predict`
+single pictures · `score` whole inputs · `demo` a page to draw on, and the servers.
 """

@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,47 +17,24 @@ from digits.core.dataset import Images, Predict
 from digits.core.errors import printable
 from digits.core.files import md5, replacing
 from digits.data.validation.validate import unusual_images
+from digits.evaluation.confidence import Sets, answer_sets, unsure
 from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.inputs import Batch, Input, open_input
-from digits.scoring.pictures import read_pictures
+from digits.scoring.predict import set_threshold
 from digits.tracking import runs
 
 ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
-
-
-class Answer(NamedTuple):
-    """A picture's most probable class, and the probability of every class, 0…1.
-
-    `picture` says how it became the model's input: a key of `pictures.TREATMENTS`.
-    """
-
-    file: str
-    predicted: int
-    probabilities: list[float]
-    picture: str
-
-
-def predict_pictures(paths: Sequence[Path], model: Served) -> list[Answer]:
-    """Predict the class of each picture.
-
-    Raises:
-        DataError: one finding per picture that cannot be read or is blank.
-    """
-    pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
-    probabilities = model.predict(np.stack([converted.image for converted in pictures]))
-    return [
-        Answer(str(path), int(row.argmax()), [float(value) for value in row], converted.treatment)
-        for path, converted, row in zip(paths, pictures, probabilities, strict=True)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
     """The result of scoring: row count and rate, class counts, and drift from the training data.
 
-    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`.
+    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. `unsure` is
+    the share of rows whose answer set is no answer, at the `coverage` that was asked for; both are
+    None for versions without calibration.
     """
 
     input: str
@@ -69,6 +45,8 @@ class ScoreResult:
     rows_per_s: float
     pictures: dict[str, int]
     class_counts: list[int]
+    coverage: float | None
+    unsure: float | None
     warnings: list[str]
     drift: list[Drift]
 
@@ -93,8 +71,12 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     source = open_input(path, shape=model.files.shape, picture=model.picture)
     data_md5 = source.md5()
     predict = model.predict  # loads the model, which the rate leaves out
+    coverage = params.confidence.coverage
+    limit = set_threshold(model, coverage)
     started = time.perf_counter()
-    written = write_predictions(source, output, predict, model=model.origin.uri, data_md5=data_md5)
+    written = write_predictions(
+        source, output, predict, model=model.origin.uri, data_md5=data_md5, limit=limit
+    )
     rows = len(written.images["mean_ink"])
     class_counts = [written.class_counts[label] for label in range(model.files.classes)]
     result = ScoreResult(
@@ -106,6 +88,8 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
         rows_per_s=rows / (time.perf_counter() - started),
         pictures=dict(written.treatments),
         class_counts=class_counts,
+        coverage=None if limit is None else coverage,
+        unsure=None if limit is None else written.unsure / rows,
         warnings=unusual_images(written.images, params=params.validation),
         drift=_drift(written.images, class_counts, model, params.drift),
     )
@@ -129,43 +113,56 @@ def image_stats(images: Images) -> ImageStats:
 class Written(NamedTuple):
     """What went into a file of predictions.
 
-    How often each class was predicted, how many pictures had each treatment, and `image_stats`
-    of all images.
+    How often each class was predicted, how many answer sets are no answer, how many pictures had
+    each treatment, and `image_stats` of all images.
     """
 
     class_counts: Counter[int]
+    unsure: int
     treatments: Counter[str]
     images: ImageStats
 
 
 def write_predictions(
-    source: Input, output: Path, predict: Predict, *, model: str, data_md5: str
+    source: Input,
+    output: Path,
+    predict: Predict,
+    *,
+    model: str,
+    data_md5: str,
+    limit: float | None,
 ) -> Written:
     """Predict an input and write a Parquet file, a row group per batch.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
-    `predicted` · `p0`, `p1`, … (probabilities, float32) · `model` (its address with version) ·
-    `data_md5`. If anything fails, `output` stays as it was.
+    `predicted` · `set_size` (how many classes the answer set has, the most probable ones; not
+    without `limit`, the probability from which a class is in it) · `p0`, `p1`, … (probabilities,
+    float32) · `model` (its address with version) · `data_md5`. If anything fails, `output` stays
+    as it was.
     """
-    class_counts, treatments = Counter[int](), Counter[str]()
+    class_counts, treatments, no_answers = Counter[int](), Counter[str](), 0
     stats: list[ImageStats] = []
     with replacing(output) as temporary, ExitStack() as open_files:
         writer = None
         for batch in source.batches():
             probabilities = predict(batch.images)
-            table = _table(batch, probabilities, model, data_md5)
+            sets = None if limit is None else answer_sets(probabilities, limit)
+            table = _table(batch, probabilities, sets, model, data_md5)
             if writer is None:
                 file = pq.ParquetWriter(temporary, table.schema, compression="zstd")
                 writer = open_files.enter_context(file)
             writer.write_table(table)
             class_counts.update(probabilities.argmax(axis=1).tolist())
+            no_answers += 0 if sets is None else int(unsure(sets).sum())
             treatments.update(batch.treatments)
             stats.append(image_stats(batch.images))
     images = {name: np.concatenate([each[name] for each in stats]) for name in stats[0]}
-    return Written(class_counts, treatments, images)
+    return Written(class_counts, no_answers, treatments, images)
 
 
-def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -> pa.Table:
+def _table(
+    batch: Batch, probabilities: np.ndarray, sets: Sets | None, model: str, data_md5: str
+) -> pa.Table:
     name = "file" if isinstance(batch.names[0], str) else "row"
     zeros = pa.array(np.zeros(len(batch.names), np.int8))
     return pa.table(
@@ -173,6 +170,7 @@ def _table(batch: Batch, probabilities: np.ndarray, model: str, data_md5: str) -
             name: pa.array(batch.names),
             **({"picture": pa.array(batch.treatments)} if batch.treatments else {}),
             "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
+            **({} if sets is None else {"set_size": pa.array(sets.sum(axis=1, dtype=np.int16))}),
             **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
             "model": pa.DictionaryArray.from_arrays(zeros, [model]),
             "data_md5": pa.DictionaryArray.from_arrays(zeros, [data_md5]),
@@ -203,6 +201,8 @@ def _log_run(result: ScoreResult, experiment: str) -> None:
     import mlflow
 
     metrics: dict[str, float] = {"rows": result.rows, "rows_per_s": result.rows_per_s}
+    if result.unsure is not None:
+        metrics["unsure"] = result.unsure
     for treatment, count in result.pictures.items():
         metrics[f"pictures_{treatment.replace(' ', '_')}"] = count
     for drift in result.drift:

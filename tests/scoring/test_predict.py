@@ -1,0 +1,79 @@
+"""Single pictures: answer sets, and how they are printed."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits.core.artifacts import Calibration
+from digits.reporting.console import print_answers
+from digits.scoring.predict import predict_pictures
+
+# The threshold of 99 rows at a coverage of 0.99 is the least of them.
+CALIBRATION = Calibration(1.0, np.linspace(0.25, 1, 99, dtype=np.float32))
+ROWS = {
+    "3": [0.01, 0.01, 0.01, 0.97],
+    "3 or 1": [0, 0.375, 0.125, 0.5],
+    "unsure, most probably 0": [0.25, 0.25, 0.25, 0.25],
+}
+
+
+def model(probabilities, calibration=CALIBRATION):
+    """A stand-in for a registered version that gives these answers."""
+    files = SimpleNamespace(shape=(8, 8), calibration=calibration)
+    answers = np.array(probabilities, dtype=np.float32)
+    return SimpleNamespace(files=files, picture="plain", predict=lambda images: answers)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(len(ROWS))]
+    for path in paths:
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(path)
+    return paths
+
+
+def test_an_answer_is_one_class_two_of_them_or_unsure(pictures):
+    answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
+    assert [answer.answer_set for answer in answers] == [[3], [3, 1], [0, 1, 2, 3]]
+    assert [answer.unsure for answer in answers] == [False, False, True]
+    assert [answer.predicted for answer in answers] == [3, 3, 0]
+
+
+def test_a_set_without_any_class_is_unsure(pictures):
+    rows = [[0.5, 0.5, 0, 0], [0.97, 0.01, 0.01, 0.01], [0.96, 0.04, 0, 0]]
+    sure = Calibration(1.0, np.full(99, 0.9, dtype=np.float32))
+    answers = predict_pictures(pictures, model(rows, sure), coverage=0.99)
+    assert [answer.answer_set for answer in answers] == [[], [0], [0]]
+    assert [answer.unsure for answer in answers] == [True, False, False]
+
+
+def test_the_answers_are_printed_in_words_with_the_coverage_asked_for(pictures, capsys):
+    answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
+    print_answers("models:/digits/3", answers, coverage=0.99, as_json=False)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "models:/digits/3, answers with 99 % coverage"
+    said = [line.partition(": ")[2].partition("  (")[0] for line in lines]
+    assert said[: len(ROWS)] == [*ROWS]
+
+
+def test_the_answers_as_json_have_their_sets(pictures, capsys):
+    answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
+    print_answers("models:/digits/3", answers, coverage=0.99, as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["coverage"] == 0.99
+    assert [each["answer_set"] for each in printed["answers"]] == [[3], [3, 1], [0, 1, 2, 3]]
+    assert [each["unsure"] for each in printed["answers"]] == [False, False, True]
+
+
+def test_a_version_without_calibration_answers_without_sets(pictures, capsys):
+    answers = predict_pictures(pictures, model([*ROWS.values()], None), coverage=0.99)
+    assert {(answer.answer_set, answer.unsure) for answer in answers} == {(None, None)}
+    print_answers("models:/digits/1", answers, coverage=0.99, as_json=False)
+    first, line, *_ = capsys.readouterr().out.splitlines()
+    assert first == "models:/digits/1"
+    assert "0.png: 3  (0 0.010  1 0.010  2 0.010  3 0.970)" in line
+    print_answers("models:/digits/1", answers, coverage=0.99, as_json=True)
+    assert json.loads(capsys.readouterr().out)["coverage"] is None
