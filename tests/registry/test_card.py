@@ -9,7 +9,7 @@ import arena
 import mlflow
 import numpy as np
 import pytest
-from arena import NAME, accept, fighter
+from arena import NAME, accept, fighter, old_fighter
 from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -42,7 +42,6 @@ METRICS = {
     "holdout_accuracy": 0.992,
     "behaviour_clean": 0.9902,
     "behaviour_inverted": 0.4719,
-    "temperature": 1.25,
     "test_coverage_asked": 0.99,
     "test_coverage": 0.9912,
     "test_coverage_lower": 0.9892,
@@ -145,7 +144,7 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         "| `kind` | ok |  |  |",
         "- Weakest class: one, of whose test images it recognises 50.0 %",
         "- It is fragile: accuracy falls by 52 points on images with inverted contrast",
-        "calibrated by one temperature, 1.2500, fitted on the validation rows",
+        "calibrated by one temperature, 1.0000, fitted on the validation rows",
         "of one training, with seed 42;",
     ):
         assert line in text
@@ -159,6 +158,13 @@ def test_the_way_to_ask_that_it_names_works() -> None:
     names: dict[str, np.ndarray] = {"images": images}
     exec(code, names)
     assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_a_version_of_before_onnx_is_not_calibrated_and_says_how_to_ask_it() -> None:
+    text = promoted(old_fighter()).description or ""
+    assert "- Its probabilities are not calibrated\n" in text
+    assert "model.predict(images)\n" in text
 
 
 def test_it_quotes_what_data_dvc_says_of_the_data() -> None:
