@@ -311,6 +311,29 @@ def serve(
         serve_app(app, listening)
 
 
+@app.command()
+def package(
+    model: Annotated[
+        str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New or empty folder, or one with a package.")] = Path(
+        "package"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
+    from digits.registry.served import served
+    from digits.reporting.console import print_package
+    from digits.serving.package import write_package
+
+    with (
+        _connected() as params,
+        served(_uri(model, params), threads=params.train.threads) as loaded,
+    ):
+        written = write_package(loaded, out, params=params)
+    print_package(written, as_json=as_json)
+
+
 def main() -> None:
     """Entry point of the `digits` command."""
     process.run_program(app)

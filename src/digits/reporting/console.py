@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.registry.trace import Origin
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
+    from digits.serving.package import Package
 
 MOVE_FIGURES = {
     "holdout_accuracy": "accuracy",
@@ -184,6 +185,18 @@ def print_answers(
         )
         print(f"{printable(answer.file)}: {_said(answer)}  ({probabilities})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
+
+
+def print_package(package: "Package", *, as_json: bool) -> None:
+    """Print where a package lies, and how its answers were compared with the model's."""
+    if as_json:
+        print_json({**asdict(package), "folder": str(package.folder)})
+        return
+    print(
+        f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
+        f" the model's classes, probabilities within {package.largest_difference:.0e}"
+    )
+    print(f"serve it there with: python -m digits.serving   (SHA-256 {package.sha256[:12]})")
 
 
 def print_scored(result: "ScoreResult", *, as_json: bool) -> None:

@@ -1,0 +1,141 @@
+"""`digits package`: from a version in the registry to a folder that serves it."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from arena import EVEN, NAME, accept, fighter, old_fighter
+from packaged import running
+from support import REPOSITORY, changed, finding
+
+from digits import cli
+from digits import params as parameters
+from digits.core.artifacts import read_split
+from digits.core.errors import DataError, DigitsError, IntegrityError, UsageError
+from digits.core.files import folder_sha256
+from digits.registry import promotion
+from digits.registry.served import served
+from digits.serving import package
+from digits.serving.package import Package, write_package
+
+OUT = Path("out/package")
+
+
+@pytest.fixture
+def champion(ring: Path) -> str:
+    shutil.copy(REPOSITORY / "requirements.lock", ring)
+    promotion.promote(fighter(EVEN), NAME, judge=accept)
+    return f"models:/{NAME}/1"
+
+
+def write(uri: str, **changes: object) -> Package:
+    with served(uri, threads=1) as model:
+        return write_package(model, OUT, params=parameters.check(changed(changes)))
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_folder_that_answers_as_the_champion(
+    champion: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["digits", "package", "--out", str(OUT), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == champion
+    assert said["folder"] == str(OUT)
+    assert said["rows"] == len(read_split("holdout").data)
+    assert said["largest_difference"] < 1e-6
+    assert said["sha256"] == folder_sha256(OUT)
+    assert [path.name for path in OUT.parent.iterdir()] == [OUT.name]
+
+    images = read_split("holdout").data.images[:1]
+    with served(champion, threads=1) as model, running(OUT) as server:
+        body = {"inputs": images.tolist()}
+        response = requests.post(f"{server.address}/predict", json=body, timeout=20).json()
+        [answer] = response["predictions"]
+        assert np.abs(answer["probabilities"] - model.predict(images)[0]).max() < 1e-6
+        assert response["model"] == f"{NAME} 1"
+        described = requests.get(f"{server.address}/model", timeout=20).json()
+        assert described["model_sha256"] == model.origin.model_sha256
+        # of 100 true classes with probabilities from 0.5 to 1, one may be missed
+        assert described["confidence"] == {"coverage": 0.99, "threshold": pytest.approx(0.5)}
+    assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_package_is_replaced_and_nothing_else_is(champion: str) -> None:
+    write(champion)
+    (OUT / "__pycache__").mkdir()
+    (OUT / "README.md").write_text("mine")
+    written = write(champion, **{"data.class_names": list("abcdefghij")})
+    assert json.loads((OUT / "model.json").read_text())["class_names"] == list("abcdefghij")
+    assert written.sha256 == folder_sha256(OUT)
+    (OUT / "log").mkdir()
+    line = finding(UsageError, lambda: write(champion))
+    assert line == f"--out {OUT}: holds log, which is no package's"
+    assert folder_sha256(OUT) == written.sha256
+
+
+def no_holdout() -> None:
+    Path("artifacts/split/holdout.npz").unlink()
+
+
+def file_there() -> None:
+    OUT.parent.mkdir()
+    OUT.touch()
+
+
+def folder_there() -> None:
+    (OUT / "src").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "says"),
+    [
+        (file_there, UsageError, "--out out/package: is no folder"),
+        (folder_there, UsageError, "--out out/package: holds src, which is no package's"),
+        (no_holdout, DataError, "artifacts/split/holdout.npz: not found; `dvc repro split` "),
+    ],
+)
+def test_what_cannot_be_packaged_is_a_line_and_writes_nothing(
+    champion: str, prepare: Callable[[], None], error: type[DigitsError], says: str
+) -> None:
+    prepare()
+    before = sorted(Path().rglob("*"))
+    assert finding(error, lambda: write(champion)).startswith(says)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_another_number_of_classes_is_a_line(champion: str) -> None:
+    line = finding(UsageError, lambda: write(champion, **{"data.classes": 12}))
+    assert line == f"params.yaml has 12 classes, {champion} 10"
+
+
+def test_images_of_another_size_are_a_line(ring: Path) -> None:
+    promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
+    line = finding(DataError, lambda: write(f"models:/{NAME}/1"))
+    assert line == (f"artifacts/split/holdout.npz: images (8, 8), models:/{NAME}/1 takes (9, 9)")
+
+
+def test_a_version_of_before_onnx_is_a_line(ring: Path, tensorflow: None) -> None:
+    promotion.promote(old_fighter(), NAME, judge=accept)
+    line = finding(UsageError, lambda: write(f"models:/{NAME}/1"))
+    assert line == f"models:/{NAME}/1: was logged as Keras; train and promote it again"
+
+
+def test_a_package_that_answers_otherwise_is_not_written(
+    champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(f"models:/{NAME}/1", threads=1) as model:
+        right = model.predict
+        monkeypatch.setitem(model.__dict__, "predict", lambda images: right(images)[:, ::-1])
+        params = parameters.check(changed({}))
+        line = finding(IntegrityError, lambda: package.write_package(model, OUT, params=params))
+    assert "get another class than from the model" in line
+    assert [*OUT.parent.iterdir()] == []
