@@ -44,10 +44,10 @@ FIGURES = {
     "loss": "log loss",
     "brier": "Brier score",
     "ece": "expected calibration error",
-    "coverage_asked": "answer sets that shall hold the true class",
-    "coverage": "answer sets that hold it",
-    "mean_set_size": "classes in an answer set, on average",
-    "unsure": "unsure answers: no class in the set, or more than two",
+    "coverage_asked": "coverage of answer sets, asked",
+    "coverage": "coverage of answer sets",
+    "mean_set_size": "classes in an answer set",
+    "unsure": "unsure answers",
 }
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
 
