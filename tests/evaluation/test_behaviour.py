@@ -21,6 +21,7 @@ from digits.evaluation.behaviour import (
     fragile_line,
     invert,
     measure_latency,
+    request_times,
     rotate,
     shift,
 )
@@ -148,6 +149,12 @@ def test_counts_are_fixed_however_few_images_there_are():
     assert seen.count((1, 8, 8)) == WARM_UP_CALLS + REQUESTS
     assert seen.count((BATCH_IMAGES, 8, 8)) == 1 + BATCH_CALLS
     assert len(seen) == WARM_UP_CALLS + REQUESTS + 1 + BATCH_CALLS
+
+
+def test_requests_of_many_images_are_timed_alike():
+    seen = []
+    request_times(lambda batch: seen.append(batch.shape), dot(3, 8), size=7)
+    assert seen == [(7, 8, 8)] * (WARM_UP_CALLS + REQUESTS)
 
 
 def test_the_slow_first_calls_are_not_counted():

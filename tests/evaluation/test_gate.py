@@ -120,6 +120,28 @@ def test_each_fact_is_refused_by_its_own_check(fact, value, check):
     assert failed(wrong_on(), facts=replace(GOOD, **{fact: value})) == [check]
 
 
+def test_probabilities_that_say_more_than_the_answers_are_right_are_refused():
+    sure = np.eye(10, dtype=np.float32)[TRUTH]
+    honest, boastful = 0.98 * sure + 0.002, sure.copy()
+    for probabilities in (honest, boastful):
+        probabilities[:40] = np.roll(probabilities[:40], 1, axis=1)  # 2 % are wrong
+    refused = {"max_calibration_error": 0.01}
+    assert failed(Contender.answering("m", honest, TRUTH), **refused) == []
+    boast = Contender.answering("m", boastful, TRUTH)
+    assert failed(boast, **refused) == ["max_calibration_error"]
+    assert boast.calibration_error == pytest.approx(0.02)
+
+
+def test_the_time_for_one_image_is_limited_and_that_for_more_is_on_record_with_the_processor():
+    decision = decide(wrong_on(), None, TRUTH, GOOD, former={}, params=PARAMS)
+    [check] = [check for check in decision.checks if check.name == "max_latency_ms"]
+    assert check.passed
+    assert (
+        check.found == "images a request: 5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)"
+    )
+    assert check.figures == {"latency_1_p95_ms": 5, "latency_100_p95_ms": 60}
+
+
 def test_what_just_meets_a_budget_is_accepted():
     assert failed(wrong_on(), facts=replace(GOOD, latency_ms={1: 50}, size_mb=50)) == []
 

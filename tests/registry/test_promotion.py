@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from support import changed, finding, python, record_outputs
 
 from digits import params as parameters
+from digits.core import machine
 from digits.core.artifacts import SPLIT_TAGS, SPLITS, read_split, split_path
 from digits.core.dataset import Split, save_split
 from digits.core.errors import DataError, IntegrityError, UsageError
@@ -157,6 +158,14 @@ class TestPromote:
         assert record["accepted"] == (word == "accepted")
         assert [c["name"] for c in record["checks"] if not c["passed"]] == outcome.decision.failed
         assert json.loads(tags["gate_figures"]) == pytest.approx(outcome.decision.figures)
+
+    def test_it_is_timed_as_mlflow_serves_it_on_a_processor_that_has_a_name(self, ring):
+        judge = gate({"promote.max_latency_ms": 10_000})
+        decision = promotion.promote(fighter(), NAME, judge=judge).decision
+        [check] = [check for check in decision.checks if check.name == "max_latency_ms"]
+        assert check.figures["latency_1_p95_ms"] > 0
+        assert check.figures["latency_100_p95_ms"] > 0
+        assert machine.cpu() in check.found
 
     def test_a_run_is_registered_once(self, promote):
         model = fighter(EVEN)

@@ -18,7 +18,7 @@ import requests
 from arena import EVEN, NAME, accept, fighter, forget_hash
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, write_project
+from support import finding, forbid_tensorflow, write_project
 
 from digits import cli, params
 from digits.core.artifacts import read_split
@@ -193,7 +193,7 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
         [sys.executable, "-c", code, "serve", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(tmp_path)} | forbid_tensorflow(tmp_path / "forbidden"),
     ) as server:
         assert server.stdout is not None
         served, _, address = server.stdout.readline().split()[:3]

@@ -22,6 +22,7 @@ from digits.scoring.demo import players
 from digits.scoring.pictures import TREATMENTS
 from digits.scoring.predict import predict_pictures
 from digits.scoring.score import score_input
+from digits.training import inference
 
 
 def roles():
@@ -96,9 +97,7 @@ class TestScore:
         return holdout
 
     def test_what_is_wrong_with_the_input_is_told_before_the_model_is_loaded(self, monkeypatch):
-        from digits.training import keras_inference
-
-        monkeypatch.setattr(keras_inference, "load", lambda _: pytest.fail("loaded"))
+        monkeypatch.setattr(inference, "load", lambda *_, **__: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         line = finding(DataError, score_new)
         assert line == "new.npz array images: (3, 9, 9); the model takes (n, 8, 8)"

@@ -14,7 +14,7 @@ from mlflow.types import Schema
 from digits.core import process
 from digits.core.artifacts import Calibration, read_calibration
 from digits.core.errors import DataError, IntegrityError
-from digits.core.files import scratch
+from digits.core.files import ANEW, scratch
 from digits.tracking import store
 from digits.tracking.runs import files_sha256
 from digits.training import inference
@@ -99,7 +99,7 @@ class ModelFiles(NamedTuple):
         return process.quiet_tensorflow(threads) if self.flavour == KERAS else nullcontext()
 
     def _damaged(self, error: DataError) -> IntegrityError:
-        reason = str(error).replace(f"{self.folder}/", "")
+        reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {ANEW}")
         return IntegrityError(f"{self.uri}: {reason}; {GONE}")
 
 
@@ -170,9 +170,9 @@ def _description(uri: str, folder: Path) -> tuple[str, Model]:
         if not known:
             raise ValueError(f"no flavor {' or '.join(NETWORKS)}")
         flavour, served = known[0], model.flavors["python_function"]
-        loader, data = served["loader_module"], NETWORKS[flavour].parts[0]
-        if (loader, served["data"]) != (f"mlflow.{flavour}", data) or served.get("code"):
-            raise ValueError(f"loaded by {loader} from {served['data']}")
+        loader, data, code = served["loader_module"], served["data"], served.get("code")
+        if (loader, data, code) != (f"mlflow.{flavour}", NETWORKS[flavour].parts[0], None):
+            raise ValueError(f"loaded by {loader} from {data}, code {code}")
         return flavour, model
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
