@@ -50,7 +50,7 @@ _PARENT_RUN = "MLFLOW_RUN_ID"
 _PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
 
 CLOCK_S = 60
-COLLECT_AFTER = 20_000  # new objects; Python's own is 700
+COLLECT_AFTER = (20_000, 100)  # new objects, collections of new ones; Python has 700 and 10
 
 
 def set_environment() -> None:
@@ -116,7 +116,7 @@ def spare_the_collector() -> None:
     TensorFlow and MLflow create hundreds of thousands of objects that no collection can free.
     Scanning them took more than a third of their import and exit.
     """
-    gc.set_threshold(COLLECT_AFTER)
+    gc.set_threshold(*COLLECT_AFTER)
     atexit.register(gc.freeze)
 
 
