@@ -27,6 +27,7 @@ def published(tracked: Path) -> Path:
     ("name", "says"),
     [
         (None, "Each run is one training"),
+        ("digits-monitoring", "Each run is one `digits monitor`"),
         ("digits-scoring", "Each run is one `digits score`"),
         ("digits-sweeps", "Each run is one search"),
         ("digits-comparisons", "Each run is one comparison"),

@@ -22,6 +22,8 @@ A run with the tag `restored_from` was trained elsewhere, and logged again from 
 _PARTS = {
     "comparisons": "Each run is one comparison of all models, by the stage `report` of `dvc repro`:"
     " its artifact `index.html` is the page with all results.",
+    "monitoring": "Each run is one `digits monitor`, or the flow `monitor`: whether what the"
+    " service was asked still looks like the training data, and how sure its answers are.",
     "scoring": "Each run is one `digits score`, or the flow `score`: how many rows, how fast, and"
     " how far they are from the training data (`drift_…`).",
     "sweeps": "Each run is one search for better params, by the flow `sweep`, and its child runs"
