@@ -87,7 +87,8 @@ def _last_hidden(model: keras.Model) -> keras.KerasTensor:
     """The input of the last layer that has weights; of several members, the last one's."""
     last = [layer for layer in model.layers if layer.weights][-1]
     if isinstance(last, keras.Model):  # averaged over views: the layer for the image itself
-        return keras.Model(last.inputs, _last_hidden(last))(model.inputs[0], training=False)
+        hidden = keras.Model(last.inputs, _last_hidden(last), name="of_the_image")
+        return hidden(model.inputs[0], training=False)
     return last.input
 
 

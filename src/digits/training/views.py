@@ -12,19 +12,23 @@ View = list[keras.Layer]  # from and to a raster (n, height, width, 1)
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     """The model that averages this one over the views in `by`; this one itself without views.
 
-    Both take images uint8 (n, height, width) and share their weights. The views are made by
-    Keras's own layers; what a view leaves empty is 0, as in augmented training images.
+    Both take images uint8 (n, height, width). The views are made by Keras's own layers; what a
+    view leaves empty is 0, as in augmented training images.
     """
     height, width = model.input_shape[1:]
     views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
     if not views:
         return model
+    # a stretched view has fractions of grey values, which uint8 would cut off
+    fractions = keras.Input((height, width), dtype="float32")
+    network = keras.models.clone_model(model, fractions)
+    network.set_weights(model.get_weights())
     image = keras.Input((height, width), dtype="uint8")
     to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
     raster = to_raster(image)
     images = [image, *(to_image(apply(view, raster)) for view in views)]
     # said for the export to ONNX, which else writes a model within a model as in training
-    answers = [model(view, training=False) for view in images]
+    answers = [network(view, training=False) for view in images]
     return keras.Model(image, layers.Average()(answers))
 
 
