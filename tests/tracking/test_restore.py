@@ -18,8 +18,6 @@ from digits.core.files import read_json
 from digits.tracking import restore, runs, store
 from digits.tracking.restore import restore_all
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
-
 
 @pytest.fixture(scope="module")
 def original(trained_project: Path) -> Run:
