@@ -27,7 +27,7 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     np.savez("data/mnist.npz", x_train=data.images, y_train=data.labels)
     rows = np.arange(len(data))
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
-    splits = {"test": rows[rows % 4 == 1], "holdout": holdout}
+    splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
     write_json(SPLIT_SUMMARY, {"rows": {name: len(own) for name, own in splits.items()}})
     for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
