@@ -7,7 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import answers, disk, inference, machine, pipeline, serving, tables, trainings
+from benchmarks import (
+    answers,
+    commands,
+    disk,
+    inference,
+    machine,
+    pipeline,
+    serving,
+    tables,
+    trainings,
+)
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
 from digits.core import process
@@ -19,7 +29,8 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "pipeline": pipeline.measure_pipeline,
     "flow": pipeline.measure_flow,
     "inference": inference.measure_inference,
-    "scoring": inference.measure_scoring,
+    "commands": commands.measure_commands,
+    "scoring": commands.measure_scoring,
     "serve": serving.measure_serve,
     "soak": serving.measure_soak,
     "disk": disk.measure_disk,

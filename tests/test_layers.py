@@ -3,13 +3,18 @@
 import ast
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from imports import AROUND, FILES, OURS, imports, reachable, within
+from PIL import Image
 from support import SMALL, python, write_params
 
 from digits.core.dataset import Dataset
+
+if TYPE_CHECKING:
+    from digits.registry.versions import Registry
 
 # A room imports only itself and rooms above it.
 ROOMS = (
@@ -112,6 +117,35 @@ def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Data
     assert done.stderr == ""
     assert Path("artifacts/split/train.npz").exists()
     assert {name.partition(".")[0] for name in done.stdout.split()} & EXPENSIVE == set()
+
+
+# What only validation, judgement, drawing and export need; each takes up to 4 s to import.
+NOT_TO_ANSWER = {
+    *("great_expectations", "keras", "matplotlib", "onnx", "scipy.stats", "sklearn"),
+    *("statsmodels", "tensorflow"),
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ['cli.predict([Path("new.png")])', 'cli.score(Path("new.npz"), Path("scored.parquet"))'],
+    ids=["predict", "score"],
+)
+def test_answering_loads_nothing_that_only_others_need(chain: "Registry", command: str) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("new.png")
+    np.savez("new.npz", images=np.zeros((4, 8, 8), np.uint8))
+    code = f"""
+import sys
+from pathlib import Path
+from digits import cli
+from digits.core import process
+process.set_environment()
+{command}
+print(*sys.modules)
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert {*done.stdout.splitlines()[-1].split()} & NOT_TO_ANSWER == set()
 
 
 IMPORT_ALL = """

@@ -1,0 +1,91 @@
+"""How long whole commands take that ask a model, and how much memory: evaluate, predict, score."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.workspace import Workspace
+from digits.core import system
+from digits.core.dataset import Images
+
+EVALUATED, SCORED_BY = "cnn", "compact"
+RUNS = 5
+ROWS = (10_000, 1_000_000)
+POLL_S = 0.05
+
+
+class Command(NamedTuple):
+    """What a command took: seconds in all, peak memory in 10⁶ bytes; and what it printed."""
+
+    wall_s: float
+    peak_mb: float
+    printed: str
+
+
+def measure_commands(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Medians of evaluating a model on all rows, and of predicting one picture."""
+    images = workspace.trained_images(EVALUATED)
+    uri = workspace.register(EVALUATED)
+    picture = workspace.root / "picture.png"
+    Image.fromarray(images[0]).save(picture)
+    commands = {
+        "evaluate": (sys.executable, "-m", "digits.stages.evaluate", EVALUATED),
+        "predict": ("digits", "predict", str(picture), "--model", uri),
+    }
+    figures = {name: _median(workspace, command) for name, command in commands.items()}
+    yield {"model": EVALUATED, **figures}
+
+
+def measure_scoring(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """`digits score` for each number of rows."""
+    images = workspace.trained_images(SCORED_BY)
+    uri = workspace.register(SCORED_BY)
+    yield {
+        "model": SCORED_BY,
+        "score": {str(count): _score_command(workspace, uri, images, count) for count in ROWS},
+    }
+
+
+def _score_command(workspace: Workspace, uri: str, images: Images, count: int) -> dict[str, float]:
+    """Seconds of the whole command, rows per second of its predictions, peak memory in 10⁶ bytes.
+
+    The images are repeated to `count` rows.
+    """
+    path = workspace.root / "rows.npz"
+    np.savez(path, images=np.resize(images, (count, *images.shape[1:])))
+    ran = _run(workspace, ("digits", "score", str(path), "--model", uri, "--json"))
+    path.unlink()
+    rows_per_s = json.loads(ran.printed)["rows_per_s"]
+    return {"wall_s": ran.wall_s, "rows_per_s": rows_per_s, "peak_mb": ran.peak_mb}
+
+
+def _median(workspace: Workspace, command: tuple[str, ...]) -> dict[str, float]:
+    ran = [_run(workspace, command) for _ in range(RUNS)]
+    return {
+        "wall_s": median(each.wall_s for each in ran),
+        "peak_mb": median(each.peak_mb for each in ran),
+    }
+
+
+def _run(workspace: Workspace, command: tuple[str, ...]) -> Command:
+    peak_mb, start = 0.0, time.perf_counter()
+    with TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, cwd=workspace.root, env=workspace.environment(), stdout=output
+        )
+        while process.poll() is None:
+            peak_mb = max(peak_mb, system.peak_memory(process.pid) / 1e6)
+            time.sleep(POLL_S)
+        wall_s = time.perf_counter() - start
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        output.seek(0)
+        return Command(wall_s, peak_mb, output.read())
