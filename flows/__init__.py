@@ -4,6 +4,7 @@ train     the pipeline of dvc.yaml, one task per stage
 sweep     hyper-parameter search
 promote   the gate, a person's approval, and a new champion
 score     predictions of a registered model, and their drift
+monitor   what a model at work saw, answered, and got right
 retrain   train and promote when the data has changed
 answer    answer a paused `promote`
 deploy    register the deployments of all flows

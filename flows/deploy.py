@@ -25,6 +25,7 @@ from digits.core import process
 from digits.core.addresses import public
 from digits.core.errors import ServiceError, one_line
 from digits.params import project
+from flows.monitor import monitor
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.score import score
@@ -40,12 +41,14 @@ def deployments() -> list[RunnerDeployment]:
     name, nightly = project().name, project().part("nightly")
     scored = "Predictions with the champion for a folder, CSV or npz, and its drift."
     retrained = f"Train and promote when data.dvc has changed; also on schedule, {RESUMED}."
+    monitored = f"Drift, unsure answers and accuracy of a model at work; also daily, {RESUMED}."
     return [
         _deployment(train, name, "The pipeline of dvc.yaml, one task per stage."),
         _deployment(train, nightly, f"The same every night, {RESUMED}.", "0 2 * * *", pull=True),
         _deployment(sweep, name, "Search the settings of one model."),
         _deployment(promote, name, "The gate, a person's approval, and a new champion."),
         _deployment(score, name, scored),
+        _deployment(monitor, name, monitored, "0 6 * * *"),
         _deployment(retrain, name, retrained, "*/15 * * * *"),
     ]
 

@@ -43,11 +43,17 @@ def markdown(scored: dict[str, Any]) -> str:
         f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
         *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
         "",
-        "| drift of | effect | p | |",
-        "| --- | ---: | ---: | --- |",
+        *drift_table(scored["drift"]),
+        "",
     ]
-    for drift in scored["drift"]:
+    return "\n".join([*lines, *(f"- {warning}" for warning in scored["warnings"])])
+
+
+def drift_table(found: list[dict[str, Any]]) -> list[str]:
+    """The lines of a Markdown table with a row per comparison."""
+    lines = ["| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
+    for drift in found:
         verdict = "**drifted**" if drift["drifted"] else "ok"
         row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
         lines.append(f"| {' | '.join(row)} |")
-    return "\n".join([*lines, "", *(f"- {warning}" for warning in scored["warnings"])])
+    return lines

@@ -274,6 +274,44 @@ def score(
 
 
 @app.command()
+def monitor(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Log of a service; folder, CSV or npz.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet: label, and at (of a log), row, or file."),
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="Of a log, up to its last row.")] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="models:/…; by default who answered the log last, else the champion."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a model still sees what it was trained on, and how sure and right it is."""
+    from digits.core.artifacts import MONITOR
+    from digits.core.files import write_text
+    from digits.registry.served import served
+    from digits.reporting.console import print_monitored
+    from digits.reporting.page.monitor import render_monitor
+    from digits.scoring import monitor as monitoring
+    from digits.scoring.logged import is_log, open_log
+
+    log = open_log(source, days=days) if is_log(source) else None
+    with (
+        _connected() as params,
+        served(
+            model or (log.model if log else _uri(None, params)), threads=params.train.threads
+        ) as loaded,
+    ):
+        monitored = monitoring.monitor(source, log, labels, loaded, params=params)
+        write_text(MONITOR, render_monitor(monitored, names=params.data.names))
+        monitoring.log_run(monitored.result, MONITOR, params.project)
+    print_monitored(monitored.result, MONITOR, as_json=as_json)
+
+
+@app.command()
 def demo(
     port: Port = 7860,
     browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,

@@ -31,7 +31,7 @@ class TrainParams(StrictModel):
     threads: Annotated[int, Field(ge=1)]
 
 
-Part = Literal["comparisons", "failed", "nightly", "scoring", "sweeps"]
+Part = Literal["comparisons", "failed", "monitoring", "nightly", "scoring", "sweeps"]
 
 
 def _no_name_of_others(name: str) -> str:

@@ -3,35 +3,112 @@
 import numpy as np
 import pytest
 
-from digits.evaluation.drift import DriftParams, class_drift, value_drift
+from digits.evaluation.drift import (
+    Comparison,
+    KnownFeatures,
+    compare_accuracy,
+    compare_counts,
+    compare_values,
+    judge,
+)
 
 RNG = np.random.default_rng(0)
-DRIFT = DriftParams(level=0.01, min_effect=0.1)
+LEAST, LEVEL = 0.1, 0.01
+CLASSES, WIDTH = 5, 32
+
+
+def drifted(comparison):
+    [drift] = judge([comparison], LEVEL)
+    return drift.drifted
 
 
 def test_the_same_values_do_not_drift():
     values = RNG.normal(size=5000)
-    drift = value_drift("ink", values, values, DRIFT)
-    assert (drift.effect, drift.drifted) == (0, False)
+    comparison = compare_values("ink", values, values, LEAST)
+    assert comparison.effect == 0
+    assert not drifted(comparison)
 
 
 def test_a_shift_drifts():
-    drift = value_drift("ink", RNG.normal(1, size=500), RNG.normal(size=5000), DRIFT)
-    assert drift.drifted
-    assert drift.effect > 0.3
+    comparison = compare_values("ink", RNG.normal(1, size=500), RNG.normal(size=5000), LEAST)
+    assert comparison.effect > 0.3
+    assert drifted(comparison)
 
 
 def test_a_significant_trifle_does_not():
-    drift = value_drift("ink", RNG.normal(0.05, size=90_000), RNG.normal(size=90_000), DRIFT)
-    assert drift.p_value < DRIFT.level
-    assert not drift.drifted
+    many = RNG.normal(0.05, size=90_000), RNG.normal(size=90_000)
+    comparison = compare_values("ink", *many, LEAST)
+    assert comparison.p_value < LEVEL
+    assert not drifted(comparison)
 
 
 def test_a_difference_that_could_be_chance_does_not():
-    assert not class_drift("classes", np.array([3, 1]), np.array([500, 500]), DRIFT).drifted
+    assert not drifted(compare_counts("classes", np.array([3, 1]), np.array([500, 500]), LEAST))
 
 
 def test_shifted_classes_drift_by_the_share_that_changed():
-    drift = class_drift("classes", np.array([700, 300, 0]), np.array([500, 500, 0]), DRIFT)
-    assert drift.effect == pytest.approx(0.2)
-    assert drift.drifted
+    new, known = np.array([700, 300, 0]), np.array([500, 500, 0])
+    comparison = compare_counts("classes", new, known, LEAST)
+    assert comparison.effect == pytest.approx(0.2)
+    assert drifted(comparison)
+
+
+def test_each_of_several_comparisons_must_be_that_much_more_significant():
+    alone = Comparison("ink", 0.5, 0.004, LEAST)
+    others = [Comparison(name, 0.5, 0.5, LEAST) for name in ("contrast", "classes")]
+    assert drifted(alone)
+    first, *_ = judge([alone, *others], LEVEL)
+    assert first.p_value == pytest.approx(0.012)
+    assert not first.drifted
+
+
+def test_accuracy_drifts_if_the_loss_is_more_than_chance_on_both_sides():
+    holdout = (5940, 6000)
+    assert compare_accuracy(97, 100, holdout).p_value > LEVEL
+    lost = compare_accuracy(900, 1000, holdout)
+    assert lost.effect == pytest.approx(0.09)
+    assert drifted(lost)
+    gained = compare_accuracy(1000, 1000, holdout)
+    assert (gained.effect, drifted(gained)) == (0, False)
+
+
+def features(count, classes=CLASSES):
+    """Features float32 (count, 32) of so many classes: a direction each, with noise."""
+    centres = np.random.default_rng(1).normal(size=(10, WIDTH))
+    chosen = centres[RNG.integers(classes, size=count)] * RNG.uniform(1, 9, (count, 1))
+    return (chosen + RNG.normal(0, 0.3, (count, WIDTH))).astype(np.float32)
+
+
+def feature_drifts(known, new):
+    return drifted(known.compare(known.distances(new), 0.03))
+
+
+def test_features_of_the_same_kind_do_not_drift_in_50_draws():
+    known = KnownFeatures(features(3000))
+    assert sum(feature_drifts(known, features(500)) for _ in range(50)) <= 2
+
+
+def test_a_tenth_of_foreign_features_drifts():
+    known = KnownFeatures(features(3000))
+    foreign = features(5000, classes=10)
+    foreign = foreign[known.distances(foreign) > known.cuts[-1]][:50]
+    assert feature_drifts(known, np.concatenate([features(450), foreign]))
+
+
+def test_features_that_are_all_a_little_off_drift():
+    known = KnownFeatures(features(3000))
+    shaken = features(500)
+    assert feature_drifts(known, shaken + RNG.normal(0, 0.3, shaken.shape).astype(np.float32))
+
+
+def test_what_is_known_is_not_far_and_its_length_does_not_count():
+    rows = features(1200)
+    known = KnownFeatures(rows)
+    assert known.distances(7 * rows).max() < 1e-5
+    assert known.known.min() > 1e-5  # its nearest other one
+    assert known.distances(-rows[:3]).min() > known.cuts[-1]
+
+
+def test_features_without_any_activity_are_far():
+    known = KnownFeatures(features(100))
+    assert known.distances(np.zeros((1, WIDTH), np.float32)) == 1

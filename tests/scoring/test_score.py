@@ -192,7 +192,9 @@ def test_predictions_carry_model_and_data(tmp_path):
     assert predictions["predicted"].tolist() == expected.argmax(axis=1).tolist()
     assert predictions["predicted"].value_counts().to_dict() == written.class_counts
     assert np.array_equal(predictions[["p0", "p1", "p2"]].to_numpy(), expected)
-    assert written.images["mean_ink"].tolist() == IMAGES.mean(axis=(1, 2), dtype="f4").tolist()
+    assert (
+        written.images.stats["mean_ink"].tolist() == IMAGES.mean(axis=(1, 2), dtype="f4").tolist()
+    )
     assert {name: set(predictions[name]) for name in facts} == {k: {v} for k, v in facts.items()}
     assert "set_size" not in predictions
 

@@ -24,6 +24,7 @@ COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
+MONITOR = ROOT / "monitor" / "monitor.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")

@@ -10,6 +10,6 @@
 - `comparison`: two models on the same rows, and a verdict in words
 - `difference`: one model's results at two revisions
 - `seeds`: the spread over runs that differ only in the seed
-- `drift`: whether scored data still looks like the training data
+- `drift`: whether new images and answers still look like those of training
 - `gate`, `gate_checks`: whether a challenger may become champion
 """

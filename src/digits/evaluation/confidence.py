@@ -45,9 +45,13 @@ def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
 
 def unsure(sets: Sets) -> NDArray[np.bool_]:
     """Whether each row's set is no answer, bool (n,): it is empty, or has more than two classes."""
-    sizes = sets.sum(axis=1)
-    no_answer: NDArray[np.bool_] = (sizes == 0) | (sizes > MOST_CLASSES)
-    return no_answer
+    return no_answer(sets.sum(axis=1))
+
+
+def no_answer(sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """`unsure` of sets with so many classes."""
+    neither: NDArray[np.bool_] = (sizes == 0) | (sizes > MOST_CLASSES)
+    return neither
 
 
 class Coverage(NamedTuple):

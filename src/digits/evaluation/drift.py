@@ -1,29 +1,52 @@
-"""Drift: whether scored data still looks like the training data."""
+"""Drift: whether images still look like those that a model was trained on and judged by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from digits.core.dataset import Labels
 from digits.core.files import StrictModel
+
+Features = NDArray[np.float32]  # (n, k), a network's last hidden layer
+Distances = NDArray[np.float32]  # (n,), 0…2
+
+# Where the distances of known images are cut into nearer, usual and far ones.
+CUTS = (0.5, 0.95)
+BLOCK = 500  # images whose distances to all known ones are in memory at once
 
 
 class DriftParams(StrictModel):
     """`drift:` in params.yaml.
 
     Drift needs a p-value below `level` and an effect size of at least `min_effect`, 0…1, since
-    with many images any difference is significant.
+    with many images any difference is significant. Of a tenth of foreign images, the features
+    show a small effect: `min_feature_effect` is theirs.
     """
 
     level: Annotated[float, Field(gt=0, lt=1)]
     min_effect: Annotated[float, Field(ge=0, le=1)]
+    min_feature_effect: Annotated[float, Field(ge=0, le=1)]
+
+
+class Comparison(NamedTuple):
+    """One statistic of new images against known ones: effect size 0…1, and p-value.
+
+    Effects below `least` are no drift, however significant.
+    """
+
+    name: str
+    effect: float
+    p_value: float
+    least: float
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One comparison: its effect size 0…1, its p-value, and whether both mean drift."""
+    """A comparison with its p-value corrected for the others, and whether it means drift."""
 
     name: str
     effect: float
@@ -31,31 +54,98 @@ class Drift:
     drifted: bool
 
 
-def value_drift(name: str, scored: np.ndarray, trained: np.ndarray, params: DriftParams) -> Drift:
+def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
+    """Which comparisons mean drift; `level` is the chance that any does where nothing changed.
+
+    So each p-value is multiplied by their number (Bonferroni).
+    """
+    corrected = [min(1.0, each.p_value * len(comparisons)) for each in comparisons]
+    return [
+        Drift(each.name, each.effect, p_value, p_value < level and each.effect >= each.least)
+        for each, p_value in zip(comparisons, corrected, strict=True)
+    ]
+
+
+def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
     """Compare a value per image by the two-sample Kolmogorov-Smirnov test.
 
     The effect is its statistic, the largest distance between the two distribution functions.
     """
     from scipy.stats import ks_2samp
 
-    test = ks_2samp(scored, trained, method="asymp")
-    return _drift(name, float(test.statistic), float(test.pvalue), params)
+    test = ks_2samp(new, known, method="asymp")
+    return Comparison(name, float(test.statistic), float(test.pvalue), least)
 
 
-def class_drift(name: str, scored: Labels, trained: Labels, params: DriftParams) -> Drift:
-    """Compare class counts int64 (classes,) by Pearson's χ² test of homogeneity.
+def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Comparison:
+    """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
 
     The effect is the total variation distance: the share of images that would have to change
     class. Classes without images on either side are left out.
     """
     from scipy.stats import chi2_contingency
 
-    counts = np.stack([scored, trained])[:, (scored + trained) > 0]
+    counts = np.stack([new, known])[:, (new + known) > 0]
     shares = counts / counts.sum(axis=1, keepdims=True)
     effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
     p_value = float(chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
-    return _drift(name, effect, p_value, params)
+    return Comparison(name, effect, p_value, least)
 
 
-def _drift(name: str, effect: float, p_value: float, params: DriftParams) -> Drift:
-    return Drift(name, effect, p_value, p_value < params.level and effect >= params.min_effect)
+def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
+    """Whether fewer answers are right than on the hold-out, by Fisher's exact test, one-sided.
+
+    `holdout` is the number of right answers and of rows there. The effect is the accuracy lost;
+    any loss counts that is more than chance.
+    """
+    from scipy.stats import fisher_exact
+
+    known, known_rows = holdout
+    table = [[correct, rows - correct], [known, known_rows - known]]
+    p_value = float(fisher_exact(table, alternative="less").pvalue)
+    return Comparison("accuracy", max(0.0, known / known_rows - correct / rows), p_value, 0.0)
+
+
+class KnownFeatures:
+    """What a model makes of images that it was not fitted on, to see what is foreign to it.
+
+    An image is as foreign as its features are far, by cosine distance, from the nearest known
+    ones (Sun, Ming, Zhu and Li 2022, «Out-of-Distribution Detection with Deep Nearest
+    Neighbors»). For the known images themselves that is their nearest other one.
+    """
+
+    def __init__(self, features: Features) -> None:
+        """`features` float32 (n, k), n at least 2."""
+        self._units = _units(features)
+        self.known = self._nearest(self._units, itself=True)
+        self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
+
+    def distances(self, features: Features) -> Distances:
+        """How foreign each image is."""
+        return self._nearest(_units(features))
+
+    def compare(self, distances: Distances, least: float) -> Comparison:
+        """Compare how many are nearer than the median, usual, and farther than 95 % of the known.
+
+        Few foreign images among many move the last count, a slight change of all the others.
+        """
+        return compare_counts("features", self._count(distances), self._count(self.known), least)
+
+    def _count(self, distances: Distances) -> Labels:
+        return np.bincount(np.searchsorted(self.cuts, distances, side="right"), minlength=3)
+
+    def _nearest(self, units: Features, *, itself: bool = False) -> Distances:
+        nearest = []
+        for start in range(0, len(units), BLOCK):
+            similar = units[start : start + BLOCK] @ self._units.T
+            if itself:
+                rows = np.arange(len(similar))
+                similar[rows, start + rows] = -1
+            nearest.append(1 - similar.max(axis=1))
+        return np.concatenate(nearest)
+
+
+def _units(features: Features) -> Features:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    units: Features = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return units

@@ -1,7 +1,7 @@
 """The files of a registered or logged model, verified by their recorded hash."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,12 +13,13 @@ from mlflow.types import Schema
 
 from digits.core import process
 from digits.core.artifacts import Calibration, read_calibration
+from digits.core.dataset import Images
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import ANEW, scratch
 from digits.tracking import store
 from digits.tracking.runs import files_sha256
 from digits.training import inference
-from digits.training.inference import Network
+from digits.training.inference import Features, Network
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -80,6 +81,19 @@ class ModelFiles(NamedTuple):
                 f"{network.classes} classes, its signature says {self.signature}"
             )
         return network
+
+    def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
+        """A function from images to the last hidden layer; None for versions of before ONNX.
+
+        Raises:
+            IntegrityError: the file is damaged, or names no such layer.
+        """
+        if self.flavour != ONNX:
+            return None
+        try:
+            return inference.load_features(self.network, threads=threads)
+        except DataError as error:
+            raise self._damaged(error) from None
 
     def load_as_served(self, *, threads: int) -> "PyFuncModel":
         """The model as MLflow serves it; one of before ONNX gets this number of threads."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,11 +18,13 @@ from digits.evaluation.leaderboard import Comparison, Row, cells
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
+    from digits.evaluation.drift import Drift
     from digits.evaluation.gate import Check
     from digits.evaluation.seeds import Group, Spread
     from digits.registry.history import Move
     from digits.registry.promotion import Outcome
     from digits.registry.trace import Origin
+    from digits.scoring.monitor import MonitorResult
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
     from digits.serving.package import Package
@@ -206,14 +209,7 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
         return
     for warning in result.warnings:
         print(f"warning: {printable(warning)}")
-    table = Table("drift of", "effect", "p", "")
-    for drift in result.drift:
-        verdict = Text("drifted", "red") if drift.drifted else "ok"
-        table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
-    if result.drift:
-        Terminal().print(table)
-    else:
-        print("drift: not known, artifacts/split is not what this model was trained on")
+    _print_drift(result.drift)
     print(
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
@@ -226,6 +222,24 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     _print_treatments(result.pictures)
 
 
+def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
+    """Print warnings, drift, shares and accuracy, and where the page is."""
+    from digits.reporting.page.monitor import verdicts
+
+    if as_json:
+        print_json(result.as_dict())
+        return
+    for warning in result.warnings:
+        print(f"warning: {printable(warning)}")
+    _print_drift(result.drift)
+    for verdict in verdicts(result):
+        print(verdict)
+    if result.unsure is not None:
+        print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
+    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
+    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+
+
 def _said(answer: "Answer") -> str:
     """The answer in words: «3», «3 or 5», or «unsure»."""
     if answer.answer_set is None:
@@ -233,6 +247,17 @@ def _said(answer: "Answer") -> str:
     if answer.unsure:
         return f"unsure, most probably {answer.predicted}"
     return " or ".join(map(str, answer.answer_set))
+
+
+def _print_drift(found: Sequence["Drift"]) -> None:
+    table = Table("drift of", "effect", "p", "")
+    for drift in found:
+        verdict = Text("drifted", "red") if drift.drifted else "ok"
+        table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
+    if found:
+        Terminal().print(table)
+    else:
+        print("drift: not known, artifacts/split is not what this model was trained on")
 
 
 def _results_table(rows: list[Row]) -> Table:

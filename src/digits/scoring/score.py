@@ -11,21 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from digits.core import events
-from digits.core.artifacts import read_split, split_path
-from digits.core.dataset import Images, Predict
+from digits.core.dataset import Predict
 from digits.core.errors import printable
-from digits.core.files import md5, replacing
+from digits.core.files import replacing
 from digits.data.validation.validate import unusual_images
 from digits.evaluation.confidence import Sets, answer_sets, unsure
-from digits.evaluation.drift import Drift, DriftParams, class_drift, value_drift
+from digits.evaluation.drift import Drift, judge
 from digits.params import Params
 from digits.registry.served import Served
+from digits.scoring.drift import Seen, compare, feature_drift, tell_drift
 from digits.scoring.inputs import Batch, Input, open_input
 from digits.scoring.predict import set_threshold
 from digits.tracking import runs
-
-ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +74,41 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     written = write_predictions(
         source, output, predict, model=model.origin.uri, data_md5=data_md5, limit=limit
     )
-    rows = len(written.images["mean_ink"])
+    images = written.images
+    rate = images.rows / (time.perf_counter() - started)
     class_counts = [written.class_counts[label] for label in range(model.files.classes)]
+    features = feature_drift(images.sample, model)
+    compared = compare(images, np.array(class_counts), features, model, params.drift)
     result = ScoreResult(
         input=printable(str(path)),
         output=printable(str(output)),
         model=model.origin.uri,
         data_md5=data_md5,
-        rows=rows,
-        rows_per_s=rows / (time.perf_counter() - started),
+        rows=images.rows,
+        rows_per_s=rate,
         pictures=dict(written.treatments),
         class_counts=class_counts,
         coverage=None if limit is None else coverage,
-        unsure=None if limit is None else written.unsure / rows,
-        warnings=unusual_images(written.images, params=params.validation),
-        drift=_drift(written.images, class_counts, model, params.drift),
+        unsure=None if limit is None else written.unsure / images.rows,
+        warnings=unusual_images(images.stats, params=params.validation),
+        drift=judge(compared, params.drift.level),
     )
     _log_run(result, params.project.part("scoring"))
-    if result.drifted:
-        name = params.project.name
-        resource = {
-            "prefect.resource.id": f"{name}.score",
-            "digits.drifted": ", ".join(result.drifted),
-        }
-        events.emit(f"{name}.drift", resource, result.as_dict())
+    tell_drift(params.project.name, "score", result.drifted, result.as_dict())
     return result
-
-
-def image_stats(images: Images) -> ImageStats:
-    """Per image mean_ink float32 (mean grey value) and contrast uint8 (maximum - minimum)."""
-    mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
-    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
 
 
 class Written(NamedTuple):
     """What went into a file of predictions.
 
     How often each class was predicted, how many answer sets are no answer, how many pictures had
-    each treatment, and `image_stats` of all images.
+    each treatment, and what the images were like.
     """
 
     class_counts: Counter[int]
     unsure: int
     treatments: Counter[str]
-    images: ImageStats
+    images: Seen
 
 
 def write_predictions(
@@ -141,7 +129,7 @@ def write_predictions(
     as it was.
     """
     class_counts, treatments, no_answers = Counter[int](), Counter[str](), 0
-    stats: list[ImageStats] = []
+    seen = Seen()
     with replacing(output) as temporary, ExitStack() as open_files:
         writer = None
         for batch in source.batches():
@@ -155,9 +143,8 @@ def write_predictions(
             class_counts.update(probabilities.argmax(axis=1).tolist())
             no_answers += 0 if sets is None else int(unsure(sets).sum())
             treatments.update(batch.treatments)
-            stats.append(image_stats(batch.images))
-    images = {name: np.concatenate([each[name] for each in stats]) for name in stats[0]}
-    return Written(class_counts, no_answers, treatments, images)
+            seen.add(batch.images)
+    return Written(class_counts, no_answers, treatments, seen)
 
 
 def _table(
@@ -176,25 +163,6 @@ def _table(
             "data_md5": pa.DictionaryArray.from_arrays(zeros, [data_md5]),
         }
     )
-
-
-def _drift(
-    images: ImageStats, class_counts: list[int], model: Served, params: DriftParams
-) -> list[Drift]:
-    """Compare with the training split; empty if the local split is not the model's."""
-    path = split_path("train")
-    if not path.exists() or md5(path) != model.origin.splits.get("train"):
-        return []
-    train = read_split("train").data
-    train_stats = image_stats(train.images)
-    train_counts = np.bincount(train.labels, minlength=model.files.classes)
-    return [
-        *(
-            value_drift(name, images[name], train_stats[name], params)
-            for name in ("mean_ink", "contrast")
-        ),
-        class_drift("class_shares", np.array(class_counts), train_counts, params),
-    ]
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:

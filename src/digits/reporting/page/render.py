@@ -56,15 +56,20 @@ class ReportContent:
 
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
-    environment = Environment(
+    return environment().get_template("index.html.j2").render(content=content, tables=tables)
+
+
+def environment() -> Environment:
+    """The templates of this room; text is escaped, and what is undefined is an error."""
+    templates = Environment(
         loader=PackageLoader("digits.reporting.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
-    return environment.get_template("index.html.j2").render(content=content, tables=tables)
+    templates.filters["data_uri"] = _data_uri
+    return templates
 
 
 def _data_uri(png: Png) -> str:
