@@ -10,7 +10,7 @@ from typing import Any
 from digits.core.machine import cpu
 
 MATRIX = 2048
-PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "prefect", "numpy")
+PACKAGES = ("tensorflow", "keras", "onnxruntime", "mlflow", "dvc", "prefect", "numpy")
 
 
 def describe(threads: int) -> dict[str, Any]:
