@@ -17,7 +17,13 @@ from support import REPOSITORY, link_environment, until, write_params
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
-SERVERS = {"make ui": "MLFLOW_PORT", "make demo": "DEMO_PORT", "digits serve --port 5001": "5001"}
+SERVERS = {
+    "make ui": "MLFLOW_PORT",
+    "make demo": "DEMO_PORT",
+    "digits serve --port 5001": "5001",
+    "cd champion && python -m digits.serving --port 8000": "8000",
+    "cd champion && python -m digits.serving --port 8000 --log ../log": "8000",
+}
 # Commands that several pages have; they run where they are read first.
 AGAIN = ("dvc exp", "digits promote", "digits results", "dvc metrics", "make demo")
 SMALL = {
@@ -31,6 +37,7 @@ SMALL = {
     "promote.max_accuracy_loss": None,
     "promote.max_sensitivity_loss": None,
     "promote.max_total_loss": None,
+    "promote.max_calibration_error": None,
 }
 BLOCKS = [block for path in pages() for block in blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
@@ -73,10 +80,17 @@ class Session:
             lines = [line for line in block.text.strip().splitlines() if line not in self.done]
             self.done |= {line for line in lines if line.startswith(AGAIN)}
             server = lines.pop() if lines and lines[-1] in SERVERS else None
-            text = "\n".join(lines).replace("5001", str(self.ports["5001"]))
-            self.bash(text, where=str(block))
+            self.bash(self.with_ports("\n".join(lines)), where=str(block))
             if server:
                 self.serve(server, where=str(block))
+        elif block.language == "python":
+            self.bash(f"python - <<'END'\n{block.text}END", where=str(block))
+
+    def with_ports(self, text: str) -> str:
+        """A command with free ports in place of those that it names."""
+        for named in filter(str.isdecimal, self.ports):
+            text = text.replace(named, str(self.ports[named]))
+        return text
 
     def bash(self, text: str, *, where: str = "") -> None:
         """Run commands to their end; the first that fails fails the test."""
@@ -99,7 +113,7 @@ class Session:
         log = self.root.parent / "server.log"
         with log.open("w") as output:
             self.server = subprocess.Popen(
-                ["bash", "-c", f"exec {command.replace('5001', str(port))}"],
+                ["bash", "-c", self.with_ports(command)],
                 cwd=self.root,
                 env=self.environment,
                 stdout=output,
