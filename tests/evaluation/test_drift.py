@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency, ks_2samp
 
 from digits.evaluation.drift import (
     Comparison,
@@ -27,6 +28,20 @@ def test_the_same_values_do_not_drift():
     comparison = compare_values("ink", values, values, LEAST)
     assert comparison.effect == 0
     assert not drifted(comparison)
+
+
+@pytest.mark.parametrize("shift", [0, 0.05, 0.1])
+def test_values_are_compared_as_scipy_does(shift):
+    new, known = RNG.normal(shift, size=3000).round(1), RNG.normal(size=5000).round(1)
+    comparison, expected = compare_values("ink", new, known, LEAST), ks_2samp(new, known)
+    assert comparison.effect == pytest.approx(expected.statistic)
+    assert comparison.p_value == pytest.approx(expected.pvalue, rel=0.1)
+
+
+def test_counts_are_compared_as_scipy_does():
+    new, known = np.array([30, 0, 55, 20]), np.array([300, 0, 450, 250])
+    expected = chi2_contingency(np.stack([new, known])[:, [0, 2, 3]])
+    assert compare_counts("classes", new, known, LEAST).p_value == pytest.approx(expected.pvalue)
 
 
 def test_a_shift_drifts():

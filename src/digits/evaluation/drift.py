@@ -69,12 +69,18 @@ def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
 def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
     """Compare a value per image by the two-sample Kolmogorov-Smirnov test.
 
-    The effect is its statistic, the largest distance between the two distribution functions.
+    The effect is its statistic, the largest distance between the two distribution functions; the
+    p-value is that of its limiting distribution, as in R's `ks.test`.
     """
-    from scipy.stats import ks_2samp
+    from scipy.special import kolmogorov  # scipy.stats, which has the test, takes 0.4 s and 50 MB
 
-    test = ks_2samp(new, known, method="asymp")
-    return Comparison(name, float(test.statistic), float(test.pvalue), least)
+    everywhere = np.concatenate([new, known])
+    below = [
+        np.searchsorted(np.sort(side), everywhere, "right") / len(side) for side in (new, known)
+    ]
+    distance = float(np.abs(below[0] - below[1]).max())
+    size = len(new) * len(known) / len(everywhere)
+    return Comparison(name, distance, float(kolmogorov(np.sqrt(size) * distance)), least)
 
 
 def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Comparison:
@@ -83,13 +89,15 @@ def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Compa
     The effect is the total variation distance: the share of images that would have to change
     class. Classes without images on either side are left out.
     """
-    from scipy.stats import chi2_contingency
+    from scipy.special import chdtrc
 
     counts = np.stack([new, known])[:, (new + known) > 0]
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    p_value = float(chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
-    return Comparison(name, effect, p_value, least)
+    rows = counts.sum(axis=1, keepdims=True)
+    effect = float(np.abs(np.subtract(*(counts / rows))).sum() / 2)
+    expected = rows * counts.sum(axis=0) / counts.sum()
+    freedom = counts.shape[1] - 1
+    p_value = chdtrc(freedom, ((counts - expected) ** 2 / expected).sum()) if freedom else 1.0
+    return Comparison(name, effect, float(p_value), least)
 
 
 def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
