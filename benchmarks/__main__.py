@@ -11,6 +11,7 @@ from benchmarks import (
     answers,
     commands,
     disk,
+    drift,
     inference,
     machine,
     pipeline,
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "soak": serving.measure_soak,
     "disk": disk.measure_disk,
     "answers": answers.measure_answers,
+    "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"

@@ -24,6 +24,7 @@ def page(result: dict[str, Any]) -> str:
         "soak": _soak,
         "disk": _disk,
         "answers": _answers,
+        "drift": _drift,
         "scaling": _scaling,
     }
     texts = ["# Benchmarks"]
@@ -262,6 +263,18 @@ def _answers(part: dict[str, Any]) -> str:
 how many answers name another class, and the largest difference of a probability.
 
 {_table(["asked by", *models], body)}"""
+
+
+def _drift(part: dict[str, Any]) -> str:
+    head = ["% of the draws", *part]
+    kinds = list(next(iter(part.values())))
+    body = [[kind, *(f"{100 * row[kind]:.1f}" for row in part.values())] for kind in kinds]
+    return f"""## Drift
+
+How often the model's features are called drifted, in draws of 500 images: 1,000 of clean ones, 100
+of each other kind. The letters are A to Z of many fonts, brought into MNIST's form.
+
+{_table(head, body)}"""
 
 
 def _scaling(part: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@ def test_each_deployment_tells_project_kind_and_code_and_no_password_of_a_remote
     assert {each.version for each in found} == {head}
     assert {tuple(each.tags) for each in found if each.name == "digits"} == {
         ("digits", kind) for kind in ("train", "sweep", "promote", "score")
-    } | {("digits", "retrain", "scheduled")}
+    } | {("digits", kind, "scheduled") for kind in ("monitor", "retrain")}
     address = get_current_settings().server.database.connection_url
     assert address is not None
     database = Path(address.get_secret_value().split("///")[1])

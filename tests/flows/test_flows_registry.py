@@ -31,10 +31,12 @@ from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from support import finding, until
 
+from digits.core.artifacts import MONITOR
 from digits.core.errors import UsageError
 from digits.core.provenance import data_md5
 from digits.stages import train as train_model
 from flows import answer
+from flows.monitor import monitor
 from flows.promote import promote
 from flows.retrain import retrain
 from flows.score import score
@@ -195,15 +197,21 @@ def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
     assert "rows; drifted: mean_ink, contrast" in str(state.message)
     assert Path("scored.parquet").exists()
 
+    state = monitor("new.npz", return_state=True)
+    assert state.is_completed(), state.message
+    assert "rows; drifted: mean_ink, contrast" in str(state.message)
+    assert "Drift of mean grey value, contrast" in MONITOR.read_text(encoding="utf-8")
+
     run_again("mlp")
     for command in ("promote mlp --dry-run", "promote mlp", "promote mlp", "rollback"):
         subprocess.run([commands.DIGITS, *command.split()], check=True)
     assert until(lambda: bool(told("digits.rollback")), seconds=60)
     changes = told("digits.promote", "digits.drift", "digits.rollback")
-    by = ("approved by Ada", None, "", "")
+    by = ("approved by Ada", None, None, "", "")
     assert [event["payload"].get("approval") for event in changes] == list(by)
     assert [event["event"] for event in changes] == [
         "digits.promote",
+        "digits.drift",
         "digits.drift",
         "digits.promote",
         "digits.rollback",

@@ -26,6 +26,7 @@ from small_project import Project
 from support import REPOSITORY, has_ended, until
 
 from digits.core import events
+from digits.scoring.drift import tell_drift
 from flows import notify
 
 pytestmark = [pytest.mark.slow]
@@ -171,3 +172,37 @@ def test_the_automation_of_readme_scores_with_each_new_champion_however_it_came(
     started = [run for run in runs() if run.id not in before]
     assert [run.parameters for run in started] == [{"source": "images"}] * 2
     assert [completes(run.id) for run in started] == [False] * 2  # there is no champion here
+
+
+RETRAIN_AFTER_DRIFT = """\
+name: retrain after drift
+trigger: {type: event, expect: [digits.drift]}
+actions:
+  - {type: run-deployment, source: selected, deployment_id: ID, parameters: {}}
+"""
+
+
+def test_drift_starts_a_retraining_by_an_automation(
+    deployed: Project, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("retrain/digits").id
+        text = RETRAIN_AFTER_DRIFT.replace("ID", str(deployment))
+        made = client.create_automation(AutomationCore(**yaml.safe_load(text)))
+    of_retrain = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+
+    def runs() -> set[UUID]:
+        with get_client(sync_client=True) as client:
+            return {run.id for run in client.read_flow_runs(flow_run_filter=of_retrain)}
+
+    before = runs()
+    try:
+        tell_drift("digits", "monitor", [], {})
+        tell_drift("digits", "monitor", ["features"], {"drifted": ["features"]})
+        assert until(lambda: runs() != before, seconds=60)
+        [started] = runs() - before
+        assert not completes(started)  # there is no tracking store to promote in
+    finally:
+        with get_client(sync_client=True) as client:
+            client.delete_automation(made)

@@ -1,0 +1,99 @@
+"""How often the model's features are called drifted, for clean and for changed images."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from numpy.random import Generator
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.workspace import Workspace
+from digits import params
+from digits.core.dataset import Images
+from digits.evaluation.behaviour import blur, rotate
+from digits.evaluation.drift import Distances, KnownFeatures, judge
+from digits.scoring.pictures import normalise
+from digits.training import inference
+
+DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
+FOREIGN_ROWS = 50  # of a draw
+LETTERS = 3000
+COMPARISONS = 4  # that `digits score` makes: each p-value is multiplied by their number
+FONTS = ("DejaVu*", "STIXGeneral*", "cm[brst]*10")
+CANVAS = 160  # pixels; letters are drawn large and scaled down
+
+
+def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """The share of draws of 500 images, 0…1, that are called drifted, by model and kind.
+
+    The models are those that DVC's remote has. Yields the result so far after each model.
+    """
+    workspace.run("dvc", "pull", "--quiet")
+    limits = params.load(workspace.root / "params.yaml").drift
+    test = workspace.images("test")
+    kinds = {
+        "clean, hold-out": workspace.images("holdout"),
+        "clean, test": test,
+        "rotated by ±15°": rotate(test, 15),
+        "blurred": blur(test),
+    }
+    letters = draw_letters(test.shape[1:])
+    figures: dict[str, dict[str, float]] = {}
+    for model in workspace.models:
+        path = workspace.outputs(model).model
+        features = inference.load_features(path, threads=workspace.threads)
+        known = KnownFeatures(features(workspace.images("validation")))
+
+        def is_drift(distances: Distances, known: KnownFeatures = known) -> bool:
+            compared = known.compare(distances, limits.min_feature_effect)
+            [drift] = judge([compared], limits.level / COMPARISONS)
+            return drift.drifted
+
+        distances = {kind: known.distances(features(images)) for kind, images in kinds.items()}
+        foreign = known.distances(features(letters))
+        figures[model] = _shares(distances, foreign, is_drift)
+        yield figures
+
+
+def _shares(
+    distances: dict[str, Distances], foreign: Distances, is_drift: Callable[[Distances], bool]
+) -> dict[str, float]:
+    random, shares = np.random.default_rng(0), dict[str, float]()
+    for kind, of_kind in distances.items():
+        draws = CLEAN_DRAWS if kind.startswith("clean") else DRAWS
+        shares[kind] = float(
+            np.mean([is_drift(random.choice(of_kind, ROWS, False)) for _ in range(draws)])
+        )
+    mixed = [
+        np.concatenate(
+            [
+                random.choice(distances["clean, test"], ROWS - FOREIGN_ROWS, False),
+                random.choice(foreign, FOREIGN_ROWS, False),
+            ]
+        )
+        for _ in range(DRAWS)
+    ]
+    return shares | {"10 % letters": float(np.mean([is_drift(each) for each in mixed]))}
+
+
+def draw_letters(shape: tuple[int, int]) -> Images:
+    """Letters A to Z in many fonts, slants and widths, in MNIST's form uint8 (n, height, width)."""
+    folder = Path(matplotlib.get_data_path(), "fonts/ttf")
+    fonts = sorted(path for glob in FONTS for path in folder.glob(f"{glob}.ttf"))
+    fonts = [path for path in fonts if "Display" not in path.name]
+    random = np.random.default_rng(0)
+    return np.stack([_letter(fonts, random, shape) for _ in range(LETTERS)])
+
+
+def _letter(fonts: list[Path], random: Generator, shape: tuple[int, int]) -> Images:
+    font = ImageFont.truetype(str(fonts[random.integers(len(fonts))]), CANVAS // 2)
+    image = Image.new("L", (CANVAS, CANVAS))
+    middle = CANVAS / 2
+    text = chr(ord("A") + int(random.integers(26)))
+    ImageDraw.Draw(image).text((middle, middle), text, 255, font=font, anchor="mm")
+    slant, width = random.uniform(-0.25, 0.25), random.uniform(0.75, 1.2)
+    moved = (1 / width, slant, middle * (1 - 1 / width - slant), 0.0, 1.0, 0.0)
+    slanted = image.transform(image.size, Image.Transform.AFFINE, moved, Image.Resampling.BILINEAR)
+    return normalise(np.asarray(slanted, np.float64), shape=shape)
