@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -23,12 +24,13 @@ from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
 from digits.scoring import monitor as monitoring
 from digits.scoring.logged import COLUMNS, is_log, open_log
+from digits.serving.journal import Journal
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-MODEL = f"models:/{NAME}/1"
+MODEL, TITLE = f"models:/{NAME}/1", f"{NAME} 1"
 
 
-def write_log(images, predicted, *, at=NOW, model=MODEL, sizes=1, folder="log"):
+def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
     """One file, as a service writes it: a row per image, a microsecond apart; returns the times."""
     times = [at + timedelta(microseconds=row) for row in range(len(images))]
     values = {
@@ -37,7 +39,7 @@ def write_log(images, predicted, *, at=NOW, model=MODEL, sizes=1, folder="log"):
         "predicted": pa.array(predicted, COLUMNS["predicted"]),
         "p0": pa.array(np.zeros(len(images), np.float32)),
         "set_size": pa.array([sizes] * len(images), COLUMNS["set_size"]),
-        "model": pa.array([model] * len(images)).dictionary_encode(),
+        "model": pa.array([model] * len(images)).cast(COLUMNS["model"]),
     }
     path = Path(folder, f"{at:%Y-%m-%d}", f"{at:%H%M%S}-1-0.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ def test_the_last_days_of_a_log_count_and_the_rows_of_one_version(holdout):
     write_log(images[:300], labels[:300], sizes=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
     write_log(images[340:390], labels[340:390], at=NOW - timedelta(hours=25))
-    write_log(images[390:400], labels[390:400], at=NOW - timedelta(hours=1), model="models:/x/9")
+    write_log(images[390:400], labels[390:400], at=NOW - timedelta(hours=1), model="x 9")
     result = watch().result
     assert (result.rows, result.other_rows) == (340, 10)
     assert result.unsure == pytest.approx(300 / 340)  # sets of three are no answer
@@ -196,8 +198,8 @@ def test_a_log_that_unpacks_to_far_more_than_its_size_is_refused(holdout):
         "at": pa.array([NOW] * count, COLUMNS["at"]),
         "image": pa.array([bytes(1000)] * count, COLUMNS["image"]),
         "predicted": pa.array(np.zeros(count, np.int16)),
-        "set_size": pa.array(np.zeros(count, np.int8)),
-        "model": pa.array([MODEL] * count).dictionary_encode(),
+        "set_size": pa.array(np.zeros(count, np.int16)),
+        "model": pa.array([TITLE] * count).cast(COLUMNS["model"]),
     }
     pq.write_table(pa.table(values), path, compression="zstd", use_dictionary=["model"])
     assert "unpacks to over 256 MB" in finding(DataError, watch)
@@ -222,6 +224,17 @@ def test_bad_labels_are_one_line(holdout, text, says):
 
 
 def test_a_log_of_another_version_names_the_way_out(holdout):
-    write_log(holdout.images[:9], holdout.labels[:9], model="models:/digits/7")
+    write_log(holdout.images[:9], holdout.labels[:9], model="digits 7")
     line = finding(DataError, watch)
     assert line == f"log: no row answered by {MODEL}; --model names another"
+
+
+def test_what_a_service_logs_is_read(holdout):
+    description = SimpleNamespace(title=TITLE, shape=(8, 8), confidence=None)
+    images, labels = holdout.images[:70], holdout.labels[:70]
+    with Journal(Path("log"), description) as journal:
+        at = journal.add(images, np.eye(10, dtype=np.float32)[labels])
+    pd.DataFrame({"at": at, "label": labels}).to_parquet("labels.parquet")
+    result = watch(labels="labels.parquet").result
+    assert (result.rows, result.unsure, result.model) == (70, None, MODEL)
+    assert result.accuracy[:2] == (70, 70)

@@ -23,8 +23,8 @@ COLUMNS = {
     "at": pa.timestamp("us", "UTC"),
     "image": pa.binary(),
     "predicted": pa.int16(),
-    "set_size": pa.int8(),
-    "model": pa.dictionary(pa.int32(), pa.string()),
+    "set_size": pa.int16(),
+    "model": pa.dictionary(pa.int8(), pa.string()),
 }
 
 
@@ -43,7 +43,10 @@ class Logged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The last days of a log: `newest` is the time of its last row, `model` who answered it."""
+    """The last days of a log: `newest` is the time of its last row, `model` who answered it.
+
+    `model` is the address of a version.
+    """
 
     files: list[Path]
     since: datetime
@@ -74,13 +77,14 @@ def open_log(folder: Path, *, days: int) -> Log:
         raise DataError(f"{folder}: no row in its {len(files):,} Parquet files")
     since = last[0] - timedelta(days=days)
     recent = [path for path in files if not _is_before(path, since)]
-    return Log(recent, since, *last)
+    name, _, version = last[1].rpartition(" ")
+    return Log(recent, since, last[0], f"models:/{name}/{version}")
 
 
 def read_log(
     log: Log, *, model: str, shape: tuple[int, int], classes: int
 ) -> Iterator[Logged | int]:
-    """The rows that `model` answered, in batches; for those of others only their number.
+    """The rows that `model` («digits 7») answered, in batches; of others only their number.
 
     Files that the service deletes meanwhile are left out.
 

@@ -150,9 +150,9 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
 
 def _logged(log: Log, model: Served, tally: _Tally) -> Iterator[_Answered]:
     """What a service logged; counts the rows of other versions."""
-    rows = read_log(
-        log, model=model.origin.uri, shape=model.files.shape, classes=model.files.classes
-    )
+    origin, files = model.origin, model.files
+    title = f"{origin.model} {origin.version}"  # as a service calls it
+    rows = read_log(log, model=title, shape=files.shape, classes=files.classes)
     for batch in rows:
         if isinstance(batch, int):
             tally.other_rows += batch
