@@ -20,7 +20,7 @@ from digits.training import inference
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
 FOREIGN_ROWS = 50  # of a draw
 LETTERS = 3000
-COMPARISONS = 4  # that `digits score` makes: each p-value is multiplied by their number
+COMPARISONS = 4  # that `digits monitor` makes: each p-value is multiplied by their number
 FONTS = ("DejaVu*", "STIXGeneral*", "cm[brst]*10")
 CANVAS = 160  # pixels; letters are drawn large and scaled down
 
