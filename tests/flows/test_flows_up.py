@@ -148,7 +148,7 @@ def test_up_starts_everything_for_its_own_pages_and_down_leaves_nothing(
     assert MlflowClient(mlflow).get_experiment(shown).name == PARAMS["project"]["name"]
     with urlopen(f"{mlflow}/health", timeout=30) as answer:
         assert answer.read() == b"OK"
-    assert len(clone.prefect("deployments")) == 6
+    assert len(clone.prefect("deployments")) == 7
     assert until(lambda: len(clone.prefect("work_pools/digits/workers")) == 1, seconds=60)
 
     no_other_page_changes_anything(clone, browser)

@@ -78,6 +78,10 @@ def write_splits(*, rows: int = 400) -> None:
         save_split(split_path(name), Split(data, np.arange(rows)))
 
 
+# the recorded answers are certain, right or wrong
+GATE = {"promote.min_accuracy": 0.8, "promote.max_calibration_error": None}
+
+
 def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES) -> None:
     """Write what training and evaluation write for a model with so many wrong answers."""
     labels = np.arange(rows) % len(names)
@@ -106,7 +110,7 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
 
 def commit(*models: str, epochs: int = 2) -> None:
     """Record all outputs in dvc.lock, and commit it."""
-    write_params({"models": [*models], "train.mlp.fit.epochs": epochs, "promote.min_accuracy": 0.8})
+    write_params({"models": [*models], "train.mlp.fit.epochs": epochs, **GATE})
     Path("dvc.yaml").write_text(STAGES.replace("MODELS", f"[{', '.join(models)}]"), "utf-8")
     with Repo() as repo:
         repo.commit(force=True)
@@ -335,7 +339,7 @@ def test_files_that_are_not_as_recorded_are_refused(repository: Path) -> None:
 
 
 def test_params_that_nothing_ran_with_are_told(repository: Path) -> None:
-    write_params({"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 9, "promote.min_accuracy": 0.8})
+    write_params({"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 9, **GATE})
     diff = collect_diff("HEAD", None)
     assert diff.params == {}
     assert diff.notes == [
