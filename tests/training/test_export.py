@@ -117,6 +117,15 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
     assert "differ from Keras's by up to 2e-05, at most 1e-05 is allowed" in message
 
 
+def test_a_training_that_diverged_is_told(digits_8x8: Dataset) -> None:
+    from digits.training import export
+
+    model = network("mlp")
+    model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
+    message = finding(DigitsError, lambda: export.calibrate(model, digits_8x8))
+    assert message == "the trained network answers nan: it diverged; lower its learning rate"
+
+
 def test_the_confidence_of_the_validation_rows_is_kept_in_order(
     calibrated: Any, digits_8x8: Dataset
 ) -> None:

@@ -38,8 +38,14 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     The classes stay the same: softmax(log p / T) has the order of p (Guo et al. 2017, «On
     Calibration of Modern Neural Networks»). `log p` replaces the logits, which an ensemble or a
     mean over views does not have; they differ by one number per row, which softmax cancels.
+
+    Raises:
+        DigitsError: the network answers no numbers.
     """
-    temperature = fit_temperature(predictor(model)(validation.images), validation.labels)
+    fitted = predictor(model)(validation.images)
+    if not np.isfinite(fitted).all():
+        raise DigitsError("the trained network answers nan: it diverged; lower its learning rate")
+    temperature = fit_temperature(fitted, validation.labels)
     logits = keras.layers.Rescaling(1 / temperature, name="temperature")(
         keras.ops.log(model.outputs[0])
     )
