@@ -19,7 +19,10 @@ from flows.support.prefect_artifacts import artifact_key
 
 @flow(name="monitor", version=VERSION, flow_run_name=run_name)
 def monitor(
-    source: str = "log", labels: str = "", days: Annotated[int, Field(ge=1)] = 1, model: str = ""
+    source: str = "log",
+    labels: str = "",
+    days: Annotated[int, Field(ge=1, le=36_500)] = 1,
+    model: str = "",
 ) -> State[None]:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 

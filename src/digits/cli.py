@@ -282,7 +282,7 @@ def monitor(
         Path | None,
         typer.Option(help="CSV or Parquet: label, and at (of a log), row, or file."),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="Of a log, up to its last row.")] = 1,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
     model: Annotated[
         str | None,
         typer.Option(help="models:/…; by default who answered the log last, else the champion."),

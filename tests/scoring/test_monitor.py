@@ -22,6 +22,7 @@ from digits.core.errors import DataError
 from digits.registry import promotion
 from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
+from digits.scoring import logged
 from digits.scoring import monitor as monitoring
 from digits.scoring.logged import COLUMNS, is_log, open_log
 from digits.serving.journal import Journal
@@ -169,6 +170,7 @@ def replaced(name, values):
         ("image", pa.array([None] * 9, pa.binary()), "column image: an empty cell"),
         ("predicted", pa.array([10] * 9, pa.int16()), "column predicted: 10 is outside 0..9"),
         ("at", pa.array([None] * 9, COLUMNS["at"]), "column at: an empty cell"),
+        ("at", pa.array([2**62] * 9, COLUMNS["at"]), "column at: a time outside 1970…2200"),
     ],
 )
 def test_a_hostile_log_is_one_line(holdout, name, values, says):
@@ -188,6 +190,17 @@ def test_a_damaged_log_is_one_line(holdout, damage):
     damaged = {"cut": content[:5000], "noise": content, "text": b"at,image\n", "empty": b""}
     path.write_bytes(bytes(damaged[damage]))
     assert finding(DataError, watch).startswith(f"{path}: cannot be read as Parquet: ")
+
+
+def test_a_log_of_more_rows_than_a_service_writes_is_refused(holdout, monkeypatch):
+    monkeypatch.setattr(logged, "MAX_ROWS", 8)
+    write_log(holdout.images[:9], holdout.labels[:9])
+    assert finding(DataError, watch).endswith(": 9 rows; at most 8 a file are allowed")
+
+
+def test_all_days_of_a_log_may_be_asked_for(holdout):
+    write_log(holdout.images[:9], holdout.labels[:9])
+    assert watch(days=36_500).result.rows == 9
 
 
 def test_a_log_that_unpacks_to_far_more_than_its_size_is_refused(holdout):

@@ -184,7 +184,7 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
 
 def file_at(revision: str, path: Path) -> str:
     """The text of a file in this folder at a git revision; empty if it does not exist there."""
-    return _git("show", f"{revision}:./{path}")
+    return _git("show", "--end-of-options", f"{revision}:./{path}")
 
 
 def code_address() -> str:

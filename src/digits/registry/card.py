@@ -138,10 +138,10 @@ def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
     if (sizes.get(STATISTICS) or inf) > MAX_STATISTICS:
         return {}
-    try:
+    try:  # a damaged file must not keep a version from being promoted
         text = load_text(f"runs:/{run_id}/{STATISTICS}")
         return TypeAdapter(dict[str, _Statistics]).validate_json(text)["test"].by_class
-    except (ValidationError, KeyError):
+    except (ValidationError, KeyError, UnicodeDecodeError, OSError):
         return {}
 
 

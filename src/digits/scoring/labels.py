@@ -49,7 +49,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> TrueLabels:
     except DataError:
         raise
     except Exception as error:  # Arrow raises a dozen kinds on damaged files
-        reason = one_line(error) or type(error).__name__
+        reason = one_line(error, width=200) or type(error).__name__
         raise DataError(f"{path}: cannot be read as labels: {reason}") from None
     _check(path, key, by_key, rows, classes)
     return TrueLabels(key, by_key)

@@ -19,6 +19,8 @@ from digits.core.files import require_file
 
 BATCH = 1000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a file's description of itself
+MAX_ROWS = 1_000_000  # of a file; a service writes 20,000
+TIMES = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 COLUMNS = {
     "at": pa.timestamp("us", "UTC"),
     "image": pa.binary(),
@@ -68,14 +70,14 @@ def open_log(folder: Path, *, days: int) -> Log:
     files = sorted(_files(folder))
     last: tuple[datetime, str] | None = None
     for path in reversed(files):
-        rows = [row for table in _tables(path, ["at", "model"]) for row in table.to_pylist()]
-        if rows:
-            newest = max(rows, key=lambda row: row["at"])
-            last = newest["at"], newest["model"]
+        for table in _tables(path, ["at", "model"]):
+            newest = max(table.to_pylist(), key=lambda row: row["at"])
+            last = max(last or (newest["at"], ""), (newest["at"], newest["model"]))
+        if last:
             break
     if last is None:
         raise DataError(f"{folder}: no row in its {len(files):,} Parquet files")
-    since = last[0] - timedelta(days=days)
+    since = max(last[0] - timedelta(days=days), TIMES[0])
     recent = [path for path in files if not _is_before(path, since)]
     name, _, version = last[1].rpartition(" ")
     return Log(recent, since, last[0], f"models:/{name}/{version}")
@@ -130,11 +132,15 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
         }
         with pq.ParquetFile(path, **limits) as file:
             _check_file(path, file)
-            for batch in file.iter_batches(BATCH, columns=columns):
+            for batch in filter(len, file.iter_batches(BATCH, columns=columns)):
                 table = pa.Table.from_batches([batch])
                 required = [name for name in columns if name != "set_size"]
                 if empty := [name for name in required if table[name].null_count]:
                     raise DataError(f"{path} column {empty[0]}: an empty cell; none is allowed")
+                first, last = (pa.scalar(time, COLUMNS["at"]) for time in TIMES)
+                known = pc.and_(pc.greater(table["at"], first), pc.less(table["at"], last))
+                if not pc.all(known).as_py():
+                    raise DataError(f"{path} column at: a time outside 1970…2200")
                 yield table
     except FileNotFoundError:
         return
@@ -146,6 +152,8 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def _check_file(path: Path, file: pq.ParquetFile) -> None:
+    if (rows := file.metadata.num_rows) > MAX_ROWS:
+        raise DataError(f"{path}: {rows:,} rows; at most {MAX_ROWS:,} a file are allowed")
     groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
     check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
     found = {field.name: field.type for field in file.schema_arrow}

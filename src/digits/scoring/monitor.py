@@ -142,7 +142,8 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     settings = {"source": result.source, "since": result.since, "until": result.until}
     tags = {"monitored": result.model, "drifted": ", ".join(result.drifted)}
     experiment = project.part("monitoring")
-    with runs.active_run("monitor", experiment=experiment, params=settings, tags=tags):
+    what = f"What {result.model} saw and answered, by `digits monitor`."
+    with runs.active_run("monitor", experiment=experiment, params=settings, tags=tags, what=what):
         mlflow.log_metrics(_metrics(result))
         mlflow.log_artifact(str(page))
     tell_drift(project.name, "monitor", result.drifted, result.as_dict())
