@@ -8,7 +8,7 @@ from PIL import Image
 from support import finding, findings
 
 from digits.core.errors import DataError
-from digits.scoring.pictures import normalise, read_pictures
+from digits.scoring.pictures import LARGE, normalise, open_picture, read_pictures
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training
@@ -238,3 +238,9 @@ def test_every_bad_picture_is_named(tmp_path, picture):
     bad = [written(tmp_path / f"{i}.png", b"") for i in range(2)]
     paths = [picture(stroke()), *bad]
     assert len(findings(DataError, lambda: read_pictures(paths, shape=SHAPE, picture="digit"))) == 2
+
+
+def test_a_picture_of_one_column_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "thin.jpg"
+    Image.new("L", (1, 2 * LARGE + 4)).save(path)
+    assert open_picture(path).width == 1

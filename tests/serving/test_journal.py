@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Timer
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -73,6 +74,26 @@ def test_a_disk_that_takes_nothing_is_a_warning(
         log.add(package.images, package.probabilities)
     assert capfd.readouterr().err.startswith(f"warning: {tmp_path}: ")
     assert files(tmp_path) == []
+
+
+def test_what_is_asked_while_the_last_file_is_written_is_in_the_next(
+    log: journal.Journal, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writing, go_on = journal.Journal._write, Event(), Event()
+
+    def slowly(self: journal.Journal, asked: list[journal._Asked]) -> None:
+        writing.set()
+        go_on.wait(20)
+        write(self, asked)
+
+    monkeypatch.setattr(journal.Journal, "_write", slowly)
+    monkeypatch.setattr(journal, "FLUSH_ROWS", 1)
+    with log:
+        log.add(package.images[:1], package.probabilities[:1])
+        assert writing.wait(20)
+        log.add(package.images[:2], package.probabilities[:2])
+        Timer(0.5, go_on.set).start()  # after the end of this block has begun
+    assert sum(pq.read_metadata(path).num_rows for path in files(tmp_path)) == 3
 
 
 def test_rows_beyond_memory_are_left_out_and_said(

@@ -1,5 +1,6 @@
 """Image files as a model's input: read, checked and converted to its size and grey values."""
 
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -159,7 +160,7 @@ def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
         raise DataError(f"far over {most:.0f} megapixels; at most that is allowed") from None
     except UnidentifiedImageError:
         raise DataError("neither PNG nor JPEG, whatever its name says") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
 
@@ -174,7 +175,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
         image.load()
         return image
     width, height = image.size
-    image.draft(None, (width // factor, height // factor))  # a JPEG is decoded smaller
+    image.draft(
+        None, (max(1, width // factor), max(1, height // factor))
+    )  # a JPEG is decoded smaller
     if image.mode in ("1", "P") or image.mode.startswith("I"):  # these cannot be averaged
         image = image.convert({"1": "L", "P": "RGBA"}.get(image.mode, "I"))
     factor = max(image.size) // LARGE

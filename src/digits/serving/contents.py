@@ -66,6 +66,8 @@ def write_folder(
         write_text(folder / f"requirements{name}.txt", first + lines)
     dockerfile, version = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
     write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", version))
+    # in a git repository a package is no code of its project
+    write_text(folder / ".gitignore", "*\n")
     write_text(folder / SUMS, sha256_lines(folder))
 
 

@@ -94,9 +94,11 @@ class Journal:
         return at
 
     def _write_until_the_end(self) -> None:
-        while not self._ended:
+        ended = False
+        while not ended:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
+            ended = self._ended  # before the rows are taken: nothing is added after it
             with self._lock:
                 asked, lost = self._asked, self._lost
                 self._asked, self._count, self._lost = [], 0, 0

@@ -14,9 +14,9 @@ from digits.registry.card import card
 from digits.registry.served import Served
 from digits.serving import contents
 from digits.serving.check import largest_difference
-from digits.serving.model import SUMS, Confidence, Description
+from digits.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description
 
-CACHES = ("__pycache__", ".pytest_cache")
+CACHES = ("__pycache__", ".pytest_cache", ".venv")
 EXAMPLES = 20  # hold-out rows by which the package's own tests know the model
 
 
@@ -105,7 +105,8 @@ def _check_out(out: Path) -> None:
         raise UsageError(f"--out {out}: is no folder")
     sums = out / SUMS
     lines = sums.read_text("utf-8", errors="replace").splitlines() if sums.is_file() else []
-    written = {line.partition("  ")[2].partition("/")[0] for line in lines}
+    names = {line.partition("  ")[2] for line in lines}
+    written = {name.partition("/")[0] for name in names} if {MODEL, DESCRIPTION} <= names else set()
     others = {path.name for path in out.iterdir()} - written - {SUMS, *CACHES}
     if others:
         raise UsageError(f"--out {out}: holds {printable(min(others))}, which is no package's")

@@ -82,7 +82,7 @@ class Protocol(HttpToolsProtocol):
         """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
         super().on_response_complete()
         self._unset_keepalive_if_required()
-        if not self.pipeline and self._head is None:
+        if not self.pipeline:  # also for the rest of a head that came with the last request
             self._wait()
 
     def send_400_response(self, msg: str) -> None:

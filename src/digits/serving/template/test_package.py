@@ -87,7 +87,9 @@ def test_what_is_no_request_gets_a_sentence_and_the_next_is_answered(address: st
 
 def test_it_does_not_start_with_another_file(tmp_path: Path) -> None:
     copy = tmp_path / "package"
-    shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    shutil.copytree(
+        FOLDER, copy, ignore=shutil.ignore_patterns(".venv", ".pytest_cache", "__pycache__")
+    )
     with (copy / "model.json").open("a") as file:
         file.write(" ")
     server = start(copy)
