@@ -260,7 +260,7 @@ def score(
     model: OrChampion = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validate images, predict them in batches to Parquet, and look for drift."""
+    """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
     from digits.registry.served import served
     from digits.reporting.console import print_scored
     from digits.scoring.score import score_input

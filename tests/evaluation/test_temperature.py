@@ -2,27 +2,12 @@
 
 import numpy as np
 import pytest
+from chances import honest, labels, rows
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from digits.core.dataset import Labels, Probabilities
+from digits.core.dataset import Probabilities
 from digits.evaluation.temperature import TEMPERATURES, fit_temperature, truth_probabilities
-
-
-def rows(*each: list[float]) -> Probabilities:
-    return np.array(each, dtype=np.float32)
-
-
-def labels(*values: int) -> Labels:
-    return np.array(values, dtype=np.int64)
-
-
-def honest(n: int = 20_000, *, seed: int = 0) -> tuple[Probabilities, Labels]:
-    """Probabilities of five classes, and true classes drawn with them."""
-    random = np.random.default_rng(seed)
-    chances = random.dirichlet([0.3] * 5, size=n)
-    truth = (random.random((n, 1)) > chances.cumsum(axis=1)[:, :-1]).sum(axis=1)
-    return chances.astype(np.float32), truth.astype(np.int64)
 
 
 def scaled(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:

@@ -223,10 +223,10 @@ def test_a_log_that_unpacks_to_far_more_than_its_size_is_refused(holdout):
     [
         ("at,label\n", "no row; at least one label is needed"),
         ("row,label\n1,2\n", "labels.csv: cannot be read as labels: "),
-        ("at,label\n2026-11-26T12:00:00Z,3\n2026-11-26T12:00:00Z,4\n", "1 values are there twice"),
+        ("at,label\n2026-11-26T12:00:00Z,3\n2026-11-26T12:00:00Z,4\n", "1 values occur twice"),
         ("at,label\n2026-11-26T12:00:00Z,10\n", "column label: 10 is outside 0..9"),
         ("at,label\n2026-11-26T12:00:00Z,three\n", "labels.csv: cannot be read as labels: "),
-        ("at,label\n2026-11-26T12:00:00Z,\n", "an empty cell; each row needs a at and a label"),
+        ("at,label\n2026-11-26T12:00:00Z,\n", "an empty cell; each row needs at and label"),
         ("at,label\n2020-11-26T12:00:00Z,1\n", "column at: names no row of log"),
     ],
 )

@@ -51,8 +51,9 @@ def judge_by_holdout(
     threads = params.train.threads
     challenger = _contender(name, files, holdout, params.data.classes, threads)
     data_md5 = run.tags.get("data_md5", "")
+    timed = params.promote.max_latency_ms is not None and not challenger.finding
     facts = Facts(
-        latency_ms={} if challenger.finding else _latencies(files, holdout.images, threads),
+        latency_ms=_latencies(files, holdout.images, threads) if timed else {},
         cpu=machine.cpu(),
         size_mb=files.network.stat().st_size / 1e6,
         data_md5=data_md5,

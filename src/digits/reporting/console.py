@@ -207,9 +207,7 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
         return
-    for warning in result.warnings:
-        print(f"warning: {printable(warning)}")
-    _print_drift(result.drift)
+    _print_found(result.warnings, result.drift)
     print(
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
@@ -229,9 +227,7 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
     if as_json:
         print_json(result.as_dict())
         return
-    for warning in result.warnings:
-        print(f"warning: {printable(warning)}")
-    _print_drift(result.drift)
+    _print_found(result.warnings, result.drift)
     for verdict in verdicts(result):
         print(verdict)
     if result.unsure is not None:
@@ -249,7 +245,10 @@ def _said(answer: "Answer") -> str:
     return " or ".join(map(str, answer.answer_set))
 
 
-def _print_drift(found: Sequence["Drift"]) -> None:
+def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
+    """Print what is odd about images, and their drift."""
+    for warning in warnings:
+        print(f"warning: {printable(warning)}")
     table = Table("drift of", "effect", "p", "")
     for drift in found:
         verdict = Text("drifted", "red") if drift.drifted else "ok"

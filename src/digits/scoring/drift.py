@@ -33,27 +33,15 @@ def image_stats(images: Images) -> ImageStats:
 
 
 class Seen:
-    """What is kept of a stream of images: `image_stats` of all, and a random sample of them."""
+    """What is kept of each image of a stream: its `image_stats`."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._stats: list[ImageStats] = []
-        self._sample: Images = np.empty((0, 0, 0), np.uint8)
-        self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
-        """Take note of a batch; each image so far is in the sample with equal probability.
-
-        Row i replaces a random one of the sample with probability SAMPLE / (i + 1): Algorithm R
-        (Vitter 1985, «Random Sampling with a Reservoir»).
-        """
+        """Take note of a batch."""
         self._stats.append(image_stats(images))
-        if not self.rows:
-            self._sample = np.empty((SAMPLE, *images.shape[1:]), np.uint8)
-        rows = np.arange(self.rows, self.rows + len(images))
-        places = np.where(rows < SAMPLE, rows, self._random.integers(rows + 1))
-        kept = places < SAMPLE
-        self._sample[places[kept]] = images[kept]
         self.rows += len(images)
 
     @property
@@ -61,10 +49,33 @@ class Seen:
         """`image_stats` of all images; there must be some."""
         return {key: np.concatenate([each[key] for each in self._stats]) for key in self._stats[0]}
 
+
+class Sample:
+    """A random sample of a stream of images."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._kept: Images = np.empty((0, 0, 0), np.uint8)
+        self._random = np.random.default_rng(SEED)
+
+    def add(self, images: Images) -> None:
+        """Draw from a batch; each image so far is in the sample with equal probability.
+
+        Row i replaces a random one of the sample with probability SAMPLE / (i + 1): Algorithm R
+        (Vitter 1985, «Random Sampling with a Reservoir»).
+        """
+        if not self._rows:
+            self._kept = np.empty((SAMPLE, *images.shape[1:]), np.uint8)
+        rows = np.arange(self._rows, self._rows + len(images))
+        places = np.where(rows < SAMPLE, rows, self._random.integers(rows + 1))
+        drawn = places < SAMPLE
+        self._kept[places[drawn]] = images[drawn]
+        self._rows += len(images)
+
     @property
-    def sample(self) -> Images:
+    def images(self) -> Images:
         """At most 2,000 of the images, uint8 (n, height, width)."""
-        return self._sample[: self.rows]
+        return self._kept[: self._rows]
 
 
 class FeatureDrift(NamedTuple):

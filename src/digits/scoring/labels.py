@@ -30,7 +30,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> TrueLabels:
 
     Raises:
         DataError: it cannot be read, is too large, has other columns, a label is no class, or a
-            key is there twice.
+            key occurs twice.
     """
     require_file(path)
     if not path.is_file():
@@ -77,8 +77,8 @@ def _check(path: Path, key: str, by_key: dict[int | str, int], rows: int, classe
     if not rows:
         raise DataError(f"{path}: no row; at least one label is needed")
     if None in by_key or None in by_key.values():
-        raise DataError(f"{path}: an empty cell; each row needs a {key} and a label")
+        raise DataError(f"{path}: an empty cell; each row needs {key} and label")
     if len(by_key) < rows:
-        raise DataError(f"{path} column {key}: {rows - len(by_key):,} values are there twice")
+        raise DataError(f"{path} column {key}: {rows - len(by_key):,} values occur twice")
     if outside := [label for label in by_key.values() if not 0 <= label < classes]:
         raise DataError(f"{path} column label: {outside[0]} is outside 0..{classes - 1}")

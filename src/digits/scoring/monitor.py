@@ -17,7 +17,7 @@ from digits.evaluation.confidence import answer_sets, no_answer
 from digits.evaluation.drift import Drift, compare_accuracy, judge
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
-from digits.scoring.drift import FeatureDrift, Seen, compare, feature_drift, tell_drift
+from digits.scoring.drift import FeatureDrift, Sample, Seen, compare, feature_drift, tell_drift
 from digits.scoring.inputs import open_input
 from digits.scoring.labels import TrueLabels, read_labels
 from digits.scoring.logged import Log, read_log
@@ -92,7 +92,7 @@ class _Tally:
     """What is counted of the answers."""
 
     def __init__(self, classes: int, labels: TrueLabels | None) -> None:
-        self.seen = Seen()
+        self.seen, self.sample = Seen(), Sample()
         self.class_counts = np.zeros(classes, np.int64)
         self.other_rows = 0
         self.unsure: int | None = 0
@@ -101,6 +101,7 @@ class _Tally:
 
     def add(self, batch: _Answered) -> None:
         self.seen.add(batch.images)
+        self.sample.add(batch.images)
         self.class_counts += np.bincount(batch.predicted, minlength=len(self.class_counts))
         if self.unsure is None or batch.unsure is None:
             self.unsure = None
@@ -176,7 +177,8 @@ def _judged(
     source: Path, log: Log | None, tally: _Tally, model: Served, params: Params
 ) -> Monitored:
     seen, holdout = tally.seen, _holdout(model)
-    features = feature_drift(seen.sample, model)
+    sample = tally.sample.images
+    features = feature_drift(sample, model)
     comparisons = compare(seen, tally.class_counts, features, model, params.drift)
     if tally.labelled and "accuracy" in holdout and "rows" in holdout:
         rows = round(holdout["rows"])
@@ -197,7 +199,7 @@ def _judged(
         warnings=unusual_images(seen.stats, params=params.validation),
         drift=judge(comparisons, params.drift.level),
     )
-    return Monitored(result, seen.sample, features)
+    return Monitored(result, sample, features)
 
 
 def _far(features: FeatureDrift | None) -> float | None:
