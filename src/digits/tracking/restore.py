@@ -18,7 +18,7 @@ from digits.core.dataset import load_split
 from digits.core.errors import DataError
 from digits.core.files import ANEW
 from digits.params import load as load_params
-from digits.tracking import runs, store, view
+from digits.tracking import evaluations, runs, store, view
 
 
 def restore_all() -> None:
@@ -54,7 +54,7 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     `digests` maps each split that was evaluated to the md5 of its file.
     """
     run_id, model_id = known(TrainOutputs(model)) or restore(model)
-    runs.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
+    evaluations.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
 
 
 def known(outputs: TrainOutputs) -> tuple[str, str] | None:
