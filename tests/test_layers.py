@@ -39,7 +39,10 @@ OWNERS = {
     "onnx": {"digits.training", "digits.tracking.runs"},
     "onnxruntime": {"digits.training.inference", "digits.tracking.runs"},
     "prefect": set(),
-    "dvc": {"digits.core.pipeline", "digits.core.provenance", "digits.core.revision"},
+    "dvc": {
+        *("digits.core.checkout", "digits.core.pipeline", "digits.core.provenance"),
+        "digits.core.revision",
+    },
     "optuna": {"digits.sweep"},
     "typer": {"digits.cli"},
 }
