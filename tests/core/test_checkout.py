@@ -127,6 +127,19 @@ def test_a_password_in_the_address_is_used_and_not_kept(project: Path, guarded: 
     assert "hunter3" not in finding(ServiceError, refused)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:secret@git.example/me.git", "https://git.example/me.git"),
+        ("https://token@git.example/me.git", "https://git.example/me.git"),
+        ("ssh://git:secret@git.example/me.git", "ssh://git@git.example/me.git"),
+        *[(same, same) for same in ("git@git.example:me.git", "/srv/me.git", "file:///srv/me")],
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret(address: str, shown: str) -> None:
+    assert checkout.shown(address) == shown
+
+
 def test_packages_as_pinned_need_no_environment_of_their_own(project: Path, origin: str) -> None:
     (project / "pyproject.toml").write_text('[project]\ndependencies = ["pytest"]\n')
     pinned = f"pytest=={pytest.__version__}\nnot-installed==1.0\n"

@@ -63,7 +63,7 @@ def clone(commit: str, address: str, folder: Path) -> None:
     address = address or provenance.git(home(), "remote", "get-url", "origin")
     repository = _repository(commit, address)
     provenance.clone(repository, folder, commit)
-    git(folder, "remote", "set-url", "origin", _shown(address))
+    git(folder, "remote", "set-url", "origin", shown(address))
     _share_dvc(folder)
 
 
@@ -143,35 +143,40 @@ def _repository(commit: str, address: str) -> Path:
 def _fetch(repository: Path, commit: str, address: str) -> None:
     # `+refs/heads/*`: later commands ask for commits of other branches
     wanted = ("+refs/heads/*:refs/heads/*", f"{commit}:refs/commits/{commit}")
-    shown = _shown(address)
     try:
-        git(repository, "fetch", "--quiet", shown, *wanted, env=_with_credentials(address))
+        git(repository, "fetch", "--quiet", shown(address), *wanted, env=with_credentials(address))
     except ServiceError as error:
         if "not our ref" in str(error) or "no such remote ref" in str(error).lower():
             raise UsageError(
-                f"commit {commit}: {shown} does not have it; `git push` brings it there"
+                f"commit {commit}: {shown(address)} does not have it; `git push` brings it there"
             ) from None
         raise
 
 
-def _shown(address: str) -> str:
-    """The address without a password; git's short form and paths cannot hold one."""
-    return public(address) if urlsplit(address).password else address
+def shown(address: str) -> str:
+    """The address of a git repository as it may be stored and shown: without what is secret.
+
+    Of http addresses the user goes, too: it may be a token.
+    """
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https"):
+        return public(address)
+    return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
 
 
-def _with_credentials(address: str) -> dict[str, str]:
-    """An environment in which git sends the credentials of the address.
+def with_credentials(address: str) -> dict[str, str]:
+    """An environment in which git sends the credentials of the address to `shown(address)`.
 
     On git's command line every user of the machine could read them.
     """
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a worker has nobody to ask
     parts = urlsplit(address)
-    if not parts.password:
+    if not parts.username or parts.scheme not in ("http", "https"):
         return env
-    login = b64encode(f"{unquote(parts.username or '')}:{unquote(parts.password)}".encode())
+    login = b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode())
     return env | {
         "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{public(address)}.extraHeader",
+        "GIT_CONFIG_KEY_0": f"http.{shown(address)}.extraHeader",
         "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login.decode()}",
     }
 
