@@ -59,10 +59,11 @@ def write_model(path: Path, digits: Dataset) -> None:
         helper.make_node("Add", ["products", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
+    shape = ["n", *digits.images.shape[1:]]
     graph = helper.make_graph(
         nodes,
         "means",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8])],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])],
         [numpy_helper.from_array(a.astype(np.float32), name) for name, a in constants.items()],
     )
@@ -91,9 +92,7 @@ def write(folder: Path, digits: Dataset, **changes: Any) -> Package:
     images = digits.images[:200]
     probabilities = inference.load(network, threads=1).predict(images)
     with chdir(REPOSITORY):
-        contents.write_folder(
-            folder, network, description, "# Card\n", images[:20], probabilities[:20]
-        )
+        contents.write_folder(folder, network, description, "# Card\n", images, probabilities)
     return Package(folder, description, images, probabilities)
 
 

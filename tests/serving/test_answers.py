@@ -69,6 +69,16 @@ def test_raw_bytes_and_pictures_get_the_answer_of_their_pixels(
     assert len(answer["probabilities"]) == 10
 
 
+def test_a_picture_with_broken_exif_data_is_read_without_a_word(
+    server: Running, package: Package
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "words " * 20
+    file = BytesIO()
+    Image.fromarray(package.images[0]).save(file, "JPEG", exif=exif.tobytes()[:-100])
+    assert predictions(server, file.getvalue(), "image/jpeg")
+
+
 def test_the_answer_set_holds_each_probable_class_and_says_when_it_is_none(
     server: Running, package: Package
 ) -> None:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from packaged import Package, running
+from packaged import Package, running, write
 from packaging.utils import canonicalize_name
 from support import REPOSITORY, finding, python
 
+from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError
 from digits.serving import contents, model
 from digits.serving.check import largest_difference
+from digits.serving.limits import MAX_BODY
 
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 
@@ -95,6 +97,16 @@ def test_it_passes_its_own_tests(package: Package, tmp_path: Path) -> None:
     shutil.copytree(package.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
     done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert done.returncode == 0, done.stdout
+
+
+def test_large_images_are_packaged_as_many_in_a_request_as_fit(
+    tmp_path: Path, digits_8x8: Dataset
+) -> None:
+    images = np.kron(digits_8x8.images[:60], np.ones((20, 20), np.uint8))
+    digits = Dataset(images, digits_8x8.labels[:60])
+    package = write(tmp_path / "package", digits, shape=(160, 160))
+    assert largest_difference(package.folder, package.images, package.probabilities) < 1e-6
+    assert (package.folder / "expected.json").stat().st_size < MAX_BODY
 
 
 def test_sha256sum_finds_all_files_unchanged(package: Package) -> None:

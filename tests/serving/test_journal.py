@@ -87,13 +87,21 @@ def test_what_is_asked_while_the_last_file_is_written_is_in_the_next(
         write(self, asked)
 
     monkeypatch.setattr(journal.Journal, "_write", slowly)
-    monkeypatch.setattr(journal, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(journal, "FLUSH_BYTES", 1)
     with log:
         log.add(package.images[:1], package.probabilities[:1])
         assert writing.wait(20)
         log.add(package.images[:2], package.probabilities[:2])
         Timer(0.5, go_on.set).start()  # after the end of this block has begun
     assert sum(pq.read_metadata(path).num_rows for path in files(tmp_path)) == 3
+
+
+def test_old_files_go_also_where_nothing_is_asked(log: journal.Journal, tmp_path: Path) -> None:
+    (tmp_path / "2001-01-01").mkdir()
+    (tmp_path / "2001-01-01" / "old.parquet").touch()
+    with log:
+        pass
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_rows_beyond_memory_are_left_out_and_said(
@@ -103,7 +111,7 @@ def test_rows_beyond_memory_are_left_out_and_said(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal, "MAX_ROWS", 300)
+    monkeypatch.setattr(journal, "MAX_HELD", 30_000)
     for _ in range(3):
         log.add(package.images, package.probabilities)
     with log:

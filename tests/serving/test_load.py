@@ -19,7 +19,7 @@ from support import served, until
 
 from digits.core.dataset import Images, Probabilities
 from digits.serving.app import Service
-from digits.serving.limits import MAX_READING, MAX_WAITING, Reader
+from digits.serving.limits import MAX_BODY, MAX_HELD, MAX_READING, MAX_WAITING, Reader
 from digits.serving.model import Model
 from digits.training.inference import BATCH, Network
 
@@ -106,6 +106,21 @@ def test_what_is_too_much_is_refused_for_the_moment(package: Package) -> None:
         held.go.set()
         assert [each.result().status_code for each in asked] == [200] * most
         assert ask(address, 1).status_code == 200
+
+
+def test_large_images_that_wait_are_limited_by_their_bytes(package: Package) -> None:
+    held, fit = Held(), MAX_HELD // MAX_BODY
+    description = package.description.model_copy(update={"shape": (500, 500)})
+    with (
+        holding(package._replace(description=description), held) as address,
+        ThreadPoolExecutor(fit) as clients,
+    ):
+        url, body = f"{address}/predict", bytes(MAX_BODY)
+        asked = [clients.submit(requests.post, url, body, headers=RAW) for _ in range(fit)]
+        assert until(lambda: waiting(address) == fit * MAX_BODY // 500**2)
+        assert requests.post(url, body, headers=RAW, timeout=20).status_code == 503
+        held.go.set()
+        assert [each.result().status_code for each in asked] == [200] * fit
 
 
 def test_a_fault_of_the_model_fails_those_who_asked_and_no_other(package: Package) -> None:

@@ -69,16 +69,30 @@ def test_the_command_writes_a_folder_that_answers_as_the_champion(
 
 
 @pytest.mark.slow
-def test_a_package_is_replaced_and_nothing_else_is(champion: str) -> None:
+def test_a_package_is_replaced_and_nothing_else_is(
+    champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(champion)
     (OUT / "__pycache__").mkdir()
     (OUT / "README.md").write_text("mine")
     written = write(champion, **{"data.class_names": list("abcdefghij")})
     assert json.loads((OUT / "model.json").read_text())["class_names"] == list("abcdefghij")
     assert written.sha256 == folder_sha256(OUT)
-    (OUT / "log").mkdir()
-    line = finding(UsageError, lambda: write(champion))
-    assert line == f"--out {OUT}: holds log, which is no package's"
+    for mine in ("log", "digits/mine"):
+        (OUT / mine).mkdir()
+        line = finding(UsageError, lambda: write(champion))
+        assert line == f"--out {OUT}: holds {mine}, which is no package's"
+        (OUT / mine).rmdir()
+
+    def full(path: Path, target: Path) -> Path:
+        if target == OUT and path.name == "package":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space"):
+        write(champion)
     assert folder_sha256(OUT) == written.sha256
 
 

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
 from zlib import compress, crc32
@@ -17,10 +18,16 @@ import requests
 from intruder import foreign, statuses
 from packaged import Package, Running, running
 from PIL import Image
+from starlette.exceptions import HTTPException
+from support import python
+
+from digits.serving.bodies import Form
+from digits.serving.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 SIZES = "inputs: at least one image is needed, each 8 lists of 8 grey values"
 REQUEST = "not a request; "
 
@@ -164,6 +171,7 @@ def exchange(server: Running, *parts: bytes, pause: float = 0.5) -> bytes:
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (HEAD + b"Connection: close\r\nContent-Length: 999999999999\r\n\r\n", 413),
         (b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
+        (LAST.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
         (b"GET /health HTTP/1.1\r\nX: " + b"a" * 40_000, 431),
         (b"GET /health HTTP/1.1\r\n" + b"X: a\r\n" * 8_000, 431),
         (b"GET /" + b"a" * 40_000, 431),
@@ -175,6 +183,42 @@ def test_what_is_no_http_is_refused_with_a_sentence(
     head, _, body = exchange(server, sent).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body).keys() == {"error"}
+
+
+def raw(count: int) -> bytes:
+    """A request with so many images."""
+    size = b"Content-Length: %d\r\n\r\n" % (count * 64)
+    return HEAD.replace(b"json", b"octet-stream") + size + bytes(count * 64)
+
+
+def test_requests_that_are_sent_without_waiting_are_all_answered(server: Running) -> None:
+    sent = raw(1) + raw(900) * 2 + LAST
+    answer = exchange(server, sent[:-9], sent[-9:])
+    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"no\r\n\r\n", 400),
+        (HEAD + b"X: " + b"a" * 40_000, 431),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nno\r\n\r\n", 400),
+    ],
+)
+def test_what_comes_before_no_request_is_answered(
+    server: Running, sent: bytes, status: int
+) -> None:
+    answers = exchange(server, raw(900) + raw(1) + sent).split(b"HTTP/1.1 ")[1:]
+    assert [int(answer[:3]) for answer in answers] == [200, 200, status]
+
+
+def test_more_connections_than_allowed_are_refused_for_the_moment(server: Running) -> None:
+    with ExitStack() as opened:
+        for _ in range(MAX_CONNECTIONS):
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        response = requests.get(f"{server.address}/health", timeout=20)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert response.json() == {"error": "too many connections; send it again in a second"}
 
 
 @pytest.mark.slow
@@ -204,6 +248,25 @@ def test_no_foreign_page_is_answered(server: Running) -> None:
         assert statuses(server.port, routes, **headers) == {403: routes}
     response = requests.get(f"{server.address}/health", headers={"Host": "evil"}, timeout=20)
     assert response.json()["error"].startswith("Host: 'evil' is no name of this server; ")
+
+
+def test_pictures_are_not_scaled_up_beyond_the_size_of_a_request() -> None:
+    body = json.dumps({"pictures": ["AAAA"] * 20}).encode()
+    with pytest.raises(HTTPException) as refused:
+        Form((512, 512), "plain").read(JSON, body)
+    assert refused.value.detail == "20 images; at most 19 a request are allowed"
+
+
+def test_a_network_of_version_6_is_served_too(package: Package) -> None:
+    with running(package.folder, "--host", "::1") as server:
+        assert server.address == f"http://[::1]:{server.port}"
+        assert requests.get(f"{server.address}/health", timeout=20).status_code == 200
+
+
+def test_no_address_is_a_line(package: Package) -> None:
+    done = python("-m", "digits.serving", "--host", "1.2.3.4.5", cwd=package.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --host 1.2.3.4.5: Name or service not known\n"
 
 
 def test_a_proxy_is_answered_by_the_names_that_are_allowed(package: Package) -> None:

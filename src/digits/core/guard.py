@@ -7,13 +7,14 @@ reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the pa
 import os
 import socket
 from collections.abc import Callable
+from errno import EACCES, EADDRINUSE
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits.core.errors import BusyError
+from digits.core.errors import BusyError, UsageError, printable
 
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 # Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
@@ -55,7 +56,7 @@ class Guard:
             await self._refuse(403, refusal)(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> str | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
+        host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
         name, port = _name_and_port(host)
         if name not in self._names:
             return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names"
@@ -84,12 +85,16 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A socket that listens, by default for this machine only; port 0 takes any free one.
 
     Raises:
-        BusyError: another process listens there.
+        UsageError: `host` is no address of this machine.
+        BusyError: another process listens there, or the port is the system's.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
+        reason = (error.strerror or "").partition(" (")[0]
+        if error.errno not in (EADDRINUSE, EACCES):
+            raise UsageError(f"--host {printable(host)}: {reason}") from None
         raise BusyError(f"{host}:{port}: {reason}; --port names another") from None
 
 

@@ -19,7 +19,7 @@ from digits.core.files import require_file
 
 BATCH = 1000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a file's description of itself
-MAX_ROWS = 1_000_000  # of a file; a service writes 20,000
+MAX_ROWS = 1_000_000  # of a file; a service writes fewer
 TIMES = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 COLUMNS = {
     "at": pa.timestamp("us", "UTC"),

@@ -145,10 +145,7 @@ def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
         DataError: it is no such image, or too large.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=("PNG", "JPEG"))
-        with image:
+        with warnings.catch_warnings(action="ignore"), _opened(file) as image:
             megapixels = image.width * image.height / 1e6
             if megapixels > most:
                 raise DataError(
@@ -163,6 +160,10 @@ def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
+
+
+def _opened(file: IO[bytes]) -> Image.Image:
+    return Image.open(file, formats=("PNG", "JPEG"))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

@@ -42,7 +42,7 @@ def serve(options: Namespace) -> None:
             timeout_graceful_shutdown=DRAIN_S,
         )
         host, port = listening.getsockname()[:2]
-        address = f"http://{host}:{port}"
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         print(f"{loaded.description.title} at {address}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
         uvicorn.Server(config).run(sockets=[listening])

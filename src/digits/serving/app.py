@@ -53,7 +53,7 @@ class Service:
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
         images, treatments = await self._read(request)
-        with self._waiting.hold(len(images)):
+        with self._waiting.hold(len(images)), self._held.hold(images.nbytes):
             probabilities = await self._batcher.predict(images)
         answers = self._model.answers(probabilities)
         for each, treatment in zip(answers, treatments, strict=False):

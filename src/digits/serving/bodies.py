@@ -15,7 +15,7 @@ from digits.core.dataset import Images as Pixels
 from digits.core.dataset import Picture
 from digits.core.errors import DataError
 from digits.scoring.pictures import MAX_MEGAPIXELS, convert_picture, decode_picture
-from digits.serving.limits import MAX_IMAGES
+from digits.serving.limits import MAX_BODY, MAX_IMAGES
 
 JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
 ARRAYS = ("inputs", "instances")  # as MLflow calls them
@@ -87,7 +87,7 @@ class Form(NamedTuple):
                 422,
                 f"{key}: at least one image is needed, each {height} lists of {width} grey values",
             )
-        _limit(len(images))
+        self._limit(len(images))
         try:
             values = bytes(pixels if {*map(type, pixels)} == {int} else map(_whole, pixels))
         except (TypeError, ValueError, OverflowError):
@@ -101,11 +101,11 @@ class Form(NamedTuple):
             raise HTTPException(
                 422, f"{len(body)} bytes; {height}×{width} = {size} bytes are needed for each image"
             )
-        _limit(len(body) // size)
+        self._limit(len(body) // size)
         return Images(np.frombuffer(body, np.uint8).reshape(-1, *self.shape))
 
     def _pictures(self, files: Sequence[tuple[str, bytes]]) -> Images:
-        _limit(len(files))
+        self._limit(len(files))
         converted, megapixels = [], float(MAX_MEGAPIXELS)
         for name, content in files:
             try:
@@ -117,6 +117,11 @@ class Form(NamedTuple):
             megapixels -= decoded.megapixels
         images, treatments = zip(*converted, strict=True)
         return Images(np.stack(images), treatments)
+
+    def _limit(self, count: int) -> None:
+        most = min(MAX_IMAGES, max(1, MAX_BODY // prod(self.shape)))  # of pictures to be scaled up
+        if count > most:
+            raise HTTPException(413, f"{count:,} images; at most {most:,} a request are allowed")
 
 
 def _nested(values: Any, length: int) -> list[Any] | None:
@@ -154,8 +159,3 @@ def _decoded(texts: Any) -> list[tuple[str, bytes]]:
     except ValueError:
         raise HTTPException(422, "pictures: not base64") from None
     return [(f"pictures[{position}]: ", content) for position, content in enumerate(contents)]
-
-
-def _limit(count: int) -> None:
-    if count > MAX_IMAGES:
-        raise HTTPException(413, f"{count:,} images; at most {MAX_IMAGES:,} a request are allowed")

@@ -12,10 +12,12 @@ import requests
 
 from digits.core.dataset import Images, Probabilities
 from digits.core.errors import IntegrityError
+from digits.serving.limits import MAX_BODY
 
 TOLERANCE = 1e-5  # of a probability
 TIMEOUT_S = 60
-BATCH = 100
+MOST = 100  # images of a request
+PIXEL = 5  # bytes of a pixel in JSON, at most
 
 
 def largest_difference(folder: Path, images: Images, expected: Probabilities) -> float:
@@ -29,10 +31,9 @@ def largest_difference(folder: Path, images: Images, expected: Probabilities) ->
     """
     with _running(folder) as address, requests.Session() as session:
         session.trust_env = False  # no proxy between this machine and itself
-        rows = [
-            _ask(session, address, images[start : start + BATCH])
-            for start in range(0, len(images), BATCH)
-        ]
+        size = fitting(images, MOST)
+        starts = range(0, len(images), size)
+        rows = [_ask(session, address, images[start : start + size]) for start in starts]
     actual = np.concatenate(rows)
     difference = float(np.abs(actual - expected).max())
     others = int((actual.argmax(axis=1) != expected.argmax(axis=1)).sum())
@@ -42,6 +43,11 @@ def largest_difference(folder: Path, images: Images, expected: Probabilities) ->
             f"model, probabilities differ by up to {difference:.1e}; nothing was written"
         )
     return difference
+
+
+def fitting(images: Images, most: int) -> int:
+    """How many of the images, at least one and at most `most`, fit into a request as JSON."""
+    return min(most, max(1, MAX_BODY // (PIXEL * int(images[0].size))))
 
 
 def _ask(session: requests.Session, address: str, images: Images) -> Probabilities:

@@ -15,10 +15,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 from digits.core.dataset import Images, Probabilities
 from digits.core.errors import ServiceError
 from digits.core.files import sha256_lines, write_text
+from digits.serving.check import fitting
 from digits.serving.model import DESCRIPTION, MODEL, SUMS, Description
 
 TEMPLATE = Path(__file__).with_name("template")
 LOCK = Path("requirements.lock")
+EXAMPLES = 20  # images by which the package's own tests know the model
 NEEDED = (
     *("numpy", "onnxruntime", "pillow", "pydantic"),
     *("starlette", "uvicorn", "httptools", "uvloop", "orjson", "prometheus-client"),
@@ -47,7 +49,8 @@ def write_folder(
         folder: is made here.
         network: the ONNX file.
         card: the model card, Markdown.
-        images, probabilities: some images and the model's answers, for the package's own tests.
+        images, probabilities: images and the model's answers; the package's own tests compare
+            as many of them as fit into a request, at most EXAMPLES.
     """
     shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path, file in modules().items():
@@ -57,7 +60,11 @@ def write_folder(
     write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
     example = {"inputs": images[:1].tolist()}
-    expected = {"images": images.tolist(), "probabilities": probabilities.tolist()}
+    count = fitting(images, EXAMPLES)
+    expected = {
+        "images": images[:count].tolist(),
+        "probabilities": probabilities[:count].tolist(),
+    }
     write_text(folder / "example.json", json.dumps(example))
     write_text(folder / "expected.json", json.dumps(expected))
     for name, needed in {"": NEEDED, "-log": ["pyarrow"], "-test": ["pytest"]}.items():

@@ -26,8 +26,8 @@ from digits.evaluation.confidence import answer_sets
 from digits.serving.model import Description
 
 FLUSH_S = 60
-FLUSH_ROWS = 5000
-MAX_ROWS = 20_000  # in memory; while the disk is slower than the requests, more are left out
+FLUSH_BYTES = 4_000_000
+MAX_HELD = 16_000_000  # bytes in memory; while the disk is slower than the requests, no more
 MAX_DAYS = 30
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
 
@@ -59,7 +59,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._description = folder, description
         self._asked: list[_Asked] = []
-        self._count = self._lost = self._next = 0
+        self._size = self._lost = self._next = 0
         self._lock, self._wake, self._ended = Lock(), Event(), False
         self._thread = Thread(target=self._write_until_the_end, name="journal")
 
@@ -83,28 +83,32 @@ class Journal:
         first = max(time.time_ns() // 1000, self._next)
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
+        asked = _Asked(at, images, probabilities)
         with self._lock:
-            if self._count + len(images) > MAX_ROWS:
+            size = self._size + sum(each.nbytes for each in asked)
+            if size > MAX_HELD:
                 self._lost += len(images)
                 return at
-            self._asked.append(_Asked(at, images, probabilities))
-            self._count += len(images)
-            if self._count >= FLUSH_ROWS:
+            self._asked.append(asked)
+            self._size = size
+            if size >= FLUSH_BYTES:
                 self._wake.set()
         return at
 
     def _write_until_the_end(self) -> None:
-        ended = False
+        ended, tidied = False, 0.0
         while not ended:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
             ended = self._ended  # before the rows are taken: nothing is added after it
             with self._lock:
                 asked, lost = self._asked, self._lost
-                self._asked, self._count, self._lost = [], 0, 0
+                self._asked, self._size, self._lost = [], 0, 0
             try:
                 if asked:
                     self._write(asked)
+                if ended or time.monotonic() - tidied >= FLUSH_S:  # also where nothing is asked
+                    tidied = time.monotonic()
                     _forget(self._folder)
                 if lost:
                     raise OSError(f"slower than the requests, so {lost:,} rows are left out")

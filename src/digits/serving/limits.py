@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
-MAX_HELD = 32_000_000  # bytes of all requests whose images are not read yet
+MAX_HELD = 32_000_000  # bytes of all requests: of their bodies, and then of their pixels
 MAX_WAITING = 2000  # images of all requests
 MAX_READING = 16  # requests with pictures or long bodies
 

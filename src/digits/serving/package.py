@@ -17,7 +17,6 @@ from digits.serving.check import largest_difference
 from digits.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description
 
 CACHES = ("__pycache__", ".pytest_cache", ".venv")
-EXAMPLES = 20  # hold-out rows by which the package's own tests know the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,11 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
             model.files.network,
             description,
             card(model.origin, model.files),
-            images[:EXAMPLES],
-            probabilities[:EXAMPLES],
+            images,
+            probabilities,
         )
         difference = largest_difference(folder, images, probabilities)
-        if out.exists():
-            out.rename(temporary / "before")
-        folder.rename(out)
+        _replace(out, folder, temporary / "before")
     sha256 = folder_sha256(out)
     return Package(out, model.origin.uri, len(images), difference, sha256)
 
@@ -106,10 +103,24 @@ def _check_out(out: Path) -> None:
     sums = out / SUMS
     lines = sums.read_text("utf-8", errors="replace").splitlines() if sums.is_file() else []
     names = {line.partition("  ")[2] for line in lines}
-    written = {name.partition("/")[0] for name in names} if {MODEL, DESCRIPTION} <= names else set()
-    others = {path.name for path in out.iterdir()} - written - {SUMS, *CACHES}
-    if others:
-        raise UsageError(f"--out {out}: holds {printable(min(others))}, which is no package's")
+    files = {out / name for name in names} if {MODEL, DESCRIPTION} <= names else set()
+    written = {sums, *files, *(parent for file in files for parent in file.parents)}
+    for path in sorted(out.rglob("*")):
+        if path not in written and not {*CACHES} & {*path.relative_to(out).parts}:
+            found = printable(str(path.relative_to(out)))
+            raise UsageError(f"--out {out}: holds {found}, which is no package's")
+
+
+def _replace(out: Path, folder: Path, before: Path) -> None:
+    """Move `folder` to `out`; what lies there goes to `before`, and returns if that fails."""
+    if out.exists():
+        out.rename(before)
+    try:
+        folder.rename(out)
+    except OSError:
+        if before.exists():
+            before.rename(out)
+        raise
 
 
 def _holdout(model: Served) -> Images:
