@@ -7,11 +7,11 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: run test lint docs ui report demo up down bench lock help
+.PHONY: run test lint docs ui report demo up down team team-down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.done ## environment, data, what changed of the pipeline, table of results
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
@@ -62,6 +62,12 @@ up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with
 
 down: ## stop what `make up` started
 	@python -m flows.up stop
+
+team: .venv/.done ## the servers of a team on this machine: PostgreSQL, S3, MLflow, Prefect, Dask, workers
+	@python -m flows.team start
+
+team-down: ## stop what `make team` started
+	@python -m flows.team stop
 
 bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks

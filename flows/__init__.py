@@ -9,6 +9,7 @@ retrain   train and promote when the data has changed
 answer    answer a paused `promote`
 deploy    register the deployments of all flows
 up        `make up` and `make down`
+team/     `make team` and `make team-down`: the servers of a team
 notify    tell a webhook of flow runs that fail
 support/  what the flows share
 """

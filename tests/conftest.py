@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import small_project
+import team as servers
+from filelock import FileLock
 from intruder import RESOLVED
 from sklearn.datasets import load_digits
 from support import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from digits.registry.versions import Registry
+    from flows.team.control import Team
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -119,6 +122,27 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def team_of_all(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Team, Path]]":
+    """The real servers of a team for all test processes, and the folder that these share."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    with servers.shared(place) as team:
+        yield team, place
+
+
+@pytest.fixture(scope="module")
+def team(team_of_all: "tuple[Team, Path]") -> "Iterator[Team]":
+    """The team, for the tests of one module at a time: they may kill its servers.
+
+    Nothing is started yet: `team.start("mlflow")` starts a server and what it needs.
+    """
+    team, place = team_of_all
+    with FileLock(place / "team.turn"):
+        yield team
 
 
 def _answers(port: int) -> bool:
