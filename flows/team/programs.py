@@ -72,7 +72,10 @@ def programs(settings: Settings, made: secrets.Passwords) -> dict[str, Program]:
     passfile = {"PGPASSFILE": str(settings.secrets / "pgpass")}
     keys = secrets.s3(settings, made)
     dask = "--no-dashboard --host 127.0.0.1 --dashboard-address 127.0.0.1"
-    mlflow = {"MLFLOW_BACKEND_STORE_URI": settings.database("mlflow")}
+    mlflow = {
+        "MLFLOW_BACKEND_STORE_URI": settings.database("mlflow"),
+        "MLFLOW_S3_ENDPOINT_URL": settings.address("s3"),
+    }
     prefect = {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.database(
@@ -101,7 +104,8 @@ def programs(settings: Settings, made: secrets.Passwords) -> dict[str, Program]:
             {**passfile, **prefect},
         ),
         "dask": Program(
-            f"dask scheduler --protocol tls --port {settings.port('dask')} {dask}:{settings.port('dask-http')}",
+            f"dask scheduler --protocol tls --port {settings.port('dask')}"
+            f" {dask}:{settings.port('dask-http')}",
             folder,
             {**secrets.tls(settings), **SILENT},
         ),
@@ -117,7 +121,10 @@ def _workers(settings: Settings, made: secrets.Passwords) -> dict[str, Program]:
     found = {}
     for name in WORKERS:
         clone = settings.folder / name
-        environment = variables | {"PYTHONPATH": f"{clone}/src{os.pathsep}{clone}"}
+        environment = variables | {
+            "DIGITS_HOME": str(clone),
+            "PYTHONPATH": f"{clone}/src{os.pathsep}{clone}",
+        }
         joining = f"{dask} --local-directory ../run --name {name}"
         found[f"dask-{name}"] = Program(joining, clone, environment)
         pool = f"prefect worker start --pool {project().name} --name {name}"

@@ -16,7 +16,7 @@ DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
 RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile", "environment.sh")]
 VARIABLE = re.compile(
-    r"(DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TF_)[A-Z0-9_]+"
+    r"(AWS_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
 )
 """The prefixes of the variables of everything that the project uses."""
 
@@ -64,7 +64,7 @@ def test_every_command_that_a_page_names_exists() -> None:
     named = [command.split() for path in pages() for command in named_commands(path)]
     made = {words[1] for words in named if words[:1] == ["make"] and words[1:]}
     ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
-    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
     assert {word for word in made if "=" not in word} <= {*targets}
     assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
 
