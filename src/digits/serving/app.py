@@ -5,11 +5,9 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.core.guard import Guard
@@ -22,7 +20,7 @@ from digits.serving.metrics import Metrics
 from digits.serving.model import Model
 
 BODY_S = 10.0  # from the head of a request until its body is there
-PATHS = ("/predict", "/health", "/model", "/metrics")
+READ = ("GET", "HEAD")
 
 
 class Service:
@@ -39,16 +37,48 @@ class Service:
         self._reader = Reader()
         self._held, self._waiting = Bound(MAX_HELD), Bound(MAX_WAITING)
         self._metrics.waiting.set_function(lambda: self._waiting.held)
+        self._paths = {
+            "/predict": (("POST",), self._predict),
+            "/health": (READ, self._health),
+            "/model": (READ, self._describe),
+            "/metrics": (READ, self._measure),
+        }
 
     def app(self) -> ASGIApp:
         """The ASGI app."""
-        answering = [self._predict, self._health, self._describe, self._measure]
-        routes = [Route(path, each) for path, each in zip(PATHS, answering, strict=True)]
-        routes[0] = Route(PATHS[0], self._predict, methods=["POST"])
-        handlers = {HTTPException: _refused, Exception: _failed}
-        app = Starlette(routes=routes, exception_handlers=handlers)
-        app.router.redirect_slashes = False
-        return self._counted(Guard(app, refuse=refusal))
+        guarded = Guard(self._answer, refuse=refusal)
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope["path"] if scope["path"] in self._paths else "other"
+
+            async def send_counted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    self._metrics.requests.labels(path, message["status"]).inc()
+                await send(message)
+
+            await guarded(scope, receive, send_counted)
+
+        return counted
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # a few lines for all of Starlette's routing, which takes as long as a prediction
+        request = Request(scope, receive)
+        try:
+            allowed, handler = self._paths.get(scope["path"], ((), None))
+            if handler is None:
+                raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
+            if request.method not in allowed:
+                allow = ", ".join(allowed)
+                sentence = f"{request.method} is not allowed here; {allow} is"
+                raise HTTPException(405, sentence, {"Allow": allow})
+            response = await handler(request)
+        except HTTPException as error:
+            response = refusal(error.status_code, error.detail, error.headers)
+        except Exception:
+            response = refusal(500, "the server failed; its log says why")
+            await response(scope, receive, send)
+            raise
+        await response(scope, receive, send)
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -96,33 +126,6 @@ class Service:
             read = partial(self._form.read, kind, bytes(body))
             return read() if self._form.is_quick(kind, body) else await self._reader.run(read)
 
-    def _counted(self, app: ASGIApp) -> ASGIApp:
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope["path"] if scope["path"] in PATHS else "other"
-
-            async def send_counted(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    self._metrics.requests.labels(path, message["status"]).inc()
-                await send(message)
-
-            await app(scope, receive, send_counted)
-
-        return counted
-
 
 def _too_large() -> HTTPException:
     return HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    sentence, allow = error.detail, (error.headers or {}).get("Allow")
-    if error.status_code == 404:
-        sentence = f"no such path; there are {', '.join(PATHS)}"
-    elif allow:
-        sentence = f"{request.method} is not allowed here; {allow} is"
-    return refusal(error.status_code, sentence, error.headers)
-
-
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return refusal(500, "the server failed; its log says why")

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from math import prod
@@ -71,10 +72,10 @@ class Form(NamedTuple):
             raise HTTPException(422, f"not a request; {FORMS}")
         if isinstance(value, dict) and [*value] == ["images"]:
             key, value = f"{key}.images", value["images"]
-        return Images(self._array(key, value))
+        return Images(self._array(key, value, has_truth=b"true" in body or b"false" in body))
 
-    def _array(self, key: str, images: Any) -> Pixels:
-        """Nested lists as uint8 (n, height, width).
+    def _array(self, key: str, images: Any, *, has_truth: bool) -> Pixels:
+        """Nested lists as uint8 (n, height, width); truth values may be among the pixels.
 
         Types, lengths and values are checked by C code of Python's own: NumPy would convert text
         and truth values to numbers.
@@ -89,7 +90,7 @@ class Form(NamedTuple):
             )
         self._limit(len(images))
         try:
-            values = bytes(pixels if {*map(type, pixels)} == {int} else map(_whole, pixels))
+            values = _grey(pixels, has_truth=has_truth)
         except (TypeError, ValueError, OverflowError):
             raise HTTPException(422, f"{key}{_first_fault(pixels, self.shape)}") from None
         return np.frombuffer(values, np.uint8).reshape(-1, height, width)
@@ -129,6 +130,13 @@ def _nested(values: Any, length: int) -> list[Any] | None:
     if not isinstance(values, list) or {*map(type, values)} != {list}:
         return None
     return [*chain.from_iterable(values)] if {*map(len, values)} == {length} else None
+
+
+def _grey(pixels: Sequence[Any], *, has_truth: bool) -> bytes:
+    if not has_truth:  # `bytes` would take them as 0 and 1
+        with suppress(TypeError):
+            return bytes(pixels)
+    return bytes(map(_whole, pixels))
 
 
 def _whole(value: Any) -> int:
