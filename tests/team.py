@@ -13,7 +13,7 @@ from filelock import FileLock
 from support import REPOSITORY
 
 from flows.team.control import Team
-from flows.team.settings import PORTS, Settings
+from flows.team.settings import FOLDER, PORTS, Settings
 
 
 @contextmanager
@@ -23,10 +23,13 @@ def shared(place: Path) -> Iterator[Team]:
     with lock:
         if not where.exists():
             # not below pytest's folder, where only root may go, whom PostgreSQL refuses
-            where.write_text(f"{mkdtemp(prefix='team-')} {_free_ports()}")
-        folder, port = where.read_text().split()
+            made = Path(mkdtemp(prefix="team-"))
+            made.chmod(0o711)
+            shutil.copy(REPOSITORY / "params.yaml", made)
+            where.write_text(f"{made} {_free_ports()}")
+        root, port = where.read_text().split()
         users.write_text(str(_count(users) + 1))
-        team = Team(Settings(REPOSITORY, Path(folder), int(port)))
+        team = Team(Settings(REPOSITORY, Path(root, FOLDER), int(port)))
     try:
         yield team
     finally:
@@ -34,7 +37,7 @@ def shared(place: Path) -> Iterator[Team]:
             users.write_text(str(_count(users) - 1))
             if _count(users) == 0:
                 team.down()
-                shutil.rmtree(folder)
+                shutil.rmtree(root)
                 where.unlink()
 
 

@@ -6,5 +6,6 @@ programs       what runs: command, folder and variables of each server and worke
 configuration  what nginx and supervisor read
 prepare        cluster, databases, buckets and clones
 health         whether a server answers
+compose        the same as containers: compose.yaml
 control        start, wait until all answer, stop
 """

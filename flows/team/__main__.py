@@ -1,12 +1,15 @@
-"""`make team` and `make team-down`: python -m flows.team start | stop."""
+"""`make team` and `make team-down`: python -m flows.team start | stop.
+
+For containers: prepare | answers NAME | compose, which writes compose.yaml.
+"""
 
 import sys
 import time
 from pathlib import Path
 
 from digits.core import process
-from digits.core.errors import BusyError
-from flows.team import prepare
+from digits.core.errors import BusyError, ServiceError
+from flows.team import compose, prepare, programs
 from flows.team.control import Team
 from flows.team.settings import load
 
@@ -43,5 +46,27 @@ def stop() -> None:
         team.down()
 
 
+def make_ready() -> None:
+    """Make passwords, configuration, PostgreSQL's folder and the clones of the workers."""
+    Team(load(Path.cwd())).prepare(*programs.NEEDS)
+
+
+def answers() -> None:
+    """Ask one server, which gets the databases or buckets that it lacks.
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    name = sys.argv[2]
+    if not Team(load(Path.cwd())).answers(name):
+        raise ServiceError(f"{name}: does not answer")
+
+
+def write_compose() -> None:
+    """Write compose.yaml anew."""
+    Path("compose.yaml").write_text(compose.text(), "utf-8")
+
+
 if __name__ == "__main__":
-    process.run_program({"start": start, "stop": stop}[sys.argv[1]])
+    work = {"start": start, "stop": stop, "prepare": make_ready, "answers": answers}
+    process.run_program({**work, "compose": write_compose}[sys.argv[1]])

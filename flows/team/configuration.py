@@ -1,5 +1,7 @@
 """The files that nginx and supervisor read."""
 
+from collections.abc import Mapping
+
 from digits.core import process
 from flows.team import programs, secrets
 from flows.team.settings import Settings
@@ -75,23 +77,28 @@ stdout_logfile_backups = 1
 
 
 def write(settings: Settings, made: secrets.Passwords) -> None:
-    """Write the configuration of both."""
+    """Write the configuration of both, and for containers each program's variables."""
     user = "user root;" if programs.owner() else ""  # else nginx could not reach the sockets
     ports = {name: settings.port(name) for name in ("mlflow", "prefect")}
     conf = NGINX.format(user=user, folder=settings.folder, **ports)
     secrets.write(settings.folder / "nginx.conf", conf.lstrip())
     sections = [SUPERVISOR.format(folder=settings.folder)]
     for name, program in programs.programs(settings, made).items():
-        sections.append(_section(settings, name, program))
+        environment = _environment(settings, program)
+        sections.append(_section(settings, name, program, environment))
+        lines = "".join(f"{key}='{value}'\n" for key, value in environment.items())
+        secrets.write(settings.secrets / f"{name}.env", lines)
     secrets.write(settings.secrets / "supervisor.conf", "".join(sections))
 
 
-def _section(settings: Settings, name: str, program: programs.Program) -> str:
-    environment = {
-        **process.ENVIRONMENT,
-        programs.MARK: str(settings.folder),
-        **program.environment,
-    }
+def _environment(settings: Settings, program: programs.Program) -> dict[str, str]:
+    mark = {programs.MARK: str(settings.folder)}
+    return {**process.ENVIRONMENT, **mark, **program.environment}
+
+
+def _section(
+    settings: Settings, name: str, program: programs.Program, environment: Mapping[str, str]
+) -> str:
     postgres = name == "postgres"
     return PROGRAM.format(
         name=name,

@@ -62,16 +62,25 @@ class Team:
         wanted = _with_needs(names or programs.NEEDS)
         if not self.is_up():
             self._start_supervisor()
-        if "postgres" in wanted:
-            prepare.make_cluster(self.settings, self._passwords)
+        self.prepare(*wanted)
         stores = [name for name in wanted if name in ("postgres", "s3")]
         workers = [name for name in wanted if name.endswith(WORKERS)]
         self._start([name for name in wanted if name not in {*stores, *workers}], after=stores)
-        for name in {name.removeprefix("dask-") for name in workers}:
-            prepare.make_clone(self.settings, name)
         if {*workers} & {*WORKERS}:
             prepare.register(self.settings, self.env)
         self._start(workers)
+
+    def prepare(self, *names: str) -> None:
+        """Make what these servers and workers need before they start: folder and clones.
+
+        Raises:
+            ServiceError: PostgreSQL or git failed.
+        """
+        if "postgres" in names:
+            prepare.make_cluster(self.settings, self._passwords)
+        for worker in WORKERS:
+            if {worker, f"dask-{worker}"} & {*names}:
+                prepare.make_clone(self.settings, worker)
 
     def stop(self, *names: str) -> None:
         """Stop these servers, which then stay down."""

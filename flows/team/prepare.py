@@ -124,7 +124,8 @@ def _git(*arguments: str | Path) -> None:
 
 
 def _run(*command: str | Path, **options: Any) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    options = {"capture_output": True, "text": True, "umask": 0o077, **options}
+    done = subprocess.run(command, check=False, **options)
     if done.returncode:
         words = one_line(done.stderr or done.stdout, width=300)
         raise ServiceError(f"{Path(command[0]).name}: {words}")

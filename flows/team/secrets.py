@@ -17,13 +17,17 @@ DAYS = 3650
 Passwords = Mapping[str, str]
 
 
+def names() -> list[str]:
+    """What there are passwords for."""
+    signing = [f"weed-{part}" for part in ("volume", "volume-read", "filer", "filer-read")]
+    return ["postgres", *DATABASES, "s3-id", "s3", account(), WORKER_ACCOUNT, *signing]
+
+
 def passwords(settings: Settings) -> Passwords:
     """The passwords by what they are for; missing ones are made, of 160 bits each."""
     path = settings.secrets / "passwords.json"
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    names = ("postgres", *DATABASES, "s3-id", "s3", account(), WORKER_ACCOUNT)
-    signing = [f"weed-{part}" for part in ("volume", "volume-read", "filer", "filer-read")]
-    made = {name: secrets.token_hex(20) for name in (*names, *signing)} | kept
+    made = {name: secrets.token_hex(20) for name in names()} | kept
     write(path, json.dumps(made, indent=1) + "\n")
     return made
 

@@ -1,26 +1,169 @@
-"""`make team`: real servers behind a proxy that asks for passwords, which come back when killed."""
+"""`make team`: servers behind passwords, which come back when killed and keep what they hold."""
 
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
 import pytest
 import requests
-from support import until
+from support import REPOSITORY, until
 
+from digits.core.errors import BusyError
+from flows.team import compose, control, programs
 from flows.team.control import Team
 
 pytestmark = pytest.mark.slow
+ALL = [*programs.NEEDS]
+# Where the inner servers would tell or do something.
+INNER = {
+    "master": "dir/assign",
+    "volume": "1,01",
+    "filer": "buckets/",
+    "admin": "",
+    "dask-http": "info/main/workers.html",
+}
 
 
-def test_a_killed_server_comes_back_with_what_it_held(team: Team) -> None:
-    team.start("mlflow")
-    login = (team.env["MLFLOW_TRACKING_USERNAME"], team.env["MLFLOW_TRACKING_PASSWORD"])
-    address = f"{team.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments"
-    made = requests.post(f"{address}/create", json={"name": "kept"}, auth=login, timeout=30)
-    assert made.ok
-    for name in ("postgres", "mlflow", "nginx", "s3"):
-        before = team.pid(name)
-        team.kill(name)
-        assert until(lambda name=name: team.answers(name), seconds=60)
-        assert team.pid(name) != before
-    found = requests.get(
-        f"{address}/get-by-name", params={"experiment_name": "kept"}, auth=login, timeout=30
+@pytest.fixture
+def store(team: Team) -> Any:
+    """The object store, for one who has its key."""
+    team.start("s3")
+    return boto3.client(
+        "s3",
+        endpoint_url=team.env["AWS_ENDPOINT_URL"],
+        aws_access_key_id=team.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=team.env["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
     )
-    assert found.json()["experiment"]["experiment_id"] == made.json()["experiment_id"]
+
+
+def login(team: Team) -> tuple[str, str]:
+    return team.env["MLFLOW_TRACKING_USERNAME"], team.env["MLFLOW_TRACKING_PASSWORD"]
+
+
+def experiment(team: Team, name: str) -> str:
+    """The id of the experiment of this name, which is made if it is not there."""
+    address = f"{team.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments"
+    asked: dict[str, Any] = {"auth": login(team), "timeout": 60}
+    requests.post(f"{address}/create", json={"name": name}, **asked)
+    found = requests.get(f"{address}/get-by-name", params={"experiment_name": name}, **asked)
+    return str(found.json()["experiment"]["experiment_id"])
+
+
+def knock(port: int) -> None:
+    """Speak TLS without a certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        context.wrap_socket(plain) as encrypted,
+    ):
+        encrypted.recv(1)
+        encrypted.recv(1000)
+
+
+def command(team: Team, what: str) -> "subprocess.CompletedProcess[str]":
+    """`make team` or `make team-down` in the folder of the team."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.team", what],
+        cwd=team.settings.folder.parent,
+        env={**os.environ, "TEAM_PORT": str(team.settings.first_port)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_all_start_and_nobody_is_let_in_without_a_password(team: Team) -> None:
+    team.start()
+    for name in ("mlflow", "prefect"):
+        address = team.settings.address(name)
+        assert requests.get(address, timeout=30).status_code == 401
+        assert requests.get(address, auth=("worker", "guessed"), timeout=30).status_code == 401
+        for foreign in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            refused = requests.get(address, auth=login(team), headers=foreign, timeout=30)
+            assert refused.status_code == 403
+    assert requests.get(f"{team.settings.address('s3')}/digits", timeout=30).status_code == 403
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(team.settings.database("mlflow"), passfile="/dev/null")
+    for name, path in INNER.items():
+        answer = requests.get(f"{team.settings.address(name)}/{path}", timeout=30)
+        assert answer.status_code in (401, 404), name
+    for name in ("master-grpc", "volume-grpc", "filer-grpc", "s3-grpc", "dask"):
+        with pytest.raises(ssl.SSLError, match=r"certificate required|handshake failure"):
+            knock(team.settings.port(name))
+    for process in team.processes():
+        listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == "LISTEN"]
+        assert {*listening} <= {"127.0.0.1"}, process.cmdline()
+
+
+def test_one_account_of_the_database_does_not_reach_the_data_of_another(team: Team) -> None:
+    team.start("postgres")
+    other = f"postgresql://optuna@127.0.0.1:{team.settings.port('postgres')}/mlflow"
+    passfile = team.env["PGPASSFILE"]
+    [password] = [line for line in Path(passfile).read_text().split() if ":optuna:" in line]
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(other, password=password.rpartition(":")[2])
+
+
+def test_it_tells_that_it_is_up_and_which_port_is_taken(team: Team) -> None:
+    team.start("s3")
+    again = command(team, "start")
+    assert (again.returncode, again.stderr) == (6, "error: already up; see make team-down\n")
+    with pytest.raises(BusyError, match=f"port {team.settings.port('s3')} is taken; choose with"):
+        control._check_free(team.settings.port("s3"))
+
+
+def test_whatever_is_killed_comes_back(team: Team, store: Any) -> None:
+    team.start()
+    kept = experiment(team, "kept")
+    store.put_object(Bucket="digits", Key="kept", Body=b"1")
+    before = {name: team.pid(name) for name in ALL}
+    for name in ALL:
+        team.kill(name)
+    for name in ALL:
+        assert until(lambda name=name: team.pid(name) not in (0, before[name]), seconds=60)
+        assert until(lambda name=name: team.answers(name), seconds=120), name
+    assert experiment(team, "kept") == kept
+    assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
+
+
+def test_down_leaves_no_process_even_without_supervisor_and_up_again_has_all(
+    team: Team, store: Any
+) -> None:
+    team.start("mlflow")
+    kept, passwords = experiment(team, "kept"), team.env
+    store.put_object(Bucket="digits", Key="kept", Body=b"1")
+    pid = int((team.settings.folder / "run/supervisor.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    down = command(team, "stop")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    assert team.processes() == []
+    for port in range(team.settings.first_port, team.settings.port("dask-http") + 1):
+        socket.create_server(("127.0.0.1", port)).close()
+    assert command(team, "stop").stdout == "nothing is up\n"
+
+    team.start("mlflow")
+    assert experiment(team, "kept") == kept
+    assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
+    assert team.env == passwords
+
+
+def test_others_may_not_read_it(team: Team) -> None:
+    folder = team.settings.folder
+    for path in [folder, *folder.iterdir(), *(folder / "secrets").iterdir()]:
+        assert path.stat().st_mode & 0o066 == 0, path
+    assert (folder / "env").stat().st_mode & 0o777 == 0o600
+
+
+def test_compose_is_written_from_what_make_team_starts() -> None:
+    assert (REPOSITORY / "compose.yaml").read_text("utf-8") == compose.text()
