@@ -24,8 +24,7 @@ def measure_answers(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
     Yields the result so far after each model.
     """
-    workspace.run("dvc", "pull", "--quiet")
-    workspace.run("digits", "restore")
+    workspace.pull()
     images = np.concatenate([workspace.images(split) for split in SPLITS])
     models = {}
     for model in (*workspace.models, *OTHER_MODELS):

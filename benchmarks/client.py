@@ -18,6 +18,7 @@ from typing import Any, cast
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TIMEOUT_S = 60
+SLOW_S = 0.1
 
 
 @dataclass
@@ -45,12 +46,16 @@ class Job:
 class Result:
     """What came of it; `latencies` are seconds from when a request was due to its whole answer.
 
+    `slow` counts those over SLOW_S by the second of the job: a machine that stops for a moment is
+    one second, a server that is too slow is many.
+
     After SIGTERM: requests sent before it must still be answered (`answered_after_signal`), later
     ones may find the connection closed (`closed_after_signal`).
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    slow: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     answered_after_signal: int = 0
     closed_after_signal: int = 0
@@ -67,13 +72,14 @@ class Load:
         self.free: deque[socket.socket] = deque()
         self.waiting: dict[socket.socket, tuple[int, float]] = {}  # request, when it was due
         self.sent = 0
+        self.start = 0.0
         self.signalled = float("inf")  # when SIGTERM was sent
 
     def run(self) -> Result:
         """Send all requests, and wait for their answers."""
         for _ in range(self.job.clients):
             self._connect()
-        start = time.perf_counter()
+        self.start = start = time.perf_counter()
         while self.waiting or (self.free and self.sent < self.job.requests):
             pause = self._send_due(start)
             if self.job.end and self.sent >= self.job.end_after:
@@ -118,6 +124,8 @@ class Load:
         number, due = self.waiting.pop(connection)
         now = time.perf_counter()
         self.result.latencies.append(now - due)
+        if now - due > SLOW_S:
+            self.result.slow[int(due - self.start)] += 1
         self.result.answered_after_signal += due <= self.signalled < now
         if finding := _finding(answer, self.job.expected[number % len(self.job.expected)]):
             self.result.errors[finding] += 1

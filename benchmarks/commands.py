@@ -32,10 +32,10 @@ class Command(NamedTuple):
 
 def measure_commands(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Medians of evaluating a model on all rows, and of predicting one picture."""
-    images = workspace.trained_images(EVALUATED)
+    workspace.pull()
     uri = workspace.register(EVALUATED)
     picture = workspace.root / "picture.png"
-    Image.fromarray(images[0]).save(picture)
+    Image.fromarray(workspace.images("test")[0]).save(picture)
     commands = {
         "evaluate": (sys.executable, "-m", "digits.stages.evaluate", EVALUATED),
         "predict": ("digits", "predict", str(picture), "--model", uri),
@@ -46,8 +46,8 @@ def measure_commands(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def measure_scoring(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """`digits score` for each number of rows."""
-    images = workspace.trained_images(SCORED_BY)
-    uri = workspace.register(SCORED_BY)
+    workspace.pull()
+    images, uri = workspace.images("test"), workspace.register(SCORED_BY)
     yield {
         "model": SCORED_BY,
         "score": {str(count): _score_command(workspace, uri, images, count) for count in ROWS},

@@ -16,11 +16,11 @@ def measure_disk(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Packages and megabytes of an environment with each way's own requirements.txt."""
     import mlflow
 
-    workspace.trained_images(MODEL)
+    workspace.pull()
     keras_uri = log_keras(workspace, MODEL)
     requirements = {
         "keras": Path(mlflow.pyfunc.get_model_dependencies(keras_uri)),
-        "onnx": Path(mlflow.pyfunc.get_model_dependencies(workspace.logged(MODEL))),
+        "onnx": Path(mlflow.pyfunc.get_model_dependencies(workspace.register(MODEL))),
         "package": package(workspace, MODEL) / "requirements.txt",
     }
     yield {name: _installed(path, workspace.root / name) for name, path in requirements.items()}

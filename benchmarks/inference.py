@@ -22,8 +22,9 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
     from digits.training import inference
 
-    images = workspace.trained_images(MODEL)[:1000]
-    uri = workspace.logged(MODEL)
+    workspace.pull()
+    images = workspace.images("test")[:1000]
+    uri = workspace.register(MODEL)
     mlflow.set_tracking_uri(workspace.store)
     outputs = workspace.outputs(MODEL)
     keras_model = keras.saving.load_model(outputs.keras, compile=False)

@@ -128,7 +128,11 @@ def _inference(part: dict[str, Any]) -> str:
         ]
         for name, row in part.items()
     ]
-    return f"## Inference\n\n{_table(head, body)}"
+    return f"""## Inference
+
+One caller, who asks for one image or 1,000 at once, and then again.
+
+{_table(head, body)}"""
 
 
 def _commands(part: dict[str, Any]) -> str:
@@ -208,12 +212,14 @@ def _load(row: dict[str, Any]) -> list[str]:
 def _soak(part: dict[str, Any]) -> str:
     soak, memory = part["soak"], part["memory_mb"]
     head = ["capacity requests/s", "asked requests/s", "requests", "errors"]
-    head += ["p50 ms", "p95 ms", "p99 ms", "memory MB at start", "at the end", "most"]
+    head += ["p50 ms", "p95 ms", "p99 ms", "seconds with answers over 100 ms"]
+    head += ["memory MB at start", "at the end", "most"]
     row = [
         f"{part['capacity_per_s']:,.0f}",
         f"{soak['requests_per_s']:,.0f}",
         *_load(soak)[:2],
         *(f"{soak[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+        _or_blank(soak.get("slow_seconds"), "{} of 600"),
         *(f"{memory[name]:,.1f}" for name in ("start", "end", "max")),
     ]
     drains = part["drains"]

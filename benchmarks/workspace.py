@@ -171,10 +171,6 @@ class Workspace:
         """The files of the last training of the model."""
         return TrainOutputs(model, self.root)
 
-    def logged(self, model: str) -> str:
-        """The address in MLflow of the last trained model."""
-        return f"models:/{self.run_record(model)['model_id']}"
-
     def register(self, model: str) -> str:
         """The address of the last trained model, registered as a version without the gate."""
         import mlflow
@@ -191,11 +187,10 @@ class Workspace:
         run_id = restored[0].info.run_id if restored else run_id
         return registry.uri(registry.register(trained_run(run_id)))
 
-    def trained_images(self, model: str) -> Images:
-        """Train the model, and return the test images uint8 (n, height, width)."""
-        self.split()
-        self.train(model, seed=0)
-        return self.images("test")
+    def pull(self) -> None:
+        """Fetch the models that DVC's remote has, and log their runs."""
+        self.run("dvc", "pull", "--quiet")
+        self.run("digits", "restore")
 
     def images(self, split: str) -> Images:
         """The images of a split uint8 (n, height, width)."""

@@ -140,3 +140,9 @@ def test_a_client_counts_each_answer_and_what_is_wrong_with_it(server, path, err
     result = client.Load(job).run()
     assert len(result.latencies) == 20
     assert result.errors == errors
+
+
+def test_answers_that_are_late_are_counted_by_the_second_they_were_due_in(server, monkeypatch):
+    monkeypatch.setattr(client, "SLOW_S", 0)
+    job = client.Job(server, "/200/1", ["{}"], [1], clients=1, requests=3, rate=1.0)
+    assert client.Load(job).run().slow == {0: 1, 1: 1, 2: 1}
