@@ -28,8 +28,8 @@ from digits.evaluation.gate import Check, Decision
 from digits.registry.artifacts import ModelFiles
 from digits.registry.candidate import VALIDATION
 from digits.registry.versions import TrainedRun, trained_run
-from digits.tracking import runs, store
-from digits.tracking.runs import MODEL_SHA256
+from digits.tracking import logged_model, runs, store
+from digits.tracking.logged_model import MODEL_SHA256
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -107,7 +107,7 @@ def old_fighter(*falls_for: int, **tags: str) -> TrainedRun:
             pip_requirements=[f"keras=={keras.__version__}"],
         )
         files = Path(mlflow.artifacts.download_artifacts(info.model_uri))
-        mlflow.set_tag(MODEL_SHA256, runs.files_sha256(files))
+        mlflow.set_tag(MODEL_SHA256, logged_model.files_sha256(files))
     return trained_run(run.info.run_id)
 
 

@@ -36,8 +36,8 @@ OWNERS = {
     },
     "keras": {"digits.models", "digits.training"},
     "tensorflow": {"digits.models._normalization", "digits.training"},
-    "onnx": {"digits.training", "digits.tracking.runs"},
-    "onnxruntime": {"digits.training.inference", "digits.tracking.runs"},
+    "onnx": {"digits.training", "digits.tracking.logged_model"},
+    "onnxruntime": {"digits.training.inference", "digits.tracking.logged_model"},
     "prefect": set(),
     "dvc": {
         *("digits.core.checkout", "digits.core.pipeline", "digits.core.provenance"),

@@ -15,7 +15,7 @@ from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import load_split
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import read_json
-from digits.tracking import restore, runs, store
+from digits.tracking import logged_model, restore, runs, store
 from digits.tracking.restore import restore_all
 
 
@@ -92,7 +92,7 @@ class TestARestoredRun:
         assert runs.params_file(run.info.run_id) == text
 
     def test_has_the_tags_of_the_original(self, run: Run, original: Run) -> None:
-        own = {runs.PROCESS_TAG, runs.MODEL_SHA256, "model_id", "restored_from"}
+        own = {runs.PROCESS_TAG, logged_model.MODEL_SHA256, "model_id", "restored_from"}
         ours = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
         theirs = {k: v for k, v in original.data.tags.items() if not k.startswith("mlflow.")}
         assert {k: v for k, v in ours.items() if k not in own} == {

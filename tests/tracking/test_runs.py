@@ -16,7 +16,7 @@ from digits.core.colours import SERIES
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
 from digits.evaluation.confidence import threshold
-from digits.tracking import runs
+from digits.tracking import logged_model, runs
 
 
 class TestARun:
@@ -213,7 +213,7 @@ class TestARun:
         example = mlflow.models.Model.load(logged).load_input_example(str(logged))
         validation = load_split(trained_project / "artifacts/split/validation.npz").data
         assert np.array_equal(example["images"], validation.images[:1])
-        assert runs.files_sha256(logged) == run.data.tags[runs.MODEL_SHA256]
+        assert logged_model.files_sha256(logged) == run.data.tags[logged_model.MODEL_SHA256]
 
 
 def test_each_of_the_last_runs_has_a_colour_of_its_own(tracked: Path) -> None:

@@ -17,7 +17,7 @@ from digits.core.dataset import Images
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import ANEW, scratch
 from digits.tracking import store
-from digits.tracking.runs import files_sha256
+from digits.tracking.logged_model import files_sha256
 from digits.training import inference
 from digits.training.inference import Features, Network
 

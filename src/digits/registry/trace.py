@@ -13,7 +13,7 @@ from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
 from digits.registry.versions import MISSING, find
-from digits.tracking.runs import MODEL_SHA256
+from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
 # Tags of the run that become fields of the same name.

@@ -13,7 +13,7 @@ from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
 from digits.tracking import descriptions
-from digits.tracking.runs import MODEL_SHA256
+from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
 CHAMPION = "champion"

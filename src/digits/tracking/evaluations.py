@@ -1,12 +1,19 @@
 """What `evaluate` wrote of a model, logged to the MLflow run of its training."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from shutil import copyfile, copytree
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows
-from digits.tracking import runs, store
+from digits.core.files import write_text
+from digits.tracking import spool
+from digits.tracking.spool import Record
 
 
 def log_evaluation(
@@ -18,21 +25,58 @@ def log_evaluation(
     The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
     runs have in common; the image grid and the table by class are MLflow's own forms of them.
     """
+    record = Record(run_id, datasets=dict(digests), model_id=model_id)
+    for split, metrics in _evaluation_metrics(outputs).items():
+        record.with_metrics(metrics, split=split)
+    with spool.logging(record) as folder:
+        artifacts = folder / spool.ARTIFACTS
+        copytree(outputs.folder, artifacts)
+        record.tags |= _write_tables(outputs, artifacts) | _write_images(outputs, artifacts)
+    spool.flush(run_id)
+
+
+def _write_tables(outputs: EvaluateOutputs, folder: Path) -> dict[str, str]:
+    """Write each split's statistics by class as MLflow shows tables; returns the tag that says so.
+
+    MLflow's own function would append to a table that is there already.
+    """
     from digits.evaluation.caret import Statistics, as_tables
 
-    client = MlflowClient()
-    with store.service_errors():
-        datasets = runs.log_datasets(run_id, digests)
-        for split, metrics in _evaluation_metrics(outputs).items():
-            mlflow.log_metrics(
-                metrics, run_id=run_id, model_id=model_id, dataset=datasets.get(split)
-            )
-        client.log_artifacts(run_id, str(outputs.folder))
-        for split, written in outputs.read_statistics().items():
-            picture = mlflow.Image(str(outputs.matrix_picture(split)))
-            client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-            by_class = as_tables(Statistics(**written)).by_class.T.rename_axis("class")
-            client.log_table(run_id, by_class.reset_index(), f"{split}/by_class.json")
+    tables = []
+    for split, written in outputs.read_statistics().items():
+        by_class = as_tables(Statistics(**written)).by_class.T.rename_axis("class").reset_index()
+        tables.append(f"{split}/by_class.json")
+        text = by_class.to_json(orient="split", index=False)
+        write_text(folder / tables[-1], text)
+    return {MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": p, "type": "table"} for p in tables])}
+
+
+def _write_images(outputs: EvaluateOutputs, folder: Path) -> dict[str, str]:
+    """Write each split's confusion matrix for MLflow's image grid; returns the tag that says so."""
+    client = _ToFolder(folder)
+    for split in EVALUATED:
+        picture = mlflow.Image(str(outputs.matrix_picture(split)))
+        client.log_image("", picture, key=f"{split}_confusion_matrix", step=0)
+    return client.tags
+
+
+class _ToFolder(MlflowClient):
+    """Writes artifacts of a run to a folder, and keeps its tags, in place of a store."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self.tags: dict[str, str] = {}
+
+    def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
+        """Copy the file to the folder."""
+        target = self._folder / (artifact_path or "")
+        target.mkdir(parents=True, exist_ok=True)
+        copyfile(local_path, target / Path(local_path).name)
+
+    def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
+        """Keep the tag."""
+        self.tags[key] = str(value)
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
-from mlflow import MlflowClient
 
 from digits.core import provenance
 from digits.core.artifacts import (
@@ -15,10 +14,11 @@ from digits.core.artifacts import (
     split_path,
 )
 from digits.core.dataset import load_split
-from digits.core.errors import DataError
+from digits.core.errors import DataError, ServiceError
 from digits.core.files import ANEW
 from digits.params import load as load_params
-from digits.tracking import evaluations, runs, store, view
+from digits.tracking import evaluations, logged_model, runs, spool, store, view
+from digits.tracking.spool import Record
 
 
 def restore_all() -> None:
@@ -53,7 +53,14 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
 
     `digests` maps each split that was evaluated to the md5 of its file.
     """
-    run_id, model_id = known(TrainOutputs(model)) or restore(model)
+    outputs = TrainOutputs(model)
+    try:
+        run_id, model_id = known(outputs) or restore(model)
+    except ServiceError as error:
+        record = outputs.read_run()
+        if not store.is_away(error) or record.tracking_uri != store.portable_uri():
+            raise
+        run_id, model_id = record.run_id, record.model_id  # logged here, so the store knows it
     evaluations.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
 
 
@@ -64,12 +71,13 @@ def known(outputs: TrainOutputs) -> tuple[str, str] | None:
     """
     record = outputs.read_run()
     own = store.connect()
+    spool.send_left()
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
         ids = [own, *(each.experiment_id for each in experiments if view.TAG not in each.tags)]
         if runs.find(f"attributes.run_id = '{record.run_id}'", *ids):
-            return record.run_id, record.model_id
+            return record.run_id, record.model_id or logged_model.of_run(record.run_id)
         restored = runs.find(
             f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'", *ids
         )
@@ -104,7 +112,7 @@ def restore(model: str, root: Path = Path()) -> tuple[str, str]:
             runs.log_params_file(record.params_yaml)
         runs.log_datasets(active.info.run_id, record.datasets)
         model_id = runs.log_model(outputs, example=example, metrics=timing)
-        MlflowClient().set_tag(active.info.run_id, "model_id", model_id)
+        spool.log(Record(active.info.run_id, tags={"model_id": model_id}))
     return active.info.run_id, model_id
 
 

@@ -1,26 +1,25 @@
 """MLflow runs: open and end them, log to them with the same names for every model, find them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Run, RunData
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from mlflow.entities import Run, RunData
+from mlflow.exceptions import MlflowException
 
-from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.artifacts import TrainOutputs
 from digits.core.colours import SERIES
 from digits.core.dataset import Images
-from digits.core.files import folder_sha256, scratch
+from digits.core.files import write_text
 from digits.core.process import has_ended, this_process
 from digits.params import tracking
-from digits.tracking import descriptions, store
+from digits.tracking import descriptions, logged_model, spool, store
+from digits.tracking.spool import Record
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 PARAMS_FILE = "params.yaml"
 PROCESS_TAG = "process"
 COLOUR_TAG = "mlflow.runColor"  # without it MLflow takes one of 29 colours, many of them alike
-MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
 @contextmanager
@@ -56,37 +54,83 @@ def active_run(
     Raises:
         ServiceError: the tracking store does not answer.
     """
-    experiment_id = store.connect(experiment)
     with store.service_errors():
-        parent = store.parent_run()
-        if parent:
-            experiment_id = parent.info.experiment_id
-        end_abandoned(experiment_id)
-        known = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
-        resumed = resume if known else None
-        measured = system_metrics and not experiment and tracking().system_metrics
-        first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
-        if what and not resumed:
-            first[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
-        active = mlflow.start_run(
-            run_id=resumed,
-            run_name=name,
-            experiment_id=experiment_id,
-            parent_run_id=parent.info.run_id if parent else None,
-            tags={**tags, PROCESS_TAG: this_process()} | first,
-            log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
+        active = store.patiently(
+            _Start(
+                name,
+                experiment=experiment,
+                tags=tags,
+                what=what,
+                resume=resume,
+                measured=system_metrics and not experiment and tracking().system_metrics,
+            )
         )
         status = "KILLED"
         try:
-            if not resumed:
-                mlflow.log_params(dict(params))
+            if active.info.run_id != resume:
+                spool.log(Record(active.info.run_id, params=dict(params)))
             yield active
             status = "FINISHED"
         except Exception:
             status = "FAILED"
             raise
         finally:
-            mlflow.end_run(status)
+            _end(active.info.run_id, status)
+
+
+@dataclass
+class _Start:
+    """Starts a run when it is called. A call that got no answer may be done again."""
+
+    name: str
+    experiment: str | None
+    tags: Mapping[str, str]
+    what: str
+    resume: str | None
+    measured: bool
+    _again: bool = False
+
+    def __call__(self) -> "ActiveRun":
+        experiment_id = store.connect(self.experiment)
+        spool.send_left()
+        parent = store.parent_run()
+        if parent:
+            experiment_id = parent.info.experiment_id
+        end_abandoned(experiment_id)
+        resumed = None
+        if self.resume and find(f"attributes.run_id = '{self.resume}'", experiment_id):
+            resumed = self.resume
+        elif self._again:
+            begun = f"attributes.status = 'RUNNING' and attributes.run_name = '{self.name}'"
+            own = f"{begun} and tags.{PROCESS_TAG} = '{this_process()}'"
+            resumed = next((run.info.run_id for run in find(own, experiment_id)), None)
+        self._again = True
+        first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
+        if self.what and not resumed:
+            commit = self.tags.get("git_commit", "")
+            first[descriptions.NOTE] = descriptions.of_run(self.what, commit)
+        return mlflow.start_run(
+            run_id=resumed,
+            run_name=self.name,
+            experiment_id=experiment_id,
+            parent_run_id=parent.info.run_id if parent else None,
+            tags={**self.tags, PROCESS_TAG: this_process()} | first,
+            # MLflow's own variable may ask for them too
+            log_system_metrics=self.measured or None,
+        )
+
+
+def _end(run_id: str, status: str) -> None:
+    """End the active run, now or when the store is back."""
+    has_all = spool.flush(run_id)
+    try:
+        mlflow.end_run(status)
+    except MlflowException as error:
+        if not store.is_away(error):
+            raise
+        has_all = False
+    if not has_all:
+        spool.log_end(run_id, status)
 
 
 def find(condition: str, *experiment_ids: str) -> list[Run]:
@@ -129,12 +173,13 @@ def finished_runs() -> list[RunData]:
 
 def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
     """Log the metrics of one epoch to the active run, with the epoch as step."""
-    mlflow.log_metrics(dict(metrics), step=epoch)
+    spool.log(Record(_active_id()).with_metrics(metrics, step=epoch))
 
 
 def log_params_file(text: str) -> None:
     """Log the text of params.yaml as an artifact of the active run."""
-    mlflow.log_text(text, PARAMS_FILE)
+    with spool.logging(Record(_active_id())) as folder:
+        write_text(folder / spool.ARTIFACTS / PARAMS_FILE, text)
 
 
 def params_file(run_id: str) -> str:
@@ -145,84 +190,50 @@ def params_file(run_id: str) -> str:
     return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{PARAMS_FILE}"))
 
 
-def log_datasets(run_id: str, digests: Mapping[str, str]) -> dict[str, Dataset]:
-    """Log splits as input datasets of a run; `digests` maps each to its md5. Returns them."""
-    datasets = {
-        name: Dataset(name, digest, "local", json.dumps({"uri": str(split_path(name))}))
-        for name, digest in digests.items()
-    }
-    inputs = [
-        DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, name)])
-        for name, dataset in datasets.items()
-    ]
-    MlflowClient().log_inputs(run_id, inputs)
-    return datasets
+def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
+    """Log splits as input datasets of a run; `digests` maps each to its md5."""
+    spool.log(Record(run_id, datasets=dict(digests)))
 
 
 def log_parameters(count: int) -> dict[str, int]:
     """Log the number of weights as a param of the active run; returns the logged param."""
-    mlflow.log_param("parameters", count)
-    return {"parameters": count}
+    parameters = {"parameters": count}
+    spool.log(Record(_active_id(), params=parameters))
+    return parameters
 
 
 def log_model(outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]) -> str:
-    """Log the ONNX model of a training, and the cost of the training; return the model's id.
-
-    The Keras model and the calibration lie beside it in `extra_files`. The SHA-256 of all files
-    becomes a tag of the active run: the store keeps tags in its database, not beside the files.
+    """Log the ONNX model of a training, and the cost of the training; see `logged_model.log`.
 
     Args:
-        example: One image, uint8 (1, height, width); MLflow asks the model with it, and shows how.
+        example: One image, uint8 (1, height, width), which the model shows as its input.
+
+    Returns:
+        The model's id; empty if the store is away, which gives the model its id.
 
     Raises:
         DataError: the ONNX file is missing or no classifier of images.
     """
-    import onnx
-    import onnxruntime
-
-    from digits.training import inference
-
-    network = inference.load(outputs.model, threads=1)
-    images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
-    answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
-    info = mlflow.onnx.log_model(
-        onnx.load(outputs.model),
-        name="model",
-        signature=ModelSignature(Schema([images]), Schema([answers])),
-        input_example=example,
-        # inferring them would take MLflow up to 26 s
-        pip_requirements=[
-            f"{module.__name__}=={module.__version__}" for module in (onnxruntime, onnx, np)
-        ],
-        onnx_execution_providers=["CPUExecutionProvider"],
-        # one per request: MLflow answers several at once
-        onnx_session_options={"intra_op_num_threads": 1},
-        save_as_external_data=False,
-        extra_files=[str(outputs.keras), str(outputs.calibration)],
-    )
-    mlflow.log_metrics(dict(metrics), model_id=info.model_id)
-    with scratch() as folder:
-        sha256 = files_sha256(
-            Path(mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(folder)))
-        )
-    mlflow.set_tag(MODEL_SHA256, sha256)
-    return str(info.model_id)
-
-
-def files_sha256(folder: Path) -> str:
-    """The SHA-256 of all files of an MLflow model; see `files.folder_sha256`.
-
-    Leaves out `registered_model_meta`, which MLflow adds when it downloads or serves a model.
-    """
-    return folder_sha256(folder, leave_out=("registered_model_meta",))
+    run_id = _active_id()
+    with spool.logging(Record(run_id, model_id=spool.OWN).with_metrics(metrics)) as folder:
+        logged_model.copy_files(outputs, example, folder / spool.MODEL)
+    return logged_model.of_run(run_id) if spool.flush(run_id) else ""
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
     """Log metrics to the active run, without a step."""
-    mlflow.log_metrics(dict(metrics))
+    spool.log(Record(_active_id()).with_metrics(metrics))
 
 
 def log_files(files: Sequence[Path]) -> None:
     """Log local files as artifacts of the active run."""
-    for file in files:
-        mlflow.log_artifact(str(file))
+    with spool.logging(Record(_active_id())) as folder:
+        (folder / spool.ARTIFACTS).mkdir()
+        for file in files:
+            copyfile(file, folder / spool.ARTIFACTS / file.name)
+
+
+def _active_id() -> str:
+    active = mlflow.active_run()
+    assert active, "logs to the run of `active_run`"
+    return str(active.info.run_id)

@@ -3,24 +3,41 @@
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from requests import RequestException
 
 from digits.core.addresses import public
+from digits.core.errors import ServiceError
 from digits.core.process import project_root, take_parent_run
 from digits.params import project
 from digits.tracking import database, descriptions, view
 from digits.tracking.database import SQLITE
 from digits.tracking.descriptions import NOTE
 
+T = TypeVar("T")
+
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
+_NO_REPLY = (
+    *_UNREACHABLE,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.RetryError,
+)
+_FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
+
+PATIENCE_S = 120.0
+PAUSE_S = 2.0
 
 
 def tracking_uri() -> str:
@@ -53,8 +70,8 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = take_parent_run() or _parent
     uri, name = tracking_uri(), experiment or project().name
+    mlflow.set_tracking_uri(uri)
     with service_errors(uri), _ready(uri):
-        mlflow.set_tracking_uri(uri)
         return _experiment_id(name, uri, with_view=not experiment)
 
 
@@ -84,6 +101,52 @@ def ignoring(*codes: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code not in codes:
             raise
+
+
+def is_file() -> bool:
+    """Whether the store is an SQLite file, which is never away."""
+    return tracking_uri().startswith(SQLITE)
+
+
+def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
+    """Do work that may be done twice; while the store is away, do it again, and say so in one line.
+
+    Args:
+        wait_s: How long; default: PATIENCE_S.
+
+    Raises:
+        MlflowException, ServiceError: the work failed for another reason, or the store did not
+            come back.
+    """
+    limit, deadline = PATIENCE_S if wait_s is None else wait_s, 0.0
+    while True:
+        try:
+            return work()
+        except (MlflowException, RequestException, ServiceError) as error:
+            now = time.monotonic()
+            if not is_away(error) or (deadline and now > deadline):
+                raise
+            if not deadline:
+                deadline = now + limit
+                line = f"{public(tracking_uri())} does not answer; waiting up to {limit:g} s"
+                print(f"warning: MLflow at {line}", file=sys.stderr, flush=True)
+        time.sleep(PAUSE_S)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether an error says that the store, or what is behind it, does not answer for now."""
+    if is_file():
+        return False
+    while error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, _NO_REPLY) or (isinstance(status, int) and status >= _FAILING):
+            return True
+        if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
+            return True  # the database of a server, or of ours
+        if isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -1,0 +1,279 @@
+"""What is to be logged to a server waits in a folder until the server has it.
+
+A record is a folder `<run id>.<number>` with what is to be logged at once. Records are sent in
+order, and deleted when they have arrived. To log one twice is to log it once, so a record that may
+have arrived is sent again. A store that is an SQLite file gets each record at once.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shutil import rmtree
+from threading import Event, Thread
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from digits.core.addresses import public
+from digits.core.artifacts import split_path
+from digits.core.errors import ServiceError, printable
+from digits.core.files import scratch, write_text
+from digits.core.process import project_root
+from digits.tracking import logged_model, store
+
+FOLDER = Path(".state/spool")
+PAUSE_S = 2.0  # between two tries while the server is away
+OTHERS_S = 60.0  # for so long another process may be sending
+POLL_S = 0.02
+
+ARTIFACTS, MODEL = "artifacts", "model"  # folders of a record
+OWN = ""  # id of the model that the run itself logs
+
+_RECORD = "record.json"
+_NAME = re.compile(r"[0-9a-f]{32}\.\d{6}")
+_REFUSED = "refused"  # folder of the records that the server will never take
+
+
+@dataclass
+class Record:
+    """What is to be logged to a run, apart from files.
+
+    `datasets`: md5 of each split. `model_id`: of the model that the metrics belong to; OWN is the
+    run's, None is none. `ended`: status and time in ms since 1970.
+    """
+
+    run_id: str
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    datasets: dict[str, str] = field(default_factory=dict)
+    model_id: str | None = None
+    ended: tuple[str, int] | None = None
+
+    def with_metrics(
+        self, metrics: Mapping[str, float], *, step: int = 0, split: str | None = None
+    ) -> Self:
+        """Add metrics of now; those of a `split` of `datasets` are tied to it."""
+        now, digest = _now_ms(), self.datasets.get(split or "")
+        for key, value in metrics.items():
+            metric = Metric(
+                key, float(value), now, step, dataset_name=digest and split, dataset_digest=digest
+            )
+            self.metrics.append(metric.to_dictionary())
+        return self
+
+
+@contextmanager
+def logging(record: Record) -> Iterator[Path]:
+    """Log a record, with the files that the block puts into the folder that it gets.
+
+    Files in its `artifacts` become artifacts of the run, those in its `model` the run's model.
+
+    Raises:
+        ServiceError: the server refused an earlier record, or an SQLite store this one.
+    """
+    folder = None if store.is_file() else _folder()
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with scratch(folder) as temporary:
+        files = temporary / "record"
+        files.mkdir()
+        yield files
+        if folder is None:
+            with store.service_errors():
+                _send(record, files)
+            return
+        write_text(files / _RECORD, json.dumps(asdict(record)))
+        number = max((_number(each) for each in _waiting(record.run_id)), default=0)
+        files.rename(folder / f"{record.run_id}.{number + 1:06d}")
+    sender = _Sender.of_this_process()
+    sender.runs.add(record.run_id)
+    sender.wake()
+    sender.raise_refusal()
+
+
+def log(record: Record) -> None:
+    """Log a record without files; see `logging`."""
+    with logging(record):
+        pass
+
+
+def log_end(run_id: str, status: str) -> None:
+    """Log that a run has ended now."""
+    log(Record(run_id, ended=(status, _now_ms())))
+
+
+def flush(run_id: str, *, wait_s: float = 0.0) -> bool:
+    """Wait until the store has all of a run; False if it is away, and was for `wait_s` seconds.
+
+    Raises:
+        ServiceError: the server refused a record.
+    """
+    if store.is_file():
+        return True
+    sender, deadline = _Sender.of_this_process(), time.monotonic() + wait_s
+    sender.away = False
+    sender.wake()
+    while _waiting(run_id):
+        if sender.away and time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    sender.raise_refusal()
+    return True
+
+
+def send_left() -> None:
+    """Send what waits since earlier processes; say so in a line."""
+    if store.is_file() or not (left := _waiting()):
+        return
+    for run_id in dict.fromkeys(_run_id(record) for record in left):
+        try:
+            _send_run(run_id, refused=lambda error: _warn(f"{error}; see {FOLDER}/*/{_REFUSED}"))
+        except ServiceError as error:
+            _warn(f"{error}; {len(_waiting())} records wait in {FOLDER}")
+            return
+    _warn(f"{len(left)} records that waited in {FOLDER} were sent to MLflow")
+
+
+class _Sender(Thread):
+    """Sends what this process logs, beside its training."""
+
+    _own: "_Sender | None" = None
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="spool")
+        self.runs: set[str] = set()
+        self.away = False
+        self._said = False
+        self._wanted = Event()
+        self._refusal: Exception | None = None
+
+    @classmethod
+    def of_this_process(cls) -> "_Sender":
+        if cls._own is None:
+            cls._own = cls()
+            cls._own.start()
+        return cls._own
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    def raise_refusal(self) -> None:
+        """Raise, once, why the server will never take a record."""
+        error, self._refusal = self._refusal, None
+        if error:
+            raise error
+
+    def run(self) -> None:
+        while True:
+            self._wanted.wait(PAUSE_S if self.away else None)
+            self._wanted.clear()
+            try:
+                for run_id in tuple(self.runs):
+                    _send_run(run_id, refused=self._refused)
+                self.away = False
+            except ServiceError as error:
+                self.away = True
+                if not self._said:
+                    _warn(f"{error}; what is logged waits in {FOLDER} until it is back")
+                self._said = True
+
+    def _refused(self, error: Exception) -> None:
+        self._refusal = error
+
+
+def _send_run(run_id: str, *, refused: Callable[[Exception], None]) -> None:
+    """Send the records of a run in order.
+
+    A record that the server will never take is set aside, and `refused` gets the reason.
+
+    Raises:
+        ServiceError: the server is away, or another process sends for over OTHERS_S seconds.
+    """
+    lock = FileLock(_folder() / ".lock", timeout=OTHERS_S)
+    try:
+        with lock:
+            while records := _waiting(run_id):
+                try:
+                    _deliver(records[0])
+                except Exception as error:
+                    if store.is_away(error):
+                        raise
+                    _move(records[0], _folder() / _REFUSED)
+                    refused(error)
+    except Timeout:
+        raise ServiceError(f"{lock.lock_file}: another process holds it") from None
+
+
+def _deliver(record: Path) -> None:
+    content = Record(**json.loads((record / _RECORD).read_text(encoding="utf-8")))
+    with store.service_errors():
+        _send(content, record)
+    # away at once: a kill may interrupt the deletion
+    rmtree(_move(record, _folder() / ".sent"), ignore_errors=True)
+
+
+def _send(record: Record, files: Path) -> None:
+    client, run_id = MlflowClient(), record.run_id
+    if (files / MODEL).is_dir():
+        logged_model.log(run_id, files / MODEL)
+    if (files / ARTIFACTS).is_dir():
+        client.log_artifacts(run_id, str(files / ARTIFACTS))
+    if record.datasets:
+        client.log_inputs(run_id, [_input(*each) for each in record.datasets.items()])
+    model_id = logged_model.of_run(run_id) if record.model_id == OWN else record.model_id
+    metrics = [Metric(**{**each, "model_id": model_id}) for each in record.metrics]
+    params = [Param(key, str(value)) for key, value in record.params.items()]
+    tags = [RunTag(*each) for each in record.tags.items()]
+    client.log_batch(run_id, metrics, params, tags)
+    if record.ended:
+        client.set_terminated(run_id, *record.ended)
+
+
+def _input(split: str, digest: str) -> DatasetInput:
+    source = json.dumps({"uri": str(split_path(split))})
+    dataset = Dataset(split, digest, "local", source)
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)])
+
+
+def _folder() -> Path:
+    """The folder of the records for the store that is used now."""
+    store_name = re.sub(r"\W+", "-", public(store.tracking_uri()))
+    return project_root() / FOLDER / store_name
+
+
+def _waiting(run_id: str = "") -> list[Path]:
+    """The records of a run, by default of all, in the order to send them in."""
+    folder = _folder()
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [each for each in found if _NAME.fullmatch(each.name) and run_id in each.name]
+
+
+def _run_id(record: Path) -> str:
+    return record.name.partition(".")[0]
+
+
+def _number(record: Path) -> int:
+    return int(record.suffix[1:])
+
+
+def _move(record: Path, folder: Path) -> Path:
+    """Move a record to a folder, under a name that none there has."""
+    folder.mkdir(exist_ok=True)
+    return record.rename(folder / f"{record.name}.{time.time_ns()}")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {printable(line)}", file=sys.stderr, flush=True)
