@@ -381,10 +381,11 @@ def main() -> None:
 def _connected() -> Iterator["Params"]:
     """The params; within the block MLflow uses the tracking store, and its errors are one line."""
     from digits import params
-    from digits.tracking import store
+    from digits.tracking import spool, store
 
     loaded = params.load()
     store.connect()
+    spool.send_left()
     with store.service_errors():
         yield loaded
 

@@ -207,6 +207,7 @@ class TestAStoreThatCannotBeUsed:
     def _impatient(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setattr(store, "PATIENCE_S", 0)
 
     def refused(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -6,11 +6,12 @@ have arrived is sent again. A store that is an SQLite file gets each record at o
 """
 
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -136,9 +137,10 @@ def send_left() -> None:
         return
     for run_id in dict.fromkeys(_run_id(record) for record in left):
         try:
-            _send_run(run_id, refused=lambda error: _warn(f"{error}; see {FOLDER}/*/{_REFUSED}"))
+            with redirect_stdout(sys.stderr):  # MLflow prints where a run is that has ended
+                _send_run(run_id, refused=lambda e: _warn(f"{e}; see {FOLDER}/*/{_REFUSED}"))
         except ServiceError as error:
-            _warn(f"{error}; {len(_waiting())} records wait in {FOLDER}")
+            _Sender.of_this_process().say(error)
             return
     _warn(f"{len(left)} records that waited in {FOLDER} were sent to MLflow")
 
@@ -182,9 +184,13 @@ class _Sender(Thread):
                 self.away = False
             except ServiceError as error:
                 self.away = True
-                if not self._said:
-                    _warn(f"{error}; what is logged waits in {FOLDER} until it is back")
-                self._said = True
+                self.say(error)
+
+    def say(self, error: ServiceError) -> None:
+        """Say once that the server is away."""
+        if not self._said:
+            _warn(f"{error}; what is logged waits in {FOLDER} until it is back")
+        self._said = True
 
     def _refused(self, error: Exception) -> None:
         self._refusal = error
@@ -245,9 +251,9 @@ def _input(split: str, digest: str) -> DatasetInput:
 
 
 def _folder() -> Path:
-    """The folder of the records for the store that is used now."""
+    """The folder of the records for the store that is used now; of a worker, not of a commit's."""
     store_name = re.sub(r"\W+", "-", public(store.tracking_uri()))
-    return project_root() / FOLDER / store_name
+    return Path(os.environ.get("DIGITS_HOME") or project_root()) / FOLDER / store_name
 
 
 def _waiting(run_id: str = "") -> list[Path]:

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException, RestException
 from requests import RequestException
 
 from digits.core.addresses import public
-from digits.core.errors import ServiceError
+from digits.core.errors import ServiceError, one_line
 from digits.core.process import project_root, take_parent_run
 from digits.params import project
 from digits.tracking import database, descriptions, view
@@ -70,7 +70,8 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = take_parent_run() or _parent
     uri, name = tracking_uri(), experiment or project().name
-    mlflow.set_tracking_uri(uri)
+    with service_errors(uri):
+        mlflow.set_tracking_uri(uri)
     with service_errors(uri), _ready(uri):
         return _experiment_id(name, uri, with_view=not experiment)
 
@@ -118,18 +119,19 @@ def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
         MlflowException, ServiceError: the work failed for another reason, or the store did not
             come back.
     """
-    limit, deadline = PATIENCE_S if wait_s is None else wait_s, 0.0
+    limit, waited_since = PATIENCE_S if wait_s is None else wait_s, 0.0
     while True:
         try:
             return work()
         except (MlflowException, RequestException, ServiceError) as error:
             now = time.monotonic()
-            if not is_away(error) or (deadline and now > deadline):
+            if not is_away(error) or now - (waited_since or now) >= limit:
                 raise
-            if not deadline:
-                deadline = now + limit
-                line = f"{public(tracking_uri())} does not answer; waiting up to {limit:g} s"
-                print(f"warning: MLflow at {line}", file=sys.stderr, flush=True)
+            if not waited_since:
+                waited_since = now
+                place = f"MLflow at {public(tracking_uri())}"
+                line = f"{place} does not answer; waiting for up to {limit:g} s"
+                print(f"warning: {line}", file=sys.stderr, flush=True)
         time.sleep(PAUSE_S)
 
 
@@ -158,6 +160,8 @@ def _reason(error: BaseException, uri: str) -> str:
     cause = _cause(error)
     if isinstance(cause, _UNREACHABLE):
         return f"no answer, {cause.strerror or cause}; is the server up?"
+    if isinstance(error.__cause__ or error, RequestException):
+        return one_line(cause)  # which says less of us than of the request
     return database.reason(error, uri)
 
 
