@@ -237,7 +237,7 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
 
 
 def _said(answer: "Answer") -> str:
-    """The answer in words: «3», «3 or 5», or «unsure»."""
+    """The answer in words: «3», «3 or 5», or «unsure, most probably 3»."""
     if answer.answer_set is None:
         return str(answer.predicted)
     if answer.unsure:

@@ -31,7 +31,7 @@ class Metrics:
             registry=registry,
         )
         self._predicted = Counter("digits_predictions", "By class", ["class"], registry=registry)
-        self._unsure = Counter("digits_unsure", "Answer sets that are no answer", registry=registry)
+        self._unsure = Counter("digits_unsure", "Answer sets, empty or too big", registry=registry)
 
     def count(self, answers: Sequence[Mapping[str, Any]], seconds: float) -> None:
         """Count the answers to one request; see `Model.answers`."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
 from digits.core.errors import printable
@@ -14,6 +13,7 @@ from digits.evaluation.comparison import verdict
 from digits.evaluation.difference import Change
 from digits.reporting.console import Terminal, print_json
 from digits.reporting.diff.collect import Diff
+from digits.reporting.page.render import environment
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
@@ -57,14 +57,7 @@ def markdown(diff: Diff, *, pictures: bool = False) -> str:
 
 
 def _render(diff: Diff, sections: Sequence[Section], *, left_out: int, pictures: bool) -> str:
-    environment = Environment(
-        loader=PackageLoader("digits.reporting.diff", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("diff.md.j2").render(
+    return environment("diff").get_template("diff.md.j2").render(
         old=_words(diff.old),
         new=_words(diff.new),
         verdicts=[

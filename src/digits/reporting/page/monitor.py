@@ -51,7 +51,7 @@ def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
         distances=distances,
         foreign=foreign,
     )
-    return environment().get_template("monitor.html.j2").render(content=content)
+    return environment("page").get_template("monitor.html.j2").render(content=content)
 
 
 def verdicts(result: MonitorResult) -> list[str]:

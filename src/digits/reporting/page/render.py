@@ -56,13 +56,13 @@ class ReportContent:
 
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
-    return environment().get_template("index.html.j2").render(content=content, tables=tables)
+    return environment("page").get_template("index.html.j2").render(content=content, tables=tables)
 
 
-def environment() -> Environment:
-    """The templates of this room; text is escaped, and what is undefined is an error."""
+def environment(folder: str) -> Environment:
+    """The templates of a folder of this room; text is escaped, what is undefined is an error."""
     templates = Environment(
-        loader=PackageLoader("digits.reporting.page", "."),
+        loader=PackageLoader("digits.reporting", folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
