@@ -57,23 +57,20 @@ def markdown(diff: Diff, *, pictures: bool = False) -> str:
 
 
 def _render(diff: Diff, sections: Sequence[Section], *, left_out: int, pictures: bool) -> str:
-    return (
-        environment("diff")
-        .get_template("diff.md.j2")
-        .render(
-            old=_words(diff.old),
-            new=_words(diff.new),
-            verdicts=[
-                (name, model.state, model.verdict.removeprefix(model.state))
-                for name, model in diff.models.items()
-                if model
-            ],
-            unchanged=[name for name, model in diff.models.items() if model is None],
-            notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
-            sections=sections,
-            left_out=left_out,
-            pictures=diff.pictures.values() if pictures else [],
-        )
+    template = environment("diff").get_template("diff.md.j2")
+    return template.render(
+        old=_words(diff.old),
+        new=_words(diff.new),
+        verdicts=[
+            (name, model.state, model.verdict.removeprefix(model.state))
+            for name, model in diff.models.items()
+            if model
+        ],
+        unchanged=[name for name, model in diff.models.items() if model is None],
+        notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
+        sections=sections,
+        left_out=left_out,
+        pictures=diff.pictures.values() if pictures else [],
     )
 
 
