@@ -21,6 +21,7 @@ from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import trainings_at_once
 from digits.core.pipeline import push, remote_address
 from digits.core.provenance import recorded_outputs
+from digits.params import TrainParams
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
@@ -63,7 +64,7 @@ def sweep(
         trials: How many; if the study exists, so many more.
         seeds: At the end, compare the best settings with the defaults over so many seeds.
         study: Name by which a later sweep continues this one; default: the model's.
-        parallel: Trials at a time; 0: cores over threads here, workers on a cluster.
+        parallel: Trials at a time; 0: as many as GPUs, or as fit the cores; workers on a cluster.
         scheduler: Address of a Dask scheduler; default: processes on this machine.
         remote: DVC remote from which workers fetch the splits, which are pushed to it first;
             default: this project's cache, for workers on this machine.
@@ -81,7 +82,7 @@ def sweep(
         defaults.recipe(model)
         distributions = read_space(Path(space), model=model, raw=raw)
         source = remote_address(root, remote or None)
-        at_once = _at_once(parallel, scheduler, remote, threads=defaults.train.threads)
+        at_once = _at_once(parallel, scheduler, remote, defaults.train)
         store.connect(defaults.project.part("sweeps"))
         name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
         opened = open_study(
@@ -160,7 +161,7 @@ def _submitting(scheduler: str, at_once: int) -> "Iterator[Submit]":
             trial.stop_trials()
 
 
-def _at_once(parallel: int, scheduler: str, remote: str, *, threads: int) -> int:
+def _at_once(parallel: int, scheduler: str, remote: str, train_params: TrainParams) -> int:
     """How many trials at a time.
 
     Raises:
@@ -168,7 +169,8 @@ def _at_once(parallel: int, scheduler: str, remote: str, *, threads: int) -> int
         UsageError: workers on other machines could not reach one of the services.
     """
     if not scheduler:
-        return parallel or trainings_at_once(threads)
+        mirrored = train_params.distribute == "mirrored"
+        return parallel or trainings_at_once(train_params.threads, mirrored=mirrored)
     _check_reach(scheduler, remote)
     from distributed import Client
 

@@ -55,14 +55,14 @@ def train(
 
     def work() -> State[None]:
         root = Path.cwd()
-        threads = _checked_threads(root, overrides)
+        for_trainings = _trainings_at_once(root, overrides)
         if overrides:
             read_pipeline(root, targets)  # before a workspace is made
             if not pull:  # the copy is checked out from the cache, so local files do not matter
                 check_sources(root, targets)
         with _place(root, overrides) as (folder, experiment):
             dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
-            slots = Slots(root, max_parallel or trainings_at_once(threads))
+            slots = Slots(root, max_parallel or for_trainings)
             at_once = max_parallel or max(2, processors())
             stages = Stages(dvc, slots, force=force, at_once=at_once)
             try:
@@ -109,7 +109,7 @@ class Stages:
             return Completed(name="Cached", message="brought from DVC's run cache")
         return Completed()
 
-    def _slot(self, stage: Stage) -> AbstractContextManager[None]:
+    def _slot(self, stage: Stage) -> AbstractContextManager[str | None]:
         if not stage.threaded:
             return nullcontext()
         return self._slots.one(get_run_logger().info, check=self._dvc.commands.check_not_stopped)
@@ -162,10 +162,11 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
     return Completed()
 
 
-def _checked_threads(root: Path, overrides: Mapping[str, Any]) -> int:
+def _trainings_at_once(root: Path, overrides: Mapping[str, Any]) -> int:
     values = params.read(root / params.PATH)
     params.set_keys(values, overrides)
-    return params.check(values).train.threads
+    train = params.check(values).train
+    return trainings_at_once(train.threads, mirrored=train.distribute == "mirrored")
 
 
 @contextmanager

@@ -42,9 +42,13 @@ READS: dict[str, set[str]] = {
     "validation": {"validate"},
     "split": {"split"},
     "train.threads": {"train.threads"},
+    "train.distribute": {"train.distribute"},
     "confidence.coverage": {"confidence"},
     "recipe": {"train.${item.model}"},
-    "of_training": {"seed", *DATA_OF_A_MODEL, "train.threads", "train.${item.model}"},
+    "of_training": {
+        *("seed", "train.distribute", "train.threads", "train.${item.model}"),
+        *DATA_OF_A_MODEL,
+    },
 }
 
 stages = pytest.mark.parametrize("stage", PIPELINE)

@@ -64,7 +64,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train", None, "train: None: input should be a mapping of keys"),
         ("train", [], "train: []: input should be a mapping of keys"),
         ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
-        ("train.thread", 2, "train.thread: unknown key; known here: threads, mlp, cnn, "
+        ("train.thread", 2, "train.thread: unknown key; known here: threads, distribute, mlp, cnn, "
          "compact, sprint, best"),
         ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
         ("train.mlp.fit", None, "train.mlp.fit: None: input should be a mapping of keys"),

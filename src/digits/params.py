@@ -19,7 +19,7 @@ from digits.evaluation.confidence import ConfidenceParams
 from digits.evaluation.drift import DriftParams
 from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
-from digits.training.recipe import Recipe
+from digits.training.recipe import Distribute, Recipe
 
 PATH = Path("params.yaml")
 Block = TypeVar("Block", bound=BaseModel)
@@ -29,6 +29,7 @@ class TrainParams(StrictModel):
     """`train:`; `check` adds a field for each model's block."""
 
     threads: Annotated[int, Field(ge=1)]
+    distribute: Distribute
 
 
 Part = Literal["comparisons", "failed", "monitoring", "nightly", "scoring", "sweeps"]
@@ -101,6 +102,7 @@ class Params(StrictModel):
             "seed": self.seed,
             "classes": self.data.classes,
             "threads": self.train.threads,
+            "distribute": self.train.distribute,
             "picture": self.data.picture,
             **flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from chances import honest, labels, rows
 
-from digits.evaluation.confidence import answer_sets, measure, threshold, unsure
+from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows, unsure
 from digits.evaluation.temperature import truth_probabilities
 
 
@@ -50,6 +50,20 @@ def test_a_class_exactly_at_the_threshold_is_in_the_set():
 def test_a_set_of_no_class_or_of_more_than_two_is_no_answer():
     sets = answer_sets(rows([0.9, 0.1, 0], [0.5, 0.5, 0], [0.4, 0.3, 0.3], [0.2, 0.2, 0.2]), 0.3)
     assert unsure(sets).tolist() == [False, False, True, True]
+
+
+def test_both_of_two_classes_are_no_answer():
+    sets = answer_sets(rows([0.9, 0.1], [0.5, 0.5]), 0.3)
+    assert unsure(sets).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("rows", "coverage"), [(99, 0.99), (9, 0.9), (19, 0.95), (1, 0.5)])
+def test_too_few_rows_are_told_from_enough(rows, coverage):
+    ascending = np.full(rows, 0.9, np.float32)
+    assert threshold(ascending, coverage) > 0
+    assert too_few_rows(rows, coverage) == ""
+    assert threshold(ascending[1:], coverage) == 0
+    assert f"needs {rows} validation rows, there are {rows - 1}" in too_few_rows(rows - 1, coverage)
 
 
 def test_what_sets_are_worth_worked_out_by_hand():

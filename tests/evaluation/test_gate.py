@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chances import honest
 
 from digits.evaluation.gate import Contender, Facts, PromoteParams, approval
 from digits.evaluation.gate_checks import decide, sensitivities
@@ -130,6 +131,19 @@ def test_probabilities_that_say_more_than_the_answers_are_right_are_refused():
     boast = Contender.answering("m", boastful, TRUTH)
     assert failed(boast, **refused) == ["max_calibration_error"]
     assert boast.calibration_error == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("n", [100, 300, 1000])
+def test_an_honest_model_is_not_refused_because_the_rows_are_few(n):
+    params = PARAMS.model_copy(update={"min_accuracy": None})
+    beyond_limit = refused = 0
+    for seed in range(100):
+        chances, truth = honest(n, seed=seed)
+        contender = Contender.answering("m", chances, truth)
+        beyond_limit += contender.calibration_error > params.max_calibration_error
+        refused += bool(decide(contender, None, truth, GOOD, params=params, former={}).failed)
+    assert beyond_limit > 50
+    assert refused <= 5
 
 
 def test_the_time_for_one_image_is_limited_and_that_for_more_is_on_record_with_the_processor():

@@ -372,7 +372,7 @@ def test_the_images_are_not_changed(digits_8x8: Dataset) -> None:
 def test_bfloat16_is_used_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, features: list[str], expected: bool
 ) -> None:
-    from digits.training import fit as module
+    from digits.training import devices as module
 
     monkeypatch.setattr(module, "cpu_features", lambda: features)
     assert module.has_bfloat16() is expected
@@ -382,7 +382,8 @@ def test_bfloat16_is_used_where_the_processor_has_it(
 def test_the_policy_holds_inside_the_block_only(mixed: bool) -> None:
     import keras
 
-    from digits.training.fit import has_bfloat16, training_policy
+    from digits.training.devices import has_bfloat16
+    from digits.training.fit import training_policy
 
     with training_policy(mixed=mixed):
         inside = keras.layers.Dense(1).compute_dtype

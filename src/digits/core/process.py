@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "1",
     "PGCONNECT_TIMEOUT": "10",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else TensorFlow takes all of a GPU's memory at once
     "MPLBACKEND": "agg",
 }
 

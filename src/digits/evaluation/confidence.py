@@ -1,6 +1,6 @@
 """Answer sets: the classes that may be the true one, with the share of sets that hold it."""
 
-from math import floor
+from math import ceil, floor
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -44,14 +44,28 @@ def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
 
 
 def unsure(sets: Sets) -> NDArray[np.bool_]:
-    """Whether each row's set is no answer, bool (n,): it is empty, or has more than two classes."""
-    return no_answer(sets.sum(axis=1))
+    """Whether each row's set is no answer, bool (n,).
+
+    It is none if it is empty, has more than two classes, or has all that there are.
+    """
+    return no_answer(sets.sum(axis=1), sets.shape[1])
 
 
-def no_answer(sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """`unsure` of sets with so many classes."""
-    neither: NDArray[np.bool_] = (sizes == 0) | (sizes > MOST_CLASSES)
+def no_answer(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """`unsure` of sets with so many of the classes."""
+    neither: NDArray[np.bool_] = (sizes == 0) | (sizes > min(MOST_CLASSES, classes - 1))
     return neither
+
+
+def too_few_rows(rows: int, coverage: float) -> str:
+    """Why `threshold` gives 0 for so many rows, and what mends it; empty if it does not."""
+    needed = ceil(round(coverage / (1 - coverage), 6))
+    if rows >= needed:
+        return ""
+    return (
+        f"every answer is unsure: confidence.coverage {coverage:g} needs {needed:,} validation "
+        f"rows, there are {rows:,}; validate on more, or ask for less"
+    )
 
 
 class Coverage(NamedTuple):

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from digits.core.dataset import Labels, Probabilities
 from digits.core.files import StrictModel
-from digits.evaluation.scores import calibration_error, not_probabilities
+from digits.evaluation.scores import calibration_error, chance_calibration_error, not_probabilities
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
@@ -43,7 +43,7 @@ class Contender:
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
     `finding` says why. `signature` describes input and output. `calibration_error` is the expected
-    one on these rows, 0…1.
+    one on these rows, 0…1, and `by_chance` what an honest model may have, too.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Contender:
     signature: str
     finding: str | None = None
     calibration_error: float = nan
+    by_chance: float = 0.0
 
     @classmethod
     def answering(
@@ -60,7 +61,13 @@ class Contender:
         if finding := not_probabilities(probabilities):
             return cls(name, None, signature, finding)
         error = calibration_error(probabilities, reference)
-        return cls(name, probabilities.argmax(axis=1), signature, calibration_error=error)
+        return cls(
+            name,
+            probabilities.argmax(axis=1),
+            signature,
+            calibration_error=error,
+            by_chance=chance_calibration_error(probabilities),
+        )
 
 
 @dataclass(frozen=True, slots=True)

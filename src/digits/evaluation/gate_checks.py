@@ -59,13 +59,13 @@ def absolute(
             {"holdout_accuracy": accuracy, "holdout_rows": len(hits)},
         )
     if params.max_calibration_error is not None:
-        error = challenger.calibration_error
+        error, by_chance = challenger.calibration_error, challenger.by_chance
         yield Check(
             "max_calibration_error",
-            error <= params.max_calibration_error,
-            f"{error:.4f} between probabilities and accuracy",
-            f"at most {params.max_calibration_error:g}",
-            {"holdout_ece": error},
+            error <= params.max_calibration_error + by_chance,
+            f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows",
+            f"at most {params.max_calibration_error:g}, and {by_chance:.4f} by chance",
+            {"holdout_ece": error, "holdout_ece_by_chance": by_chance},
         )
     if params.max_latency_ms is not None:
         yield _latency(facts, params.max_latency_ms)

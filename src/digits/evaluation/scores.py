@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KERAS_EPSILON = 1e-7
 ECE_BINS = 15
+Z_95 = 1.645  # 95 % of a normal distribution lie below
 SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
 # scikit-learn takes a second to import: functions import it, so that answering does without it.
@@ -98,6 +99,21 @@ def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
     """`ece` of `score_probabilities` alone."""
     return expected_calibration_error(_normalised(probabilities), reference)
+
+
+def chance_calibration_error(probabilities: Probabilities) -> float:
+    """The `ece` that an honest model with these probabilities exceeds by chance once in 20 times.
+
+    However honest, a model is right on more or fewer of n rows than it expects. Outcomes are drawn
+    from the model's own probabilities, as consistency bars are (Bröcker and Smith 2007,
+    «Increasing the Reliability of Reliability Diagrams»); here as their normal approximation: the
+    gap of each bin is half-normal.
+    """
+    confidence = _normalised(probabilities).max(axis=1)
+    variance = np.bincount(_bins(confidence), weights=confidence * (1 - confidence))
+    gaps = np.sqrt(variance) / len(confidence)
+    mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
+    return float(mean + Z_95 * spread)
 
 
 def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:

@@ -159,7 +159,7 @@ def _logged(log: Log, model: Served, tally: _Tally) -> Iterator[_Answered]:
         if isinstance(batch, int):
             tally.other_rows += batch
         else:
-            unsure = None if batch.set_sizes is None else no_answer(batch.set_sizes)
+            unsure = None if batch.set_sizes is None else no_answer(batch.set_sizes, files.classes)
             yield _Answered(batch.at.tolist(), batch.images, batch.predicted, unsure)
 
 
@@ -169,7 +169,7 @@ def _asked(source: Path, model: Served, params: Params) -> Iterator[_Answered]:
     for batch in open_input(source, shape=model.files.shape, picture=model.picture).batches():
         probabilities = model.predict(batch.images)
         sets = None if limit is None else answer_sets(probabilities, limit)
-        unsure = None if sets is None else no_answer(sets.sum(axis=1))
+        unsure = None if sets is None else no_answer(sets.sum(axis=1), sets.shape[1])
         yield _Answered(batch.names, batch.images, probabilities.argmax(axis=1), unsure)
 
 

@@ -91,8 +91,10 @@ def write_answer_sets(
     coverage: float,
 ) -> None:
     """Write what the answer sets of each split are worth; `coverage` is what is asked of them."""
-    from digits.evaluation.confidence import answer_sets, measure, threshold
+    from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows
 
+    if finding := too_few_rows(len(calibration.truth_probabilities), coverage):
+        print(f"warning: {finding}")
     limit = threshold(calibration.truth_probabilities, coverage)
     found = {
         name: measure(answer_sets(probabilities[name], limit), data.labels)._asdict()

@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from digits.core import process, provenance
+from digits.core import machine, process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
@@ -25,15 +25,24 @@ def main(model: str) -> dict[str, float]:
         When each part ended, in seconds of `time.perf_counter`, in this order.
     """
     params = load_params()
+    mirrored = params.train.distribute == "mirrored"
+    with machine.own_gpu(process.project_root(), print, mirrored=mirrored):
+        return _train(params, model)
+
+
+def _train(params: Params, model: str) -> dict[str, float]:
     data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
         from digits.tracking import runs, store
+        from digits.training import devices
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model, **split_tags(datasets)}
     tags |= provenance.tags(stage=f"train@{model}")
+    recipe = params.recipe(model)
+    tags["device"] = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
@@ -84,6 +93,7 @@ def fit(params: Params, model: str, data: Dataset, validation: Dataset) -> "Trai
             classes=params.data.classes,
             seed=params.seed,
             threads=params.train.threads,
+            distribute=params.train.distribute,
             on_epoch=on_epoch,
             on_batches=progress.on_batches,
         )

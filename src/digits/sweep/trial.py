@@ -77,9 +77,17 @@ def main() -> None:
     """Read the `Spec` from the environment, wait for cores, and train."""
     spec = Spec.model_validate_json(os.environ[SPEC])
     trial_params = params.check(spec.raw)
-    at_once = spec.at_once or machine.trainings_at_once(trial_params.train.threads)
-    cores = machine.Slots(process.project_root(), at_once)
-    with cores.one(on_wait=lambda line: print(spec.name, line)):
+    train, root = trial_params.train, process.project_root()
+    mirrored = train.distribute == "mirrored"
+    at_once = spec.at_once or machine.trainings_at_once(train.threads, mirrored=mirrored)
+
+    def on_wait(line: str) -> None:
+        print(spec.name, line)
+
+    with (
+        machine.Slots(root, at_once).one(on_wait),
+        machine.own_gpu(root, on_wait, mirrored=mirrored),
+    ):
         _train(spec, trial_params)
 
 
@@ -92,10 +100,12 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
     recipe = trial_params.recipe(spec.model)
     train, validation = (fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
-        from digits.training import fit
+        from digits.training import devices, fit
     from digits.tracking import runs, sweeps
 
+    distribute = trial_params.train.distribute
     tags = {
+        "device": devices.used(distribute, mixed=recipe.fit.mixed_precision),
         **provenance.tags(stage=f"sweep@{spec.model}"),
         "model": spec.model,
         "split_md5": spec.datasets["train"],
@@ -125,6 +135,7 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
                 classes=trial_params.data.classes,
                 seed=trial_params.seed,
                 threads=trial_params.train.threads,
+                distribute=distribute,
                 on_epoch=on_epoch,
                 on_batches=lambda _epochs_done: None,
             )

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import keras
@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 
 from digits.core.dataset import Dataset
-from digits.core.machine import cpu_features
 from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
+from digits.training import devices, mirrored
 from digits.training.batches import batches
-from digits.training.recipe import OptimizerParams, Recipe, ScheduleParams
-from digits.training.saved_model import for_inference, is_ensemble
+from digits.training.recipe import Distribute, OptimizerParams, Recipe, ScheduleParams
+from digits.training.saved_model import check_exportable, for_inference, is_ensemble
 from digits.training.views import over_views
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
@@ -32,7 +32,6 @@ VALIDATION_BATCH = 1000
 AVERAGED_SHARE = 0.1
 # The one-cycle policy starts at this share of the highest learning rate.
 WARMUP_START = 1 / 25
-BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 
 class Trained(NamedTuple):
@@ -62,6 +61,7 @@ def train(
     classes: int,
     seed: int,
     threads: int,
+    distribute: Distribute = "none",
     on_epoch: OnEpoch,
     on_batches: OnBatches,
 ) -> Trained:
@@ -74,7 +74,10 @@ def train(
     The same seed, data, recipe, thread count and processor give bit-identical weights.
     `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
     `on_batches(epochs_done)` every few batches, with the current epoch as a fraction.
-    `threads` is the number TensorFlow was imported with.
+    `threads` is the number TensorFlow was imported with; `distribute` see `devices.strategy`.
+
+    Raises:
+        UsageError: the model cannot be exported; see `saved_model.check_exportable`.
 
     Returns:
         The model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
@@ -85,8 +88,11 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     shape: tuple[int, int] = data.images.shape[1:]
-    with training_policy(mixed=recipe.fit.mixed_precision):
+    strategy = devices.strategy(distribute)
+    scope = strategy.scope if strategy else nullcontext
+    with scope(), training_policy(mixed=recipe.fit.mixed_precision):
         model = build(image_shape=shape, classes=classes, **recipe.build.model_dump())
+    check_exportable(model)
     train_batches = batches(
         data,
         classes=classes,
@@ -96,23 +102,46 @@ def train(
     )
     steps = recipe.fit.epochs * int(train_batches.cardinality())
     _shorten_moving_averages(model, steps=steps)
-    model.compile(
-        optimizer=_optimizer(recipe.optimizer, recipe.schedule, steps=steps),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
-        metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=CROSS_ENTROPY)],
-        steps_per_execution=STEPS_PER_EXECUTION,
-    )
+    with scope():
+        optimizer = _optimizer(recipe.optimizer, recipe.schedule, steps=steps)
+        metrics = [
+            keras.metrics.CategoricalAccuracy(name="accuracy"),
+            keras.metrics.CategoricalCrossentropy(name=CROSS_ENTROPY),
+        ]
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing)
     clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
+    examples = train_batches.map(lambda images, y: (images, _for_each_member(model, y)))
     validation_labels = keras.utils.to_categorical(validation.labels, classes)
-    model.fit(
-        train_batches.map(lambda images, labels: (images, _for_each_member(model, labels))),
-        shuffle=False,  # the batches are shuffled already
-        epochs=recipe.fit.epochs,
-        validation_data=(validation.images, _for_each_member(model, validation_labels)),
-        validation_batch_size=VALIDATION_BATCH,
-        callbacks=[clock],
-        verbose=0,
-    )
+    labelled = (validation.images, _for_each_member(model, validation_labels))
+    if strategy:
+        mirrored.fit(
+            model,
+            examples,
+            labelled,
+            strategy=strategy,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            epochs=recipe.fit.epochs,
+            validation_batch=VALIDATION_BATCH,
+            callback=clock,
+        )
+    else:
+        model.compile(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            steps_per_execution=STEPS_PER_EXECUTION,
+        )
+        model.fit(
+            examples,
+            shuffle=False,  # the batches are shuffled already
+            epochs=recipe.fit.epochs,
+            validation_data=labelled,
+            validation_batch_size=VALIDATION_BATCH,
+            callbacks=[clock],
+            verbose=0,
+        )
     final = over_views(for_inference(model), by=recipe.test_time_augment)
     timing = clock.timing(images=len(data), threads=threads)
     return Trained(final, clock.history, timing, clock.marks())
@@ -120,21 +149,13 @@ def train(
 
 @contextmanager
 def training_policy(*, mixed: bool) -> Iterator[None]:
-    """Layers built in this block compute in bfloat16 if `mixed` and this CPU has it."""
+    """Layers built in this block compute in bfloat16 if `mixed` and the devices have it."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if mixed and has_bfloat16() else "float32")
+    keras.config.set_dtype_policy(devices.mixed_policy() if mixed else "float32")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16; without them mixed precision is slower.
-
-    False where DIGITS_NO_BFLOAT16 is set or the system does not tell (Linux does).
-    """
-    return not BFLOAT16.isdisjoint(cpu_features())
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 from digits.core.files import StrictModel
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Distribute = Literal["none", "mirrored"]
 
 # Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
@@ -77,7 +78,7 @@ class FitParams(StrictModel):
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     label_smoothing: Fraction = 0.0
-    # bfloat16 where this CPU has it, otherwise float32; the weights are always float32
+    # bfloat16 where the device has it, otherwise float32; the weights are always float32
     mixed_precision: bool = False
 
 

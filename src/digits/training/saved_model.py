@@ -7,8 +7,41 @@ from pathlib import Path
 
 import keras
 
+from digits.core.errors import UsageError
 from digits.core.files import replacing
 from digits.models._normalization import FusedBatchNormalization
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Refuse before the fit a network that could not be written as ONNX after it.
+
+    Raises:
+        UsageError: it has no weights, a layer that becomes a loop in ONNX, or weights last in a
+            model within it that does not take the image itself.
+    """
+    findings = []
+    for layer in _layers(model):
+        loops = isinstance(layer, keras.layers.RNN) and not isinstance(layer, keras.layers.LSTM)
+        if loops and not layer.unroll:
+            findings.append(f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX")
+    weighted = [n for n, layer in enumerate(model.layers) if layer.weights]
+    if not weighted:
+        findings.append("no layer has weights: there is nothing to train")
+    elif isinstance(model.layers[weighted[-1]], keras.Model):
+        before = model.layers[: weighted[-1]]
+        if not all(isinstance(layer, keras.layers.InputLayer) for layer in before):
+            name = model.layers[weighted[-1]].name
+            findings.append(
+                f"{name}: a model within the model must take the image itself; call its layers"
+            )
+    if findings:
+        raise UsageError(*(f"the network cannot be exported: {finding}" for finding in findings))
+
+
+def _layers(layer: keras.Layer) -> list[keras.Layer]:
+    """This layer, or those of a model; of a bidirectional one that for forward."""
+    layer = getattr(layer, "forward_layer", layer)
+    return [each for inner in getattr(layer, "layers", []) for each in _layers(inner)] or [layer]
 
 
 def for_inference(model: keras.Model) -> keras.Model:
