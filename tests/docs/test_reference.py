@@ -16,7 +16,7 @@ DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
 RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile", "environment.sh")]
 VARIABLE = re.compile(
-    r"(AWS_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
+    r"(AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
 )
 """The prefixes of the variables of everything that the project uses."""
 
