@@ -1,4 +1,4 @@
-"""The `score` flow: predictions for a folder, CSV or npz, and the drift of its images."""
+"""The `score` flow: predictions for pictures or tables, and the drift of their images."""
 
 from typing import Any
 
@@ -14,17 +14,21 @@ from flows.support.prefect_artifacts import artifact_key
 
 
 @flow(name="score", version=VERSION, flow_run_name=run_name)
-def score(source: str, output: str = "predictions.parquet", model: str = "") -> State[None]:
+def score(
+    source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
+) -> State[None]:
     """Score images with a registered model.
 
     Args:
-        source: A folder of pictures, a CSV or an npz.
-        output: The Parquet file to write.
+        source: A folder of pictures, a CSV, an npz or a Parquet file; a path or s3://….
+        output: The Parquet file to write; or a folder, to score all tables of `source` in parts.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
+        scheduler: Address of a Dask scheduler, to score parts on its workers; default: here.
     """
 
     def work() -> State[None]:
         options = ["--model", model] if model else []
+        options += ["--scheduler", scheduler] if scheduler else []
         scored = run_digits("score", source, "--out", output, *options)
         create_markdown_artifact(
             markdown(scored), key=artifact_key("drift"), description=f"Scored {source}"

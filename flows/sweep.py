@@ -16,8 +16,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from digits import params
+from digits.core import cluster
 from digits.core.artifacts import split_path
-from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
+from digits.core.errors import DigitsError, ServiceError, UsageError
 from digits.core.machine import trainings_at_once
 from digits.core.pipeline import push, remote_address
 from digits.core.provenance import recorded_outputs
@@ -31,8 +32,6 @@ from flows.train import train
 
 if TYPE_CHECKING:
     from digits.sweep.sweep import Submit
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 run_trial = Task(
     fn=trial.run_trial,
@@ -172,40 +171,23 @@ def _at_once(parallel: int, scheduler: str, remote: str, train_params: TrainPara
         mirrored = train_params.distribute == "mirrored"
         return parallel or trainings_at_once(train_params.threads, mirrored=mirrored)
     _check_reach(scheduler, remote)
-    from distributed import Client
-
-    try:
-        connect: Any = Client  # typed in part only
-        with connect(scheduler, timeout=10, set_as_default=False) as client:
-            count = len(client.scheduler_info(n_workers=-1)["workers"])
-    except (OSError, ValueError, TypeError) as error:
-        reason = one_line(error, width=500)
-        raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}: {reason}") from None
-    if not count:
-        raise ServiceError(f"scheduler: {scheduler} has no worker; start `dask worker`s")
-    return parallel or count
+    with cluster.connected(scheduler) as client:
+        return parallel or cluster.count_workers(client)
 
 
 def _check_reach(scheduler: str, remote: str) -> None:
     """Workers on other machines see neither this machine's files nor its loopback address."""
-    if _is_here(scheduler):
+    if cluster.is_here(scheduler):
         return
     findings = []
-    if _is_here(get_current_settings().api.url):
+    if cluster.is_here(get_current_settings().api.url):
         findings.append("PREFECT_API_URL: workers on other machines must reach the Prefect server")
-    if _is_here(store.tracking_uri()):
+    if cluster.is_here(store.tracking_uri()):
         findings.append("MLFLOW_TRACKING_URI: workers on other machines need a tracking server")
     if not remote:
         findings.append("remote: workers on other machines need a DVC remote for the splits")
     if findings:
         raise UsageError(*findings)
-
-
-def _is_here(address: str | None) -> bool:
-    """Whether only this machine understands the address; None is a server of the flow's own."""
-    if address is None or address.startswith("sqlite:"):
-        return True
-    return address.rpartition("://")[2].startswith(LOOPBACK)
 
 
 def start() -> State:

@@ -131,7 +131,7 @@ NOT_TO_ANSWER = {
 
 @pytest.mark.parametrize(
     "command",
-    ['cli.predict([Path("new.png")])', 'cli.score(Path("new.npz"), Path("scored.parquet"))'],
+    ['cli.predict([Path("new.png")])', 'cli.score("new.npz", "scored.parquet")'],
     ids=["predict", "score"],
 )
 def test_answering_loads_nothing_that_only_others_need(chain: "Registry", command: str) -> None:

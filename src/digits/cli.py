@@ -255,21 +255,39 @@ def predict(
 
 @app.command()
 def score(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Folder, CSV or npz.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("predictions.parquet"),
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="Folder of pictures, CSV, npz or Parquet; a path or s3://…"
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(help="FILE.parquet, or a folder to score all tables of INPUT in parts."),
+    ] = "predictions.parquet",
     model: OrChampion = None,
+    scheduler: Annotated[
+        str, typer.Option(help="tcp://…, the Dask scheduler on whose workers parts are scored.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    in_parts = not out.endswith(".parquet")
+    if scheduler and not in_parts:
+        raise UsageError("digits score: --scheduler needs --out FOLDER, for the parts")
     from digits.registry.served import served
     from digits.reporting.console import print_scored
-    from digits.scoring.score import score_input
+    from digits.scoring.score import score_file
+    from digits.scoring.whole import score_parts
 
     with (
         _connected() as params,
         served(_uri(model, params), threads=params.train.threads) as loaded,
     ):
-        result = score_input(source, out, loaded, params=params)
+        if in_parts:
+            result = score_parts(source, out, loaded, params=params, scheduler=scheduler)
+        else:
+            result = score_file(source, out, loaded, params=params)
     print_scored(result, as_json=as_json)
 
 

@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
 from digits.data.validation.expectations import class_frame, raw_frame
-from digits.data.validation.validate import Check, ValidateParams, unusual_images, validate
+from digits.data.validation.validate import Check, ValidateParams, validate
+from digits.scoring.drift import Seen
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,
@@ -168,12 +169,14 @@ def test_images_without_labels_get_the_same_warnings() -> None:
     labelled = validate(
         RawData(Dataset(images, real_digits().train.labels), None), params=PARAMS, classes=10
     )
-    columns = {"contrast": np.ptp(images, axis=(1, 2)), "mean_ink": images.mean(axis=(1, 2))}
-    found = unusual_images(columns, params=PARAMS)
+    seen = Seen(PARAMS)
+    for start in range(0, len(images), 100):
+        seen.add(images[start : start + 100])
+    found = seen.warnings
     assert len(found) == 2
     assert "9 rows: row 5 (0.0), row 7 (223.5), row 9 (223.5), row 150 (0.0)" in found[1]
     assert [line.replace("input: ", "train: ") for line in found] == [
-        str(warning) for warning in labelled.warnings if warning.column in columns
+        str(warning) for warning in labelled.warnings if warning.column in ("contrast", "mean_ink")
     ]
 
 

@@ -10,6 +10,7 @@ from digits.evaluation.drift import (
     compare_accuracy,
     compare_counts,
     compare_values,
+    count_values,
     judge,
 )
 
@@ -25,7 +26,7 @@ def drifted(comparison):
 
 def test_the_same_values_do_not_drift():
     values = RNG.normal(size=5000)
-    comparison = compare_values("ink", values, values, LEAST)
+    comparison = compare_values("ink", *[count_values(values)] * 2, LEAST)
     assert comparison.effect == 0
     assert not drifted(comparison)
 
@@ -33,7 +34,8 @@ def test_the_same_values_do_not_drift():
 @pytest.mark.parametrize("shift", [0, 0.05, 0.1])
 def test_values_are_compared_as_scipy_does(shift):
     new, known = RNG.normal(shift, size=3000).round(1), RNG.normal(size=5000).round(1)
-    comparison, expected = compare_values("ink", new, known, LEAST), ks_2samp(new, known)
+    comparison = compare_values("ink", count_values(new), count_values(known), LEAST)
+    expected = ks_2samp(new, known)
     assert comparison.effect == pytest.approx(expected.statistic)
     assert comparison.p_value == pytest.approx(expected.pvalue, rel=0.1)
 
@@ -45,14 +47,15 @@ def test_counts_are_compared_as_scipy_does():
 
 
 def test_a_shift_drifts():
-    comparison = compare_values("ink", RNG.normal(1, size=500), RNG.normal(size=5000), LEAST)
+    new, known = (count_values(RNG.normal(*each)) for each in ((1, 1, 500), (0, 1, 5000)))
+    comparison = compare_values("ink", new, known, LEAST)
     assert comparison.effect > 0.3
     assert drifted(comparison)
 
 
 def test_a_significant_trifle_does_not():
     many = RNG.normal(0.05, size=90_000), RNG.normal(size=90_000)
-    comparison = compare_values("ink", *many, LEAST)
+    comparison = compare_values("ink", *map(count_values, many), LEAST)
     assert comparison.p_value < LEVEL
     assert not drifted(comparison)
 

@@ -21,7 +21,7 @@ from digits.reporting.console import print_answers, print_scored
 from digits.scoring.demo import players
 from digits.scoring.pictures import TREATMENTS
 from digits.scoring.predict import predict_pictures
-from digits.scoring.score import score_input
+from digits.scoring.score import score_file
 from digits.training import inference
 
 
@@ -32,7 +32,7 @@ def roles():
 def score_new(path="new.npz", **changes):
     params = parameters.check(changed(changes))
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return score_input(Path(path), Path("scored.parquet"), model, params=params)
+        return score_file(path, "scored.parquet", model, params=params)
 
 
 def answer(files):

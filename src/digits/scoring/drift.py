@@ -1,5 +1,6 @@
 """Drift of a stream of images from the data that a registered model was trained on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,19 +10,25 @@ from digits.core import events
 from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Dataset, Images, Labels
 from digits.core.files import md5
+from digits.data.validation.validate import SHOWN_ROWS as SHOWN
+from digits.data.validation.validate import ValidateParams, finding, usual_ranges
 from digits.evaluation.drift import (
     Comparison,
+    Counted,
     Distances,
     DriftParams,
     KnownFeatures,
+    add_up,
     compare_counts,
     compare_values,
+    count_values,
 )
 from digits.registry.served import Served
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 6000  # validation rows that they are compared with
 SEED = 0
+PENDING = 1000  # counts of batches that wait to be added up
 
 ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
 
@@ -32,22 +39,78 @@ def image_stats(images: Images) -> ImageStats:
     return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
 
 
-class Seen:
-    """What is kept of each image of a stream: its `image_stats`."""
+class Odd(NamedTuple):
+    """An unusual image: the number of its part and its row there, its name, and its value."""
 
-    def __init__(self) -> None:
+    part: int
+    row: int
+    name: int | str
+    value: float
+
+
+class Seen:
+    """What is kept of a stream's images: how often each value of `image_stats` occurred.
+
+    Also the first images that `usual_ranges` calls unusual. What parts of a stream have seen adds
+    up to exactly what the whole would have.
+    """
+
+    def __init__(self, params: ValidateParams, part: int = 0) -> None:
+        """`part` is the number of this part of the stream."""
         self.rows = 0
-        self._stats: list[ImageStats] = []
+        self._part = part
+        self._usual = usual_ranges(params)
+        self._counted: dict[str, list[Counted]] = {}
+        self._odd: dict[str, list[Odd]] = {each.column: [] for each in self._usual}
+        self._odd_rows = Counter[str]()
 
     def add(self, images: Images) -> None:
         """Take note of a batch."""
-        self._stats.append(image_stats(images))
-        self.rows += len(images)
+        self.add_stats(image_stats(images), range(self.rows, self.rows + len(images)))
+
+    def add_stats(self, stats: ImageStats, names: Sequence[int | str]) -> None:
+        """Take note of the `image_stats` of a batch, and of how its images are called."""
+        for key, values in stats.items():
+            self._count(key, [count_values(values)])
+        for column, low, high, _words in self._usual:
+            values = stats[column].astype(np.float64).round(2)  # as when data are validated
+            rows = np.flatnonzero((values < low) | (values > high))
+            self._odd_rows[column] += len(rows)
+            self._keep(
+                column,
+                [Odd(self._part, self.rows + r, names[r], values[r].item()) for r in rows[:SHOWN]],
+            )
+        self.rows += len(names)
+
+    def add_part(self, other: "Seen") -> None:
+        """Take note of what another part of the stream has seen."""
+        for key, counted in other._counted.items():
+            self._count(key, counted)
+        for column, odd in other._odd.items():
+            self._keep(column, odd)
+        self._odd_rows += other._odd_rows
+        self.rows += other.rows
 
     @property
-    def stats(self) -> ImageStats:
-        """`image_stats` of all images; there must be some."""
-        return {key: np.concatenate([each[key] for each in self._stats]) for key in self._stats[0]}
+    def counted(self) -> dict[str, Counted]:
+        """How often each value of `image_stats` occurred; there must be some image."""
+        return {key: add_up(parts) for key, parts in self._counted.items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings that validation would have for these images."""
+        return [
+            finding("input", "row", each.words, count, [(o.name, o.value) for o in odd])
+            for each in self._usual
+            if (count := self._odd_rows[each.column]) and (odd := self._odd[each.column])
+        ]
+
+    def _count(self, key: str, counted: list[Counted]) -> None:
+        parts = [*self._counted.get(key, []), *counted]
+        self._counted[key] = parts if len(parts) < PENDING else [add_up(parts)]
+
+    def _keep(self, column: str, odd: list[Odd]) -> None:
+        self._odd[column] = sorted([*self._odd[column], *odd])[:SHOWN]
 
 
 class Sample:
@@ -112,10 +175,11 @@ def compare(
     """
     comparisons = []
     if train := _split_of(model, "train"):
-        stats, known = seen.stats, image_stats(train.images)
+        new = seen.counted
+        known = {key: count_values(each) for key, each in image_stats(train.images).items()}
         known_counts = np.bincount(train.labels, minlength=len(class_counts))
         comparisons = [
-            *(compare_values(key, stats[key], known[key], params.min_effect) for key in stats),
+            *(compare_values(key, new[key], known[key], params.min_effect) for key in new),
             compare_counts("class_shares", class_counts, known_counts, params.min_effect),
         ]
     if features:

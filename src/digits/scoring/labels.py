@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
-from digits.core.dataset import check_unpacked
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
+from digits.scoring import parquet
 
 MAX_BYTES = 200_000_000
 MAX_ROWS = 1_000_000
@@ -63,13 +62,12 @@ def _batches(path: Path, key: str) -> Iterator[pa.RecordBatch]:
         convert = pa.csv.ConvertOptions(column_types=kinds, include_columns=list(kinds))
         yield from pa.csv.open_csv(path, convert_options=convert)
         return
-    with pq.ParquetFile(path) as table:
-        groups = [table.metadata.row_group(n) for n in range(table.metadata.num_row_groups)]
-        check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
+    texts = [key] if KEYS[key] == pa.string() else []
+    with parquet.open_parquet(path, packed=path.stat().st_size, texts=texts) as table:
         for name in kinds:
             if name not in table.schema_arrow.names:
                 raise DataError(f"{path}: no column {name}; {' and '.join(kinds)} are needed")
-        for batch in table.iter_batches(columns=list(kinds)):
+        for batch in parquet.batches(table, list(kinds)):
             yield batch.select(list(kinds)).cast(pa.schema(kinds.items()))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from digits.core.dataset import Images, Labels, check_unpacked
+from digits.core.dataset import Images, Labels
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
+from digits.scoring.parquet import batches, open_parquet
 
-BATCH = 1000
-MAX_FOOTER = 10_000_000  # bytes of each text or list in a file's description of itself
 MAX_ROWS = 1_000_000  # of a file; a service writes fewer
 TIMES = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 COLUMNS = {
@@ -126,13 +125,9 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     """
     require_file(path)
     try:
-        limits: dict[str, Any] = {
-            "thrift_string_size_limit": MAX_FOOTER,
-            "thrift_container_size_limit": MAX_FOOTER,
-        }
-        with pq.ParquetFile(path, **limits) as file:
+        with open_parquet(path, packed=path.stat().st_size, texts=["image", "model"]) as file:
             _check_file(path, file)
-            for batch in filter(len, file.iter_batches(BATCH, columns=columns)):
+            for batch in batches(file, columns):
                 table = pa.Table.from_batches([batch])
                 required = [name for name in columns if name != "set_size"]
                 if empty := [name for name in required if table[name].null_count]:
@@ -154,9 +149,8 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 def _check_file(path: Path, file: pq.ParquetFile) -> None:
     if (rows := file.metadata.num_rows) > MAX_ROWS:
         raise DataError(f"{path}: {rows:,} rows; at most {MAX_ROWS:,} a file are allowed")
-    groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
-    check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
     found = {field.name: field.type for field in file.schema_arrow}
+    found |= {"image": getattr(found.get("image"), "value_type", "missing")}  # see `open_parquet`
     for name, kind in COLUMNS.items():
         if found.get(name) != kind:
             has = found.get(name, "missing")

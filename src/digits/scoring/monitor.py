@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Labels
 from digits.core.errors import DataError, printable
-from digits.data.validation.validate import unusual_images
+from digits.data.validation.validate import ValidateParams
 from digits.evaluation.confidence import answer_sets, no_answer
 from digits.evaluation.drift import Drift, compare_accuracy, judge
 from digits.params import Params, ProjectParams
@@ -91,8 +91,8 @@ class _Answered(NamedTuple):
 class _Tally:
     """What is counted of the answers."""
 
-    def __init__(self, classes: int, labels: TrueLabels | None) -> None:
-        self.seen, self.sample = Seen(), Sample()
+    def __init__(self, classes: int, labels: TrueLabels | None, usual: ValidateParams) -> None:
+        self.seen, self.sample = Seen(usual), Sample()
         self.class_counts = np.zeros(classes, np.int64)
         self.other_rows = 0
         self.unsure: int | None = 0
@@ -128,7 +128,7 @@ def monitor(
     key = "at" if log else "file" if source.is_dir() else "row"
     classes = model.files.classes
     known = read_labels(labels, key=key, classes=classes) if labels else None
-    tally = _Tally(classes, known)
+    tally = _Tally(classes, known, params.validation)
     for batch in _logged(log, model, tally) if log else _asked(source, model, params):
         tally.add(batch)
     if not tally.seen.rows:
@@ -196,7 +196,7 @@ def _judged(
         unsure=None if tally.unsure is None else tally.unsure / seen.rows,
         accuracy=_accuracy(tally.correct, tally.labelled),
         holdout=holdout,
-        warnings=unusual_images(seen.stats, params=params.validation),
+        warnings=seen.warnings,
         drift=judge(comparisons, params.drift.level),
     )
     return Monitored(result, sample, features)

@@ -1,8 +1,10 @@
 """Score a batch of images with a registered model: predict, look for what is odd, track."""
 
+import hashlib
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +15,26 @@ import pyarrow.parquet as pq
 
 from digits.core.dataset import Predict
 from digits.core.errors import printable
-from digits.core.files import replacing
-from digits.data.validation.validate import unusual_images
-from digits.evaluation.confidence import Sets, answer_sets, unsure
+from digits.data.validation.validate import ValidateParams
+from digits.evaluation.confidence import answer_sets, no_answer
 from digits.evaluation.drift import Drift, judge
 from digits.params import Params
 from digits.registry.served import Served
-from digits.scoring.drift import Seen, compare, tell_drift
-from digits.scoring.inputs import Batch, Input, open_input
+from digits.scoring.drift import Seen, compare, image_stats, tell_drift
+from digits.scoring.inputs import open_input
 from digits.scoring.predict import set_threshold
+from digits.scoring.storage import is_remote, local_copies, stored_files, writing
+from digits.scoring.tables import Batch
 from digits.tracking import runs
+
+STATS = ("mean_ink", "contrast")  # the columns that have `image_stats`
+
+
+class Parts(NamedTuple):
+    """How many parts a scoring has, and how many of them an earlier one had left."""
+
+    total: int
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class ScoreResult:
     unsure: float | None
     warnings: list[str]
     drift: list[Drift]
+    parts: Parts | None = None
 
     @property
     def drifted(self) -> list[str]:
@@ -57,40 +70,92 @@ class ScoreResult:
         return {**asdict(self), "drifted": self.drifted}
 
 
-def score_input(path: Path, output: Path, model: Served, *, params: Params) -> ScoreResult:
-    """Write a prediction for every image at `path` to a Parquet file, and log an MLflow run.
+class Tally:
+    """What is counted of the answers; what parts have counted adds up to that of the whole."""
 
-    Sends the event `<project>.drift` to Prefect if there is drift.
+    def __init__(self, classes: int, usual: ValidateParams, part: int = 0) -> None:
+        self.class_counts = np.zeros(classes, np.int64)
+        self.unsure = 0
+        self.treatments = Counter[str]()
+        self.seen = Seen(usual, part)
+
+    def add(self, table: pa.Table) -> None:
+        """Count rows of a table of predictions."""
+        predicted = table["predicted"].to_numpy()
+        self.class_counts += np.bincount(predicted, minlength=len(self.class_counts))
+        if "set_size" in table.column_names:
+            self.unsure += int(no_answer(table["set_size"].to_numpy()).sum())
+        if "picture" in table.column_names:
+            self.treatments.update(table["picture"].to_pylist())
+        stats = {name: table[name].to_numpy() for name in STATS}
+        self.seen.add_stats(stats, table[0].to_pylist())
+
+    def add_part(self, other: "Tally") -> None:
+        """Count what another part has counted."""
+        self.class_counts += other.class_counts
+        self.unsure += other.unsure
+        self.treatments += other.treatments
+        self.seen.add_part(other.seen)
+
+
+def score_file(source: str, output: str, model: Served, *, params: Params) -> ScoreResult:
+    """Write a prediction for every image of a file or folder to a Parquet file; log an MLflow run.
 
     Raises:
         DataError: the input cannot be read; nothing is written.
     """
-    source = open_input(path, shape=model.files.shape, picture=model.picture)
-    data_md5 = source.md5()
-    predict = model.predict  # loads the model, which the rate leaves out
-    coverage = params.confidence.coverage
-    limit = set_threshold(model, coverage)
-    started = time.perf_counter()
-    written = write_predictions(
-        source, output, predict, model=model.origin.uri, data_md5=data_md5, limit=limit
+    with _here(source) as path:
+        images = open_input(path, shape=model.files.shape, picture=model.picture)
+        data_md5 = images.md5()
+        answering = answers_of(model, params.confidence.coverage)  # takes time, not in the rate
+        started = time.perf_counter()
+        tally = Tally(model.files.classes, params.validation)
+        facts = {"model": model.origin.uri, "data_md5": data_md5}
+        with writing(output) as temporary:
+            write_predictions(images.batches(), temporary, answering, tally, facts)
+    return conclude(
+        tally,
+        model,
+        params,
+        source=source,
+        output=output,
+        data_md5=data_md5,
+        rows_per_s=tally.seen.rows / (time.perf_counter() - started),
     )
-    images = written.images
-    rate = images.rows / (time.perf_counter() - started)
-    class_counts = [written.class_counts[label] for label in range(model.files.classes)]
+
+
+def conclude(
+    tally: Tally,
+    model: Served,
+    params: Params,
+    *,
+    source: str,
+    output: str,
+    data_md5: str,
+    rows_per_s: float,
+    parts: Parts | None = None,
+) -> ScoreResult:
+    """Compare what was counted with the training data, and log it as an MLflow run.
+
+    Sends the event `<project>.drift` to Prefect if there is drift.
+    """
+    has_sets = model.files.calibration is not None
+    rows = tally.seen.rows
     # the features are left to the monitor: they ask the network for 8,000 images more
-    compared = compare(images, np.array(class_counts), None, model, params.drift)
+    compared = compare(tally.seen, tally.class_counts, None, model, params.drift)
     result = ScoreResult(
-        input=printable(str(path)),
-        output=printable(str(output)),
+        input=printable(source),
+        output=printable(output),
         model=model.origin.uri,
         data_md5=data_md5,
-        rows=images.rows,
-        rows_per_s=rate,
-        pictures=dict(written.treatments),
-        class_counts=class_counts,
-        coverage=None if limit is None else coverage,
-        unsure=None if limit is None else written.unsure / images.rows,
-        warnings=unusual_images(images.stats, params=params.validation),
+        rows=rows,
+        rows_per_s=rows_per_s,
+        pictures=dict(tally.treatments),
+        class_counts=tally.class_counts.tolist(),
+        coverage=params.confidence.coverage if has_sets else None,
+        unsure=tally.unsure / rows if has_sets else None,
+        parts=parts,
+        warnings=tally.seen.warnings,
         drift=judge(compared, params.drift.level),
     )
     _log_run(result, params.project.part("scoring"))
@@ -98,71 +163,74 @@ def score_input(path: Path, output: Path, model: Served, *, params: Params) -> S
     return result
 
 
-class Written(NamedTuple):
-    """What went into a file of predictions.
+class Answering(NamedTuple):
+    """How a version answers; `limit` is the probability from which a class is in an answer set."""
 
-    How often each class was predicted, how many answer sets are no answer, how many pictures had
-    each treatment, and what the images were like.
-    """
+    predict: Predict
+    limit: float | None
 
-    class_counts: Counter[int]
-    unsure: int
-    treatments: Counter[str]
-    images: Seen
+
+def answers_of(model: Served, coverage: float) -> Answering:
+    """Load the network of a version."""
+    return Answering(model.predict, set_threshold(model, coverage))
 
 
 def write_predictions(
-    source: Input,
+    batches: Iterable[Batch],
     output: Path,
-    predict: Predict,
-    *,
-    model: str,
-    data_md5: str,
-    limit: float | None,
-) -> Written:
-    """Predict an input and write a Parquet file, a row group per batch.
+    answering: Answering,
+    tally: Tally,
+    facts: Mapping[str, str],
+) -> str:
+    """Predict images, write a Parquet file, a row group per batch, and count what is in it.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
     `predicted` · `set_size` (how many classes the answer set has, the most probable ones; not
-    without `limit`, the probability from which a class is in it) · `p0`, `p1`, … (probabilities,
-    float32) · `model` (its address with version) · `data_md5`. If anything fails, `output` stays
-    as it was.
+    without calibration) · `p0`, `p1`, … (probabilities, float32) · `mean_ink`, `contrast` (see
+    `drift.image_stats`) · `facts`, such as `model` (its address with version).
+
+    Returns the md5 of the images' bytes.
     """
-    class_counts, treatments, no_answers = Counter[int](), Counter[str](), 0
-    seen = Seen()
-    with replacing(output) as temporary, ExitStack() as open_files:
+    pixels = hashlib.md5(usedforsecurity=False)
+    with ExitStack() as open_files:
         writer = None
-        for batch in source.batches():
-            probabilities = predict(batch.images)
-            sets = None if limit is None else answer_sets(probabilities, limit)
-            table = _table(batch, probabilities, sets, model, data_md5)
+        for batch in batches:
+            pixels.update(batch.images.tobytes())
+            table = _table(batch, answering, facts)
             if writer is None:
-                file = pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                file = pq.ParquetWriter(output, table.schema, compression="zstd")
                 writer = open_files.enter_context(file)
             writer.write_table(table)
-            class_counts.update(probabilities.argmax(axis=1).tolist())
-            no_answers += 0 if sets is None else int(unsure(sets).sum())
-            treatments.update(batch.treatments)
-            seen.add(batch.images)
-    return Written(class_counts, no_answers, treatments, seen)
+            tally.add(table)
+    return pixels.hexdigest()
 
 
-def _table(
-    batch: Batch, probabilities: np.ndarray, sets: Sets | None, model: str, data_md5: str
-) -> pa.Table:
+def _table(batch: Batch, answering: Answering, facts: Mapping[str, str]) -> pa.Table:
+    probabilities = answering.predict(batch.images)
     name = "file" if isinstance(batch.names[0], str) else "row"
+    columns = {name: pa.array(batch.names)}
+    if batch.treatments:
+        columns["picture"] = pa.array(batch.treatments)
+    columns["predicted"] = pa.array(probabilities.argmax(axis=1).astype(np.int16))
+    if answering.limit is not None:
+        sets = answer_sets(probabilities, answering.limit)
+        columns["set_size"] = pa.array(sets.sum(axis=1, dtype=np.int16))
+    columns |= {f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)}
+    columns |= {key: pa.array(values) for key, values in image_stats(batch.images).items()}
     zeros = pa.array(np.zeros(len(batch.names), np.int8))
-    return pa.table(
-        {
-            name: pa.array(batch.names),
-            **({"picture": pa.array(batch.treatments)} if batch.treatments else {}),
-            "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
-            **({} if sets is None else {"set_size": pa.array(sets.sum(axis=1, dtype=np.int16))}),
-            **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
-            "model": pa.DictionaryArray.from_arrays(zeros, [model]),
-            "data_md5": pa.DictionaryArray.from_arrays(zeros, [data_md5]),
-        }
-    )
+    columns |= {key: pa.DictionaryArray.from_arrays(zeros, [value]) for key, value in facts.items()}
+    return pa.table(columns)
+
+
+@contextmanager
+def _here(source: str) -> Iterator[Path]:
+    """The file or folder on this machine; a copy of it, if it is in an object store."""
+    if not is_remote(source):
+        yield Path(source)
+        return
+    files = stored_files(source)
+    with local_copies(files) as paths:
+        yield paths[0] if files[0].address == source else paths[0].parent
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:

@@ -1,10 +1,9 @@
 """Validation of raw data before training: its params, its checks and its result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from digits.core.dataset import RawData
@@ -138,31 +137,17 @@ def usual_ranges(params: ValidateParams) -> list[UsualRange]:
     ]
 
 
-def unusual_images(columns: Mapping[str, np.ndarray], *, params: ValidateParams) -> list[str]:
-    """The warnings that `validate` would have for images without labels.
-
-    `columns` holds a value per image (n,) for each column that `usual_ranges` names.
-    """
-    warnings = []
-    for column, low, high, words in usual_ranges(params):
-        values = np.asarray(columns[column], dtype=np.float64).round(2)  # as in `raw_frame`
-        rows = np.flatnonzero((values < low) | (values > high))
-        examples = [(int(row), values[row].item()) for row in rows[:SHOWN_ROWS]]
-        if examples:
-            warnings.append(finding("input", "row", words, len(rows), examples))
-    return warnings
-
-
 def finding(
     part: str,
     unit: Literal["row", "class"],
     words: Words,
     count: int,
-    examples: Sequence[tuple[int, Any]],
+    examples: Sequence[tuple[int | str, Any]],
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 
-    `examples` are the numbers of the first of `count` failing rows or classes, and their values.
+    `examples` are the numbers or names of the first of `count` failing rows or classes, and their
+    values.
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
     shown = [
