@@ -22,7 +22,7 @@ from digits.core.errors import DataError
 from digits.registry import promotion
 from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
-from digits.scoring import logged
+from digits.scoring import logged, parquet
 from digits.scoring import monitor as monitoring
 from digits.scoring.logged import COLUMNS, is_log, open_log
 from digits.serving.journal import Journal
@@ -216,6 +216,17 @@ def test_a_log_that_unpacks_to_far_more_than_its_size_is_refused(holdout):
     }
     pq.write_table(pa.table(values), path, compression="zstd", use_dictionary=["model"])
     assert "unpacks to over 256 MB" in finding(DataError, watch)
+
+
+def test_values_that_the_file_has_once_for_many_rows_are_not_all_unpacked(holdout, monkeypatch):
+    monkeypatch.setattr(parquet, "MAX_BATCH", 1 << 20)
+    write_log(np.zeros((1000, 40, 50), np.uint8), holdout.labels[:1000])
+    [path] = Path("log").rglob("*.parquet")
+    assert path.stat().st_size < 10_000
+    says = "1000 values have more than 1 MB; at most that is allowed"
+    assert finding(DataError, watch) == f"{path}: cannot be read as Parquet: {says}"
+    monkeypatch.setattr(parquet, "MAX_TEXTS", 1000)
+    assert "at most 0 MB are allowed; write smaller row groups" in finding(DataError, watch)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from support import DAMAGED_ARRAYS, PARAMS, finding
@@ -19,7 +21,7 @@ from digits.scoring.drift import image_stats
 from digits.scoring.inputs import ALLOWED, open_input
 from digits.scoring.parquet import BATCH
 from digits.scoring.score import Answering, Tally, write_predictions
-from digits.scoring.tables import Input
+from digits.scoring.tables import Input, open_table
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7
@@ -180,6 +182,79 @@ def test_what_is_missing_or_empty_is_a_line(tmp_path):
     empty.touch()
     line = finding(DataError, lambda: open_input(empty, shape=SHAPE))
     assert line == f"{empty}: 0 bytes long; {ALLOWED}"
+
+
+def frame(images):
+    flat = images.reshape(len(images), images[0].size if len(images) else 20)
+    return pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(flat.shape[1])])
+
+
+def column(images):
+    return pa.table({"image": pa.array([row.tobytes() for row in images], pa.binary(20))})
+
+
+@pytest.mark.parametrize("rows", [100, 300, 2000])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: np.savez(path.with_suffix(".npz"), images=IMAGES),
+        lambda path: np.savez_compressed(path.with_suffix(".npz"), images=IMAGES),
+        lambda path: pq.write_table(column(IMAGES), path, row_group_size=90),
+        lambda path: frame(IMAGES).astype("int32").to_parquet(path, row_group_size=250),
+        lambda path: frame(IMAGES).to_parquet(path),
+    ],
+    ids=["npz", "compressed npz", "bytes", "whole numbers", "one row group"],
+)
+def test_the_spans_of_a_table_are_the_whole(tmp_path, write, rows):
+    write(tmp_path / "i.parquet")
+    [path] = tmp_path.iterdir()
+    table = open_table(path, lambda: path.open("rb"), shape=SHAPE)
+    assert table is not None
+    batches = [batch for span in table.spans(rows) for batch in table.batches(span)]
+    assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES)
+    assert [name for batch in batches for name in batch.names] == list(range(ROWS))
+    assert np.array_equal(read(open_input(path, shape=SHAPE)), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (frame(IMAGES).astype(float), "column pixel0: double; pixel0…pixel19 of whole numbers"),
+        (frame(IMAGES).drop(columns="pixel9"), "column pixel9: missing; pixel0"),
+        (frame(IMAGES).assign(pixel20=0), "column pixel20: the model takes 20"),
+        (pd.DataFrame({"image": [b"x"]}), "column image: binary; the model takes fixed_size"),
+        (frame(IMAGES[:0]), "no rows; at least one image is needed"),
+    ],
+    ids=["fractions", "too few", "too many", "bytes of any length", "empty"],
+)
+def test_a_parquet_file_of_another_form_is_a_line(tmp_path, table, says):
+    table.to_parquet(path := tmp_path / "i.parquet")
+    line = finding(DataError, lambda: open_input(path, shape=SHAPE))
+    assert line.startswith(f"{path}")
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(256, "256 is no whole number 0..255"), (-1, "-1 is no whole"), (None, "an empty cell")],
+)
+def test_a_cell_of_a_parquet_file_is_named(tmp_path, value, says):
+    table = frame(IMAGES).astype("Int64")
+    table.loc[450, "pixel5"] = value
+    table.to_parquet(path := tmp_path / "i.parquet", row_group_size=200)
+    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
+    assert line.startswith(f"{path} row 450 column pixel5: {says}")
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_a_damaged_parquet_file_is_a_line(tmp_path, damage):
+    path = tmp_path / "i.parquet"
+    pq.write_table(column(IMAGES), path, use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[100:3000] = b"\xff" * 2900
+    path.write_bytes({"cut": content[:5000], "noise": content}[damage])
+    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
+    assert line.startswith(f"{path}: cannot be read as Parquet: ")
 
 
 def first_pixels(images):

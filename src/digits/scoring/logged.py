@@ -125,7 +125,7 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     """
     require_file(path)
     try:
-        with open_parquet(path, packed=path.stat().st_size, texts=["image", "model"]) as file:
+        with open_parquet(path, packed=path.stat().st_size, texts=["image"]) as file:
             _check_file(path, file)
             for batch in batches(file, columns):
                 table = pa.Table.from_batches([batch])

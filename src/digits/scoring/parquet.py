@@ -25,16 +25,21 @@ def open_parquet(source: Any, *, packed: int, texts: Sequence[str] = ()) -> pq.P
         ValueError: it unpacks to far more bytes than it has.
         Exception: Arrow raises a dozen kinds on damaged files.
     """
-    limits = {"thrift_string_size_limit": MAX_FOOTER, "thrift_container_size_limit": MAX_FOOTER}
-    file = pq.ParquetFile(source, read_dictionary=[*texts], **limits)
+    file = pq.ParquetFile(
+        source,
+        read_dictionary=[*texts],
+        thrift_string_size_limit=MAX_FOOTER,
+        thrift_container_size_limit=MAX_FOOTER,
+        page_checksum_verification=True,  # where a file has them
+    )
     groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
     check_unpacked(sum(group.total_byte_size for group in groups), packed=packed)
     for group in groups:
         for column in map(group.column, range(group.num_columns)):
-            name, size = column.path_in_schema, column.total_uncompressed_size
-            if name in texts and size > MAX_TEXTS:
+            size = column.total_uncompressed_size
+            if column.physical_type == "BYTE_ARRAY" and size > MAX_TEXTS:
                 raise ValueError(
-                    f"column {name} has {size >> 20} MB in a row group; at most"
+                    f"column {column.path_in_schema} has {size >> 20} MB in a row group; at most"
                     f" {MAX_TEXTS >> 20} MB are allowed; write smaller row groups"
                 )
     return file
@@ -60,7 +65,7 @@ def _expanded(column: pa.Array) -> pa.Array:
     total = pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0
     if total > MAX_BATCH:
         raise ValueError(
-            f"{len(column)} values have {total >> 20} MB; at most {MAX_BATCH >> 20} MB are allowed"
+            f"{len(column)} values have more than {MAX_BATCH >> 20} MB; at most that is allowed"
         )
     # Arrow gives the columns that it was asked to read as dictionaries indices of 32 bits
     return column.dictionary_decode() if column.type.index_type == pa.int32() else column

@@ -199,7 +199,7 @@ def _on_cluster(
         submit: Any = client.submit  # typed in part only
         as_completed: Any = distributed.as_completed
         part_of = {submit(score_part, job, part, load, pure=False): part for part in parts}
-        for future in as_completed(part_of):
+        for future in as_completed(part_of, loop=client.loop):
             if future.status in (
                 "cancelled",
                 "lost",
