@@ -39,8 +39,8 @@ def open_parquet(source: Any, *, packed: int, texts: Sequence[str] = ()) -> pq.P
             size = column.total_uncompressed_size
             if column.physical_type == "BYTE_ARRAY" and size > MAX_TEXTS:
                 raise ValueError(
-                    f"column {column.path_in_schema} has {size >> 20} MB in a row group; at most"
-                    f" {MAX_TEXTS >> 20} MB are allowed; write smaller row groups"
+                    f"column {column.path_in_schema} has {size >> 20} MB in a row group;"
+                    f" at most {MAX_TEXTS >> 20} MB"
                 )
     return file
 
