@@ -61,7 +61,7 @@ class Service:
         return counted
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # a few lines for all of Starlette's routing, which takes as long as a prediction
+        # without Starlette's routing and middleware, which take a sixth of the time of a request
         request = Request(scope, receive)
         try:
             allowed, handler = self._paths.get(scope["path"], ((), None))
