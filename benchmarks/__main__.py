@@ -15,6 +15,7 @@ from benchmarks import (
     inference,
     machine,
     pipeline,
+    scale,
     serving,
     tables,
     trainings,
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "answers": answers.measure_answers,
     "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
+    "scale": scale.measure_scale,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

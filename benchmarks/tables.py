@@ -26,6 +26,7 @@ def page(result: dict[str, Any]) -> str:
         "answers": _answers,
         "drift": _drift,
         "scaling": _scaling,
+        "scale": _scale,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -291,6 +292,13 @@ def _scaling(part: dict[str, Any]) -> str:
         for name, row in part.items()
     ]
     return f"## Cost against the amount of data\n\n{_table(head, body)}"
+
+
+def _scale(part: dict[str, Any]) -> str:
+    head = ["command", *(f"{int(count):,} runs in the store: s" for count in part)]
+    names = next(iter(part.values()))
+    body = [[name, *(f"{seconds[name]:.1f}" for seconds in part.values())] for name in names]
+    return f"## Cost against the number of runs\n\n{_table(head, body)}"
 
 
 def _reached(goal: dict[str, Any], seeds: int) -> str:

@@ -87,15 +87,17 @@ def summary(
     picture: Annotated[Path, typer.Option(help="Where to draw the error bars.")] = Path(
         "artifacts/summary.png"
     ),
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
-    """Mean, spread and 95 % interval of runs that differ in nothing but the seed."""
+    """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import groups
     from digits.reporting.console import print_summary
     from digits.reporting.plots.comparison import error_bars
     from digits.reporting.plots.theme import save
-    from digits.tracking.runs import finished_runs
+    from digits.tracking.runs import evaluated_runs
 
-    seed_groups = groups(finished_runs())
+    runs = evaluated_runs(last)
+    seed_groups = groups(runs)
     if not seed_groups:
         raise DataError(
             "MLflow: no finished run with an evaluation yet (restored ones do not count);"
@@ -105,6 +107,8 @@ def summary(
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
         print(f"picture: {printable(str(picture))}")
+        if len(runs) == last:
+            print(f"of the last {last} runs; --last looks further back")
 
 
 @app.command()

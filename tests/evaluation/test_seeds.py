@@ -17,7 +17,7 @@ from digits.core.errors import DataError
 from digits.evaluation.seeds import Spread, groups, spread
 from digits.reporting.console import print_summary
 from digits.tracking import runs
-from digits.tracking.runs import finished_runs
+from digits.tracking.runs import evaluated_runs
 
 PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
 TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}
@@ -50,7 +50,7 @@ def log(tracked: Path) -> Log:
 
 def measured(measure: str = "test_accuracy") -> list[tuple[int, float]]:
     """Number of runs and mean of each group."""
-    found = [group.measures[measure] for group in groups(finished_runs())]
+    found = [group.measures[measure] for group in groups(evaluated_runs(100))]
     return [(one.n, round(one.mean, 6)) for one in found]
 
 
@@ -76,7 +76,7 @@ class TestTheGroups:
     ) -> None:
         for seed, accuracy in ((1, 0.8), (2, 0.9), (10, 1.0)):
             log(seed, accuracy)
-        [group] = groups(finished_runs())
+        [group] = groups(evaluated_runs(100))
         assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
         assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
         assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
@@ -86,7 +86,7 @@ class TestTheGroups:
     ) -> None:
         log(1, metrics={"shared_cores": 0.9})
         assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
-        print_summary(groups(finished_runs()), as_json=False)
+        print_summary(groups(evaluated_runs(100)), as_json=False)
         assert "trained on shared cores" in capsys.readouterr().out
         log(2)
         assert measured("elapsed_s") == [(1, 12)]
@@ -110,17 +110,17 @@ class TestTheGroups:
         log(2, 0.9)
         log(3, 0.4, **apart)
         assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
-        assert any(f"{label}=" in group.label for group in groups(finished_runs()))
+        assert any(f"{label}=" in group.label for group in groups(evaluated_runs(100)))
 
     def test_tell_models_apart_by_their_name_alone(self, log: Log) -> None:
         log(1)
         log(1, params={"model": "cnn", "build.filters": "[4]"})
-        assert [group.label for group in groups(finished_runs())] == ["cnn", "mlp"]
+        assert [group.label for group in groups(evaluated_runs(100))] == ["cnn", "mlp"]
 
     def test_pool_commits_and_name_them(self, log: Log) -> None:
         log(1, 0.8)
         log(2, 0.9, tags={"git_commit": "b" * 40})
-        [group] = groups(finished_runs())
+        [group] = groups(evaluated_runs(100))
         assert group.measures["test_accuracy"].n == 2
         assert group.commits == ["b" * 40, "a" * 40]
 

@@ -1,0 +1,97 @@
+"""Whether commands stay fast when the tracking store holds many runs."""
+
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+from sqlalchemy import Connection, create_engine, inspect, text
+
+from benchmarks.workspace import Workspace
+
+MODEL = "mlp"
+RUNS = (20, 20_000)
+TIMES = 3
+# A refusal is an exit code, which says nothing about time.
+NO_GATE = {
+    "promote__min_accuracy": None,
+    "promote__max_calibration_error": None,
+    "promote__clean_commit": False,
+}
+# What belongs to a run, and the column that names the run.
+TABLES = {
+    "params": "run_uuid",
+    "tags": "run_uuid",
+    "metrics": "run_uuid",
+    "latest_metrics": "run_uuid",
+    "inputs": "source_id",
+}
+START = "from digits.tracking import runs\nwith runs.active_run('start', params={}, tags={}): pass"
+PAGE = "from mlflow import MlflowClient\nMlflowClient().search_runs(['1'], max_results=100)"
+COMMANDS = {
+    "summary": ("digits", "summary", "--json"),
+    "promote --dry-run": ("digits", "promote", MODEL, "--dry-run"),
+    "history": ("digits", "history", "--json"),
+    "start of a run": (sys.executable, "-c", START),
+    "first page of runs": (sys.executable, "-c", PAGE),
+}
+
+
+def measure_scale(
+    workspace: Workspace, counts: tuple[int, ...] = RUNS
+) -> Iterator[dict[str, dict[str, float]]]:
+    """Seconds of whole commands by the number of runs in the store, which only grows."""
+    workspace.set_params(**NO_GATE)
+    workspace.split()
+    workspace.train(MODEL, seed=1)
+    workspace.test_accuracy(MODEL)
+    template, before = workspace.run_record(MODEL)["run_id"], 1
+    seconds: dict[str, dict[str, float]] = {}
+    for count in counts:
+        with create_engine(workspace.store).begin() as connection:
+            copy_run(connection, template, range(before, count))
+        before = count
+        seconds[str(count)] = {name: _seconds(workspace, each) for name, each in COMMANDS.items()}
+        yield seconds
+
+
+def copy_run(connection: Connection, template: str, numbers: range) -> None:
+    """Copy a run of an MLflow database so many times, each with a seed and a second of its own."""
+    columns = {each: _columns(connection, each) for each in ("runs", *TABLES)}
+    [run] = connection.execute(
+        text("SELECT * FROM runs WHERE run_uuid = :id"), {"id": template}
+    ).mappings()
+    copies = [
+        {**run, "run_uuid": f"{number:032x}", "start_time": run["start_time"] - 1000 * number}
+        for number in numbers
+    ]
+    names, values = (", ".join(f"{sign}{each}" for each in columns["runs"]) for sign in ("", ":"))
+    connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({values})"), copies)
+    first, last = (f"{number:032x}" for number in (numbers[0], numbers[-1]))
+    for table, key in TABLES.items():
+        values = ", ".join(_copied(table, column, key) for column in columns[table])
+        connection.execute(
+            text(
+                f"INSERT INTO {table} ({', '.join(columns[table])}) SELECT {values}"
+                f" FROM {table} t, runs r"
+                f" WHERE t.{key} = :id AND r.run_uuid BETWEEN :first AND :last"
+            ),
+            {"id": template, "first": first, "last": last},
+        )
+
+
+def _columns(connection: Connection, table: str) -> list[str]:
+    return [each["name"] for each in inspect(connection).get_columns(table)]
+
+
+def _copied(table: str, column: str, key: str) -> str:
+    """The value of a column in the copy: the run's, the template's, or a seed."""
+    if column in (key, "input_uuid"):
+        return "r.run_uuid"
+    if (table, column) == ("params", "value"):
+        return "CASE t.key WHEN 'seed' THEN CAST(r.start_time AS VARCHAR(20)) ELSE t.value END"
+    return f"t.{column}"
+
+
+def _seconds(workspace: Workspace, command: tuple[str, ...]) -> float:
+    store = {"MLFLOW_TRACKING_URI": workspace.store}
+    return median(workspace.run(*command, **store).wall_s for _ in range(TIMES))
