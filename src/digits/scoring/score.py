@@ -84,7 +84,8 @@ class Tally:
         predicted = table["predicted"].to_numpy()
         self.class_counts += np.bincount(predicted, minlength=len(self.class_counts))
         if "set_size" in table.column_names:
-            self.unsure += int(no_answer(table["set_size"].to_numpy()).sum())
+            sizes, classes = table["set_size"].to_numpy(), len(self.class_counts)
+            self.unsure += int(no_answer(sizes, classes).sum())
         if "picture" in table.column_names:
             self.treatments.update(table["picture"].to_pylist())
         stats = {name: table[name].to_numpy() for name in STATS}
