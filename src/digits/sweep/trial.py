@@ -101,7 +101,7 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
     train, validation = (fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
         from digits.training import devices, fit
-    from digits.tracking import runs, sweeps
+    from digits.tracking import runs, spool, store, sweeps
 
     distribute = trial_params.train.distribute
     tags = {
@@ -139,6 +139,11 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
                 on_epoch=on_epoch,
                 on_batches=lambda _epochs_done: None,
             )
+    # the sweep reads the result there, and nothing else runs on this machine that would send it
+    if not spool.flush(run.info.run_id, wait_s=store.PATIENCE_S):
+        raise ServiceError(
+            f"{spec.name}: MLflow does not answer; its result waits in {spool.FOLDER}"
+        )
 
 
 def fetch(md5: str, source: str, folder: Path = FOLDER) -> Dataset:

@@ -1,0 +1,131 @@
+"""Servers that are away: what a training logs waits in .state/spool, and arrives once."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from support import SMALL, until, write_params
+
+from digits.core.artifacts import TrainOutputs
+from digits.tracking import restore, runs, spool, store
+from flows.team.control import Team
+
+pytestmark = pytest.mark.slow
+EPOCHS = 150
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@pytest.fixture
+def elsewhere(project: Path, team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A project that logs to the team's servers, in an experiment of its own; its name."""
+    team.start("mlflow")
+    for name, value in team.env.items():
+        monkeypatch.setenv(name, value)
+    name = f"outages-{uuid4().hex[:8]}"
+    write_params({**SMALL, "project.name": name, "train.mlp.fit.epochs": EPOCHS})
+    yield name
+    team.start("mlflow")
+
+
+def stage(name: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-u", "-m", f"digits.stages.{name}", "mlp"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_epoch(training: "subprocess.Popen[str]", number: int) -> None:
+    assert training.stdout is not None
+    for line in training.stdout:
+        if line.startswith(f"mlp epoch {number}/"):
+            return
+    raise AssertionError(training.stderr and training.stderr.read())
+
+
+def waiting() -> list[str]:
+    return [path.parent.name for path in spool.FOLDER.glob("*/*/record.json")]
+
+
+def the_run(name: str) -> Run:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(name)
+    assert experiment
+    [run] = client.search_runs([experiment.experiment_id])
+    return run
+
+
+def assert_whole(run: Run) -> None:
+    """A training and its evaluation, nothing lost and nothing doubled."""
+    client, run_id = MlflowClient(), run.info.run_id
+    assert run.info.status == "FINISHED"
+    for name in CURVES:
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
+        assert sorted(steps) == list(range(EPOCHS))
+    for name in run.data.metrics.keys() - CURVES:
+        assert len(client.get_metric_history(run_id, name)) == 1
+    [logged] = run.outputs.model_outputs
+    [model] = client.search_logged_models([run.info.experiment_id])
+    assert (model.model_id, str(model.status)) == (logged.model_id, "READY")
+    assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
+    assert len(client.list_artifacts(run_id, "images")) == 4
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
+        *("train", "validation", "test", "holdout")
+    }
+
+
+def test_each_server_away_in_turn_costs_a_training_nothing(elsewhere: str, team: Team) -> None:
+    training = stage("train")
+    for number, name in ((2, "mlflow"), (50, "postgres"), (100, "s3")):
+        wait_for_epoch(training, number)
+        team.stop(name)
+        wait_for_epoch(training, number + 20)
+        team.start(name)
+    _, stderr = training.communicate(timeout=300)
+    assert training.returncode == 0, stderr
+    assert [line for line in stderr.splitlines() if "waits in .state/spool" in line] == [
+        *stderr.splitlines()
+    ]
+    assert stderr.count("\n") == 1
+    evaluation = stage("evaluate")
+    assert (evaluation.communicate(timeout=300)[1], evaluation.returncode) == ("", 0)
+    assert waiting() == []
+    assert_whole(the_run(elsewhere))
+
+
+def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(
+    elsewhere: str, team: Team
+) -> None:
+    training = stage("train")
+    wait_for_epoch(training, EPOCHS - 5)
+    team.stop("mlflow")
+    for running in (training, stage("evaluate")):
+        _, stderr = running.communicate(timeout=300)
+        assert (running.returncode, stderr.count("\n")) == (0, 1), stderr
+        assert "waits in .state/spool" in stderr
+    assert TrainOutputs("mlp").read_run().model_id == ""
+    team.start("mlflow")
+    restore.restore_all()
+    assert waiting() == []
+    assert_whole(the_run(elsewhere))
+
+
+def test_a_killed_training_leaves_its_curves_to_the_next_command(
+    elsewhere: str, team: Team
+) -> None:
+    training = stage("train")
+    wait_for_epoch(training, 2)
+    team.stop("mlflow")
+    wait_for_epoch(training, 22)
+    training.kill()
+    training.communicate()
+    team.start("mlflow")
+    with runs.active_run("next", params={}, tags={}):
+        pass
+    [killed] = [run for run in runs.find("", store.connect()) if run.info.status == "KILLED"]
+    curve = MlflowClient().get_metric_history(killed.info.run_id, "loss")
+    assert len(curve) in (22, 23)
+    assert [point.step for point in curve] == [*range(len(curve))]
+    assert until(lambda: waiting() == [])
