@@ -9,14 +9,15 @@ from uuid import uuid4
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, until, write_params
+from support import SMALL, finding, write_params
 
 from digits.core.artifacts import TrainOutputs
+from digits.core.errors import ServiceError
 from digits.tracking import restore, runs, spool, store
 from flows.team.control import Team
 
 pytestmark = pytest.mark.slow
-EPOCHS = 150
+EPOCHS = 60
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -43,6 +44,13 @@ def wait_for_epoch(training: "subprocess.Popen[str]", number: int) -> None:
         if line.startswith(f"mlp epoch {number}/"):
             return
     raise AssertionError(training.stderr and training.stderr.read())
+
+
+def end_of(process: "subprocess.Popen[str]") -> str:
+    """What a stage that succeeds wrote to stderr."""
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stderr
 
 
 def waiting() -> list[str]:
@@ -78,19 +86,15 @@ def assert_whole(run: Run) -> None:
 
 def test_each_server_away_in_turn_costs_a_training_nothing(elsewhere: str, team: Team) -> None:
     training = stage("train")
-    for number, name in ((2, "mlflow"), (50, "postgres"), (100, "s3")):
+    for number, name in ((2, "mlflow"), (20, "postgres"), (40, "s3")):
         wait_for_epoch(training, number)
         team.stop(name)
-        wait_for_epoch(training, number + 20)
+        wait_for_epoch(training, number + 8)
         team.start(name)
-    _, stderr = training.communicate(timeout=300)
-    assert training.returncode == 0, stderr
-    assert [line for line in stderr.splitlines() if "waits in .state/spool" in line] == [
-        *stderr.splitlines()
-    ]
+    stderr = end_of(training)
+    assert "what is logged waits in .state/spool" in stderr
     assert stderr.count("\n") == 1
-    evaluation = stage("evaluate")
-    assert (evaluation.communicate(timeout=300)[1], evaluation.returncode) == ("", 0)
+    assert end_of(stage("evaluate")) == ""
     assert waiting() == []
     assert_whole(the_run(elsewhere))
 
@@ -101,10 +105,9 @@ def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(
     training = stage("train")
     wait_for_epoch(training, EPOCHS - 5)
     team.stop("mlflow")
-    for running in (training, stage("evaluate")):
-        _, stderr = running.communicate(timeout=300)
-        assert (running.returncode, stderr.count("\n")) == (0, 1), stderr
-        assert "waits in .state/spool" in stderr
+    for stderr in (end_of(training), end_of(stage("evaluate"))):
+        assert "what is logged waits in .state/spool" in stderr
+        assert stderr.count("\n") == 1
     assert TrainOutputs("mlp").read_run().model_id == ""
     team.start("mlflow")
     restore.restore_all()
@@ -118,7 +121,7 @@ def test_a_killed_training_leaves_its_curves_to_the_next_command(
     training = stage("train")
     wait_for_epoch(training, 2)
     team.stop("mlflow")
-    wait_for_epoch(training, 22)
+    wait_for_epoch(training, 12)
     training.kill()
     training.communicate()
     team.start("mlflow")
@@ -126,6 +129,16 @@ def test_a_killed_training_leaves_its_curves_to_the_next_command(
         pass
     [killed] = [run for run in runs.find("", store.connect()) if run.info.status == "KILLED"]
     curve = MlflowClient().get_metric_history(killed.info.run_id, "loss")
-    assert len(curve) in (22, 23)
+    assert len(curve) >= 12
     assert [point.step for point in curve] == [*range(len(curve))]
-    assert until(lambda: waiting() == [])
+    assert waiting() == []
+
+
+def test_what_the_server_will_never_take_is_an_error(elsewhere: str) -> None:
+    def log_to_a_deleted_run() -> None:
+        with runs.active_run("deleted", params={}, tags={}) as active:
+            MlflowClient().delete_run(active.info.run_id)
+            runs.log_metrics({"accuracy": 1.0})
+
+    assert "must be in the 'active' state" in finding(ServiceError, log_to_a_deleted_run)
+    assert waiting() == []
