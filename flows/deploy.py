@@ -2,15 +2,24 @@
 
 python flows/deploy.py
 
-A worker runs them in the folder that they were registered from.
+A worker runs them in the folder that they were registered from. With `--git` it clones the code of
+each run from git's remote `origin`, and needs no folder but its own.
 """
 
+import os
+import re
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, cast
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
 import httpx
+import typer
 from prefect import Flow
-from prefect.client.orchestration import get_client
+from prefect.blocks.system import Secret
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import VersionInfo
 from prefect.deployments.runner import RunnerDeployment
@@ -20,10 +29,11 @@ from prefect.schedules import Cron
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
+from pydantic import SecretStr
 
-from digits.core import process
+from digits.core import checkout, process, provenance
 from digits.core.addresses import public
-from digits.core.errors import ServiceError, one_line
+from digits.core.errors import ServiceError, UsageError, one_line
 from digits.params import project
 from flows.monitor import monitor
 from flows.promote import promote
@@ -33,6 +43,8 @@ from flows.support.forms import VERSION
 from flows.sweep import sweep
 from flows.train import train
 
+# git asks it for the password of `origin`: on the command line or in a file others could read it
+GIT_LOGIN = '!f() { echo username=x-token-auth; echo "password=$GIT_TOKEN"; }; f'
 RESUMED = "once it is resumed with `prefect deployment schedule resume`"
 
 
@@ -65,18 +77,35 @@ def _deployment(
         schedule=Cron(cron, active=False) if cron else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    made = cast(RunnerDeployment, made)  # typed as a coroutine too, but plain where no loop runs
-    made.storage = LocalStorage(".")
-    return made
+    return cast(RunnerDeployment, made)  # typed as a coroutine too, but plain where no loop runs
 
 
-def register() -> None:
+class Cloned(LocalStorage):
+    """Code that a worker clones from git's remote `origin`; see `flows.support.pull`."""
+
+    def __init__(self, commit: str) -> None:
+        """`commit` is what is checked out: a hash or a branch."""
+        super().__init__(".")
+        self._inputs = {"address": checkout.origin(Path()), "commit": commit}
+
+    def to_pull_step(self) -> dict[str, Any]:
+        """What Prefect calls on the worker."""
+        return {"flows.support.pull.pull_code": self._inputs}
+
+
+def register(*, git: bool = False, secrets: Sequence[str] = ()) -> None:
     """Create the work pool if it is missing; create or update the deployments and print them.
 
+    Args:
+        git: Whether workers clone the code, instead of using this folder.
+        secrets: Environment variables to keep as Secret blocks, which each run then has.
+
     Raises:
+        UsageError: workers could not clone the commit here, or a secret is not set.
         ServiceError: no Prefect server is configured, or it does not take them.
     """
     name, address = project().name, get_current_settings().api.url
+    commit, branch = _pushed() if git else ("", "")
     if not address:
         raise ServiceError("PREFECT_API_URL: is not set; `make up` starts a Prefect server")
     template = ProcessWorker.get_default_base_job_template()
@@ -87,7 +116,14 @@ def register() -> None:
         with get_client(sync_client=True) as client:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(pool)
+            variables: dict[str, Any] = {"env": _secret_variables(client, secrets)}
+            if git and client.read_work_pool(name).type == ProcessWorker.type:
+                variables["working_dir"] = "."  # the worker's folder, not a temporary one
             for deployment in deployments():
+                deployment.job_variables = variables
+                # `retrain` waits for a commit with other data
+                followed = branch if deployment.flow_name == retrain.name else commit
+                deployment.storage = Cloned(followed) if git else LocalStorage(".")
                 with suppress(ObjectNotFound):
                     client.read_deployment_by_name(deployment.full_name)
                     deployment.schedules = []
@@ -99,5 +135,69 @@ def register() -> None:
         raise ServiceError(f"Prefect at {public(address)}: {one_line(error, width=500)}") from None
 
 
+def _pushed() -> tuple[str, str]:
+    """The commit here, which `origin` must have, and its branch there or else the commit again."""
+    root = Path()
+    if not checkout.origin(root):
+        raise UsageError("git: no remote `origin`, which workers clone: git remote add origin URL")
+    commit = provenance.git(root, "rev-parse", "HEAD")
+    held = ("for-each-ref", "--format=%(refname)", "--contains", commit, "refs/remotes/origin")
+    if not (branches := provenance.git(root, *held).splitlines()):
+        raise UsageError(
+            f"commit {commit[:12]}: `origin` does not have it; `git push` brings it there"
+        )
+    if str(VERSION).endswith("-dirty"):
+        print(
+            f"warning: workers run commit {commit[:12]}, without the changes here", file=sys.stderr
+        )
+    branch = provenance.git(root, "branch", "--show-current")
+    return commit, branch if f"refs/remotes/origin/{branch}" in branches else commit
+
+
+def _secret_variables(client: SyncPrefectClient, new: Sequence[str]) -> dict[str, str]:
+    """Environment variables of each run that Prefect fills from the project's Secret blocks.
+
+    The block `<project>-env-git-token` is the variable GIT_TOKEN, and so on; `new` are saved first.
+    """
+    prefix = f"{project().name}-env-"
+    for variable in new:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", variable) or not os.environ.get(variable):
+            raise UsageError(f"--secret {variable}: no environment variable that is set here")
+        block: Secret[str] = Secret(value=SecretStr(os.environ[variable]))
+        block.save(prefix + variable.lower().replace("_", "-"), overwrite=True)
+    blocks = [
+        str(block.name)
+        for block in client.read_block_documents_by_type("secret", include_secrets=False)
+    ]
+    env = {
+        block.removeprefix(prefix)
+        .upper()
+        .replace("-", "_"): f"{{{{ prefect.blocks.secret.{block} }}}}"
+        for block in sorted(blocks)
+        if block.startswith(prefix)
+    }
+    host = urlsplit(checkout.origin(Path()))
+    if "GIT_TOKEN" in env and host.scheme == "https":
+        env |= {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"credential.https://{host.netloc}.helper",
+            "GIT_CONFIG_VALUE_0": GIT_LOGIN,
+        }
+    return env
+
+
+def main(
+    git: Annotated[
+        bool, typer.Option("--git", help="Workers clone the code from `origin`.")
+    ] = False,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(help="Environment variable, kept as a Secret block, that each run gets."),
+    ] = None,
+) -> None:
+    """Register the deployments."""
+    register(git=git, secrets=secret or ())
+
+
 if __name__ == "__main__":
-    process.run_program(register)
+    process.run_program(lambda: typer.run(main))

@@ -16,7 +16,9 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from digits import params
+from digits.core import checkout
 from digits.core.commands import CommandFailedError
+from digits.core.errors import ServiceError
 from digits.core.machine import Slots, trainings_at_once
 from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.core.system import processors
@@ -24,6 +26,7 @@ from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
 from flows.support.forms import VERSION, Target, run_name
+from flows.support.home import goes_home
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
@@ -47,7 +50,7 @@ def train(
         overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run then works
             in a copy of the project and leaves a DVC experiment; your files stay as they are.
         force: Run every stage, changed or not.
-        pull: `dvc pull` first.
+        pull: `dvc pull` first; a worker that cloned the code does always.
         push: `dvc push` at the end.
         max_parallel: Stages at once; 0: as many as need not share cores.
         stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none.
@@ -56,26 +59,32 @@ def train(
     def work() -> State[None]:
         root = Path.cwd()
         for_trainings = _trainings_at_once(root, overrides)
+        pulls = pull or root != checkout.home()  # a worker's clone has only what git holds
         if overrides:
             read_pipeline(root, targets)  # before a workspace is made
-            if not pull:  # the copy is checked out from the cache, so local files do not matter
+            if not pulls:  # the copy is checked out from the cache, so local files do not matter
                 check_sources(root, targets)
-        with _place(root, overrides) as (folder, experiment):
+        home = bool(overrides) and goes_home(root)
+        with _place(root, overrides, shared=home) as (folder, experiment):
             dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
-            slots = Slots(root, max_parallel or for_trainings)
+            slots = Slots(checkout.home(), max_parallel or for_trainings)
             at_once = max_parallel or max(2, processors())
             stages = Stages(dvc, slots, force=force, at_once=at_once)
             try:
-                if experiment and not pull:
+                if experiment and not pulls:
                     dvc.run("checkout", "--quiet", "--allow-missing")
-                states = _run_all(dvc, stages, targets, pull=pull, push=push)
+                states = _run_all(dvc, stages, targets, pull=pulls)
+                ref = ""
+                if experiment and _all_completed(states):
+                    ref = save_experiment(root, folder, experiment, targets)
+                if (push or home) and _all_completed(states):
+                    states["push"] = transfer("push", dvc, return_state=True)
+                if home and _all_completed(states):
+                    states["push experiment"] = push_ref(ref, dvc, root, return_state=True)
             finally:
                 dvc.commands.stop()
-            result = _result(states)
-            if experiment and result.is_completed():
-                save_experiment(root, folder, experiment, targets)
             publish_results(folder, states, experiment=experiment)
-            return result
+            return _result(states)
 
     return lifecycle.run_in_project(work)
 
@@ -162,6 +171,24 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
     return Completed()
 
 
+@task(
+    task_run_name="push experiment",
+    cache_policy=NO_CACHE,
+    retries=len(RETRIES_AFTER_S),
+    retry_condition_fn=_may_pass,
+)
+def push_ref(ref: str, dvc: Dvc, root: Path) -> State[None]:
+    """`git push` an experiment, as `dvc exp push` does it, whose outputs are in DVC's remote."""
+    dvc.wait_for_retry()
+    try:
+        checkout.push(root, f"{ref}:{ref}")
+    except ServiceError as error:
+        name = ref.rpartition("/")[2]
+        later = f"the experiment is here; later `dvc exp push origin {name}` brings it there"
+        return Failed(message=f"{error}; {later}", data=error.exit_code)
+    return Completed()
+
+
 def _trainings_at_once(root: Path, overrides: Mapping[str, Any]) -> int:
     values = params.read(root / params.PATH)
     params.set_keys(values, overrides)
@@ -170,10 +197,12 @@ def _trainings_at_once(root: Path, overrides: Mapping[str, Any]) -> int:
 
 
 @contextmanager
-def _place(root: Path, overrides: Mapping[str, Any]) -> Iterator[tuple[Path, str | None]]:
+def _place(
+    root: Path, overrides: Mapping[str, Any], *, shared: bool
+) -> Iterator[tuple[Path, str | None]]:
     """The folder to work in, and the name of the experiment that the run leaves, if any."""
     if overrides:
-        name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id)
+        name = experiment_name(root, runtime.flow_run.name, runtime.flow_run.id, shared=shared)
         with workspace(root, overrides) as folder:
             yield folder, name
     else:
@@ -182,7 +211,7 @@ def _place(root: Path, overrides: Mapping[str, Any]) -> Iterator[tuple[Path, str
 
 
 def _run_all(
-    dvc: Dvc, stages: Stages, targets: Sequence[str], *, pull: bool, push: bool
+    dvc: Dvc, stages: Stages, targets: Sequence[str], *, pull: bool
 ) -> dict[str, State[Any]]:
     states: dict[str, State[Any]] = {}
     if pull:
@@ -191,8 +220,6 @@ def _run_all(
         check_sources(dvc.folder, targets)
     if _all_completed(states):
         states |= _run_stages(read_pipeline(dvc.folder, targets), stages)
-    if push and _all_completed(states):
-        states["push"] = transfer("push", dvc, return_state=True)
     return states
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from logging import Logger, LoggerAdapter, LogRecord
 from pathlib import Path
 from signal import SIGINT
+from socket import gethostname
 from typing import Any, NoReturn, cast
 from uuid import UUID
 
@@ -18,8 +19,9 @@ from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed
 
 from digits import params
-from digits.core import process, system
+from digits.core import checkout, process, system
 from digits.core.errors import DigitsError, ServiceError
+from flows.support.forms import VERSION
 from flows.support.server import ensure_server
 
 KILLED = "its process was killed"
@@ -52,7 +54,7 @@ def run_in_project(
     *,
     on_error: Callable[[str], State[None]] = lambda message: Failed(message=message),
 ) -> State[None]:
-    """Do the work of a flow run in the project that is the current folder.
+    """Do the work of a flow run in the project that is the current folder, and log which code runs.
 
     It ends with its worker. An error that the user can mend becomes the message of the state that
     `on_error` gives, without a traceback in the log.
@@ -61,9 +63,10 @@ def run_in_project(
     process.set_environment()
     if process.flow_run():  # a worker started it, and nobody else reads its log
         system.die_with_parent()
+        get_run_logger().info("commit %s in %s on %s", VERSION, Path.cwd(), gethostname())
     try:
         params.load()  # fails first if this is no project
-        with _locked_while_alive(Path.cwd(), str(runtime.flow_run.id)):
+        with _locked_while_alive(str(runtime.flow_run.id)):
             return work()
     except DigitsError as error:
         return on_error(str(error))
@@ -78,9 +81,12 @@ def _is_no_failed_run(record: LogRecord) -> bool:
 
 
 @contextmanager
-def _locked_while_alive(root: Path, flow_run_id: str) -> Iterator[None]:
-    """Hold a lock while this flow run lives; mark those as ended whose lock nobody holds."""
-    folder = root / ".dvc/tmp/flow-runs"
+def _locked_while_alive(flow_run_id: str) -> Iterator[None]:
+    """Hold a lock while this flow run lives; mark those as ended whose lock nobody holds.
+
+    Those are all runs of this folder, or of this worker where each commit has a folder.
+    """
+    folder = checkout.home() / ".state/flow-runs"
     folder.mkdir(parents=True, exist_ok=True)
     own = FileLock(folder / f"{flow_run_id}.lock")
     with FileLock(

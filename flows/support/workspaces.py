@@ -19,7 +19,7 @@ from digits import params
 from digits.core.errors import ServiceError
 from digits.core.files import scratch
 from digits.core.pipeline import PROJECT_LOCK
-from digits.core.provenance import clone, git, share_dvc
+from digits.core.provenance import ARTIFACTS, clone, git, share_dvc
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")
@@ -59,17 +59,22 @@ def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
         yield folder
 
 
-def experiment_name(root: Path, run_name: str, run_id: str) -> str:
-    """The run's name without its parameters, in characters that git allows; unique by its id."""
+def experiment_name(root: Path, run_name: str, run_id: str, *, shared: bool) -> str:
+    """The run's name without its parameters, in characters that git allows.
+
+    Its id makes it unique, if the name is taken here, or `shared` with others.
+    """
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", run_name.split(": ")[0]).strip("-")
     taken = git(root, "for-each-ref", "--format=%(refname)", "refs/exps")
-    if any(ref.endswith(f"/{name}") for ref in taken.splitlines()):
+    if shared or any(ref.endswith(f"/{name}") for ref in taken.splitlines()):
         return f"{name}-{run_id[:8]}"
     return name
 
 
-def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str]) -> None:
+def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str]) -> str:
     """Save the workspace's state as a DVC experiment of the project: adds refs, changes no file.
+
+    Returns its git ref.
 
     Args:
         root: The project.
@@ -80,14 +85,19 @@ def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str])
     Raises:
         ServiceError: DVC or git failed.
     """
+    # DVC adds new metrics, but no other new output that git is to keep
+    new = git(folder, "ls-files", "--others", "--exclude-standard", "--", str(ARTIFACTS))
     try:
         with chdir(folder), Repo() as repo:
-            repo.experiments.save(targets=list(targets) or None, name=name, force=True)
+            repo.experiments.save(
+                list(targets) or None, name=name, force=True, include_untracked=new.splitlines()
+            )
     except DvcException as error:
         raise ServiceError(f"DVC: experiment {name} not saved: {error}") from None
     refs = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
     [ref] = [ref for ref in refs.splitlines() if ref.endswith(f"/{name}")]
     git(root, "fetch", "--quiet", "--no-write-fetch-head", str(folder), f"{ref}:{ref}")
+    return ref
 
 
 def _uncommitted(root: Path) -> str:

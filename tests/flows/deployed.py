@@ -22,16 +22,17 @@ PREFECT = (sys.executable, "-m", "prefect")
 class Worker:
     """A worker process, started as `make up` starts it."""
 
-    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, env: Mapping[str, str], *, pool: str = "digits") -> None:
         self._root = root
-        self._env = {**os.environ, **env}
+        self._pool = pool
+        self._env = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1", **env}
         self._process: subprocess.Popen[bytes] | None = None
 
     def ensure(self) -> None:
         """Start a worker if none runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = [*PREFECT, "worker", "start", "--pool", "digits", "--name", "digits"]
+        command = [*PREFECT, "worker", "start", "--pool", self._pool, "--name", self._pool]
         with (self._root.parent / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._root, env=self._env, stdout=log, stderr=log
@@ -60,9 +61,17 @@ class Worker:
         return []
 
 
-def submit(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
-    """Schedule a run of a deployment."""
-    flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
+def submit(
+    deployment: str = "train/digits", /, commit: str | None = None, **parameters: Any
+) -> UUID:
+    """Schedule a run of a deployment, which may name the commit that runs."""
+    flow_run = run_deployment(
+        deployment,
+        parameters=parameters,
+        job_variables={"env": {"DIGITS_COMMIT": commit}} if commit else None,
+        timeout=0,
+        as_subflow=False,
+    )
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
 

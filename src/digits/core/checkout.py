@@ -67,6 +67,43 @@ def clone(commit: str, address: str, folder: Path) -> None:
     _share_dvc(folder)
 
 
+def origin(root: Path) -> str:
+    """Git's remote `origin` of `root`: its address without credentials; empty if none is set."""
+    try:
+        return shown(git(root, "remote", "get-url", "origin"))
+    except DigitsError:
+        return ""
+
+
+def find_commit(name: str, address: str) -> str:
+    """The whole hash of a commit that is named by it, or by a branch or tag of a git repository.
+
+    Raises:
+        UsageError: the repository has no such branch or tag.
+        ServiceError: git failed.
+    """
+    if re.fullmatch(r"[0-9a-f]{40}", name):
+        return name
+    refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/tags/{name}^{{}}")
+    found = git(Path(), "ls-remote", shown(address), *refs, env=with_credentials(address))
+    if not found:
+        raise UsageError(
+            f"commit {name}: {shown(address)} has no such branch or tag; a commit is named by all "
+            "40 characters of its hash"
+        )
+    return found.splitlines()[-1].split()[0]  # of an annotated tag, its commit
+
+
+def push(root: Path, *refs: str) -> None:
+    """`git push` from the repository in `root` to its remote `origin`; changes no file.
+
+    Raises:
+        ServiceError: git failed, or `origin` has something else of this name.
+    """
+    address = git(root, "remote", "get-url", "--push", "origin")
+    git(root, "push", "--quiet", shown(address), *refs, env=with_credentials(address))
+
+
 def python_for(folder: Path) -> Path:
     """The Python whose packages are those of requirements.lock in a folder of `check_out`.
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
-from digits.core.addresses import HIDDEN, public
+from digits.core.addresses import HIDDEN, public, without_credentials
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import md5
 from digits.core.yaml_files import parse_recorded_yaml
@@ -244,7 +244,7 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
     except FileNotFoundError:
         raise ServiceError("git: not found; a copy of the project needs it") from None
     except subprocess.CalledProcessError as error:
-        reason = one_line(error.stderr, width=500)
+        reason = one_line(without_credentials(error.stderr), width=500)
         if "not a git repository" in reason or "Needed a single revision" in reason:
             raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
         raise ServiceError(f"git {arguments[0]}: {reason}") from None

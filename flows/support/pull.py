@@ -1,0 +1,49 @@
+"""Prefect's pull step: brings the code of a flow run to a worker that has none of it."""
+
+import os
+import sys
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.logging.loggers import flow_run_logger
+from prefect.states import Failed
+
+from digits.core import checkout, process
+from digits.core.errors import DigitsError
+
+
+def pull_code(address: str, commit: str) -> dict[str, str]:
+    """Check out the commit of a flow run, and let the run start there, with the packages it needs.
+
+    It runs in the process that Prefect's worker then turns into the flow run. That takes this
+    process's Python, environment and `sys.path`, and the folder that this returns.
+
+    Args:
+        address: Of the git repository.
+        commit: The deployment's: its hash, a branch or a tag. The run's own, in the job variable
+            `env` as DIGITS_COMMIT, wins.
+
+    Raises:
+        DigitsError: the code or its packages cannot be had. The run is then Failed, and says so.
+    """
+    try:
+        name = os.environ.get("DIGITS_COMMIT") or commit
+        folder = checkout.check_out(checkout.find_commit(name, address), address)
+        python = checkout.python_for(folder)
+    except DigitsError as error:
+        _fail(str(error))
+        raise
+    if python != Path(sys.executable):
+        os.execv(python, [str(python), *sys.orig_argv[1:]])  # comes here again, with that Python
+    os.environ["DIGITS_HOME"] = str(checkout.home())
+    sys.path.insert(0, str(folder / "src"))
+    return {"directory": str(folder)}
+
+
+def _fail(message: str) -> None:
+    """End the flow run as Failed: Prefect would only say that a process ended with 1."""
+    run_id = UUID(process.flow_run())
+    flow_run_logger(flow_run_id=run_id).error(message)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, Failed(message=message), force=True)
