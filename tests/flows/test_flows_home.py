@@ -110,7 +110,7 @@ def sent(team: Team, prefect_server: str) -> Iterator[Sent]:
     yield Sent(
         folder,
         submit(train, overrides={"train.mlp.fit.epochs": 2}),
-        submit(train, commit="other-packages", targets=["prepare"]),
+        submit(train, commit="other-packages", targets=["prepare"], force=True),
         submit(train, commit="0" * 40),
         submit(train, commit="v1"),
     )
