@@ -32,7 +32,7 @@ class TrainParams(StrictModel):
     distribute: Distribute
 
 
-Part = Literal["comparisons", "failed", "monitoring", "nightly", "scoring", "sweeps"]
+Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]
 
 
 def _no_name_of_others(name: str) -> str:

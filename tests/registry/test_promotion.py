@@ -431,6 +431,26 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_champion(chain):
     assert survived == {"3", "4"}
 
 
+@pytest.mark.slow
+def test_on_a_server_a_process_that_was_stopped_at_any_moment_and_goes_on_spoils_nothing(chain):
+    late, following = fighter().run_id, fighter().run_id
+    in_child("stop", late, following)
+    names = sorted(int(path.name) for path in Path().iterdir() if path.name.isdecimal())
+    folders = [Path(str(name)).absolute() for name in names]
+    ends = set()
+    for folder in folders[:-1]:  # in the last one it was never stopped
+        arena.enter(folder)
+        moves = Registry(NAME).moves()
+        assert_one_chain(moves)
+        added = [find(f"models:/{NAME}/{move.after}").run_id for move in moves[3:]]
+        refused = (folder / "refused").exists()
+        assert added[-1] == following or (added == [following, late] and not refused)
+        assert (late in added) is not refused
+        ends.add((*added, refused))
+    # it was late, it had moved before, or it had not begun to decide
+    assert ends >= {(following, True), (late, following, False)}
+
+
 def test_a_move_comes_back_as_it_was_written_and_nothing_else_does():
     move = journal.Move(1, "promote", None, "1", "", "Ada", "why – é", {"p": 1}, done=True)
     assert journal.read({move.key: move.to_json(), "other": "x"}) == [move]

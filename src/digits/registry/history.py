@@ -7,12 +7,16 @@ After an interruption the alias tells whether the pending move was made.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from getpass import getuser
 from json import dumps
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from mlflow.utils.credentials import read_mlflow_creds
 from pydantic import TypeAdapter, ValidationError
 
 from digits.core.errors import IntegrityError
+from digits.tracking import store
 
 PREFIX = "champion."
 ELSEWHERE = "moved by other means than digits"
@@ -22,8 +26,8 @@ ELSEWHERE = "moved by other means than digits"
 class Move:
     """One move of the champion's alias from version `before` to `after`; None means no version.
 
-    `by`: system account. `approval`: `approved by NAME`, or empty. `figures`: the gate's.
-    `at`: UTC, ISO 8601.
+    `by`: user of MLflow's server, else system account. `approval`: `approved by NAME`, or empty.
+    `figures`: the gate's. `at`: UTC, ISO 8601.
     """
 
     number: int
@@ -47,6 +51,27 @@ class Move:
         return dumps(asdict(self), ensure_ascii=False)
 
 
+def account() -> str:
+    """Name of who decides: the user of MLflow's server if there is one, else the system account."""
+    try:
+        return server_user() or getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def server_user() -> str:
+    """Name that MLflow's server is told; empty if it is told none, or there is no server."""
+    uri = store.tracking_uri()
+    if not uri.startswith("http"):
+        return ""
+    return urlsplit(uri).username or read_mlflow_creds().username or ""
+
+
+def or_forbidden() -> str:
+    """What a message on a missing thing adds, as MLflow's basic-auth says the same of both."""
+    return f", or {user} may not read it" if (user := server_user()) else ""
+
+
 def now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -58,16 +83,21 @@ def read(tags: dict[str, Any]) -> list[Move]:
     Raises:
         IntegrityError: a tag is not as digits writes it.
     """
-    return [_move(key, tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
+    keys = sorted(key for key in tags if key.startswith(PREFIX))
+    return [parse(tags[key], f"tag {key} of the registered model") for key in keys]
 
 
-def _move(key: str, text: str) -> Move:
+def parse(text: str, where: str) -> Move:
+    """A move as `to_json` wrote it.
+
+    Raises:
+        IntegrityError: the text, found at `where`, is none.
+    """
     try:
         return TypeAdapter(Move).validate_json(text)
     except ValidationError:
         raise IntegrityError(
-            f"tag {key} of the registered model: is no move as digits writes it;"
-            " mend or delete the tag in MLflow"
+            f"{where}: is no move as digits writes it; mend or delete it in MLflow"
         ) from None
 
 
@@ -78,7 +108,8 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
     not. If the alias names another version than the last move's target, somebody moved it by
     other means: that becomes one more move.
     """
-    settled = list(moves)
+    # a move that others follow was made; who was stopped in mid-move may have written it again
+    settled = [replace(move, done=True) for move in moves[:-1]] + list(moves[-1:])
     if settled and not settled[-1].done:
         last = settled.pop()
         if last.after == champion:

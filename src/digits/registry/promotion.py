@@ -1,22 +1,22 @@
 """Promotion and rollback: the only two operations that move the champion's alias."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from getpass import getuser
 from typing import Any, Literal
 
 from mlflow import MlflowClient
 
 from digits.core import events
-from digits.core.errors import UsageError
+from digits.core.errors import BusyError, DigitsError, UsageError, one_line, printable
 from digits.core.files import text_sha256
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.candidate import candidate
-from digits.registry.history import Move, line_of_succession, now
+from digits.registry.history import Move, account, line_of_succession, now
 from digits.registry.lock import exclusive
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
@@ -101,23 +101,25 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
         BusyError: another promotion or rollback does not end.
         IntegrityError: the challenger's or the champion's files have changed.
     """
-    with exclusive(name) as check_lock, fetched(run.uri, run.sha256) as files:
-        registry = Registry(name)
+    with exclusive(name) as turn, fetched(run.uri, run.sha256) as files:
+        registry = Registry(name, turn)
         version = registry.register(run)
-        registry.settle()
-        champion = registry.champion()
+        champion = _last_target(registry.settle())
         if champion == version:
             registry.drop_challenger(version)
+            _describe(registry.uri(version), files)
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
-        _record(registry, version, run, decision, reason[:MAX_REASON])
+        _record(registry, version, run, decision, _kept(reason))
+        move = None
+        if decision.accepted:
+            move = _move(
+                registry, "promote", champion, version, reason, decision.figures, decision.approval
+            )
         _describe(registry.uri(version), files)
-        if not decision.accepted:
-            return Outcome(run.run_id, version, champion, decision)
-        check_lock()
-        move = _move(registry, "promote", version, reason, decision.figures, decision.approval)
-    _announce(name, move)
+    if move:
+        _announce(name, move)
     return Outcome(run.run_id, version, champion, decision, move)
 
 
@@ -128,27 +130,32 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         UsageError: there is no previous champion, no such version, or it is champion already.
         IntegrityError: the version's files are gone or have changed.
     """
-    with exclusive(name) as check_lock:
-        registry = Registry(name)
-        registry.settle()
-        version = to or _previous_champion(registry)
+    with exclusive(name) as turn:
+        registry = Registry(name, turn)
+        moves = registry.settle()
+        champion = _last_target(moves)
+        version = to or _previous_champion(registry.name, moves)
         origin = find_origin(registry.uri(version))
-        if version == registry.champion():
+        if version == champion:
             raise UsageError(f"{origin.uri}: is the champion already")
-        with fetched(origin.uri, origin.model_sha256):
-            check_lock()
-            move = _move(registry, "rollback", version, reason, {})
+        with fetched(origin.uri, origin.model_sha256) as files:
+            move = _move(registry, "rollback", champion, version, reason, {})
+            _describe(origin.uri, files)
     _announce(name, move)
     return move
 
 
-def _previous_champion(registry: Registry) -> str:
-    line = line_of_succession(registry.moves())
+def _last_target(moves: Sequence[Move]) -> str | None:
+    return moves[-1].after if moves else None
+
+
+def _previous_champion(name: str, moves: Sequence[Move]) -> str:
+    line = line_of_succession(moves)
     if len(line) < 2:
-        champion = registry.champion()
+        champion = _last_target(moves)
         present = f"version {champion} is the first" if champion else "there is none at all"
         raise UsageError(
-            f"models:/{registry.name}: no previous champion, {present}; --to VERSION names another"
+            f"models:/{name}: no previous champion, {present}; --to VERSION names another"
         )
     return line[-2]
 
@@ -156,19 +163,26 @@ def _previous_champion(registry: Registry) -> str:
 def _move(
     registry: Registry,
     action: Literal["promote", "rollback"],
+    champion: str | None,
     version: str,
     reason: str,
     figures: dict[str, float],
     approval: str = "",
 ) -> Move:
+    moves = registry.settle()
+    if _last_target(moves) != champion:
+        raise BusyError(
+            f"models:/{registry.name}: its champion was moved by other means than digits in the "
+            "meantime; nothing else was moved, run it again"
+        )
     move = Move(
-        number=len(registry.moves()) + 1,
+        number=len(moves) + 1,
         action=action,
-        before=registry.champion(),
+        before=champion,
         after=version,
         at=now(),
-        by=_account(),
-        reason=reason[:MAX_REASON],
+        by=account(),
+        reason=_kept(reason),
         figures=figures,
         approval=approval,
     )
@@ -177,11 +191,16 @@ def _move(
     return move
 
 
+def _kept(reason: str) -> str:
+    """As much as a tag has room for, however its characters are escaped there."""
+    return printable(reason)[:MAX_REASON]
+
+
 def _record(
     registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    at, by = now(), _account()
+    at, by = now(), account()
     record = {
         "model": registry.name,
         "version": version,
@@ -213,9 +232,13 @@ def _record(
 
 
 def _describe(uri: str, files: ModelFiles) -> None:
+    """Write the version's card; what is wrong with a card undoes no decision."""
     from digits.registry import card  # imports SciPy
 
-    card.write(find_origin(uri), files)
+    try:
+        card.write(find_origin(uri), files)
+    except Exception as error:
+        print(f"warning: {uri}: no model card: {DigitsError(one_line(error))}", file=sys.stderr)
 
 
 def _announce(name: str, move: Move) -> None:
@@ -225,11 +248,3 @@ def _announce(name: str, move: Move) -> None:
         "digits.version": str(move.after),
     }
     events.emit(f"{name}.{move.action}", resource, asdict(move))
-
-
-def _account() -> str:
-    """Name of the system account."""
-    try:
-        return getuser()
-    except (KeyError, OSError):  # an account without a name, as in some containers
-        return "unknown"

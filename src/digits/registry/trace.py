@@ -12,7 +12,9 @@ from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
+from digits.registry.history import or_forbidden
 from digits.registry.versions import MISSING, find
+from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
@@ -68,7 +70,9 @@ def find_origin(uri: str) -> Origin:
     with ignoring(*MISSING):
         run = client.get_run(run_id)
     if run is None:
-        raise IntegrityError(f"models:/{version.name}/{version.version}: its run {run_id} is gone")
+        raise IntegrityError(
+            f"models:/{version.name}/{version.version}: its run {run_id} is gone{or_forbidden()}"
+        )
     tags = run.data.tags
     return Origin(
         model=version.name,
@@ -109,6 +113,8 @@ def check_gate_record(origin: Origin) -> str:
     try:
         text = load_text(record)
     except (MlflowException, OSError) as error:
+        if store.is_away(error):
+            raise
         raise IntegrityError(f"{record}: is gone ({str(error).splitlines()[0]})") from None
     if (actual := text_sha256(text)) != sha256:
         raise IntegrityError(

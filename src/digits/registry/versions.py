@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
-from digits.registry.history import Move
+from digits.registry.history import Move, or_forbidden
+from digits.registry.ledger import NOTHING, Turn
 from digits.tracking import descriptions
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+# The last one is what MLflow's basic-auth says of missing things to all but administrators.
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
@@ -79,7 +81,7 @@ def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
     with ignoring(*MISSING):
         run = MlflowClient().get_run(run_id)
     if run is None:
-        raise UsageError(f"run {run_id}: unknown to the tracking store")
+        raise UsageError(f"run {run_id}: unknown to the tracking store{or_forbidden()}")
     if run.info.lifecycle_stage == "deleted":
         raise UsageError(
             f"run {run_id}: was deleted; `mlflow runs restore --run-id` brings it back"
@@ -94,11 +96,12 @@ def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
 
 
 class Registry:
-    """One registered model. Hold `lock.exclusive` to change it."""
+    """One registered model. To change it, hold the turn that `lock.exclusive` gives."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, turn: Turn | None = None) -> None:
         self.name = name
         self._client = MlflowClient()
+        self._turn = turn or Turn()
 
     def uri(self, version: str) -> str:
         """The address of a version."""
@@ -106,20 +109,25 @@ class Registry:
 
     def champion(self) -> str | None:
         """The champion's version number; None if there is none."""
-        return self._tags_and_aliases()[1].get(CHAMPION)
+        return _alias(self._model(), CHAMPION)
 
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first."""
         return self._recorded_and_settled()[1]
 
-    def settle(self) -> None:
-        """Record moves made by other means; complete or delete what an interrupted one left."""
+    def settle(self) -> list[Move]:
+        """Complete or delete what an interrupted move left; record moves made by other means.
+
+        Returns every move; the target of the last one is the champion.
+        """
+        self._complete(self._turn.last)
         recorded, settled = self._recorded_and_settled()
         for move in recorded[len(settled) :]:
             self._client.delete_registered_model_tag(self.name, move.key)
         for move in settled:
             if move not in recorded:
                 self._write(move)
+        return settled
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
@@ -155,35 +163,76 @@ class Registry:
 
     def drop_challenger(self, version: str) -> None:
         """Delete the challenger's alias if it names this version."""
-        if self._tags_and_aliases()[1].get(CHALLENGER) == version:
+        if _alias(self._model(), CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def move(self, move: Move) -> None:
-        """Point the champion's alias at `move.after`; the record survives a kill at any moment."""
-        assert move.after is not None
+        """Point the champion's alias at `move.after`; the record survives a kill at any moment.
+
+        Raises:
+            BusyError: another process took this one for dead; nothing was moved.
+        """
+        model = self._client.get_registered_model(self.name)
+        decided = f"{model.creation_timestamp} {move.to_json()}"  # a namesake has another time
+        self._turn.decide(decided)
+        self._make(move)
+        # if this process was stopped in mid-move for so long that others followed, theirs counts
+        while (latest := self._turn.latest()) not in (decided, NOTHING):
+            decided = latest
+            self._set_champion(_decided_move(latest)[1])
+
+    def _complete(self, decided: str) -> None:
+        """Make the move that was decided last, if its process did not."""
+        if decided == NOTHING or not (model := self._model()):
+            return
+        made, move = _decided_move(decided)
+        recorded = history.read(model.tags)
+        by_hand = _alias(model, CHAMPION) not in (move.before, move.after)
+        if made != str(model.creation_timestamp) or by_hand or len(recorded) < move.number - 1:
+            return
+        if recorded[move.number - 1 :] in ([], [move]):
+            with ignoring(*MISSING):  # the version may have been deleted since
+                self._make(move)
+
+    def _make(self, move: Move) -> None:
         self._write(move)
-        self._client.set_registered_model_alias(self.name, CHAMPION, move.after)
+        self._set_champion(move)
         self._write(replace(move, done=True))
 
+    def _set_champion(self, move: Move) -> None:
+        assert move.after is not None
+        self._client.set_registered_model_alias(self.name, CHAMPION, move.after)
+
     def _recorded_and_settled(self) -> tuple[list[Move], list[Move]]:
-        tags, aliases = self._tags_and_aliases()
-        recorded = history.read(tags)
-        return recorded, history.settle(recorded, aliases.get(CHAMPION))
+        model = self._model()
+        recorded = history.read(model.tags if model else {})
+        return recorded, history.settle(recorded, _alias(model, CHAMPION))
 
     def _write(self, move: Move) -> None:
         self._client.set_registered_model_tag(self.name, move.key, move.to_json())
 
-    def _tags_and_aliases(self) -> tuple[dict[str, str], dict[str, str]]:
-        with ignoring("RESOURCE_DOES_NOT_EXIST"):
-            model = self._client.get_registered_model(self.name)
-            return model.tags, {alias: str(version) for alias, version in model.aliases.items()}
-        return {}, {}
+    def _model(self) -> RegisteredModel | None:
+        found = self._client.search_registered_models(f"name = '{self.name}'")
+        return found[0] if found else None
+
+
+def _alias(model: RegisteredModel | None, alias: str) -> str | None:
+    """The version number that it names."""
+    version = model.aliases.get(alias) if model else None
+    return None if version is None else str(version)
+
+
+def _decided_move(decided: str) -> tuple[str, Move]:
+    """When the registered model was made, and the move, as `Registry.move` fixed them."""
+    made, _, text = decided.partition(" ")
+    return made, history.parse(text, "param `decided` of the ledger's last run")
 
 
 def _why_missing(client: MlflowClient, name: str, alias: str | None) -> str:
     versions = client.search_model_versions(f"name = '{name}'")
     if not versions:
-        return f"nothing is registered as {name}; `digits promote MODEL` registers a model"
+        nothing = f"nothing is registered as {name}{or_forbidden()}"
+        return f"{nothing}; `digits promote MODEL` registers a model"
     if alias == CHAMPION:
         return "there is no champion yet; `digits promote MODEL` makes one"
     if alias:

@@ -1,0 +1,216 @@
+"""Turns to decide, on a server: a chain of runs, one for each promotion or rollback.
+
+MLflow never changes a param of a run, so of several processes that log the same param of the same
+run, the first wins. Two such params of a turn make the chain:
+
+- `decided`: the champion's last move as of this turn, which is this turn's own or the one before.
+  Who takes the next turn logs the one before: a holder that was taken for dead, and lives, finds
+  that it can move nothing any more.
+- `next`: the run of the next turn.
+
+A holder shows that it lives by a tag that it changes. Who waits counts how often it has read the
+same, and compares no times, so that neither clocks nor outages matter.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from random import uniform
+from uuid import uuid4
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_USER
+
+from digits.core.errors import BusyError
+from digits.core.process import has_ended, this_process
+from digits.registry.history import account
+from digits.tracking import descriptions
+from digits.tracking.descriptions import NOTE
+from digits.tracking.runs import PROCESS_TAG
+
+POLL_S = 1.0  # on average: many that wait shall not ask at once
+RENEW_S = 2.0
+# Unchanged polls after which a holder is taken for dead: a minute, or some seconds where its
+# process is seen to have ended. (Containers may share a host name, and see no others' processes.)
+PATIENCE, PATIENCE_WITH_DEAD = 60, 5
+
+NOTHING = "nothing"  # `decided` before the first move
+_DECIDED, _NEXT = "decided", "next"
+_BEFORE, _BEAT = "before", "beat"
+_LAST = "last"  # tag of the experiment: a turn from which `next` leads to the last one
+
+
+class Turn:
+    """The right to decide beside a file, whose lock is enough: nothing has to be agreed on."""
+
+    last = NOTHING
+    """What was decided last before this turn."""
+
+    def decide(self, move: str) -> None:
+        """Fix a move as decided, so that others complete it if this process does not.
+
+        Raises:
+            BusyError: another process took this one for dead.
+        """
+
+    def latest(self) -> str:
+        """What was decided last by now."""
+        return NOTHING
+
+
+class ServerTurn(Turn):
+    """A turn in the ledger, which is an experiment of MLflow's with this name."""
+
+    def __init__(self, ledger: str) -> None:
+        self._client, self._ledger = MlflowClient(), ledger
+        self._experiment = _opened(self._client, ledger)
+        self._run_id = ""
+        self._linked = False
+        self._over = threading.Event()
+
+    def wait(self, wait_s: float) -> None:
+        """Return when the turn is this process's.
+
+        Raises:
+            BusyError: other turns do not end for `wait_s` seconds.
+        """
+        deadline, seen, unchanged = time.monotonic() + wait_s, ("", ""), 0
+        run_id = self._experiment.tags[_LAST]
+        while True:
+            tail = self._follow(run_id)
+            run_id = tail.info.run_id
+            now = (run_id, tail.data.tags.get(_BEAT, ""))
+            seen, unchanged = now, unchanged + 1 if now == seen else 0
+            if unchanged > _patience(tail):
+                if self._take_after(tail):
+                    return
+            elif time.monotonic() > deadline:
+                raise BusyError(
+                    f"experiment {self._ledger}: another promotion or rollback "
+                    f"({tail.data.tags.get(MLFLOW_USER)}, {tail.data.tags.get(PROCESS_TAG)}) runs "
+                    f"for over {wait_s:g} s; wait for it or end it"
+                )
+            else:
+                time.sleep(uniform(0.5, 1.5) * POLL_S)
+
+    def decide(self, move: str) -> None:
+        """As of a file; also lets no later decision of this turn pass."""
+        if self._agree(self._run_id, _DECIDED, move) != move:
+            raise BusyError(
+                f"experiment {self._ledger}: this process was silent for so long that the right to "
+                "decide went to the next; nothing was moved, run it again"
+            )
+
+    def latest(self) -> str:
+        """What was decided last by now: later turns exist if this process was taken for dead."""
+        decided, run = NOTHING, self._run(self._run_id)
+        while True:
+            decided = run.data.params.get(_DECIDED, decided)
+            if _NEXT not in run.data.params:
+                return decided
+            run = self._run(run.data.params[_NEXT])
+
+    def give_back(self) -> None:
+        """End the turn. If the server is away, the next process waits for `PATIENCE`."""
+        self._over.set()
+        if not self._run_id:
+            return
+        status = "FINISHED" if self._linked else "KILLED"  # who gave up, or got no answer
+        with suppress(MlflowException):
+            self._client.set_terminated(self._run_id, status)
+
+    def _take_after(self, tail: Run) -> bool:
+        """Whether this process is the first that takes the turn after `tail`, which is over."""
+        tail_id = tail.info.run_id
+        self.last = self._agree(tail_id, _DECIDED, self._decided_before(tail))
+        if not self._run_id:
+            tags = {PROCESS_TAG: this_process(), MLFLOW_USER: account(), _BEFORE: tail_id}
+            experiment_id = self._experiment.experiment_id
+            created = self._client.create_run(experiment_id, tags=tags, run_name=f"by {account()}")
+            self._run_id = created.info.run_id
+        else:
+            self._client.set_tag(self._run_id, _BEFORE, tail_id)
+        if self._agree(tail_id, _NEXT, self._run_id) != self._run_id:
+            return False
+        self._linked = True
+        threading.Thread(target=self._renew, daemon=True).start()
+        self._client.set_experiment_tag(self._experiment.experiment_id, _LAST, self._run_id)
+        return True
+
+    def _decided_before(self, tail: Run) -> str:
+        """What `tail` decided, or the turn before it if it decided nothing."""
+        if _DECIDED in tail.data.params:
+            return str(tail.data.params[_DECIDED])
+        return str(self._run(tail.data.tags[_BEFORE]).data.params[_DECIDED])
+
+    def _agree(self, run_id: str, key: str, value: str) -> str:
+        """The value that all processes see from now on: this one, or that of who came first."""
+        try:
+            self._client.log_param(run_id, key, value)
+        except MlflowException:
+            present = self._run(run_id).data.params.get(key)
+            if present is None:
+                raise
+            return str(present)
+        return value
+
+    def _follow(self, run_id: str) -> Run:
+        """The last turn of the chain that this one is part of."""
+        run = self._run(run_id)
+        while following := run.data.params.get(_NEXT):
+            run = self._run(following)
+        if run.info.lifecycle_stage == "deleted":  # by a person, who tidies up
+            self._client.restore_run(run.info.run_id)
+        return run
+
+    def _run(self, run_id: str) -> Run:
+        return self._client.get_run(run_id)
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_S):
+            with suppress(MlflowException):  # the next beat may succeed
+                self._client.set_tag(self._run_id, _BEAT, uuid4().hex)
+
+
+def _patience(turn: Run) -> int:
+    """The number of unchanged polls after which a turn is over; below 0 if it was given back."""
+    if turn.info.status != "RUNNING":
+        return -1
+    ended = has_ended(turn.data.tags.get(PROCESS_TAG, ""))
+    return PATIENCE_WITH_DEAD if ended else PATIENCE
+
+
+def _opened(client: MlflowClient, name: str) -> Experiment:
+    """The experiment of the ledger; made if missing.
+
+    It gets its name last, and names are unique: of several that are made at once, one becomes the
+    ledger, and it has its first turn.
+    """
+    if ledger := _found(client, name):
+        return ledger
+    tags = {NOTE: descriptions.of_part(name)}
+    made = client.create_experiment(f"{name}-{uuid4().hex}", tags=tags)
+    first = client.create_run(made, run_name="before the first turn").info.run_id
+    client.log_param(first, _DECIDED, NOTHING)
+    client.set_terminated(first)
+    client.set_experiment_tag(made, _LAST, first)
+    try:
+        client.rename_experiment(made, name)
+    except MlflowException:
+        ledger = _found(client, name)
+        if ledger is None:
+            raise
+        if ledger.experiment_id != made:  # another process came first
+            client.delete_experiment(made)
+        return ledger
+    return client.get_experiment(made)
+
+
+def _found(client: MlflowClient, name: str) -> Experiment | None:
+    # by a search, as MLflow's basic-auth answers other questions after missing ones with 403
+    found = client.search_experiments(ViewType.ALL, filter_string=f"name = '{name}'")
+    if found and found[0].lifecycle_stage == "deleted":  # by a person, who tidies up
+        client.restore_experiment(found[0].experiment_id)
+    return found[0] if found else None
