@@ -40,9 +40,9 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("project.name", "a" * 41, f"project.name: '{'a' * 41}': string should have at most 40 "
          "characters"),
         ("project.name", "a-sweeps", "project.name: 'a-sweeps' must not begin with prefect or "
-         "end in -comparisons, -failed, -monitoring, -nightly, -scoring, -sweeps"),
+         "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
         ("project.name", "prefect-2", "project.name: 'prefect-2' must not begin with prefect or "
-         "end in -comparisons, -failed, -monitoring, -nightly, -scoring, -sweeps"),
+         "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
         ("seed", "x", "seed: 'x': input should be a valid integer"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),

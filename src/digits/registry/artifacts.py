@@ -134,7 +134,7 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
             folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
             actual = files_sha256(folder)
         except (MlflowException, OSError) as error:
-            if store.is_unreachable(error):
+            if store.is_away(error) or store.is_unreachable(error):
                 raise
             raise _gone(uri, str(error).splitlines()[0][:200]) from None
         if not (folder / "MLmodel").is_file():

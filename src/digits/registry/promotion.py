@@ -20,6 +20,7 @@ from digits.registry.history import Move, account, line_of_succession, now
 from digits.registry.lock import exclusive
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
+from digits.tracking.store import patiently
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
@@ -103,15 +104,16 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     """
     with exclusive(name) as turn, fetched(run.uri, run.sha256) as files:
         registry = Registry(name, turn)
-        version = registry.register(run)
-        champion = _last_target(registry.settle())
+        version = patiently(lambda: registry.register(run))
+        champion = _last_target(patiently(registry.settle))
         if champion == version:
             registry.drop_challenger(version)
             _describe(registry.uri(version), files)
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
-        decision = judge(run, files, f"version {version}", champion)
-        _record(registry, version, run, decision, _kept(reason))
+        decision = patiently(lambda: judge(run, files, f"version {version}", champion))
+        at = now()
+        patiently(lambda: _record(registry, version, run, decision, _kept(reason), at))
         move = None
         if decision.accepted:
             move = _move(
@@ -132,7 +134,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
     """
     with exclusive(name) as turn:
         registry = Registry(name, turn)
-        moves = registry.settle()
+        moves = patiently(registry.settle)
         champion = _last_target(moves)
         version = to or _previous_champion(registry.name, moves)
         origin = find_origin(registry.uri(version))
@@ -169,7 +171,7 @@ def _move(
     figures: dict[str, float],
     approval: str = "",
 ) -> Move:
-    moves = registry.settle()
+    moves = patiently(registry.settle)
     if _last_target(moves) != champion:
         raise BusyError(
             f"models:/{registry.name}: its champion was moved by other means than digits in the "
@@ -186,8 +188,8 @@ def _move(
         figures=figures,
         approval=approval,
     )
-    registry.move(move)
-    registry.drop_challenger(version)
+    patiently(lambda: registry.move(move))
+    patiently(lambda: registry.drop_challenger(version))
     return move
 
 
@@ -197,10 +199,10 @@ def _kept(reason: str) -> str:
 
 
 def _record(
-    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
+    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str, at: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    at, by = now(), account()
+    by = account()
     record = {
         "model": registry.name,
         "version": version,
@@ -236,7 +238,7 @@ def _describe(uri: str, files: ModelFiles) -> None:
     from digits.registry import card  # imports SciPy
 
     try:
-        card.write(find_origin(uri), files)
+        patiently(lambda: card.write(find_origin(uri), files))
     except Exception as error:
         print(f"warning: {uri}: no model card: {DigitsError(one_line(error))}", file=sys.stderr)
 
