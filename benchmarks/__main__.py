@@ -14,6 +14,7 @@ from benchmarks import (
     drift,
     inference,
     machine,
+    parts,
     pipeline,
     scale,
     serving,
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "inference": inference.measure_inference,
     "commands": commands.measure_commands,
     "scoring": commands.measure_scoring,
+    "parts": parts.measure_parts,
     "serve": serving.measure_serve,
     "soak": serving.measure_soak,
     "disk": disk.measure_disk,
@@ -45,14 +47,14 @@ RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 
 
-def main(parts: list[str]) -> None:
+def main(names: list[str]) -> None:
     """Measure the parts, each in its own clone; keep the latest figures of the other parts."""
     process.set_environment()
     threads = params.load(REPOSITORY / "params.yaml").train.threads
     with process.quiet_tensorflow(threads):
         import keras  # noqa: F401
     result = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-    for part in parts:
+    for part in names:
         with TemporaryDirectory() as folder:
             for figures in PARTS[part](Workspace(Path(folder))):
                 result[part] = {"machine": machine.describe(threads), "figures": figures}

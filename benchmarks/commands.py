@@ -61,21 +61,22 @@ def _score_command(workspace: Workspace, uri: str, images: Images, count: int) -
     """
     path = workspace.root / "rows.npz"
     np.savez(path, images=np.resize(images, (count, *images.shape[1:])))
-    ran = _run(workspace, ("digits", "score", str(path), "--model", uri, "--json"))
+    ran = run_command(workspace, ("digits", "score", str(path), "--model", uri, "--json"))
     path.unlink()
     rows_per_s = json.loads(ran.printed)["rows_per_s"]
     return {"wall_s": ran.wall_s, "rows_per_s": rows_per_s, "peak_mb": ran.peak_mb}
 
 
 def _median(workspace: Workspace, command: tuple[str, ...]) -> dict[str, float]:
-    ran = [_run(workspace, command) for _ in range(RUNS)]
+    ran = [run_command(workspace, command) for _ in range(RUNS)]
     return {
         "wall_s": median(each.wall_s for each in ran),
         "peak_mb": median(each.peak_mb for each in ran),
     }
 
 
-def _run(workspace: Workspace, command: tuple[str, ...]) -> Command:
+def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
+    """Run a command that must succeed, and watch its memory."""
     peak_mb, start = 0.0, time.perf_counter()
     with TemporaryFile("w+") as output:
         process = subprocess.Popen(

@@ -20,6 +20,7 @@ def page(result: dict[str, Any]) -> str:
         "inference": _inference,
         "commands": _commands,
         "scoring": _scoring,
+        "parts": _parts,
         "serve": _serve,
         "soak": _soak,
         "disk": _disk,
@@ -166,6 +167,27 @@ def _scoring(part: dict[str, Any]) -> str:
 
 `digits score` with `{part["model"]}` on the test images, repeated in an npz file. *rows/s* is
 reading, predicting and writing alone.
+
+{_table(head, body)}"""
+
+
+def _parts(part: dict[str, Any]) -> str:
+    head = ["how", "s in all", "rows/s", "peak memory MB", "of the workers"]
+    body = [
+        [
+            how,
+            f"{row['wall_s']:.1f}",
+            f"{row['rows_per_s']:,.0f}",
+            f"{row['peak_mb']:,.0f}",
+            _or_blank(row.get("workers_mb"), "{:,.0f}"),
+        ]
+        for how, row in part["ways"].items()
+    ]
+    return f"""## Scoring in parts
+
+`digits score FOLDER --out FOLDER` with `{part["model"]}`: {part["rows"]:,} rows in npz files of
+100,000; one process with {part["threads"]} threads, and Dask workers of one thread each on the same
+machine. *rows/s* is over the whole command.
 
 {_table(head, body)}"""
 
