@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from http import HTTPStatus
 
 from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
+from requests import HTTPError
 
 from digits.core.errors import BusyError, ServiceError
 from digits.registry.history import account
@@ -51,13 +53,21 @@ def _turn(name: str, wait_s: float) -> Iterator[Turn]:
         turn = ServerTurn(ledger)
         turn.wait(wait_s)
         yield turn
-    except MlflowException as error:
-        if error.error_code != "PERMISSION_DENIED":
+    except (MlflowException, HTTPError) as error:
+        if not _is_denied(error):
             raise
         raise ServiceError(
-            f"MLflow: {account()} may not decide on {name}; who may grants EDIT on the experiments "
-            f"{name} and {ledger} and on the registered model {name} (docs/how-to/team.md)"
+            f"MLflow: {account()} may not decide on {name}; an administrator grants EDIT on the "
+            f"experiments {name} and {ledger} and on the registered model {name} "
+            "(docs/how-to/team.md)"
         ) from error
     finally:
         if turn:
             turn.give_back()
+
+
+def _is_denied(error: MlflowException | HTTPError) -> bool:
+    """Whether the server's user lacks a permission; of artifacts, the answer is bare HTTP."""
+    if isinstance(error, MlflowException):
+        return bool(error.error_code == "PERMISSION_DENIED")
+    return error.response is not None and error.response.status_code == HTTPStatus.FORBIDDEN
