@@ -129,8 +129,8 @@ def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
                 raise
             if not waited_since:
                 waited_since = now
-                place = f"MLflow at {public(tracking_uri())}"
-                line = f"{place} does not answer; waiting for up to {limit:g} s"
+                place = public(tracking_uri())
+                line = f"MLflow at {place} does not answer; waiting for up to {limit:g} s"
                 print(f"warning: {line}", file=sys.stderr, flush=True)
         time.sleep(PAUSE_S)
 
