@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from digits.core.artifacts import TrainOutputs
 from digits.core.colours import SERIES
 from digits.core.dataset import Images
+from digits.core.errors import ServiceError
 from digits.core.files import write_text
 from digits.core.process import has_ended, this_process
 from digits.params import tracking
@@ -122,7 +123,11 @@ class _Start:
 
 def _end(run_id: str, status: str) -> None:
     """End the active run, now or when the store is back."""
-    has_all = spool.flush(run_id)
+    try:
+        has_all = spool.flush(run_id)
+    except ServiceError:
+        mlflow.end_run("FAILED")
+        raise
     try:
         mlflow.end_run(status)
     except MlflowException as error:

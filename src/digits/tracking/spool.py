@@ -182,11 +182,11 @@ class _Sender(Thread):
                 for run_id in tuple(self.runs):
                     _send_run(run_id, refused=self._refused)
                 self.away = False
-            except ServiceError as error:
+            except Exception as error:  # a thread that ended would let `flush` wait forever
                 self.away = True
                 self.say(error)
 
-    def say(self, error: ServiceError) -> None:
+    def say(self, error: Exception) -> None:
         """Say once that the server is away."""
         if not self._said:
             _warn(f"{error}; what is logged waits in {FOLDER} until it is back")
@@ -223,8 +223,9 @@ def _deliver(record: Path) -> None:
     content = Record(**json.loads((record / _RECORD).read_text(encoding="utf-8")))
     with store.service_errors():
         _send(content, record)
-    # away at once: a kill may interrupt the deletion
-    rmtree(_move(record, _folder() / ".sent"), ignore_errors=True)
+    sent = _folder() / ".sent"
+    _move(record, sent)  # at once, as a kill may interrupt the deletion
+    rmtree(sent, ignore_errors=True)
 
 
 def _send(record: Record, files: Path) -> None:
