@@ -2,7 +2,7 @@
 
 errors, addresses (texts without credentials), files, yaml_files, colours, dataset, artifacts (every
 path under artifacts/), provenance (git and dvc.lock), revision (the project at another commit),
-pipeline (its stages, as DVC knows them), machine (cores and slots), cluster (Dask), system (what only Linux has),
-process (what started it, how it starts and ends), commands (subprocesses), events (for Prefect's
-automations), guard (of our servers).
+pipeline (its stages, as DVC knows them), machine (cores and slots), cluster (Dask), system (what
+only Linux has), process (what started it, how it starts and ends), commands (subprocesses), events
+(for Prefect's automations), guard (of our servers).
 """
