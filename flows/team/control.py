@@ -78,8 +78,8 @@ class Team:
         """
         if "postgres" in names:
             prepare.make_cluster(self.settings, self._passwords)
-        for worker in WORKERS:
-            if {worker, f"dask-{worker}"} & {*names}:
+        if any(name.endswith(WORKERS) for name in names):
+            for worker in WORKERS:
                 prepare.make_clone(self.settings, worker)
 
     def stop(self, *names: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from digits.core.errors import ServiceError, one_line
 from flows.team import programs, secrets
-from flows.team.settings import BUCKETS, DATABASES, REGION, Settings
+from flows.team.settings import BUCKETS, DATABASES, REGION, WORKERS, Settings
 
 # What a worker's clone adds to DVC's configuration.
 REMOTE = f"""[core]
@@ -91,7 +91,7 @@ def make_buckets(settings: Settings, made: secrets.Passwords) -> None:
 def make_clone(settings: Settings, name: str) -> None:
     """Clone the repository for a worker, or move its clone to the commit that is checked out here.
 
-    `origin` is a bare repository in the team's folder, as the workers' access to any git server.
+    `origin` is a bare repository in the team's folder, whose branch `team` is that commit.
     The object store is DVC's remote; nothing else is shared with the repository.
     """
     origin, clone = settings.folder / "origin.git", settings.folder / name
@@ -101,6 +101,7 @@ def make_clone(settings: Settings, name: str) -> None:
         _git("clone", "--quiet", "--no-checkout", origin, clone)
     _git("-C", clone, "fetch", "--quiet", settings.repository, "HEAD")
     _git("-C", clone, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+    _git("-C", clone, "push", "--quiet", "--force", "origin", "HEAD:refs/heads/team")
     (clone / ".dvc/config.local").write_text(REMOTE.format(settings.address("s3")), "utf-8")
 
 
@@ -115,8 +116,9 @@ def add_remote(settings: Settings) -> None:
 
 def register(settings: Settings, env: dict[str, str]) -> None:
     """Register the deployments with Prefect's server, and the pool of the workers."""
-    command = [sys.executable, "-m", "flows.deploy"]
-    _run(*command, cwd=settings.repository, env={**os.environ, **env})
+    clone = settings.folder / WORKERS[0]
+    code = {"PYTHONPATH": f"{clone}/src{os.pathsep}{clone}"}
+    _run(sys.executable, "-m", "flows.deploy", cwd=clone, env={**os.environ, **env, **code})
 
 
 def _git(*arguments: str | Path) -> None:

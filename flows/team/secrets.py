@@ -123,4 +123,4 @@ def _make_certificate(folder: Path) -> None:
             "/CN=digits-team",
         ]
         files = ["-addext", names, "-keyout", str(folder / "key.pem"), "-out", str(cert)]
-        subprocess.run([*command, *files], check=True, capture_output=True)
+        subprocess.run([*command, *files], check=True, capture_output=True, umask=0o077)

@@ -1,23 +1,33 @@
 """`make team`: servers behind passwords, which come back when killed and keep what they hold."""
 
+import base64
+import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import arena
 import boto3
+import psutil
 import psycopg
 import pytest
 import requests
-from support import REPOSITORY, until
+from support import REPOSITORY, until, write_project
 
+from digits.core.dataset import Dataset
 from digits.core.errors import BusyError
+from digits.params import Params
+from digits.registry.promotion import promote
+from digits.stages import evaluate, train
 from flows.team import compose, control, programs
 from flows.team.control import Team
+from flows.team.settings import WORKER_ACCOUNT, account
 
 pytestmark = pytest.mark.slow
 ALL = [*programs.NEEDS]
@@ -81,6 +91,54 @@ def command(team: Team, what: str) -> "subprocess.CompletedProcess[str]":
         timeout=120,
         check=False,
     )
+
+
+def shell(*command: str, **environment: str) -> str:
+    """What a command that fails says."""
+    done = subprocess.run(
+        command,
+        env=os.environ | {"DIGITS_DEBUG": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode
+    return done.stdout + done.stderr
+
+
+def train_and_promote(digits: Dataset, params: Params) -> None:
+    """In the current folder."""
+    write_project(digits, params)
+    train.main("mlp")
+    evaluate.main("mlp")
+    arena.prepare(digits)
+    assert promote(arena.fighter(), "team-secrets", judge=arena.accept).moved
+
+
+def pages(team: Team) -> str:
+    """All that Prefect's server knows of flow runs, logs, deployments and pools."""
+    kinds = ("flow_runs", "logs", "deployments", "work_pools", "block_documents", "variables")
+    addresses = [f"{team.env['PREFECT_API_URL']}/{kind}/filter" for kind in kinds]
+    asked: dict[str, Any] = {"json": {}, "auth": login(team), "timeout": 60}
+    return "".join(requests.post(address, **asked).text for address in addresses)
+
+
+def command_lines() -> list[str]:
+    """Those of all processes."""
+    lines = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            lines.append(" ".join(process.cmdline()))
+    return lines
+
+
+def secret_texts(team: Team) -> list[bytes]:
+    """Every password, and each login as HTTP sends it."""
+    made = json.loads((team.settings.secrets / "passwords.json").read_text())
+    logins = [f"{name}:{made[name]}".encode() for name in (account(), WORKER_ACCOUNT)]
+    passwords = [value.encode() for name, value in made.items() if name != "s3-id"]
+    return [*passwords, *map(base64.b64encode, logins)]
 
 
 def test_all_start_and_nobody_is_let_in_without_a_password(team: Team) -> None:
@@ -167,3 +225,36 @@ def test_others_may_not_read_it(team: Team) -> None:
 
 def test_compose_is_written_from_what_make_team_starts() -> None:
     assert (REPOSITORY / "compose.yaml").read_text("utf-8") == compose.text()
+
+
+def test_no_password_is_shown_anywhere(
+    team: Team,
+    tracked: Path,
+    digits_8x8: Dataset,
+    small_params: Params,
+    tensorflow: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a training, a promotion, a flow on a worker, failed logins, and without servers."""
+    team.start("mlflow", "worker-1")
+    for name, value in team.env.items():
+        monkeypatch.setenv(name, value)
+    train_and_promote(digits_8x8, small_params)
+    said = [
+        shell("prefect", "deployment", "run", "score/digits", "--watch", "-p", "source=nowhere")
+    ]
+    assert "nowhere" in pages(team)
+    said.append(pages(team))
+    said.append(shell("digits", "summary", MLFLOW_TRACKING_PASSWORD="wrong"))
+    said.append(shell("prefect", "work-pool", "ls", PREFECT_API_AUTH_STRING="worker:wrong"))
+    team.stop("mlflow", "prefect", "postgres")
+    said.append(shell("digits", "summary"))
+    said.append(shell("digits", "summary", MLFLOW_TRACKING_URI=team.settings.database("mlflow")))
+    team.start("mlflow", "prefect")
+
+    folder = team.settings.folder
+    kept = {folder / "env", *(folder / "secrets").iterdir()}
+    files = [path for root in (folder, tracked) for path in root.rglob("*") if path.is_file()]
+    shown = [path.read_bytes() for path in files if path not in kept]
+    shown += [text.encode() for text in (*said, *command_lines())]
+    assert [secret for secret in secret_texts(team) if any(secret in text for text in shown)] == []
