@@ -19,6 +19,7 @@ from benchmarks import (
     scale,
     serving,
     tables,
+    team,
     trainings,
 )
 from benchmarks.workspace import REPOSITORY, Workspace
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
     "scale": scale.measure_scale,
+    "team": team.measure_team,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

@@ -28,6 +28,7 @@ def page(result: dict[str, Any]) -> str:
         "drift": _drift,
         "scaling": _scaling,
         "scale": _scale,
+        "team": _team,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -304,6 +305,18 @@ How often the model's features are called drifted, in draws of 500 images: 1,000
 of each other kind. The letters are A to Z of many fonts, brought into MNIST's form.
 
 {_table(head, body)}"""
+
+
+def _team(part: dict[str, Any]) -> str:
+    head = ["`make team` s", "again s", "`make team-down` s", "processes", "MB of all"]
+    seconds = [f"{part[name]:.0f}" for name in ("first_s", "again_s", "down_s")]
+    row = [*seconds, str(part["processes"]), f"{part['memory_mb']:,.0f}"]
+    return f"""## The servers of a team
+
+Until all ten answer: first with empty stores, then with what they held. Memory is the proportional
+set size ten seconds after the start.
+
+{_table(head, [row])}"""
 
 
 def _scaling(part: dict[str, Any]) -> str:
