@@ -52,7 +52,8 @@ def text() -> str:
         **{name: _service(name, program) for name, program in found.items()},
         "deploy": {
             **once,
-            "command": "python -m flows.deploy",
+            "command": "python -m flows.deploy --git",
+            "working_dir": str(settings.folder / WORKERS[0]),
             "env_file": [f"{FOLDER}/secrets/{WORKERS[0]}.env"],
             "depends_on": {"prefect": {"condition": "service_healthy"}},
         },

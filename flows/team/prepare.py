@@ -118,7 +118,8 @@ def register(settings: Settings, env: dict[str, str]) -> None:
     """Register the deployments with Prefect's server, and the pool of the workers."""
     clone = settings.folder / WORKERS[0]
     code = {"PYTHONPATH": f"{clone}/src{os.pathsep}{clone}"}
-    _run(sys.executable, "-m", "flows.deploy", cwd=clone, env={**os.environ, **env, **code})
+    command = [sys.executable, "-m", "flows.deploy", "--git"]
+    _run(*command, cwd=clone, env={**os.environ, **env, **code})
 
 
 def _git(*arguments: str | Path) -> None:
