@@ -41,6 +41,6 @@ def count_workers(client: "Client") -> int:
 
 def is_here(address: str | None) -> bool:
     """Whether only this machine understands the address; None is a server of the process's own."""
-    if address is None or "://" not in address or address.startswith("sqlite:"):
+    if address is None or address.startswith("sqlite:"):
         return True
     return address.rpartition("://")[2].rpartition("@")[2].startswith(LOOPBACK)
