@@ -147,6 +147,7 @@ class TestARun:
         assert tags["dvc_stage"] == "train@mlp"
         assert tags["model"] == "mlp"
         assert tags["cpu"]
+        assert tags["device"].startswith("CPU, ")
 
     def test_keeps_its_end_when_an_evaluation_is_added(
         self, client: MlflowClient, run: Run

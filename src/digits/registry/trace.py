@@ -21,7 +21,7 @@ from digits.tracking.store import ignoring
 # Tags of the run that become fields of the same name.
 _TAGS = (
     *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp"),
-    *("python", "cpu", "cpu_features"),
+    *("python", "cpu", "cpu_features", "device"),
 )
 
 
@@ -47,6 +47,7 @@ class Origin:
     python: str
     cpu: str
     cpu_features: str
+    device: str
     flow_run: str
     dvc_exp: str
     params: dict[str, Any]

@@ -160,8 +160,19 @@ def _answer_sets(models: Sequence["ModelResult"], split: int) -> list[tuple[str,
         ("Coverage 95% CI lower", [_score(sets["lower"]) for sets in found]),
         ("Coverage 95% CI upper", [_score(sets["upper"]) for sets in found]),
         ("Classes in an answer set", [Cell(f"{sets['mean_size']:.3f}") for sets in found]),
-        ("Unsure", [Cell(f"{100 * sets['unsure']:.2f} %") for sets in found]),
+        (
+            "Unsure",
+            [
+                Cell(f"{100 * sets['unsure']:.2f} %", _too_few(model.confidence["threshold"]))
+                for model, sets in zip(models, found, strict=True)
+            ],
+        ),
     ]
+
+
+def _too_few(threshold: float) -> str:
+    """Why all answers are unsure, if they are: see `confidence.threshold`."""
+    return "" if threshold else "too few validation rows for this coverage"
 
 
 def _score(value: float | None) -> Cell:
