@@ -48,6 +48,7 @@ class TestARun:
             "seed": "42",
             "classes": "10",
             "threads": "2",
+            "distribute": "none",
             "picture": "digit",
             "build.units": "[16, 12, 8]",
             "build.dropout": "[0.1, 0.1, 0.1]",
