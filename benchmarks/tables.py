@@ -17,6 +17,7 @@ def page(result: dict[str, Any]) -> str:
         "seconds": _seconds,
         "pipeline": _pipeline,
         "flow": _flow,
+        "stages": _stages,
         "inference": _inference,
         "commands": _commands,
         "scoring": _scoring,
@@ -108,6 +109,22 @@ def _flow(part: dict[str, Any]) -> str:
 
 {part["percent"]} % of the data, one epoch; medians. *flow* is the whole command, while a server
 runs; what it takes beyond the flow run is Prefect's import.
+
+{_table(head, body)}"""
+
+
+def _stages(part: dict[str, Any]) -> str:
+    same = "the same models" if part["same_models"] else "OTHER models"
+    head = ["the flow with three trainings", "s"]
+    body = [
+        ["on one machine", f"{part['here_s']:.1f}"],
+        ["on two Dask workers that share no folder", f"{part['there_s']:.1f}"],
+        ["the same from a third clone: nothing runs", f"{part['again_s']:.1f}"],
+    ]
+    return f"""## Stages anywhere
+
+{", ".join(part["models"])}, {part["percent"]} % of the data. Workers, server and flow share this
+machine's cores, so this shows what it costs to send stages away. All three gave {same}.
 
 {_table(head, body)}"""
 

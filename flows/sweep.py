@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -10,7 +11,6 @@ from prefect import Task, flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.settings import get_current_settings
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
@@ -18,29 +18,26 @@ from pydantic import Field
 from digits import params
 from digits.core import cluster
 from digits.core.artifacts import split_path
-from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.commands import Commands
+from digits.core.dispatch import GRACE_S, run_on_worker
+from digits.core.errors import DigitsError, UsageError
 from digits.core.machine import trainings_at_once
-from digits.core.pipeline import push, remote_address
+from digits.core.pipeline import cache_folder, push
 from digits.core.provenance import recorded_outputs
+from digits.core.remote import shared_remote
 from digits.params import TrainParams
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
+from flows.support.elsewhere import check_committed, check_tracking, code
 from flows.support.forms import VERSION, Model, Space, run_name
 from flows.support.prefect_artifacts import artifact_key
 from flows.train import train
 
 if TYPE_CHECKING:
-    from digits.sweep.sweep import Submit
+    from distributed import Client
 
-run_trial = Task(
-    fn=trial.run_trial,
-    name="trial",
-    task_run_name="{spec.name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    log_prints=True,
-)
+    from digits.sweep.sweep import Submit
 
 
 @flow(name="sweep", version=VERSION, flow_run_name=run_name)
@@ -80,27 +77,32 @@ def sweep(
         defaults = params.check(raw)
         defaults.recipe(model)
         distributions = read_space(Path(space), model=model, raw=raw)
-        source = remote_address(root, remote or None)
-        at_once = _at_once(parallel, scheduler, remote, defaults.train)
-        store.connect(defaults.project.part("sweeps"))
         name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
-        opened = open_study(
-            name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
-        )
-        _split(root, remote)
-        recorded = recorded_outputs()
-        template = trial.Spec(
-            model=model,
-            raw=raw,
-            datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
-            source=source,
-            tracking_uri=store.tracking_uri(),
-            flow_run=str(runtime.flow_run.id),
-            at_once=None if scheduler else at_once,
-        )
-        with _submitting(scheduler, at_once) as submit:
-            running = Sweep(opened, distributions, template, submit, at_once)
-            result = running.run(trials=trials, seeds=seeds)
+        settings = shared_remote(root, remote)[1] if remote else {"url": cache_folder(root)}
+        with _cluster(scheduler, remote) as client:
+            commit, address = _code(root) if client else ("", "")
+            store.connect(defaults.project.part("sweeps"))
+            opened = open_study(
+                name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
+            )
+            _split(root, remote)
+            recorded = recorded_outputs()
+            at_once = parallel or _at_once(client, defaults.train)
+            template = trial.Spec(
+                model=model,
+                raw=raw,
+                datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
+                remote=remote,
+                settings=settings,
+                commit=commit,
+                address=address,
+                tracking_uri=store.tracking_uri(),
+                flow_run=str(runtime.flow_run.id),
+                at_once=None if client else at_once,
+            )
+            with _submitting(client, at_once) as submit:
+                running = Sweep(opened, distributions, template, submit, at_once)
+                result = running.run(trials=trials, seeds=seeds)
         get_run_logger().info("%s", result)
         text = f"{result.verdict}\n\n    {result.command}\n"
         create_markdown_artifact(text, key=artifact_key("sweep"))
@@ -119,21 +121,13 @@ def _split(root: Path, remote: str) -> None:
 
 
 class Submitted(NamedTuple):
-    """A Prefect future as `digits.sweep.sweep` wants it, from the Dask scheduler, if any."""
+    """A Prefect future as `digits.sweep.sweep` wants it."""
 
     future: Any
-    scheduler: str
 
     def done(self) -> bool:
-        """Whether the trial has ended.
-
-        Raises:
-            ServiceError: the Dask scheduler is gone, and the trial's result with it.
-        """
-        wrapped = self.future.wrapped_future
-        if wrapped.cancelled():  # Dask cancels all futures when it loses the scheduler
-            raise ServiceError(f"scheduler: {self.scheduler} is gone")
-        return bool(wrapped.done())
+        """Whether the trial has ended."""
+        return bool(self.future.wrapped_future.done())
 
     def result(self) -> None:
         """Raise the error that the trial ended with, if any."""
@@ -141,53 +135,65 @@ class Submitted(NamedTuple):
 
 
 @contextmanager
-def _submitting(scheduler: str, at_once: int) -> "Iterator[Submit]":
-    """Yield what sends a trial to the task runner; end local trials when interrupted."""
+def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
+    """Yield what runs a trial as a task of Prefect; end the trials when interrupted."""
+    commands = Commands()
+
+    def run_trial(spec: trial.Spec) -> None:
+        say = get_run_logger().info
+        if client:
+            check = partial(_check, commands)
+            run_on_worker(client, trial.run_trial, spec, on_line=say, check=check)
+        else:
+            trial.run_trial(spec, commands, say)
+
+    run = Task(
+        fn=run_trial,
+        name="trial",
+        task_run_name="{spec.name}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
-    if scheduler:
-        from prefect_dask import DaskTaskRunner
-
-        runner = DaskTaskRunner(address=scheduler)
     with runner:
-
-        def submit(spec: trial.Spec) -> Submitted:
-            future = runner.submit(run_trial, parameters={"spec": spec}, dependencies={})
-            return Submitted(future, scheduler)
-
         try:
-            yield submit
+            yield lambda spec: Submitted(
+                runner.submit(run, parameters={"spec": spec}, dependencies={})
+            )
         finally:
-            trial.stop_trials()
+            commands.stop(grace_s=GRACE_S)
 
 
-def _at_once(parallel: int, scheduler: str, remote: str, train_params: TrainParams) -> int:
-    """How many trials at a time.
+def _check(commands: Commands, seconds: float) -> None:
+    commands.check_not_stopped(within_s=seconds)
+
+
+def _at_once(client: "Client | None", train_params: TrainParams) -> int:
+    """How many trials at a time."""
+    if client:
+        return cluster.count_workers(client)
+    mirrored = train_params.distribute == "mirrored"
+    return trainings_at_once(train_params.threads, mirrored=mirrored)
+
+
+def _code(root: Path) -> tuple[str, str]:
+    check_committed(root, ["src"])
+    return code(root)
+
+
+def _cluster(scheduler: str, remote: str) -> "AbstractContextManager[Client | None]":
+    """Connect to the Dask cluster, if any.
 
     Raises:
         ServiceError: no scheduler at the address, or no worker at the scheduler.
         UsageError: workers on other machines could not reach one of the services.
     """
     if not scheduler:
-        mirrored = train_params.distribute == "mirrored"
-        return parallel or trainings_at_once(train_params.threads, mirrored=mirrored)
-    _check_reach(scheduler, remote)
-    with cluster.connected(scheduler) as client:
-        return parallel or cluster.count_workers(client)
-
-
-def _check_reach(scheduler: str, remote: str) -> None:
-    """Workers on other machines see neither this machine's files nor its loopback address."""
-    if cluster.is_here(scheduler):
-        return
-    findings = []
-    if cluster.is_here(get_current_settings().api.url):
-        findings.append("PREFECT_API_URL: workers on other machines must reach the Prefect server")
-    if cluster.is_here(store.tracking_uri()):
-        findings.append("MLFLOW_TRACKING_URI: workers on other machines need a tracking server")
-    if not remote:
-        findings.append("remote: workers on other machines need a DVC remote for the splits")
-    if findings:
-        raise UsageError(*findings)
+        return nullcontext()
+    check_tracking(scheduler)
+    if not remote and not cluster.is_here(scheduler):
+        raise UsageError("remote: workers on other machines need a DVC remote for the splits")
+    return cluster.connected(scheduler)
 
 
 def start() -> State:

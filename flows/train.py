@@ -18,19 +18,21 @@ from pydantic import Field
 from digits import params
 from digits.core import checkout
 from digits.core.commands import CommandFailedError
-from digits.core.errors import ServiceError
+from digits.core.errors import DigitsError, ServiceError, UsageError
 from digits.core.machine import Slots, trainings_at_once
 from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.core.system import processors
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
+from flows.support.elsewhere import Elsewhere, opened
 from flows.support.forms import VERSION, Target, run_name
 from flows.support.home import goes_home
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 
 NO_OVERRIDES: dict[str, Any] = {}
+HERE: dict[Target, str] = {}
 
 
 @flow(name="train", version=VERSION, flow_run_name=run_name)
@@ -42,6 +44,7 @@ def train(
     push: bool = False,
     max_parallel: Annotated[int, Field(ge=0)] = 0,
     stage_timeout_s: Annotated[float, Field(ge=0)] = 0,
+    where: dict[Target, str] = HERE,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
 
@@ -54,22 +57,31 @@ def train(
         push: `dvc push` at the end.
         max_parallel: Stages at once; 0: as many as need not share cores.
         stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none.
+        where: Stages that run on other machines, such as `{"train": "dask"}`: on a Dask cluster
+            (`dask`), or in the work pool of this name. They get the code from git's remote
+            `origin`, and data and results go through DVC's default remote.
     """
 
     def work() -> State[None]:
         root = Path.cwd()
         for_trainings = _trainings_at_once(root, overrides)
         pulls = pull or root != checkout.home()  # a worker's clone has only what git holds
+        if where and force:
+            raise UsageError("force: what runs elsewhere has no forced runs; give force or where")
         if overrides:
             read_pipeline(root, targets)  # before a workspace is made
             if not pulls:  # the copy is checked out from the cache, so local files do not matter
                 check_sources(root, targets)
         home = bool(overrides) and goes_home(root)
-        with _place(root, overrides, shared=home) as (folder, experiment):
+        with (
+            opened(root, where) as places,
+            _place(root, overrides, shared=home) as (folder, experiment),
+        ):
             dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
             slots = Slots(checkout.home(), max_parallel or for_trainings)
             at_once = max_parallel or max(2, processors())
-            stages = Stages(dvc, slots, force=force, at_once=at_once)
+            elsewhere = Elsewhere(dvc, root, where, places, stage_timeout_s) if where else None
+            stages = Stages(dvc, slots, elsewhere, force=force, at_once=at_once)
             try:
                 if experiment and not pulls:
                     dvc.run("checkout", "--quiet", "--allow-missing")
@@ -92,10 +104,13 @@ def train(
 class Stages:
     """The stages of one flow run: runs with DVC those that may have changed."""
 
-    def __init__(self, dvc: Dvc, slots: Slots, *, force: bool, at_once: int) -> None:
-        """At most `at_once` stages run at a time; those with `train.threads` also take a slot."""
+    def __init__(
+        self, dvc: Dvc, slots: Slots, elsewhere: Elsewhere | None, *, force: bool, at_once: int
+    ) -> None:
+        """At most `at_once` stages run here at a time; those with `train.threads` take a slot."""
         self._dvc = dvc
         self._slots = slots
+        self._elsewhere = elsewhere
         self._force = force
         self._at_once = Semaphore(at_once)
         self._changed: set[str] = set()
@@ -108,6 +123,9 @@ class Stages:
         """`dvc repro` the stage, at once or as a retry; Cached where its command need not run."""
         command = ["repro", "--single-item", *["--force"] * self._force, stage.name]
         self._dvc.wait_for_retry()
+        if self._elsewhere and (place := self._elsewhere.place(stage)):
+            self._changed.add(stage.name)
+            return self._elsewhere.reproduce(stage, place)
         # the slot first: a stage that waits for one must not delay stages that need none
         with self._slot(stage), self._at_once:
             lines = self._dvc.run(*command, on_line=Progress(stage.name).on_line)
@@ -146,6 +164,8 @@ def run_stage(stage: Stage, stages: Stages) -> State[None]:
         return stages.reproduce(stage)
     except CommandFailedError as error:
         return Failed(message=f"{stage.name} {error}", data=error.code)
+    except DigitsError as error:
+        return Failed(message=f"{stage.name}: {error}", data=error.exit_code)
 
 
 def _would_overwrite(pulled: State[Any]) -> bool:

@@ -60,12 +60,17 @@ def work():
     out = Path(f"artifacts/{name}.txt")
     out.parent.mkdir(exist_ok=True)
     keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
-    data = Path("data/digits.csv").read_text()
-    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"], data]))
+    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"], data()]))
     if name.startswith("train-"):
         record(sys.argv[-1])
     with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
         print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
+
+def data():
+    if name == "prepare":
+        return Path("data/digits.csv").read_text()
+    made = "prepare" if name.startswith("train-") else "train-mlp"
+    return json.loads(Path(f"artifacts/{made}.txt").read_text())[-1]
 
 def record(model):
     from digits.core.artifacts import RunRecord, TrainOutputs

@@ -41,7 +41,7 @@ OWNERS = {
     "prefect": set(),
     "dvc": {
         *("digits.core.checkout", "digits.core.pipeline", "digits.core.provenance"),
-        "digits.core.revision",
+        *("digits.core.remote", "digits.core.revision"),
     },
     "optuna": {"digits.sweep"},
     "typer": {"digits.cli"},

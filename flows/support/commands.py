@@ -15,6 +15,7 @@ from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import BusyError, DigitsError, ServiceError
 from digits.core.pipeline import DVC, DVC_HINTS, last_lines, stage_exit_code
+from digits.core.remote import NO_RESULT
 
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
@@ -37,6 +38,7 @@ class Dvc:
     ) -> None:
         """Stages find the code of `folder`, and the tracking store of the project in `root`."""
         self.folder = folder
+        self.experiment = experiment
         self.commands = Commands()
         self._timeout_s = timeout_s
         flow_run = str(runtime.flow_run.id)
@@ -75,6 +77,22 @@ class Dvc:
             code = stage_exit_code(error)
             reason = str(error) if code == error.code else f"ended with {code}"
             raise CommandFailedError(reason, *last_lines(error.lines), code=code) from None
+
+    def fetch_result(self, stage: str) -> bool:
+        """Bring a stage up to date if its result is in DVC's run cache, here or in the remote.
+
+        Raises:
+            CommandFailedError: the remote does not answer, or the flow run ends.
+        """
+        command = [sys.executable, "-m", "digits.core.commands", "digits.core.remote", stage]
+        try:
+            self.commands.run(command, cwd=self.folder, env=self._env, on_line=lambda _line: None)
+        except CommandFailedError as error:
+            if error.code == NO_RESULT:
+                return False
+            raise CommandFailedError(*last_lines(error.lines), code=error.code) from None
+        self.run("repro", "--single-item", stage)
+        return True
 
     def wait_for_retry(self) -> None:
         """Wait as long as RETRIES_AFTER_S says if the task that calls this runs once more.

@@ -140,7 +140,7 @@ def test_a_fault_without_a_message_names_its_kind(capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"), [("optuna", "sweep"), ("prefect_dask", "cluster"), ("psycopg", "team")]
+    ("module", "extra"), [("optuna", "sweep"), ("distributed", "cluster"), ("psycopg", "team")]
 )
 def test_a_missing_extra_is_one_line_that_says_how_to_install_it(module: str, extra: str) -> None:
     done = run(f"import sys; sys.modules[{module!r}] = None; import {module}")

@@ -1,8 +1,9 @@
 """Processes that a test starts and kills: servers, and a Dask cluster with its trials."""
 
+import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,11 +14,14 @@ from support import until
 
 
 @contextmanager
-def running(*command: str | Path, cwd: Path) -> Iterator[psutil.Popen]:
-    """A process that is ended with the block."""
+def running(
+    *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> Iterator[psutil.Popen]:
+    """A process, with `env` besides, that is ended with the block."""
     cwd.mkdir(exist_ok=True)
+    env = {**os.environ, **(env or {})}
     with (cwd / "log").open("ab") as log:
-        process = psutil.Popen([*map(str, command)], cwd=cwd, stdout=log, stderr=log)
+        process = psutil.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
     try:
         yield process
     finally:

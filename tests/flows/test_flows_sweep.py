@@ -66,6 +66,9 @@ def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.Monk
     dvc = (sys.executable, "-m", "dvc")
     run(*dvc, "init", "-q", cwd=root)
     run(*dvc, "remote", "add", "-q", "far", str(workspace / "remote"), cwd=root)
+    for command in ("config user.name t", "config user.email t@t", "add .", "commit -qm x"):
+        run("git", *command.split(), cwd=root)
+    run("git", "remote", "add", "origin", str(root), cwd=root)
     return root
 
 

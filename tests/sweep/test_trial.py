@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from support import SMALL, changed, until
 
 from digits.core.artifacts import split_path
+from digits.core.commands import Commands
 from digits.core.errors import DigitsError
 from digits.core.machine import Slots
 from digits.sweep import trial
@@ -37,7 +38,8 @@ def spec(project: Path) -> Spec:
         model="mlp",
         raw=changed(SMALL),
         datasets=md5s,
-        source=str(Path("remote").resolve()),
+        remote="",
+        settings={"url": str(Path("remote").resolve())},
         tracking_uri=store.tracking_uri(),
         parent_run=MlflowClient().create_run(experiment).info.run_id,
         flow_run="f",
@@ -56,7 +58,7 @@ def with_params(spec: Spec, changes: dict[str, Any]) -> Spec:
 
 
 def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(spec: Spec) -> None:
-    trial.run_trial(spec)
+    trial.run_trial(spec, Commands(), print)
     run = child_run(spec)
     assert run.info.status == "FINISHED"
     assert run.data.params["optimizer.learning_rate"] == "0.001"
@@ -66,7 +68,7 @@ def test_a_trial_is_a_child_run_with_its_values_and_its_learning_curve(spec: Spe
     assert [point.step for point in curve] == [0, 1]
 
 
-def test_a_trial_waits_for_cores(spec: Spec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_waits_for_cores(spec: Spec) -> None:
     spec = with_params(spec, {"train.threads": os.cpu_count()})
     other, third = Slots(Path(), 2).take(), Slots(Path(), 2).take()
     assert other is not None
@@ -74,11 +76,11 @@ def test_a_trial_waits_for_cores(spec: Spec, capsys: pytest.CaptureFixture[str])
     printed: list[str] = []
 
     def waits() -> bool:
-        printed.append(capsys.readouterr().out)
-        return "trial 0 waiting for free cores" in "".join(printed)
+        return any(line.startswith("trial 0 waiting for free cores") for line in printed)
 
+    two = spec.model_copy(update={"at_once": 2})
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(trial.run_trial, spec.model_copy(update={"at_once": 2}))
+        future = pool.submit(trial.run_trial, two, Commands(), printed.append)
         assert until(waits, seconds=120)
         assert child_run(spec) is None
         third.release()
@@ -89,7 +91,7 @@ def test_a_trial_waits_for_cores(spec: Spec, capsys: pytest.CaptureFixture[str])
 def test_a_trial_that_is_asked_to_stop_is_pruned_after_an_epoch(spec: Spec) -> None:
     spec = with_params(spec, {"train.mlp.fit.epochs": 100_000})
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(trial.run_trial, spec)
+        future = pool.submit(trial.run_trial, spec, Commands(), print)
         assert until(lambda: bool((run := child_run(spec)) and run.data.metrics), seconds=120)
         sweeps.TrialRuns(spec.parent_run, child_run(spec).info.experiment_id).stop_all()
         future.result(60)
@@ -100,10 +102,11 @@ def test_a_trial_that_is_asked_to_stop_is_pruned_after_an_epoch(spec: Spec) -> N
 
 def test_a_terminated_trial_ends_its_process_and_its_run(spec: Spec) -> None:
     spec = with_params(spec, {"train.mlp.fit.epochs": 100_000})
+    commands = Commands()
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(trial.run_trial, spec)
+        future = pool.submit(trial.run_trial, spec, commands, print)
         assert until(lambda: bool((run := child_run(spec)) and run.data.metrics), seconds=120)
-        trial.stop_trials()
+        commands.stop(grace_s=60)
         with pytest.raises(DigitsError, match="trial 0 ended with 143"):
             future.result(60)
     assert child_run(spec).info.status == "KILLED"

@@ -26,12 +26,13 @@ from digits.core.files import md5, scratch
 from digits.core.provenance import git
 
 FOLDER = Path(".state/code")
+HOME = "DIGITS_HOME"  # environment variable
 _PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 def home() -> Path:
     """The folder in which this machine keeps code and caches: DIGITS_HOME, or the current one."""
-    return Path(os.environ.get("DIGITS_HOME") or ".").resolve()
+    return Path(os.environ.get(HOME) or ".").resolve()
 
 
 def check_out(commit: str, address: str = "") -> Path:
@@ -145,6 +146,16 @@ def package_differences(lock: Path) -> list[str]:
         if installed != pinned:
             differences.append(f"{name} {pinned} recorded, {installed} here")
     return differences
+
+
+def environment(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The Python for a folder of `check_out`, and variables by which it runs that code."""
+    python = python_for(folder)
+    paths = (str(folder / "src"), str(folder), os.environ.get("PYTHONPATH", ""))
+    return python, {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
 
 
 def _fits(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from digits.core.errors import BusyError, DataError, ServiceError, UsageError, o
 DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
 # What DVC says after every stage, whose end Prefect shows anyway.
 DVC_HINTS = (
+    "Having any troubles? Hit us up",
     "Generating lock file",
     "Updating lock file",
     "To track the changes with git, run:",
@@ -48,6 +49,8 @@ class Stage:
         threaded: Whether it computes with `train.threads` threads.
         timed: Whether its seconds are compared, so that it needs its cores for itself; `meta:` in
             dvc.yaml says so.
+        deps: The files and folders that it depends on.
+        kept_in_git: The outputs of its upstream stages that git keeps, and not DVC's cache.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Stage:
     changed: bool
     threaded: bool
     timed: bool = False
+    deps: tuple[str, ...] = ()
+    kept_in_git: tuple[str, ...] = ()
 
 
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
@@ -80,6 +85,13 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
                 changed=node.addressing in changed,
                 threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
                 timed=bool((node.meta or {}).get("timed")),
+                deps=tuple(dep.def_path for dep in node.deps if not getattr(dep, "params", ())),
+                kept_in_git=tuple(
+                    out.def_path
+                    for other in graph.successors(node)
+                    for out in other.outs
+                    if not out.use_cache
+                ),
             )
             for node in nx.lexicographical_topological_sort(graph.reverse(), key=position.get)
             if node in wanted and not _never_runs(node)
@@ -164,19 +176,10 @@ def _dvc_errors(root: Path) -> Iterator[None]:
         raise kind(f"DVC in {root}: {one_line(error, width=500)}") from None
 
 
-def remote_address(root: Path, name: str | None) -> str:
-    """The address of a DVC remote, or the project's cache, which has the layout of a remote.
-
-    Raises:
-        UsageError: there is no remote of this name.
-    """
+def cache_folder(root: Path) -> str:
+    """The folder of the project's DVC cache, which has the layout of a remote."""
     with _dvc_errors(root), Repo(str(root)) as repo:
-        if name is None:
-            return str(repo.cache.local_cache_dir)
-        remotes = repo.config["remote"]
-        if name not in remotes:
-            raise UsageError(f"remote: {name!r} is not one of {', '.join(remotes) or 'none'}")
-        return str(remotes[name]["url"])
+        return str(repo.cache.local_cache_dir)
 
 
 def push(root: Path, target: str, remote: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import optuna
 from optuna.trial import TrialState
 
-from digits.core.errors import DigitsError, one_line
+from digits.core.errors import DigitsError, ServiceError, one_line
 from digits.sweep.space import Space, Values, override, values_of
 from digits.sweep.study import ask
 from digits.sweep.trial import Spec
@@ -159,6 +159,8 @@ class Sweep:
     def _tell(self, name: str, trial: optuna.Trial, future: Future) -> None:
         try:
             future.result()
+        except ServiceError:  # the cluster is gone, and with it the other trials
+            raise
         except Exception as error:  # a trial that fails says something about its values
             self._failures.append(one_line(error, width=500))
             self.study.tell(trial, state=TrialState.FAIL)

@@ -2,20 +2,19 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec  # type: ignore[import-untyped]
-
 from digits import params
-from digits.core import machine, process, provenance
-from digits.core.addresses import without_credentials
+from digits.core import checkout, machine, process, provenance
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import Dataset, load_split
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, printable
 from digits.core.files import StrictModel, replacing
 from digits.core.files import md5 as md5_of
+from digits.core.remote import fetch_file, with_own
 from digits.models import builder
 
 if TYPE_CHECKING:
@@ -23,12 +22,9 @@ if TYPE_CHECKING:
 
 FITTED_ON = ("train", "validation")
 FOLDER = Path(".state/splits")
-GRACE_S = 60.0  # on busy cores a trial needs long to end its MLflow run
 LAST_LINES = 10
 
 SPEC = "DIGITS_TRIAL"  # environment variable
-
-_trials = Commands()
 
 
 class Spec(StrictModel):
@@ -38,39 +34,43 @@ class Spec(StrictModel):
     model: str
     raw: dict[str, Any]  # the content of params.yaml, with the trial's values in it
     datasets: dict[str, str]  # md5 of each split in FITTED_ON
-    source: str  # address of a DVC remote or cache that holds the splits
+    remote: str  # name of the DVC remote that holds the splits; empty: a cache of this machine
+    settings: dict[str, str]  # of the remote, without secrets
+    commit: str = ""  # of the code; empty: what is installed here
+    address: str = ""  # of the git repository that has the commit
     tracking_uri: str
     parent_run: str = ""  # id of the sweep's run in MLflow
     flow_run: str  # id of the sweep's flow run in Prefect
     at_once: int | None = None  # trainings on one machine; None: one for every set of cores
 
 
-def run_trial(spec: Spec) -> None:
-    """Train in a new process until it ends, and print what it prints.
+def run_trial(spec: Spec, commands: Commands, on_line: Callable[[str], None]) -> None:
+    """Train in a new process until it ends; `on_line` gets what it prints.
 
     The process gets its threads by TensorFlow's rules, gives its memory back, and ends with
     the worker that started it. The result is in the trial's run in MLflow.
 
     Raises:
-        DigitsError: the trial failed; its last lines.
+        DigitsError: the trial failed, or `commands` were stopped; its last lines.
     """
-    env = process.child_environment(flow_run=spec.flow_run, parent_run=spec.parent_run)
+    env = process.child_environment(
+        root=checkout.home(), flow_run=spec.flow_run, parent_run=spec.parent_run
+    )
+    python, folder = Path(sys.executable), None
+    if spec.commit:
+        folder = checkout.check_out(spec.commit, spec.address)
+        python, own = checkout.environment(folder)
+        env |= own | {checkout.HOME: str(checkout.home())}
     env |= {
         "MLFLOW_TRACKING_URI": spec.tracking_uri,
         "PYTHONUNBUFFERED": "1",
         SPEC: spec.model_dump_json(),
     }
     try:
-        _trials.run([sys.executable, "-m", "digits.sweep.trial"], env=env, on_line=print)
+        command = [str(python), "-m", "digits.sweep.trial"]
+        commands.run(command, cwd=folder, env=env, on_line=on_line)
     except CommandFailedError as error:
         raise DigitsError(f"{spec.name} {error}", *error.lines[-LAST_LINES:]) from None
-
-
-def stop_trials() -> None:
-    """End the trials that this process started; their MLflow runs end KILLED."""
-    global _trials
-    _trials.stop(grace_s=GRACE_S)
-    _trials = Commands()  # for the next sweep of this process
 
 
 def main() -> None:
@@ -98,7 +98,8 @@ class _Stopped(Exception):  # noqa: N818 - no error
 def _train(spec: Spec, trial_params: params.Params) -> None:
     """Train in a child run of the sweep, until the last epoch or until we are asked to stop."""
     recipe = trial_params.recipe(spec.model)
-    train, validation = (fetch(spec.datasets[name], spec.source) for name in FITTED_ON)
+    settings = with_own(spec.remote, spec.settings)
+    train, validation = (fetch(spec.datasets[name], settings) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
         from digits.training import devices, fit
     from digits.tracking import runs, spool, store, sweeps
@@ -146,34 +147,24 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
         )
 
 
-def fetch(md5: str, source: str, folder: Path = FOLDER) -> Dataset:
-    """Fetch a split from a DVC remote or cache, unless `folder` holds it undamaged.
+def fetch(md5: str, settings: Mapping[str, str]) -> Dataset:
+    """Fetch a split from a DVC remote or cache, unless this machine keeps it undamaged.
 
     Args:
         md5: The hash of the split's file.
-        source: Address of the remote: a folder, s3://…, https://….
-        folder: Where to keep it.
+        settings: Of the remote.
 
     Raises:
         ServiceError: the remote does not answer, or does not have the file.
         IntegrityError: the file in the remote has another md5.
     """
-    path = folder / f"{md5}.npz"
+    path = checkout.home() / FOLDER / f"{md5}.npz"
     if not path.exists() or md5_of(path) != md5:
         with replacing(path) as temporary:
-            _download(f"{source.rstrip('/')}/files/md5/{md5[:2]}/{md5[2:]}", temporary)
+            fetch_file(settings, md5, temporary)
             if (wrong := md5_of(temporary)) != md5:
-                raise IntegrityError(f"{source}: the file of md5 {md5} has md5 {wrong}")
+                raise IntegrityError(f"{settings['url']}: the file of md5 {md5} has md5 {wrong}")
     return load_split(path).data
-
-
-def _download(address: str, path: Path) -> None:
-    try:
-        filesystem, name = fsspec.url_to_fs(address)
-        filesystem.get_file(name, str(path))
-    except Exception as error:  # each protocol has its own
-        line = " ".join(f"{address}: {type(error).__name__}: {error}".split())
-        raise ServiceError(without_credentials(line, address)) from None
 
 
 if __name__ == "__main__":

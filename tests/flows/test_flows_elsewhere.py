@@ -1,0 +1,228 @@
+"""Stages on workers that share no folder with the project: of a Dask cluster, of a work pool."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from distributed import Client
+from services import Cluster, answers, free_port, running
+from small_project import Project, run
+from support import has_ended, until
+
+from digits.core.cluster import connected
+from digits.core.dispatch import run_on_worker
+from flows.support import commands
+from flows.train import train
+
+pytestmark = pytest.mark.slow
+
+WHERE = {"train": "dask", "prepare": "dask"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers, each in an empty folder; stages note in `control` that they ran."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "control").mkdir()
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    dask = Path(sys.executable).with_name("dask")
+    with ExitStack() as stack:
+
+        def start(name: str, *arguments: str) -> psutil.Popen:
+            command = (dask, *arguments, "--host", "127.0.0.1", "--no-dashboard")
+            return stack.enter_context(running(*command, cwd=folder / name))
+
+        os.environ["CONTROL"] = str(folder / "control")
+        scheduler = start("scheduler", "scheduler", "--port", str(port))
+        names = ("worker-0", "worker-1")
+        nanny = ("--nthreads", "1", "--death-timeout", "600")
+        workers = [start(name, "worker", address, *nanny) for name in names]
+        assert until(lambda: answers(port), seconds=120)
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(len(workers), timeout=120)
+        yield Cluster(address, scheduler, workers)
+        del os.environ["CONTROL"]
+        for worker in workers:
+            worker.kill()
+
+
+@pytest.fixture
+def project(
+    dvc_project: Project,
+    cluster: Cluster,
+    tmp_path: Path,
+    prefect_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Project:
+    """The small project, pushed to a bare repository, with a remote that others reach."""
+    control = cluster_control(cluster)
+    for path in control.iterdir():
+        path.unlink()
+    monkeypatch.setenv("CONTROL", str(control))
+    monkeypatch.setenv("DIGITS_DASK_SCHEDULER", cluster.address)
+    project = Project(dvc_project.root, control)
+    project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    project.dvc("remote", "add", "-q", "--local", "-d", "team", str(tmp_path / "remote"))
+    return project
+
+
+def cluster_control(cluster: Cluster) -> Path:
+    return Path(cluster.scheduler.cwd()).parent / "control"
+
+
+def outputs(root: Path) -> dict[str, list[str]]:
+    """The hashes that dvc.lock records, by stage."""
+    stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
+    return {name: [out["md5"] for out in stage["outs"]] for name, stage in stages.items()}
+
+
+def origin(project: Project) -> Path:
+    return Path(project.git("remote", "get-url", "origin").strip())
+
+
+def test_stages_run_once_anywhere_and_give_what_they_give_here(
+    project: Project, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.set_epochs("mlp", 3)  # params that no commit has
+    everywhere = dict.fromkeys(("prepare", "train", "compare"), "dask")
+    state = train(where=everywhere, return_state=True)
+    assert state.is_completed(), state.message
+    assert sorted(project.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
+
+    here = Project(tmp_path / "here", tmp_path / "nowhere")
+    shutil.copytree(template, here.root)
+    shutil.copy("params.yaml", here.root)
+    monkeypatch.setenv("CONTROL", "/nowhere")
+    here.dvc("repro", "-q")
+    assert outputs(here.root) == outputs(project.root)
+
+    clone = Project(tmp_path / "clone", project.control)
+    run("git", "clone", "-q", str(origin(project)), str(clone.root), cwd=tmp_path)
+    clone.dvc("remote", "add", "-q", "--local", "-d", "team", str(tmp_path / "remote"))
+    shutil.copy("params.yaml", clone.root)
+    monkeypatch.setenv("CONTROL", str(project.control))
+    monkeypatch.chdir(clone.root)
+    state = train(where=everywhere, pull=True, return_state=True)
+    assert state.message == "1 ran, 4 cached"  # the pull
+    assert len(project.ran()) == 4
+    assert outputs(clone.root) == outputs(project.root)
+
+
+def test_what_a_killed_worker_did_another_one_does(project: Project, cluster: Cluster) -> None:
+    project.sleeps("train-mlp", 600)
+    flow_run = ThreadPoolExecutor(1).submit(train, ["train@mlp"], where=WHERE, return_state=True)
+    assert until(lambda: "train-mlp" in project.ran(), seconds=240)
+    [stage] = [psutil.Process(int(pid)) for name, pid, *_ in project.log() if name == "train-mlp"]
+    project.works()
+    parents = {parent.pid for parent in stage.parents()}
+    victim = next(worker for worker in cluster.workers if worker.pid in parents)
+    kill_children(victim)
+    state = flow_run.result(240)
+    assert state.is_completed(), state.message
+    assert has_ended(stage.pid)
+    assert project.ran()[-2:] == ["train-mlp", "train-mlp"]
+
+
+def kill_children(nanny: psutil.Popen) -> None:
+    """Kill the worker of a nanny, which then starts another one."""
+    for child in nanny.children():
+        child.kill()
+
+
+def test_what_is_given_up_ends_on_its_worker(cluster: Cluster) -> None:
+    lines: list[str] = []
+
+    def check(seconds: float) -> None:
+        time.sleep(seconds)
+        if lines:
+            raise TimeoutError
+
+    with connected(cluster.address) as client, pytest.raises(TimeoutError):
+        run_on_worker(
+            client,
+            lambda command, commands, on_line: commands.run(command, on_line=on_line),
+            ["sh", "-c", "echo $$; exec sleep 600"],
+            on_line=lines.append,
+            check=check,
+        )
+    [pid] = map(int, lines)
+    assert until(lambda: has_ended(pid), seconds=60)
+
+
+def test_code_that_no_worker_can_get_is_named_before_it_runs(project: Project) -> None:
+    (project.root / "raw.txt").write_text("changed")
+    state = train(["prepare"], where=WHERE, return_state=True)
+    assert state.message == "prepare: raw.txt: not committed, so that no worker gets it"
+    project.git("commit", "-qam", "changed")
+    head = project.git("rev-parse", "HEAD").strip()
+    state = train(["prepare"], where=WHERE, return_state=True)
+    [told] = [line for line in str(state.message).splitlines() if "does not have it" in line]
+    assert told == f"error: commit {head}: {origin(project)} does not have it; " + (
+        "`git push` brings it there"
+    )
+    assert project.ran() == []
+
+
+def test_a_remote_that_is_lost_is_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    (tmp_path / "remote").write_text("no folder")
+    state = train(["prepare"], where=WHERE, return_state=True)
+    assert "prepare remote team: dvc push" in str(state.message)
+    assert project.ran() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "where", "message"),
+    [
+        ("", {"tain": "dask"}, "where: 'tain' is no stage; there are prepare, train, "),
+        ("", {"train": "nowhere"}, "where: 'nowhere' is neither `dask` nor a work pool"),
+        ("git remote remove origin", WHERE, "origin: workers get the code from this remote"),
+        ("dvc remote default --local near", WHERE, "remote: 'near' is a folder of this project"),
+        ("dvc remote default --unset --local", WHERE, "remote: 'no default' is not one of"),
+    ],
+)
+def test_what_can_be_known_is_told_before_any_work(
+    project: Project, command: str, where: dict[str, str], message: str
+) -> None:
+    project.dvc("remote", "add", "-q", "near", "store")
+    run(*command.split() or ["true"], cwd=project.root)
+    state = train(where=where, return_state=True)
+    assert message in str(state.message)
+    assert len(str(state.message).splitlines()) == 1
+    assert project.ran() == []
+
+
+@pytest.fixture
+def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[psutil.Popen]:
+    """A work pool `far` with a worker in an empty folder."""
+    env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
+    prefect = (sys.executable, "-m", "prefect")
+    run(*prefect, "work-pool", "create", "--overwrite", "--type", "process", "far",
+        cwd=tmp_path, env=env)  # fmt: skip
+    home = tmp_path / "far"
+    command = (*prefect, "worker", "start", "--pool", "far")
+    env |= {"DIGITS_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with running(*command, cwd=home, env=env) as worker:
+        yield worker
+
+
+def test_a_work_pool_runs_stages_too(project: Project, pool: psutil.Popen) -> None:
+    state = train(["train@mlp"], where={"train": "far"}, return_state=True)
+    assert state.is_completed(), state.message
+    assert project.ran()[-1] == "train-mlp"
+    project.fails("train-cnn")
+    state = train(["train@cnn"], where={"train": "far"}, return_state=True)
+    assert str(state.message).startswith("train@cnn ended with 3")
+    assert "error: no disk left on the moon" in str(state.message)
