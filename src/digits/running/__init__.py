@@ -3,5 +3,6 @@
 run        DVC runs the stages that changed, side by side where none disturbs another
 schedule   which stages may run beside which
 durations  how long each takes, by the last run here or as measured elsewhere
+elsewhere  one stage on a machine that shares no folder with whoever asked for it
 progress   how far they are: a table on a terminal, lines in a log
 """
