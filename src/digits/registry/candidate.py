@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
-from digits.core.errors import UsageError
+from digits.core.errors import DataError, UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
 from digits.core.revision import open_revision
@@ -31,7 +31,12 @@ def candidate(
     here = Path()
     if experiment:
         with _experiment_outputs(experiment, model) as (trained, root):
-            yield _known_or_restored(trained, root), root
+            try:
+                run = _known_or_restored(trained, root)
+            except DataError as error:  # one of before ONNX lacks files
+                found = [line.replace(f"{root}/", "") for line in error.findings]
+                raise DataError(*(f"experiment {experiment}: {line}" for line in found)) from None
+            yield run, root
     elif run_id:
         yield trained_run(run_id), here
     else:

@@ -119,7 +119,8 @@ class ServerTurn(Turn):
             return
         status = "FINISHED" if self._linked else "KILLED"  # who gave up, or got no answer
         with suppress(MlflowException):
-            self._client.set_terminated(self._run_id, status)
+            # set_terminated would print where the run is
+            self._client.update_run(self._run_id, status)
 
     def _take_after(self, tail: Run) -> bool:
         """Whether this process is the first that takes the turn after `tail`, which is over."""
@@ -194,7 +195,7 @@ def _opened(client: MlflowClient, name: str) -> Experiment:
     made = client.create_experiment(f"{name}-{uuid4().hex}", tags=tags)
     first = client.create_run(made, run_name="before the first turn").info.run_id
     client.log_param(first, _DECIDED, NOTHING)
-    client.set_terminated(first)
+    client.update_run(first, "FINISHED")
     client.set_experiment_tag(made, _LAST, first)
     try:
         client.rename_experiment(made, name)

@@ -123,7 +123,8 @@ class Registry:
         self._complete(self._turn.last)
         recorded, settled = self._recorded_and_settled()
         for move in recorded[len(settled) :]:
-            self._client.delete_registered_model_tag(self.name, move.key)
+            with ignoring("PERMISSION_DENIED"):  # the next move gets this tag
+                self._client.delete_registered_model_tag(self.name, move.key)
         for move in settled:
             if move not in recorded:
                 self._write(move)
@@ -164,7 +165,10 @@ class Registry:
     def drop_challenger(self, version: str) -> None:
         """Delete the challenger's alias if it names this version."""
         if _alias(self._model(), CHALLENGER) == version:
-            self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            with ignoring(
+                "PERMISSION_DENIED"
+            ):  # EDIT, which suffices for the rest, deletes nothing
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def move(self, move: Move) -> None:
         """Point the champion's alias at `move.after`; the record survives a kill at any moment.

@@ -1,6 +1,7 @@
 """What the commands print: tables for people, JSON for scripts."""
 
 import json
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from digits.core.addresses import public
 from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
@@ -70,7 +72,9 @@ def print_results() -> None:
     console.print(_results_table(comparison.models))
     for verdict in comparison.verdicts:
         console.print(printable(verdict))
-    console.print("\nRuns, curves and confusion matrices side by side: make ui")
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    where = public(server) if server.startswith("http") else "make ui"
+    console.print(f"\nRuns, curves and confusion matrices side by side: {where}")
     console.print("Everything on one page: make report")
 
 
