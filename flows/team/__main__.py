@@ -1,4 +1,4 @@
-"""`make team` and `make team-down`: python -m flows.team start | stop.
+"""`make team` and `make team-down`: python -m flows.team start [NAME …] | stop.
 
 For containers: prepare | answers NAME | compose, which writes compose.yaml.
 """
@@ -17,6 +17,8 @@ from flows.team.settings import load
 def start() -> None:
     """Start everything and print where it is; after an error nothing is left running.
 
+    With names only these servers, and what they need: before an upgrade of the databases.
+
     Raises:
         BusyError: everything is up already, or a port is taken.
         ServiceError: a program is not installed, or a server does not start.
@@ -25,9 +27,11 @@ def start() -> None:
     settings = load(Path.cwd())
     if (settings.folder / "run/supervisor.pid").exists() and Team(settings).is_up():
         raise BusyError("already up; see make team-down")
-    team = Team(settings)
+    team, names = Team(settings), sys.argv[2:]
     try:
-        team.start()
+        team.start(*names)
+        if names:
+            return
         prepare.add_remote(settings)
     except BaseException:
         team.down()

@@ -80,10 +80,10 @@ def knock(port: int) -> None:
         encrypted.recv(1000)
 
 
-def command(team: Team, what: str) -> "subprocess.CompletedProcess[str]":
+def command(team: Team, *what: str) -> "subprocess.CompletedProcess[str]":
     """`make team` or `make team-down` in the folder of the team."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.team", what],
+        [sys.executable, "-m", "flows.team", *what],
         cwd=team.settings.folder.parent,
         env={**os.environ, "TEAM_PORT": str(team.settings.first_port)},
         capture_output=True,
@@ -210,6 +210,9 @@ def test_down_leaves_no_process_even_without_supervisor_and_up_again_has_all(
         socket.create_server(("127.0.0.1", port)).close()
     assert command(team, "stop").stdout == "nothing is up\n"
 
+    only = command(team, "start", "postgres")
+    assert (only.returncode, only.stderr) == (0, "")
+    assert [team.answers(name) for name in ("postgres", "s3", "mlflow")] == [True, False, False]
     team.start("mlflow")
     assert experiment(team, "kept") == kept
     assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
