@@ -5,12 +5,13 @@ order, and deleted when they have arrived. To log one twice is to log it once, s
 have arrived is sent again. A store that is an SQLite file gets each record at once.
 """
 
+import errno
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,8 +94,7 @@ def logging(record: Record) -> Iterator[Path]:
                 _send(record, files)
             return
         write_text(files / _RECORD, json.dumps(asdict(record)))
-        number = max((_number(each) for each in _waiting(record.run_id)), default=0)
-        files.rename(folder / f"{record.run_id}.{number + 1:06d}")
+        _put_last(files, folder / record.run_id)
     sender = _Sender.of_this_process()
     sender.runs.add(record.run_id)
     sender.wake()
@@ -121,6 +121,7 @@ def flush(run_id: str, *, wait_s: float = 0.0) -> bool:
     if store.is_file():
         return True
     sender, deadline = _Sender.of_this_process(), time.monotonic() + wait_s
+    sender.runs.add(run_id)  # earlier processes may have logged all that waits
     sender.away = False
     sender.wake()
     while _waiting(run_id):
@@ -135,14 +136,26 @@ def send_left() -> None:
     """Send what waits since earlier processes; say so in a line."""
     if store.is_file() or not (left := _waiting()):
         return
-    for run_id in dict.fromkeys(_run_id(record) for record in left):
+    try:
+        _send_earlier(left)
+    except ServiceError as error:
+        _Sender.of_this_process().say(error)
+    if sent := sum(not record.exists() for record in left):
+        count = str(sent) if sent == len(left) else f"{sent} of {len(left)}"
+        _warn(f"{count} records that waited in {FOLDER} were sent to MLflow")
+
+
+def wait_for_left() -> None:
+    """Send what waits since earlier processes; wait for a store that is away.
+
+    Raises:
+        ServiceError: it did not come back.
+    """
+    if not store.is_file():
         try:
-            with redirect_stdout(sys.stderr):  # MLflow prints where a run is that has ended
-                _send_run(run_id, refused=lambda e: _warn(f"{e}; see {FOLDER}/*/{_REFUSED}"))
+            store.patiently(lambda: _send_earlier(_waiting()))
         except ServiceError as error:
-            _Sender.of_this_process().say(error)
-            return
-    _warn(f"{len(left)} records that waited in {FOLDER} were sent to MLflow")
+            raise ServiceError(f"{error}; what was logged waits in {_folder()}") from error
 
 
 class _Sender(Thread):
@@ -179,8 +192,7 @@ class _Sender(Thread):
             self._wanted.wait(PAUSE_S if self.away else None)
             self._wanted.clear()
             try:
-                for run_id in tuple(self.runs):
-                    _send_run(run_id, refused=self._refused)
+                _send_runs(tuple(self.runs), refused=self._refused)
                 self.away = False
             except Exception as error:  # a thread that ended would let `flush` wait forever
                 self.away = True
@@ -194,6 +206,33 @@ class _Sender(Thread):
 
     def _refused(self, error: Exception) -> None:
         self._refusal = error
+
+
+def _send_earlier(records: list[Path]) -> None:
+    """Send the runs of records that earlier processes wrote; raises as `_send_runs`."""
+    with redirect_stdout(sys.stderr):  # MLflow prints where a run is that has ended
+        _send_runs(
+            dict.fromkeys(_run_id(record) for record in records),
+            refused=lambda e: _warn(f"{e}; see {FOLDER}/*/{_REFUSED}"),
+        )
+
+
+def _send_runs(run_ids: Iterable[str], *, refused: Callable[[Exception], None]) -> None:
+    """Send the records of runs. A run that the server fails at does not hold up the others.
+
+    Raises:
+        ServiceError: as `_send_run`, for the first run that failed.
+    """
+    failures: list[ServiceError] = []
+    for run_id in run_ids:
+        try:
+            _send_run(run_id, refused=refused)
+        except ServiceError as error:
+            failures.append(error)
+            if store.is_unreachable(error):
+                break
+    if failures:
+        raise failures[0]
 
 
 def _send_run(run_id: str, *, refused: Callable[[Exception], None]) -> None:
@@ -255,6 +294,18 @@ def _folder() -> Path:
     """The folder of the records for the store that is used now; of a worker, not of a commit's."""
     store_name = re.sub(r"\W+", "-", public(store.tracking_uri()))
     return Path(os.environ.get("DIGITS_HOME") or project_root()) / FOLDER / store_name
+
+
+def _put_last(files: Path, run: Path) -> None:
+    """Make a folder the last record of a run, to which other processes may be logging."""
+    while True:
+        number = max((_number(each) for each in _waiting(run.name)), default=0)
+        try:
+            files.rename(run.with_name(f"{run.name}.{number + 1:06d}"))
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
 
 
 def _waiting(run_id: str = "") -> list[Path]:
