@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from numpy.typing import NDArray
@@ -145,8 +144,8 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     experiment = project.part("monitoring")
     what = f"What {result.model} saw and answered, by `digits monitor`."
     with runs.active_run("monitor", experiment=experiment, params=settings, tags=tags, what=what):
-        mlflow.log_metrics(_metrics(result))
-        mlflow.log_artifact(str(page))
+        runs.log_metrics(_metrics(result))
+        runs.log_files([page])
     tell_drift(project.name, "monitor", result.drifted, result.as_dict())
 
 

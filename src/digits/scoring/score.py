@@ -235,8 +235,6 @@ def _here(source: str) -> Iterator[Path]:
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:
-    import mlflow
-
     metrics: dict[str, float] = {"rows": result.rows, "rows_per_s": result.rows_per_s}
     if result.unsure is not None:
         metrics["unsure"] = result.unsure
@@ -253,4 +251,4 @@ def _log_run(result: ScoreResult, experiment: str) -> None:
     settings = {"input": result.input, "output": result.output}
     what = f"Answers of {result.model} to the images of `input`, by `digits score`."
     with runs.active_run("score", what=what, experiment=experiment, params=settings, tags=tags):
-        mlflow.log_metrics(metrics)
+        runs.log_metrics(metrics)

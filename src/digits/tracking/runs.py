@@ -195,8 +195,13 @@ def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
 
 def log_params_file(text: str) -> None:
     """Log the text of params.yaml as an artifact of the active run."""
+    log_text(text, PARAMS_FILE)
+
+
+def log_text(text: str, name: str) -> None:
+    """Log a text file as an artifact of the active run."""
     with spool.logging(Record(_active_id())) as folder:
-        write_text(folder / spool.ARTIFACTS / PARAMS_FILE, text)
+        write_text(folder / spool.ARTIFACTS / name, text)
 
 
 def params_file(run_id: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -96,5 +95,5 @@ def obey_stop(run_id: str) -> str | None:
 
 def log_results(metrics: Mapping[str, float], text: str) -> None:
     """Log metrics and the text file best.txt to the active run, the sweep's parent."""
-    mlflow.log_metrics(dict(metrics))
-    mlflow.log_text(text, "best.txt")
+    runs.log_metrics(metrics)
+    runs.log_text(text, "best.txt")
