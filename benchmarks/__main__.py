@@ -16,6 +16,7 @@ from benchmarks import (
     machine,
     parts,
     pipeline,
+    races,
     scale,
     serving,
     stages,
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "scaling": trainings.measure_scaling,
     "scale": scale.measure_scale,
     "team": team.measure_team,
+    "races": races.measure_races,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

@@ -30,6 +30,7 @@ def page(result: dict[str, Any]) -> str:
         "scaling": _scaling,
         "scale": _scale,
         "team": _team,
+        "races": _races,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -336,6 +337,34 @@ set size ten seconds after the start.
 {_table(head, [row])}"""
 
 
+def _races(part: dict[str, Any]) -> str:
+    codes = ", ".join(f"{code} ({count}×)" for code, count in sorted(part["codes"].items()))
+    rows = [
+        ["seconds", f"{part['wall_s']:.0f}"],
+        ["exit codes", codes],
+        ["moves in the history", str(part["moves"])],
+        ["one chain up to the champion", _yes(part["one_chain"])],
+        ["each move is that of a command that said so", _yes(part["as_said"])],
+        [f"exit code of who was stopped for {part['stopped_s']:.0f} s", str(part["stopped_code"])],
+        ["registered models", ", ".join(part["registered"])],
+    ]
+    if away := part.get("outage"):
+        whole = away["one_chain"] and away["as_said"]
+        rows += [
+            [
+                f"exit code of a promotion while the server was away for {away['away_s']} s",
+                str(away["code"]),
+            ],
+            ["exit code of the next one; still one chain", f"{away['next_code']}; {_yes(whole)}"],
+        ]
+    return f"""## Promotions from two clones at once
+
+{part["commands"]} promotions and rollbacks on the team's MLflow server, {part["at_once"]} at a
+time; one is stopped (SIGSTOP) in mid-decision until others have taken its turn.
+
+{_table(["", ""], rows)}"""
+
+
 def _scaling(part: dict[str, Any]) -> str:
     shares = list(next(iter(part.values()))["epoch_s"])
     head = ["model", *(f"{share} % of the data: s per epoch" for share in shares), "exponent"]
@@ -358,6 +387,10 @@ def _reached(goal: dict[str, Any], seeds: int) -> str:
         return "–"
     often = "" if goal["reached"] == seeds else f" ({goal['reached']} of {seeds})"
     return f"{goal['median_s']:.1f}{often}"
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "**no**"
 
 
 def _or_blank(value: float | None, form: str) -> str:

@@ -247,6 +247,15 @@ def test_a_gate_record_that_was_changed_is_one_line() -> None:
     assert "is not what the gate wrote" in finding(IntegrityError, lambda: of(version))
 
 
+def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
+    path = first.tags["gate_record"].split("/", 2)[2]
+    MlflowClient().log_text(first.run_id, "{}", path)
+    assert promotion.rollback(NAME).after == str(first.version)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: models:/{NAME}/{first.version}: no model card: ")
+
+
 def test_a_version_that_was_registered_by_hand_has_one_for_its_package() -> None:
     run, client = fighter(), MlflowClient()
     client.create_registered_model("other")

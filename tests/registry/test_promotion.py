@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from functools import partial
+from getpass import getuser
 from itertools import pairwise
 from pathlib import Path
 
@@ -449,6 +450,24 @@ def test_on_a_server_a_process_that_was_stopped_at_any_moment_and_goes_on_spoils
         ends.add((*added, refused))
     # it was late, it had moved before, or it had not begun to decide
     assert ends >= {(following, True), (late, following, False)}
+
+
+@pytest.mark.parametrize(
+    ("uri", "told", "name"),
+    [
+        ("http://ada@localhost:1", "bob", "ada"),
+        ("http://localhost:1", "bob", "bob"),
+        ("http://localhost:1", "", getuser()),
+        ("sqlite:///x.db", "bob", getuser()),
+    ],
+)
+def test_who_decides_is_the_servers_user_or_else_the_account(
+    tmp_path, monkeypatch, uri, told, name
+):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where MLflow keeps credentials
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", told)
+    assert journal.account() == name
 
 
 def test_a_move_comes_back_as_it_was_written_and_nothing_else_does():

@@ -1,0 +1,225 @@
+"""Promotions and rollbacks from two clones at once, on the servers of a team."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from benchmarks.workspace import Workspace
+from flows.team.control import Team
+from flows.team.settings import FOLDER, Settings
+
+FIRST_PORT = 15600  # beside those of a `make team` that may run here
+PROMOTIONS = 50  # in all; each clone has a model of its own
+MODELS = ("mlp", "compact")
+ROLLBACK_AFTER = 10  # promotions of a clone
+AT_ONCE = 3  # of each clone
+AWAY_S = 30
+# The models differ, and neither shall be refused for it: what is measured is who may move.
+NO_CHECKS = (
+    *("paired_test", "max_accuracy_loss", "max_sensitivity_loss", "max_total_loss"),
+    *("max_latency_ms", "clean_commit"),
+)
+LOG = """
+import sys
+from digits.tracking import restore
+for _ in range(int(sys.argv[2])):
+    print(restore.restore(sys.argv[1])[0])
+"""
+
+
+class Ended(NamedTuple):
+    """A command that ended: its process, its reason in the history, exit code and warnings."""
+
+    pid: int
+    reason: str
+    code: int
+    warnings: list[str]
+
+
+def measure_races(workspace: Workspace, promotions: int = PROMOTIONS) -> Iterator[dict[str, Any]]:
+    """Whether the history is one chain of what the commands said; one of them is stopped for long.
+
+    Then the server is away for `AWAY_S` while a promotion is decided.
+    """
+    parent = workspace.root.parent
+    parent.chmod(0o711)  # PostgreSQL has a user of its own
+    clones = [Clone(workspace), Clone(Workspace(parent / "second"))]
+    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
+    try:
+        team.start("mlflow")
+        for clone, model in zip(clones, MODELS, strict=True):
+            clone.prepare(model, promotions // 2 + 1, team.env)
+        server = Server(team.env)
+        figures = _race(clones, server, promotions // 2)
+        yield figures
+        yield figures | {"outage": _outage(clones, server, team)}
+    finally:
+        team.down()
+
+
+class Clone:
+    """A clone whose commands promote runs of one model on the team's server."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.runs: list[str] = []
+
+    def prepare(self, model: str, count: int, servers: dict[str, str]) -> None:
+        """Log the recorded training of the model so many times."""
+        self._servers = servers
+        self._workspace.run("dvc", "pull", "--quiet")
+        self._workspace.set_params(**{f"promote__{name}": None for name in NO_CHECKS})
+        printed = self._workspace.run(
+            sys.executable, "-c", LOG, model, str(count), **servers
+        ).printed
+        self.runs = re.findall("^[0-9a-f]{32}$", printed, re.M)
+
+    def decide(self, *command: str) -> Ended:
+        """Run `digits` with this command and a reason of its own."""
+        reason = uuid4().hex
+        process = subprocess.Popen(
+            ["digits", *command, "--reason", reason],
+            cwd=self._workspace.root,
+            env=self._workspace.environment() | self._servers,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said = process.communicate()[1].splitlines()
+        return Ended(process.pid, reason, process.returncode, said)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every move of the champion."""
+        asked = self._workspace.run("digits", "history", "--json", **self._servers)
+        moves: list[dict[str, Any]] = json.loads(asked.printed)
+        return moves
+
+
+class Server:
+    """What MLflow's server holds."""
+
+    def __init__(self, servers: dict[str, str]) -> None:
+        from mlflow import MlflowClient
+
+        address = urlsplit(servers["MLFLOW_TRACKING_URI"])
+        user = f"{servers['MLFLOW_TRACKING_USERNAME']}:{servers['MLFLOW_TRACKING_PASSWORD']}"
+        uri = address._replace(netloc=f"{user}@{address.netloc}").geturl()
+        self._client = MlflowClient(uri, uri)
+
+    def names(self) -> list[str]:
+        """Of all registered models."""
+        return [each.name for each in self._client.search_registered_models()]
+
+    def champion(self) -> str:
+        """The version that the alias names."""
+        return str(self._client.get_model_version_by_alias("digits", "champion").version)
+
+    def decides(self) -> int:
+        """The process that has the turn; 0 if none has it."""
+        from digits.tracking.runs import PROCESS_TAG
+
+        ledger = self._client.get_experiment_by_name("digits-decisions")
+        assert ledger is not None
+        turn = self._client.get_run(ledger.tags["last"])
+        process = turn.data.tags.get(PROCESS_TAG)
+        return int(process.split(":")[1]) if process and turn.info.status == "RUNNING" else 0
+
+    def await_decision(self) -> int:
+        """The process that has the turn, as soon as one has it."""
+        while not (pid := self.decides()):
+            time.sleep(0.1)
+        return pid
+
+
+def _race(clones: list[Clone], server: Server, each: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(clones) * AT_ONCE) as pool:
+        started = [pool.submit(clone.decide, *what) for clone, what in _commands(clones, each)]
+        stopped, stopped_s = _stop_one(server, started)
+        ended = [future.result() for future in started]
+    wall_s = time.perf_counter() - start
+    moves = clones[0].history()
+    made = Counter(move["reason"] for move in moves)
+    return {
+        "commands": len(ended),
+        "at_once": len(clones) * AT_ONCE,
+        "wall_s": wall_s,
+        "codes": dict(Counter(str(one.code) for one in ended)),
+        "moves": len(moves),
+        "one_chain": _is_chain(moves, server),
+        "as_said": all(made[one.reason] == (one.code == 0) for one in ended),
+        "stopped_s": stopped_s,
+        "stopped_code": next(one.code for one in ended if one.pid == stopped),
+        "registered": server.names(),
+    }
+
+
+def _commands(clones: list[Clone], each: int) -> Iterator[tuple[Clone, list[str]]]:
+    """The clones take turns; a rollback needs a former champion."""
+    for number in range(each):
+        for clone in clones:
+            yield clone, ["promote", "--run", clone.runs[number]]
+            if number % ROLLBACK_AFTER == ROLLBACK_AFTER - 1:
+                yield clone, ["rollback"]
+
+
+def _stop_one(server: Server, started: list[Future[Ended]]) -> tuple[int, float]:
+    """Stop a process that decides, until others have taken its turn; process and seconds."""
+    while not any(future.done() for future in started):
+        time.sleep(0.1)
+    while True:
+        pid = server.await_decision()
+        os.kill(pid, signal.SIGSTOP)
+        if server.decides() == pid:  # it has not ended its turn meanwhile
+            break
+        os.kill(pid, signal.SIGCONT)
+    start, done = time.perf_counter(), sum(future.done() for future in started)
+    # those who wait; the other threads go on, too
+    while sum(future.done() for future in started) < done + 2:
+        time.sleep(0.5)
+    os.kill(pid, signal.SIGCONT)
+    return pid, time.perf_counter() - start
+
+
+def _outage(clones: list[Clone], server: Server, team: Team) -> dict[str, Any]:
+    """Of a promotion in whose midst the server goes away, and of the next one."""
+    before = clones[0].history()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(clones[0].decide, "promote", "--run", clones[0].runs[-1])
+        server.await_decision()
+        team.stop("mlflow")
+        time.sleep(AWAY_S)
+        team.start("mlflow")
+        hit = first.result()
+    following = clones[1].decide("promote", "--run", clones[1].runs[-1])
+    moves = clones[0].history()
+    made = [move["reason"] for move in moves[len(before) :]]
+    return {
+        "away_s": AWAY_S,
+        "code": hit.code,
+        "said": hit.warnings,
+        "next_code": following.code,
+        "one_chain": _is_chain(moves, server),
+        "as_said": made == [one.reason for one in (hit, following) if one.code == 0],
+    }
+
+
+def _is_chain(moves: list[dict[str, Any]], server: Server) -> bool:
+    """Whether each move starts where the one before ended, and the last one is the champion."""
+    before = [None, *(move["after"] for move in moves)]
+    return (
+        all(move["before"] == was for move, was in zip(moves, before, strict=False))
+        and all(now["number"] == last["number"] + 1 for last, now in pairwise(moves))
+        and before[-1] == server.champion()
+    )
