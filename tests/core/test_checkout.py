@@ -77,12 +77,37 @@ def test_commits_of_one_machine_share_a_dvc_cache(project: Path, origin: str) ->
     assert caches == {str(checkout.home() / ".state/code/cache")}
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_only_its_user_reads_the_settings_of_a_commit(
+    project: Path, origin: str, *, shared: bool
+) -> None:
+    if shared:
+        git(checkout.home().parent, "clone", "--quiet", origin, str(checkout.home()))
+        (checkout.home() / ".dvc/config.local").write_text("[core]\nremote = mine\n")
+    local = check_out(push(project, "two"), origin) / ".dvc/config.local"
+    assert ("mine" in local.read_text()) == shared
+    assert local.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_commit_that_was_not_pushed_is_named(project: Path, origin: str) -> None:
     hidden = commit(project, "hidden")
     told = finding(UsageError, lambda: check_out(hidden, origin))
     assert told == f"commit {hidden}: {origin} does not have it; `git push` brings it there"
     push(project, "now")
     assert (check_out(hidden, origin) / "code.txt").read_text() == "hidden"
+
+
+def test_a_name_is_that_of_one_branch_or_tag_not_the_end_of_anothers(
+    project: Path, origin: str
+) -> None:
+    main = git(project, "rev-parse", "HEAD").strip()
+    commit(project, "hostile")
+    git(project, "push", "--quiet", "origin", "HEAD:refs/heads/x/refs/heads/main")
+    assert checkout.find_commit("main", origin) == main
+    tagged = commit(project, "tagged")
+    git(project, "tag", "-m", "annotated", "v1")
+    git(project, "push", "--quiet", "origin", "v1")
+    assert checkout.find_commit("v1", origin) == tagged
 
 
 def test_a_repository_that_does_not_answer_is_named(project: Path) -> None:
@@ -95,11 +120,14 @@ class Guarded(SimpleHTTPRequestHandler):
     """Serves files to those who know the password."""
 
     def do_GET(self) -> None:
-        login = base64.b64encode(b"me:hunter2:3").decode()
-        if self.headers["Authorization"] == f"Basic {login}":
+        logins = [base64.b64encode(login).decode() for login in (b"me:hunter2:3", b"token:")]
+        if self.headers["Authorization"] in [f"Basic {login}" for login in logins]:
             super().do_GET()
         else:
-            self.send_error(401)
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -127,6 +155,18 @@ def test_a_password_in_the_address_is_used_and_not_kept(project: Path, guarded: 
     assert "hunter3" not in finding(ServiceError, refused)
 
 
+def test_a_user_without_password_has_that_of_gits_helper_and_a_token_none(
+    project: Path, guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    settings.touch()
+    head = git(project, "rev-parse", "HEAD").strip()
+    assert checkout.find_commit("main", f"http://token@{guarded}") == head
+    settings.write_text('[credential]\nhelper = "!f() { echo password=hunter2:3; }; f"\n')
+    assert checkout.find_commit("main", f"http://me@{guarded}") == head
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -145,6 +185,23 @@ def test_packages_as_pinned_need_no_environment_of_their_own(project: Path, orig
     pinned = f"pytest=={pytest.__version__}\nnot-installed==1.0\n"
     (project / "requirements.lock").write_text(pinned)
     assert python_for(check_out(push(project, "two"), origin)) == Path(sys.executable)
+
+
+def test_an_environment_whose_copy_was_begun_is_made_by_the_next_call(
+    project: Path, origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyproject.toml").write_text('[project]\ndependencies = ["pytest"]\n')
+    (project / "requirements.lock").write_text("pytest==0.1\n")
+    (project / "environment.sh").write_text("")
+    (project / ".gitattributes").write_text("*.txt filter=failing\n")
+    folder = check_out(push(project, "two"), origin)
+    settings = tmp_path / "gitconfig"
+    settings.write_text('[filter "failing"]\nsmudge = false\nrequired = true\n')
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+        with pytest.raises(ServiceError, match="git checkout"):
+            python_for(folder)
+    assert python_for(folder).name == "python"
 
 
 def test_other_packages_get_an_environment_once_for_each_lock(

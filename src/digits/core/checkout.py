@@ -86,13 +86,16 @@ def find_commit(name: str, address: str) -> str:
     if re.fullmatch(r"[0-9a-f]{40}", name):
         return name
     refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/tags/{name}^{{}}")
-    found = git(Path(), "ls-remote", shown(address), *refs, env=with_credentials(address))
+    listed = git(Path(), "ls-remote", shown(address), *refs, env=with_credentials(address))
+    # git also lists refs that only end so, such as a branch `x/refs/heads/main`
+    commits = {ref: commit for commit, ref in map(str.split, listed.splitlines())}
+    found = [commits[ref] for ref in refs if ref in commits]
     if not found:
         raise UsageError(
             f"commit {name}: {shown(address)} has no such branch or tag; a commit is named by all "
             "40 characters of its hash"
         )
-    return found.splitlines()[-1].split()[0]  # of an annotated tag, its commit
+    return found[-1]  # of an annotated tag, its commit
 
 
 def push(root: Path, *refs: str) -> None:
@@ -121,7 +124,9 @@ def python_for(folder: Path) -> Path:
     with _locked(f"environment-{place.name}"):
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
-            provenance.clone(folder, place)
+            with scratch(place.parent) as temporary:
+                provenance.clone(folder, temporary / "project")
+                (temporary / "project").rename(place)
         command = ["sh", "environment.sh", sys.executable]
         made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     if made.returncode:
@@ -218,15 +223,20 @@ def with_credentials(address: str) -> dict[str, str]:
     On git's command line every user of the machine could read them.
     """
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a worker has nobody to ask
-    parts = urlsplit(address)
+    parts, place = urlsplit(address), shown(address)
     if not parts.username or parts.scheme not in ("http", "https"):
         return env
-    login = b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode())
-    return env | {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{shown(address)}.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login.decode()}",
-    }
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    if password:
+        login = b64encode(f"{user}:{password}".encode()).decode()
+        settings = {f"http.{place}.extraHeader": f"Authorization: Basic {login}"}
+    else:  # the user's own helpers are asked first; a token needs no password
+        empty = "!f() { echo password=; }; f"
+        settings = {f"credential.{place}.username": user, f"credential.{place}.helper": empty}
+    first = int(env.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(settings.items(), first):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env | {"GIT_CONFIG_COUNT": str(first + len(settings))}
 
 
 def _share_dvc(folder: Path) -> None:
@@ -235,6 +245,7 @@ def _share_dvc(folder: Path) -> None:
     if (home() / ".dvc").is_dir():
         provenance.share_dvc(home(), folder)
         return
+    (folder / provenance.LOCAL_SETTINGS).touch(mode=0o600)
     with Repo(str(folder)) as copy, copy.config.edit("local") as config:
         config.setdefault("cache", {})["dir"] = str(home() / FOLDER / "cache")
 

@@ -26,6 +26,7 @@ OUTPUTS = Path("dvc.lock")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
+LOCAL_SETTINGS = Path(".dvc/config.local")
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -224,6 +225,7 @@ def share_dvc(root: Path, folder: Path) -> None:
         local.setdefault("cache", {})["dir"] = origin.cache.local_cache_dir
         for remote, settings in origin.config["remote"].items():
             local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    (folder / LOCAL_SETTINGS).touch(mode=0o600)  # it may hold keys
     with Repo(str(folder)) as copy, copy.config.edit("local") as config:
         config.update(local)
 
