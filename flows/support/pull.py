@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -16,8 +15,8 @@ from digits.core.errors import DigitsError
 def pull_code(address: str, commit: str) -> dict[str, str]:
     """Check out the commit of a flow run, and let the run start there, with the packages it needs.
 
-    It runs in the process that Prefect's worker then turns into the flow run. That takes this
-    process's Python, environment and `sys.path`, and the folder that this returns.
+    It runs in the process that Prefect's worker then turns into the flow run, in which `flows` and
+    `digits` are imported by now, the worker's own: it starts anew with those of the commit.
 
     Args:
         address: Of the git repository.
@@ -30,14 +29,14 @@ def pull_code(address: str, commit: str) -> dict[str, str]:
     try:
         name = os.environ.get("DIGITS_COMMIT") or commit
         folder = checkout.check_out(checkout.find_commit(name, address), address)
-        python = checkout.python_for(folder)
+        python, own = checkout.environment(folder)
     except DigitsError as error:
         _fail(str(error))
         raise
-    if python != Path(sys.executable):
-        os.execv(python, [str(python), *sys.orig_argv[1:]])  # comes here again, with that Python
-    os.environ["DIGITS_HOME"] = str(checkout.home())
-    sys.path.insert(0, str(folder / "src"))
+    if str(folder) not in os.environ.get("PYTHONPATH", ""):
+        os.environ.update(own, DIGITS_HOME=str(checkout.home()))
+        # -P: there may also be `flows` in the current folder. Comes here again, with that code
+        os.execv(python, [str(python), "-P", *sys.orig_argv[1:]])
     return {"directory": str(folder)}
 
 

@@ -12,6 +12,7 @@ from deployed import Worker, completes, state_of, submit
 from prefect.client.orchestration import get_client
 from prefect.logging import disable_run_logger
 from small_project import Project, run
+from support import REPOSITORY
 from test_flows_registry import Digits
 from test_flows_worker import log_of
 
@@ -25,6 +26,12 @@ NAME, PASSWORD = "homing", "correct horse battery staple"
 ASKS_FOR_PASSWORD = """
 with open(control / "asked", "w") as asked:
     print(os.environ["TEAM_PASSWORD"], sys.executable, end="", file=asked)
+"""
+OTHER_FLOW = """
+import os
+from pathlib import Path
+
+(Path(os.environ["CONTROL"]) / "flow").write_text(f"{Path.cwd()} {__file__}")
 """
 # An environment of other packages, made as the real ones are, but of the packages that are here.
 OTHER_PACKAGES = {
@@ -66,8 +73,11 @@ class Team:
         return Project(self.folder / name, self.control)
 
     def push_other_packages(self, branch: str) -> None:
-        """A branch with another requirements.lock, whose stages ask for a password."""
+        """A branch with another requirements.lock and flow, whose stages ask for a password."""
         clone = self.clone(branch)
+        shutil.copytree(REPOSITORY / "flows", clone.root / "flows")
+        with (clone.root / "flows/train.py").open("a") as flow:
+            flow.write(OTHER_FLOW)
         for name, text in OTHER_PACKAGES.items():
             (clone.root / name).write_text(text)
         stage = clone.root / "stage.py"
@@ -138,11 +148,13 @@ def test_an_experiment_made_on_a_worker_is_in_every_clone(team: Team, sent: Sent
     assert f"commit {commit[:12]} in {where} on " in log_of(sent.experiment)
 
 
-def test_a_run_may_name_its_commit_and_gets_its_packages_and_the_teams_secrets(
+def test_a_run_may_name_its_commit_and_gets_its_flow_its_packages_and_the_teams_secrets(
     team: Team, sent: Sent
 ) -> None:
     made = sent.other_packages
     assert completes(made), log_of(made)
+    folder, flow = (team.control / "flow").read_text().split()
+    assert flow == f"{folder}/flows/train.py"
     [environment] = (sent.folder / ".state/code/environments").iterdir()
     asked = (team.control / "asked").read_text()
     assert asked == f"{PASSWORD} {environment}/.venv/bin/python"
