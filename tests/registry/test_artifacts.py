@@ -1,12 +1,16 @@
 """The files of a version: of both kinds they answer, and hostile ones are a line."""
 
+import json
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import onnx
 import pytest
 from arena import EVEN, NAME, accept, fighter, forget_hash, old_fighter
+from mlflow.exceptions import MlflowException
 from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
 from support import DAMAGED_ARRAYS, changed, finding
@@ -18,6 +22,7 @@ from digits.registry import promotion
 from digits.registry.artifacts import fetched
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.served import served
+from digits.tracking import store
 from digits.training import inference
 
 FIRST, SECOND = f"models:/{NAME}/1", f"models:/{NAME}/2"
@@ -151,3 +156,32 @@ def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(folder,
 
     line = finding(IntegrityError, serve)
     assert line.startswith(f"{FIRST}: MLmodel does not describe it (loaded by ")
+
+
+@pytest.mark.parametrize(("status", "error"), [(502, MlflowException), (404, IntegrityError)])
+def test_only_what_a_server_says_is_missing_is_gone(monkeypatch, status, error):
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_list = "artifacts?" in self.path
+            listed = {"files": [{"path": "a", "is_dir": False}, {"path": "b", "is_dir": False}]}
+            self.send_response(200 if is_list else status)
+            self.end_headers()
+            self.wfile.write(json.dumps(listed).encode() if is_list else b"")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        model = f"{address}/api/2.0/mlflow-artifacts/artifacts/x"
+        try:
+            with pytest.raises(error) as caught, fetched(model, ""):
+                pass
+        finally:
+            server.shutdown()
+            thread.join()
+    assert store.is_away(caught.value) == (status == 502)

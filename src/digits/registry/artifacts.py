@@ -1,5 +1,6 @@
 """The files of a registered or logged model, verified by their recorded hash."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.types import Schema
 
 from digits.core import process
@@ -29,6 +31,11 @@ NETWORKS = {ONNX: Path("model.onnx"), KERAS: Path("data", "model.keras")}  # the
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
 GONE = "delete the version, or put its artifacts back"
+# MLflow tells what failed with several files as one text
+_AWAY = re.compile(
+    "Max retries exceeded|Connection (aborted|broken|refused|reset)|timed out"
+    "|50[234] (Server Error|error responses)"
+)
 
 
 class ModelFiles(NamedTuple):
@@ -131,7 +138,7 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
     """
     with scratch() as temporary:
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(temporary)))
+            folder = _downloaded(uri, temporary)
             actual = files_sha256(folder)
         except (MlflowException, OSError) as error:
             if store.is_away(error) or store.is_unreachable(error):
@@ -148,6 +155,15 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
                 f"{sha256[:12]}); put those back, or delete the version"
             )
         yield _read_description(uri, folder)
+
+
+def _downloaded(uri: str, to: Path) -> Path:
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to)))
+    except MlflowException as error:
+        if _AWAY.search(str(error)):
+            raise MlflowException(error.message, TEMPORARILY_UNAVAILABLE) from error
+        raise
 
 
 def _gone(uri: str, reason: str) -> IntegrityError:
