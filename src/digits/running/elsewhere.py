@@ -108,6 +108,9 @@ def main(path: str) -> None:
     except CommandFailedError as error:
         sys.exit(stage_exit_code(error))  # it has said why
     remote.push_result(folder, work.stage)
+    from digits.tracking import spool
+
+    spool.wait_for_left()  # perhaps nothing else runs on this machine that would send it
 
 
 def _dvc(python: Path, env: Mapping[str, str], *arguments: str) -> None:
