@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Cancelling, Completed, Crashed, Failed, Scheduled
 from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
 
 from digits import params
 from digits.core import checkout, process, system
@@ -203,8 +204,10 @@ class Pool:
             UsageError: there is no such pool.
         """
         self._client = client
+        variables: dict[str, Any] = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}}
         try:
-            client.read_work_pool(name)
+            if client.read_work_pool(name).type == ProcessWorker.type:
+                variables["working_dir"] = "."  # the worker's folder, not a temporary one
         except ObjectNotFound:
             raise UsageError(
                 f"where: {name!r} is neither `dask` nor a work pool of the Prefect server"
@@ -212,7 +215,7 @@ class Pool:
         made: Any = run_stage.to_deployment(
             f"{params.project().name}-{name}",
             entrypoint_type=EntrypointType.MODULE_PATH,
-            job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}},
+            job_variables=variables,
         )
         # else Prefect also sends the address of git's remote, and the password in it
         version = VersionInfo(type="prefect:simple", version=VERSION or "")

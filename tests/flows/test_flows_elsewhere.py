@@ -13,6 +13,8 @@ import psutil
 import pytest
 import yaml
 from distributed import Client
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
@@ -63,17 +65,30 @@ def project(
     prefect_server: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
-    """The small project, pushed to a bare repository, with a remote that others reach."""
+    """The small project, pushed to a bare repository, with a remote that others reach.
+
+    It has one model: a stage on a worker takes seconds.
+    """
     control = cluster_control(cluster)
     for path in control.iterdir():
         path.unlink()
     monkeypatch.setenv("CONTROL", str(control))
     monkeypatch.setenv("DIGITS_DASK_SCHEDULER", cluster.address)
     project = Project(dvc_project.root, control)
+    stages = (project.root / "dvc.yaml").read_text()
+    one = stages.replace("[mlp, cnn]", "[mlp]").replace(", artifacts/train-cnn.txt", "")
+    (project.root / "dvc.yaml").write_text(one)
+    project.git("commit", "-qam", "one model")
     project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
     project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    project.dvc("remote", "add", "-q", "--local", "-d", "team", str(tmp_path / "remote"))
+    use_remote(project, tmp_path)
     return project
+
+
+def use_remote(project: Project, tmp_path: Path) -> None:
+    """As `dvc remote add --local --default` does."""
+    text = f"[core]\n    remote = team\n['remote \"team\"']\n    url = {tmp_path}/remote\n"
+    (project.root / ".dvc" / "config.local").write_text(text)
 
 
 def cluster_control(cluster: Cluster) -> Path:
@@ -90,39 +105,17 @@ def origin(project: Project) -> Path:
     return Path(project.git("remote", "get-url", "origin").strip())
 
 
-def test_stages_run_once_anywhere_and_give_what_they_give_here(
-    project: Project, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_stages_run_once_anywhere_even_if_a_worker_is_killed_and_give_what_they_give_here(
+    project: Project, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.set_epochs("mlp", 3)  # params that no commit has
-    everywhere = dict.fromkeys(("prepare", "train", "compare"), "dask")
-    state = train(where=everywhere, return_state=True)
-    assert state.is_completed(), state.message
-    assert sorted(project.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
-
     here = Project(tmp_path / "here", tmp_path / "nowhere")
-    shutil.copytree(template, here.root)
-    shutil.copy("params.yaml", here.root)
-    monkeypatch.setenv("CONTROL", "/nowhere")
-    here.dvc("repro", "-q")
-    assert outputs(here.root) == outputs(project.root)
-
-    clone = Project(tmp_path / "clone", project.control)
-    run("git", "clone", "-q", str(origin(project)), str(clone.root), cwd=tmp_path)
-    clone.dvc("remote", "add", "-q", "--local", "-d", "team", str(tmp_path / "remote"))
-    shutil.copy("params.yaml", clone.root)
-    monkeypatch.setenv("CONTROL", str(project.control))
-    monkeypatch.chdir(clone.root)
-    state = train(where=everywhere, pull=True, return_state=True)
-    assert state.message == "1 ran, 4 cached"  # the pull
-    assert len(project.ran()) == 4
-    assert outputs(clone.root) == outputs(project.root)
-
-
-def test_what_a_killed_worker_did_another_one_does(project: Project, cluster: Cluster) -> None:
+    shutil.copytree(project.root, here.root)
+    project.set_epochs("mlp", 3)  # params that no commit has
     project.sleeps("train-mlp", 600)
-    flow_run = ThreadPoolExecutor(1).submit(train, ["train@mlp"], where=WHERE, return_state=True)
+    everywhere = dict.fromkeys(("prepare", "train", "compare"), "dask")
+    flow_run = ThreadPoolExecutor(1).submit(train, where=everywhere, return_state=True)
     assert until(lambda: "train-mlp" in project.ran(), seconds=240)
-    [stage] = [psutil.Process(int(pid)) for name, pid, *_ in project.log() if name == "train-mlp"]
+    stage = psutil.Process(int(project.log()[-1][1]))
     project.works()
     parents = {parent.pid for parent in stage.parents()}
     victim = next(worker for worker in cluster.workers if worker.pid in parents)
@@ -130,7 +123,23 @@ def test_what_a_killed_worker_did_another_one_does(project: Project, cluster: Cl
     state = flow_run.result(240)
     assert state.is_completed(), state.message
     assert has_ended(stage.pid)
-    assert project.ran()[-2:] == ["train-mlp", "train-mlp"]
+    assert project.ran() == ["prepare", "train-mlp", "train-mlp", "compare"]
+
+    shutil.copy("params.yaml", here.root)
+    monkeypatch.setenv("CONTROL", "/nowhere")
+    here.dvc("repro", "-q")
+    assert outputs(here.root) == outputs(project.root)
+
+    clone = Project(tmp_path / "clone", project.control)
+    run("git", "clone", "-q", str(origin(project)), str(clone.root), cwd=tmp_path)
+    use_remote(clone, tmp_path)
+    shutil.copy("params.yaml", clone.root)
+    monkeypatch.setenv("CONTROL", str(project.control))
+    monkeypatch.chdir(clone.root)
+    state = train(where=everywhere, pull=True, return_state=True)
+    assert state.message == "1 ran, 3 cached"  # the pull
+    assert len(project.ran()) == 4
+    assert outputs(clone.root) == outputs(project.root)
 
 
 def kill_children(nanny: psutil.Popen) -> None:
@@ -183,46 +192,54 @@ def test_a_remote_that_is_lost_is_named(
     assert project.ran() == []
 
 
-@pytest.mark.parametrize(
-    ("command", "where", "message"),
-    [
+def test_what_can_be_known_is_told_before_any_work(project: Project) -> None:
+    with (project.root / ".dvc" / "config.local").open("a") as config:
+        config.write("['remote \"near\"']\n    url = ../store\n")
+    cases: list[tuple[str, dict[str, str], str]] = [
         ("", {"tain": "dask"}, "where: 'tain' is no stage; there are prepare, train, "),
         ("", {"train": "nowhere"}, "where: 'nowhere' is neither `dask` nor a work pool"),
+        ("remote = near", WHERE, "remote: 'near' is a folder of this project"),
+        ("# none", WHERE, "remote: 'no default' is not one of"),
         ("git remote remove origin", WHERE, "origin: workers get the code from this remote"),
-        ("dvc remote default --local near", WHERE, "remote: 'near' is a folder of this project"),
-        ("dvc remote default --unset --local", WHERE, "remote: 'no default' is not one of"),
-    ],
-)
-def test_what_can_be_known_is_told_before_any_work(
-    project: Project, command: str, where: dict[str, str], message: str
-) -> None:
-    project.dvc("remote", "add", "-q", "near", "store")
-    run(*command.split() or ["true"], cwd=project.root)
-    state = train(where=where, return_state=True)
-    assert message in str(state.message)
-    assert len(str(state.message).splitlines()) == 1
+    ]
+    for change, where, message in cases:
+        if change.startswith("git"):
+            run(*change.split(), cwd=project.root)
+        elif change:
+            set_default_remote(project, change)
+        state = train(where=where, return_state=True)
+        assert message in str(state.message)
+        assert len(str(state.message).splitlines()) == 1
     assert project.ran() == []
 
 
+def set_default_remote(project: Project, line: str) -> None:
+    config = project.root / ".dvc" / "config.local"
+    first, _, *others = config.read_text().splitlines()
+    config.write_text("\n".join([first, f"    {line}", *others, ""]))
+
+
 @pytest.fixture
-def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[psutil.Popen]:
-    """A work pool `far` with a worker in an empty folder."""
-    env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
-    prefect = (sys.executable, "-m", "prefect")
-    run(*prefect, "work-pool", "create", "--overwrite", "--type", "process", "far",
-        cwd=tmp_path, env=env)  # fmt: skip
+def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[Path]:
+    """The folder, empty at first, of a worker of the work pool `far`."""
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="far", type="process"))
     home = tmp_path / "far"
-    command = (*prefect, "worker", "start", "--pool", "far")
-    env |= {"DIGITS_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    with running(*command, cwd=home, env=env) as worker:
-        yield worker
+    env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
+    env |= {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with running(sys.executable, "-m", "prefect", "worker", "start", "--pool", "far",
+                 cwd=home, env=env):  # fmt: skip
+        yield home
 
 
-def test_a_work_pool_runs_stages_too(project: Project, pool: psutil.Popen) -> None:
+def test_a_work_pool_runs_stages_too(project: Project, pool: Path) -> None:
+    project.fails("train-mlp")
+    state = train(["train@mlp"], where={"train": "far"}, return_state=True)
+    assert str(state.message).startswith("train@mlp ended with 3")
+    assert "error: no disk left on the moon" in str(state.message)
+
+    project.works()
+
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert state.is_completed(), state.message
-    assert project.ran()[-1] == "train-mlp"
-    project.fails("train-cnn")
-    state = train(["train@cnn"], where={"train": "far"}, return_state=True)
-    assert str(state.message).startswith("train@cnn ended with 3")
-    assert "error: no disk left on the moon" in str(state.message)
+    assert project.ran() == ["prepare", *["train-mlp"] * 2]
