@@ -77,6 +77,21 @@ def test_each_training_has_a_gpu_of_its_own_or_all_of_them(
                 assert os.environ[machine.GPUS] == "1"
 
 
+@pytest.mark.parametrize("libraries", [False, True])
+def test_a_card_that_tensorflow_has_no_libraries_for_is_no_gpu(
+    libraries: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho GPU-1\necho GPU-2\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv(machine.GPUS, raising=False)
+    if libraries:
+        (tmp_path / "nvidia/cudnn").mkdir(parents=True)
+        monkeypatch.syspath_prepend(tmp_path)
+    assert machine.gpus() == (["GPU-1", "GPU-2"] if libraries else [])
+
+
 @pytest.mark.parametrize("visible", ["", "-1"])
 def test_without_a_gpu_the_cores_count(
     visible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

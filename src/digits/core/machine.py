@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,16 +38,23 @@ def trainings_at_once(threads: int, *, mirrored: bool = False) -> int:
 def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA names them; asks no TensorFlow: it takes seconds.
 
-    Those in the environment variable CUDA_VISIBLE_DEVICES, otherwise all that NVIDIA's driver has.
+    Those in the environment variable CUDA_VISIBLE_DEVICES, otherwise all that NVIDIA's driver has
+    if the libraries of `tensorflow[and-cuda]` are installed: without them it trains on the CPU.
     """
     visible = os.environ.get(GPUS)
-    if visible is None:
+    if visible is None and _has_cuda():
         with suppress(OSError, subprocess.SubprocessError):
             visible = subprocess.check_output(
                 LIST_GPUS, stderr=subprocess.DEVNULL, text=True, timeout=10
             ).replace("\n", ",")
     names = [name.strip() for name in (visible or "").split(",")]
     return [name for name in names if name not in ("", "-1", "NoDevFiles")]
+
+
+def _has_cuda() -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec("nvidia.cudnn") is not None
+    return False
 
 
 @contextmanager
