@@ -52,7 +52,7 @@ def _score(workspace: Workspace, uri: str, *options: str, clean: bool = True) ->
     out = workspace.root / "scored"
     if clean:
         rmtree(out, ignore_errors=True)
-    command = ("digits", "score", "rows", "--out", str(out), "--model", uri, "--json", *options)
+    command = ("digits", "score", "rows", "--out", f"{out}/", "--model", uri, "--json", *options)
     ran = run_command(workspace, command)
     result = json.loads(ran.printed)
     return {"wall_s": ran.wall_s, "rows_per_s": result["rows"] / ran.wall_s, "peak_mb": ran.peak_mb}

@@ -21,7 +21,7 @@ def score(
 
     Args:
         source: A folder of pictures, a CSV, an npz or a Parquet file; a path or s3://….
-        output: The Parquet file to write; or a folder, to score all tables of `source` in parts.
+        output: The Parquet file to write; or FOLDER/, to score all tables of `source` in parts.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
         scheduler: Address of a Dask scheduler, to score parts on its workers; default: here.
     """

@@ -267,7 +267,7 @@ def score(
     ],
     out: Annotated[
         str,
-        typer.Option(help="FILE.parquet, or a folder to score all tables of INPUT in parts."),
+        typer.Option(help="FILE, or FOLDER/ to score all tables of INPUT in parts."),
     ] = "predictions.parquet",
     model: OrChampion = None,
     scheduler: Annotated[
@@ -276,9 +276,11 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
-    in_parts = not out.endswith(".parquet")
+    from digits.scoring.storage import is_folder
+
+    in_parts = is_folder(out)
     if scheduler and not in_parts:
-        raise UsageError("digits score: --scheduler needs --out FOLDER, for the parts")
+        raise UsageError("digits score: --scheduler needs --out FOLDER/, for the parts")
     from digits.registry.served import served
     from digits.reporting.console import print_scored
     from digits.scoring.score import score_file

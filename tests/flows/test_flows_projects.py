@@ -85,7 +85,7 @@ def log_and_promote(name: str, digits_8x8: Dataset, small_params: Params) -> Non
         promote(arena.fighter(), project().name, judge=arena.accept)
     rollback(project().name)
     np.savez("new.npz", images=digits_8x8.images // 3)
-    cli.score(Path("new.npz"), out=Path("scored.parquet"))
+    cli.score("new.npz", out="scored.parquet")
     with sweeps.parent_run("study", known=None, params={}):
         pass
     write_json(COMPARE / "metrics.json", {})

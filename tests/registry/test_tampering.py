@@ -112,7 +112,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "promote": lambda ring: promote(ring.champion),
     "promote --dry-run": lambda ring: promote(ring.champion, dry_run=True),
     "predict": lambda _: cli.predict([Path("seven.png")]),
-    "score": lambda _: cli.score(Path("new.npz"), Path("scored.parquet")),
+    "score": lambda _: cli.score("new.npz", "scored.parquet"),
     "demo": lambda _: players(NAME, threads=2),
     "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
     "reproduce": lambda _: reproduce_version(CHAMPION, threads=2, tolerance=0),

@@ -125,6 +125,18 @@ def test_what_is_finished_is_kept_and_what_changed_is_computed_anew(tables):
     assert set(pd.read_parquet("out")["model"]) == {"models:/digits/2"}
 
 
+def test_files_of_others_in_the_folder_are_left_though_they_are_named_alike(tables):
+    Path("out/_parts").mkdir(parents=True)
+    names = ("part-00000-4f2a-c000.snappy.parquet", f"part-{'a' * 32}.parquet", "_parts/notes.json")
+    for name in names:
+        Path("out", name).write_text("somebody's")
+    score()
+    np.savez_compressed("in/b.npz", images=tables[:100])
+    score()  # deletes the part of the old b.npz
+    assert {Path("out", name).read_text() for name in names} == {"somebody's"}
+    assert len([*Path("out").glob("part-*.parquet")]) == 8 + 2
+
+
 def test_each_file_that_cannot_be_read_is_a_line_and_the_others_are_finished(tables):
     frame(tables[:5]).replace({"pixel3": {0: 256}}).to_csv("in/bad.csv", index=False)
     lines = findings(DataError, score)

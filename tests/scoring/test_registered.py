@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 from arena import NAME, accept, fighter, old_fighter
 from mlflow import MlflowClient
 from PIL import Image
-from support import changed, finding
+from support import SMALL, changed, finding, write_params
 
+from digits import cli
 from digits import params as parameters
 from digits.core.artifacts import read_split, split_path
 from digits.core.errors import DataError, IntegrityError, UsageError
@@ -118,6 +120,21 @@ class TestScore:
         assert "drift_class_shares_effect" in run.data.metrics
 
     @pytest.mark.slow
+    def test_a_name_of_any_form_is_one_file_and_a_folder_is_a_folder(self, images):
+        write_params(SMALL)
+        Path("there.parquet").mkdir()
+        Path("taken").touch()
+        for name in ("preds.pq", "taken", "scored/", "there.parquet"):
+            cli.score("new.npz", name)
+        assert [len(pd.read_parquet(name)) for name in ("preds.pq", "taken")] == [len(images)] * 2
+        assert [Path(name, "_manifest.json").exists() for name in ("scored", "there.parquet")] == [
+            True,
+            True,
+        ]
+        line = finding(UsageError, lambda: cli.score("new.npz", "one", scheduler="tcp://x:1"))
+        assert line.endswith("needs --out FOLDER/, for the parts")
+
+    @pytest.mark.slow
     def test_a_row_that_no_set_answers_is_unsure(self, images, capsys):
         import mlflow
 
@@ -129,7 +146,9 @@ class TestScore:
         assert (scored.coverage, scored.unsure) == (0.995, 1)
         assert set(pd.read_parquet("scored.parquet")["set_size"]) == {10}
         print_scored(scored, as_json=False)
-        assert "100.00 % unsure, by answer sets with 99.5 % coverage" in capsys.readouterr().out
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "100.00 % unsure, by answer sets with 99.5 % coverage" in printed
+        assert "coverage 0.995 needs 199 validation rows, there are 100; validate on" in printed
         logged = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
         assert [run.data.metrics["unsure"] for run in logged] == [1, 0]
 
@@ -210,6 +229,24 @@ class TestPictures:
         print_scored(scored, as_json=False)
         print_answers("", [said], coverage=0.99, as_json=False)
         assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
+
+    @pytest.mark.slow
+    def test_of_a_folder_in_a_store_those_directly_in_it_are_answered_as_here(
+        self, files, promote_with
+    ):
+        promote_with("plain")
+        store = fsspec.filesystem("memory")
+        store.put("new/", "/new", recursive=True)
+        for name in ("1/00.png", "1/more.png", "large.npz"):
+            store.pipe(f"/new/{name}", b"no picture")
+        in_store = score_new("memory:///new/")
+        assert in_store.pictures == {"as is": len(files)}
+        of_store = scored_probabilities()
+        assert score_new("new").data_md5 == in_store.data_md5
+        assert np.array_equal(scored_probabilities(), of_store)
+        store.rm("/new/[0-9][0-9].png")
+        line = finding(DataError, lambda: score_new("memory:///new"))
+        assert line.startswith("memory:///new: no pictures in it")
 
     def test_a_record_of_no_known_way_is_named(self, promote_with):
         promote_with("sideways")

@@ -14,7 +14,7 @@ from digits.core.files import md5, require_file
 from digits.data.readers.csv import check_header, header_of, read_blocks, unlabelled
 from digits.data.readers.files import format_of
 from digits.scoring.parquet import BATCH
-from digits.scoring.pictures import SUFFIXES, read_pictures
+from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
 from digits.scoring.tables import Batch, Input, Shape, open_table
 
 ALLOWED = "a folder of pictures, a CSV, an npz or a Parquet file is allowed"
@@ -29,7 +29,7 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Input
         DataError: the input cannot be scored, or its images have another size.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if is_picture(file.name))
         return open_pictures(path, files, shape=shape, picture=picture)
     if not path.exists():
         raise DataError(f"{path}: not found; {ALLOWED}")
@@ -49,11 +49,16 @@ def open_pictures(folder: Path, files: Sequence[Path], *, shape: Shape, picture:
         DataError: there are none.
     """
     if not files:
-        raise DataError(
-            f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; tables are scored file"
-            " by file, or all with --out FOLDER"
-        )
+        raise no_pictures(str(folder))
     return _PictureFolder(folder, files, shape, picture)
+
+
+def no_pictures(folder: str) -> DataError:
+    """What is said of a folder without pictures."""
+    return DataError(
+        f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; tables are scored file by"
+        " file, or all with --out FOLDER/"
+    )
 
 
 class _PictureFolder(Input):

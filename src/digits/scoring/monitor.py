@@ -20,7 +20,7 @@ from digits.scoring.drift import FeatureDrift, Sample, Seen, compare, feature_dr
 from digits.scoring.inputs import open_input
 from digits.scoring.labels import TrueLabels, read_labels
 from digits.scoring.logged import Log, read_log
-from digits.scoring.predict import set_threshold
+from digits.scoring.predict import few_rows, set_threshold
 from digits.tracking import runs
 
 
@@ -195,7 +195,7 @@ def _judged(
         unsure=None if tally.unsure is None else tally.unsure / seen.rows,
         accuracy=_accuracy(tally.correct, tally.labelled),
         holdout=holdout,
-        warnings=seen.warnings,
+        warnings=[*seen.warnings, *few_rows(model, params.confidence.coverage)],
         drift=judge(comparisons, params.drift.level),
     )
     return Monitored(result, sample, features)

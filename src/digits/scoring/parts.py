@@ -117,7 +117,8 @@ def score_part(job: Job, part: Part, load: Load) -> Scored:
             data_md5=data_md5,
             sha256=sha256(path),
         )
-    write_record(f"{job.out}/_parts/{key}.json", record.model_dump())
+        # before the part: one without a record would never be deleted
+        write_record(f"{job.out}/_parts/{key}.json", record.model_dump())
     return Scored(record, tally, kept=False)
 
 

@@ -47,6 +47,11 @@ class Decoded(NamedTuple):
     megapixels: float
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def read_pictures(
     paths: Sequence[Path], *, shape: tuple[int, int], picture: Picture
 ) -> list[Converted]:

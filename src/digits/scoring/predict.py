@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.evaluation.confidence import answer_sets, threshold, unsure
+from digits.evaluation.confidence import answer_sets, threshold, too_few_rows, unsure
 from digits.registry.served import Served
 from digits.scoring.pictures import read_pictures
 
@@ -52,6 +52,15 @@ def set_threshold(model: Served, coverage: float) -> float | None:
     """The probability from which a class is in an answer set; None without calibration."""
     calibration = model.files.calibration
     return threshold(calibration.truth_probabilities, coverage) if calibration else None
+
+
+def few_rows(model: Served, coverage: float) -> list[str]:
+    """A warning if every answer is unsure, since the version has too few validation rows."""
+    calibration = model.files.calibration
+    if not calibration:
+        return []
+    found = too_few_rows(len(calibration.truth_probabilities), coverage)
+    return [found] if found else []
 
 
 def _answer_set(row: np.ndarray, limit: float) -> tuple[list[int], bool]:

@@ -21,9 +21,10 @@ from digits.evaluation.drift import Drift, judge
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.drift import Seen, compare, image_stats, tell_drift
-from digits.scoring.inputs import open_input
-from digits.scoring.predict import set_threshold
-from digits.scoring.storage import is_remote, local_copies, stored_files, writing
+from digits.scoring.inputs import no_pictures, open_input
+from digits.scoring.pictures import is_picture
+from digits.scoring.predict import few_rows, set_threshold
+from digits.scoring.storage import absolute, is_remote, local_copies, stored_files, writing
 from digits.scoring.tables import Batch
 from digits.tracking import runs
 
@@ -156,7 +157,7 @@ def conclude(
         coverage=params.confidence.coverage if has_sets else None,
         unsure=tally.unsure / rows if has_sets else None,
         parts=parts,
-        warnings=tally.seen.warnings,
+        warnings=[*tally.seen.warnings, *few_rows(model, params.confidence.coverage)],
         drift=judge(compared, params.drift.level),
     )
     _log_run(result, params.project.part("scoring"))
@@ -225,13 +226,21 @@ def _table(batch: Batch, answering: Answering, facts: Mapping[str, str]) -> pa.T
 
 @contextmanager
 def _here(source: str) -> Iterator[Path]:
-    """The file or folder on this machine; a copy of it, if it is in an object store."""
+    """The file or folder on this machine; a copy of it, if it is in an object store.
+
+    Of a folder only the pictures directly in it, which are all that is read of one here.
+    """
     if not is_remote(source):
         yield Path(source)
         return
-    files = stored_files(source)
+    source, files = absolute(source), stored_files(source)
+    is_file = files[0].address == source
+    if not is_file:
+        files = [file for file in files if file.folder == source and is_picture(file.name)]
+        if not files:
+            raise no_pictures(source)
     with local_copies(files) as paths:
-        yield paths[0] if files[0].address == source else paths[0].parent
+        yield paths[0] if is_file else paths[0].parent
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:

@@ -7,7 +7,7 @@ environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`).
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
@@ -48,6 +48,13 @@ def is_remote(address: str) -> bool:
 def absolute(address: str) -> str:
     """The same address seen from any folder, without a slash at its end."""
     return address.rstrip("/") if is_remote(address) else str(Path(address).resolve())
+
+
+def is_folder(address: str) -> bool:
+    """Whether it names a folder to write to: it ends in a slash, exists, or is remote, no suffix."""
+    if is_remote(address):
+        return address.endswith("/") or not PurePath(address).suffix
+    return address.endswith("/") or Path(address).is_dir()
 
 
 def stored_files(address: str) -> list[StoredFile]:

@@ -5,13 +5,14 @@ The output is a folder, here or in an object store, with the files of `parts` an
 `_manifest.json`: written last, the list of all parts and the result.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import md5
 from itertools import groupby
-from pathlib import Path, PurePath
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +31,7 @@ from digits.scoring.parts import (
     score_part,
     write_record,
 )
-from digits.scoring.pictures import SUFFIXES
+from digits.scoring.pictures import is_picture
 from digits.scoring.score import Parts, ScoreResult, Tally, answers_of, conclude
 from digits.scoring.storage import StoredFile
 from digits.scoring.tables import Shape, Span, open_table
@@ -40,6 +41,7 @@ ROWS = 100_000  # of a span, about
 PICTURES = 10_000  # of a part
 READERS = 16  # files whose beginnings are read at once, to plan
 MANIFEST = "_manifest.json"
+PART = re.compile(r"part-([0-9a-f]{32})\.parquet")
 
 
 def score_parts(
@@ -110,7 +112,7 @@ def plan(source: str, *, shape: Shape) -> tuple[list[StoredFile], list[Part]]:
         DataError: nothing is there; or one finding per npz or Parquet file that cannot be scored.
     """
     files = storage.stored_files(source)
-    pictures = [file for file in files if PurePath(file.name).suffix.lower() in SUFFIXES]
+    pictures = [file for file in files if is_picture(file.name)]
     pieces: list[tuple[tuple[StoredFile, ...], Span | None]] = []
     if pictures:
         for _, group in groupby(pictures, key=lambda file: file.folder):
@@ -133,7 +135,7 @@ def _check_places(source: str, out: str, tracking_uri: str, scheduler: str) -> N
     if inside.startswith(outside) or outside.startswith(inside):
         raise UsageError(f"--out: {out} and {source} lie in each other; choose another folder")
     if Path(out).is_file():
-        raise UsageError(f"--out: {out} is a file; a folder or FILE.parquet is allowed")
+        raise UsageError(f"--out: {out} is a file; another folder is allowed")
     if not scheduler or cluster.is_here(scheduler):
         return
     findings = [
@@ -216,10 +218,13 @@ def _on_cluster(
 
 
 def _delete_others(job: Job, parts: Sequence[Part]) -> None:
-    """Delete parts of other versions or inputs, which readers of the folder would read, too."""
-    ours = {f"part-{job.key(part)}.parquet" for part in parts}
-    found = {name for name in storage.names_in(job.out) if PurePath(name).match("part-*.parquet")}
-    others = sorted(found - ours)
-    keys = [name.removeprefix("part-").removesuffix(".parquet") for name in others]
-    storage.delete([f"{job.out}/{name}" for name in others])
-    storage.delete([f"{job.out}/_parts/{key}.json" for key in keys])
+    """Delete parts of other versions or inputs, which readers of the folder would read, too.
+
+    Only those with a record: files of Spark and others are named alike.
+    """
+    ours = {job.key(part) for part in parts}
+    records = storage.names_in(f"{job.out}/_parts")
+    found = {match[1] for name in storage.names_in(job.out) if (match := PART.fullmatch(name))}
+    others = sorted(key for key in found - ours if f"{key}.json" in records)
+    storage.delete([f"{job.out}/part-{key}.parquet" for key in others])
+    storage.delete([f"{job.out}/_parts/{key}.json" for key in others])
