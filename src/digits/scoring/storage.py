@@ -51,7 +51,7 @@ def absolute(address: str) -> str:
 
 
 def is_folder(address: str) -> bool:
-    """Whether it names a folder to write to: it ends in a slash, exists, or is remote, no suffix."""
+    """Whether it is a folder to write to: ends in a slash, exists, or is remote without suffix."""
     if is_remote(address):
         return address.endswith("/") or not PurePath(address).suffix
     return address.endswith("/") or Path(address).is_dir()
