@@ -38,6 +38,7 @@ def start() -> None:
         raise
     print(f"MLflow   {settings.address('mlflow')}")
     print(f"Prefect  {settings.address('prefect')}")
+    print("`dvc push -r team` gives the workers your data")
     print(f"all answer after {time.monotonic() - began:.0f} s; `. .team/env` sets the addresses")
 
 

@@ -21,6 +21,7 @@ from support import has_ended, until
 
 from digits.core.cluster import connected
 from digits.core.dispatch import run_on_worker
+from digits.core.remote import fetch_result
 from flows.support import commands
 from flows.train import train
 
@@ -243,3 +244,12 @@ def test_a_work_pool_runs_stages_too(project: Project, pool: Path) -> None:
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert state.is_completed(), state.message
     assert project.ran() == ["prepare", *["train-mlp"] * 2]
+
+
+def test_a_changed_stage_that_ran_here_before_has_no_result_yet(
+    dvc_project: Project, tmp_path: Path
+) -> None:
+    use_remote(dvc_project, tmp_path)
+    dvc_project.dvc("repro", "-q", "train@mlp")
+    dvc_project.set_epochs("mlp", 3)
+    assert not fetch_result(dvc_project.root, "train@mlp")

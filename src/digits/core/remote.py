@@ -112,7 +112,6 @@ def fetch_result(root: Path, stage: str) -> bool:
 
 
 def _restore(repo: Repo, stage: Any) -> bool:
-    stage.save_deps()
     while True:
         try:
             with repo.lock:
