@@ -73,7 +73,7 @@ def png(tmp_path_factory):
 
 
 def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
-    results, confidence = [], {"asked": 0.95}
+    results, confidence = [], {"asked": 0.95, "threshold": 0.1}
     for (split, data), chances in zip(splits.items(), predicted, strict=True):
         matrix = confusion_matrix(chances.argmax(axis=1), data.labels, classes=len(names))
         found, scores = statistics(matrix, classes=names), score_probabilities(chances, data.labels)
