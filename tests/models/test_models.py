@@ -30,7 +30,7 @@ def test_a_model_is_a_file_with_a_builder() -> None:
 
 
 def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
-    assert sorted(set(PARAMS["train"]) - {"threads"}) == sorted(SIZES) == available()
+    assert sorted(set(PARAMS["train"]) - {"threads", "distribute"}) == sorted(SIZES) == available()
 
 
 @pytest.mark.usefixtures("tensorflow")

@@ -82,7 +82,8 @@ def sweep(study: optuna.Study, submit: Submit, *, trials: int) -> Result:
         model="mlp",
         raw=PARAMS,
         datasets={},
-        source="",
+        remote="",
+        settings={},
         tracking_uri=store.tracking_uri(),
         flow_run="",
     )
