@@ -30,7 +30,7 @@ from digits.tracking import store
 process.set_environment()
 store.connect()
 cli.predict([Path("seven.png")])
-cli.score(Path("new.npz"), Path("scored.parquet"))
+cli.score("new.npz", "scored.parquet")
 cli.promote(run="RUN", dry_run=True)
 assert len(players("digits", threads=2)) == 2
 """
