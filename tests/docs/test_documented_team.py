@@ -71,6 +71,6 @@ def test_every_command_of_the_team_succeeds(here: Here) -> None:
     for block in BLOCKS:
         here.run_with_ports_of_the_tests(block)
     second = shlex.quote(str(here.root.parent / "second"))
-    assert "is up to date" in here.says(f"cd {second} && dvc status")
+    assert "are up to date" in here.says(f"cd {second} && dvc status")
     assert here.says("dvc exp list --name-only").split() != []
     assert "promote" in here.says("digits history")

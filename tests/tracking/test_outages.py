@@ -18,20 +18,20 @@ from digits.core.errors import ServiceError
 from digits.tracking import restore, runs, spool, store
 from flows.team.control import Team
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 EPOCHS = 20
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @pytest.fixture
-def elsewhere(project: Path, team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A project that logs to the team's servers, in an experiment of its own; its name."""
+def elsewhere(project: Path, team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A project that logs to the team's servers, in an experiment of its own."""
     team.start("mlflow")
     for name, value in team.env.items():
         monkeypatch.setenv(name, value)
     name = f"outages-{uuid4().hex[:8]}"
     write_params({**SMALL, "project.name": name, "train.mlp.fit.epochs": EPOCHS})
-    yield name
+    yield
     team.start("mlflow")
 
 
@@ -56,6 +56,12 @@ def paused(training: "subprocess.Popen[str]") -> Iterator[None]:
     training.send_signal(signal.SIGCONT)
 
 
+def stop_after_epoch(number: int, training: "subprocess.Popen[str]", team: Team, name: str) -> None:
+    wait_for_epoch(training, number)
+    with paused(training):
+        team.stop(name)
+
+
 def end_of(process: "subprocess.Popen[str]") -> str:
     """What a stage that succeeds wrote to stderr."""
     _, stderr = process.communicate(timeout=300)
@@ -67,11 +73,8 @@ def waiting() -> list[str]:
     return [path.parent.name for path in spool.FOLDER.glob("*/*/record.json")]
 
 
-def the_run(name: str) -> Run:
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(name)
-    assert experiment
-    [run] = client.search_runs([experiment.experiment_id])
+def the_run() -> Run:
+    [run] = runs.find("", store.connect())
     return run
 
 
@@ -94,12 +97,10 @@ def assert_whole(run: Run) -> None:
     }
 
 
-def test_each_server_away_in_turn_costs_a_training_nothing(elsewhere: str, team: Team) -> None:
+def test_each_server_away_in_turn_costs_a_training_nothing(team: Team) -> None:
     training = stage("train")
     for number, name in ((2, "mlflow"), (7, "postgres"), (12, "s3")):
-        wait_for_epoch(training, number)
-        with paused(training):
-            team.stop(name)
+        stop_after_epoch(number, training, team, name)
         wait_for_epoch(training, number + 3)
         with paused(training):
             team.start(name)
@@ -108,16 +109,12 @@ def test_each_server_away_in_turn_costs_a_training_nothing(elsewhere: str, team:
     assert stderr.count("\n") == 1
     assert end_of(stage("evaluate")) == ""
     assert waiting() == []
-    assert_whole(the_run(elsewhere))
+    assert_whole(the_run())
 
 
-def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(
-    elsewhere: str, team: Team
-) -> None:
+def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(team: Team) -> None:
     training = stage("train")
-    wait_for_epoch(training, EPOCHS - 5)
-    with paused(training):
-        team.stop("mlflow")
+    stop_after_epoch(EPOCHS - 5, training, team, "mlflow")
     for stderr in (end_of(training), end_of(stage("evaluate"))):
         assert "what is logged waits in .state/spool" in stderr
         assert stderr.count("\n") == 1
@@ -125,16 +122,12 @@ def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(
     team.start("mlflow")
     restore.restore_all()
     assert waiting() == []
-    assert_whole(the_run(elsewhere))
+    assert_whole(the_run())
 
 
-def test_a_killed_training_leaves_its_curves_to_the_next_command(
-    elsewhere: str, team: Team
-) -> None:
+def test_a_killed_training_leaves_its_curves_to_the_next_command(team: Team) -> None:
     training = stage("train")
-    wait_for_epoch(training, 2)
-    with paused(training):
-        team.stop("mlflow")
+    stop_after_epoch(2, training, team, "mlflow")
     wait_for_epoch(training, 8)
     training.kill()
     training.communicate()
@@ -148,7 +141,7 @@ def test_a_killed_training_leaves_its_curves_to_the_next_command(
     assert waiting() == []
 
 
-def test_what_the_server_will_never_take_is_an_error(elsewhere: str) -> None:
+def test_what_the_server_will_never_take_is_an_error() -> None:
     def log_to_a_deleted_run() -> None:
         with runs.active_run("deleted", params={}, tags={}) as active:
             MlflowClient().delete_run(active.info.run_id)
