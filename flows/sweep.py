@@ -29,8 +29,9 @@ from digits.params import TrainParams
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
-from flows.support.elsewhere import check_committed, check_tracking, code
+from flows.support.elsewhere import check_committed, code
 from flows.support.forms import VERSION, Model, Space, run_name
+from flows.support.places import check_tracking
 from flows.support.prefect_artifacts import artifact_key
 from flows.train import train
 

@@ -25,9 +25,10 @@ from digits.core.system import processors
 from digits.tracking import database
 from flows.support import lifecycle
 from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
-from flows.support.elsewhere import Elsewhere, opened
+from flows.support.elsewhere import Elsewhere
 from flows.support.forms import VERSION, Target, run_name
 from flows.support.home import goes_home
+from flows.support.places import opened
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
 

@@ -15,8 +15,8 @@ from digits.core.errors import DigitsError
 def pull_code(address: str, commit: str) -> dict[str, str]:
     """Check out the commit of a flow run, and let the run start there, with the packages it needs.
 
-    It runs in the process that Prefect's worker then turns into the flow run, in which `flows` and
-    `digits` are imported by now, the worker's own: it starts anew with those of the commit.
+    In a pool with a `command` of its own, this process becomes the flow run, and it has imported
+    `flows` and `digits` of the worker by now: it starts anew with those of the commit.
 
     Args:
         address: Of the git repository.

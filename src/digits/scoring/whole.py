@@ -202,10 +202,8 @@ def _on_cluster(
         as_completed: Any = distributed.as_completed
         part_of = {submit(score_part, job, part, load, pure=False): part for part in parts}
         for future in as_completed(part_of, loop=client.loop):
-            if future.status in (
-                "cancelled",
-                "lost",
-            ):  # Dask cancels all when it loses the scheduler
+            # Dask cancels all when it loses the scheduler
+            if future.status in ("cancelled", "lost"):
                 raise ServiceError(f"scheduler: {scheduler} is gone")
             error = future.exception()
             if isinstance(error, DigitsError) and not isinstance(error, DataError):
