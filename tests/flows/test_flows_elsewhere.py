@@ -253,3 +253,18 @@ def test_a_changed_stage_that_ran_here_before_has_no_result_yet(
     dvc_project.dvc("repro", "-q", "train@mlp")
     dvc_project.set_epochs("mlp", 3)
     assert not fetch_result(dvc_project.root, "train@mlp")
+
+
+def test_a_result_is_found_though_dvc_lock_records_another_one_that_nobody_has(
+    dvc_project: Project, tmp_path: Path
+) -> None:
+    use_remote(dvc_project, tmp_path)
+    dvc_project.dvc("repro", "-q", "train@mlp")
+    recorded = outputs(dvc_project.root)["train@mlp"]
+    lock = dvc_project.root / "dvc.lock"
+    for number, md5 in enumerate(recorded):
+        lock.write_text(lock.read_text().replace(md5, f"{number:a>32}"))
+    (dvc_project.root / "artifacts/train-mlp.txt").unlink()
+    assert fetch_result(dvc_project.root, "train@mlp")
+    assert "didn't change" in dvc_project.dvc("repro", "--single-item", "train@mlp")
+    assert outputs(dvc_project.root)["train@mlp"] == recorded
