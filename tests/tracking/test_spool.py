@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from support import Server, python
 
 from digits.tracking import spool, store
+from digits.tracking.record import ARTIFACTS
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -26,6 +27,7 @@ print(spool.flush("a" * 32))
 TOGETHER = """
 import os
 from digits.tracking import spool
+from digits.tracking.record import Record
 
 children = []
 for number in range(3):
@@ -33,7 +35,7 @@ for number in range(3):
         children.append(child)
     else:
         for step in range(40):
-            spool.log(spool.Record("a" * 32).with_metrics({f"m{number}": step}, step=step))
+            spool.log(Record("a" * 32).with_metrics({f"m{number}": step}, step=step))
         os._exit(0)
 assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
 """
@@ -63,10 +65,10 @@ def test_a_record_that_the_server_fails_at_does_not_hold_up_other_runs(
     first, second = sorted(client.create_run(experiment).info.run_id for _ in range(2))
     folder = spool.FOLDER / re.sub(r"\W+", "-", mlflow_server.uri)
     for run_id in (first, second):
-        (folder / f"{run_id}.000001" / spool.ARTIFACTS).mkdir(parents=True)
+        (folder / f"{run_id}.000001" / ARTIFACTS).mkdir(parents=True)
         record = {"run_id": run_id, "tags": {"sent": "yes"}}
         (folder / f"{run_id}.000001" / "record.json").write_text(json.dumps(record))
-    (folder / f"{first}.000001" / spool.ARTIFACTS / "a.txt").write_text("a")
+    (folder / f"{first}.000001" / ARTIFACTS / "a.txt").write_text("a")
     stored = mlflow_server.folder / "mlartifacts"
     stored.touch()  # a file, so that the server can store none
 

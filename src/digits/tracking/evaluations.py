@@ -13,7 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows
 from digits.core.files import write_text
 from digits.tracking import spool
-from digits.tracking.spool import Record
+from digits.tracking.record import ARTIFACTS, Record
 
 
 def log_evaluation(
@@ -29,7 +29,7 @@ def log_evaluation(
     for split, metrics in _evaluation_metrics(outputs).items():
         record.with_metrics(metrics, split=split)
     with spool.logging(record) as folder:
-        artifacts = folder / spool.ARTIFACTS
+        artifacts = folder / ARTIFACTS
         copytree(outputs.folder, artifacts)
         record.tags |= _write_tables(outputs, artifacts) | _write_images(outputs, artifacts)
     spool.flush(run_id)

@@ -18,7 +18,7 @@ from digits.core.errors import DataError, ServiceError
 from digits.core.files import ANEW
 from digits.params import load as load_params
 from digits.tracking import evaluations, logged_model, runs, spool, store, view
-from digits.tracking.spool import Record
+from digits.tracking.record import Record
 
 
 def restore_all() -> None:

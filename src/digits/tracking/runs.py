@@ -20,7 +20,7 @@ from digits.core.files import write_text
 from digits.core.process import has_ended, this_process
 from digits.params import tracking
 from digits.tracking import descriptions, logged_model, spool, store
-from digits.tracking.spool import Record
+from digits.tracking.record import ARTIFACTS, MODEL, OWN, Record
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -201,7 +201,7 @@ def log_params_file(text: str) -> None:
 def log_text(text: str, name: str) -> None:
     """Log a text file as an artifact of the active run."""
     with spool.logging(Record(_active_id())) as folder:
-        write_text(folder / spool.ARTIFACTS / name, text)
+        write_text(folder / ARTIFACTS / name, text)
 
 
 def params_file(run_id: str) -> str:
@@ -237,8 +237,8 @@ def log_model(outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, f
         DataError: the ONNX file is missing or no classifier of images.
     """
     run_id = _active_id()
-    with spool.logging(Record(run_id, model_id=spool.OWN).with_metrics(metrics)) as folder:
-        logged_model.copy_files(outputs, example, folder / spool.MODEL)
+    with spool.logging(Record(run_id, model_id=OWN).with_metrics(metrics)) as folder:
+        logged_model.copy_files(outputs, example, folder / MODEL)
     return logged_model.of_run(run_id) if spool.flush(run_id) else ""
 
 
@@ -250,9 +250,9 @@ def log_metrics(metrics: Mapping[str, float]) -> None:
 def log_files(files: Sequence[Path]) -> None:
     """Log local files as artifacts of the active run."""
     with spool.logging(Record(_active_id())) as folder:
-        (folder / spool.ARTIFACTS).mkdir()
+        (folder / ARTIFACTS).mkdir()
         for file in files:
-            copyfile(file, folder / spool.ARTIFACTS / file.name)
+            copyfile(file, folder / ARTIFACTS / file.name)
 
 
 def _active_id() -> str:

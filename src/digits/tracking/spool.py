@@ -1,8 +1,8 @@
 """What is to be logged to a server waits in a folder until the server has it.
 
-A record is a folder `<run id>.<number>` with what is to be logged at once. Records are sent in
-order, and deleted when they have arrived. To log one twice is to log it once, so a record that may
-have arrived is sent again. A store that is an SQLite file gets each record at once.
+A record is a folder `<run id>.<number>`. Records are sent in order, and deleted when they have
+arrived; one that may have arrived is sent again. A store that is an SQLite file gets each record at
+once.
 """
 
 import errno
@@ -11,66 +11,30 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from threading import Event, Thread
-from typing import Any, Self
 
 from filelock import FileLock, Timeout
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from digits.core.addresses import public
-from digits.core.artifacts import split_path
 from digits.core.errors import ServiceError, printable
 from digits.core.files import scratch, write_text
 from digits.core.process import project_root
-from digits.tracking import logged_model, store
+from digits.tracking import store
+from digits.tracking.record import Record, now_ms
 
 FOLDER = Path(".state/spool")
 PAUSE_S = 2.0  # between two tries while the server is away
 OTHERS_S = 60.0  # for so long another process may be sending
 POLL_S = 0.02
 
-ARTIFACTS, MODEL = "artifacts", "model"  # folders of a record
-OWN = ""  # id of the model that the run itself logs
-
 _RECORD = "record.json"
 _NAME = re.compile(r"[0-9a-f]{32}\.\d{6}")
 _REFUSED = "refused"  # folder of the records that the server will never take
-
-
-@dataclass
-class Record:
-    """What is to be logged to a run, apart from files.
-
-    `datasets`: md5 of each split. `model_id`: of the model that the metrics belong to; OWN is the
-    run's, None is none. `ended`: status and time in ms since 1970.
-    """
-
-    run_id: str
-    params: dict[str, Any] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    datasets: dict[str, str] = field(default_factory=dict)
-    model_id: str | None = None
-    ended: tuple[str, int] | None = None
-
-    def with_metrics(
-        self, metrics: Mapping[str, float], *, step: int = 0, split: str | None = None
-    ) -> Self:
-        """Add metrics of now; those of a `split` of `datasets` are tied to it."""
-        now, digest = _now_ms(), self.datasets.get(split or "")
-        for key, value in metrics.items():
-            metric = Metric(
-                key, float(value), now, step, dataset_name=digest and split, dataset_digest=digest
-            )
-            self.metrics.append(metric.to_dictionary())
-        return self
 
 
 @contextmanager
@@ -91,7 +55,7 @@ def logging(record: Record) -> Iterator[Path]:
         yield files
         if folder is None:
             with store.service_errors():
-                _send(record, files)
+                record.send(files)
             return
         write_text(files / _RECORD, json.dumps(asdict(record)))
         _put_last(files, folder / record.run_id)
@@ -109,7 +73,7 @@ def log(record: Record) -> None:
 
 def log_end(run_id: str, status: str) -> None:
     """Log that a run has ended now."""
-    log(Record(run_id, ended=(status, _now_ms())))
+    log(Record(run_id, ended=(status, now_ms())))
 
 
 def flush(run_id: str, *, wait_s: float = 0.0) -> bool:
@@ -261,33 +225,10 @@ def _send_run(run_id: str, *, refused: Callable[[Exception], None]) -> None:
 def _deliver(record: Path) -> None:
     content = Record(**json.loads((record / _RECORD).read_text(encoding="utf-8")))
     with store.service_errors():
-        _send(content, record)
+        content.send(record)
     sent = _folder() / ".sent"
     _move(record, sent)  # at once, as a kill may interrupt the deletion
     rmtree(sent, ignore_errors=True)
-
-
-def _send(record: Record, files: Path) -> None:
-    client, run_id = MlflowClient(), record.run_id
-    if (files / MODEL).is_dir():
-        logged_model.log(run_id, files / MODEL)
-    if (files / ARTIFACTS).is_dir():
-        client.log_artifacts(run_id, str(files / ARTIFACTS))
-    if record.datasets:
-        client.log_inputs(run_id, [_input(*each) for each in record.datasets.items()])
-    model_id = logged_model.of_run(run_id) if record.model_id == OWN else record.model_id
-    metrics = [Metric(**{**each, "model_id": model_id}) for each in record.metrics]
-    params = [Param(key, str(value)) for key, value in record.params.items()]
-    tags = [RunTag(*each) for each in record.tags.items()]
-    client.log_batch(run_id, metrics, params, tags)
-    if record.ended:
-        client.set_terminated(run_id, *record.ended)
-
-
-def _input(split: str, digest: str) -> DatasetInput:
-    source = json.dumps({"uri": str(split_path(split))})
-    dataset = Dataset(split, digest, "local", source)
-    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)])
 
 
 def _folder() -> Path:
@@ -327,10 +268,6 @@ def _move(record: Path, folder: Path) -> Path:
     """Move a record to a folder, under a name that none there has."""
     folder.mkdir(exist_ok=True)
     return record.rename(folder / f"{record.name}.{time.time_ns()}")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _warn(line: str) -> None:
