@@ -238,7 +238,7 @@ def _run_all(
     if pull:
         states["pull"] = transfer("pull", dvc, ["--allow-missing"], return_state=True)
     if _all_completed(states) or _would_overwrite(states["pull"]):
-        check_sources(dvc.folder, targets)
+        check_sources(dvc.folder, targets, pulled=pull)
     if _all_completed(states):
         states |= _run_stages(read_pipeline(dvc.folder, targets), stages)
     return states

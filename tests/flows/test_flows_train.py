@@ -219,6 +219,16 @@ def test_push_and_pull_bring_results_to_another_place(project: Project) -> None:
     assert len(project.ran()) == 4
 
 
+def test_data_that_a_pull_did_not_find_are_to_be_pushed(project: Project) -> None:
+    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
+    for folder in ("data", ".dvc/cache"):
+        shutil.rmtree(project.root / folder)
+    state = train(pull=True, return_state=True)
+    assert state.message == (
+        "data: not in DVC's remote; `dvc push data.dvc` where it is sends it there"
+    )
+
+
 @pytest.mark.parametrize(
     "parameters", [{}, {"pull": True}, {"overrides": {"train.mlp.fit.epochs": 2}}]
 )

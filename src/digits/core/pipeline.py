@@ -106,7 +106,9 @@ def stage_names(root: Path) -> list[str]:
         return list(dict.fromkeys(part for name in names for part in (name.split("@")[0], name)))
 
 
-def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool = False) -> None:
+def check_sources(
+    root: Path, targets: Sequence[str] = (), *, missing_ok: bool = False, pulled: bool = False
+) -> None:
     """Check the outputs of the `.dvc` files and frozen stages that `targets` depend on.
 
     `dvc repro` would accept whatever lies there and record its hash.
@@ -115,6 +117,7 @@ def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool =
         root: The project.
         targets: Stages; default: all.
         missing_ok: Whether outputs may be missing.
+        pulled: Whether `dvc pull` has just brought what the remote has.
 
     Raises:
         DataError: an output has another hash than its `.dvc` file or dvc.lock says, or is missing.
@@ -122,7 +125,7 @@ def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool =
     with _dvc_errors(root), chdir(root), Repo() as repo:
         sources = filter(_never_runs, _with_upstream(repo, repo.index.graph, targets))
         findings = [
-            _finding(node, path, state)
+            _finding(node, path, state, pulled)
             for node in sources
             for output in node.outs
             for path, state in output.workspace_status().items()
@@ -136,8 +139,10 @@ def _never_runs(node: Any) -> bool:
     return bool(node.is_data_source or node.frozen)
 
 
-def _finding(node: Any, path: str, state: str) -> str:
+def _finding(node: Any, path: str, state: str, pulled: bool) -> str:
     name = node.addressing
+    if state == MISSING and pulled:
+        return f"{path}: not in DVC's remote; `dvc push {name}` where it is sends it there"
     if state == MISSING:
         return f"{path}: not found; `dvc pull {name}` brings what {name} names"
     keep = f"dvc commit {name}" if node.frozen or node.deps else f"dvc add {path}"
