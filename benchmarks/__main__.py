@@ -14,6 +14,7 @@ from benchmarks import (
     drift,
     inference,
     machine,
+    outages,
     parts,
     pipeline,
     races,
@@ -48,6 +49,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "scale": scale.measure_scale,
     "team": team.measure_team,
     "races": races.measure_races,
+    "outages": outages.measure_outages,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

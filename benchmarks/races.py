@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,12 +19,14 @@ from benchmarks.workspace import Workspace
 from flows.team.control import Team
 from flows.team.settings import FOLDER, Settings
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 FIRST_PORT = 15600  # beside those of a `make team` that may run here
 PROMOTIONS = 50  # in all; each clone has a model of its own
 MODELS = ("mlp", "compact")
 ROLLBACK_AFTER = 10  # promotions of a clone
 AT_ONCE = 3  # of each clone
-AWAY_S = 30
 # The models differ, and neither shall be refused for it: what is measured is who may move.
 NO_CHECKS = (
     *("paired_test", "max_accuracy_loss", "max_sensitivity_loss", "max_total_loss"),
@@ -48,10 +50,7 @@ class Ended(NamedTuple):
 
 
 def measure_races(workspace: Workspace, promotions: int = PROMOTIONS) -> Iterator[dict[str, Any]]:
-    """Whether the history is one chain of what the commands said; one of them is stopped for long.
-
-    Then the server is away for `AWAY_S` while a promotion is decided.
-    """
+    """Whether the history is one chain of what the commands said; one of them is stopped long."""
     parent = workspace.root.parent
     parent.chmod(0o711)  # PostgreSQL has a user of its own
     clones = [Clone(workspace), Clone(Workspace(parent / "second"))]
@@ -59,11 +58,9 @@ def measure_races(workspace: Workspace, promotions: int = PROMOTIONS) -> Iterato
     try:
         team.start("mlflow")
         for clone, model in zip(clones, MODELS, strict=True):
-            clone.prepare(model, promotions // 2 + 1, team.env)
+            clone.prepare(model, promotions // 2, team.env)
         server = Server(team.env)
-        figures = _race(clones, server, promotions // 2)
-        yield figures
-        yield figures | {"outage": _outage(clones, server, team)}
+        yield _race(clones, server, promotions // 2)
     finally:
         team.down()
 
@@ -125,6 +122,17 @@ class Server:
         """The version that the alias names."""
         return str(self._client.get_model_version_by_alias("digits", "champion").version)
 
+    def trainings(self, model: str) -> "list[Run]":
+        """All runs of a model's trainings."""
+        experiment = self._client.get_experiment_by_name("digits")
+        assert experiment is not None
+        named = f"tags.mlflow.runName = '{model}'"
+        return [*self._client.search_runs([experiment.experiment_id], named)]
+
+    def epochs(self, run: "Run", curve: str) -> list[int]:
+        """Of which epochs a run has a point of the curve."""
+        return sorted(p.step for p in self._client.get_metric_history(run.info.run_id, curve))
+
     def decides(self) -> int:
         """The process that has the turn; 0 if none has it."""
         from digits.tracking.runs import PROCESS_TAG
@@ -157,7 +165,7 @@ def _race(clones: list[Clone], server: Server, each: int) -> dict[str, Any]:
         "wall_s": wall_s,
         "codes": dict(Counter(str(one.code) for one in ended)),
         "moves": len(moves),
-        "one_chain": _is_chain(moves, server),
+        "one_chain": is_chain(moves, server),
         "as_said": all(made[one.reason] == (one.code == 0) for one in ended),
         "stopped_s": stopped_s,
         "stopped_code": next(one.code for one in ended if one.pid == stopped),
@@ -192,30 +200,7 @@ def _stop_one(server: Server, started: list[Future[Ended]]) -> tuple[int, float]
     return pid, time.perf_counter() - start
 
 
-def _outage(clones: list[Clone], server: Server, team: Team) -> dict[str, Any]:
-    """Of a promotion in whose midst the server goes away, and of the next one."""
-    before = clones[0].history()
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(clones[0].decide, "promote", "--run", clones[0].runs[-1])
-        server.await_decision()
-        team.stop("mlflow")
-        time.sleep(AWAY_S)
-        team.start("mlflow")
-        hit = first.result()
-    following = clones[1].decide("promote", "--run", clones[1].runs[-1])
-    moves = clones[0].history()
-    made = [move["reason"] for move in moves[len(before) :]]
-    return {
-        "away_s": AWAY_S,
-        "code": hit.code,
-        "said": hit.warnings,
-        "next_code": following.code,
-        "one_chain": _is_chain(moves, server),
-        "as_said": made == [one.reason for one in (hit, following) if one.code == 0],
-    }
-
-
-def _is_chain(moves: list[dict[str, Any]], server: Server) -> bool:
+def is_chain(moves: list[dict[str, Any]], server: Server) -> bool:
     """Whether each move starts where the one before ended, and the last one is the champion."""
     before = [None, *(move["after"] for move in moves)]
     return (

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from benchmarks.workspace import Workspace
+from flows.team.control import Team
+from flows.team.settings import FOLDER, Settings
 
 MODEL = "mlp"
 RUNS = (20, 20_000)
+FIRST_PORT = 15800  # beside those of a `make team` that may run here
 TIMES = 3
 # What belongs to a run, and the column that names the run.
 TABLES = {
@@ -20,7 +23,12 @@ TABLES = {
     "inputs": "source_id",
 }
 START = "from digits.tracking import runs\nwith runs.active_run('start', params={}, tags={}): pass"
-PAGE = "from mlflow import MlflowClient\nMlflowClient().search_runs(['1'], max_results=100)"
+PAGE = """
+from mlflow import MlflowClient
+client = MlflowClient()
+digits = client.get_experiment_by_name("digits").experiment_id
+assert len(client.search_runs([digits], max_results=100))
+"""
 COMMANDS = {
     "summary": ("digits", "summary", "--json"),
     "promote --dry-run": ("digits", "promote", MODEL, "--dry-run"),
@@ -32,17 +40,44 @@ COMMANDS = {
 
 def measure_scale(
     workspace: Workspace, counts: tuple[int, ...] = RUNS
-) -> Iterator[dict[str, dict[str, float]]]:
-    """Seconds of whole commands by the number of runs in the store, which only grows."""
-    workspace.pull()
+) -> Iterator[dict[str, dict[str, dict[str, float]]]]:
+    """Seconds of whole commands by store and by the number of its runs, which only grows."""
+    workspace.run("dvc", "pull", "--quiet")
     workspace.set_params(promote__clean_commit=False)  # a refusal is an error here
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    file = {"MLFLOW_TRACKING_URI": workspace.store}
+    for seconds in _grow(workspace, create_engine(workspace.store), file, counts):
+        yield figures | {"SQLite file": seconds}
+        figures["SQLite file"] = seconds
+    parent = workspace.root.parent
+    parent.chmod(0o711)  # PostgreSQL has a user of its own
+    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
+    try:
+        team.start("mlflow")
+        database = create_engine(
+            team.settings.database("mlflow", "postgresql+psycopg"),
+            connect_args={"passfile": str(team.settings.secrets / "pgpass")},
+        )
+        for seconds in _grow(workspace, database, team.env, counts):
+            yield figures | {"team's server": seconds}
+    finally:
+        team.down()
+
+
+def _grow(
+    workspace: Workspace, database: Engine, store: dict[str, str], counts: tuple[int, ...]
+) -> Iterator[dict[str, dict[str, float]]]:
+    workspace.run("digits", "restore", **store)
     recorded, before = workspace.run_record(MODEL)["run_id"], 1
     seconds: dict[str, dict[str, float]] = {}
     for count in counts:
-        with create_engine(workspace.store).begin() as connection:
+        with database.begin() as connection:
             copy_run(connection, _restored(connection, recorded), range(before, count))
         before = count
-        seconds[str(count)] = {name: _seconds(workspace, each) for name, each in COMMANDS.items()}
+        seconds[str(count)] = {
+            name: median(workspace.run(*command, **store).wall_s for _ in range(TIMES))
+            for name, command in COMMANDS.items()
+        }
         yield seconds
 
 
@@ -89,8 +124,3 @@ def _copied(table: str, column: str, key: str) -> str:
     if (table, column) == ("params", "value"):
         return "CASE t.key WHEN 'seed' THEN CAST(r.start_time AS VARCHAR(20)) ELSE t.value END"
     return f"t.{column}"
-
-
-def _seconds(workspace: Workspace, command: tuple[str, ...]) -> float:
-    store = {"MLFLOW_TRACKING_URI": workspace.store}
-    return median(workspace.run(*command, **store).wall_s for _ in range(TIMES))

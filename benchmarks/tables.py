@@ -31,6 +31,7 @@ def page(result: dict[str, Any]) -> str:
         "scale": _scale,
         "team": _team,
         "races": _races,
+        "outages": _outages,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -348,21 +349,48 @@ def _races(part: dict[str, Any]) -> str:
         [f"exit code of who was stopped for {part['stopped_s']:.0f} s", str(part["stopped_code"])],
         ["registered models", ", ".join(part["registered"])],
     ]
-    if away := part.get("outage"):
-        whole = away["one_chain"] and away["as_said"]
-        rows += [
-            [
-                f"exit code of a promotion while the server was away for {away['away_s']} s",
-                str(away["code"]),
-            ],
-            ["exit code of the next one; still one chain", f"{away['next_code']}; {_yes(whole)}"],
-        ]
     return f"""## Promotions from two clones at once
 
 {part["commands"]} promotions and rollbacks on the team's MLflow server, {part["at_once"]} at a
 time; one is stopped (SIGSTOP) in mid-decision until others have taken its turn.
 
 {_table(["", ""], rows)}"""
+
+
+def _outages(part: dict[str, Any]) -> str:
+    head = ["killed", "exit code", "s", "runs", "each point once", "again: ran", "said"]
+    trainings = [
+        [
+            name,
+            str(row["code"]),
+            f"{row['wall_s']:.0f}",
+            ", ".join(f"{count} {status}" for status, count in row["runs"].items()),
+            _yes(row["points_once"]),
+            str(row["again_ran"]),
+            "<br>".join(row["said"]),
+        ]
+        for name, row in part["training"].items()
+    ]
+    more = ["killed", "exit code", "that of the next one", "one chain", "moves as said", "said"]
+    promotions = [
+        [
+            name,
+            *(str(row[key]) for key in ("code", "next_code")),
+            *(_yes(row[key]) for key in ("one_chain", "as_said")),
+            "<br>".join(row["said"]),
+        ]
+        for name, row in part["promotion"].items()
+    ]
+    return f"""## Servers that are away
+
+Each server of a team is killed and comes back after {part["away_s"]} s: in the midst of a training
+that a flow runs on a Dask worker; then the flow is run once more.
+
+{_table(head, trainings)}
+
+In the midst of a promotion; then another run is promoted.
+
+{_table(more, promotions)}"""
 
 
 def _scaling(part: dict[str, Any]) -> str:
@@ -376,10 +404,14 @@ def _scaling(part: dict[str, Any]) -> str:
 
 
 def _scale(part: dict[str, Any]) -> str:
-    head = ["command", *(f"{int(count):,} runs in the store: s" for count in part)]
-    names = next(iter(part.values()))
-    body = [[name, *(f"{seconds[name]:.1f}" for seconds in part.values())] for name in names]
-    return f"## Cost against the number of runs\n\n{_table(head, body)}"
+    columns = {
+        f"{store}, {int(count):,} runs: s": seconds
+        for store, counts in part.items()
+        for count, seconds in counts.items()
+    }
+    names = next(iter(columns.values()))
+    body = [[name, *(f"{each[name]:.1f}" for each in columns.values())] for name in names]
+    return f"## Cost against the number of runs\n\n{_table(['command', *columns], body)}"
 
 
 def _reached(goal: dict[str, Any], seeds: int) -> str:
