@@ -138,7 +138,8 @@ class Server:
         from digits.tracking.runs import PROCESS_TAG
 
         ledger = self._client.get_experiment_by_name("digits-decisions")
-        assert ledger is not None
+        if ledger is None or "last" not in ledger.tags:  # nobody has promoted yet
+            return 0
         turn = self._client.get_run(ledger.tags["last"])
         process = turn.data.tags.get(PROCESS_TAG)
         return int(process.split(":")[1]) if process and turn.info.status == "RUNNING" else 0
