@@ -10,9 +10,9 @@ time: 10,000 runs cost minutes. Here only what is missing is copied.
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,22 +118,31 @@ def fetch_result(root: Path, stage: str) -> bool:
             output.hash_info = HashInfo()
         if not _restore(repo, found):
             return False
-        repo.commit(stage, force=True)
+        _when_free(lambda: repo.commit(stage, force=True))
         return True
 
 
 def _restore(repo: Repo, stage: Any) -> bool:
     # it would warn of each file that the remote lacks, which here is no fault
     logging.getLogger("dvc.data_cloud").setLevel(logging.ERROR)
+
+    def restore() -> None:
+        with repo.lock:
+            repo.stage_cache.restore(stage, pull=True)
+
+    try:
+        _when_free(restore)
+    except RunCacheNotFoundError:
+        return False
+    return True
+
+
+def _when_free(work: Callable[[], object]) -> None:
+    """Do what needs DVC's lock; others have it for seconds, while a stage begins or ends."""
     while True:
-        try:
-            with repo.lock:
-                repo.stage_cache.restore(stage, pull=True)
-            return True
-        except RunCacheNotFoundError:
-            return False
-        except LockError:  # another stage begins or ends, which takes a second
-            continue
+        with suppress(LockError):
+            work()
+            return
 
 
 def push_result(root: Path, stage: str) -> None:
