@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.races import Clone, Server, is_chain
+from benchmarks.team import servers
 from benchmarks.workspace import Workspace
 from flows.team.control import Team
-from flows.team.settings import FOLDER, Settings
 
-FIRST_PORT = 15700  # beside those of a `make team` that may run here
 AWAY_S = 30
 SERVERS = ("mlflow", "postgres", "s3", "prefect", "dask")
 MODEL, EPOCHS = "mlp", 40  # lasts longer than a server is away
@@ -28,46 +27,38 @@ raise SystemExit(None if state.is_completed() else state.message)
 COMPLAINT = re.compile(r" \| (?:WARNING|ERROR) +\| .*? - (.*)|(warning: .*|Traceback .*)")
 
 
-def measure_outages(workspace: Workspace, away_s: int = AWAY_S) -> Iterator[dict[str, Any]]:
+def measure_outages(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Exit codes, what was said, and what was lost or doubled, by server that is killed."""
-    parent = workspace.root.parent
-    parent.chmod(0o711)  # PostgreSQL has a user of its own
-    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
-    figures: dict[str, Any] = {"away_s": away_s, "training": {}, "promotion": {}}
-    try:
-        team.start("mlflow", "prefect", "dask", "dask-worker-1", "dask-worker-2")
+    figures: dict[str, Any] = {"away_s": AWAY_S, "training": {}, "promotion": {}}
+    with servers(workspace, *SERVERS, "dask-worker-1", "dask-worker-2") as team:
         clone, server = Clone(workspace), Server(team.env)
         clone.prepare(MODEL, 2 * len(SERVERS), team.env)
-        for number, name in enumerate(SERVERS):
-            figures["promotion"][name] = _promotion(clone, server, team, name, number, away_s)
+        for name in SERVERS:
+            figures["promotion"][name] = _promotion(clone, server, team, name)
             yield figures
         remote = ("remote", "add", "--quiet", "--local", "--default", "team", "s3://digits")
         workspace.run("dvc", *remote)
         for epochs, name in enumerate(SERVERS, start=EPOCHS):
             workspace.set_params(**{f"train__{MODEL}__fit__epochs": epochs})
-            figures["training"][name] = _training(workspace, server, team, name, epochs, away_s)
+            figures["training"][name] = _training(workspace, server, team, name, epochs)
             yield figures
-    finally:
-        team.down()
 
 
-def _away(team: Team, name: str, away_s: int) -> None:
+def _away(team: Team, name: str) -> None:
     team.kill(name)
     team.stop(name)  # else it is started again at once
-    time.sleep(away_s)
+    time.sleep(AWAY_S)
     team.start(name)
 
 
-def _promotion(
-    clone: Clone, server: Server, team: Team, name: str, number: int, away_s: int
-) -> dict[str, Any]:
+def _promotion(clone: Clone, server: Server, team: Team, name: str) -> dict[str, Any]:
     """A promotion that is hit while it is decided, and the next one."""
     before = clone.history()
-    first, following = clone.runs[2 * number : 2 * number + 2]
+    first, following = clone.runs.pop(), clone.runs.pop()
     with ThreadPoolExecutor(1) as thread:
         deciding = thread.submit(clone.decide, "promote", "--run", first)
         server.await_decision()
-        _away(team, name, away_s)
+        _away(team, name)
         hit = deciding.result()
     after = clone.decide("promote", "--run", following)
     moves = clone.history()
@@ -82,12 +73,12 @@ def _promotion(
 
 
 def _training(
-    workspace: Workspace, server: Server, team: Team, name: str, epochs: int, away_s: int
+    workspace: Workspace, server: Server, team: Team, name: str, epochs: int
 ) -> dict[str, Any]:
     """A flow whose training runs on a Dask worker, and the same flow again."""
     before = {run.info.run_id for run in server.trainings(MODEL)}
     start = time.perf_counter()
-    code, said = _flow(workspace, team, lambda: _away(team, name, away_s))
+    code, said = _flow(workspace, team, lambda: _away(team, name))
     wall_s = time.perf_counter() - start
     trained = [run for run in server.trainings(MODEL) if run.info.run_id not in before]
     whole = [run for run in trained if run.info.status == "FINISHED"]

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from benchmarks.team import servers
 from benchmarks.workspace import Workspace
-from flows.team.control import Team
-from flows.team.settings import FOLDER, Settings
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-FIRST_PORT = 15600  # beside those of a `make team` that may run here
 PROMOTIONS = 50  # in all; each clone has a model of its own
 MODELS = ("mlp", "compact")
 ROLLBACK_AFTER = 10  # promotions of a clone
@@ -50,19 +48,12 @@ class Ended(NamedTuple):
 
 
 def measure_races(workspace: Workspace, promotions: int = PROMOTIONS) -> Iterator[dict[str, Any]]:
-    """Whether the history is one chain of what the commands said; one of them is stopped long."""
-    parent = workspace.root.parent
-    parent.chmod(0o711)  # PostgreSQL has a user of its own
-    clones = [Clone(workspace), Clone(Workspace(parent / "second"))]
-    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
-    try:
-        team.start("mlflow")
+    """Whether the history is one chain of what the commands said, though one was stopped."""
+    clones = [Clone(workspace), Clone(Workspace(workspace.root.parent / "second"))]
+    with servers(workspace, "mlflow") as team:
         for clone, model in zip(clones, MODELS, strict=True):
             clone.prepare(model, promotions // 2, team.env)
-        server = Server(team.env)
-        yield _race(clones, server, promotions // 2)
-    finally:
-        team.down()
+        yield _race(clones, Server(team.env), promotions // 2)
 
 
 class Clone:

@@ -6,13 +6,11 @@ from statistics import median
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
+from benchmarks.team import servers
 from benchmarks.workspace import Workspace
-from flows.team.control import Team
-from flows.team.settings import FOLDER, Settings
 
 MODEL = "mlp"
 RUNS = (20, 20_000)
-FIRST_PORT = 15800  # beside those of a `make team` that may run here
 TIMES = 3
 # What belongs to a run, and the column that names the run.
 TABLES = {
@@ -44,24 +42,17 @@ def measure_scale(
     """Seconds of whole commands by store and by the number of its runs, which only grows."""
     workspace.run("dvc", "pull", "--quiet")
     workspace.set_params(promote__clean_commit=False)  # a refusal is an error here
-    figures: dict[str, dict[str, dict[str, float]]] = {}
     file = {"MLFLOW_TRACKING_URI": workspace.store}
+    seconds = {}
     for seconds in _grow(workspace, create_engine(workspace.store), file, counts):
-        yield figures | {"SQLite file": seconds}
-        figures["SQLite file"] = seconds
-    parent = workspace.root.parent
-    parent.chmod(0o711)  # PostgreSQL has a user of its own
-    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
-    try:
-        team.start("mlflow")
+        yield {"SQLite file": seconds}
+    with servers(workspace, "mlflow") as team:
         database = create_engine(
             team.settings.database("mlflow", "postgresql+psycopg"),
             connect_args={"passfile": str(team.settings.secrets / "pgpass")},
         )
-        for seconds in _grow(workspace, database, team.env, counts):
-            yield figures | {"team's server": seconds}
-    finally:
-        team.down()
+        for on_server in _grow(workspace, database, team.env, counts):
+            yield {"SQLite file": seconds, "team's server": on_server}
 
 
 def _grow(

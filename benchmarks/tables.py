@@ -358,7 +358,15 @@ time; one is stopped (SIGSTOP) in mid-decision until others have taken its turn.
 
 
 def _outages(part: dict[str, Any]) -> str:
-    head = ["killed", "exit code", "s", "runs", "each point once", "again: ran", "said"]
+    head = [
+        "killed",
+        "exit code",
+        "s",
+        "runs",
+        "each point once",
+        "again: exit code, trainings",
+        "said",
+    ]
     trainings = [
         [
             name,
@@ -366,7 +374,7 @@ def _outages(part: dict[str, Any]) -> str:
             f"{row['wall_s']:.0f}",
             ", ".join(f"{count} {status}" for status, count in row["runs"].items()),
             _yes(row["points_once"]),
-            str(row["again_ran"]),
+            f"{row['again_code']}, {row['again_ran']}",
             "<br>".join(row["said"]),
         ]
         for name, row in part["training"].items()

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -12,6 +13,19 @@ from flows.team.control import Team
 from flows.team.settings import FOLDER, Settings
 
 FIRST_PORT = 15500  # beside those of a `make team` that may run here
+
+
+@contextmanager
+def servers(workspace: Workspace, *names: str) -> Iterator[Team]:
+    """These servers of a team, and what they need, with empty stores for the time of the block."""
+    parent = workspace.root.parent
+    parent.chmod(0o711)  # PostgreSQL has a user of its own
+    team = Team(Settings(workspace.root, parent / FOLDER, FIRST_PORT))
+    try:
+        team.start(*names)
+        yield team
+    finally:
+        team.down()
 
 
 def measure_team(workspace: Workspace) -> Iterator[dict[str, Any]]:
