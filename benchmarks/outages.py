@@ -33,14 +33,14 @@ def measure_outages(workspace: Workspace) -> Iterator[dict[str, Any]]:
     with servers(workspace, *SERVERS, "dask-worker-1", "dask-worker-2") as team:
         clone, server = Clone(workspace), Server(team.env)
         clone.prepare(MODEL, 2 * len(SERVERS), team.env)
-        for name in SERVERS:
-            figures["promotion"][name] = _promotion(clone, server, team, name)
-            yield figures
         remote = ("remote", "add", "--quiet", "--local", "--default", "team", "s3://digits")
         workspace.run("dvc", *remote)
         for epochs, name in enumerate(SERVERS, start=EPOCHS):
             workspace.set_params(**{f"train__{MODEL}__fit__epochs": epochs})
             figures["training"][name] = _training(workspace, server, team, name, epochs)
+            yield figures
+        for name in SERVERS:
+            figures["promotion"][name] = _promotion(clone, server, team, name)
             yield figures
 
 
@@ -99,7 +99,7 @@ def _training(
 def _flow(
     workspace: Workspace, team: Team, hit: Callable[[], None] | None = None
 ) -> tuple[int, list[str]]:
-    """Exit code and complaints of the flow; `hit` is called in the midst of its training."""
+    """Exit code, complaints and reason of the flow; `hit` is called in mid-training."""
     process = subprocess.Popen(
         [sys.executable, "-c", FLOW],
         cwd=workspace.root,
@@ -118,4 +118,6 @@ def _flow(
                 said.append(complaint[1] or complaint[2])
     if hitting:
         hitting.result()
-    return process.wait(), said
+    if code := process.wait():
+        said.append(line.strip())
+    return code, said
