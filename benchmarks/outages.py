@@ -115,7 +115,7 @@ def _flow(
             if hit and HIT_AFTER in line:
                 hitting, hit = thread.submit(hit), None
             if complaint := COMPLAINT.search(line):
-                said.append(complaint[1] or complaint[2])
+                said.append(complaint[complaint.lastindex or 0])
     if hitting:
         hitting.result()
     if code := process.wait():
