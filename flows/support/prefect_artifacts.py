@@ -3,9 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -13,6 +15,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOutputs
 from digits.core.files import read_json
@@ -39,10 +42,12 @@ class Progress:
         if not (epoch := EPOCH.search(line)):
             return
         percent = 100 * int(epoch[1]) / int(epoch[2])
-        if self._artifact:
-            update_progress_artifact(self._artifact, percent, description=line)
-        else:
-            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+        # the next epoch tells it anew: a server that is away neither ends nor delays a training
+        with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            if self._artifact:
+                update_progress_artifact(self._artifact, percent, description=line)
+            else:
+                self._artifact = create_progress_artifact(percent, key=self._key, description=line)
 
 
 def publish_results(

@@ -64,6 +64,7 @@ directory = {directory}
 environment = {environment}
 {owner}
 autostart = false
+autorestart = true
 startretries = 1000000
 stopsignal = {stop}
 stopwaitsecs = 20

@@ -40,6 +40,24 @@ INNER = {
     "dask-http": "info/main/workers.html",
 }
 
+# Tells of each epoch, and waits after it; then shows what Prefect shows.
+TRAINING = """
+from prefect import flow
+from prefect.artifacts import Artifact
+from flows.support.prefect_artifacts import Progress, artifact_key
+
+@flow
+def training():
+    progress = Progress("outage")
+    for number in (1, 2, 3):
+        progress.on_line(f"mlp epoch {number}/3")
+        print(f"epoch {number}/3", flush=True)
+        number == 3 or input()
+    print(Artifact.get(artifact_key("progress-outage")).data)
+
+training()
+"""
+
 
 @pytest.fixture
 def store(team: Team) -> Any:
@@ -193,6 +211,31 @@ def test_whatever_is_killed_comes_back(team: Team, store: Any) -> None:
         assert until(lambda name=name: team.answers(name), seconds=120), name
     assert experiment(team, "kept") == kept
     assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
+
+
+def test_a_training_goes_on_while_prefect_has_no_database(team: Team) -> None:
+    team.start("prefect")
+    command = [sys.executable, "-c", TRAINING]
+    asked: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | team.env, **asked) as training:
+        for act in (team.stop, team.start):
+            assert "epoch" in training.stdout.readline()
+            act("postgres")
+            training.stdin.write("\n")
+            training.stdin.flush()
+        assert training.stdout.read() == "epoch 3/3\n100.0\n"
+    assert training.returncode == 0
+
+
+def test_dask_workers_come_back_when_the_scheduler_was_killed(team: Team) -> None:
+    """They leave as if all were well."""
+    workers = ("dask-worker-1", "dask-worker-2")
+    team.start(*workers)
+    before = {name: team.pid(name) for name in workers}
+    team.kill("dask")
+    for name in workers:
+        assert until(lambda name=name: team.pid(name) not in (0, before[name]), seconds=90), name
+        assert until(lambda name=name: team.answers(name), seconds=60), name
 
 
 def test_down_leaves_no_process_even_without_supervisor_and_up_again_has_all(
