@@ -4,9 +4,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from support import has_ended, until
 
 from digits.core.cluster import connected
 from digits.core.dispatch import run_on_worker
+from digits.core.errors import ServiceError
 from digits.core.remote import fetch_result
 from flows.support import commands
 from flows.train import train
@@ -35,6 +36,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two workers, each in an empty folder; stages note in `control` that they ran."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "control").mkdir()
+    os.environ["CONTROL"] = str(folder / "control")
+    with started(folder, "worker-0", "worker-1") as cluster:
+        yield cluster
+        del os.environ["CONTROL"]
+
+
+@contextmanager
+def started(folder: Path, *names: str) -> Iterator[Cluster]:
+    """A cluster whose workers have these names."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     dask = Path(sys.executable).with_name("dask")
@@ -44,16 +54,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             command = (dask, *arguments, "--host", "127.0.0.1", "--no-dashboard")
             return stack.enter_context(running(*command, cwd=folder / name))
 
-        os.environ["CONTROL"] = str(folder / "control")
         scheduler = start("scheduler", "scheduler", "--port", str(port))
-        names = ("worker-0", "worker-1")
         nanny = ("--nthreads", "1", "--death-timeout", "600")
         workers = [start(name, "worker", address, *nanny) for name in names]
         assert until(lambda: answers(port), seconds=120)
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(len(workers), timeout=120)
         yield Cluster(address, scheduler, workers)
-        del os.environ["CONTROL"]
         for worker in workers:
             worker.kill()
 
@@ -149,6 +156,17 @@ def kill_children(nanny: psutil.Popen) -> None:
         child.kill()
 
 
+def sleep_on_worker(client: Client, lines: list[str], check: Callable[[float], None]) -> None:
+    """Run a long command on a worker; the first line is its process id."""
+    run_on_worker(
+        client,
+        lambda command, commands, on_line: commands.run(command, on_line=on_line),
+        ["sh", "-c", "echo $$; exec sleep 600"],
+        on_line=lines.append,
+        check=check,
+    )
+
+
 def test_what_is_given_up_ends_on_its_worker(cluster: Cluster) -> None:
     lines: list[str] = []
 
@@ -158,15 +176,34 @@ def test_what_is_given_up_ends_on_its_worker(cluster: Cluster) -> None:
             raise TimeoutError
 
     with connected(cluster.address) as client, pytest.raises(TimeoutError):
-        run_on_worker(
-            client,
-            lambda command, commands, on_line: commands.run(command, on_line=on_line),
-            ["sh", "-c", "echo $$; exec sleep 600"],
-            on_line=lines.append,
-            check=check,
-        )
+        sleep_on_worker(client, lines, check)
     [pid] = map(int, lines)
     assert until(lambda: has_ended(pid), seconds=60)
+
+
+def test_what_runs_on_a_worker_ends_when_the_scheduler_is_lost(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else it would run beside the same work on another worker."""
+    lines: list[str] = []
+    ended_after_s = 0.0
+
+    def check(seconds: float) -> None:
+        nonlocal ended_after_s
+        time.sleep(seconds)
+        if lines and scheduler.is_running():
+            scheduler.kill()
+            scheduler.wait()
+            lost = time.monotonic()
+            assert until(lambda: has_ended(int(lines[0])), seconds=60)
+            ended_after_s = time.monotonic() - lost
+
+    with started(tmp_path, "worker") as cluster, connected(cluster.address) as client:
+        scheduler = cluster.scheduler
+        with pytest.raises(ServiceError, match="is gone"):
+            sleep_on_worker(client, lines, check)
+    assert ended_after_s < 20, "so long Dask waits for work that runs"
+    assert capfd.readouterr().err == ""
 
 
 def test_code_that_no_worker_can_get_is_named_before_it_runs(project: Project) -> None:

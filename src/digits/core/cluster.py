@@ -1,5 +1,6 @@
 """A Dask cluster: its scheduler and workers, and which addresses only this machine understands."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ def connected(scheduler: str) -> "Iterator[Client]":
     """
     from distributed import Client
 
+    # that the scheduler is lost is said by whoever waits for it
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         connect: Any = Client  # typed in part only
         client = connect(scheduler, timeout=10, set_as_default=False)

@@ -49,6 +49,7 @@ def run_on_worker(
         Exception: what the function raised.
     """
     from distributed import KilledWorker
+    from distributed.client import ClosedClientError
 
     scheduler: Any = client  # typed in part only
     label, address = f"digits-{uuid4().hex}", scheduler.scheduler.address
@@ -68,8 +69,9 @@ def run_on_worker(
     except KilledWorker:
         raise ServiceError(f"scheduler: {address}: each worker that took it was killed") from None
     finally:
-        future.cancel()
-        scheduler.unsubscribe_topic(label)
+        with suppress(ClosedClientError):  # as it is when the scheduler is lost
+            future.cancel()
+            scheduler.unsubscribe_topic(label)
 
 
 def _tell(lines: "SimpleQueue[str | None]", on_line: OnLine, *, wait_s: float = 0) -> bool:
@@ -82,7 +84,7 @@ def _tell(lines: "SimpleQueue[str | None]", on_line: OnLine, *, wait_s: float = 
 
 
 def _on_worker(function: Function[T], argument: T, label: str) -> None:
-    from distributed import get_worker
+    from distributed import Status, get_worker
 
     worker, commands = get_worker(), Commands()
     key, over = worker.get_current_task(), Event()
@@ -90,7 +92,9 @@ def _on_worker(function: Function[T], argument: T, label: str) -> None:
     def end_if_cancelled() -> None:
         while not over.wait(POLL_S):
             task = worker.state.tasks.get(key)
-            if task is None or task.state == "cancelled":
+            # a worker that leaves has lost the scheduler: what it runs is run anew elsewhere
+            leaves = worker.status in (Status.closing, Status.closed, Status.failed)
+            if leaves or task is None or task.state == "cancelled":
                 commands.stop(grace_s=GRACE_S)
                 return
 
