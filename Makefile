@@ -40,9 +40,8 @@ ui: .venv/.done ## MLflow in the browser: accuracy, time and curves of all model
 		echo "error: port $(MLFLOW_PORT) is taken; choose another with make ui MLFLOW_PORT=…" >&2; exit 6; }
 	@mkdir -p .state
 	@address=$$(python -m digits.tracking.page $(MLFLOW_PORT)) || exit; \
-		echo "$$address   Ctrl-C ends it"; \
 		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
-			python -m webbrowser "$$address" ) >/dev/null 2>&1 & \
+			echo "$$address   Ctrl-C ends it" >&3; python -m webbrowser "$$address" ) 3>&1 >/dev/null 2>&1 & \
 		mlflow ui --app-name digits --port $(MLFLOW_PORT) --workers 1 \
 			--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 & \
