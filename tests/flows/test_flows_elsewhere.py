@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 from distributed import Client
+from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from services import Cluster, answers, free_port, running
@@ -102,20 +103,33 @@ def outputs(root: Path) -> dict[str, list[str]]:
     return {name: [out["md5"] for out in stage["outs"]] for name, stage in stages.items()}
 
 
+def statuses(store: Path) -> list[str]:
+    """Of the MLflow runs in a store."""
+    client = MlflowClient(f"sqlite:///{store}")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(experiments)]
+
+
 def origin(project: Project) -> Path:
     return Path(project.git("remote", "get-url", "origin").strip())
 
 
 def test_stages_run_once_anywhere_even_if_a_worker_is_killed_and_give_what_they_give_here(
-    project: Project, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    cluster: Cluster,
+    tmp_path: Path,
+    migrated: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = Project(tmp_path / "here", tmp_path / "nowhere")
     shutil.copytree(project.root, here.root)
     project.set_epochs("mlp", 3)  # params that no commit has
     project.sleeps("train-mlp", 600)
+    project.tracks("train-mlp", ends_in=10)
+    store = shutil.copy(migrated, project.root / "mlflow.db")
     everywhere = dict.fromkeys(("prepare", "train", "compare"), "dask")
     flow_run = ThreadPoolExecutor(1).submit(train, where=everywhere, return_state=True)
-    assert until(lambda: "train-mlp" in project.ran(), seconds=240)
+    assert until(lambda: statuses(store) == ["RUNNING"], seconds=240)
     stage = psutil.Process(int(project.log()[-1][1]))
     project.works()
     parents = {parent.pid for parent in stage.parents()}
@@ -123,7 +137,8 @@ def test_stages_run_once_anywhere_even_if_a_worker_is_killed_and_give_what_they_
     kill_children(victim)
     state = flow_run.result(240)
     assert state.is_completed(), state.message
-    assert has_ended(stage.pid)
+    assert until(lambda: has_ended(stage.pid))
+    assert statuses(store) == ["KILLED"]
     assert project.ran() == ["prepare", "train-mlp", "train-mlp", "compare"]
 
     shutil.copy("params.yaml", here.root)
