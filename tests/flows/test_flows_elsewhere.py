@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from distributed import Client
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
@@ -248,17 +250,38 @@ def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[Path
         yield home
 
 
-def test_a_work_pool_runs_stages_too(project: Project, pool: Path) -> None:
+def test_a_work_pool_runs_stages_too(
+    project: Project, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    project.fails_with("train-mlp", 4)  # so that it is tried again
     project.fails("train-mlp")
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert str(state.message).startswith("train@mlp ended with 3")
     assert "error: no disk left on the moon" in str(state.message)
 
     project.works()
-
+    lose_answers(monkeypatch)
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert state.is_completed(), state.message
-    assert project.ran() == ["prepare", *["train-mlp"] * 2]
+    assert project.ran() == ["prepare", *["train-mlp"] * 3]
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["stage"])))
+    assert len(runs) == 3
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on each first answer to one who schedules a flow run is lost on its way."""
+    send, lost = httpx.HTTPTransport.handle_request, set[bytes]()
+
+    def lose(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        answer, body = send(transport, request), request.content
+        if request.url.path.endswith("/create_flow_run") and body not in lost:
+            lost.add(body)
+            raise httpx.ReadError("the connection was reset", request=request)
+        return answer
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lose)
 
 
 def test_a_changed_stage_that_ran_here_before_has_no_result_yet(
