@@ -19,6 +19,7 @@ from digits.core.remote import NO_RESULT
 
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
+WARNING = "warning: "
 
 DVC_ERROR = 255  # its exit code for nearly everything, a remote that does not answer included
 
@@ -85,12 +86,18 @@ class Dvc:
             CommandFailedError: the remote does not answer, or the flow run ends.
         """
         command = [sys.executable, "-m", "digits.core.commands", "digits.core.remote", stage]
+
+        def on_line(line: str) -> None:
+            if line.startswith(WARNING):
+                get_run_logger().warning(line.removeprefix(WARNING))
+
         try:
-            self.commands.run(command, cwd=self.folder, env=self._env, on_line=lambda _line: None)
+            self.commands.run(command, cwd=self.folder, env=self._env, on_line=on_line)
         except CommandFailedError as error:
             if error.code == NO_RESULT:
                 return False
-            raise CommandFailedError(*last_lines(error.lines), code=error.code) from None
+            lines = [line for line in error.lines if not line.startswith(WARNING)]
+            raise CommandFailedError(*last_lines(lines), code=error.code) from None
         self.run("repro", "--single-item", stage)
         return True
 

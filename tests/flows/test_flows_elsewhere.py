@@ -1,12 +1,13 @@
 """Stages on workers that share no folder with the project: of a Dask cluster, of a work pool."""
 
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,9 +23,11 @@ from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
 
+from digits.core import remote
 from digits.core.cluster import connected
 from digits.core.dispatch import run_on_worker
-from digits.core.remote import fetch_result
+from digits.core.errors import ServiceError
+from digits.core.remote import fetch_result, push_result
 from flows.support import commands
 from flows.train import train
 
@@ -210,6 +213,50 @@ def test_a_remote_that_is_lost_is_named(
     assert project.ran() == []
 
 
+def test_a_result_waits_on_its_worker_for_a_remote_that_is_away(
+    project: Project, tmp_path: Path
+) -> None:
+    project.sleeps("prepare", 5)
+    set_seed(99)  # new to the workers
+    flow_run = ThreadPoolExecutor(1).submit(train, ["prepare"], where=WHERE, return_state=True)
+    assert until(lambda: project.ran() == ["prepare"], seconds=240)
+    with away(tmp_path / "remote"):
+        assert until(lambda: len(project.log("end")) == 1, seconds=60)
+        time.sleep(5)
+    state = flow_run.result(240)
+    assert state.is_completed(), state.message
+    assert project.ran() == ["prepare"]
+
+
+def test_a_stage_whose_inputs_change_while_it_runs_is_run_again_with_these(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    project.sleeps("prepare", 2)
+    set_seed(100)
+    flow_run = ThreadPoolExecutor(1).submit(train, ["prepare"], where=WHERE, return_state=True)
+    assert until(lambda: project.ran() == ["prepare"], seconds=240)
+    set_seed(101)
+    state = flow_run.result(240)
+    assert state.is_completed(), state.message
+    assert json.loads(Path("artifacts/prepare.txt").read_text())[1] == 101
+
+
+def set_seed(seed: int) -> None:
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"seed": seed}))
+
+
+@contextmanager
+def away(remote: Path) -> Iterator[None]:
+    """A file is where the folder of the remote was."""
+    kept = remote.rename(f"{remote}-kept")
+    remote.write_text("no folder")
+    yield
+    remote.unlink()
+    kept.rename(remote)
+
+
 def test_what_can_be_known_is_told_before_any_work(project: Project) -> None:
     with (project.root / ".dvc" / "config.local").open("a") as config:
         config.write("['remote \"near\"']\n    url = ../store\n")
@@ -306,3 +353,36 @@ def test_a_result_is_found_though_dvc_lock_records_another_one_that_nobody_has(
     assert fetch_result(dvc_project.root, "train@mlp")
     assert "didn't change" in dvc_project.dvc("repro", "--single-item", "train@mlp")
     assert outputs(dvc_project.root)["train@mlp"] == recorded
+
+
+def test_a_remote_that_stays_away_is_named_after_one_line_that_says_the_wait(
+    dvc_project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    use_remote(dvc_project, tmp_path)
+    dvc_project.dvc("repro", "-q", "train@mlp")
+    monkeypatch.setattr(remote, "PATIENCE_S", 3)
+    (tmp_path / "remote").write_text("no folder")
+    with pytest.raises(ServiceError, match=f"remote {tmp_path}/remote: "):
+        remote.patiently(lambda: push_result(dvc_project.root, "train@mlp"))
+    [warning] = [line for line in capfd.readouterr().err.splitlines() if "for up to 3 s" in line]
+    assert warning.startswith(f"warning: remote {tmp_path}/remote: ")
+
+
+def test_outputs_that_the_remote_fails_to_give_are_no_missing_result(
+    dvc_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_remote(dvc_project, tmp_path)
+    dvc_project.dvc("repro", "-q", "prepare")
+    push_result(dvc_project.root, "prepare")
+    (dvc_project.root / "artifacts/prepare.txt").unlink()
+    shutil.rmtree(dvc_project.root / ".dvc/cache")
+
+    def breaks(*_arguments: object, **_options: object) -> None:
+        raise ConnectionError  # which DVC logs
+
+    monkeypatch.setattr("dvc_objects.fs.generic._try_links", breaks)
+    with pytest.raises(ServiceError, match=f"remote {tmp_path}/remote: DVC: not all outputs"):
+        fetch_result(dvc_project.root, "prepare")

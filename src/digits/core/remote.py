@@ -10,11 +10,12 @@ time: 10,000 runs cost minutes. Here only what is missing is copied.
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.fs import get_cloud_fs
@@ -29,6 +30,7 @@ from digits.core.checkout import home, shown
 from digits.core.errors import ServiceError, UsageError, one_line
 from digits.core.files import replacing
 
+T = TypeVar("T")
 Settings = dict[str, str]
 
 # What may travel to other machines: no settings with secrets, which each has in its environment or
@@ -41,6 +43,8 @@ _PUBLIC = (
 _ENTRY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{64}")
 COPIES_AT_ONCE = 16
 NO_RESULT = 10
+PATIENCE_S = 120.0
+PAUSE_S = 2.0
 
 
 def shared_remote(root: Path, name: str | None = None) -> tuple[str, Settings]:
@@ -90,6 +94,26 @@ def fetch_file(settings: Mapping[str, str], md5: str, path: Path) -> None:
         files.get_file(files.join(folder, "files", "md5", md5[:2], md5[2:]), str(path))
 
 
+def patiently(work: Callable[[], T]) -> T:
+    """Do work again for PATIENCE_S while the remote is away, and say so in one line.
+
+    Raises:
+        ServiceError: the remote did not come back.
+    """
+    until = 0.0
+    while True:
+        try:
+            return work()
+        except ServiceError as error:
+            if until and time.monotonic() >= until:
+                raise
+            if not until:
+                until = time.monotonic() + PATIENCE_S
+                line = f"warning: {error}; trying again for up to {PATIENCE_S:g} s"
+                print(line, file=sys.stderr, flush=True)
+        time.sleep(PAUSE_S)
+
+
 def fetch_result(root: Path, stage: str) -> bool:
     """Bring the outputs of a stage here if the run cache, here or in the default remote, has them.
 
@@ -125,15 +149,26 @@ def fetch_result(root: Path, stage: str) -> bool:
 def _restore(repo: Repo, stage: Any) -> bool:
     # it would warn of each file that the remote lacks, which here is no fault
     logging.getLogger("dvc.data_cloud").setLevel(logging.ERROR)
+    pull, failed = repo.cloud.pull, set[Any]()
+
+    def noting_failures(objects: Any, **options: Any) -> Any:
+        result = pull(objects, **options)
+        failed.update(result.failed)
+        return result
 
     def restore() -> None:
         with repo.lock:
             repo.stage_cache.restore(stage, pull=True)
 
+    repo.cloud.pull = noting_failures  # as DVC only logs them
     try:
         _when_free(restore)
     except RunCacheNotFoundError:
+        if failed:
+            raise DvcException("not all outputs could be fetched") from None
         return False
+    finally:
+        repo.cloud.pull = pull
     return True
 
 
@@ -162,7 +197,7 @@ def push_result(root: Path, stage: str) -> None:
         used = repo.stage_cache.get_used_objs([tuple(entry.split("/")[1:]) for entry in new])
         for objects in used.values():
             if repo.cloud.push(objects).failed:
-                raise ServiceError("not all outputs could be pushed")
+                raise DvcException("not all outputs could be pushed")
 
         def push(entry: str) -> None:
             files.put_file(str(runs / entry), files.join(remote_runs, entry))
@@ -211,7 +246,7 @@ def _opened(settings: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
 
 def main(stage: str) -> None:
     """Bring the outputs of a stage to the project in the current folder."""
-    if not fetch_result(Path.cwd(), stage):
+    if not patiently(lambda: fetch_result(Path.cwd(), stage)):
         sys.exit(NO_RESULT)
 
 

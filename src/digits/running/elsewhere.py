@@ -109,7 +109,7 @@ def main(path: str) -> None:
             dvc("repro", "--single-item", work.stage)
     except CommandFailedError as error:
         sys.exit(stage_exit_code(error))  # it has said why
-    remote.push_result(folder, work.stage)
+    remote.patiently(lambda: remote.push_result(folder, work.stage))
     from digits.tracking import spool
 
     spool.wait_for_left()  # perhaps nothing else runs on this machine that would send it
