@@ -42,21 +42,24 @@ name = "-".join(sys.argv[1:])
 control = Path(os.environ.get("CONTROL", "/nonexistent"))
 with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
     print(name, os.getpid(), time.time(), "start", file=log)
-if (control / f"{name}.fails").exists():
-    print("error: no disk left on the moon")
-    sys.exit(3)
 failing = control / f"{name}.fails-with"
 if failing.exists():
     code, *later = failing.read_text().split()
     failing.write_text(" ".join(later)) if later else failing.unlink()
     sys.exit(int(code))
+if (control / f"{name}.fails").exists():
+    print("error: no disk left on the moon")
+    sys.exit(3)
+
+def seconds(switch):
+    path = control / f"{name}.{switch}"
+    return float(path.read_text()) if path.exists() else 0
 
 def work():
     epochs = params["train"].get(sys.argv[-1], {}).get("fit", {}).get("epochs", 0)
     for epoch in range(epochs):
         print(f"{name} epoch {epoch + 1}/{epochs}", flush=True)
-    seconds = control / f"{name}.sleeps"
-    time.sleep(float(seconds.read_text()) if seconds.exists() else 0)
+    time.sleep(seconds("sleeps"))
     out = Path(f"artifacts/{name}.txt")
     out.parent.mkdir(exist_ok=True)
     keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
@@ -84,8 +87,13 @@ def record(model):
 
 def tracked():
     from digits.tracking import runs
+    ending = seconds("ends-in")
     with runs.active_run(name, params={}, tags={}):
-        work()
+        try:
+            work()
+        except SystemExit:
+            time.sleep(ending)
+            raise
 
 if (control / f"{name}.tracks").exists():
     from digits.core import process, system
@@ -144,9 +152,10 @@ class Project:
         """From now on the stage takes so long."""
         (self.control / f"{stage}.sleeps").write_text(str(seconds))
 
-    def tracks(self, stage: str) -> None:
-        """From now on the stage has an MLflow run, as the real ones have."""
+    def tracks(self, stage: str, *, ends_in: float = 0) -> None:
+        """From now on the stage has an MLflow run, which it ends so late after a signal."""
         (self.control / f"{stage}.tracks").touch()
+        (self.control / f"{stage}.ends-in").write_text(str(ends_in))
 
     def works(self) -> None:
         """From now on no stage is slow, fails, or has an MLflow run."""

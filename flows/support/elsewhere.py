@@ -69,8 +69,9 @@ class Elsewhere:
         self._places[place].run(self._work(stage), on_line=on_line, check=self._check())
         if not self._dvc.fetch_result(stage.name):
             raise CommandFailedError(
-                f"ran on {place}, but its result is not in the run cache of {self._remote}: "
-                "an input changed meanwhile"
+                f"ran on {place}, but the remote {self._remote} has no result of the inputs that"
+                " are here now",
+                code=ServiceError.exit_code,
             )
         self._there.add(stage.name)
         return Completed(message=f"on {place}")

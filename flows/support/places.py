@@ -131,6 +131,8 @@ class Pool:
             flow_run_name=f"{work.stage} of {runtime.flow_run.name}",
             timeout=0,
             as_subflow=False,
+            # the client sends a request again that got no answer; a task's retry is another run
+            idempotency_key=f"{runtime.task_run.id}-{runtime.task_run.run_count}",
         )
         assert isinstance(scheduled, FlowRun)
         on_line(f"its log is that of the flow run {scheduled.name}")

@@ -1,5 +1,6 @@
 """Stages on workers that share no folder with the project: of a Dask cluster, of a work pool."""
 
+import json
 import os
 import shutil
 import sys
@@ -9,20 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
 from distributed import Client
+from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
 
+from digits.core import remote
 from digits.core.cluster import connected
 from digits.core.dispatch import run_on_worker
 from digits.core.errors import ServiceError
-from digits.core.remote import fetch_result
+from digits.core.remote import fetch_result, push_result
 from flows.support import commands
 from flows.train import train
 
@@ -109,20 +114,33 @@ def outputs(root: Path) -> dict[str, list[str]]:
     return {name: [out["md5"] for out in stage["outs"]] for name, stage in stages.items()}
 
 
+def statuses(store: Path) -> list[str]:
+    """Of the MLflow runs in a store."""
+    client = MlflowClient(f"sqlite:///{store}")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(experiments)]
+
+
 def origin(project: Project) -> Path:
     return Path(project.git("remote", "get-url", "origin").strip())
 
 
 def test_stages_run_once_anywhere_even_if_a_worker_is_killed_and_give_what_they_give_here(
-    project: Project, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    cluster: Cluster,
+    tmp_path: Path,
+    migrated: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = Project(tmp_path / "here", tmp_path / "nowhere")
     shutil.copytree(project.root, here.root)
     project.set_epochs("mlp", 3)  # params that no commit has
     project.sleeps("train-mlp", 600)
+    project.tracks("train-mlp", ends_in=10)
+    store = shutil.copy(migrated, project.root / "mlflow.db")
     everywhere = dict.fromkeys(("prepare", "train", "compare"), "dask")
     flow_run = ThreadPoolExecutor(1).submit(train, where=everywhere, return_state=True)
-    assert until(lambda: "train-mlp" in project.ran(), seconds=240)
+    assert until(lambda: statuses(store) == ["RUNNING"], seconds=240)
     stage = psutil.Process(int(project.log()[-1][1]))
     project.works()
     parents = {parent.pid for parent in stage.parents()}
@@ -130,7 +148,8 @@ def test_stages_run_once_anywhere_even_if_a_worker_is_killed_and_give_what_they_
     kill_children(victim)
     state = flow_run.result(240)
     assert state.is_completed(), state.message
-    assert has_ended(stage.pid)
+    assert until(lambda: has_ended(stage.pid))
+    assert statuses(store) == ["KILLED"]
     assert project.ran() == ["prepare", "train-mlp", "train-mlp", "compare"]
 
     shutil.copy("params.yaml", here.root)
@@ -230,6 +249,50 @@ def test_a_remote_that_is_lost_is_named(
     assert project.ran() == []
 
 
+def test_a_result_waits_on_its_worker_for_a_remote_that_is_away(
+    project: Project, tmp_path: Path
+) -> None:
+    project.sleeps("prepare", 5)
+    set_seed(99)  # new to the workers
+    flow_run = ThreadPoolExecutor(1).submit(train, ["prepare"], where=WHERE, return_state=True)
+    assert until(lambda: project.ran() == ["prepare"], seconds=240)
+    with away(tmp_path / "remote"):
+        assert until(lambda: len(project.log("end")) == 1, seconds=60)
+        time.sleep(5)
+    state = flow_run.result(240)
+    assert state.is_completed(), state.message
+    assert project.ran() == ["prepare"]
+
+
+def test_a_stage_whose_inputs_change_while_it_runs_is_run_again_with_these(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    project.sleeps("prepare", 2)
+    set_seed(100)
+    flow_run = ThreadPoolExecutor(1).submit(train, ["prepare"], where=WHERE, return_state=True)
+    assert until(lambda: project.ran() == ["prepare"], seconds=240)
+    set_seed(101)
+    state = flow_run.result(240)
+    assert state.is_completed(), state.message
+    assert json.loads(Path("artifacts/prepare.txt").read_text())[1] == 101
+
+
+def set_seed(seed: int) -> None:
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"seed": seed}))
+
+
+@contextmanager
+def away(remote: Path) -> Iterator[None]:
+    """A file is where the folder of the remote was."""
+    kept = remote.rename(f"{remote}-kept")
+    remote.write_text("no folder")
+    yield
+    remote.unlink()
+    kept.rename(remote)
+
+
 def test_what_can_be_known_is_told_before_any_work(project: Project) -> None:
     with (project.root / ".dvc" / "config.local").open("a") as config:
         config.write("['remote \"near\"']\n    url = ../store\n")
@@ -270,17 +333,38 @@ def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[Path
         yield home
 
 
-def test_a_work_pool_runs_stages_too(project: Project, pool: Path) -> None:
+def test_a_work_pool_runs_stages_too(
+    project: Project, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "RETRIES_AFTER_S", (0.1, 0.1))
+    project.fails_with("train-mlp", 4)  # so that it is tried again
     project.fails("train-mlp")
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert str(state.message).startswith("train@mlp ended with 3")
     assert "error: no disk left on the moon" in str(state.message)
 
     project.works()
-
+    lose_answers(monkeypatch)
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert state.is_completed(), state.message
-    assert project.ran() == ["prepare", *["train-mlp"] * 2]
+    assert project.ran() == ["prepare", *["train-mlp"] * 3]
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["stage"])))
+    assert len(runs) == 3
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on each first answer to one who schedules a flow run is lost on its way."""
+    send, lost = httpx.HTTPTransport.handle_request, set[bytes]()
+
+    def lose(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        answer, body = send(transport, request), request.content
+        if request.url.path.endswith("/create_flow_run") and body not in lost:
+            lost.add(body)
+            raise httpx.ReadError("the connection was reset", request=request)
+        return answer
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lose)
 
 
 def test_a_changed_stage_that_ran_here_before_has_no_result_yet(
@@ -305,3 +389,19 @@ def test_a_result_is_found_though_dvc_lock_records_another_one_that_nobody_has(
     assert fetch_result(dvc_project.root, "train@mlp")
     assert "didn't change" in dvc_project.dvc("repro", "--single-item", "train@mlp")
     assert outputs(dvc_project.root)["train@mlp"] == recorded
+
+
+def test_a_remote_that_stays_away_is_named_after_one_line_that_says_the_wait(
+    dvc_project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    use_remote(dvc_project, tmp_path)
+    dvc_project.dvc("repro", "-q", "train@mlp")
+    monkeypatch.setattr(remote, "PATIENCE_S", 3)
+    (tmp_path / "remote").write_text("no folder")
+    with pytest.raises(ServiceError, match=f"remote {tmp_path}/remote: "):
+        remote.patiently(lambda: push_result(dvc_project.root, "train@mlp"))
+    [warning] = [line for line in capfd.readouterr().err.splitlines() if "for up to 3 s" in line]
+    assert warning.startswith(f"warning: remote {tmp_path}/remote: ")

@@ -52,6 +52,7 @@ class Commands:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        grace_s: float = GRACE_S,
         stdout: IO[str] | None = None,
     ) -> list[str]:
         """Run a command to its end.
@@ -63,6 +64,7 @@ class Commands:
             cwd: The folder to run it in; default: the current one.
             env: Its environment; default: that of this process.
             timeout_s: Seconds after which it is ended.
+            grace_s: Seconds from SIGTERM to SIGKILL when it is ended, unless `stop` ends it.
             stdout: A file for its standard output; `on_line` then gets standard error only.
 
         Returns:
@@ -72,7 +74,7 @@ class Commands:
             CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
         """
         child = self._start(command, stdout, cwd=cwd, env=env)
-        timer = Timer(timeout_s or 0, end_groups, [[child.pid]])
+        timer = Timer(timeout_s or 0, end_groups, [[child.pid]], {"grace_s": grace_s})
         timer.daemon = True
         started = time.monotonic()
         try:
@@ -80,7 +82,7 @@ class Commands:
                 timer.start()
             lines = _stream(child, on_line)
         except BaseException:
-            end_groups([child.pid])
+            end_groups([child.pid], grace_s=grace_s)
             raise
         finally:
             child.wait()

@@ -15,6 +15,7 @@ from pathlib import Path
 from digits import params
 from digits.core import checkout, machine, process, remote
 from digits.core.commands import CommandFailedError, Commands
+from digits.core.dispatch import GRACE_S
 from digits.core.errors import ServiceError, UsageError
 from digits.core.files import StrictModel, scratch, write_text
 from digits.core.pipeline import DVC, last_lines, stage_exit_code
@@ -73,7 +74,8 @@ def run_here(work: Work, commands: Commands, on_line: Callable[[str], None]) -> 
         write_text(place / "work.json", work.model_dump_json())
         command = [sys.executable, "-m", "digits.core.commands", "digits.running.elsewhere"]
         try:
-            commands.run([*command, str(place / "work.json")], env=env, on_line=on_line)
+            command = [*command, str(place / "work.json")]
+            commands.run(command, env=env, on_line=on_line, grace_s=GRACE_S)
         except CommandFailedError as error:
             raise CommandFailedError(
                 error.findings[0], *last_lines(error.lines), code=error.code
@@ -107,7 +109,7 @@ def main(path: str) -> None:
             dvc("repro", "--single-item", work.stage)
     except CommandFailedError as error:
         sys.exit(stage_exit_code(error))  # it has said why
-    remote.push_result(folder, work.stage)
+    remote.patiently(lambda: remote.push_result(folder, work.stage))
     from digits.tracking import spool
 
     spool.wait_for_left()  # perhaps nothing else runs on this machine that would send it
@@ -115,7 +117,8 @@ def main(path: str) -> None:
 
 def _dvc(python: Path, env: Mapping[str, str], *arguments: str) -> None:
     command = [str(python), *DVC[1:], *arguments]
-    Commands().run(command, env=os.environ | env, on_line=partial(print, flush=True))
+    say = partial(print, flush=True)
+    Commands().run(command, env=os.environ | env, on_line=say, grace_s=GRACE_S)
 
 
 if __name__ == "__main__":
