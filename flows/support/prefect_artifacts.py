@@ -2,10 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -18,6 +20,7 @@ from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOu
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
 from digits.params import project
+from flows.support.server import no_answer
 
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
@@ -27,28 +30,54 @@ def artifact_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{project().name}-{name.lower()}").strip("-")
 
 
+@contextmanager
+def only_shown(what: str) -> Iterator[None]:
+    """Create artifacts in this block; a server that is away costs a warning, not the work."""
+    try:
+        yield
+    except Exception as error:
+        if (told := no_answer(error)) is None:
+            raise
+        get_run_logger().warning("%s: not shown in Prefect; %s", what, told)
+
+
+def show_markdown(text: str, name: str, description: str | None = None) -> None:
+    """Create a Markdown artifact of this project."""
+    with only_shown(name):
+        create_markdown_artifact(text, key=artifact_key(name), description=description)
+
+
 class Progress:
     """A Prefect artifact that follows the lines `… epoch 3/12 …` of a stage's output."""
 
     def __init__(self, stage: str) -> None:
         self._key = artifact_key(f"progress-{stage}")
         self._artifact: Any = None
+        self._away = False
 
     def on_line(self, line: str) -> None:
         """Read one line of the stage's output."""
-        if not (epoch := EPOCH.search(line)):
+        if self._away or not (epoch := EPOCH.search(line)):
             return
         percent = 100 * int(epoch[1]) / int(epoch[2])
-        if self._artifact:
-            update_progress_artifact(self._artifact, percent, description=line)
-        else:
-            self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+        with only_shown(self._key):
+            self._away = True  # if this fails: each try would hold up the stage for a minute
+            if self._artifact:
+                update_progress_artifact(self._artifact, percent, description=line)
+            else:
+                self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+            self._away = False
 
 
 def publish_results(
     folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None
 ) -> None:
     """Create the artifacts `results` and `summary` from the files in the run's folder."""
+    with only_shown("results"):
+        _publish(folder, states, experiment)
+
+
+def _publish(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> None:
     if (folder / COMPARISON).exists():
         rows = read_json(folder / COMPARISON, Comparison).models
         create_table_artifact(
