@@ -4,7 +4,7 @@ import os
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
@@ -14,7 +14,7 @@ from flows.score import drift_table
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import artifact_key
+from flows.support.prefect_artifacts import artifact_key, only_shown, show_markdown
 
 
 @flow(name="monitor", version=VERSION, flow_run_name=run_name)
@@ -38,11 +38,12 @@ def monitor(
         options += ["--labels", labels] if labels else []
         options += ["--model", model] if model else []
         found = run_digits("monitor", source, *options)
-        key = artifact_key("monitoring")
-        create_markdown_artifact(markdown(found), key=key, description=f"Monitored {source}")
+        show_markdown(markdown(found), "monitoring", f"Monitored {source}")
         if server := os.environ.get("DIGITS_PAGES"):
             address = f"{server}/{MONITOR.relative_to(ROOT)}"
-            create_link_artifact(address, key=artifact_key("monitoring-page"), link_text="The page")
+            key = artifact_key("monitoring-page")
+            with only_shown("monitoring-page"):
+                create_link_artifact(address, key=key, link_text="The page")
         drifted = ", ".join(found["drifted"]) or "nothing"
         return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
@@ -12,7 +11,7 @@ from flows.answer import ask_a_person
 from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
 from flows.support.forms import VERSION, Model, run_name
-from flows.support.prefect_artifacts import artifact_key
+from flows.support.prefect_artifacts import show_markdown
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
@@ -44,7 +43,7 @@ def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[No
         answer, note = _approval(gate, model, timeout_s)
         reason = " · ".join(filter(None, [reason, note]))
     outcome = run_digits("promote", *candidate, "--reason", reason, *answer, allowed=(0, REFUSED))
-    create_markdown_artifact(markdown(outcome), key=artifact_key(f"decision-{model}"))
+    show_markdown(markdown(outcome), f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
@@ -60,9 +59,7 @@ def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[st
     A person is asked only about what the gate accepts. What it refuses is rejected here already:
     a second run of the gate might accept it, and nobody would have approved.
     """
-    create_markdown_artifact(
-        markdown(gate), key=artifact_key(f"gate-{model}"), description=f"The gate on {model}"
-    )
+    show_markdown(markdown(gate), f"gate-{model}", f"The gate on {model}")
     if not gate["accepted"]:
         return ["--rejected-by", "the gate"], ""
     return ask_a_person(_question(gate, model), timeout_s) if gate["decision"] else ([], "")

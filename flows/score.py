@@ -3,14 +3,13 @@
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import artifact_key
+from flows.support.prefect_artifacts import show_markdown
 
 
 @flow(name="score", version=VERSION, flow_run_name=run_name)
@@ -30,9 +29,7 @@ def score(
         options = ["--model", model] if model else []
         options += ["--scheduler", scheduler] if scheduler else []
         scored = run_digits("score", source, "--out", output, *options)
-        create_markdown_artifact(
-            markdown(scored), key=artifact_key("drift"), description=f"Scored {source}"
-        )
+        show_markdown(markdown(scored), "drift", f"Scored {source}")
         drifted = ", ".join(scored["drifted"]) or "nothing"
         return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 

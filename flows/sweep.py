@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from prefect import Task, flow, get_run_logger, runtime
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -32,7 +31,7 @@ from flows.support import lifecycle
 from flows.support.elsewhere import check_committed, code
 from flows.support.forms import VERSION, Model, Space, run_name
 from flows.support.places import check_tracking
-from flows.support.prefect_artifacts import artifact_key
+from flows.support.prefect_artifacts import show_markdown
 from flows.train import train
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def sweep(
                 result = running.run(trials=trials, seeds=seeds)
         get_run_logger().info("%s", result)
         text = f"{result.verdict}\n\n    {result.command}\n"
-        create_markdown_artifact(text, key=artifact_key("sweep"))
+        show_markdown(text, "sweep")
         return Completed(message=str(result))
 
     return lifecycle.run_in_project(search)

@@ -1,5 +1,6 @@
 """How a flow run starts and ends: as a program, on a worker, with an error, or killed."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from digits import params
 from digits.core import checkout, process, system
 from digits.core.errors import DigitsError, ServiceError
 from flows.support.forms import VERSION
-from flows.support.server import ensure_server
+from flows.support.server import ensure_server, no_answer
 
 KILLED = "its process was killed"
 
@@ -30,9 +31,11 @@ KILLED = "its process was killed"
 def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
     """Run a flow and exit: 0 if it completed, 1 if not, 130 after Ctrl-C.
 
-    The exit code is 4 if no Prefect server answers, or an extra of this package is not installed.
+    The exit code is 4 if Prefect's server does not answer, at the start or at the end, or an extra
+    of this package is not installed.
     """
     process.print_in_any_encoding()
+    logging.raiseExceptions = False  # what a server that is away misses of the log is no error
     try:
         ensure_server()
         state = flow_run()
@@ -41,11 +44,10 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + SIGINT)
-    except RuntimeError as error:
-        if "Failed to reach API" not in str(error):
+    except Exception as error:
+        if (told := no_answer(error)) is None:
             raise
-        hint = "(PREFECT_API_URL says which server is asked)"
-        sys.exit(process.report_error(ServiceError(f"Prefect: {error} {hint}")))
+        sys.exit(process.report_error(told))
     sys.exit(0 if state.is_completed() else 1)
 
 
@@ -59,7 +61,7 @@ def run_in_project(
     It ends with its worker. An error that the user can mend becomes the message of the state that
     `on_error` gives, without a traceback in the log.
     """
-    cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_no_failed_run)
+    cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_without_traceback)
     process.set_environment()
     if process.flow_run():  # a worker started it, and nobody else reads its log
         system.die_with_parent()
@@ -76,8 +78,12 @@ def run_in_project(
         return on_error(message)
 
 
-def _is_no_failed_run(record: LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+def _without_traceback(record: LogRecord) -> bool:
+    """Drop what the state's message says, and the traceback of a server that is away."""
+    error = record.exc_info[1] if record.exc_info else None
+    if no_answer(error):
+        record.exc_info = None
+    return not isinstance(error, FailedRun)
 
 
 @contextmanager

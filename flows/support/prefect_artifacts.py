@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -21,6 +22,7 @@ from digits.core.artifacts import COMPARISON, LOCAL_UI, ROOT, RunRecord, TrainOu
 from digits.core.files import read_json
 from digits.evaluation.leaderboard import Comparison, cells
 from digits.params import project
+from flows.support.server import no_answer
 
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
@@ -28,6 +30,23 @@ EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 def artifact_key(name: str) -> str:
     """The key of an artifact of this project, in the characters that Prefect allows."""
     return re.sub(r"[^a-z0-9]+", "-", f"{project().name}-{name.lower()}").strip("-")
+
+
+@contextmanager
+def only_shown(what: str) -> Iterator[None]:
+    """Create artifacts in this block; a server that is away costs a warning, not the work."""
+    try:
+        yield
+    except Exception as error:
+        if (told := no_answer(error)) is None:
+            raise
+        get_run_logger().warning("%s: not shown in Prefect; %s", what, told)
+
+
+def show_markdown(text: str, name: str, description: str | None = None) -> None:
+    """Create a Markdown artifact of this project."""
+    with only_shown(name):
+        create_markdown_artifact(text, key=artifact_key(name), description=description)
 
 
 class Progress:
@@ -54,6 +73,11 @@ def publish_results(
     folder: Path, states: Mapping[str, State[Any]], *, experiment: str | None
 ) -> None:
     """Create the artifacts `results` and `summary` from the files in the run's folder."""
+    with only_shown("results"):
+        _publish(folder, states, experiment)
+
+
+def _publish(folder: Path, states: Mapping[str, State[Any]], experiment: str | None) -> None:
     if (folder / COMPARISON).exists():
         rows = read_json(folder / COMPARISON, Comparison).models
         create_table_artifact(

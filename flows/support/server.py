@@ -9,16 +9,18 @@ import sys
 import time
 from threading import Thread
 
+import httpx
 import requests
 import uvicorn
 from prefect.context import refresh_global_settings_context
 from prefect.logging import get_logger
 from prefect.settings import get_current_settings
 
-from digits.core.errors import ServiceError
+from digits.core.errors import ServiceError, one_line
 from digits.core.guard import Guard
 
 START_S, END_S = 120, 10
+FAILING = 500  # and above: HTTP's codes of a server that has something broken behind it
 
 
 def app(*, ephemeral: bool = False) -> Guard:
@@ -53,6 +55,18 @@ def ensure_server() -> None:
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
     refresh_global_settings_context()
+
+
+def no_answer(error: BaseException | None) -> ServiceError | None:
+    """What to tell of an error if it says that Prefect's server does not answer; else None."""
+    hint = "(PREFECT_API_URL says which server is asked)"
+    if isinstance(error, RuntimeError) and "Failed to reach API" in str(error):
+        return ServiceError(f"Prefect: {error} {hint}")
+    is_failing = isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= FAILING
+    if is_failing or isinstance(error, httpx.TransportError):
+        address = get_current_settings().api.url
+        return ServiceError(f"Prefect at {address}: {one_line(error)}; is the server up? {hint}")
+    return None
 
 
 def _end_with_parent() -> None:

@@ -162,7 +162,7 @@ def promote(
     from digits.registry.promotion import promote_training
     from digits.reporting.console import print_outcome
 
-    with _connected() as params:
+    with _connected(patient=True) as params:
         outcome = promote_training(
             model,
             run,
@@ -188,7 +188,7 @@ def rollback(
     from digits.registry import promotion
     from digits.reporting.console import print_moves
 
-    with _connected() as params:
+    with _connected(patient=True) as params:
         version = None if to is None else str(to)
         move = promotion.rollback(params.project.name, to=version, reason=reason)
     print_moves([move], as_json=as_json)
@@ -402,13 +402,16 @@ def main() -> None:
 
 
 @contextmanager
-def _connected() -> Iterator["Params"]:
-    """The params; within the block MLflow uses the tracking store, and its errors are one line."""
+def _connected(*, patient: bool = False) -> Iterator["Params"]:
+    """The params; within the block MLflow uses the tracking store, and its errors are one line.
+
+    If it is `patient`, it waits for a store that is away.
+    """
     from digits import params
     from digits.tracking import spool, store
 
     loaded = params.load()
-    store.connect()
+    store.patiently(store.connect, wait_s=None if patient else 0.0)
     spool.send_left()
     with store.service_errors():
         yield loaded

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
+import psutil
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -331,3 +332,30 @@ def test_a_prefect_server_that_does_not_answer_is_told_in_one_line(
     assert done.returncode == 4
     assert done.stderr.splitlines()[-1].startswith("error: Prefect: Failed to reach API at http://")
     assert "Traceback" not in done.stderr
+
+
+def test_a_prefect_server_that_goes_away_costs_no_work_and_is_told_in_one_line(
+    project: Project,
+) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    env |= {"PREFECT_CLIENT_MAX_RETRIES": "0", "PYTHONPATH": str(REPOSITORY)}
+    project.sleeps("compare", 5)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "flows.train"], env=env, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert until(lambda: "compare" in project.ran(), seconds=240)
+        started = psutil.Process(program.pid).children()
+        [server] = [each for each in started if "flows.support.server" in each.cmdline()]
+        server.kill()
+        _, said = program.communicate(timeout=120)
+    finally:
+        program.kill()
+    assert program.returncode == 4, said
+    assert "Traceback" not in said
+    assert said.count("not shown in Prefect") == 1
+    [error] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: Prefect at http://127.0.0.1:")
+    assert (project.root / "artifacts/compare.txt").exists()
+    project.works()
+    assert train(return_state=True).message == "0 ran, 4 cached"

@@ -69,6 +69,7 @@ def test_on_a_server_a_silent_holder_is_passed_over_and_learns_it(impatient):
         with turn(60) as following:
             assert "nothing was moved" in finding(BusyError, lambda: silent.decide("move 2"))
             following.decide("move 2, another")
+            assert MlflowClient().get_run(silent._run_id).info.status == "KILLED"
         assert silent.latest() == "move 2, another"
     with turn() as last:
         assert last.last == "move 2, another"

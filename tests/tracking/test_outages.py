@@ -1,20 +1,31 @@
-"""Servers that are away: what a training logs waits in .state/spool, and arrives once."""
+"""Servers that are away: what a training logs waits in .state/spool, and a promotion waits."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from uuid import uuid4
 
+import arena
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, finding, write_params
 
 from digits.core.artifacts import TrainOutputs
+from digits.core.dataset import Dataset
 from digits.core.errors import ServiceError
+from digits.evaluation.gate import Decision
+from digits.params import project as project_params
+from digits.registry import promotion
+from digits.registry.versions import Registry
 from digits.tracking import restore, runs, spool, store
 from flows.team.control import Team
 
@@ -30,7 +41,8 @@ def elsewhere(project: Path, team: Team, monkeypatch: pytest.MonkeyPatch) -> Ite
     for name, value in team.env.items():
         monkeypatch.setenv(name, value)
     name = f"outages-{uuid4().hex[:8]}"
-    write_params({**SMALL, "project.name": name, "train.mlp.fit.epochs": EPOCHS})
+    changes = {"project.name": name, "promote.max_latency_ms": None}  # how fast decides nothing
+    write_params({**SMALL, **changes, "train.mlp.fit.epochs": EPOCHS})
     yield
     team.start("mlflow")
 
@@ -149,3 +161,116 @@ def test_what_the_server_will_never_take_is_an_error() -> None:
 
     assert "must be in the 'active' state" in finding(ServiceError, log_to_a_deleted_run)
     assert waiting() == []
+
+
+@pytest.fixture
+def name(digits_8x8: Dataset) -> str:
+    """The registered model of the project, which has what the gate judges by."""
+    arena.prepare(digits_8x8)
+    store.connect()
+    return project_params().name
+
+
+def assert_moved(name: str, *after: str) -> None:
+    """One chain to these versions; each decision had one turn, which is over."""
+    moves = Registry(name).moves()
+    assert [(move.number, move.before, move.after, move.done) for move in moves] == [
+        (number, before, version, True)
+        for number, (before, version) in enumerate(zip((None, *after), after, strict=False), 1)
+    ]
+    assert Registry(name).champion() == (after[-1] if after else None)
+    [ledger] = MlflowClient().search_experiments(filter_string=f"name LIKE '{name}-decisions%'")
+    turns = MlflowClient().search_runs([ledger.experiment_id])
+    assert {turn.info.status for turn in turns} == {"FINISHED"}
+    assert len(turns) == max(len(after), 1) + 1
+
+
+@pytest.mark.parametrize("away", ["mlflow", "s3"])
+def test_a_promotion_waits_for_a_server_that_is_away(
+    team: Team, name: str, away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "")  # nobody there is told
+    run_id = arena.fighter().run_id
+    team.stop(away)
+    command = [Path(sys.executable).with_name("digits"), "promote", "--run", run_id]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as promoting:
+        assert promoting.stderr is not None
+        said = promoting.stderr.readline()
+        team.start(away)
+        assert "does not answer; waiting for up to 120 s" in said
+        assert end_of(promoting) == ""
+    assert_moved(name, "1")
+
+
+@contextmanager
+def losing_answers(address: str) -> Iterator[str]:
+    """A way to a server on which the first answer to each request gets lost; the work is done."""
+    seen = set()
+
+    class Way(BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Connection")}
+            answer = requests.request(
+                self.command, address + self.path, headers=headers, data=body, timeout=60
+            )
+            if (request := (self.command, self.path, body)) not in seen:
+                seen.add(request)
+                return
+            self.send_response(answer.status_code)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Way, f"do_{method}", Way.forward)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_decisions_whose_every_answer_is_lost_once_are_made_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = [arena.fighter(), arena.fighter()]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(store, "PAUSE_S", 0.01)
+    address = os.environ["MLFLOW_TRACKING_URI"]
+    with losing_answers(address) as way:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", way)
+        store.patiently(store.connect)
+        for run in trained:
+            assert promotion.promote(run, name, judge=arena.accept).moved
+        promotion.rollback(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    store.connect()
+    assert_moved(name, "1", "2", "1")
+    assert len(MlflowClient().search_model_versions(f"name = '{name}'")) == 2
+
+
+def test_a_promotion_gives_up_in_a_line_and_its_turn_ends_when_the_server_is_back(
+    team: Team, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = arena.fighter()
+    monkeypatch.setattr(store, "PATIENCE_S", 1.0)
+
+    def judge(*asked: Any) -> Decision:
+        team.stop("mlflow")
+        return arena.accept(*asked)
+
+    def promote() -> None:
+        with store.service_errors():
+            promotion.promote(run, name, judge=judge)
+
+    line = finding(ServiceError, promote)
+    assert line.startswith("MLflow at http")
+    team.start("mlflow")
+    spool.send_left()
+    assert_moved(name)

@@ -161,8 +161,9 @@ def _downloaded(uri: str, to: Path) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to)))
     except MlflowException as error:
-        if _AWAY.search(str(error)):
-            raise MlflowException(error.message, TEMPORARILY_UNAVAILABLE) from error
+        if away := _AWAY.search(str(error)):
+            reason = f"{uri} cannot be downloaded ({away[0]}); are the server and its storage up?"
+            raise MlflowException(reason, TEMPORARILY_UNAVAILABLE) from error
         raise
 
 

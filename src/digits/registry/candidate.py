@@ -12,6 +12,7 @@ from digits.core.revision import open_revision
 from digits.params import Params
 from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import restore
+from digits.tracking.store import patiently
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def candidate(
                 raise DataError(*(f"experiment {experiment}: {line}" for line in found)) from None
             yield run, root
     elif run_id:
-        yield trained_run(run_id), here
+        yield patiently(lambda: trained_run(run_id)), here
     else:
         params.recipe(model or "")
         yield _known_or_restored(model or "", here), here
@@ -46,8 +47,9 @@ def candidate(
 
 def _known_or_restored(model: str, root: Path) -> TrainedRun:
     """The training's run in this store; logged again if the store does not know it."""
-    known = restore.known(TrainOutputs(model, root)) or restore.restore(model, root)
-    return trained_run(*known)
+    outputs = TrainOutputs(model, root)
+    known = patiently(lambda: restore.known(outputs)) or restore.restore(model, root)
+    return patiently(lambda: trained_run(*known))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ same, and compares no times, so that neither clocks nor outages matter.
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from random import uniform
 from uuid import uuid4
 
@@ -26,9 +27,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_USER
 from digits.core.errors import BusyError
 from digits.core.process import has_ended, this_process
 from digits.registry.history import account
-from digits.tracking import descriptions
+from digits.tracking import descriptions, spool, store
 from digits.tracking.descriptions import NOTE
 from digits.tracking.runs import PROCESS_TAG
+from digits.tracking.store import patiently
 
 POLL_S = 1.0  # on average: many that wait shall not ask at once
 RENEW_S = 2.0
@@ -65,7 +67,8 @@ class ServerTurn(Turn):
 
     def __init__(self, ledger: str) -> None:
         self._client, self._ledger = MlflowClient(), ledger
-        self._experiment = _opened(self._client, ledger)
+        self._id = uuid4().hex
+        self._experiment = patiently(lambda: _opened(self._client, ledger, f"{ledger}-{self._id}"))
         self._run_id = ""
         self._linked = False
         self._over = threading.Event()
@@ -79,7 +82,7 @@ class ServerTurn(Turn):
         deadline, seen, unchanged = time.monotonic() + wait_s, ("", ""), 0
         run_id = self._experiment.tags[_LAST]
         while True:
-            tail = self._follow(run_id)
+            tail = patiently(partial(self._follow, run_id))
             run_id = tail.info.run_id
             now = (run_id, tail.data.tags.get(_BEAT, ""))
             seen, unchanged = now, unchanged + 1 if now == seen else 0
@@ -113,32 +116,48 @@ class ServerTurn(Turn):
             run = self._run(run.data.params[_NEXT])
 
     def give_back(self) -> None:
-        """End the turn. If the server is away, the next process waits for `PATIENCE`."""
+        """End the turn.
+
+        If the server is away, the next process waits for `PATIENCE`, and the next command here
+        ends the run.
+        """
         self._over.set()
         if not self._run_id:
             return
         status = "FINISHED" if self._linked else "KILLED"  # who gave up, or got no answer
-        with suppress(MlflowException):
+        try:
             # set_terminated would print where the run is
             self._client.update_run(self._run_id, status)
+        except MlflowException as error:
+            if store.is_away(error):
+                spool.log_end(self._run_id, status, now=False)
 
     def _take_after(self, tail: Run) -> bool:
         """Whether this process is the first that takes the turn after `tail`, which is over."""
         tail_id = tail.info.run_id
-        self.last = self._agree(tail_id, _DECIDED, self._decided_before(tail))
-        if not self._run_id:
-            tags = {PROCESS_TAG: this_process(), MLFLOW_USER: account(), _BEFORE: tail_id}
-            experiment_id = self._experiment.experiment_id
-            created = self._client.create_run(experiment_id, tags=tags, run_name=f"by {account()}")
-            self._run_id = created.info.run_id
-        else:
-            self._client.set_tag(self._run_id, _BEFORE, tail_id)
-        if self._agree(tail_id, _NEXT, self._run_id) != self._run_id:
+        self.last = patiently(lambda: self._agree(tail_id, _DECIDED, self._decided_before(tail)))
+        self._run_id = self._run_id or patiently(self._created)
+        patiently(lambda: self._client.set_tag(self._run_id, _BEFORE, tail_id))
+        if patiently(lambda: self._agree(tail_id, _NEXT, self._run_id)) != self._run_id:
             return False
         self._linked = True
         threading.Thread(target=self._renew, daemon=True).start()
-        self._client.set_experiment_tag(self._experiment.experiment_id, _LAST, self._run_id)
+        patiently(lambda: self._show_as_last(tail))
         return True
+
+    def _created(self) -> str:
+        """The run of this turn; an earlier call may have made it and got no answer."""
+        experiment_id = self._experiment.experiment_id
+        if found := self._client.search_runs([experiment_id], f"tags.{_BEAT} = '{self._id}'"):
+            return str(found[0].info.run_id)
+        tags = {PROCESS_TAG: this_process(), MLFLOW_USER: account(), _BEAT: self._id}
+        created = self._client.create_run(experiment_id, tags=tags, run_name=f"by {account()}")
+        return str(created.info.run_id)
+
+    def _show_as_last(self, tail: Run) -> None:
+        self._client.set_experiment_tag(self._experiment.experiment_id, _LAST, self._run_id)
+        if tail.info.status == "RUNNING":  # its process did not end it
+            self._client.update_run(tail.info.run_id, "KILLED")
 
     def _decided_before(self, tail: Run) -> str:
         """What `tail` decided, or the turn before it if it decided nothing."""
@@ -183,17 +202,20 @@ def _patience(turn: Run) -> int:
     return PATIENCE_WITH_DEAD if ended else PATIENCE
 
 
-def _opened(client: MlflowClient, name: str) -> Experiment:
+def _opened(client: MlflowClient, name: str, first_name: str) -> Experiment:
     """The experiment of the ledger; made if missing.
 
     It gets its name last, and names are unique: of several that are made at once, one becomes the
-    ledger, and it has its first turn.
+    ledger, and it has its first turn. A call that got no answer may be done again with the same
+    `first_name`.
     """
     if ledger := _found(client, name):
         return ledger
     tags = {NOTE: descriptions.of_part(name)}
-    made = client.create_experiment(f"{name}-{uuid4().hex}", tags=tags)
-    first = client.create_run(made, run_name="before the first turn").info.run_id
+    begun = _found(client, first_name)
+    made = begun.experiment_id if begun else client.create_experiment(first_name, tags=tags)
+    runs = client.search_runs([made]) or [client.create_run(made, run_name="before the first turn")]
+    first = runs[0].info.run_id
     client.log_param(first, _DECIDED, NOTHING)
     client.update_run(first, "FINISHED")
     client.set_experiment_tag(made, _LAST, first)

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
@@ -73,7 +74,7 @@ def promote_training(
     with candidate(model, run_id, experiment, params) as (run, root):
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
-            return preview(run, name, judge=judge)
+            return patiently(lambda: preview(run, name, judge=judge))
         return promote(run, name, judge=judge, reason=reason)
 
 
@@ -102,15 +103,15 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
         BusyError: another promotion or rollback does not end.
         IntegrityError: the challenger's or the champion's files have changed.
     """
-    with exclusive(name) as turn, fetched(run.uri, run.sha256) as files:
+    with exclusive(name) as turn, _patiently_fetched(run.uri, run.sha256) as files:
         registry = Registry(name, turn)
         version = patiently(lambda: registry.register(run))
         champion = _last_target(patiently(registry.settle))
         if champion == version:
-            registry.drop_challenger(version)
+            patiently(lambda: registry.drop_challenger(version))
             _describe(registry.uri(version), files)
             return Outcome(run.run_id, version, champion, None)
-        registry.set_challenger(version)
+        patiently(lambda: registry.set_challenger(version))
         decision = patiently(lambda: judge(run, files, f"version {version}", champion))
         at = now()
         patiently(lambda: _record(registry, version, run, decision, _kept(reason), at))
@@ -137,14 +138,20 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         moves = patiently(registry.settle)
         champion = _last_target(moves)
         version = to or _previous_champion(registry.name, moves)
-        origin = find_origin(registry.uri(version))
+        origin = patiently(lambda: find_origin(registry.uri(version)))
         if version == champion:
             raise UsageError(f"{origin.uri}: is the champion already")
-        with fetched(origin.uri, origin.model_sha256) as files:
+        with _patiently_fetched(origin.uri, origin.model_sha256) as files:
             move = _move(registry, "rollback", champion, version, reason, {})
             _describe(origin.uri, files)
     _announce(name, move)
     return move
+
+
+@contextmanager
+def _patiently_fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
+    with ExitStack() as stack:
+        yield patiently(lambda: stack.enter_context(fetched(uri, sha256)))
 
 
 def _last_target(moves: Sequence[Move]) -> str | None:

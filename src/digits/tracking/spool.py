@@ -38,10 +38,11 @@ _REFUSED = "refused"  # folder of the records that the server will never take
 
 
 @contextmanager
-def logging(record: Record) -> Iterator[Path]:
+def logging(record: Record, *, now: bool = True) -> Iterator[Path]:
     """Log a record, with the files that the block puts into the folder that it gets.
 
     Files in its `artifacts` become artifacts of the run, those in its `model` the run's model.
+    Unless `now`, the next command sends it.
 
     Raises:
         ServiceError: the server refused an earlier record, or an SQLite store this one.
@@ -59,6 +60,8 @@ def logging(record: Record) -> Iterator[Path]:
             return
         write_text(files / _RECORD, json.dumps(asdict(record)))
         _put_last(files, folder / record.run_id)
+    if not now:
+        return
     sender = _Sender.of_this_process()
     sender.runs.add(record.run_id)
     sender.wake()
@@ -71,9 +74,10 @@ def log(record: Record) -> None:
         pass
 
 
-def log_end(run_id: str, status: str) -> None:
-    """Log that a run has ended now."""
-    log(Record(run_id, ended=(status, now_ms())))
+def log_end(run_id: str, status: str, *, now: bool = True) -> None:
+    """Log that a run has ended now; unless `now`, the next command sends it."""
+    with logging(Record(run_id, ended=(status, now_ms())), now=now):
+        pass
 
 
 def flush(run_id: str, *, wait_s: float = 0.0) -> bool:

@@ -160,7 +160,7 @@ def _reason(error: BaseException, uri: str) -> str:
     cause = _cause(error)
     if isinstance(cause, _UNREACHABLE):
         return f"no answer, {cause.strerror or cause}; is the server up?"
-    if isinstance(error.__cause__ or error, RequestException):
+    if isinstance(error.__cause__ or error.__context__ or error, RequestException):
         return one_line(cause)  # which says less of us than of the request
     return database.reason(error, uri)
 
