@@ -34,6 +34,8 @@ from digits.params import Params, check
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
     from digits.registry.versions import Registry
     from flows.team.control import Team
@@ -62,6 +64,55 @@ FORGIVEN = (
     # Optuna leaves its connections to the garbage collector
     "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
 )
+
+
+# Tests of several files that share servers: one process runs them, and starts the servers once.
+TOGETHER = {
+    "team": (
+        "tests/flows/test_flows_team.py",
+        "tests/docs/test_documented_team.py",
+        "tests/tracking/test_outages.py",
+        "tests/scoring/test_parts.py::test_workers_without_a_shared_folder",
+    ),
+    "deployment": (
+        "tests/flows/test_flows_kills.py",
+        "tests/flows/test_flows_worker.py",
+        "tests/flows/test_flows_forms.py",
+    ),
+}
+# The longest go first: at the end no process has one left while the others have nothing to do.
+LONGEST = (
+    *TOGETHER["team"],
+    "tests/docs/test_documented_commands.py",
+    "tests/test_end_to_end.py",
+    *TOGETHER["deployment"],
+    "tests/flows/",
+    "tests/tracking/test_mlflow_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, the others as they were."""
+    items.sort(key=lambda item: _first_that_begins(item.nodeid))
+
+
+def _first_that_begins(nodeid: str) -> int:
+    matches = (number for number, begin in enumerate(LONGEST) if nodeid.startswith(begin))
+    return next(matches, len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Each file goes to one process, or several files together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            names = (name for name, tests in TOGETHER.items() if nodeid.startswith(tests))
+            return next(names, file)
+
+    return Scheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
