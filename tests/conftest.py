@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ from digits.params import Params, check
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
     from digits.registry.versions import Registry
     from flows.team.control import Team
@@ -64,6 +66,55 @@ FORGIVEN = (
 )
 
 
+# Tests of several files that share servers: one process runs them, and starts the servers once.
+TOGETHER = {
+    "team": (
+        "tests/docs/test_documented_team.py",
+        "tests/tracking/test_outages.py",
+        "tests/scoring/test_parts.py::test_workers_without_a_shared_folder",
+        "tests/flows/test_flows_team.py",  # ends and starts all
+    ),
+    "deployment": (
+        "tests/flows/test_flows_kills.py",
+        "tests/flows/test_flows_worker.py",
+        "tests/flows/test_flows_forms.py",
+    ),
+}
+# The longest go first: at the end no process has one left while the others have nothing to do.
+LONGEST = (
+    *TOGETHER["team"],
+    "tests/docs/test_documented_commands.py",
+    "tests/test_end_to_end.py",
+    *TOGETHER["deployment"],
+    "tests/flows/",
+    "tests/tracking/test_mlflow_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, the others as they were."""
+    items.sort(key=lambda item: _first_that_begins(item.nodeid))
+
+
+def _first_that_begins(nodeid: str) -> int:
+    matches = (number for number, begin in enumerate(LONGEST) if nodeid.startswith(begin))
+    return next(matches, len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Each file goes to one process, or several files together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            names = (name for name, tests in TOGETHER.items() if nodeid.startswith(tests))
+            return next(names, file)
+
+    return Scheduling(config, log)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings of other people's code that nothing here can mend; all others are errors."""
     for warning in FORGIVEN:
@@ -91,13 +142,33 @@ def tensorflow() -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with all its tables: making them takes seconds, copying them does not."""
-    import mlflow
+def all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all test processes share."""
+    place = tmp_path_factory.getbasetemp()
+    return place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process that needs it makes for all; to be read only."""
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated(all_processes: Path) -> Path:
+    """An MLflow database with all its tables: making them takes seconds, copying them does not."""
+
+    def make(folder: Path) -> None:
+        import mlflow
+
+        folder.mkdir()
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(all_processes / "migrated", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="module")
@@ -125,24 +196,20 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
 
 
 @pytest.fixture(scope="session")
-def team_of_all(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Team, Path]]":
-    """The real servers of a team for all test processes, and the folder that these share."""
-    place = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent
-    with servers.shared(place) as team:
-        yield team, place
+def team_of_all(all_processes: Path) -> "Iterator[Team]":
+    """The real servers of a team for all test processes."""
+    with servers.shared(all_processes) as team:
+        yield team
 
 
 @pytest.fixture(scope="module")
-def team(team_of_all: "tuple[Team, Path]") -> "Iterator[Team]":
+def team(team_of_all: "Team", all_processes: Path) -> "Iterator[Team]":
     """The team, for the tests of one module at a time: they may kill its servers.
 
     Nothing is started yet: `team.start("mlflow")` starts a server and what it needs.
     """
-    team, place = team_of_all
-    with FileLock(place / "team.turn"):
-        yield team
+    with FileLock(all_processes / "team.turn"):
+        yield team_of_all
 
 
 def _answers(port: int) -> bool:
@@ -239,11 +306,9 @@ def trained_project(
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(all_processes: Path) -> Path:
     """The small DVC project as committed, made once."""
-    root = tmp_path_factory.mktemp("template") / "project"
-    small_project.create(root)
-    return root
+    return made_once(all_processes / "template", small_project.create)
 
 
 @pytest.fixture

@@ -113,6 +113,15 @@ def write_project(data: Dataset, params: Params) -> None:
     record_outputs()
 
 
+def clone_without_history(of: Path, root: Path) -> None:
+    """Clone a repository with one commit instead of many: DVC copies all for each experiment."""
+    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", "clone", "--quiet", of, root], check=True)
+    commit = ["git", *author, "commit-tree", "HEAD^{tree}", "-m", "start"]
+    start = subprocess.run(commit, cwd=root, check=True, capture_output=True, text=True).stdout
+    subprocess.run(["git", "update-ref", "HEAD", start.strip()], cwd=root, check=True)
+
+
 def link_environment(clone: Path) -> None:
     """Make the environment of the tests the clone's own, so that `make` need not install one."""
     (clone / ".venv").mkdir()

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from blocks import Block, blocks, pages
 from ruamel.yaml import YAML
-from support import REPOSITORY, link_environment, until, write_params
+from support import REPOSITORY, clone_without_history, link_environment, until, write_params
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
@@ -51,7 +51,7 @@ class Session:
         self.ports = {name: free_port() for name in SERVERS.values()}
         self.done: set[str] = set()
         self.server: subprocess.Popen[bytes] | None = None
-        subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
+        clone_without_history(REPOSITORY, root)
         link_environment(root)
         unwanted = ("MLFLOW_", "PREFECT_", "DVC_", "DIGITS_", "MAKE", "VIRTUAL_ENV")
         self.environment = {

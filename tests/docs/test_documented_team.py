@@ -2,7 +2,6 @@
 
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,13 +57,14 @@ class Here(Session):
 
 
 @pytest.fixture
-def here(team: Team, tmp_path: Path) -> Iterator[Here]:
+def here(team: Team, tmp_path: Path) -> Here:
     team.start("mlflow", "worker-1", "dask-worker-1")
-    yield Here(tmp_path / "digits", team)
+    # what the repository or an earlier test pushed is no ancestor of the clone's commit
     subprocess.run(
         ["git", "-C", team.settings.folder / "origin.git", "update-ref", "-d", "refs/heads/main"],
         check=True,
     )
+    return Here(tmp_path / "digits", team)
 
 
 def test_every_command_of_the_team_succeeds(here: Here) -> None:

@@ -21,8 +21,8 @@ from flows.sweep import sweep
 
 pytestmark = [pytest.mark.slow]
 
-# Each is a process that imports TensorFlow.
-TRIALS = 6
+# Each is a process that imports TensorFlow; two for each worker.
+TRIALS = 4
 
 SPLIT = """\
 import numpy as np

@@ -238,30 +238,6 @@ def test_dask_workers_come_back_when_the_scheduler_was_killed(team: Team) -> Non
         assert until(lambda name=name: team.answers(name), seconds=60), name
 
 
-def test_down_leaves_no_process_even_without_supervisor_and_up_again_has_all(
-    team: Team, store: Any
-) -> None:
-    team.start("mlflow")
-    kept, passwords = experiment(team, "kept"), team.env
-    store.put_object(Bucket="digits", Key="kept", Body=b"1")
-    pid = int((team.settings.folder / "run/supervisor.pid").read_text())
-    os.kill(pid, signal.SIGKILL)
-    down = command(team, "stop")
-    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
-    assert team.processes() == []
-    for port in range(team.settings.first_port, team.settings.port("dask-http") + 1):
-        socket.create_server(("127.0.0.1", port)).close()
-    assert command(team, "stop").stdout == "nothing is up\n"
-
-    only = command(team, "start", "postgres")
-    assert (only.returncode, only.stderr) == (0, "")
-    assert [team.answers(name) for name in ("postgres", "s3", "mlflow")] == [True, False, False]
-    team.start("mlflow")
-    assert experiment(team, "kept") == kept
-    assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
-    assert team.env == passwords
-
-
 def test_others_may_not_read_it(team: Team) -> None:
     folder = team.settings.folder
     for path in [folder, *folder.iterdir(), *(folder / "secrets").iterdir()]:
@@ -294,7 +270,7 @@ def test_no_password_is_shown_anywhere(
     said.append(shell("digits", "summary", MLFLOW_TRACKING_PASSWORD="wrong"))
     header = json.dumps({"Authorization": "Basic d3Jvbmc6d3Jvbmc="})
     said.append(shell("prefect", "work-pool", "ls", PREFECT_CLIENT_CUSTOM_HEADERS=header))
-    team.stop("mlflow", "prefect", "postgres")
+    team.stop("postgres")
     said.append(shell("digits", "summary", MLFLOW_TRACKING_URI=team.settings.database("mlflow")))
     team.start("mlflow", "prefect")
 
@@ -304,3 +280,27 @@ def test_no_password_is_shown_anywhere(
     shown = [path.read_bytes() for path in files if path not in kept]
     shown += [text.encode() for text in (*said, *command_lines())]
     assert [secret for secret in secret_texts(team) if any(secret in text for text in shown)] == []
+
+
+def test_down_leaves_no_process_even_without_supervisor_and_up_again_has_all(
+    team: Team, store: Any
+) -> None:
+    team.start("mlflow")
+    kept, passwords = experiment(team, "kept"), team.env
+    store.put_object(Bucket="digits", Key="kept", Body=b"1")
+    pid = int((team.settings.folder / "run/supervisor.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    down = command(team, "stop")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    assert team.processes() == []
+    for port in range(team.settings.first_port, team.settings.port("dask-http") + 1):
+        socket.create_server(("127.0.0.1", port)).close()
+    assert command(team, "stop").stdout == "nothing is up\n"
+
+    only = command(team, "start", "postgres")
+    assert (only.returncode, only.stderr) == (0, "")
+    assert [team.answers(name) for name in ("postgres", "s3", "mlflow")] == [True, False, False]
+    team.start("mlflow")
+    assert experiment(team, "kept") == kept
+    assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
+    assert team.env == passwords

@@ -126,12 +126,12 @@ def test_each_server_away_in_turn_costs_a_training_nothing(team: Team) -> None:
 
 def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(team: Team) -> None:
     training = stage("train")
-    stop_after_epoch(EPOCHS - 5, training, team, "mlflow")
+    stop_after_epoch(EPOCHS - 5, training, team, "nginx")
     for stderr in (end_of(training), end_of(stage("evaluate"))):
         assert "what is logged waits in .state/spool" in stderr
         assert stderr.count("\n") == 1
     assert TrainOutputs("mlp").read_run().model_id == ""
-    team.start("mlflow")
+    team.start("nginx")
     restore.restore_all()
     assert waiting() == []
     assert_whole(the_run())
@@ -139,11 +139,11 @@ def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(team: Team
 
 def test_a_killed_training_leaves_its_curves_to_the_next_command(team: Team) -> None:
     training = stage("train")
-    stop_after_epoch(2, training, team, "mlflow")
+    stop_after_epoch(2, training, team, "nginx")
     wait_for_epoch(training, 8)
     training.kill()
     training.communicate()
-    team.start("mlflow")
+    team.start("nginx")
     with runs.active_run("next", params={}, tags={}):
         pass
     [killed] = [run for run in runs.find("", store.connect()) if run.info.status == "KILLED"]
