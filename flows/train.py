@@ -18,7 +18,7 @@ from pydantic import Field
 from digits import params
 from digits.core import checkout
 from digits.core.commands import CommandFailedError
-from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import Slots, trainings_at_once
 from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.core.system import processors
@@ -143,11 +143,12 @@ class Stages:
         return self._slots.one(get_run_logger().info, check=self._dvc.commands.check_not_stopped)
 
 
-def _may_pass(_task: object, task_run: TaskRun, state: State[Any]) -> bool:
+def _may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
     """Whether a stage that failed may succeed when it is tried again, told by its exit code."""
     reason = PASSING.get(state.data)
     if reason:
-        get_run_logger().warning("%s: exit code %s, %s", task_run.name, state.data, reason)
+        said = one_line(state.message or "", width=300)
+        get_run_logger().warning("%s (exit code %s, %s)", said, state.data, reason)
     return reason is not None
 
 

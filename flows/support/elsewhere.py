@@ -14,7 +14,7 @@ from digits.core import checkout
 from digits.core.commands import CommandFailedError
 from digits.core.errors import ServiceError, UsageError
 from digits.core.pipeline import Stage
-from digits.core.provenance import ARTIFACTS, git
+from digits.core.provenance import ARTIFACTS, OUTPUTS, git, read_lock
 from digits.core.remote import shared_remote
 from digits.running.elsewhere import Work
 from digits.tracking import store
@@ -88,16 +88,18 @@ class Elsewhere:
 
     def _work(self, stage: Stage) -> Work:
         folder = self._dvc.folder
-        texts = ("params.yaml", "dvc.lock", *stage.kept_in_git)
+        paths = [Path("params.yaml"), OUTPUTS, *map(Path, stage.kept_in_git)]
         return Work(
             stage=stage.name,
             upstream=list(stage.upstream),
             commit=self._commit,
             address=self._address,
             files={
-                name: (folder / name).read_text("utf-8")
-                for name in texts
-                if (folder / name).exists()
+                str(path): read_lock(folder / path)
+                if path == OUTPUTS
+                else (folder / path).read_text("utf-8")
+                for path in paths
+                if (folder / path).exists()
             },
             remote=self._remote,
             settings=self._settings,

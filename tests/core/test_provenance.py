@@ -1,6 +1,8 @@
 """Which code, data and starter a run comes from."""
 
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,21 @@ class TestOutputs:
 
     def test_without_a_lock_nothing_is_recorded(self, workspace: Path) -> None:
         assert provenance.recorded_outputs() == {}
+
+
+def test_waits_for_a_dvc_lock_that_is_being_written(repository: Path) -> None:
+    """DVC writes it in pieces, while another stage reads it."""
+    whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(1000)}} | {"z": "end"})
+
+    def write() -> None:
+        with Path("dvc.lock").open("w") as file:
+            for start in range(0, len(whole), len(whole) // 10):
+                file.write(whole[start : start + len(whole) // 10])
+                file.flush()
+                time.sleep(0.02)
+
+    write()
+    with ThreadPoolExecutor(1) as thread:
+        written = thread.submit(write)
+        while not written.done():
+            assert provenance.read_lock(Path("dvc.lock")) == whole

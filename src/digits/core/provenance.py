@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
 LOCAL_SETTINGS = Path(".dvc/config.local")
+WRITTEN_WITHIN_S, POLL_S = 1.0, 0.05  # of dvc.lock
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -151,12 +153,28 @@ class _Stage(BaseModel):
 def _recorded(root: Path) -> defaultdict[str, _Stage]:
     """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
-    try:
-        return defaultdict(_Stage, _stages(path.read_text("utf-8")) if path.exists() else {})
-    except (AttributeError, ValueError, RecursionError, YAMLError):
-        raise IntegrityError(
-            f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
-        ) from None
+    return defaultdict(_Stage, _stages(read_lock(path)) if path.exists() else {})
+
+
+def read_lock(path: Path) -> str:
+    """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    while True:
+        before = path.stat()
+        try:
+            text = path.read_text("utf-8")
+            _stages(text)
+            is_whole = True
+        except (AttributeError, ValueError, RecursionError, YAMLError):
+            is_whole = False
+        if is_whole and path.stat().st_mtime_ns == before.st_mtime_ns:
+            return text
+        if not is_whole and time.time() - before.st_mtime > WRITTEN_WITHIN_S:
+            raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back")
+        time.sleep(POLL_S)
 
 
 @lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing one takes 60 ms
