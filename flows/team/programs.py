@@ -26,6 +26,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 # Dask's HTTP servers have no password, so they must tell nothing.
 SILENT = {f"DASK_DISTRIBUTED__{role}__HTTP__ROUTES": "[]" for role in ("SCHEDULER", "WORKER")}
+# Else Dask waits for ever, and says nothing, when all its workers are gone.
+PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "2m"}
 
 
 class Program(NamedTuple):
@@ -107,7 +109,7 @@ def programs(settings: Settings, made: secrets.Passwords) -> dict[str, Program]:
             f"dask scheduler --protocol tls --port {settings.port('dask')}"
             f" {dask}:{settings.port('dask-http')}",
             folder,
-            {**secrets.tls(settings), **SILENT},
+            {**secrets.tls(settings), **SILENT, **PATIENT},
         ),
     }
     return servers | _workers(settings, made)

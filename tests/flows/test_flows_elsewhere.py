@@ -29,6 +29,7 @@ from digits.core.dispatch import run_on_worker
 from digits.core.errors import ServiceError
 from digits.core.remote import fetch_result, push_result
 from flows.support import commands
+from flows.team.programs import PATIENT
 from flows.train import train
 
 pytestmark = pytest.mark.slow
@@ -223,6 +224,18 @@ def test_what_runs_on_a_worker_ends_when_the_scheduler_is_lost(
             sleep_on_worker(client, lines, check)
     assert ended_after_s < 20, "so long Dask waits for work that runs"
     assert capfd.readouterr().err == ""
+
+
+def test_a_cluster_whose_workers_are_all_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [setting] = PATIENT
+    monkeypatch.setenv(setting, "1s")
+    with started(tmp_path, "worker") as cluster, connected(cluster.address) as client:
+        [worker] = cluster.workers
+        worker.kill()  # a nanny
+        with pytest.raises(ServiceError, match="has no worker"):
+            sleep_on_worker(client, [], time.sleep)
 
 
 def test_code_that_no_worker_can_get_is_named_before_it_runs(project: Project) -> None:

@@ -45,11 +45,12 @@ def run_on_worker(
             commands are ended.
 
     Raises:
-        ServiceError: the scheduler is gone, or workers were killed again and again.
+        ServiceError: the scheduler or all workers are gone, or were killed again and again.
         Exception: what the function raised.
     """
     from distributed import KilledWorker
     from distributed.client import ClosedClientError
+    from distributed.scheduler import NoWorkerError
 
     scheduler: Any = client  # typed in part only
     label, address = f"digits-{uuid4().hex}", scheduler.scheduler.address
@@ -68,6 +69,8 @@ def run_on_worker(
         future.result()
     except KilledWorker:
         raise ServiceError(f"scheduler: {address}: each worker that took it was killed") from None
+    except NoWorkerError:
+        raise ServiceError(f"scheduler: {address} has no worker; start `dask worker`s") from None
     finally:
         with suppress(ClosedClientError):  # as it is when the scheduler is lost
             future.cancel()
