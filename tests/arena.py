@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from onnx import helper
 from support import record_outputs
 
 from digits.core import provenance
-from digits.core.artifacts import TrainOutputs, split_path, split_tags
+from digits.core.artifacts import RunRecord, TrainOutputs, split_path, split_tags
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import write_json
 from digits.evaluation.gate import Check, Decision
@@ -76,11 +77,31 @@ def fighter(
     """A logged run of a model that calls marked rows by the next class; `last` ends its graph."""
     with _run(tags) as run, TemporaryDirectory() as folder:
         outputs = TrainOutputs("fighter", Path(folder))
-        outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
-        outputs.keras.write_bytes(b"nothing here goes on training")
-        onnx.save(_network(falls_for, shape, classes, last), outputs.model)
+        _write(outputs, _network(falls_for, shape, classes, last))
         runs.log_model(outputs, example=np.zeros((1, *shape), np.uint8), metrics={})
     return trained_run(run.info.run_id)
+
+
+def fighter_elsewhere(model: str, *falls_for: int) -> None:
+    """The outputs of a training of `model` that another store knows: `digits restore` logs it."""
+    outputs = TrainOutputs(model)
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
+    outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
+    cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
+    write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
+    record = RunRecord(
+        run_id=uuid4().hex,
+        model_id="m-elsewhere",
+        experiment_id="1",
+        tracking_uri="sqlite:///mlflow.db",
+        name=model,
+        params=RECORDED | {"model": model},
+        tags={**split_tags({}), **provenance.tags(stage=f"train@{model}")},
+        datasets={},
+    )
+    write_json(outputs.run, record.model_dump())
+    record_outputs()
 
 
 def old_fighter(*falls_for: int, **tags: str) -> TrainedRun:
@@ -123,6 +144,12 @@ def forget_hash(model: TrainedRun, version: str) -> None:
     client = MlflowClient()
     client.delete_tag(model.run_id, MODEL_SHA256)
     client.delete_model_version_tag(NAME, version, MODEL_SHA256)
+
+
+def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
+    outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
+    outputs.keras.write_bytes(b"nothing here goes on training")
+    onnx.save(network, outputs.model)
 
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +19,8 @@ from support import (
     SMALL,
     Server,
     changed,
+    mlflow_serves,
     train_project,
-    until,
     write_params,
     write_project,
 )
@@ -61,6 +58,8 @@ FORGIVEN = (
     "ignore:.*Any type hint is inferred as AnyType:UserWarning",
     # MLflow 3.17 on SQLAlchemy 2.1
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
+    # MLflow 3.17's server on Starlette 1, which `get_app_client` imports
+    "ignore:starlette.middleware.wsgi is deprecated",
     # Optuna leaves its connections to the garbage collector
     "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
 )
@@ -176,23 +175,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
     """A server on a SQLite store that holds no run."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(migrated, folder / "mlflow.db")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        assert until(lambda: _answers(port), seconds=120), (folder / "server.log").read_text()
-        yield Server(f"http://127.0.0.1:{port}", folder)
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+    with mlflow_serves(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -210,11 +194,6 @@ def team(team_of_all: "Team", all_processes: Path) -> "Iterator[Team]":
     """
     with FileLock(all_processes / "team.turn"):
         yield team_of_all
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Helpers of the tests that are no fixtures."""
 
+import os
+import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -225,6 +228,36 @@ def served(app: "ASGIApp") -> Iterator[int]:
         yield listening.getsockname()[1]
         running.should_exit = True
         thread.join()
+
+
+@contextmanager
+def mlflow_serves(
+    folder: Path, *options: str, env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", *options],
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        assert until(lambda: _answers(port), seconds=120), (folder / "server.log").read_text()
+        yield Server(f"http://127.0.0.1:{port}", folder)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
