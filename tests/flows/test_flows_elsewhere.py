@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.sorting import FlowRunSort
 from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
@@ -337,7 +339,7 @@ def set_default_remote(project: Project, line: str) -> None:
 def pool(project: Project, prefect_server: str, tmp_path: Path) -> Iterator[Path]:
     """The folder, empty at first, of a worker of the work pool `far`."""
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="far", type="process"))
+        client.create_work_pool(WorkPoolCreate(name="far", type="process"), overwrite=True)
     home = tmp_path / "far"
     env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
     env |= {"PREFECT_WORKER_QUERY_SECONDS": "1"}
@@ -361,9 +363,40 @@ def test_a_work_pool_runs_stages_too(
     state = train(["train@mlp"], where={"train": "far"}, return_state=True)
     assert state.is_completed(), state.message
     assert project.ran() == ["prepare", *["train-mlp"] * 3]
+    assert pool_states("train@mlp") == ["Exit 4", "Exit 3", "Completed"]
+
+
+INTERRUPTIBLE = """
+import signal
+
+from flows.support import lifecycle
+from flows.train import train
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore
+lifecycle.run_as_program(lambda: train(["prepare"], where={"prepare": "far"}, return_state=True))
+"""
+
+
+def test_ctrl_c_ends_a_stage_in_a_work_pool(
+    project: Project, pool: Path, prefect_server: str
+) -> None:
+    project.sleeps("prepare", 600)
+    program = (sys.executable, "-c", INTERRUPTIBLE)
+    with running(*program, cwd=project.root, env={"PREFECT_API_URL": prefect_server}) as flow:
+        assert until(lambda: project.ran() == ["prepare"], seconds=240)
+        flow.send_signal(signal.SIGINT)
+        assert flow.wait(30) == 128 + signal.SIGINT
+    [[_, pid, *_]] = project.log()
+    assert until(lambda: has_ended(int(pid)), seconds=30)
+    assert until(lambda: pool_states("prepare") == ["Cancelled"], seconds=30)
+
+
+def pool_states(stage: str) -> list[str | None]:
+    """The names of the states of the stage's runs in work pools, oldest first."""
+    flows = FlowFilter(name=FlowFilterName(any_=["stage"]))
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["stage"])))
-    assert len(runs) == 3
+        found = client.read_flow_runs(flow_filter=flows, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+    return [run.state_name for run in found if run.name.startswith(f"{stage} of ")]
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch) -> None:
