@@ -88,7 +88,8 @@ def record(model):
 def tracked():
     from digits.tracking import runs
     ending = seconds("ends-in")
-    with runs.active_run(name, params={}, tags={}):
+    with runs.active_run(name, params={}, tags={}), open(control / "log", "a") as log:
+        print(name, os.getpid(), time.time(), "tracked", file=log, flush=True)
         try:
             work()
         except SystemExit:

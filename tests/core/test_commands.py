@@ -13,6 +13,13 @@ from support import has_ended, until
 from digits.core.commands import CommandFailedError, Commands
 
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+# A process that takes no notice of SIGTERM; a second of patience with it is enough.
+STARTS_ONE_THAT_IS_DEAF = f"""
+import signal, subprocess, sys
+signal.getsignal(signal.SIGTERM).__globals__["LONGEST_END_S"] = 1
+deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
+subprocess.Popen([sys.executable, "-c", deaf]).wait()
+"""
 
 
 def test_lines_come_without_credentials_and_standard_output_goes_to_its_file() -> None:
@@ -37,8 +44,9 @@ def test_stopping_ends_what_runs_and_lets_nothing_start() -> None:
         commands.run(["true"], on_line=print)
 
 
-def test_a_leader_runs_a_module_and_ends_with_what_started_it(tmp_path: Path) -> None:
-    (tmp_path / "sleeps.py").write_text(SLEEPS)
+@pytest.mark.parametrize("module", [SLEEPS, STARTS_ONE_THAT_IS_DEAF], ids=["sleeps", "deaf"])
+def test_a_leader_runs_a_module_and_ends_with_what_started_it(tmp_path: Path, module: str) -> None:
+    (tmp_path / "sleeps.py").write_text(module)
     leader = [sys.executable, "-m", "digits.core.commands", "sleeps"]
     start = f"import subprocess; subprocess.run({leader!r}, start_new_session=True)"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -1,7 +1,7 @@
 """Run commands as process groups: stream their output, end them with all that they started.
 
 `python -m digits.core.commands MODULE …` runs a Python module as the leader of such a group, and
-ends the whole group when the process that started it dies.
+ends the whole group when the process that started it dies: also what takes no notice of SIGTERM.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ from digits.core.errors import DigitsError, printable
 
 # Enough for a stage to end its MLflow run, and with the kill after it below 10 s.
 GRACE_S = 7.0
+# Of a group whose starter died: nobody waits, and a stage on busy cores needs long.
+LONGEST_END_S = 60.0
 
 
 class CommandFailedError(DigitsError):
@@ -165,7 +167,24 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signum)
+    deadline = time.monotonic() + LONGEST_END_S
+    while others := _others_in_group():
+        if time.monotonic() > deadline:
+            for other in others:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    other.kill()
+        time.sleep(0.1)
     sys.exit(128 + signum)
+
+
+def _others_in_group() -> list[psutil.Process]:
+    found = []
+    for other in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError):
+            same = os.getpgid(other.pid) == os.getpgrp() and other.pid != os.getpid()
+            if same and other.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(other)
+    return found
 
 
 if __name__ == "__main__":
