@@ -218,7 +218,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what a test changes in MLflow's global state is undone."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    if "digits.tracking.store" in sys.modules:
+    if "mlflow" in sys.modules:
         import mlflow
 
         from digits.tracking import store

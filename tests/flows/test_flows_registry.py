@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,16 @@ def _paused() -> list[FlowRun]:
         return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state))
 
 
-def told(*events: str) -> list[dict[str, Any]]:
+def told(since: datetime, *events: str) -> list[dict[str, Any]]:
     """The events of these names that the server knows of, oldest first."""
-    wanted = {"filter": {"event": {"name": events}, "order": "ASC"}, "limit": 50}
+    wanted = {
+        "filter": {
+            "event": {"name": events},
+            "occurred": {"since": since.isoformat()},
+            "order": "ASC",
+        },
+        "limit": 50,
+    }
     with get_client(sync_client=True) as client:
         found: list[dict[str, Any]] = client.request("POST", "/events/filter", json=wanted).json()[
             "events"
@@ -178,6 +186,7 @@ def told(*events: str) -> list[dict[str, Any]]:
 def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
     trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
@@ -205,8 +214,8 @@ def test_an_approved_model_becomes_champion_and_each_change_is_told_once(
     run_again("mlp")
     for command in ("promote mlp --dry-run", "promote mlp", "promote mlp", "rollback"):
         subprocess.run([commands.DIGITS, *command.split()], check=True)
-    assert until(lambda: bool(told("digits.rollback")), seconds=60)
-    changes = told("digits.promote", "digits.drift", "digits.rollback")
+    assert until(lambda: bool(told(began, "digits.rollback")), seconds=60)
+    changes = told(began, "digits.promote", "digits.drift", "digits.rollback")
     by = ("approved by Ada", None, None, "", "")
     assert [event["payload"].get("approval") for event in changes] == list(by)
     assert [event["event"] for event in changes] == [
@@ -315,7 +324,7 @@ def commit_data(upstream: Project, text: str) -> str:
 def test_retraining_follows_data_that_arrives_by_git_and_tells_what_came_of_it(
     project: Project, upstream: Project, digits: Digits
 ) -> None:
-    first = data_md5()
+    began, first = datetime.now(UTC), data_md5()
     digits.breaks()
     state = retrain(models=["mlp"], return_state=True)
     assert state.is_failed()
@@ -342,10 +351,10 @@ def test_retraining_follows_data_that_arrives_by_git_and_tells_what_came_of_it(
     assert state.is_failed()
     assert "no disk left" in str(state.message)
 
-    assert until(lambda: len(told("digits.retrain")) >= 6)
+    assert until(lambda: len(told(began, "digits.retrain")) >= 6)
     assert [
         (event["payload"]["outcome"], event["payload"]["data_md5"])
-        for event in told("digits.retrain")
+        for event in told(began, "digits.retrain")
     ] == [
         ("failed", first),
         ("promoted", first),
