@@ -65,7 +65,8 @@ def no_answer(error: BaseException | None) -> ServiceError | None:
     is_failing = isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= FAILING
     if is_failing or isinstance(error, httpx.TransportError):
         address = get_current_settings().api.url
-        return ServiceError(f"Prefect at {address}: {one_line(error)}; is the server up? {hint}")
+        reason = one_line(error) or type(error).__name__
+        return ServiceError(f"Prefect at {address}: {reason}; is the server up? {hint}")
     return None
 
 

@@ -168,22 +168,22 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signum, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signum)
     deadline = time.monotonic() + LONGEST_END_S
-    while others := _others_in_group():
-        if time.monotonic() > deadline:
-            for other in others:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    other.kill()
-        time.sleep(0.1)
+    while (others := _others_in_group()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for other in others:
+        with contextlib.suppress(psutil.Error):
+            other.kill()
     sys.exit(128 + signum)
 
 
 def _others_in_group() -> list[psutil.Process]:
     found = []
-    for other in psutil.process_iter(["status"]):
-        with contextlib.suppress(ProcessLookupError):
-            same = os.getpgid(other.pid) == os.getpgrp() and other.pid != os.getpid()
-            if same and other.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(other)
+    for pid in {*psutil.pids()} - {os.getpid()}:
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getpgid(pid) == os.getpgrp():
+                other = psutil.Process(pid)
+                if other.status() != psutil.STATUS_ZOMBIE:
+                    found.append(other)
     return found
 
 

@@ -28,7 +28,7 @@ ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
 LOCAL_SETTINGS = Path(".dvc/config.local")
-WRITTEN_WITHIN_S, POLL_S = 1.0, 0.05  # of dvc.lock
+WRITTEN_WITHIN_S, SETTLED_S, POLL_S = 2.0, 0.3, 0.1  # of dvc.lock
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -162,19 +162,25 @@ def read_lock(path: Path) -> str:
     Raises:
         IntegrityError: it is damaged.
     """
+    deadline, previous = time.monotonic() + WRITTEN_WITHIN_S, b""
     while True:
-        before = path.stat()
-        try:
-            text = path.read_text("utf-8")
-            _stages(text)
-            is_whole = True
-        except (AttributeError, ValueError, RecursionError, YAMLError):
-            is_whole = False
-        if is_whole and path.stat().st_mtime_ns == before.st_mtime_ns:
-            return text
-        if not is_whole and time.time() - before.st_mtime > WRITTEN_WITHIN_S:
+        age = time.time() - path.stat().st_mtime
+        content = path.read_bytes()
+        is_whole = _is_lock(content)
+        if is_whole and (age > SETTLED_S or content == previous):
+            return content.decode("utf-8")
+        if not is_whole and (age > WRITTEN_WITHIN_S or time.monotonic() > deadline):
             raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back")
+        previous = content
         time.sleep(POLL_S)
+
+
+def _is_lock(content: bytes) -> bool:
+    try:
+        _stages(content.decode("utf-8"))
+    except (AttributeError, ValueError, RecursionError, YAMLError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing one takes 60 ms

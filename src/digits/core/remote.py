@@ -226,6 +226,9 @@ def _opened(settings: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
         yield kind(**config), folder
     except (ServiceError, UsageError):
         raise
+    except PermissionError as error:  # which no waiting mends
+        line = one_line(f"remote {address}: {error}", width=500)
+        raise UsageError(without_credentials(line, address)) from None
     except Exception as error:  # each protocol and DVC has its own
         what = type(error).__name__ if not isinstance(error, DvcException) else "DVC"
         line = one_line(f"remote {address}: {what}: {error}", width=500)

@@ -129,8 +129,9 @@ class ServerTurn(Turn):
             # set_terminated would print where the run is
             self._client.update_run(self._run_id, status)
         except MlflowException as error:
-            if store.is_away(error):
-                spool.log_end(self._run_id, status, now=False)
+            with suppress(OSError):  # a full disk must not hide why the decision failed
+                if store.is_away(error):
+                    spool.log_end(self._run_id, status, now=False)
 
     def _take_after(self, tail: Run) -> bool:
         """Whether this process is the first that takes the turn after `tail`, which is over."""
