@@ -60,7 +60,8 @@ def started(folder: Path, *names: str) -> Iterator[Cluster]:
 
         def start(name: str, *arguments: str) -> psutil.Popen:
             command = (dask, *arguments, "--host", "127.0.0.1", "--no-dashboard")
-            return stack.enter_context(running(*command, cwd=folder / name))
+            empty = {"MLFLOW_TRACKING_URI": ""}  # as good as not set
+            return stack.enter_context(running(*command, cwd=folder / name, env=empty))
 
         scheduler = start("scheduler", "scheduler", "--port", str(port))
         nanny = ("--nthreads", "1", "--death-timeout", "600")

@@ -67,7 +67,8 @@ def run_here(work: Work, commands: Commands, on_line: Callable[[str], None]) -> 
         root=checkout.home(), experiment=work.experiment, flow_run=work.flow_run
     )
     own = {checkout.HOME: str(checkout.home()), "PYTHONUNBUFFERED": "1"}
-    env = {"MLFLOW_TRACKING_URI": work.tracking_uri, **env, **own}
+    tracking_uri = env.get("MLFLOW_TRACKING_URI") or work.tracking_uri  # empty is not set
+    env = {**env, **own, "MLFLOW_TRACKING_URI": tracking_uri}
     folder = checkout.home() / checkout.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with scratch(folder) as place:
