@@ -17,8 +17,8 @@ from pydantic import Field
 from digits import params
 from digits.core import cluster
 from digits.core.artifacts import split_path
-from digits.core.commands import Commands
-from digits.core.dispatch import GRACE_S, run_on_worker
+from digits.core.commands import LONG_GRACE_S, Commands
+from digits.core.dispatch import run_on_worker
 from digits.core.errors import DigitsError, UsageError
 from digits.core.machine import trainings_at_once
 from digits.core.pipeline import cache_folder, push
@@ -161,7 +161,7 @@ def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
                 runner.submit(run, parameters={"spec": spec}, dependencies={})
             )
         finally:
-            commands.stop(grace_s=GRACE_S)
+            commands.stop(grace_s=LONG_GRACE_S)
 
 
 def _check(commands: Commands, seconds: float) -> None:

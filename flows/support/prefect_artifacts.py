@@ -61,7 +61,7 @@ class Progress:
         if not (epoch := EPOCH.search(line)):
             return
         percent = 100 * int(epoch[1]) / int(epoch[2])
-        # the next epoch tells it anew: a server that is away ends no training, nor is waited for
+        # tried once: the next epoch shows the same, and a training does not wait for a server
         with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             if self._artifact:
                 update_progress_artifact(self._artifact, percent, description=line)

@@ -20,7 +20,6 @@ from digits.core.errors import ServiceError, one_line
 from digits.core.guard import Guard
 
 START_S, END_S = 120, 10
-FAILING = 500  # and above: HTTP's codes of a server that has something broken behind it
 
 
 def app(*, ephemeral: bool = False) -> Guard:
@@ -58,11 +57,11 @@ def ensure_server() -> None:
 
 
 def no_answer(error: BaseException | None) -> ServiceError | None:
-    """What to tell of an error if it says that Prefect's server does not answer; else None."""
+    """The error to show if Prefect's server was away or failed; None for every other error."""
     hint = "(PREFECT_API_URL says which server is asked)"
     if isinstance(error, RuntimeError) and "Failed to reach API" in str(error):
         return ServiceError(f"Prefect: {error} {hint}")
-    is_failing = isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= FAILING
+    is_failing = isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
     if is_failing or isinstance(error, httpx.TransportError):
         address = get_current_settings().api.url
         reason = one_line(error) or type(error).__name__

@@ -16,7 +16,7 @@ SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 # A process that takes no notice of SIGTERM; a second of patience with it is enough.
 STARTS_ONE_THAT_IS_DEAF = f"""
 import signal, subprocess, sys
-signal.getsignal(signal.SIGTERM).__globals__["LONGEST_END_S"] = 1
+signal.getsignal(signal.SIGTERM).__globals__["LONG_GRACE_S"] = 1
 deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
 subprocess.Popen([sys.executable, "-c", deaf]).wait()
 """

@@ -1,7 +1,7 @@
 """Run commands as process groups: stream their output, end them with all that they started.
 
 `python -m digits.core.commands MODULE …` runs a Python module as the leader of such a group, and
-ends the whole group when the process that started it dies: also what takes no notice of SIGTERM.
+ends the whole group when the process that started it dies, also what ignores SIGTERM.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Lock, Timer
 from types import FrameType
@@ -25,8 +25,8 @@ from digits.core.errors import DigitsError, printable
 
 # Enough for a stage to end its MLflow run, and with the kill after it below 10 s.
 GRACE_S = 7.0
-# Of a group whose starter died: nobody waits, and a stage on busy cores needs long.
-LONGEST_END_S = 60.0
+# Where nobody waits for the end: on busy cores a training needs long to end its MLflow run.
+LONG_GRACE_S = 60.0
 
 
 class CommandFailedError(DigitsError):
@@ -155,19 +155,23 @@ def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
 
 
 def _living(groups: Sequence[int]) -> list[int]:
-    alive = set()
+    alive = {group for _, group in _running()}
+    return [group for group in groups if group in alive]
+
+
+def _running() -> Iterator[tuple[psutil.Process, int]]:
+    """Every process that has not ended, with its group."""
     for running in psutil.process_iter(["status"]):
         with contextlib.suppress(ProcessLookupError):
             if running.info["status"] != psutil.STATUS_ZOMBIE:
-                alive.add(os.getpgid(running.pid))
-    return [group for group in groups if group in alive]
+                yield running, os.getpgid(running.pid)
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signum)
-    deadline = time.monotonic() + LONGEST_END_S
+    deadline = time.monotonic() + LONG_GRACE_S
     while (others := _others_in_group()) and time.monotonic() < deadline:
         time.sleep(0.2)
     for other in others:
@@ -177,14 +181,8 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _others_in_group() -> list[psutil.Process]:
-    found = []
-    for pid in {*psutil.pids()} - {os.getpid()}:
-        with contextlib.suppress(ProcessLookupError, psutil.Error):
-            if os.getpgid(pid) == os.getpgrp():
-                other = psutil.Process(pid)
-                if other.status() != psutil.STATUS_ZOMBIE:
-                    found.append(other)
-    return found
+    own, group = os.getpid(), os.getpgrp()
+    return [running for running, of in _running() if of == group and running.pid != own]
 
 
 if __name__ == "__main__":

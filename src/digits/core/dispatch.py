@@ -11,7 +11,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from digits.core.commands import Commands
+from digits.core.commands import LONG_GRACE_S, Commands
 from digits.core.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ Function = Callable[[T, Commands, OnLine], None]
 
 POLL_S = 0.5
 LAST_LINES_S = 2.0  # lines and results take different ways
-GRACE_S = 60.0  # on busy cores a training needs long to end its MLflow run
 
 
 def run_on_worker(
@@ -45,7 +44,7 @@ def run_on_worker(
             commands are ended.
 
     Raises:
-        ServiceError: the scheduler or all workers are gone, or were killed again and again.
+        ServiceError: the scheduler is gone, no worker is left, or each that took it was killed.
         Exception: what the function raised.
     """
     from distributed import KilledWorker
@@ -98,7 +97,7 @@ def _on_worker(function: Function[T], argument: T, label: str) -> None:
             # a worker that leaves has lost the scheduler: what it runs is run anew elsewhere
             leaves = worker.status in (Status.closing, Status.closed, Status.failed)
             if leaves or task is None or task.state == "cancelled":
-                commands.stop(grace_s=GRACE_S)
+                commands.stop(grace_s=LONG_GRACE_S)
                 return
 
     watching = Thread(target=end_if_cancelled, daemon=True)

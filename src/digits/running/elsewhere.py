@@ -14,8 +14,7 @@ from pathlib import Path
 
 from digits import params
 from digits.core import checkout, machine, process, remote
-from digits.core.commands import CommandFailedError, Commands
-from digits.core.dispatch import GRACE_S
+from digits.core.commands import LONG_GRACE_S, CommandFailedError, Commands
 from digits.core.errors import ServiceError, UsageError
 from digits.core.files import StrictModel, scratch, write_text
 from digits.core.pipeline import DVC, last_lines, stage_exit_code
@@ -76,7 +75,7 @@ def run_here(work: Work, commands: Commands, on_line: Callable[[str], None]) -> 
         command = [sys.executable, "-m", "digits.core.commands", "digits.running.elsewhere"]
         try:
             command = [*command, str(place / "work.json")]
-            commands.run(command, env=env, on_line=on_line, grace_s=GRACE_S)
+            commands.run(command, env=env, on_line=on_line, grace_s=LONG_GRACE_S)
         except CommandFailedError as error:
             raise CommandFailedError(
                 error.findings[0], *last_lines(error.lines), code=error.code
@@ -119,7 +118,7 @@ def main(path: str) -> None:
 def _dvc(python: Path, env: Mapping[str, str], *arguments: str) -> None:
     command = [str(python), *DVC[1:], *arguments]
     say = partial(print, flush=True)
-    Commands().run(command, env=os.environ | env, on_line=say, grace_s=GRACE_S)
+    Commands().run(command, env=os.environ | env, on_line=say, grace_s=LONG_GRACE_S)
 
 
 if __name__ == "__main__":
