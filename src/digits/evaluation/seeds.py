@@ -6,7 +6,7 @@ from math import isnan, nan
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from digits.evaluation.leaderboard import SHARED_CORES
 
@@ -91,7 +91,7 @@ def spread(values: Sequence[float]) -> Spread:
     if n == 1:
         return Spread(n, mean, nan, mean, nan, nan)
     sd = float(np.std(values, ddof=1))
-    half = float(student_t.ppf(0.975, n - 1)) * sd / np.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * sd / np.sqrt(n)
     return Spread(n, mean, sd, min(values), mean - half, mean + half)
 
 
