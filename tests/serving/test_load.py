@@ -19,6 +19,7 @@ from support import served, until
 
 from digits.core.dataset import Images, Probabilities
 from digits.serving.app import Service
+from digits.serving.batches import QUICK_S
 from digits.serving.limits import MAX_BODY, MAX_HELD, MAX_READING, MAX_WAITING, Reader
 from digits.serving.model import Model
 from digits.training.inference import BATCH, Network
@@ -78,6 +79,26 @@ def test_one_is_answered_at_once_and_those_that_wait_together_each_its_own(
         for label, other in enumerate(others):
             assert predicted(other.result()) == [package.names[label]] * 2
     assert held.batches == [1, 16]
+
+
+def test_a_quick_model_is_asked_in_the_event_loop_and_a_slow_one_in_threads(
+    package: Package,
+) -> None:
+    pause_s, asked_in = 0.0, []
+
+    def predict(images: Images) -> Probabilities:
+        asked_in.append(threading.current_thread().name.split("_")[0])
+        time.sleep(pause_s)
+        return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
+
+    with holding(package, predict) as address:
+        assert predicted(ask(address, 1)) == [package.names[1]]
+        assert asked_in == ["predict"]  # nothing is known of it yet
+        assert until(lambda: ask(address, 1).ok and asked_in[-1] != "predict")
+        pause_s = 2 * QUICK_S
+        for _ in range(2):
+            assert predicted(ask(address, 1)) == [package.names[1]]
+        assert asked_in[-1] == "predict"
 
 
 def test_small_requests_go_between_the_parts_of_a_large_one(package: Package) -> None:

@@ -1,10 +1,12 @@
 """Predictions of all requests that wait, in batches: throughput grows with the load."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from digits.core.dataset import Images, Predict, Probabilities
 from digits.training import inference
 
 MOST = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
+QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
 
 
 class _Part(NamedTuple):
@@ -24,7 +27,8 @@ class Batcher:
     """Asks a model from `threads` threads, each for many requests at once.
 
     Images that come while a thread is free are predicted at once. Those that come meanwhile make
-    the next batch: they wait for one that runs, and never for others to come.
+    the next batch: they wait for one that runs, and never for others to come. A batch that takes
+    less than QUICK_S is predicted in the event loop itself.
     """
 
     def __init__(self, predict: Predict, *, threads: int, on_batch: Callable[[int], None]) -> None:
@@ -32,6 +36,7 @@ class Batcher:
         self._waiting: deque[_Part] = deque()
         self._threads = ThreadPoolExecutor(threads, "predict")
         self._free = threads
+        self._image_s = inf  # seconds per image of the last batch
 
     async def predict(self, images: Images) -> Probabilities:
         """The model's answers; many images are asked for in parts, between those of others."""
@@ -40,34 +45,59 @@ class Batcher:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     async def _ask(self, images: Images) -> Probabilities:
-        part = _Part(images, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        part = _Part(images, loop.create_future())
         self._waiting.append(part)
         if self._free:
-            self._start()
+            loop.call_soon(self._start)  # together with what else this turn of the loop reads
         return await part.answer
 
     def _start(self) -> None:
+        """Predict what waits, as long as a thread is free."""
+        while self._free and self._waiting:
+            batch = self._next()
+            images = np.concatenate([part.images for part in batch])
+            self._on_batch(len(images))
+            predict = partial(self._timed, images)
+            if len(images) * self._image_s < QUICK_S:
+                _finish(batch, predict)
+            else:
+                self._free -= 1
+                running = asyncio.get_running_loop().run_in_executor(self._threads, predict)
+                running.add_done_callback(partial(self._end, batch))
+
+    def _next(self) -> list[_Part]:
         batch = [self._waiting.popleft()]
         size = len(batch[0].images)
         while self._waiting and size + len(self._waiting[0].images) <= MOST:
             batch.append(self._waiting.popleft())
             size += len(batch[-1].images)
-        self._on_batch(size)
-        self._free -= 1
-        images = np.concatenate([part.images for part in batch])
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._predict, images)
-        running.add_done_callback(partial(self._finish, batch))
+        return batch
 
-    def _finish(self, batch: list[_Part], done: asyncio.Future[Probabilities]) -> None:
+    def _timed(self, images: Images) -> Probabilities:
+        start = time.perf_counter()
+        probabilities = self._predict(images)
+        self._image_s = (time.perf_counter() - start) / len(images)
+        return probabilities
+
+    def _end(self, batch: list[_Part], done: asyncio.Future[Probabilities]) -> None:
         self._free += 1
-        if self._waiting:
-            self._start()
-        error, start = done.exception(), 0
-        for images, answer in batch:
-            rows = slice(start, start := start + len(images))
-            if answer.cancelled():  # the server has given up waiting for the request
-                continue
-            if error:
-                answer.set_exception(error)
-            else:
-                answer.set_result(done.result()[rows])
+        self._start()
+        _finish(batch, done.result)
+
+
+def _finish(batch: list[_Part], result: Callable[[], Probabilities]) -> None:
+    """Give each part its rows of the result, or its error."""
+    error, start = None, 0
+    try:
+        probabilities = result()
+    except Exception as raised:
+        error = raised
+    for images, answer in batch:
+        rows = slice(start, start := start + len(images))
+        if answer.cancelled():  # the server has given up waiting for the request
+            continue
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(probabilities[rows])
