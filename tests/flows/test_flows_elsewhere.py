@@ -25,7 +25,7 @@ from services import Cluster, answers, free_port, running
 from small_project import Project, run
 from support import has_ended, until
 
-from digits.core import remote
+from digits.core import errors
 from digits.core.cluster import connected
 from digits.core.dispatch import run_on_worker
 from digits.core.errors import ServiceError
@@ -446,9 +446,9 @@ def test_a_remote_that_stays_away_is_named_after_one_line_that_says_the_wait(
 ) -> None:
     use_remote(dvc_project, tmp_path)
     dvc_project.dvc("repro", "-q", "train@mlp")
-    monkeypatch.setattr(remote, "PATIENCE_S", 3)
+    monkeypatch.setattr(errors, "PATIENCE_S", 3)
     (tmp_path / "remote").write_text("no folder")
     with pytest.raises(ServiceError, match=f"remote {tmp_path}/remote: "):
-        remote.patiently(lambda: push_result(dvc_project.root, "train@mlp"))
+        errors.patiently(lambda: push_result(dvc_project.root, "train@mlp"))
     [warning] = [line for line in capfd.readouterr().err.splitlines() if "for up to 3 s" in line]
     assert warning.startswith(f"warning: remote {tmp_path}/remote: ")

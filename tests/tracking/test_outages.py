@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, finding, write_params
 
+from digits.core import errors
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Dataset
 from digits.core.errors import ServiceError
@@ -241,7 +242,7 @@ def test_decisions_whose_every_answer_is_lost_once_are_made_once(
 ) -> None:
     trained = [arena.fighter(), arena.fighter()]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(store, "PAUSE_S", 0.01)
+    monkeypatch.setattr(errors, "PAUSE_S", 0.01)
     address = os.environ["MLFLOW_TRACKING_URI"]
     with losing_answers(address) as way:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", way)
@@ -259,7 +260,7 @@ def test_a_promotion_gives_up_in_a_line_and_its_turn_ends_when_the_server_is_bac
     team: Team, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = arena.fighter()
-    monkeypatch.setattr(store, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(errors, "PATIENCE_S", 1.0)
 
     def judge(*asked: Any) -> Decision:
         team.stop("mlflow")

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from support import Server, finding, only_run, python, write_params
 
+from digits.core import errors
 from digits.core.errors import ServiceError
 from digits.tracking import runs, store, view
 from digits.tracking.descriptions import NOTE
@@ -207,7 +208,7 @@ class TestAStoreThatCannotBeUsed:
     def _impatient(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-        monkeypatch.setattr(store, "PATIENCE_S", 0)
+        monkeypatch.setattr(errors, "PATIENCE_S", 0)
 
     def refused(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -10,7 +10,6 @@ time: 10,000 runs cost minutes. Here only what is missing is copied.
 import logging
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -42,8 +41,6 @@ _PUBLIC = (
 _ENTRY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{64}")
 COPIES_AT_ONCE = 16
 NO_RESULT = 10
-PATIENCE_S = 120.0
-PAUSE_S = 2.0
 
 
 def shared_remote(root: Path, name: str | None = None) -> tuple[str, Settings]:
@@ -91,26 +88,6 @@ def fetch_file(settings: Mapping[str, str], md5: str, path: Path) -> None:
     """
     with _opened(settings) as (files, folder):
         files.get_file(files.join(folder, "files", "md5", md5[:2], md5[2:]), str(path))
-
-
-def patiently(work: Callable[[], None]) -> None:
-    """Do work again for PATIENCE_S while the remote is away, and say so in one line.
-
-    Raises:
-        ServiceError: the remote did not come back.
-    """
-    until = 0.0
-    while True:
-        try:
-            return work()
-        except ServiceError as error:
-            if until and time.monotonic() >= until:
-                raise
-            if not until:
-                until = time.monotonic() + PATIENCE_S
-                line = f"warning: {error}; trying again for up to {PATIENCE_S:g} s"
-                print(line, file=sys.stderr, flush=True)
-        time.sleep(PAUSE_S)
 
 
 def fetch_result(root: Path, stage: str) -> bool:

@@ -3,8 +3,6 @@
 import os
 import socket
 import sqlite3
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 from requests import RequestException
 
+from digits.core import errors
 from digits.core.addresses import public
 from digits.core.errors import ServiceError, one_line
 from digits.core.process import project_root, take_parent_run
@@ -35,9 +34,6 @@ _NO_REPLY = (
     requests.exceptions.RetryError,
 )
 _FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
-
-PATIENCE_S = 120.0
-PAUSE_S = 2.0
 
 
 def tracking_uri() -> str:
@@ -110,29 +106,15 @@ def is_file() -> bool:
 
 
 def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
-    """Do work that may be done twice; while the store is away, do it again, and say so in one line.
+    """Do work that may be done twice, again while the store is away; see `errors.patiently`."""
+    return errors.patiently(work, away=_waiting, wait_s=wait_s)
 
-    Args:
-        wait_s: How long; default: PATIENCE_S.
 
-    Raises:
-        MlflowException, ServiceError: the work failed for another reason, or the store did not
-            come back.
-    """
-    limit, waited_since = PATIENCE_S if wait_s is None else wait_s, 0.0
-    while True:
-        try:
-            return work()
-        except (MlflowException, RequestException, ServiceError) as error:
-            now = time.monotonic()
-            if not is_away(error) or now - (waited_since or now) >= limit:
-                raise
-            if not waited_since:
-                waited_since = now
-                place = public(tracking_uri())
-                line = f"MLflow at {place} does not answer; waiting for up to {limit:g} s"
-                print(f"warning: {line}", file=sys.stderr, flush=True)
-        time.sleep(PAUSE_S)
+def _waiting(error: Exception, wait_s: float) -> str:
+    known = isinstance(error, MlflowException | RequestException | ServiceError)
+    place = public(tracking_uri())
+    told = f"MLflow at {place} does not answer; waiting for up to {wait_s:g} s"
+    return told if known and is_away(error) else ""
 
 
 def is_away(error: BaseException | None) -> bool:
