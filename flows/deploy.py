@@ -31,7 +31,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr
 
-from digits.core import checkout, process, provenance
+from digits.core import process, repository
 from digits.core.addresses import public
 from digits.core.errors import ServiceError, UsageError, one_line
 from digits.params import project
@@ -86,7 +86,7 @@ class Cloned(LocalStorage):
     def __init__(self, commit: str) -> None:
         """`commit` is what is checked out: a hash or a branch."""
         super().__init__(".")
-        self._inputs = {"address": checkout.origin(Path()), "commit": commit}
+        self._inputs = {"address": repository.origin(Path()), "commit": commit}
 
     def to_pull_step(self) -> dict[str, Any]:
         """What Prefect calls on the worker."""
@@ -138,11 +138,11 @@ def register(*, git: bool = False, secrets: Sequence[str] = ()) -> None:
 def _pushed() -> tuple[str, str]:
     """The commit here, which `origin` must have, and its branch there or else the commit again."""
     root = Path()
-    if not checkout.origin(root):
+    if not repository.origin(root):
         raise UsageError("git: no remote `origin`, which workers clone: git remote add origin URL")
-    commit = provenance.git(root, "rev-parse", "HEAD")
+    commit = repository.git(root, "rev-parse", "HEAD")
     held = ("for-each-ref", "--format=%(refname)", "--contains", commit, "refs/remotes/origin")
-    if not (branches := provenance.git(root, *held).splitlines()):
+    if not (branches := repository.git(root, *held).splitlines()):
         raise UsageError(
             f"commit {commit[:12]}: `origin` does not have it; `git push` brings it there"
         )
@@ -150,7 +150,7 @@ def _pushed() -> tuple[str, str]:
         print(
             f"warning: workers run commit {commit[:12]}, without the changes here", file=sys.stderr
         )
-    branch = provenance.git(root, "branch", "--show-current")
+    branch = repository.git(root, "branch", "--show-current")
     return commit, branch if f"refs/remotes/origin/{branch}" in branches else commit
 
 
@@ -176,7 +176,7 @@ def _secret_variables(client: SyncPrefectClient, new: Sequence[str]) -> dict[str
         for block in sorted(blocks)
         if block.startswith(prefix)
     }
-    host = urlsplit(checkout.origin(Path()))
+    host = urlsplit(repository.origin(Path()))
     if "GIT_TOKEN" in env and host.scheme == "https":
         env |= {
             "GIT_CONFIG_COUNT": "1",

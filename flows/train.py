@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from digits import params
-from digits.core import checkout
+from digits.core import checkout, repository
 from digits.core.commands import CommandFailedError
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.machine import Slots, trainings_at_once
@@ -203,7 +203,7 @@ def push_ref(ref: str, dvc: Dvc, root: Path) -> State[None]:
     """`git push` an experiment, as `dvc exp push` does it, whose outputs are in DVC's remote."""
     dvc.wait_for_retry()
     try:
-        checkout.push(root, f"{ref}:{ref}")
+        repository.push(root, f"{ref}:{ref}")
     except ServiceError as error:
         name = ref.rpartition("/")[2]
         later = f"the experiment is here; later `dvc exp push origin {name}` brings it there"

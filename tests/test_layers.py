@@ -40,7 +40,7 @@ OWNERS = {
     "onnxruntime": {"digits.training.inference", "digits.tracking.logged_model"},
     "prefect": set(),
     "dvc": {
-        *("digits.core.checkout", "digits.core.pipeline", "digits.core.provenance"),
+        *("digits.core.checkout", "digits.core.pipeline"),
         *("digits.core.remote", "digits.core.revision"),
     },
     "optuna": {"digits.sweep"},

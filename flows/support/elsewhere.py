@@ -10,12 +10,12 @@ from prefect import get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from digits.core import checkout
 from digits.core.commands import CommandFailedError
 from digits.core.errors import ServiceError, UsageError
 from digits.core.pipeline import Stage
-from digits.core.provenance import ARTIFACTS, OUTPUTS, git, read_lock
+from digits.core.provenance import ARTIFACTS, OUTPUTS, read_lock
 from digits.core.remote import shared_remote
+from digits.core.repository import git, shown
 from digits.running.elsewhere import Work
 from digits.tracking import store
 from flows.support.commands import DVC_ERROR, Dvc
@@ -130,7 +130,7 @@ def code(root: Path) -> tuple[str, str]:
     with suppress(ServiceError):
         address = git(root, "remote", "get-url", "origin")
         is_folder = not urlsplit(address).scheme and (root / address).exists()
-        return commit, str((root / address).resolve()) if is_folder else checkout.shown(address)
+        return commit, str((root / address).resolve()) if is_folder else shown(address)
     raise UsageError(
         "origin: workers get the code from this remote of git's, and there is none;"
         " `git remote add origin …` names it"

@@ -9,14 +9,14 @@ from dvc.repo import Repo
 from prefect import get_run_logger
 
 from digits import params
-from digits.core import checkout, provenance
+from digits.core import checkout, provenance, repository
 from digits.core.errors import ServiceError, UsageError
-from digits.core.provenance import git
+from digits.core.repository import git
 
 
 def goes_home(root: Path) -> bool:
     """Whether others can fetch results: there is a remote `origin`, and DVC's remote is shared."""
-    if not checkout.origin(root):
+    if not repository.origin(root):
         return False
     with Repo(str(root)) as repo:
         name = repo.config["core"].get("remote")
@@ -50,12 +50,12 @@ def push_retrained(root: Path, data_md5: str) -> str:
         return ""
     branch = f"retrain/{data_md5[:8]}-{tree[:8]}"
     try:
-        checkout.find_commit(branch, git(root, "remote", "get-url", "origin"))
+        repository.find_commit(branch, git(root, "remote", "get-url", "origin"))
     except UsageError:
         message = f"Retrain on data {data_md5[:8]}"
         commit = git(root, *_identity(root), "commit-tree", tree, "-p", "HEAD", "-m", message)
-        checkout.push(root, f"{commit}:refs/heads/{branch}")
-    logger.info("results are on branch %s of %s", branch, checkout.origin(root))
+        repository.push(root, f"{commit}:refs/heads/{branch}")
+    logger.info("results are on branch %s of %s", branch, repository.origin(root))
     return branch
 
 

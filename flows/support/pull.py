@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.loggers import flow_run_logger
 from prefect.states import Failed
 
-from digits.core import checkout, process
+from digits.core import checkout, process, repository
 from digits.core.errors import DigitsError
 
 
@@ -28,7 +28,7 @@ def pull_code(address: str, commit: str) -> dict[str, str]:
     """
     try:
         name = os.environ.get("DIGITS_COMMIT") or commit
-        folder = checkout.check_out(checkout.find_commit(name, address), address)
+        folder = checkout.check_out(repository.find_commit(name, address), address)
         python, own = checkout.environment(folder)
     except DigitsError as error:
         _fail(str(error))

@@ -16,10 +16,12 @@ from filelock import FileLock, Timeout
 from prefect import get_run_logger
 
 from digits import params
+from digits.core.checkout import share_dvc
 from digits.core.errors import ServiceError
 from digits.core.files import scratch
 from digits.core.pipeline import PROJECT_LOCK
-from digits.core.provenance import ARTIFACTS, clone, git, share_dvc
+from digits.core.provenance import ARTIFACTS
+from digits.core.repository import clone, git
 
 # Below .dvc/tmp, as DVC's own experiments: neither git nor DVC looks there.
 FOLDER = Path(".dvc/tmp/workspaces")

@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 from support import finding
 
-from digits.core import checkout
+from digits.core import checkout, repository
 from digits.core.checkout import check_out, python_for
 from digits.core.errors import ServiceError, UsageError
 
@@ -103,11 +103,11 @@ def test_a_name_is_that_of_one_branch_or_tag_not_the_end_of_anothers(
     main = git(project, "rev-parse", "HEAD").strip()
     commit(project, "hostile")
     git(project, "push", "--quiet", "origin", "HEAD:refs/heads/x/refs/heads/main")
-    assert checkout.find_commit("main", origin) == main
+    assert repository.find_commit("main", origin) == main
     tagged = commit(project, "tagged")
     git(project, "tag", "-m", "annotated", "v1")
     git(project, "push", "--quiet", "origin", "v1")
-    assert checkout.find_commit("v1", origin) == tagged
+    assert repository.find_commit("v1", origin) == tagged
 
 
 def test_a_repository_that_does_not_answer_is_named(project: Path) -> None:
@@ -162,9 +162,9 @@ def test_a_user_without_password_has_that_of_gits_helper_and_a_token_none(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     settings.touch()
     head = git(project, "rev-parse", "HEAD").strip()
-    assert checkout.find_commit("main", f"http://token@{guarded}") == head
+    assert repository.find_commit("main", f"http://token@{guarded}") == head
     settings.write_text('[credential]\nhelper = "!f() { echo password=hunter2:3; }; f"\n')
-    assert checkout.find_commit("main", f"http://me@{guarded}") == head
+    assert repository.find_commit("main", f"http://me@{guarded}") == head
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_user_without_password_has_that_of_gits_helper_and_a_token_none(
     ],
 )
 def test_an_address_is_shown_without_what_is_secret(address: str, shown: str) -> None:
-    assert checkout.shown(address) == shown
+    assert repository.shown(address) == shown
 
 
 def test_packages_as_pinned_need_no_environment_of_their_own(project: Path, origin: str) -> None:

@@ -13,6 +13,7 @@ from support import finding
 from digits.core import provenance
 from digits.core.errors import IntegrityError
 from digits.core.files import md5
+from digits.core.repository import code_address
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
 
@@ -155,7 +156,7 @@ def test_the_address_of_the_code_is_that_of_origin_without_credentials(
 ) -> None:
     if origin:
         subprocess.run(["git", "remote", "add", "origin", origin], check=True)
-    assert provenance.code_address() == address
+    assert code_address() == address
 
 
 def test_names_who_started_it(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

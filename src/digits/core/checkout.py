@@ -10,23 +10,24 @@ import re
 import subprocess
 import sys
 import tomllib
-from base64 import b64encode
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from filelock import FileLock
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
-from digits.core import provenance
-from digits.core.addresses import public
+from digits.core import repository
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.core.files import md5, scratch
-from digits.core.provenance import git
+from digits.core.provenance import LOCK
+from digits.core.repository import git, shown, with_credentials
 
 FOLDER = Path(".state/code")
 HOME = "DIGITS_HOME"  # environment variable
+LOCAL_SETTINGS = Path(".dvc/config.local")
 _PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
@@ -61,51 +62,25 @@ def check_out(commit: str, address: str = "") -> Path:
 
 def clone(commit: str, address: str, folder: Path) -> None:
     """As `check_out`, into a new folder that is the caller's own."""
-    address = address or provenance.git(home(), "remote", "get-url", "origin")
-    repository = _repository(commit, address)
-    provenance.clone(repository, folder, commit)
+    address = address or git(home(), "remote", "get-url", "origin")
+    repository.clone(_repository(commit, address), folder, commit)
     git(folder, "remote", "set-url", "origin", shown(address))
-    _share_dvc(folder)
+    if (home() / ".dvc").is_dir():
+        share_dvc(home(), folder)
+    else:
+        _set_dvc(folder, {"cache": {"dir": str(home() / FOLDER / "cache")}})
 
 
-def origin(root: Path) -> str:
-    """Git's remote `origin` of `root`: its address without credentials; empty if none is set."""
-    try:
-        return shown(git(root, "remote", "get-url", "origin"))
-    except DigitsError:
-        return ""
+def share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    from dvc.repo import Repo
 
-
-def find_commit(name: str, address: str) -> str:
-    """The whole hash of a commit that is named by it, or by a branch or tag of a git repository.
-
-    Raises:
-        UsageError: the repository has no such branch or tag.
-        ServiceError: git failed.
-    """
-    if re.fullmatch(r"[0-9a-f]{40}", name):
-        return name
-    refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/tags/{name}^{{}}")
-    listed = git(Path(), "ls-remote", shown(address), *refs, env=with_credentials(address))
-    # git also lists refs that only end so, such as a branch `x/refs/heads/main`
-    commits = {ref: commit for commit, ref in map(str.split, listed.splitlines())}
-    found = [commits[ref] for ref in refs if ref in commits]
-    if not found:
-        raise UsageError(
-            f"commit {name}: {shown(address)} has no such branch or tag; a commit is named by all "
-            "40 characters of its hash"
-        )
-    return found[-1]  # of an annotated tag, its commit
-
-
-def push(root: Path, *refs: str) -> None:
-    """`git push` from the repository in `root` to its remote `origin`; changes no file.
-
-    Raises:
-        ServiceError: git failed, or `origin` has something else of this name.
-    """
-    address = git(root, "remote", "get-url", "--push", "origin")
-    git(root, "push", "--quiet", shown(address), *refs, env=with_credentials(address))
+    with Repo(str(root)) as project:
+        local = project.config.read("local")
+        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
+        for remote, settings in project.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    _set_dvc(folder, local)
 
 
 def python_for(folder: Path) -> Path:
@@ -117,7 +92,7 @@ def python_for(folder: Path) -> Path:
     Raises:
         ServiceError: it could not be made.
     """
-    lock = folder / provenance.LOCK
+    lock = folder / LOCK
     if not lock.exists() or _fits(folder):
         return Path(sys.executable)
     place = home() / FOLDER / "environments" / md5(lock)
@@ -125,7 +100,7 @@ def python_for(folder: Path) -> Path:
         if not place.exists():
             place.parent.mkdir(exist_ok=True)
             with scratch(place.parent) as temporary:
-                provenance.clone(folder, temporary / "project")
+                repository.clone(folder, temporary / "project")
                 (temporary / "project").rename(place)
         command = ["sh", "environment.sh", sys.executable]
         made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
@@ -172,32 +147,32 @@ def _fits(folder: Path) -> bool:
     required = {Requirement(each).name for each in project["dependencies"]}
     return all(
         line.endswith(", none here") and line.split()[0] not in required
-        for line in package_differences(folder / provenance.LOCK)
+        for line in package_differences(folder / LOCK)
     )
 
 
 def _repository(commit: str, address: str) -> Path:
     """A bare repository in `home()` that has the commit; asks `address` only if it lacks it."""
-    repository = home() / FOLDER / "repository"
+    bare = home() / FOLDER / "repository"
     with _locked("repository"):
-        if not repository.exists():
-            with scratch(repository.parent) as temporary:
+        if not bare.exists():
+            with scratch(bare.parent) as temporary:
                 git(temporary, "init", "--quiet", "--bare", "repository")
                 # clones of a commit read its objects, also of one that no branch holds any more
                 git(temporary / "repository", "config", "gc.auto", "0")
-                (temporary / "repository").rename(repository)
+                (temporary / "repository").rename(bare)
         try:
-            git(repository, "cat-file", "-e", f"{commit}^{{commit}}")
+            git(bare, "cat-file", "-e", f"{commit}^{{commit}}")
         except DigitsError:
-            _fetch(repository, commit, address)
-    return repository
+            _fetch(bare, commit, address)
+    return bare
 
 
-def _fetch(repository: Path, commit: str, address: str) -> None:
+def _fetch(bare: Path, commit: str, address: str) -> None:
     # `+refs/heads/*`: later commands ask for commits of other branches
     wanted = ("+refs/heads/*:refs/heads/*", f"{commit}:refs/commits/{commit}")
     try:
-        git(repository, "fetch", "--quiet", shown(address), *wanted, env=with_credentials(address))
+        git(bare, "fetch", "--quiet", shown(address), *wanted, env=with_credentials(address))
     except ServiceError as error:
         if "not our ref" in str(error) or "no such remote ref" in str(error).lower():
             raise UsageError(
@@ -206,48 +181,12 @@ def _fetch(repository: Path, commit: str, address: str) -> None:
         raise
 
 
-def shown(address: str) -> str:
-    """The address of a git repository as it may be stored and shown: without what is secret.
-
-    Of http addresses the user goes, too: it may be a token.
-    """
-    parts = urlsplit(address)
-    if parts.scheme in ("http", "https"):
-        return public(address)
-    return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
-
-
-def with_credentials(address: str) -> dict[str, str]:
-    """An environment in which git sends the credentials of the address to `shown(address)`.
-
-    On git's command line every user of the machine could read them.
-    """
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a worker has nobody to ask
-    parts, place = urlsplit(address), shown(address)
-    if not parts.username or parts.scheme not in ("http", "https"):
-        return env
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    if password:
-        login = b64encode(f"{user}:{password}".encode()).decode()
-        settings = {f"http.{place}.extraHeader": f"Authorization: Basic {login}"}
-    else:  # the user's own helpers are asked first; a token needs no password
-        empty = "!f() { echo password=; }; f"
-        settings = {f"credential.{place}.username": user, f"credential.{place}.helper": empty}
-    first = int(env.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate(settings.items(), first):
-        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return env | {"GIT_CONFIG_COUNT": str(first + len(settings))}
-
-
-def _share_dvc(folder: Path) -> None:
+def _set_dvc(folder: Path, settings: Mapping[str, Any]) -> None:
     from dvc.repo import Repo
 
-    if (home() / ".dvc").is_dir():
-        provenance.share_dvc(home(), folder)
-        return
-    (folder / provenance.LOCAL_SETTINGS).touch(mode=0o600)
-    with Repo(str(folder)) as copy, copy.config.edit("local") as config:
-        config.setdefault("cache", {})["dir"] = str(home() / FOLDER / "cache")
+    (folder / LOCAL_SETTINGS).touch(mode=0o600)  # it may hold keys
+    with Repo(str(folder)) as clone, clone.config.edit("local") as config:
+        config.update(settings)
 
 
 def _locked(name: str) -> FileLock:

@@ -1,12 +1,9 @@
-"""Which code and data a result comes from (git, dvc.lock); clone the project at a commit."""
+"""Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
 
-import os
 import platform
-import re
-import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,9 +13,9 @@ from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
-from digits.core.addresses import HIDDEN, public, without_credentials
-from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError, one_line
+from digits.core.errors import IntegrityError
 from digits.core.files import md5
+from digits.core.repository import file_at, try_git
 from digits.core.yaml_files import parse_recorded_yaml
 
 DATA = Path("data")
@@ -27,7 +24,6 @@ OUTPUTS = Path("dvc.lock")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
-LOCAL_SETTINGS = Path(".dvc/config.local")
 WRITTEN_WITHIN_S, SETTLED_S, POLL_S = 2.0, 0.3, 0.1  # of dvc.lock
 
 
@@ -38,7 +34,7 @@ def tags(*, stage: str) -> dict[str, str]:
     rewrites while it runs: dvc.lock and artifacts/. A changed data.dvc counts: no commit names
     its data.
     """
-    commit = _git("rev-parse", "HEAD")
+    commit = try_git("rev-parse", "HEAD")
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -56,7 +52,7 @@ def tags(*, stage: str) -> dict[str, str]:
 
 def code_version() -> str | None:
     """The commit of the code here, with `-dirty` if the code differs from it; None without one."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
+    commit = try_git("rev-parse", "--short=12", "HEAD")
     return commit + "-dirty" * bool(_changed_code()) if commit else None
 
 
@@ -207,88 +203,11 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
         raise IntegrityError(*findings)
 
 
-def file_at(revision: str, path: Path) -> str:
-    """The text of a file in this folder at a git revision; empty if it does not exist there."""
-    return _git("show", "--end-of-options", f"{revision}:./{path}")
-
-
-def code_address() -> str:
-    """Where others get the code, without credentials: git's remote `origin`; empty if nowhere."""
-    address = _git("remote", "get-url", "origin")
-    address = re.sub(r"^[\w.-]+@([\w.-]+):(?!/)", r"ssh://\1/", address)  # git's short form
-    shown = public(address)
-    return shown if shown.startswith(("http", "ssh")) and HIDDEN not in shown else ""
-
-
-def has_commit(commit: str) -> bool:
-    """Whether the repository here knows this commit."""
-    return bool(_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
-
-
-def clone(root: Path, folder: Path, commit: str = "HEAD") -> None:
-    """Clone the project's git repository at a commit into a new folder.
-
-    The clone has branches, index and locks of its own, and reads the objects of the project's
-    repository.
-
-    Raises:
-        UsageError: the project is no git repository, or has no such commit.
-        ServiceError: git failed.
-    """
-    commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
-    git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
-    git(folder, "checkout", "--quiet", "--detach", commit)
-
-
-def share_dvc(root: Path, folder: Path) -> None:
-    """Give a clone the DVC cache, the remotes and the local settings of the project."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as origin:
-        local = origin.config.read("local")
-        local.setdefault("cache", {})["dir"] = origin.cache.local_cache_dir
-        for remote, settings in origin.config["remote"].items():
-            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
-    (folder / LOCAL_SETTINGS).touch(mode=0o600)  # it may hold keys
-    with Repo(str(folder)) as copy, copy.config.edit("local") as config:
-        config.update(local)
-
-
-def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Run a git command in a folder; returns what it printed.
-
-    Raises:
-        UsageError: the folder is no git repository, or has no such commit.
-        ServiceError: git is not installed, or failed.
-    """
-    command = ["git", *arguments]
-    english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=english, capture_output=True, text=True, check=True
-        )
-    except FileNotFoundError:
-        raise ServiceError("git: not found; a copy of the project needs it") from None
-    except subprocess.CalledProcessError as error:
-        reason = one_line(without_credentials(error.stderr), width=500)
-        if "not a git repository" in reason or "Needed a single revision" in reason:
-            raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
-        raise ServiceError(f"git {arguments[0]}: {reason}") from None
-    return done.stdout.strip()
-
-
 def _changed_code() -> str:
     """Files that differ from the commit, and untracked files that Python could import."""
     everything = "."  # if git fails
     paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
-    tracked = _git("diff", "HEAD", "--name-only", *paths, failed=everything)
+    tracked = try_git("diff", "HEAD", "--name-only", *paths, failed=everything)
     others = ("--others", "--exclude-standard", "--", "src", "*.py")
-    untracked = _git("ls-files", *others, failed=everything)
+    untracked = try_git("ls-files", *others, failed=everything)
     return tracked + untracked
-
-
-def _git(*arguments: str, failed: str = "") -> str:
-    try:
-        return git(Path(), *arguments)
-    except DigitsError:
-        return failed

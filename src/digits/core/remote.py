@@ -25,9 +25,10 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from digits.core import process
 from digits.core.addresses import without_credentials
-from digits.core.checkout import home, shown
+from digits.core.checkout import home
 from digits.core.errors import ServiceError, UsageError, one_line
 from digits.core.files import replacing
+from digits.core.repository import shown
 
 Settings = dict[str, str]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
 from digits.core.errors import DataError, UsageError
 from digits.core.files import scratch
-from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, file_at, recorded_outputs
+from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, recorded_outputs
+from digits.core.repository import file_at
 from digits.core.revision import open_revision
 from digits.params import Params
 from digits.registry.versions import TrainedRun, trained_run

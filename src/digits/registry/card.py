@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from digits.core import provenance
+from digits.core import provenance, repository
 from digits.core.artifacts import EVALUATED, EvaluateOutputs
 from digits.core.errors import printable
 from digits.core.files import text_sha256
@@ -115,7 +115,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "fragile": fragile_line("It", behaviour) if "clean" in behaviour else None,
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
-        "code": provenance.code_address(),
+        "code": repository.code_address(),
         "libraries": _libraries(files.folder / "requirements.txt"),
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digits import params as parameters
-from digits.core import machine, provenance
+from digits.core import machine, provenance, repository
 from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
 from digits.core.dataset import Dataset, Images, load_split
 from digits.core.errors import IntegrityError, UsageError
@@ -192,4 +192,4 @@ def _commit_finding(tags: Mapping[str, str]) -> str | None:
         return "no commit recorded"
     if tags.get("git_dirty") != "false":
         return f"{commit[:12]} with uncommitted changes; commit them, then train again"
-    return None if provenance.has_commit(commit) else f"{commit[:12]} is unknown here"
+    return None if repository.has_commit(commit) else f"{commit[:12]} is unknown here"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from digits import params
-from digits.core import machine, process, provenance
+from digits.core import machine, process, provenance, repository
 from digits.core.artifacts import TrainOutputs, split_path
-from digits.core.checkout import package_differences
+from digits.core.checkout import package_differences, share_dvc
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
@@ -94,7 +94,7 @@ def check_out(commit: str, folder: Path) -> None:
         IntegrityError: the repository does not have the commit.
     """
     try:
-        provenance.clone(Path.cwd(), folder, commit)
+        repository.clone(Path.cwd(), folder, commit)
     except UsageError as error:
         raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
@@ -128,7 +128,7 @@ def _train_again(folder: Path, model: str) -> None:
 
     The run is logged to a store in the clone and deleted with it.
     """
-    provenance.share_dvc(Path.cwd(), folder)
+    share_dvc(Path.cwd(), folder)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
     to_stderr = partial(print, file=sys.stderr)

@@ -3,7 +3,7 @@
 A description is written where there is none: what a person writes in its place stays.
 """
 
-from digits.core import provenance
+from digits.core import repository
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
@@ -64,7 +64,7 @@ to the gate; its description is its model card.
 
 def _code(commit: str = "") -> str:
     """A paragraph that says where the code is; empty if that is not known."""
-    address = provenance.code_address()
+    address = repository.code_address()
     parts = [f"commit `{commit[:12]}`" if commit else "", address]
     known = " of ".join(filter(None, parts))
     return f"\n\nCode: {known}" if known else ""
