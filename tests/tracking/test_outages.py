@@ -17,12 +17,13 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from small_project import Project
 from support import SMALL, finding, write_params
 
 from digits.core import errors
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Dataset
-from digits.core.errors import ServiceError
+from digits.core.errors import ServiceError, UsageError
 from digits.evaluation.gate import Decision
 from digits.params import project as project_params
 from digits.registry import promotion
@@ -162,6 +163,19 @@ def test_what_the_server_will_never_take_is_an_error() -> None:
 
     assert "must be in the 'active' state" in finding(ServiceError, log_to_a_deleted_run)
     assert waiting() == []
+
+
+def test_a_wrong_key_of_dvcs_remote_is_told_as_what_no_second_try_mends(
+    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command with which a flow asks the remote; it asks again after exit code 4."""
+    remote = "[core]\n    remote = team\n['remote \"team\"']\n    url = s3://digits\n"
+    (dvc_project.root / ".dvc/config.local").write_text(remote)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    command = [sys.executable, "-m", "digits.core.remote", "train@mlp"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stderr.startswith("error: remote s3://digits: ")
+    assert (done.returncode, done.stderr.count("\n")) == (UsageError.exit_code, 1)
 
 
 @pytest.fixture
