@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from digits.core.errors import DataError
+from digits.core.errors import DataError, DigitsError, one_line
 from digits.core.process import has_ended, this_process
 
 T = TypeVar("T")
@@ -91,6 +91,18 @@ def require_file(path: Path) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: is no regular file; write what it gives to a file first")
+
+
+@contextmanager
+def reading_as(form: str, path: Path | str) -> Iterator[None]:
+    """Raise a DataError for whatever a library raises in this block about a damaged file."""
+    try:
+        yield
+    except DigitsError:
+        raise
+    except Exception as error:
+        reason = one_line(error, width=200) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as {form}: {reason}") from None
 
 
 def md5(path: Path) -> str:

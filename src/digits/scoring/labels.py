@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.csv
 
-from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
+from digits.core.errors import DataError
+from digits.core.files import reading_as, require_file
 from digits.scoring import parquet
 
 MAX_BYTES = 200_000_000
@@ -38,18 +38,13 @@ def read_labels(path: Path, *, key: str, classes: int) -> TrueLabels:
         raise DataError(f"{path}: over {MAX_BYTES // 10**6} MB; at most that is allowed")
     by_key: dict[int | str, int] = {}
     rows = 0
-    try:
+    with reading_as("labels", path):
         for batch in _batches(path, key):
             rows += len(batch)
             if rows > MAX_ROWS:
                 raise DataError(f"{path}: over {MAX_ROWS:,} rows; at most that is allowed")
             keys = batch[key].cast(pa.int64()) if key == "at" else batch[key]
             by_key |= zip(keys.to_pylist(), batch["label"].to_pylist(), strict=True)
-    except DataError:
-        raise
-    except Exception as error:  # Arrow raises a dozen kinds on damaged files
-        reason = one_line(error, width=200) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as labels: {reason}") from None
     _check(path, key, by_key, rows, classes)
     return TrueLabels(key, by_key)
 

@@ -1,6 +1,7 @@
 """What a served model logged: images, answers and times, from a folder of Parquet files by day."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import prod
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Labels
-from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
+from digits.core.errors import DataError
+from digits.core.files import reading_as, require_file
 from digits.scoring.parquet import batches, open_parquet
 
 MAX_ROWS = 1_000_000  # of a file; a service writes fewer
@@ -124,26 +125,22 @@ def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
         DataError: it cannot be read, has other columns, or an empty cell.
     """
     require_file(path)
-    try:
-        with open_parquet(path, packed=path.stat().st_size, texts=["image"]) as file:
-            _check_file(path, file)
-            for batch in batches(file, columns):
-                table = pa.Table.from_batches([batch])
-                required = [name for name in columns if name != "set_size"]
-                if empty := [name for name in required if table[name].null_count]:
-                    raise DataError(f"{path} column {empty[0]}: an empty cell; none is allowed")
-                first, last = (pa.scalar(time, COLUMNS["at"]) for time in TIMES)
-                known = pc.and_(pc.greater(table["at"], first), pc.less(table["at"], last))
-                if not pc.all(known).as_py():
-                    raise DataError(f"{path} column at: a time outside 1970…2200")
-                yield table
-    except FileNotFoundError:
-        return
-    except DataError:
-        raise
-    except Exception as error:  # Arrow raises a dozen kinds on damaged files
-        reason = one_line(error) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from None
+    with (
+        reading_as("Parquet", path),
+        suppress(FileNotFoundError),
+        open_parquet(path, packed=path.stat().st_size, texts=["image"]) as file,
+    ):
+        _check_file(path, file)
+        for batch in batches(file, columns):
+            table = pa.Table.from_batches([batch])
+            required = [name for name in columns if name != "set_size"]
+            if empty := [name for name in required if table[name].null_count]:
+                raise DataError(f"{path} column {empty[0]}: an empty cell; none is allowed")
+            first, last = (pa.scalar(time, COLUMNS["at"]) for time in TIMES)
+            known = pc.and_(pc.greater(table["at"], first), pc.less(table["at"], last))
+            if not pc.all(known).as_py():
+                raise DataError(f"{path} column at: a time outside 1970…2200")
+            yield table
 
 
 def _check_file(path: Path, file: pq.ParquetFile) -> None:

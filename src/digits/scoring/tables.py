@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digits.core.dataset import Images, check_unpacked
-from digits.core.errors import DataError, DigitsError, one_line
-from digits.core.files import md5
+from digits.core.errors import DataError, one_line
+from digits.core.files import md5, reading_as
 from digits.scoring.parquet import BATCH, batches, open_parquet
 
 Shape = tuple[int, int]
@@ -120,16 +120,10 @@ class _Npz(Table):
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[IO[bytes], zipfile.ZipFile]]:
-        try:
-            with self._open() as file, zipfile.ZipFile(file) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-                check_unpacked(unpacked, packed=file.seek(0, os.SEEK_END))
-                yield file, archive
-        except DigitsError:
-            raise
-        except Exception as error:  # NumPy and zipfile raise a dozen kinds on damaged files
-            reason = one_line(error) or type(error).__name__
-            raise DataError(f"{self.path}: cannot be read as npz: {reason}") from None
+        with reading_as("npz", self.path), self._open() as file, zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            check_unpacked(unpacked, packed=file.seek(0, os.SEEK_END))
+            yield file, archive
 
     def _check_header(
         self, shape: tuple[int, ...], fortran_order: bool, dtype: np.dtype[np.generic]
@@ -187,16 +181,10 @@ class _Parquet(Table):
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        try:
-            with self._open() as stream:
-                packed = stream.seek(0, os.SEEK_END)
-                with open_parquet(stream, packed=packed) as file:
-                    yield file
-        except DigitsError:
-            raise
-        except Exception as error:  # Arrow raises a dozen kinds on damaged files
-            reason = one_line(error) or type(error).__name__
-            raise DataError(f"{self.path}: cannot be read as Parquet: {reason}") from None
+        with reading_as("Parquet", self.path), self._open() as stream:
+            packed = stream.seek(0, os.SEEK_END)
+            with open_parquet(stream, packed=packed) as file:
+                yield file
 
     def _checked(self, found: dict[str, pa.DataType]) -> list[str]:
         """The columns of the images."""
