@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from digits.data.readers.csv import check_header, header_of, read_blocks, unlabe
 from digits.data.readers.files import format_of
 from digits.scoring.parquet import BATCH
 from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
+from digits.scoring.storage import absolute, is_remote, local_copies, stored_files
 from digits.scoring.tables import Batch, Input, Shape, open_table
 
 ALLOWED = "a folder of pictures, a CSV, an npz or a Parquet file is allowed"
@@ -49,16 +51,34 @@ def open_pictures(folder: Path, files: Sequence[Path], *, shape: Shape, picture:
         DataError: there are none.
     """
     if not files:
-        raise no_pictures(str(folder))
+        raise _no_pictures(str(folder))
     return _PictureFolder(folder, files, shape, picture)
 
 
-def no_pictures(folder: str) -> DataError:
-    """What is said of a folder without pictures."""
+def _no_pictures(folder: str) -> DataError:
     return DataError(
         f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; tables are scored file by"
         " file, or all with --out FOLDER/"
     )
+
+
+@contextmanager
+def local_input(source: str) -> Iterator[Path]:
+    """The file or folder on this machine; a copy of it, if it is in an object store.
+
+    Of a folder only the pictures directly in it, which are all that is read of one here.
+    """
+    if not is_remote(source):
+        yield Path(source)
+        return
+    source, files = absolute(source), stored_files(source)
+    is_file = files[0].address == source
+    if not is_file:
+        files = [file for file in files if file.folder == source and is_picture(file.name)]
+        if not files:
+            raise _no_pictures(source)
+    with local_copies(files) as paths:
+        yield paths[0] if is_file else paths[0].parent
 
 
 class _PictureFolder(Input):

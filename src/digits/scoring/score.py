@@ -3,8 +3,8 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,9 @@ from digits.evaluation.drift import Drift, judge
 from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.drift import Seen, compare, image_stats, tell_drift
-from digits.scoring.inputs import no_pictures, open_input
-from digits.scoring.pictures import is_picture
+from digits.scoring.inputs import local_input, open_input
 from digits.scoring.predict import few_rows, set_threshold
-from digits.scoring.storage import absolute, is_remote, local_copies, stored_files, writing
+from digits.scoring.storage import writing
 from digits.scoring.tables import Batch
 from digits.tracking import runs
 
@@ -106,7 +105,7 @@ def score_file(source: str, output: str, model: Served, *, params: Params) -> Sc
     Raises:
         DataError: the input cannot be read; nothing is written.
     """
-    with _here(source) as path:
+    with local_input(source) as path:
         images = open_input(path, shape=model.files.shape, picture=model.picture)
         data_md5 = images.md5()
         answering = answers_of(model, params.confidence.coverage)  # takes time, not in the rate
@@ -222,25 +221,6 @@ def _table(batch: Batch, answering: Answering, facts: Mapping[str, str]) -> pa.T
     zeros = pa.array(np.zeros(len(batch.names), np.int8))
     columns |= {key: pa.DictionaryArray.from_arrays(zeros, [value]) for key, value in facts.items()}
     return pa.table(columns)
-
-
-@contextmanager
-def _here(source: str) -> Iterator[Path]:
-    """The file or folder on this machine; a copy of it, if it is in an object store.
-
-    Of a folder only the pictures directly in it, which are all that is read of one here.
-    """
-    if not is_remote(source):
-        yield Path(source)
-        return
-    source, files = absolute(source), stored_files(source)
-    is_file = files[0].address == source
-    if not is_file:
-        files = [file for file in files if file.folder == source and is_picture(file.name)]
-        if not files:
-            raise no_pictures(source)
-    with local_copies(files) as paths:
-        yield paths[0] if is_file else paths[0].parent
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:
