@@ -10,24 +10,24 @@ from typing import Annotated, Any
 import requests
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from pydantic import Field
 
 from digits import params
-from digits.core import checkout, repository
+from digits.core import checkout
 from digits.core.commands import CommandFailedError
-from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
+from digits.core.errors import DigitsError, UsageError
 from digits.core.machine import Slots, trainings_at_once
 from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.core.system import processors
 from digits.tracking import database
 from flows.support import lifecycle
-from flows.support.commands import DVC_ERROR, PASSING, RETRIES_AFTER_S, Dvc
+from flows.support.commands import DVC_ERROR, RETRIES_AFTER_S, Dvc, may_pass
 from flows.support.elsewhere import Elsewhere
 from flows.support.forms import VERSION, Target, run_name
-from flows.support.home import goes_home
+from flows.support.home import goes_home, push_ref
 from flows.support.places import opened
 from flows.support.prefect_artifacts import Progress, publish_results
 from flows.support.workspaces import experiment_name, project_lock, save_experiment, workspace
@@ -143,20 +143,11 @@ class Stages:
         return self._slots.one(get_run_logger().info, check=self._dvc.commands.check_not_stopped)
 
 
-def _may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether a stage that failed may succeed when it is tried again, told by its exit code."""
-    reason = PASSING.get(state.data)
-    if reason:
-        said = one_line(state.message or "", width=300)
-        get_run_logger().warning("%s (exit code %s, %s)", said, state.data, reason)
-    return reason is not None
-
-
 @task(
     task_run_name="{stage.name}",
     cache_policy=NO_CACHE,
     retries=len(RETRIES_AFTER_S),
-    retry_condition_fn=_may_pass,
+    retry_condition_fn=may_pass,
 )
 def run_stage(stage: Stage, stages: Stages) -> State[None]:
     """Bring one stage up to date."""
@@ -190,24 +181,6 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
         dvc.run(command, *options)
     except CommandFailedError as error:
         return Failed(message=f"dvc {command} {error}", data=error.code)
-    return Completed()
-
-
-@task(
-    task_run_name="push experiment",
-    cache_policy=NO_CACHE,
-    retries=len(RETRIES_AFTER_S),
-    retry_condition_fn=_may_pass,
-)
-def push_ref(ref: str, dvc: Dvc, root: Path) -> State[None]:
-    """`git push` an experiment, as `dvc exp push` does it, whose outputs are in DVC's remote."""
-    dvc.wait_for_retry()
-    try:
-        repository.push(root, f"{ref}:{ref}")
-    except ServiceError as error:
-        name = ref.rpartition("/")[2]
-        later = f"the experiment is here; later `dvc exp push origin {name}` brings it there"
-        return Failed(message=f"{error}; {later}", data=error.exit_code)
     return Completed()
 
 

@@ -10,10 +10,11 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from prefect import get_run_logger, runtime
+from prefect.client.schemas.objects import State, TaskRun
 
 from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import BusyError, DigitsError, ServiceError
+from digits.core.errors import BusyError, DigitsError, ServiceError, one_line
 from digits.core.pipeline import DVC, DVC_HINTS, last_lines, stage_exit_code
 from digits.core.remote import NO_RESULT
 
@@ -28,6 +29,14 @@ PASSING: dict[Any, str] = {
     BusyError.exit_code: "something was busy",
 }
 RETRIES_AFTER_S = (10.0, 60.0)  # about: runs that failed together should not come back together
+
+
+def may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a stage that failed may succeed when it is tried again, told by its exit code."""
+    if reason := PASSING.get(state.data):
+        said = one_line(state.message or "", width=300)
+        get_run_logger().warning("%s (exit code %s, %s)", said, state.data, reason)
+    return reason is not None
 
 
 class Dvc:

@@ -6,12 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dvc.repo import Repo
-from prefect import get_run_logger
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from digits import params
 from digits.core import checkout, provenance, repository
 from digits.core.errors import ServiceError, UsageError
 from digits.core.repository import git
+from flows.support.commands import RETRIES_AFTER_S, Dvc, may_pass
 
 
 def goes_home(root: Path) -> bool:
@@ -25,6 +29,24 @@ def goes_home(root: Path) -> bool:
     if not shared:
         get_run_logger().info("results stay here: others cannot reach DVC's remote %s", name)
     return shared
+
+
+@task(
+    task_run_name="push experiment",
+    cache_policy=NO_CACHE,
+    retries=len(RETRIES_AFTER_S),
+    retry_condition_fn=may_pass,
+)
+def push_ref(ref: str, dvc: Dvc, root: Path) -> State[None]:
+    """`git push` an experiment, as `dvc exp push` does it, whose outputs are in DVC's remote."""
+    dvc.wait_for_retry()
+    try:
+        repository.push(root, f"{ref}:{ref}")
+    except ServiceError as error:
+        name = ref.rpartition("/")[2]
+        later = f"the experiment is here; later `dvc exp push origin {name}` brings it there"
+        return Failed(message=f"{error}; {later}", data=error.exit_code)
+    return Completed()
 
 
 def push_retrained(root: Path, data_md5: str) -> str:
