@@ -1,4 +1,4 @@
-"""One file per flow that a person can name, and what a person types beside them.
+"""One file per flow, and the programs that a person starts.
 
 train     the pipeline of dvc.yaml, one task per stage
 sweep     hyper-parameter search

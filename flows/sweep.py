@@ -57,7 +57,7 @@ def sweep(
     Args:
         model: Whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many; if the study exists, so many more.
+        trials: How many to run; a study that exists gets this many more.
         seeds: At the end, compare the best settings with the defaults over so many seeds.
         study: Name by which a later sweep continues this one; default: the model's.
         parallel: Trials at a time; 0: as many as GPUs, or as fit the cores; workers on a cluster.

@@ -121,7 +121,7 @@ class Stages:
         return self._force or stage.changed or not self._changed.isdisjoint(stage.upstream)
 
     def reproduce(self, stage: Stage) -> State[None]:
-        """`dvc repro` the stage, at once or as a retry; Cached where its command need not run."""
+        """Run `dvc repro` for the stage; the state is Cached if its command did not run."""
         command = ["repro", "--single-item", *["--force"] * self._force, stage.name]
         self._dvc.wait_for_retry()
         if self._elsewhere and (place := self._elsewhere.place(stage)):

@@ -1,4 +1,4 @@
-"""Stages that run on workers without a shared folder; what must be committed and pushed for it."""
+"""Stages on workers without a shared folder, which get code and data from git and DVC."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -132,13 +132,13 @@ def code(root: Path) -> tuple[str, str]:
         is_folder = not urlsplit(address).scheme and (root / address).exists()
         return commit, str((root / address).resolve()) if is_folder else shown(address)
     raise UsageError(
-        "origin: workers get the code from this remote of git's, and there is none;"
-        " `git remote add origin …` names it"
+        "origin: git has no such remote, from which workers clone the code;"
+        " `git remote add origin …` adds it"
     )
 
 
 def check_committed(folder: Path, paths: Sequence[str]) -> None:
-    """Check that files do not differ from the commit: code travels as one.
+    """Check that files do not differ from the commit, which is all that workers get.
 
     Raises:
         UsageError: some do.
@@ -147,4 +147,4 @@ def check_committed(folder: Path, paths: Sequence[str]) -> None:
     changed = git(folder, "diff", "HEAD", "--name-only", *only)
     untracked = git(folder, "ls-files", "--others", "--exclude-standard", *only)
     if files := [*changed.splitlines(), *untracked.splitlines()]:
-        raise UsageError(f"{', '.join(files)}: not committed, so that no worker gets it")
+        raise UsageError(f"{', '.join(files)}: not committed; workers get committed code only")

@@ -1,4 +1,4 @@
-"""Results come home: experiments, and what `retrain` trained, reach git's and DVC's remotes."""
+"""Push results to the remotes of git and DVC: experiments, and what `retrain` trained."""
 
 import os
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
     of this package is not installed.
     """
     process.print_in_any_encoding()
-    logging.raiseExceptions = False  # what a server that is away misses of the log is no error
+    logging.raiseExceptions = False  # lines of the log that a server misses are no error
     try:
         ensure_server()
         state = flow_run()
@@ -79,7 +79,7 @@ def run_in_project(
 
 
 def _without_traceback(record: LogRecord) -> bool:
-    """Drop what the state's message says, and the traceback of a server that is away."""
+    """A log filter: drop what the state's message repeats, and tracebacks of a server's outage."""
     error = record.exc_info[1] if record.exc_info else None
     if no_answer(error):
         record.exc_info = None
@@ -88,9 +88,9 @@ def _without_traceback(record: LogRecord) -> bool:
 
 @contextmanager
 def _locked_while_alive(flow_run_id: str) -> Iterator[None]:
-    """Hold a lock while this flow run lives; mark those as ended whose lock nobody holds.
+    """Hold a lock while this flow run works; mark runs as ended if no process holds their lock.
 
-    Those are all runs of this folder, or of this worker where each commit has a folder.
+    The locks are those of all runs in this folder; on a worker, of all its runs.
     """
     folder = checkout.home() / ".state/flow-runs"
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ class Place(Protocol):
         Args:
             work: The stage.
             on_line: Gets what it prints, unless it has a log of its own.
-            check: Waits so many seconds, and raises if it shall be ended.
+            check: Waits this many seconds; raises an error to end the stage.
         """
 
 
@@ -124,7 +124,7 @@ class Pool:
         self._deployment = made.full_name
 
     def run(self, work: Work, *, on_line: OnLine, check: Callable[[float], None]) -> None:
-        """Run a stage on a worker; a run whose worker gives no sign of life has crashed."""
+        """Run a stage on a worker; without heartbeats of the worker, it has crashed."""
         scheduled = run_deployment(
             self._deployment,
             parameters={"work": work.model_dump()},
@@ -155,7 +155,7 @@ class Pool:
         state = flow_run.state
         assert state is not None
         if state.is_running() and self._is_lost(flow_run):
-            state = Crashed(message="its worker gives no sign of life")
+            state = Crashed(message=f"its worker sent no heartbeat for {LOST_AFTER_S} s")
             self._client.set_flow_run_state(flow_run_id, state, force=True)
         return state
 
@@ -207,6 +207,6 @@ def check_tracking(place: str | None) -> None:
         raise UsageError("MLFLOW_TRACKING_URI: workers on other machines need a tracking server")
     if urlsplit(address).password:
         raise UsageError(
-            "MLFLOW_TRACKING_URI: holds a password, which must not travel to workers;"
-            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD give it here and there"
+            "MLFLOW_TRACKING_URI: holds a password, which is never sent to workers;"
+            " set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD here and on each worker"
         )

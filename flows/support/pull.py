@@ -1,4 +1,4 @@
-"""Prefect's pull step: brings the code of a flow run to a worker that has none of it."""
+"""Prefect's pull step: clone the code of a flow run on a worker."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ from digits.core.errors import DigitsError
 
 
 def pull_code(address: str, commit: str) -> dict[str, str]:
-    """Check out the commit of a flow run, and let the run start there, with the packages it needs.
+    """Clone the commit of a flow run; the run starts in that folder, with the packages it needs.
 
-    In a pool with a `command` of its own, this process becomes the flow run, and it has imported
-    `flows` and `digits` of the worker by now: it starts anew with those of the commit.
+    In a pool with a `command` of its own, this process becomes the flow run. It has imported
+    `flows` and `digits` of the worker, so it is replaced by one that imports those of the commit.
 
     Args:
         address: Of the git repository.

@@ -64,7 +64,7 @@ def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
 def experiment_name(root: Path, run_name: str, run_id: str, *, shared: bool) -> str:
     """The run's name without its parameters, in characters that git allows.
 
-    Its id makes it unique, if the name is taken here, or `shared` with others.
+    The run's id is added if the name is taken here, or if it is `shared` with others.
     """
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", run_name.split(": ")[0]).strip("-")
     taken = git(root, "for-each-ref", "--format=%(refname)", "refs/exps")

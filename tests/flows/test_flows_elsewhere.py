@@ -244,7 +244,7 @@ def test_a_cluster_whose_workers_are_all_gone_is_named(
 def test_code_that_no_worker_can_get_is_named_before_it_runs(project: Project) -> None:
     (project.root / "raw.txt").write_text("changed")
     state = train(["prepare"], where=WHERE, return_state=True)
-    assert state.message == "prepare: raw.txt: not committed, so that no worker gets it"
+    assert state.message == "prepare: raw.txt: not committed; workers get committed code only"
     project.git("commit", "-qam", "changed")
     head = project.git("rev-parse", "HEAD").strip()
     state = train(["prepare"], where=WHERE, return_state=True)
@@ -317,7 +317,7 @@ def test_what_can_be_known_is_told_before_any_work(project: Project) -> None:
         ("", {"train": "nowhere"}, "where: 'nowhere' is neither `dask` nor a work pool"),
         ("remote = near", WHERE, "remote: 'near' is a folder of this project"),
         ("# none", WHERE, "remote: 'no default' is not one of"),
-        ("git remote remove origin", WHERE, "origin: workers get the code from this remote"),
+        ("git remote remove origin", WHERE, "origin: git has no such remote"),
     ]
     for change, where, message in cases:
         if change.startswith("git"):

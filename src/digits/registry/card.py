@@ -167,7 +167,7 @@ def _render(facts: Mapping[str, Any], *, left_out: Sequence[str] = ()) -> str:
 
 
 def _escaped(value: Any) -> str:
-    """A text of other people's on one line, in which no character means anything to Markdown."""
+    """A text that somebody else wrote: on one line, with the characters of Markdown escaped."""
     if isinstance(value, Markup):
         return value
     text = printable(str(value))

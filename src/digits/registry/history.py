@@ -60,7 +60,7 @@ def account() -> str:
 
 
 def server_user() -> str:
-    """Name that MLflow's server is told; empty if it is told none, or there is no server."""
+    """User name that MLflow's server gets; empty without a user name or without a server."""
     uri = store.tracking_uri()
     if not uri.startswith("http"):
         return ""
@@ -68,7 +68,7 @@ def server_user() -> str:
 
 
 def or_forbidden() -> str:
-    """What a message on a missing thing adds, as MLflow's basic-auth says the same of both."""
+    """A second reason for a missing thing: MLflow's basic-auth reports a forbidden one alike."""
     return f", or {user} may not read it" if (user := server_user()) else ""
 
 

@@ -4,12 +4,12 @@ MLflow never changes a param of a run, so of several processes that log the same
 run, the first wins. Two such params of a turn make the chain:
 
 - `decided`: the champion's last move as of this turn, which is this turn's own or the one before.
-  Who takes the next turn logs the one before: a holder that was taken for dead, and lives, finds
-  that it can move nothing any more.
+  The process that takes the next turn logs the one before it. A holder that was taken for dead but
+  still runs can then move nothing.
 - `next`: the run of the next turn.
 
-A holder shows that it lives by a tag that it changes. Who waits counts how often it has read the
-same, and compares no times, so that neither clocks nor outages matter.
+A holder changes a tag of its run while it runs. A waiting process counts how often it read the same
+value. It compares no times, so wrong clocks and outages do no harm.
 """
 
 import threading
@@ -32,7 +32,7 @@ from digits.tracking.descriptions import NOTE
 from digits.tracking.runs import PROCESS_TAG
 from digits.tracking.store import patiently
 
-POLL_S = 1.0  # on average: many that wait shall not ask at once
+POLL_S = 1.0  # on average; random, so that waiting processes do not ask all at once
 RENEW_S = 2.0
 # Unchanged polls after which a holder is taken for dead: a minute, or some seconds where its
 # process is seen to have ended. (Containers may share a host name, and see no others' processes.)
@@ -45,7 +45,7 @@ _LAST = "last"  # tag of the experiment: a turn from which `next` leads to the l
 
 
 class Turn:
-    """The right to decide beside a file, whose lock is enough: nothing has to be agreed on."""
+    """A turn on an SQLite store: the lock of its file suffices, so nothing is recorded."""
 
     last = NOTHING
     """What was decided last before this turn."""
@@ -99,11 +99,11 @@ class ServerTurn(Turn):
                 time.sleep(uniform(0.5, 1.5) * POLL_S)
 
     def decide(self, move: str) -> None:
-        """As of a file; also lets no later decision of this turn pass."""
+        """Fix the decision of this turn; another one raises BusyError."""
         if self._agree(self._run_id, _DECIDED, move) != move:
             raise BusyError(
-                f"experiment {self._ledger}: this process was silent for so long that the right to "
-                "decide went to the next; nothing was moved, run it again"
+                f"experiment {self._ledger}: this process stood still for so long that another "
+                "process took its turn; nothing was moved, run it again"
             )
 
     def latest(self) -> str:
@@ -167,7 +167,7 @@ class ServerTurn(Turn):
         return str(self._run(tail.data.tags[_BEFORE]).data.params[_DECIDED])
 
     def _agree(self, run_id: str, key: str, value: str) -> str:
-        """The value that all processes see from now on: this one, or that of who came first."""
+        """Log a param that no run changes later; return the value of the process that was first."""
         try:
             self._client.log_param(run_id, key, value)
         except MlflowException:
@@ -206,9 +206,9 @@ def _patience(turn: Run) -> int:
 def _opened(client: MlflowClient, name: str, first_name: str) -> Experiment:
     """The experiment of the ledger; made if missing.
 
-    It gets its name last, and names are unique: of several that are made at once, one becomes the
-    ledger, and it has its first turn. A call that got no answer may be done again with the same
-    `first_name`.
+    It gets its name last, when it has its first turn. Names are unique: of several experiments that
+    are created at once, one becomes the ledger. After a call without answer, call again with the
+    same `first_name`.
     """
     if ledger := _found(client, name):
         return ledger

@@ -201,7 +201,7 @@ def _move(
 
 
 def _kept(reason: str) -> str:
-    """As much as a tag has room for, however its characters are escaped there."""
+    """The reason with control characters escaped, cut to the length of a tag."""
     return printable(reason)[:MAX_REASON]
 
 
@@ -241,7 +241,7 @@ def _record(
 
 
 def _describe(uri: str, files: ModelFiles) -> None:
-    """Write the version's card; what is wrong with a card undoes no decision."""
+    """Write the version's model card; if that fails, warn: the decision stands."""
     from digits.registry import card  # imports SciPy
 
     try:

@@ -126,7 +126,7 @@ def check_gate_record(origin: Origin) -> str:
 
 
 def _value(text: str) -> Any:
-    """A param before MLflow turned it into text."""
+    """The Python value of a logged param; its text if it is no literal."""
     try:
         return literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
