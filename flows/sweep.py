@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -20,11 +19,9 @@ from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
 from digits.core.dispatch import run_on_worker
 from digits.core.errors import DigitsError, UsageError
-from digits.core.machine import trainings_at_once
 from digits.core.pipeline import cache_folder, push
 from digits.core.provenance import recorded_outputs
 from digits.core.remote import shared_remote
-from digits.params import TrainParams
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
@@ -87,7 +84,8 @@ def sweep(
             )
             _split(root, remote)
             recorded = recorded_outputs()
-            at_once = parallel or _at_once(client, defaults.train)
+            fitting = cluster.count_workers(client) if client else defaults.train.at_once
+            at_once = parallel or fitting
             template = trial.Spec(
                 model=model,
                 raw=raw,
@@ -139,10 +137,12 @@ def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
     """Yield what runs a trial as a task of Prefect; end the trials when interrupted."""
     commands = Commands()
 
+    def check(seconds: float) -> None:
+        commands.check_not_stopped(within_s=seconds)
+
     def run_trial(spec: trial.Spec) -> None:
         say = get_run_logger().info
         if client:
-            check = partial(_check, commands)
             run_on_worker(client, trial.run_trial, spec, on_line=say, check=check)
         else:
             trial.run_trial(spec, commands, say)
@@ -162,18 +162,6 @@ def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
             )
         finally:
             commands.stop(grace_s=LONG_GRACE_S)
-
-
-def _check(commands: Commands, seconds: float) -> None:
-    commands.check_not_stopped(within_s=seconds)
-
-
-def _at_once(client: "Client | None", train_params: TrainParams) -> int:
-    """How many trials at a time."""
-    if client:
-        return cluster.count_workers(client)
-    mirrored = train_params.distribute == "mirrored"
-    return trainings_at_once(train_params.threads, mirrored=mirrored)
 
 
 def _code(root: Path) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from digits import params
 from digits.core import checkout
 from digits.core.commands import CommandFailedError
 from digits.core.errors import DigitsError, UsageError
-from digits.core.machine import Slots, trainings_at_once
+from digits.core.machine import Slots
 from digits.core.pipeline import Stage, check_sources, read_pipeline
 from digits.core.system import processors
 from digits.tracking import database
@@ -187,8 +187,7 @@ def transfer(command: str, dvc: Dvc, options: Sequence[str] = ()) -> State[None]
 def _trainings_at_once(root: Path, overrides: Mapping[str, Any]) -> int:
     values = params.read(root / params.PATH)
     params.set_keys(values, overrides)
-    train = params.check(values).train
-    return trainings_at_once(train.threads, mirrored=train.distribute == "mirrored")
+    return params.check(values).train.at_once
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
 from digits.core.files import StrictModel
+from digits.core.machine import trainings_at_once
 from digits.core.yaml_files import read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
@@ -30,6 +31,11 @@ class TrainParams(StrictModel):
 
     threads: Annotated[int, Field(ge=1)]
     distribute: Distribute
+
+    @property
+    def at_once(self) -> int:
+        """How many trainings have cores, or a GPU, of their own on this machine; at least 1."""
+        return trainings_at_once(self.threads, mirrored=self.distribute == "mirrored")
 
 
 Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]

@@ -15,7 +15,7 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
 
 PATIENCE_S = 120.0
-PAUSE_S = 2.0
+PAUSE_S = 2.0  # between two tries while a service is away
 
 T = TypeVar("T")
 

@@ -100,9 +100,7 @@ def main(path: str) -> None:
     except CommandFailedError as error:
         reason = " ".join(last_lines(error.lines)[-1:])
         raise ServiceError(f"remote {work.remote}: {reason}") from None
-    train = params.load(folder / params.PATH).train
-    at_once = machine.trainings_at_once(train.threads, mirrored=train.distribute == "mirrored")
-    slots = machine.Slots(checkout.home(), at_once)
+    slots = machine.Slots(checkout.home(), params.load(folder / params.PATH).train.at_once)
     try:
         with slots.one(print) if work.threaded else nullcontext():
             remote.fetch_result(folder, work.stage)  # also what has run while we waited

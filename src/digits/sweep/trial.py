@@ -78,15 +78,13 @@ def main() -> None:
     spec = Spec.model_validate_json(os.environ[SPEC])
     trial_params = params.check(spec.raw)
     train, root = trial_params.train, process.project_root()
-    mirrored = train.distribute == "mirrored"
-    at_once = spec.at_once or machine.trainings_at_once(train.threads, mirrored=mirrored)
 
     def on_wait(line: str) -> None:
         print(spec.name, line)
 
     with (
-        machine.Slots(root, at_once).one(on_wait),
-        machine.own_gpu(root, on_wait, mirrored=mirrored),
+        machine.Slots(root, spec.at_once or train.at_once).one(on_wait),
+        machine.own_gpu(root, on_wait, mirrored=train.distribute == "mirrored"),
     ):
         _train(spec, trial_params)
 

@@ -21,14 +21,13 @@ from threading import Event, Thread
 from filelock import FileLock, Timeout
 
 from digits.core.addresses import public
-from digits.core.errors import ServiceError, printable
+from digits.core.errors import PAUSE_S, ServiceError, printable
 from digits.core.files import scratch, write_text
 from digits.core.process import project_root
 from digits.tracking import store
 from digits.tracking.record import Record, now_ms
 
 FOLDER = Path(".state/spool")
-PAUSE_S = 2.0  # between two tries while the server is away
 OTHERS_S = 60.0  # for so long another process may be sending
 POLL_S = 0.02
 
