@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from digits.evaluation.leaderboard import Comparison, cells
 from digits.params import project
 from flows.support.server import no_answer
 
+NOT_SHOWN = "%s: not shown in Prefect; %s"
 EPOCH = re.compile(r" epoch (\d+)/(\d+)\b")
 
 
@@ -40,7 +41,7 @@ def only_shown(what: str) -> Iterator[None]:
     except Exception as error:
         if (told := no_answer(error)) is None:
             raise
-        get_run_logger().warning("%s: not shown in Prefect; %s", what, told)
+        get_run_logger().warning(NOT_SHOWN, what, told)
 
 
 def show_markdown(text: str, name: str, description: str | None = None) -> None:
@@ -53,8 +54,9 @@ class Progress:
     """A Prefect artifact that follows the lines `… epoch 3/12 …` of a stage's output."""
 
     def __init__(self, stage: str) -> None:
-        self._key = artifact_key(f"progress-{stage}")
+        self._stage, self._logger = stage, get_run_logger()
         self._artifact: Any = None
+        self._is_missed = False
 
     def on_line(self, line: str) -> None:
         """Read one line of the stage's output."""
@@ -62,11 +64,22 @@ class Progress:
             return
         percent = 100 * int(epoch[1]) / int(epoch[2])
         # tried once: the next epoch shows the same, and a training does not wait for a server
-        with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-            if self._artifact:
-                update_progress_artifact(self._artifact, percent, description=line)
-            else:
-                self._artifact = create_progress_artifact(percent, key=self._key, description=line)
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                self._show(percent, line)
+            self._is_missed = False
+        except httpx.HTTPError as error:
+            if not self._is_missed:
+                told = no_answer(error) or error
+                self._logger.warning(NOT_SHOWN, f"progress of {self._stage}", told)
+            self._is_missed = True
+
+    def _show(self, percent: float, line: str) -> None:
+        if self._artifact:
+            update_progress_artifact(self._artifact, percent, description=line)
+        else:
+            key = artifact_key(f"progress-{self._stage}")
+            self._artifact = create_progress_artifact(percent, key=key, description=line)
 
 
 def publish_results(

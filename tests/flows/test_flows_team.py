@@ -49,10 +49,10 @@ from flows.support.prefect_artifacts import Progress, artifact_key
 @flow
 def training():
     progress = Progress("outage")
-    for number in (1, 2, 3):
-        progress.on_line(f"mlp epoch {number}/3")
-        print(f"epoch {number}/3", flush=True)
-        number == 3 or input()
+    for number in (1, 2, 3, 4):
+        progress.on_line(f"mlp epoch {number}/4")
+        print(f"epoch {number}/4", flush=True)
+        number == 4 or input()
     print(Artifact.get(artifact_key("progress-outage")).data)
 
 training()
@@ -213,18 +213,21 @@ def test_whatever_is_killed_comes_back(team: Team, store: Any) -> None:
     assert store.get_object(Bucket="digits", Key="kept")["Body"].read() == b"1"
 
 
-def test_a_training_goes_on_while_prefect_has_no_database(team: Team) -> None:
+def test_a_training_goes_on_while_prefect_has_no_database_and_says_so_once(team: Team) -> None:
     team.start("prefect")
     command = [sys.executable, "-c", TRAINING]
-    asked: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | team.env, **asked) as training:
-        for act in (team.stop, team.start):
+    asked = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    env = os.environ | team.env
+    with subprocess.Popen(command, cwd=REPOSITORY, env=env, text=True, **asked) as training:
+        for act in (lambda: team.stop("postgres"), list, lambda: team.start("postgres")):
             assert "epoch" in training.stdout.readline()
-            act("postgres")
+            act()
             training.stdin.write("\n")
             training.stdin.flush()
-        assert training.stdout.read() == "epoch 3/3\n100.0\n"
+        assert training.stdout.read() == "epoch 4/4\n100.0\n"
+        said = training.stderr.read()
     assert training.returncode == 0
+    assert said.count("progress of outage: not shown in Prefect; Prefect at http") == 1
 
 
 def test_dask_workers_come_back_when_the_scheduler_was_killed(team: Team) -> None:
