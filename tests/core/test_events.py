@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str | None]] = []
-        self.events: list[dict[str, object]] = []
+        self.events: list[dict[str, Any]] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -118,5 +119,39 @@ def test_a_server_that_does_not_take_an_event_costs_one_warning(
     found = "answered 503" if fault == "fails" else "no answer"
     assert capsys.readouterr().err == (
         f"warning: Prefect at http://127.0.0.1:{port}/api: {found};"
-        " the event digits.promote is lost (PREFECT_API_URL says which server is asked)\n"
+        " the event digits.promote waits for the next one (PREFECT_API_URL says which server is"
+        " asked)\n"
     )
+
+
+def test_an_event_that_a_server_did_not_take_arrives_before_the_next_and_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    server.status = 503
+    for version in ("1", "2"):
+        events.emit("digits.promote", {"prefect.resource.id": "champion"}, {"after": version})
+    refused, again = server.events
+    assert refused == again
+    server.events.clear()
+    server.status = 204
+    for _ in range(2):
+        events.emit("digits.rollback", {"prefect.resource.id": "champion"}, {"after": "3"})
+    got = [(each["event"], each["payload"]["after"]) for each in server.events]
+    assert got == [
+        ("digits.promote", "1"),
+        ("digits.promote", "2"),
+        *[("digits.rollback", "3")] * 2,
+    ]
+    assert server.events[0] == refused
+
+
+def test_of_events_that_wait_the_oldest_are_dropped(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST", 2)
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    server.status = 503
+    for version in range(4):
+        events.emit("digits.promote", {"prefect.resource.id": "champion"}, {"after": version})
+    assert len(list(events.FOLDER.glob("*.json"))) == 2

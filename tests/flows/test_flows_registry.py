@@ -32,6 +32,7 @@ from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from support import finding, until
 
+from digits.core import events
 from digits.core.artifacts import MONITOR
 from digits.core.errors import UsageError
 from digits.core.provenance import data_md5
@@ -181,6 +182,18 @@ def told(since: datetime, *events: str) -> list[dict[str, Any]]:
             "events"
         ]
     return found
+
+
+def test_an_event_of_an_outage_is_told_with_the_next_one(
+    workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = datetime.now(UTC)
+    for address, action in (("http://127.0.0.1:9/api", "promote"), (prefect_server, "rollback")):
+        monkeypatch.setenv("PREFECT_API_URL", address)
+        events.emit(f"outage.{action}", {"prefect.resource.id": "outage.champion"}, {})
+    names = ("outage.promote", "outage.rollback")
+    assert until(lambda: len(told(began, *names)) == 2, seconds=60)
+    assert tuple(event["event"] for event in told(began, *names)) == names
 
 
 def test_an_approved_model_becomes_champion_and_each_change_is_told_once(

@@ -3,8 +3,10 @@
 They are sent by plain HTTP: importing Prefect takes a second, and its client would start a server.
 """
 
+import json
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,18 +14,25 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from digits.core.addresses import public
+from digits.core.files import write_json
+from digits.core.process import project_root
 
 # where prefect.toml puts this project's profiles
 PROFILES = Path(".prefect/profiles.toml")
 TIMEOUT_S = (3, 5)  # to connect, to answer
+FOLDER = Path(".state/events")  # those that no server has got
+MOST = 100  # of them; older ones are dropped
 
 
 def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
-    """Send one event to the Prefect server, and wait until it is received.
+    """Send one event to the Prefect server, after those that wait.
 
-    Without a configured server this does nothing. A server that fails costs a warning and at
-    most TIMEOUT_S seconds, never an error.
+    Without a configured server this does nothing. If the server does not answer within TIMEOUT_S,
+    or fails, this prints a warning, and the event waits on disk for the next one. A server keeps
+    one event of an id, so that none is doubled.
 
     Args:
         event: The name of the event, such as `digits.promote`.
@@ -33,28 +42,53 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
     address = _setting("PREFECT_API_URL")
     if not address:
         return
+    message = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": event,
+        "resource": dict(resource),
+        "payload": dict(payload),
+    }
+    folder = project_root() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / f"{time.time_ns()}-{message['id']}.json", message)
+    try:
+        with FileLock(folder / "lock", timeout=sum(TIMEOUT_S)):
+            problem = _send_all(folder, address.rstrip("/"))
+    except Timeout:
+        problem = "another process is sending"
+    if problem:
+        print(
+            f"warning: Prefect at {public(address)}: {problem}; the event {event} waits for the"
+            " next one (PREFECT_API_URL says which server is asked)",
+            file=sys.stderr,
+        )
+
+
+def _send_all(folder: Path, address: str) -> str:
+    """Send events in order, and remove what is sent; returns why some are left, or nothing."""
     import requests
     from requests.auth import HTTPBasicAuth
 
     login, key = _setting("PREFECT_API_AUTH_STRING"), _setting("PREFECT_API_KEY")
     user, _, password = login.encode().partition(b":")
-    message = {"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event}
+    paths = sorted(folder.glob("*.json"))
+    for path in paths[:-MOST]:
+        path.unlink()
     try:
-        requests.post(
-            f"{address.rstrip('/')}/events",
-            json=[message | {"resource": dict(resource), "payload": dict(payload)}],
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            auth=HTTPBasicAuth(user, password) if login else None,
-            timeout=TIMEOUT_S,
-        ).raise_for_status()
+        for path in paths[-MOST:]:
+            requests.post(
+                f"{address}/events",
+                json=[json.loads(path.read_text(encoding="utf-8"))],
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                auth=HTTPBasicAuth(user, password) if login else None,
+                timeout=TIMEOUT_S,
+            ).raise_for_status()
+            path.unlink()
     except requests.RequestException as error:
         answer = error.response
-        problem = f"answered {answer.status_code}" if answer is not None else "no answer"
-        print(
-            f"warning: Prefect at {public(address)}: {problem}; the event {event} is lost"
-            " (PREFECT_API_URL says which server is asked)",
-            file=sys.stderr,
-        )
+        return f"answered {answer.status_code}" if answer is not None else "no answer"
+    return ""
 
 
 def _setting(name: str) -> str:
