@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -48,6 +49,16 @@ class TestARunEnds:
             self.ended(error)
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
+
+    def test_killed_by_a_signal_in_the_midst_of_a_query_of_its_store(self, tracked: Path) -> None:
+        def asked() -> None:
+            rows = sqlite3.connect("mlflow.db").execute("SELECT * FROM experiments")
+            next(rows)  # the store holds two
+            raise SystemExit(143)
+
+        with pytest.raises(SystemExit), runs.active_run("mlp", params={}, tags={}):
+            asked()
+        assert only_run(MlflowClient()).info.status == "KILLED"
 
     def test_failed_and_mlflow_is_not_blamed_for_a_full_disk(self, tracked: Path) -> None:
         with pytest.raises(OSError, match="No space left"):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -74,6 +75,10 @@ def active_run(
             status = "FINISHED"
         except Exception:
             status = "FAILED"
+            raise
+        except BaseException as signalled:
+            # a query that it interrupted locks an SQLite store as long as its frames are held
+            clear_frames(signalled.__traceback__)
             raise
         finally:
             _end(active.info.run_id, status)

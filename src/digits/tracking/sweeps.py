@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from traceback import clear_frames
 from typing import Any
 
 from mlflow import MlflowClient
@@ -76,7 +77,8 @@ def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> It
         trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
         try:
             yield trial_runs
-        except BaseException:
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # as `runs.active_run`
             trial_runs.stop_all()
             raise
 
