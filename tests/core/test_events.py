@@ -146,6 +146,19 @@ def test_an_event_that_a_server_did_not_take_arrives_before_the_next_and_once(
     assert server.events[0] == refused
 
 
+def test_an_event_that_prefect_cannot_read_is_named_and_stops_no_other(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", server.url)
+    server.status = 422
+    emit()
+    assert capsys.readouterr().err.startswith("warning: Prefect cannot read the event ")
+    server.status = 204
+    emit()
+    assert len(server.events) == 2  # the first was not sent again
+    assert list(events.FOLDER.glob("*.json")) == []
+
+
 def test_of_events_that_wait_the_oldest_are_dropped(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

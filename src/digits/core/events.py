@@ -25,14 +25,15 @@ PROFILES = Path(".prefect/profiles.toml")
 TIMEOUT_S = (3, 5)  # to connect, to answer
 FOLDER = Path(".state/events")  # those that no server has got
 MOST = 100  # of them; older ones are dropped
+UNREADABLE = 422  # HTTP's code for an event that no second try mends
 
 
 def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
     """Send one event to the Prefect server, after those that wait.
 
     Without a configured server this does nothing. If the server does not answer within TIMEOUT_S,
-    or fails, this prints a warning, and the event waits on disk for the next one. A server keeps
-    one event of an id, so that none is doubled.
+    or fails, this prints a warning, and the event waits on disk: the next call sends it first.
+    Prefect stores an event once, by its id, though it may be sent twice.
 
     Args:
         event: The name of the event, such as `digits.promote`.
@@ -77,17 +78,20 @@ def _send_all(folder: Path, address: str) -> str:
         path.unlink()
     try:
         for path in paths[-MOST:]:
-            requests.post(
+            answer = requests.post(
                 f"{address}/events",
                 json=[json.loads(path.read_text(encoding="utf-8"))],
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 auth=HTTPBasicAuth(user, password) if login else None,
                 timeout=TIMEOUT_S,
-            ).raise_for_status()
+            )
+            if answer.status_code == UNREADABLE:
+                print(f"warning: Prefect cannot read the event {path}: dropped", file=sys.stderr)
+            elif not answer.ok:
+                return f"answered {answer.status_code}"
             path.unlink()
-    except requests.RequestException as error:
-        answer = error.response
-        return f"answered {answer.status_code}" if answer is not None else "no answer"
+    except requests.RequestException:
+        return "no answer"
     return ""
 
 
