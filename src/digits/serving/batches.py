@@ -81,9 +81,9 @@ class Batcher:
         return probabilities
 
     def _end(self, batch: list[_Part], done: asyncio.Future[Probabilities]) -> None:
+        _finish(batch, done.result)  # first: the next batch may hold up the event loop
         self._free += 1
         self._start()
-        _finish(batch, done.result)
 
 
 def _finish(batch: list[_Part], result: Callable[[], Probabilities]) -> None:
