@@ -38,7 +38,7 @@ def goes_home(root: Path) -> bool:
     retry_condition_fn=may_pass,
 )
 def push_ref(ref: str, dvc: Dvc, root: Path) -> State[None]:
-    """`git push` an experiment, as `dvc exp push` does it, whose outputs are in DVC's remote."""
+    """Push the git ref of an experiment to `origin`; its outputs are in DVC's remote already."""
     dvc.wait_for_retry()
     try:
         repository.push(root, f"{ref}:{ref}")

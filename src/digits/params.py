@@ -34,7 +34,7 @@ class TrainParams(StrictModel):
 
     @property
     def at_once(self) -> int:
-        """How many trainings have cores, or a GPU, of their own on this machine; at least 1."""
+        """How many trainings run here at once, each with its own cores or GPU; at least 1."""
         return trainings_at_once(self.threads, mirrored=self.distribute == "mirrored")
 
 

@@ -77,7 +77,7 @@ def active_run(
             status = "FAILED"
             raise
         except BaseException as signalled:
-            # a query that it interrupted locks an SQLite store as long as its frames are held
+            # a query that was interrupted keeps SQLite locked until its frames are freed
             clear_frames(signalled.__traceback__)
             raise
         finally:

@@ -112,9 +112,9 @@ def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
 
 def _waiting(error: Exception, wait_s: float) -> str:
     known = isinstance(error, MlflowException | RequestException | ServiceError)
-    place = public(tracking_uri())
-    told = f"MLflow at {place} does not answer; waiting for up to {wait_s:g} s"
-    return told if known and is_away(error) else ""
+    if not known or not is_away(error):
+        return ""
+    return f"MLflow at {public(tracking_uri())} does not answer; waiting for up to {wait_s:g} s"
 
 
 def is_away(error: BaseException | None) -> bool:
