@@ -14,15 +14,10 @@ from benchmarks import (
     drift,
     inference,
     machine,
-    outages,
-    parts,
     pipeline,
-    races,
     scale,
     serving,
-    stages,
     tables,
-    team,
     trainings,
 )
 from benchmarks.workspace import REPOSITORY, Workspace
@@ -35,11 +30,9 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "seconds": trainings.measure_seconds,
     "pipeline": pipeline.measure_pipeline,
     "flow": pipeline.measure_flow,
-    "stages": stages.measure_stages,
     "inference": inference.measure_inference,
     "commands": commands.measure_commands,
     "scoring": commands.measure_scoring,
-    "parts": parts.measure_parts,
     "serve": serving.measure_serve,
     "soak": serving.measure_soak,
     "disk": disk.measure_disk,
@@ -47,9 +40,6 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
     "scale": scale.measure_scale,
-    "team": team.measure_team,
-    "races": races.measure_races,
-    "outages": outages.measure_outages,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

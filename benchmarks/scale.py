@@ -4,9 +4,8 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
-from benchmarks.team import servers
 from benchmarks.workspace import Workspace
 
 MODEL = "mlp"
@@ -39,50 +38,23 @@ COMMANDS = {
 def measure_scale(
     workspace: Workspace, counts: tuple[int, ...] = RUNS
 ) -> Iterator[dict[str, dict[str, dict[str, float]]]]:
-    """Seconds of whole commands by store and by the number of its runs, which only grows."""
+    """Seconds of whole commands by the number of runs in the store, which only grows."""
     workspace.run("dvc", "pull", "--quiet")
     workspace.set_params(promote__clean_commit=False)  # a refusal is an error here
-    file = {"MLFLOW_TRACKING_URI": workspace.store}
-    seconds = {}
-    for seconds in _grow(workspace, create_engine(workspace.store), file, counts):
-        yield {"SQLite file": seconds}
-    with servers(workspace, "mlflow") as team:
-        database = create_engine(
-            team.settings.database("mlflow", "postgresql+psycopg"),
-            connect_args={"passfile": str(team.settings.secrets / "pgpass")},
-        )
-        for on_server in _grow(workspace, database, team.env, counts):
-            yield {"SQLite file": seconds, "team's server": on_server}
-
-
-def _grow(
-    workspace: Workspace, database: Engine, store: dict[str, str], counts: tuple[int, ...]
-) -> Iterator[dict[str, dict[str, float]]]:
-    workspace.run("digits", "restore", **store)
+    workspace.run("digits", "restore")
+    database = create_engine(workspace.store)
     recorded, before = workspace.run_record(MODEL)["run_id"], 1
     seconds: dict[str, dict[str, float]] = {}
     for count in counts:
         with database.begin() as connection:
             copy_run(connection, _restored(connection, recorded), range(before, count))
-        _settle(database)
         before = count
         rounds = [
-            [workspace.run(*command, **store).wall_s for command in COMMANDS.values()]
-            for _ in range(TIMES)
+            [workspace.run(*command).wall_s for command in COMMANDS.values()] for _ in range(TIMES)
         ]
         medians = map(median, zip(*rounds[1:], strict=True))
         seconds[str(count)] = dict(zip(COMMANDS, medians, strict=True))
-        yield seconds
-
-
-def _settle(database: Engine) -> None:
-    """Update PostgreSQL's statistics, as autovacuum does within minutes.
-
-    Else it plans its queries for 20 runs when there are 20,000. A team's runs come over months.
-    """
-    if database.dialect.name == "postgresql":
-        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+        yield {"SQLite file": seconds}
 
 
 def copy_run(connection: Connection, template: str, numbers: range) -> None:

@@ -17,11 +17,9 @@ def page(result: dict[str, Any]) -> str:
         "seconds": _seconds,
         "pipeline": _pipeline,
         "flow": _flow,
-        "stages": _stages,
         "inference": _inference,
         "commands": _commands,
         "scoring": _scoring,
-        "parts": _parts,
         "serve": _serve,
         "soak": _soak,
         "disk": _disk,
@@ -29,9 +27,6 @@ def page(result: dict[str, Any]) -> str:
         "drift": _drift,
         "scaling": _scaling,
         "scale": _scale,
-        "team": _team,
-        "races": _races,
-        "outages": _outages,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -115,22 +110,6 @@ runs; what it takes beyond the flow run is Prefect's import.
 {_table(head, body)}"""
 
 
-def _stages(part: dict[str, Any]) -> str:
-    same = "the same models" if part["same_models"] else "OTHER models"
-    head = ["the flow with three trainings", "s"]
-    body = [
-        ["on one machine", f"{part['here_s']:.1f}"],
-        ["on two Dask workers that share no folder", f"{part['there_s']:.1f}"],
-        ["the same from a third clone: nothing runs", f"{part['again_s']:.1f}"],
-    ]
-    return f"""## Stages anywhere
-
-{", ".join(part["models"])}, {part["percent"]} % of the data. Workers, server and flow share this
-machine's cores, so this shows what it costs to send stages away. All three gave {same}.
-
-{_table(head, body)}"""
-
-
 def _inference(part: dict[str, Any]) -> str:
     sizes = list(next(iter(part.values())))
     head = ["`compact` asked by"]
@@ -187,27 +166,6 @@ def _scoring(part: dict[str, Any]) -> str:
 
 `digits score` with `{part["model"]}` on the test images, repeated in an npz file. *rows/s* is
 reading, predicting and writing alone.
-
-{_table(head, body)}"""
-
-
-def _parts(part: dict[str, Any]) -> str:
-    head = ["how", "s in all", "rows/s", "peak memory MB", "of the workers"]
-    body = [
-        [
-            how,
-            f"{row['wall_s']:.1f}",
-            f"{row['rows_per_s']:,.0f}",
-            f"{row['peak_mb']:,.0f}",
-            _or_blank(row.get("workers_mb"), "{:,.0f}"),
-        ]
-        for how, row in part["ways"].items()
-    ]
-    return f"""## Scoring in parts
-
-`digits score FOLDER --out FOLDER` with `{part["model"]}`: {part["rows"]:,} rows in npz files of
-100,000; one process with {part["threads"]} threads, and Dask workers of one thread each on the same
-machine. *rows/s* is over the whole command.
 
 {_table(head, body)}"""
 
@@ -326,81 +284,6 @@ of each other kind. The letters are A to Z of many fonts, brought into MNIST's f
 {_table(head, body)}"""
 
 
-def _team(part: dict[str, Any]) -> str:
-    head = ["`make team` s", "again s", "`make team-down` s", "processes", "MB of all"]
-    seconds = [f"{part[name]:.0f}" for name in ("first_s", "again_s", "down_s")]
-    row = [*seconds, str(part["processes"]), f"{part['memory_mb']:,.0f}"]
-    return f"""## The servers of a team
-
-Until all ten answer: first with empty stores, then with what they held. Memory is the proportional
-set size ten seconds after the start.
-
-{_table(head, [row])}"""
-
-
-def _races(part: dict[str, Any]) -> str:
-    codes = ", ".join(f"{code} ({count}×)" for code, count in sorted(part["codes"].items()))
-    rows = [
-        ["seconds", f"{part['wall_s']:.0f}"],
-        ["exit codes", codes],
-        ["moves in the history", str(part["moves"])],
-        ["one chain up to the champion", _yes(part["one_chain"])],
-        ["each move is that of a command that said so", _yes(part["as_said"])],
-        [f"exit code of who was stopped for {part['stopped_s']:.0f} s", str(part["stopped_code"])],
-        ["registered models", ", ".join(part["registered"])],
-    ]
-    return f"""## Promotions from two clones at once
-
-{part["commands"]} promotions and rollbacks on the team's MLflow server, {part["at_once"]} at a
-time; one is stopped (SIGSTOP) in mid-decision until others have taken its turn.
-
-{_table(["", ""], rows)}"""
-
-
-def _outages(part: dict[str, Any]) -> str:
-    head = [
-        "killed",
-        "exit code",
-        "s",
-        "runs",
-        "each point once",
-        "again: exit code, trainings",
-        "said",
-    ]
-    trainings = [
-        [
-            name,
-            str(row["code"]),
-            f"{row['wall_s']:.0f}",
-            ", ".join(f"{count} {status}" for status, count in row["runs"].items()),
-            _yes(row["points_once"]),
-            f"{row['again_code']}, {row['again_ran']}",
-            "<br>".join(row["said"]),
-        ]
-        for name, row in part["training"].items()
-    ]
-    more = ["killed", "exit code", "that of the next one", "one chain", "moves as said", "said"]
-    promotions = [
-        [
-            name,
-            *(str(row[key]) for key in ("code", "next_code")),
-            *(_yes(row[key]) for key in ("one_chain", "as_said")),
-            "<br>".join(row["said"]),
-        ]
-        for name, row in part["promotion"].items()
-    ]
-    return f"""## Servers that are away
-
-Each server of a team is killed and comes back after {part["away_s"]} s: in the midst of a training
-that a flow runs on a Dask worker; then the flow is run once more.
-
-{_table(head, trainings)}
-
-In the midst of a promotion; then another run is promoted.
-
-{_table(more, promotions)}"""
-
-
 def _scaling(part: dict[str, Any]) -> str:
     shares = list(next(iter(part.values()))["epoch_s"])
     head = ["model", *(f"{share} % of the data: s per epoch" for share in shares), "exponent"]
@@ -427,10 +310,6 @@ def _reached(goal: dict[str, Any], seeds: int) -> str:
         return "–"
     often = "" if goal["reached"] == seeds else f" ({goal['reached']} of {seeds})"
     return f"{goal['median_s']:.1f}{often}"
-
-
-def _yes(is_so: bool) -> str:
-    return "yes" if is_so else "**no**"
 
 
 def _or_blank(value: float | None, form: str) -> str:
