@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: run test lint docs ui report demo up down team team-down bench lock help
+.PHONY: run test test-all lint docs ui report demo up down team team-down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,14 +17,20 @@ run: .venv/.done ## environment, data, what changed of the pipeline, table of re
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
 	@digits run
 
-test: .venv/.done ## the whole test suite (slow ones too)
-	@pytest --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))') \
-		--dist loadfile --no-loadscope-reorder # one more than cores: tests of servers wait
+# One process more than cores: tests of servers wait.
+PYTEST = pytest --dist loadgroup --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))')
 
-lint: .venv/.done ## ruff and mypy
+test: .venv/.done ## what a change can break, in about 8 minutes
+	@$(PYTEST) -m "not slow"
+
+test-all: .venv/.done ## all tests, with those that are slow: workers, outages, browser, a team's servers
+	@$(PYTEST) $(TESTS)
+
+lint: .venv/.done ## ruff, mypy and import-linter
 	@ruff check .
 	@ruff format --check .
 	@mypy src flows benchmarks
+	@lint-imports --no-cache >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 
 docs: .venv/.done ## the documentation as a site
 	@python -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going docs docs/_build

@@ -1,6 +1,7 @@
 """What the tests share: a small project with real digits, a migrated store, one TensorFlow."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -31,8 +32,6 @@ from digits.params import Params, check
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadFileScheduling
 
     from digits.registry.versions import Registry
     from flows.team.control import Team
@@ -65,34 +64,27 @@ FORGIVEN = (
 )
 
 
+# What costs most goes first: at the end no process has one left while the others are done.
+LONGEST = ("tests/docs/", "tests/test_end_to_end.py", "tests/flows/", "tests/tracking/")
 # Tests of several files that share servers: one process runs them, and starts the servers once.
-TOGETHER = {
-    "team": (
-        "tests/docs/test_documented_team.py",
-        "tests/tracking/test_outages.py",
-        "tests/scoring/test_parts.py::test_workers_without_a_shared_folder",
-        "tests/flows/test_flows_team.py",  # ends and starts all
-    ),
-    "deployment": (
-        "tests/flows/test_flows_kills.py",
-        "tests/flows/test_flows_worker.py",
-        "tests/flows/test_flows_forms.py",
-    ),
-}
-# The longest go first: at the end no process has one left while the others have nothing to do.
-LONGEST = (
-    *TOGETHER["team"],
-    "tests/docs/test_documented_commands.py",
-    "tests/test_end_to_end.py",
-    *TOGETHER["deployment"],
-    "tests/flows/",
-    "tests/tracking/test_mlflow_page.py",
-)
+TOGETHER = ("tests/flows/", "tests/docs/test_documented_team.py")
+NEEDS_PACKAGES = {
+    "browser",
+    "team",
+    "postgres",
+}  # fixtures; CI runs them apart, like other slow ones
+MISSING = pytest.StashKey[set[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, the others as they were."""
+    """The longest first; the tests of a file stay in one process."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        together = "servers" if file.startswith(TOGETHER) else file
+        item.add_marker(pytest.mark.xdist_group(together))
+        if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 def _first_that_begins(nodeid: str) -> int:
@@ -100,18 +92,19 @@ def _first_that_begins(nodeid: str) -> int:
     return next(matches, len(LONGEST))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
-    """Each file goes to one process, or several files together."""
-    from xdist.scheduler import LoadFileScheduling
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Remember the Debian packages for whose lack tests were skipped."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = {
+        name for reason in reasons for name in re.findall(r"apt-get install ([\w-]+)", reason)
+    }
+    terminalreporter.config.stash[MISSING] = missing
 
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file: str = super()._split_scope(nodeid)
-            names = (name for name, tests in TOGETHER.items() if nodeid.startswith(tests))
-            return next(names, file)
 
-    return Scheduling(config, log)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line names these packages."""
+    if missing := config.stash.get(MISSING, set()):
+        print(f"not tested here: what needs `apt-get install {' '.join(sorted(missing))}`")
 
 
 def pytest_configure(config: pytest.Config) -> None:
