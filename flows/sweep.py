@@ -18,7 +18,6 @@ from digits import params
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
 from digits.core.errors import DigitsError, ServiceError
-from digits.core.pipeline import DVC
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
 from flows.support import lifecycle
@@ -96,7 +95,7 @@ def _bring_split(remote: str) -> None:
     if not state.is_completed():
         raise DigitsError(*(state.message or "split failed").splitlines())
     if remote:
-        push = [*DVC, "push", "--quiet", "--remote", remote, "split"]
+        push = (sys.executable, "-m", "dvc", "push", "--quiet", "--remote", remote, "split")
         Commands().run(push, on_line=get_run_logger().info)
 
 
@@ -115,7 +114,7 @@ def _training(scheduler: str, at_once: int) -> "Iterator[TrainAll]":
         return trial.run(spec, get_run_logger().info)
 
     if scheduler:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
 
         runner = DaskTaskRunner(address=scheduler)
     work = Task(

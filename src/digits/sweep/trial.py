@@ -1,6 +1,7 @@
 """One trial: a training in a process of its own, on this machine or on a Dask worker's."""
 
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import Dataset, load_split
 from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError
 from digits.core.files import StrictModel, md5
-from digits.core.pipeline import DVC
 from digits.models import builder
 from digits.sweep.space import override, propose
 from digits.tracking import database
@@ -189,8 +189,9 @@ def read_split(spec: Spec, name: str) -> Dataset:
     """
     path, wanted = split_path(name), spec.splits[name]
     if not path.exists() or md5(path) != wanted:
+        pull = (sys.executable, "-m", "dvc", "--wait-for-lock", "pull", "--quiet", "--force")
         remote = ("--remote", spec.remote) if spec.remote else ()
-        Commands().run([*DVC, "pull", "--quiet", "--force", *remote, str(path)], on_line=print)
+        subprocess.run([*pull, *remote, str(path)], check=False, stdout=sys.stderr)
     if md5(path) != wanted:
         raise IntegrityError(f"{path.resolve()}: is not the split of the sweep; `git pull` there")
     return load_split(path).data
