@@ -11,7 +11,7 @@ from prefect import Task, flow, get_run_logger, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from digits import params
@@ -105,20 +105,18 @@ def _training(scheduler: str, at_once: int) -> "Iterator[TrainAll]":
     from digits.sweep import trial
 
     commands = Commands()
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
-
-    def train_here(spec: "trial.Spec") -> float | None:
-        return trial.run(spec, get_run_logger().info, commands)
-
-    def train_there(spec: "trial.Spec") -> float | None:
-        return trial.run(spec, get_run_logger().info)
-
+    ours = None if scheduler else commands  # for it cannot be sent to another process
+    runner: Any = ThreadPoolTaskRunner(max_workers=at_once)
     if scheduler:
         from prefect_dask.task_runners import DaskTaskRunner
 
         runner = DaskTaskRunner(address=scheduler)
+
+    def train_one(spec: "trial.Spec") -> float | None:
+        return trial.run(spec, get_run_logger().info, ours)
+
     work = Task(
-        fn=train_there if scheduler else train_here,
+        fn=train_one,
         name="trial",
         task_run_name="{spec.name}",
         cache_policy=NO_CACHE,
@@ -131,20 +129,15 @@ def _training(scheduler: str, at_once: int) -> "Iterator[TrainAll]":
 
     with runner:
         try:
-            if scheduler:
-                _check_workers(runner)
+            has_workers = not scheduler or runner.client.scheduler_info()["workers"]
+        except OSError:
+            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
+        if not has_workers:
+            raise ServiceError(f"scheduler: {scheduler} has no workers")
+        try:
             yield train_all
         finally:
             commands.stop(grace_s=LONG_GRACE_S)
-
-
-def _check_workers(runner: Any) -> None:
-    try:
-        found = runner.client.scheduler_info()["workers"]
-    except OSError:
-        raise ServiceError(f"scheduler: no Dask scheduler at {runner.address}") from None
-    if not found:
-        raise ServiceError(f"scheduler: {runner.address} has no workers")
 
 
 def start() -> State:
