@@ -63,16 +63,16 @@ demo: .venv/.done ## draw a digit; champion and challenger say what they see
 	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]
 
 up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
-	@python -m flows.up start
+	@deploy/servers.sh up
 
 down: ## stop what `make up` started
-	@python -m flows.up stop
+	@deploy/servers.sh down
 
 team: .venv/.done ## the servers of a team on this machine: PostgreSQL, S3, MLflow, Prefect, Dask, workers
-	@python -m flows.team start
+	@deploy/servers.sh team
 
 team-down: ## stop what `make team` started
-	@python -m flows.team stop
+	@deploy/servers.sh team-down
 
 bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks

@@ -1,43 +1,35 @@
-"""The `sweep` flow: hyper-parameter search, its trials on local processes or on a Dask cluster."""
+"""The `sweep` flow: hyper-parameter search, its trials on this machine or on a Dask cluster."""
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from prefect import Task, flow, get_run_logger, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from digits import params
-from digits.core import cluster
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
-from digits.core.dispatch import run_on_worker
-from digits.core.errors import DigitsError, UsageError
-from digits.core.pipeline import cache_folder, push
+from digits.core.errors import DigitsError, ServiceError
 from digits.core.provenance import recorded_outputs
-from digits.core.remote import shared_remote
-from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
-from flows.support.elsewhere import check_committed, code
-from flows.support.forms import VERSION, Model, Space, run_name
-from flows.support.places import check_tracking
+from flows.support.forms import VERSION, Model, Space
 from flows.support.prefect_artifacts import show_markdown
 from flows.train import train
 
 if TYPE_CHECKING:
-    from distributed import Client
-
-    from digits.sweep.sweep import Submit
+    from digits.sweep.search import TrainAll
 
 
-@flow(name="sweep", version=VERSION, flow_run_name=run_name)
+@flow(name="sweep", version=VERSION)
 def sweep(
     model: Model,
     space: Space,
@@ -57,131 +49,95 @@ def sweep(
         trials: How many to run; a study that exists gets this many more.
         seeds: At the end, compare the best settings with the defaults over so many seeds.
         study: Name by which a later sweep continues this one; default: the model's.
-        parallel: Trials at a time; 0: as many as GPUs, or as fit the cores; workers on a cluster.
-        scheduler: Address of a Dask scheduler; default: processes on this machine.
-        remote: DVC remote from which workers fetch the splits, which are pushed to it first;
-            default: this project's cache, for workers on this machine.
-        storage: Optuna's database URL; default: SQLite in this folder.
+        parallel: Trials at a time on this machine; 0: as many as fit the cores.
+        scheduler: Address of a Dask scheduler whose workers run in clones of this project.
+        remote: DVC remote from which these get the splits, which are pushed to it first.
+        storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
 
     def search() -> State[None]:
         # here, because not everybody installs Optuna
+        from digits.sweep.search import search
         from digits.sweep.space import read_space
-        from digits.sweep.study import open_study
-        from digits.sweep.sweep import Sweep
+        from digits.sweep.trial import FITTED_ON, Spec
 
-        root, raw = Path.cwd(), params.read()
-        defaults = params.check(raw)
-        defaults.recipe(model)
-        distributions = read_space(Path(space), model=model, raw=raw)
-        name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
-        settings = shared_remote(root, remote)[1] if remote else {"url": cache_folder(root)}
-        with _cluster(scheduler, remote) as client:
-            commit, address = _code(root) if client else ("", "")
-            store.connect(defaults.project.part("sweeps"))
-            opened = open_study(
-                name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
-            )
-            _split(root, remote)
-            recorded = recorded_outputs()
-            fitting = cluster.count_workers(client) if client else defaults.train.at_once
-            at_once = parallel or fitting
-            template = trial.Spec(
-                model=model,
-                raw=raw,
-                datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
-                remote=remote,
-                settings=settings,
-                commit=commit,
-                address=address,
-                tracking_uri=store.tracking_uri(),
-                flow_run=str(runtime.flow_run.id),
-                at_once=None if client else at_once,
-            )
-            with _submitting(client, at_once) as submit:
-                running = Sweep(opened, distributions, template, submit, at_once)
-                result = running.run(trials=trials, seeds=seeds)
-        get_run_logger().info("%s", result)
-        text = f"{result.verdict}\n\n    {result.command}\n"
-        show_markdown(text, "sweep")
-        return Completed(message=str(result))
+        raw, root = params.read(), Path.cwd()
+        checked = params.check(raw)
+        checked.recipe(model)
+        varied = read_space(Path(space), model=model, raw=raw)
+        store.connect(checked.project.part("sweeps"))
+        _bring_split(remote)
+        recorded = recorded_outputs()
+        spec = Spec(
+            model=model,
+            raw=raw,
+            study=f"{checked.project.name}/{study or model}",  # the storage may be others' too
+            storage=storage or f"sqlite:///{root}/.state/sweeps.db",
+            space=varied,
+            splits={name: recorded[split_path(name)] for name in FITTED_ON},
+            remote=remote,
+            tracking_uri=store.tracking_uri(),
+            flow_run=str(runtime.flow_run.id),
+        )
+        at_once = parallel or max(1, (os.cpu_count() or 1) // checked.train.threads)
+        with _training(scheduler, at_once) as train_all:
+            verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
+        get_run_logger().info("%s\n%s", verdict, best)
+        show_markdown(f"{verdict}\n\n    {best}\n", "sweep")
+        return Completed(message=f"{verdict}\n{best}")
 
     return lifecycle.run_in_project(search)
 
 
-def _split(root: Path, remote: str) -> None:
-    """Bring the splits up to date, and push them to the remote from which workers fetch them."""
+def _bring_split(remote: str) -> None:
+    """Bring the splits up to date, and push them to the remote from which workers get them."""
     state = train(targets=["split"], return_state=True)
     if not state.is_completed():
         raise DigitsError(*(state.message or "split failed").splitlines())
     if remote:
-        push(root, "split", remote)
-
-
-class Submitted(NamedTuple):
-    """A Prefect future as `digits.sweep.sweep` wants it."""
-
-    future: Any
-
-    def done(self) -> bool:
-        """Whether the trial has ended."""
-        return bool(self.future.wrapped_future.done())
-
-    def result(self) -> None:
-        """Raise the error that the trial ended with, if any."""
-        self.future.result()
+        push = (sys.executable, "-m", "dvc", "push", "--quiet", "--remote", remote, "split")
+        Commands().run(push, on_line=get_run_logger().info)
 
 
 @contextmanager
-def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
-    """Yield what runs a trial as a task of Prefect; end the trials when interrupted."""
+def _training(scheduler: str, at_once: int) -> "Iterator[TrainAll]":
+    """Yield what runs trials as tasks: in processes of this machine, or of Dask's workers."""
+    from digits.sweep import trial
+
     commands = Commands()
+    ours = None if scheduler else commands  # for it cannot be sent to another process
+    runner: Any = ThreadPoolTaskRunner(max_workers=at_once)
+    if scheduler:
+        from prefect_dask.task_runners import DaskTaskRunner
 
-    def check(seconds: float) -> None:
-        commands.check_not_stopped(within_s=seconds)
+        runner = DaskTaskRunner(address=scheduler)
 
-    def run_trial(spec: trial.Spec) -> None:
-        say = get_run_logger().info
-        if client:
-            run_on_worker(client, trial.run_trial, spec, on_line=say, check=check)
-        else:
-            trial.run_trial(spec, commands, say)
+    def train_one(spec: "trial.Spec") -> float | None:
+        return trial.run(spec, get_run_logger().info, ours)
 
-    run = Task(
-        fn=run_trial,
+    work = Task(
+        fn=train_one,
         name="trial",
         task_run_name="{spec.name}",
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
+
+    def train_all(specs: "list[trial.Spec]") -> list[Any]:
+        tasks = [runner.submit(work, {"spec": spec}, dependencies={}) for spec in specs]
+        return [task.result(raise_on_failure=False) for task in tasks]
+
     with runner:
         try:
-            yield lambda spec: Submitted(
-                runner.submit(run, parameters={"spec": spec}, dependencies={})
-            )
+            has_workers = not scheduler or runner.client.scheduler_info()["workers"]
+        except OSError:
+            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
+        if not has_workers:
+            raise ServiceError(f"scheduler: {scheduler} has no workers")
+        try:
+            yield train_all
         finally:
             commands.stop(grace_s=LONG_GRACE_S)
-
-
-def _code(root: Path) -> tuple[str, str]:
-    check_committed(root, ["src"])
-    return code(root)
-
-
-def _cluster(scheduler: str, remote: str) -> "AbstractContextManager[Client | None]":
-    """Connect to the Dask cluster, if any.
-
-    Raises:
-        ServiceError: no scheduler at the address, or no worker at the scheduler.
-        UsageError: workers on other machines could not reach one of the services.
-    """
-    if not scheduler:
-        return nullcontext()
-    check_tracking(scheduler)
-    if not remote and not cluster.is_here(scheduler):
-        raise UsageError("remote: workers on other machines need a DVC remote for the splits")
-    return cluster.connected(scheduler)
 
 
 def start() -> State:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import small_project
-import team as servers
 from filelock import FileLock
 from intruder import RESOLVED
 from sklearn.datasets import load_digits
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from digits.registry.versions import Registry
-    from flows.team.control import Team
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -170,23 +168,6 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
     shutil.copy(migrated, folder / "mlflow.db")
     with mlflow_serves(folder) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def team_of_all(all_processes: Path) -> "Iterator[Team]":
-    """The real servers of a team for all test processes."""
-    with servers.shared(all_processes) as team:
-        yield team
-
-
-@pytest.fixture(scope="module")
-def team(team_of_all: "Team", all_processes: Path) -> "Iterator[Team]":
-    """The team, for the tests of one module at a time: they may kill its servers.
-
-    Nothing is started yet: `team.start("mlflow")` starts a server and what it needs.
-    """
-    with FileLock(all_processes / "team.turn"):
-        yield team_of_all
 
 
 @pytest.fixture

@@ -1,76 +1,50 @@
-"""Every command of the pages about a team: two clones, a worker, backup, restore, upgrade."""
+"""Every command of the page about a team: its servers, two clones, a user, backup, upgrade."""
 
-import shlex
-import subprocess
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blocks import Block, blocks
+from blocks import blocks
 from support import REPOSITORY, link_environment
 from test_documented_commands import RUN_BY, Session
 
-from flows.team import prepare
-from flows.team.control import Team
-from flows.team.settings import FIRST_PORT, FOLDER, PORTS, Settings
-
 pytestmark = pytest.mark.slow
 
-PAGES = ("team", "workers")
 HERE = f"{RUN_BY}{Path(__file__).relative_to(REPOSITORY).as_posix()}"
-BLOCKS = [
-    block
-    for page in PAGES
-    for block in blocks(REPOSITORY / f"docs/how-to/{page}.md")
-    if block.comment == HERE
-]
-SECOND = "git clone --branch main .team/origin.git ../second"
-
-
-class Here(Session):
-    """A clone whose `.team` is the team of the tests."""
-
-    def __init__(self, root: Path, team: Team) -> None:
-        super().__init__(root)
-        (root / FOLDER).symlink_to(team.settings.folder)
-        prepare.add_remote(Settings(root, root / FOLDER, team.settings.first_port))
-        self.shift = team.settings.first_port - FIRST_PORT
-
-    def run_with_ports_of_the_tests(self, block: Block) -> None:
-        """Run a block; after the clone of the second, give that the environment of the tests."""
-        text = block.text
-        for port in range(FIRST_PORT, FIRST_PORT + len(PORTS)):
-            text = text.replace(str(port), str(port + self.shift))
-        self.bash(text, where=str(block))
-        if SECOND in text:
-            link_environment(self.root.parent / "second")
-
-    def says(self, command: str) -> str:
-        """What a command prints, with the team's addresses."""
-        return subprocess.run(
-            ["bash", "-c", f". {FOLDER}/env && {command}"],
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
+BLOCKS = [b for b in blocks(REPOSITORY / "docs/how-to/team.md") if b.comment == HERE]
 
 
 @pytest.fixture
-def here(team: Team, tmp_path: Path) -> Here:
-    team.start("mlflow", "worker-1", "dask-worker-1")
-    # what the repository or an earlier test pushed is no ancestor of the clone's commit
-    subprocess.run(
-        ["git", "-C", team.settings.folder / "origin.git", "update-ref", "-d", "refs/heads/main"],
-        check=True,
-    )
-    return Here(tmp_path / "digits", team)
+def clone(tmp_path: Path) -> Iterator[Session]:
+    """A clone whose team has free ports; in the end its servers are stopped."""
+    if not [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)  # for PostgreSQL's user, if we are root
+    session = Session(tmp_path / "digits")
+    with socket.create_server(("127.0.0.1", 0)) as free:  # below what the system gives to clients
+        session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 1000 * 10)
+    yield session
+    session.bash("make team-down")
 
 
-def test_every_command_of_the_team_succeeds(here: Here) -> None:
+def says(clone: Session, command: str) -> None:
+    """Run a command with the team's addresses."""
+    clone.bash(f". .team/env\n{command}", where=command)
+
+
+def test_every_command_of_the_team(clone: Session) -> None:
     for block in BLOCKS:
-        here.run_with_ports_of_the_tests(block)
-    second = shlex.quote(str(here.root.parent / "second"))
-    assert "are up to date" in here.says(f"cd {second} && dvc status")
-    assert here.says("dvc exp list --name-only").split() != []
-    assert "promote" in here.says("digits history")
+        clone.bash(block.text, where=str(block))
+        if "git clone" in block.text:
+            link_environment(clone.root.parent / "second")
+        if block.text == "make team-down\n":
+            clone.bash("dvc pull")  # from the repository's own remote, as before
+            clone.bash("make team")  # with all that it held
+    assert (clone.root / ".team/.env").stat().st_mode & 0o777 == 0o600
+    clone.bash("make team")
+    says(clone, "digits history | grep promote")
+    says(clone, "cd ../second && dvc status | grep 'up to date'")
+    says(clone, "MLFLOW_TRACKING_PASSWORD=wrong digits history && exit 1 || test $? -eq 4")
+    says(clone, "prefect deployment run train/digits --watch")

@@ -14,7 +14,9 @@ from digits.core.process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
-RECIPES = [REPOSITORY / name for name in ("Makefile", "Procfile", "environment.sh")]
+DEPLOY = ("servers.sh", "postgres.sh", "Procfile", "Procfile.up", "team.env", "basic_auth.ini")
+RECIPES = [REPOSITORY / name for name in ("Makefile", "environment.sh")]
+RECIPES += [REPOSITORY / "deploy" / name for name in DEPLOY]
 VARIABLE = re.compile(
     r"(AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
 )

@@ -1,4 +1,4 @@
-"""The `sweep` flow on a real Dask cluster, whose workers have folders of their own."""
+"""The `sweep` flow on a real Dask cluster, whose workers have clones of their own."""
 
 import sys
 from collections import Counter
@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 import pytest
 from distributed import Client
 from mlflow import MlflowClient
-from mlflow.entities import RunInfo
-from services import Cluster, answers, free_port, killed_in_a_trial, running
+from services import answers, free_port, running
 from small_project import run
 from support import SMALL, until, write_params
 
+from digits.tracking import store
 from flows.sweep import sweep
 
-pytestmark = [pytest.mark.slow]
-
-# Each is a process that imports TensorFlow; two for each worker.
-TRIALS = 4
+pytestmark = pytest.mark.slow
 
 SPLIT = """\
 import numpy as np
@@ -54,7 +50,7 @@ stages:
 
 @pytest.fixture
 def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DVC project with real digits and a remote."""
+    """A DVC project with real digits and a remote, its splits made and committed."""
     root = workspace / "project"
     root.mkdir()
     monkeypatch.chdir(root)
@@ -62,105 +58,52 @@ def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.Monk
     (root / "make_split.py").write_text(SPLIT)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "space.yaml").write_text("optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n")
-    run("git", "init", "-q", cwd=root)
     dvc = (sys.executable, "-m", "dvc")
+    run("git", "init", "-q", cwd=root)
     run(*dvc, "init", "-q", cwd=root)
     run(*dvc, "remote", "add", "-q", "far", str(workspace / "remote"), cwd=root)
+    run(*dvc, "repro", "-q", cwd=root)
     for command in ("config user.name t", "config user.email t@t", "add .", "commit -qm x"):
         run("git", *command.split(), cwd=root)
-    run("git", "remote", "add", "origin", str(root), cwd=root)
     return root
 
 
 @pytest.fixture
-def tracking_server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an MLflow server, which the flow and the workers use."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    server += ["--workers", "1", "--backend-store-uri", f"sqlite:///{workspace}/server.db"]
-    with running(*server, cwd=workspace / "mlflow"):
+def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
+    """The address of a Dask scheduler with two workers."""
+    dask, port = Path(sys.executable).with_name("dask"), free_port()
+    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
+    with ExitStack() as stack:
+        scheduler = (dask, "scheduler", "--port", str(port), *options)
+        stack.enter_context(running(*scheduler, cwd=workspace / "scheduler"))
         assert until(lambda: answers(port), seconds=120)
+        for name in ("worker-0", "worker-1"):
+            run("git", "clone", "-q", str(sweep_project), name, cwd=workspace)
+            worker = (dask, "worker", address, "--nthreads", "1", "--no-nanny", *options)
+            stack.enter_context(running(*worker, cwd=workspace / name))
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
         yield address
 
 
-@pytest.fixture
-def cluster(workspace: Path, tracking_server: str) -> Iterator[Cluster]:
-    """Two workers."""
-    dask = Path(sys.executable).with_name("dask")
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    with ExitStack() as stack:
-
-        def start(name: str, *arguments: str) -> psutil.Popen:
-            command = (dask, *arguments, "--host", "127.0.0.1", "--no-dashboard")
-            return stack.enter_context(running(*command, cwd=workspace / name))
-
-        scheduler = start("scheduler", "scheduler", "--port", str(port))
-        assert until(lambda: answers(port), seconds=120)
-        names = ("worker-0", "worker-1")
-        workers = [start(name, "worker", address, "--no-nanny") for name in names]
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(len(workers), timeout=120)
-        yield Cluster(address, scheduler, workers)
-        for worker in workers:
-            worker.kill()  # asked to end, one whose scheduler is gone waits for it
-
-
-def runs(address: str) -> list[RunInfo]:
-    """The MLflow runs of all sweeps."""
-    client = MlflowClient(address)
-    found = [e.experiment_id for e in client.search_experiments() if e.name == "digits-sweeps"]
-    return [run.info for run in client.search_runs(found)]
-
-
-def statuses(address: str) -> list[str]:
-    """Of the MLflow runs of all sweeps."""
-    return [run.status for run in runs(address)]
-
-
-def test_trials_on_two_workers_of_which_one_is_killed_all_give_results(
-    sweep_project: Path, workspace: Path, tracking_server: str, cluster: Cluster
-) -> None:
-    def midway() -> bool:
-        return statuses(tracking_server).count("FINISHED") >= TRIALS // 2 - 1
-
-    with killed_in_a_trial(cluster.workers[1], cluster.workers[1], after=midway):
-        state = sweep(
-            "mlp",
-            "space.yaml",
-            trials=TRIALS,
-            scheduler=cluster.address,
-            remote="far",
-            return_state=True,
-        )
+def test_sweep_on_dask_workers_with_clones(workspace: Path, scheduler: str) -> None:
+    arguments: dict[str, Any] = {"scheduler": scheduler, "remote": "far"}
+    state = sweep("mlp", "space.yaml", trials=2, **arguments, return_state=True)
     assert state.is_completed(), state.message
-    assert "dvc exp run -S train.mlp.optimizer.learning_rate=" in str(state.message)
     assert "standard errors over 3 seeds" in str(state.message)
+    assert "dvc exp run -S train.mlp.optimizer.learning_rate=" in str(state.message)
     study = optuna.load_study(study_name="digits/mlp", storage="sqlite:///.state/sweeps.db")
-    done = {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
-    assert len(study.trials) == TRIALS
-    assert {trial.state for trial in study.trials} <= done
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
     for worker in ("worker-0", "worker-1"):
-        assert any((workspace / worker / ".state/splits").iterdir())
-    assert "RUNNING" not in statuses(tracking_server)
-    finished = Counter(run.run_name for run in runs(tracking_server) if run.status == "FINISHED")
-    assert len(finished) == 1 + TRIALS + 6
-    # one ran twice where it had ended when its worker was killed, and nobody had been told yet
-    assert finished.total() - len(finished) in (0, 1)
-
-
-def test_a_scheduler_that_goes_away_is_told_in_one_line(
-    sweep_project: Path, tracking_server: str, cluster: Cluster
-) -> None:
-    with killed_in_a_trial(cluster.scheduler, cluster.workers[0]):
-        state = sweep(
-            "mlp", "space.yaml", scheduler=cluster.address, remote="far", return_state=True
-        )
-    assert state.is_failed()
-    assert state.message == f"scheduler: {cluster.address} is gone"
-    assert until(lambda: "RUNNING" not in statuses(tracking_server), seconds=60)
+        assert (workspace / worker / "artifacts/split/train.npz").exists()
+    runs = MlflowClient().search_runs([store.connect("digits-sweeps")])
+    names = {run.info.run_name for run in runs}
+    compared = {f"{name}, seed {n}" for name in ("best", "default") for n in (43, 44, 45)}
+    assert names == {"digits/mlp", "trial 0", "trial 1", *compared}
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 9}
+    [parent] = [run.info.run_id for run in runs if run.info.run_name == "digits/mlp"]
+    parents = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
+    assert parents == {parent: 8, None: 1}
 
 
 @pytest.mark.parametrize(
@@ -169,26 +112,13 @@ def test_a_scheduler_that_goes_away_is_told_in_one_line(
         ({"scheduler": "tcp://127.0.0.1:9"}, "scheduler: no Dask scheduler at tcp://127.0.0.1:9"),
         ({"model": "gnn"}, "'gnn' has no block train.gnn"),
         ({"space": "none.yaml"}, "none.yaml: No such file"),
-        ({"remote": "near"}, "remote: 'near' is not one of far"),
         ({"storage": "sqlite:////nowhere/at/all.db"}, "Optuna storage of digits/mlp: "),
     ],
 )
-def test_what_can_be_known_before_any_trial_is_told_in_one_line(
+def test_sweep_refuses_in_one_line(
     sweep_project: Path, parameters: dict[str, Any], message: str
 ) -> None:
-    arguments = {"model": "mlp", "space": "space.yaml", **parameters}
-    state = sweep(**arguments, return_state=True)
+    state = sweep(**{"model": "mlp", "space": "space.yaml", **parameters}, return_state=True)
     assert state.is_failed()
     assert message in str(state.message)
     assert len(str(state.message).splitlines()) == 1
-    assert not Path("artifacts").exists()
-
-
-def test_a_tracking_server_that_does_not_answer_is_told_before_any_trial(
-    sweep_project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    state = sweep("mlp", "space.yaml", return_state=True)
-    assert str(state.message).startswith("MLflow at http://127.0.0.1:9: no answer")
-    assert len(str(state.message).splitlines()) == 1
-    assert not Path("artifacts").exists()

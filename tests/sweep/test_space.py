@@ -9,7 +9,7 @@ from support import PARAMS, REPOSITORY, finding
 
 from digits import params
 from digits.core.errors import UsageError
-from digits.sweep.space import override, read_space, values_of
+from digits.sweep.space import override, propose, read_space
 
 
 def space_of(tmp_path: Path, text: str) -> Any:
@@ -18,7 +18,7 @@ def space_of(tmp_path: Path, text: str) -> Any:
     return read_space(path, model="mlp", raw=PARAMS)
 
 
-def test_ranges_and_choices_are_proposed_within_their_bounds(tmp_path: Path) -> None:
+def test_space_proposes_ranges_and_choices(tmp_path: Path) -> None:
     space = space_of(
         tmp_path,
         "optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n"
@@ -27,7 +27,7 @@ def test_ranges_and_choices_are_proposed_within_their_bounds(tmp_path: Path) -> 
         "build.units: [[512, 256, 64], [128, 64, 32]]\n",
     )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = [values_of(study.ask(space).params) for _ in range(30)]
+    drawn = [propose(study.ask(), space) for _ in range(30)]
     assert all(0.0001 <= values["optimizer.learning_rate"] <= 0.1 for values in drawn)
     assert {values["fit.batch_size"] for values in drawn} == {32, 64, 96, 128}
     assert {values["optimizer.name"] for values in drawn} == {"adam", "sgd"}
@@ -42,32 +42,25 @@ def test_ranges_and_choices_are_proposed_within_their_bounds(tmp_path: Path) -> 
         ("fit.epoch: [1, 2]", "params.yaml train.mlp.fit.epoch: unknown key"),
         ("fit.epochs: [1, many]", "train.mlp.fit.epochs: 'many': "),
         ("fit.epochs: {low: 0, high: 5}", "train.mlp.fit.epochs: 0: "),
-        ("fit.epochs: {low: 1.5, high: 5.5}", "train.mlp.fit.epochs: 1.5: "),
-        ("fit.epochs: {low: 1.0, high: 5.0}", "train.mlp.fit.epochs: 1.0: "),
         ("fit.epochs: {low: 1, high: 5, step: 0.5}", "train.mlp.fit.epochs: 1.0: "),
         ("fit.epochs: {low: 5, high: 1}", "fit.epochs: `low <= high` must hold"),
-        ("fit.epochs: {low: 1}", "fit.epochs: IntDistribution.__init__() missing 1"),
-        ("fit.epochs: {low: 1, high: 2, base: 2}", "unexpected keyword argument 'base'"),
-        ("optimizer.learning_rate: {low: 0, high: 1.0, log: true}", "`low > 0` must hold"),
+        ("fit.epochs: {low: 1}", "missing 1 required positional argument: 'high'"),
         ("fit.epochs: 3", "fit.epochs: 3 is neither a range nor a list; allowed is"),
         ("- fit.epochs", "names no key of train.mlp"),
-        ("a: [", "not YAML"),
     ],
 )
-def test_a_bad_space_is_told_in_one_line_before_any_trial(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_space_refuses_bad_entries(tmp_path: Path, text: str, message: str) -> None:
     line = finding(UsageError, lambda: space_of(tmp_path, text))
     assert message in line
     assert "space.yaml" in line
 
 
-def test_a_missing_space_is_named(tmp_path: Path) -> None:
+def test_space_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml: No such file or directory"):
         read_space(tmp_path / "none.yaml", model="mlp", raw=PARAMS)
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_the_spaces_in_the_repository_hold(model: str) -> None:
+def test_spaces_of_repository(model: str) -> None:
     path = REPOSITORY / "spaces" / f"{model}.yaml"
     assert read_space(path, model=model, raw=PARAMS)

@@ -1,7 +1,6 @@
-"""Hyper-parameter search.
+"""Hyper-parameter search with Optuna.
 
-- `space`: which keys of `train.<model>` vary, as Optuna's distributions
-- `study`: create or resume the Optuna study
-- `trial`: one training in a process of its own; its splits are fetched by hash
-- `sweep`: propose, watch, prune and report trials; compare the best settings with the defaults
+- `space`: which keys of `train.<model>` vary
+- `trial`: one training in a process of its own, for the study that all share
+- `search`: many trials, then the best settings against the defaults
 """

@@ -1,4 +1,4 @@
-"""The space of a sweep: which keys of `train.<model>` vary, each in a distribution of Optuna's."""
+"""The space of a sweep: which keys of `train.<model>` vary, over a range or a list of choices."""
 
 import json
 from collections.abc import Mapping
@@ -6,87 +6,64 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+import optuna
 
 from digits import params
 from digits.core.errors import UsageError
 from digits.core.yaml_files import read_yaml
 
-Values = dict[str, Any]
-Space = dict[str, BaseDistribution]
-
-FORMS = "allowed is a range {low: …, high: …}, with step or log if you like, or a list of choices"
+Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
+ALLOWED = "allowed is a range {low: …, high: …}, with step or log if you like, or a list of choices"
 
 
-def read_space(path: Path, *, model: str, raw: Values) -> Space:
+def read_space(path: Path, *, model: str, raw: Values) -> Values:
     """Read a YAML mapping from keys of `train.<model>` to a range or a list of choices.
 
-    Args:
-        path: The file.
-        model: The model whose keys it names, such as `fit.batch_size`.
-        raw: The content of params.yaml; it must allow both ends of a range, and every choice.
+    `raw` is the content of params.yaml; it must allow both ends of a range, and every choice.
 
     Raises:
         UsageError: the file is missing or no such mapping; a key or a value is not allowed.
     """
     try:
-        entries = read_yaml(path)
+        space = read_yaml(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{path}: names no key of train.{model}; for each, {FORMS}")
-    space = {}
-    for key, entry in entries.items():
+    if not isinstance(space, dict) or not space:
+        raise UsageError(f"{path}: names no key of train.{model}; for each, {ALLOWED}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for key, entry in space.items():
+        trial = optuna.create_study().ask()
         try:
-            space[key] = _distribution(entry)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{path} {key}: {error}; {FORMS}") from None
-        for value in _extremes(space[key]):
-            try:
+            propose(trial, {key: entry})
+            found: Any = trial.distributions[key]
+            for value in entry if isinstance(entry, list) else (found.low, found.high):
                 params.check(override(raw, model, {key: value}))
-            except UsageError as error:
-                raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
-    return space
+        except UsageError as error:
+            raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{path} {key}: {error}; {ALLOWED}") from None
+    return dict(space)
 
 
-def _distribution(entry: object) -> BaseDistribution:
-    """Convert one entry of the file to an Optuna distribution; Optuna's errors pass."""
-    if isinstance(entry, list):
-        # as JSON, because a choice may be a list, which Optuna cannot store
-        return CategoricalDistribution([json.dumps(choice) for choice in entry])
-    if isinstance(entry, dict):
-        whole = all(isinstance(value, int) for value in entry.values())
-        return IntDistribution(**entry) if whole else FloatDistribution(**entry)
-    raise ValueError(f"{entry!r} is neither a range nor a list")
-
-
-def _extremes(distribution: BaseDistribution) -> list[Any]:
-    """If params.yaml allows these values, it allows all values of the distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return [json.loads(str(choice)) for choice in distribution.choices]
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return [distribution.low, distribution.high]
-
-
-def values_of(trial_params: Mapping[str, Any]) -> Values:
-    """Decode a trial's Optuna params: value by key of `train.<model>`."""
-    return {
-        key: json.loads(value) if isinstance(value, str) else value
-        for key, value in trial_params.items()
-    }
+def propose(trial: optuna.Trial, space: Values) -> Values:
+    """Let Optuna choose a value for each key; its TypeError or ValueError says what is wrong."""
+    values = {}
+    for key, entry in space.items():
+        if isinstance(entry, list):
+            # as JSON, because a choice may be a list, which Optuna cannot store
+            choices = [json.dumps(choice) for choice in entry]
+            values[key] = json.loads(trial.suggest_categorical(key, choices))
+        elif isinstance(entry, dict):
+            whole = all(isinstance(value, int) for value in entry.values())
+            suggest: Any = trial.suggest_int if whole else trial.suggest_float
+            values[key] = suggest(key, **entry)
+        else:
+            raise ValueError(f"{entry!r} is neither a range nor a list")
+    return values
 
 
 def override(raw: Values, model: str, values: Mapping[str, Any]) -> Values:
-    """A copy of params.yaml's content with these keys of `train.<model>` set.
-
-    Raises:
-        UsageError: `train.<model>` has no such key.
-    """
+    """A copy of params.yaml's content with these keys of `train.<model>` set."""
     changed = deepcopy(raw)
     params.set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
     return changed
