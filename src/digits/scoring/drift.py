@@ -1,6 +1,5 @@
-"""Drift of a stream of images from the data that a registered model was trained on."""
+"""Drift of images from the data that a registered model was trained on."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,15 +9,13 @@ from digits.core import events
 from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Dataset, Images, Labels
 from digits.core.files import md5
-from digits.data.validation.validate import SHOWN_ROWS as SHOWN
-from digits.data.validation.validate import ValidateParams, finding, usual_ranges
+from digits.data.validation.validate import SHOWN_ROWS, ValidateParams, finding, usual_ranges
 from digits.evaluation.drift import (
     Comparison,
-    Counted,
     Distances,
+    Drift,
     DriftParams,
     KnownFeatures,
-    add_up,
     compare_counts,
     compare_values,
     count_values,
@@ -28,7 +25,6 @@ from digits.registry.served import Served
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 6000  # validation rows that they are compared with
 SEED = 0
-PENDING = 1000  # counts of batches that wait to be added up
 
 ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
 
@@ -39,78 +35,16 @@ def image_stats(images: Images) -> ImageStats:
     return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
 
 
-class Odd(NamedTuple):
-    """An unusual image: the number of its part and its row there, its name, and its value."""
-
-    part: int
-    row: int
-    name: int | str
-    value: float
-
-
-class Seen:
-    """What is kept of a stream's images: how often each value of `image_stats` occurred.
-
-    Also the first images that `usual_ranges` calls unusual. What parts of a stream have seen adds
-    up to exactly what the whole would have.
-    """
-
-    def __init__(self, params: ValidateParams, part: int = 0) -> None:
-        """`part` is the number of this part of the stream."""
-        self.rows = 0
-        self._part = part
-        self._usual = usual_ranges(params)
-        self._counted: dict[str, list[Counted]] = {}
-        self._odd: dict[str, list[Odd]] = {each.column: [] for each in self._usual}
-        self._odd_rows = Counter[str]()
-
-    def add(self, images: Images) -> None:
-        """Take note of a batch."""
-        self.add_stats(image_stats(images), range(self.rows, self.rows + len(images)))
-
-    def add_stats(self, stats: ImageStats, names: Sequence[int | str]) -> None:
-        """Take note of the `image_stats` of a batch, and of how its images are called."""
-        for key, values in stats.items():
-            self._count(key, [count_values(values)])
-        for column, low, high, _words in self._usual:
-            values = stats[column].astype(np.float64).round(2)  # as when data are validated
-            rows = np.flatnonzero((values < low) | (values > high))
-            self._odd_rows[column] += len(rows)
-            self._keep(
-                column,
-                [Odd(self._part, self.rows + r, names[r], values[r].item()) for r in rows[:SHOWN]],
-            )
-        self.rows += len(names)
-
-    def add_part(self, other: "Seen") -> None:
-        """Take note of what another part of the stream has seen."""
-        for key, counted in other._counted.items():
-            self._count(key, counted)
-        for column, odd in other._odd.items():
-            self._keep(column, odd)
-        self._odd_rows += other._odd_rows
-        self.rows += other.rows
-
-    @property
-    def counted(self) -> dict[str, Counted]:
-        """How often each value of `image_stats` occurred; there must be some image."""
-        return {key: add_up(parts) for key, parts in self._counted.items()}
-
-    @property
-    def warnings(self) -> list[str]:
-        """The warnings that validation would have for these images."""
-        return [
-            finding("input", "row", each.words, count, [(o.name, o.value) for o in odd])
-            for each in self._usual
-            if (count := self._odd_rows[each.column]) and (odd := self._odd[each.column])
-        ]
-
-    def _count(self, key: str, counted: list[Counted]) -> None:
-        parts = [*self._counted.get(key, []), *counted]
-        self._counted[key] = parts if len(parts) < PENDING else [add_up(parts)]
-
-    def _keep(self, column: str, odd: list[Odd]) -> None:
-        self._odd[column] = sorted([*self._odd[column], *odd])[:SHOWN]
+def unusual(stats: ImageStats, names: Sequence[int | str], params: ValidateParams) -> list[str]:
+    """The warnings that validation would have for images with these statistics and names."""
+    warnings = []
+    for column, low, high, words in usual_ranges(params):
+        values = stats[column].astype(np.float64).round(2)  # as when data are validated
+        rows = np.flatnonzero((values < low) | (values > high))
+        examples = [(names[row], values[row].item()) for row in rows[:SHOWN_ROWS]]
+        if len(rows):
+            warnings.append(finding("input", "row", words, len(rows), examples))
+    return warnings
 
 
 class Sample:
@@ -130,9 +64,9 @@ class Sample:
         if not self._rows:
             self._kept = np.empty((SAMPLE, *images.shape[1:]), np.uint8)
         rows = np.arange(self._rows, self._rows + len(images))
-        places = np.where(rows < SAMPLE, rows, self._random.integers(rows + 1))
-        drawn = places < SAMPLE
-        self._kept[places[drawn]] = images[drawn]
+        indexes = np.where(rows < SAMPLE, rows, self._random.integers(rows + 1))
+        drawn = indexes < SAMPLE
+        self._kept[indexes[drawn]] = images[drawn]
         self._rows += len(images)
 
     @property
@@ -149,10 +83,7 @@ class FeatureDrift(NamedTuple):
 
 
 def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
-    """How foreign the images are to the model's last hidden layer.
-
-    None if the local validation split is not the model's, or the model is of before ONNX.
-    """
+    """How foreign images are to a model; None without its validation split."""
     validation = _split_of(model, "validation")
     features = model.files.load_features(threads=model.threads) if validation else None
     if features is None or validation is None:
@@ -163,7 +94,7 @@ def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
 
 
 def compare(
-    seen: Seen,
+    stats: ImageStats,
     class_counts: Labels,
     features: FeatureDrift | None,
     model: Served,
@@ -173,19 +104,26 @@ def compare(
 
     Without the training split that the model was fitted on, the images are not compared.
     """
-    comparisons = []
+    comparisons: list[Comparison] = []
     if train := _split_of(model, "train"):
-        new = seen.counted
-        known = {key: count_values(each) for key, each in image_stats(train.images).items()}
+        known = image_stats(train.images)
         known_counts = np.bincount(train.labels, minlength=len(class_counts))
-        comparisons = [
-            *(compare_values(key, new[key], known[key], params.min_effect) for key in new),
-            compare_counts("class_shares", class_counts, known_counts, params.min_effect),
-        ]
+        for key, values in known.items():
+            counted = count_values(stats[key]), count_values(values)
+            comparisons.append(compare_values(key, *counted, params.min_effect))
+        comparisons.append(
+            compare_counts("class_shares", class_counts, known_counts, params.min_effect)
+        )
     if features:
         least = params.min_feature_effect
         comparisons.append(features.known.compare(features.distances, least))
     return comparisons
+
+
+def drift_metrics(found: Sequence[Drift]) -> dict[str, float]:
+    """Effects and p-values, as MLflow's runs record them."""
+    effects = {f"drift_{drift.name}_effect": drift.effect for drift in found}
+    return effects | {f"drift_{drift.name}_p_value": drift.p_value for drift in found}
 
 
 def tell_drift(project: str, by: str, drifted: Sequence[str], payload: Mapping[str, Any]) -> None:
