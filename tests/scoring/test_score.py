@@ -1,6 +1,5 @@
 """Scoring files and folders with the versions of a real registry."""
 
-import os
 from pathlib import Path
 
 import fsspec
@@ -133,14 +132,14 @@ class TestFolder:
 
     def test_what_is_there_is_kept_and_what_changed_is_scored_anew(self, tables):
         assert score("in", "out/").parts == (3, 0)
-        stamp = os.stat("out/a.parquet").st_mtime_ns
+        stamp = Path("out/a.parquet").stat().st_mtime_ns
         Path("out/c.parquet").write_bytes(b"PAR1 and no more")
         np.savez("in/deeper/f.npz", images=tables[:10])
         assert score("in", "out/").parts == (4, 2)
         np.savez("in/deeper/f.npz", images=tables[:20])
         again = score("in", "out/")
         assert (again.parts, again.rows) == ((4, 3), len(tables) + 20)
-        assert os.stat("out/a.parquet").st_mtime_ns == stamp
+        assert Path("out/a.parquet").stat().st_mtime_ns == stamp
         assert score("in", "out/", **{"confidence.coverage": 0.9}).parts == (4, 0)
         promotion.promote(fighter(1), NAME, judge=accept)
         assert score("in", "out/").parts == (4, 0)

@@ -101,9 +101,11 @@ def monitor(
     key = "at" if log else "file" if source.is_dir() else "row"
     known = read_labels(labels, key=key, classes=classes) if labels else None
     version = f"{model.origin.model} {model.origin.version}"  # as a service calls it
-    batches = _asked(source, model, params)
-    if log:
-        batches = read_log(log, model=version, shape=shape, classes=classes)
+    batches = (
+        read_log(log, model=version, shape=shape, classes=classes)
+        if log
+        else _asked(source, model, params)
+    )
     sample, others = Sample(), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
     for batch in batches:
