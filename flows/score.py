@@ -46,7 +46,7 @@ def score(
 
 
 def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> None:
-    from prefect_dask import DaskTaskRunner  # not everybody installs Dask
+    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
 
     if not is_folder(output):
         raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")

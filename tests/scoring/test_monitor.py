@@ -148,7 +148,9 @@ LABELS = np.arange(500) % 10
 
 def read():
     log = open_log(Path("log"), days=1)
-    return [*read_log(log, model=TITLE, shape=(8, 8), classes=10)]
+    files = SimpleNamespace(shape=(8, 8), classes=10)
+    origin = SimpleNamespace(model=NAME, version=1)
+    return [*read_log(log, SimpleNamespace(origin=origin, files=files))]
 
 
 def replaced(name, values):

@@ -32,6 +32,11 @@ def score(source="new.npz", out="scored.parquet", **changes):
         return scoring.score(source, out, model, params=parameters.check(changed(changes)))
 
 
+def kept(*arguments, **changes):
+    scored = score(*arguments, **changes)
+    return scored.files, scored.kept
+
+
 def scored_probabilities():
     return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
 
@@ -131,18 +136,18 @@ class TestFolder:
         assert len(pd.read_parquet("out")) == len(tables)
 
     def test_what_is_there_is_kept_and_what_changed_is_scored_anew(self, tables):
-        assert score("in", "out/").parts == (3, 0)
+        assert kept("in", "out/") == (3, 0)
         stamp = Path("out/a.parquet").stat().st_mtime_ns
         Path("out/c.parquet").write_bytes(b"PAR1 and no more")
         np.savez("in/deeper/f.npz", images=tables[:10])
-        assert score("in", "out/").parts == (4, 2)
+        assert kept("in", "out/") == (4, 2)
         np.savez("in/deeper/f.npz", images=tables[:20])
         again = score("in", "out/")
-        assert (again.parts, again.rows) == ((4, 3), len(tables) + 20)
+        assert (again.kept, again.rows) == (3, len(tables) + 20)
         assert Path("out/a.parquet").stat().st_mtime_ns == stamp
-        assert score("in", "out/", **{"confidence.coverage": 0.9}).parts == (4, 0)
+        assert kept("in", "out/", **{"confidence.coverage": 0.9}) == (4, 0)
         promotion.promote(fighter(1), NAME, judge=accept)
-        assert score("in", "out/").parts == (4, 0)
+        assert kept("in", "out/") == (4, 0)
         assert set(pd.read_parquet("out")["model"]) == {"models:/digits/2"}
 
     def test_each_bad_file_is_a_line_and_the_others_are_finished(self, tables):
@@ -155,7 +160,7 @@ class TestFolder:
         assert len([*Path("out").rglob("*.parquet")]) == 3
         for name in ("bad.csv", "worse.npz"):
             Path("in", name).unlink()
-        assert score("in", "out/").parts == (3, 3)
+        assert kept("in", "out/") == (3, 3)
 
     def test_folders_that_do_not_go_together_are_refused(self, tables):
         for source, out in (("in", "in/out/"), ("in", "in"), ("in/deeper/e.parquet", "in/deeper")):
@@ -168,8 +173,8 @@ class TestFolder:
     def test_a_store_is_read_and_written(self, tables):
         store = fsspec.filesystem("memory")
         store.put("in/", "/tables", recursive=True)
-        assert score("memory://tables", "memory://out").parts == (3, 0)
-        assert score("memory://tables", "memory://out/").parts == (3, 3)
+        assert kept("memory://tables", "memory://out") == (3, 0)
+        assert kept("memory://tables", "memory://out/") == (3, 3)
         store.get("/out/", "back", recursive=True)
         assert len(pd.read_parquet("back")) == len(tables)
 

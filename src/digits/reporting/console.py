@@ -216,8 +216,8 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
     )
-    if result.parts:
-        print(f"{result.parts.total:,} parts, {result.parts.kept:,} of them kept from before")
+    if result.files > 1:
+        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
     if result.unsure is not None and result.coverage is not None:
         sets = f"answer sets with {100 * result.coverage:g} % coverage"
         print(f"{100 * result.unsure:.2f} % unsure, by {sets}")

@@ -48,31 +48,19 @@ def unusual(stats: ImageStats, names: Sequence[int | str], params: ValidateParam
 
 
 class Sample:
-    """A random sample of a stream of images."""
+    """A random sample of a stream of images: at most 2,000, uint8 (n, height, width)."""
 
     def __init__(self) -> None:
-        self._rows = 0
-        self._kept: Images = np.empty((0, 0, 0), np.uint8)
+        self.images: Images = np.empty((0, 0, 0), np.uint8)
+        self._keys = np.empty(0)
         self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
-        """Draw from a batch; each image so far is in the sample with equal probability.
-
-        Row i replaces a random one of the sample with probability SAMPLE / (i + 1): Algorithm R
-        (Vitter 1985, «Random Sampling with a Reservoir»).
-        """
-        if not self._rows:
-            self._kept = np.empty((SAMPLE, *images.shape[1:]), np.uint8)
-        rows = np.arange(self._rows, self._rows + len(images))
-        indexes = np.where(rows < SAMPLE, rows, self._random.integers(rows + 1))
-        drawn = indexes < SAMPLE
-        self._kept[indexes[drawn]] = images[drawn]
-        self._rows += len(images)
-
-    @property
-    def images(self) -> Images:
-        """At most 2,000 of the images, uint8 (n, height, width)."""
-        return self._kept[: self._rows]
+        """Draw from a batch: of all images so far, those with the smallest random keys stay."""
+        keys = np.concatenate([self._keys, self._random.random(len(images))])
+        chosen = np.argsort(keys)[:SAMPLE]
+        known = self.images.reshape(-1, *images.shape[1:])
+        self.images, self._keys = np.concatenate([known, images])[chosen], keys[chosen]
 
 
 class FeatureDrift(NamedTuple):

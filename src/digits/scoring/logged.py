@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from digits.core.dataset import Images
 from digits.core.errors import DataError
 from digits.core.files import reading_as, require_file
+from digits.registry.served import Served
 from digits.scoring.inputs import BATCH, open_parquet
 
 MAX_LABELS_BYTES = 200_000_000
@@ -70,17 +71,19 @@ def open_log(folder: Path, *, days: int) -> Log:
     return Log(recent, since, last["at"], f"models:/{name}/{version}")
 
 
-def read_log(log: Log, *, model: str, shape: tuple[int, int], classes: int) -> Iterator[Logged]:
-    """The rows that `model` («digits 7») answered, in batches.
+def read_log(log: Log, model: Served) -> Iterator[Logged]:
+    """The rows that a model answered, in batches.
 
     Raises:
         DataError: a file is damaged, or its images or classes are not the model's.
     """
+    title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
+    shape, classes = model.files.shape, model.files.classes
     for path in log.files:
         with reading_as("a service's log", path):
             for batch in _batches(path, COLUMNS):
                 recent = batch.filter(pc.greater(batch["at"], pa.scalar(log.since)))
-                own = recent.filter(pc.equal(recent["model"].cast(pa.string()), model))
+                own = recent.filter(pc.equal(recent["model"].cast(pa.string()), title))
                 images = _images(path, own["image"], shape)
                 answers = own.select(["predicted", "set_size"]).to_pandas().astype(np.int64)
                 if not answers["predicted"].between(0, classes - 1).all():

@@ -97,18 +97,12 @@ def monitor(
     Raises:
         DataError: the source or the labels cannot be read, or the model answered no row of it.
     """
-    shape, classes = model.files.shape, model.files.classes
+    classes, coverage = model.files.classes, params.confidence.coverage
     key = "at" if log else "file" if source.is_dir() else "row"
     known = read_labels(labels, key=key, classes=classes) if labels else None
-    version = f"{model.origin.model} {model.origin.version}"  # as a service calls it
-    batches = (
-        read_log(log, model=version, shape=shape, classes=classes)
-        if log
-        else _asked(source, model, params)
-    )
     sample, others = Sample(), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
-    for batch in batches:
+    for batch in read_log(log, model) if log else _asked(source, model, coverage):
         sample.add(batch.images)
         tables.append(batch.answers.assign(**image_stats(batch.images)))
         others += batch.others
@@ -121,7 +115,32 @@ def monitor(
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-    return _judged(source, log, answers, right, others, sample.images, model, params)
+    counts = np.bincount(answers["predicted"], minlength=classes)
+    stats = {name: answers[name].to_numpy() for name in ("mean_ink", "contrast")}
+    features = feature_drift(sample.images, model)
+    comparisons = compare(stats, counts, features, model, params.drift)
+    holdout = _holdout(model)
+    if len(right) and {"accuracy", "rows"} <= holdout.keys():
+        rows = round(holdout["rows"])
+        before = round(holdout["accuracy"] * rows), rows
+        comparisons.append(compare_accuracy(int(right.sum()), len(right), before))
+    odd = unusual(stats, range(len(answers)), params.validation)
+    result = MonitorResult(
+        source=printable(str(source)),
+        model=model.origin.uri,
+        since=log.since.isoformat() if log else "",
+        until=log.newest.isoformat() if log else "",
+        rows=len(answers),
+        other_rows=others,
+        class_counts=counts.tolist(),
+        far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
+        unsure=float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
+        accuracy=_accuracy(int(right.sum()), len(right)),
+        holdout=holdout,
+        warnings=[*odd, *few_rows(model, coverage)],
+        drift=judge(comparisons, params.drift.level),
+    )
+    return Monitored(result, sample.images, features)
 
 
 def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
@@ -136,53 +155,14 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     tell_drift(project.name, "monitor", result.drifted, result.as_dict())
 
 
-def _asked(source: Path, model: Served, params: Params) -> Iterator[Logged]:
+def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
     """The model's answers to the images of a folder, CSV, npz or Parquet file."""
-    limit = set_threshold(model, params.confidence.coverage)
+    limit = set_threshold(model, coverage)
     for batch in open_input(source, shape=model.files.shape, picture=model.picture):
         probabilities = model.predict(batch.images)
         sizes = answer_sets(probabilities, limit).sum(axis=1)
         columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
-
-
-def _judged(
-    source: Path,
-    log: Log | None,
-    answers: pd.DataFrame,
-    right: "pd.Series[bool]",
-    others: int,
-    sample: Images,
-    model: Served,
-    params: Params,
-) -> Monitored:
-    """The result; `right` has a value per labelled row."""
-    holdout = _holdout(model)
-    features = feature_drift(sample, model)
-    stats = {key: answers[key].to_numpy() for key in ("mean_ink", "contrast")}
-    counts = np.bincount(answers["predicted"], minlength=model.files.classes)
-    comparisons = compare(stats, counts, features, model, params.drift)
-    if len(right) and "accuracy" in holdout and "rows" in holdout:
-        rows = round(holdout["rows"])
-        known = round(holdout["accuracy"] * rows), rows
-        comparisons.append(compare_accuracy(int(right.sum()), len(right), known))
-    odd = unusual(stats, range(len(answers)), params.validation)
-    result = MonitorResult(
-        source=printable(str(source)),
-        model=model.origin.uri,
-        since=log.since.isoformat() if log else "",
-        until=log.newest.isoformat() if log else "",
-        rows=len(answers),
-        other_rows=others,
-        class_counts=counts.tolist(),
-        far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
-        unsure=float(no_answer(answers["set_size"].to_numpy(), model.files.classes).mean()),
-        accuracy=_accuracy(int(right.sum()), len(right)),
-        holdout=holdout,
-        warnings=[*odd, *few_rows(model, params.confidence.coverage)],
-        drift=judge(comparisons, params.drift.level),
-    )
-    return Monitored(result, sample, features)
 
 
 def _accuracy(correct: int, rows: int) -> Accuracy | None:

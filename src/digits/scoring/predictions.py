@@ -1,6 +1,7 @@
 """Files of predictions: a Parquet file for each input, written whole; kept if it is there."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -17,18 +18,11 @@ from digits.core.errors import DataError, UsageError, printable
 from digits.evaluation.confidence import answer_sets
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin
+from digits.scoring import storage
 from digits.scoring.drift import image_stats
 from digits.scoring.inputs import Batch, content_md5, open_input
 from digits.scoring.pictures import is_picture
 from digits.scoring.predict import set_threshold
-from digits.scoring.storage import (
-    absolute,
-    filesystem_of,
-    is_folder,
-    local_copy,
-    stored_files,
-    writing,
-)
 from digits.tracking import store
 
 COUNTED = ("row", "file", "picture", "predicted", "set_size", "mean_ink", "contrast", "data_md5")
@@ -53,24 +47,25 @@ def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
         DataError: no table is there.
         UsageError: an output would be an input, or that of two inputs.
     """
-    if not is_folder(out):
-        if absolute(source) == absolute(out):
+    if not storage.is_folder(out):
+        if storage.absolute(source) == storage.absolute(out):
             raise UsageError(f"--out: {out} is the input itself; choose another file")
         return [Job(source, out)]
-    source, out = absolute(source), absolute(out)
+    source, out = storage.absolute(source), storage.absolute(out)
     scored_by = f"{origin.uri} {origin.model_sha256} {coverage}"
     jobs: dict[str, Job] = {}
-    files = stored_files(source)
+    files = storage.stored_files(source)
     for file, state in files.items():
         below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
         output = f"{out}/{below.with_suffix('.parquet')}"
+        if is_picture(file):
+            continue
         if output in jobs:
             raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
-        if not is_picture(file):
-            jobs[output] = Job(file, output, f"{scored_by} {file} {state}")
+        jobs[output] = Job(file, output, f"{scored_by} {file} {state}")
     if not jobs:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
-    if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(absolute, files)):
+    if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(storage.absolute, files)):
         raise UsageError(f"--out: {out} is among the inputs; choose a folder outside")
     return list(jobs.values())
 
@@ -88,7 +83,7 @@ def write_predictions(job: Job, model: Served, coverage: float) -> int:
     """
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
-    with local_copy(job.source) as path, writing(job.output) as temporary:
+    with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
         batches = open_input(path, shape=model.files.shape, picture=model.picture)
         facts = {
             "model": model.origin.uri,
@@ -116,7 +111,7 @@ def write_on_worker(job: Job, tracking_uri: str, uri: str, coverage: float) -> i
 
 def read_counted(jobs: Sequence[Job]) -> pa.Table:
     """The COUNTED columns of all predictions."""
-    with filesystem_of(jobs[0].output) as (filesystem, _):
+    with storage.filesystem_of(jobs[0].output) as (filesystem, _):
         names = [strip_protocol(job.output) for job in jobs]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
         return dataset.to_table([name for name in dataset.schema.names if name in COUNTED])
@@ -137,13 +132,9 @@ def _table(batch: Batch, predict: Predict, limit: float, facts: Mapping[str, str
 
 
 def _stamp(output: str) -> str:
-    """The stamp in a file of predictions; empty if there is no such file."""
-    with filesystem_of(output) as (filesystem, name):
-        if not filesystem.exists(name):
-            return ""
-        try:
-            with filesystem.open(name) as file:
-                metadata: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
-        except pa.ArrowException:  # damaged: it is written anew
-            return ""
-    return metadata.get(b"stamp", b"").decode()
+    """The stamp in a file of predictions; empty if there is none, or the file is damaged."""
+    with storage.filesystem_of(output) as (filesystem, name):
+        if filesystem.exists(name):
+            with suppress(pa.ArrowException, KeyError, TypeError), filesystem.open(name) as file:
+                return str(pq.read_schema(file).metadata[b"stamp"].decode())
+    return ""

@@ -4,7 +4,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from hashlib import md5
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +17,7 @@ from digits.registry.served import Served
 from digits.scoring.drift import compare, drift_metrics, tell_drift, unusual
 from digits.scoring.predict import few_rows
 from digits.scoring.predictions import plan, read_counted, write_predictions
-from digits.scoring.storage import is_folder
 from digits.tracking import runs
-
-
-class Parts(NamedTuple):
-    """How many files a scoring has, and how many of their predictions were there before."""
-
-    total: int
-    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +25,8 @@ class ScoreResult:
     """The result of scoring: row count and rate, class counts, and drift from the training data.
 
     `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. `unsure` is
-    the share of rows whose answer set cannot be used, at the `coverage` that was asked for.
+    the share of rows whose answer set cannot be used, at the `coverage` that was asked for. `kept`
+    of the `files` of predictions were there before.
     """
 
     input: str
@@ -48,7 +41,8 @@ class ScoreResult:
     unsure: float
     warnings: list[str]
     drift: list[Drift]
-    parts: Parts | None
+    files: int
+    kept: int
 
     @property
     def drifted(self) -> list[str]:
@@ -89,7 +83,8 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
         input=printable(source),
         output=printable(out),
         rows_per_s=sum(written) / (time.perf_counter() - started),
-        parts=Parts(len(jobs), written.count(0)) if is_folder(out) else None,
+        files=len(jobs),
+        kept=written.count(0),
         **found,
     )
     _log_run(result, params.project.part("scoring"))
@@ -101,6 +96,7 @@ def _found(table: pa.Table, model: Served, params: Params) -> dict[str, Any]:
     """What predictions say of the images, by the names of `ScoreResult`."""
     coverage, classes = params.confidence.coverage, model.files.classes
     digests = table["data_md5"].unique().to_pylist()
+    of_all = md5("\n".join(digests).encode(), usedforsecurity=False).hexdigest()
     stats = {name: table[name].to_numpy() for name in ("mean_ink", "contrast")}
     class_counts = np.bincount(table["predicted"].to_numpy(), minlength=classes)
     pictures = table["picture"].value_counts() if "picture" in table.column_names else []
@@ -109,7 +105,7 @@ def _found(table: pa.Table, model: Served, params: Params) -> dict[str, Any]:
     compared = compare(stats, class_counts, None, model, params.drift)
     return {
         "model": model.origin.uri,
-        "data_md5": digests[0] if len(digests) == 1 else _md5(digests),
+        "data_md5": digests[0] if len(digests) == 1 else of_all,
         "rows": len(table),
         "pictures": {str(each["values"]): each["counts"].as_py() for each in pictures},
         "class_counts": class_counts.tolist(),
@@ -118,10 +114,6 @@ def _found(table: pa.Table, model: Served, params: Params) -> dict[str, Any]:
         "warnings": [*odd, *few_rows(model, coverage)],
         "drift": judge(compared, params.drift.level),
     }
-
-
-def _md5(digests: list[str]) -> str:
-    return md5("\n".join(digests).encode(), usedforsecurity=False).hexdigest()
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:
