@@ -38,9 +38,13 @@ def score(
             _score_on_workers(source, output, model, scheduler)
         options = ["--model", model] if model else []
         scored = run_digits("score", source, "--out", output, *options)  # keeps what is there
-        show_markdown(markdown(scored), "drift", f"Scored {source}")
-        drifted = ", ".join(scored["drifted"]) or "nothing"
-        return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
+        lines = [
+            f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`\n",
+            f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
+            *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
+        ]
+        show_markdown("\n".join([*lines, *found(scored)]), "drift", f"Scored {source}")
+        return completed(scored)
 
     return lifecycle.run_in_project(work)
 
@@ -55,13 +59,7 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
     origin = find_origin(model or f"models:/{loaded.project.name}@champion")
     coverage = loaded.confidence.coverage
     common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "coverage": coverage}
-    task: Task[Any, int] = Task(
-        write_on_worker,
-        name="score",
-        task_run_name="{job.source}",
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
+    task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
     jobs = plan(source, output, origin, coverage)
     try:
         with DaskTaskRunner(address=scheduler) as runner:
@@ -74,25 +72,17 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
         raise DigitsError(*failed)
 
 
-def markdown(scored: dict[str, Any]) -> str:
-    """Rows, predicted classes and the drift table."""
-    lines = [
-        f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
-        "",
-        f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
-        *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
-        "",
-        *drift_table(scored["drift"]),
-        "",
-    ]
-    return "\n".join([*lines, *(f"- {warning}" for warning in scored["warnings"])])
-
-
-def drift_table(found: list[dict[str, Any]]) -> list[str]:
-    """The lines of a Markdown table with a row per comparison."""
-    lines = ["| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
-    for drift in found:
+def found(result: dict[str, Any]) -> list[str]:
+    """The lines of a Markdown table with a row per comparison, and the warnings."""
+    lines = ["", "| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
+    for drift in result["drift"]:
         verdict = "**drifted**" if drift["drifted"] else "ok"
         row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
         lines.append(f"| {' | '.join(row)} |")
-    return lines
+    return [*lines, "", *(f"- {warning}" for warning in result["warnings"])]
+
+
+def completed(result: dict[str, Any]) -> State[None]:
+    """The state of a flow run with this result."""
+    drifted = ", ".join(result["drifted"]) or "nothing"
+    return Completed(message=f"{result['rows']:,} rows; drifted: {drifted}")
