@@ -1,6 +1,7 @@
 """Watching a model at work: logs of its service, labels that arrive later, and hostile files."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,7 +131,7 @@ def test_the_run_has_the_figures_and_the_page(holdout):
     assert run.data.tags["drifted"] == ", ".join(monitored.result.drifted)
     artifacts = MlflowClient().list_artifacts(run.info.run_id)
     assert [artifact.path for artifact in artifacts] == [MONITOR.name]
-    json.dumps(monitored.result.as_dict(), allow_nan=False)
+    json.dumps(asdict(monitored.result), allow_nan=False)
 
 
 def test_without_splits_only_answers_are_told(holdout):

@@ -207,7 +207,7 @@ class TestPictures:
         promote_with("plain")
         assert score().pictures == {}
         of_arrays = scored_probabilities()
-        assert score("new").as_dict()["pictures"] == {"as is": len(files)}
+        assert score("new").pictures == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         with served(f"models:/{NAME}@champion", threads=2) as model:
             answers = predict_pictures(files, model, coverage=0.99)

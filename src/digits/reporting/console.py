@@ -209,7 +209,7 @@ def print_package(package: "Package", *, as_json: bool) -> None:
 def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     """Print warnings, drift, the number of rows and the rate."""
     if as_json:
-        print_json(result.as_dict())
+        print_json(asdict(result))
         return
     _print_found(result.warnings, result.drift)
     print(
@@ -231,7 +231,7 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
     from digits.reporting.page.monitor import verdicts
 
     if as_json:
-        print_json(result.as_dict())
+        print_json(asdict(result))
         return
     _print_found(result.warnings, result.drift)
     for verdict in verdicts(result):

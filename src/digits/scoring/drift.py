@@ -4,23 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from digits.core import events
 from digits.core.artifacts import read_split, split_path
-from digits.core.dataset import Dataset, Images, Labels
+from digits.core.dataset import Dataset, Images
 from digits.core.files import md5
 from digits.data.validation.validate import SHOWN_ROWS, ValidateParams, finding, usual_ranges
+from digits.evaluation.confidence import no_answer
 from digits.evaluation.drift import (
     Comparison,
     Distances,
     Drift,
-    DriftParams,
     KnownFeatures,
     compare_counts,
     compare_values,
     count_values,
+    judge,
 )
+from digits.params import Params
 from digits.registry.served import Served
+from digits.scoring.predict import few_rows
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 6000  # validation rows that they are compared with
@@ -35,11 +39,13 @@ def image_stats(images: Images) -> ImageStats:
     return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
 
 
-def unusual(stats: ImageStats, names: Sequence[int | str], params: ValidateParams) -> list[str]:
+def unusual(
+    stats: ImageStats | pd.DataFrame, names: Sequence[Any] | pd.Index, params: ValidateParams
+) -> list[str]:
     """The warnings that validation would have for images with these statistics and names."""
     warnings = []
     for column, low, high, words in usual_ranges(params):
-        values = stats[column].astype(np.float64).round(2)  # as when data are validated
+        values = np.asarray(stats[column], np.float64).round(2)  # as when data are validated
         rows = np.flatnonzero((values < low) | (values > high))
         examples = [(names[row], values[row].item()) for row in rows[:SHOWN_ROWS]]
         if len(rows):
@@ -81,31 +87,35 @@ def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
     return FeatureDrift(known, known.distances(features(sample)))
 
 
-def compare(
-    stats: ImageStats,
-    class_counts: Labels,
-    features: FeatureDrift | None,
-    model: Served,
-    params: DriftParams,
-) -> list[Comparison]:
-    """Compare images and predicted classes with the training split, features with validation.
+def summarise(
+    answers: pd.DataFrame, model: Served, params: Params, more: Sequence[Comparison] = ()
+) -> dict[str, Any]:
+    """What is said of answers, by its names in the results of scoring and monitoring.
 
-    Without the training split that the model was fitted on, the images are not compared.
+    `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
+    names as index. Images and predicted classes are compared with the training split, if it is
+    here; `more` are further comparisons.
     """
-    comparisons: list[Comparison] = []
+    classes = model.files.classes
+    counts = np.bincount(answers["predicted"], minlength=classes)
+    least, comparisons = params.drift.min_effect, []
     if train := _split_of(model, "train"):
-        known = image_stats(train.images)
-        known_counts = np.bincount(train.labels, minlength=len(class_counts))
-        for key, values in known.items():
-            counted = count_values(stats[key]), count_values(values)
-            comparisons.append(compare_values(key, *counted, params.min_effect))
-        comparisons.append(
-            compare_counts("class_shares", class_counts, known_counts, params.min_effect)
-        )
-    if features:
-        least = params.min_feature_effect
-        comparisons.append(features.known.compare(features.distances, least))
-    return comparisons
+        for key, known in image_stats(train.images).items():
+            new = count_values(answers[key].to_numpy())
+            comparisons.append(compare_values(key, new, count_values(known), least))
+        of_train = np.bincount(train.labels, minlength=classes)
+        comparisons.append(compare_counts("class_shares", counts, of_train, least))
+    drift = judge([*comparisons, *more], params.drift.level)
+    odd = unusual(answers, answers.index, params.validation)
+    return {
+        "model": model.origin.uri,
+        "rows": len(answers),
+        "class_counts": counts.tolist(),
+        "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
+        "warnings": [*odd, *few_rows(model, params.confidence.coverage)],
+        "drift": drift,
+        "drifted": [each.name for each in drift if each.drifted],
+    }
 
 
 def drift_metrics(found: Sequence[Drift]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,23 +11,22 @@ from mlflow import MlflowClient
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError, printable
-from digits.evaluation.confidence import answer_sets, no_answer
-from digits.evaluation.drift import Drift, compare_accuracy, judge
+from digits.evaluation.confidence import answer_sets
+from digits.evaluation.drift import Drift, compare_accuracy
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
 from digits.scoring.drift import (
     FeatureDrift,
     Sample,
-    compare,
     drift_metrics,
     feature_drift,
     image_stats,
+    summarise,
     tell_drift,
-    unusual,
 )
 from digits.scoring.inputs import open_input
 from digits.scoring.logged import Log, Logged, read_labels, read_log
-from digits.scoring.predict import few_rows, set_threshold
+from digits.scoring.predict import set_threshold
 from digits.tracking import runs
 
 
@@ -66,15 +65,7 @@ class MonitorResult:
     holdout: dict[str, float]
     warnings: list[str]
     drift: list[Drift]
-
-    @property
-    def drifted(self) -> list[str]:
-        """The statistics that no longer look like those of the training data."""
-        return [drift.name for drift in self.drift if drift.drifted]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {**asdict(self), "drifted": self.drifted}
+    drifted: list[str]
 
 
 class Monitored(NamedTuple):
@@ -115,30 +106,24 @@ def monitor(
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-    counts = np.bincount(answers["predicted"], minlength=classes)
-    stats = {name: answers[name].to_numpy() for name in ("mean_ink", "contrast")}
-    features = feature_drift(sample.images, model)
-    comparisons = compare(stats, counts, features, model, params.drift)
-    holdout = _holdout(model)
+    features, holdout = feature_drift(sample.images, model), _holdout(model)
+    comparisons = []
+    if features:
+        least = params.drift.min_feature_effect
+        comparisons.append(features.known.compare(features.distances, least))
     if len(right) and {"accuracy", "rows"} <= holdout.keys():
         rows = round(holdout["rows"])
         before = round(holdout["accuracy"] * rows), rows
         comparisons.append(compare_accuracy(int(right.sum()), len(right), before))
-    odd = unusual(stats, range(len(answers)), params.validation)
     result = MonitorResult(
         source=printable(str(source)),
-        model=model.origin.uri,
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
-        rows=len(answers),
         other_rows=others,
-        class_counts=counts.tolist(),
         far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
-        unsure=float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
         accuracy=_accuracy(int(right.sum()), len(right)),
         holdout=holdout,
-        warnings=[*odd, *few_rows(model, coverage)],
-        drift=judge(comparisons, params.drift.level),
+        **summarise(answers, model, params, comparisons),
     )
     return Monitored(result, sample.images, features)
 
@@ -152,7 +137,7 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     with runs.active_run("monitor", experiment=experiment, params=settings, tags=tags, what=what):
         runs.log_metrics(_metrics(result))
         runs.log_files([page])
-    tell_drift(project.name, "monitor", result.drifted, result.as_dict())
+    tell_drift(project.name, "monitor", result.drifted, asdict(result))
 
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -109,12 +110,14 @@ def write_on_worker(job: Job, tracking_uri: str, uri: str, coverage: float) -> i
         return write_predictions(job, model, coverage)
 
 
-def read_counted(jobs: Sequence[Job]) -> pa.Table:
-    """The COUNTED columns of all predictions."""
+def read_counted(jobs: Sequence[Job]) -> pd.DataFrame:
+    """The COUNTED columns of all predictions; `row` or `file` is the index."""
     with storage.filesystem_of(jobs[0].output) as (filesystem, _):
         names = [strip_protocol(job.output) for job in jobs]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
-        return dataset.to_table([name for name in dataset.schema.names if name in COUNTED])
+        first, *others = [name for name in dataset.schema.names if name in COUNTED]
+        frame: pd.DataFrame = dataset.to_table([first, *others]).to_pandas()
+        return frame.set_index(first)
 
 
 def _table(batch: Batch, predict: Predict, limit: float, facts: Mapping[str, str]) -> pa.Table:

@@ -2,20 +2,15 @@
 
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from hashlib import md5
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
 
 from digits.core.errors import DataError, printable
-from digits.evaluation.confidence import no_answer
-from digits.evaluation.drift import Drift, judge
+from digits.evaluation.drift import Drift
 from digits.params import Params
 from digits.registry.served import Served
-from digits.scoring.drift import compare, drift_metrics, tell_drift, unusual
-from digits.scoring.predict import few_rows
+from digits.scoring.drift import drift_metrics, summarise, tell_drift
 from digits.scoring.predictions import plan, read_counted, write_predictions
 from digits.tracking import runs
 
@@ -25,8 +20,9 @@ class ScoreResult:
     """The result of scoring: row count and rate, class counts, and drift from the training data.
 
     `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. `unsure` is
-    the share of rows whose answer set cannot be used, at the `coverage` that was asked for. `kept`
-    of the `files` of predictions were there before.
+    the share of rows whose answer set cannot be used, at the `coverage` that was asked for.
+    `drifted` names statistics that no longer look like those of the training data. `kept` of the
+    `files` of predictions were there before.
     """
 
     input: str
@@ -41,17 +37,9 @@ class ScoreResult:
     unsure: float
     warnings: list[str]
     drift: list[Drift]
+    drifted: list[str]
     files: int
     kept: int
-
-    @property
-    def drifted(self) -> list[str]:
-        """The statistics that no longer look like those of the training data."""
-        return [drift.name for drift in self.drift if drift.drifted]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {**asdict(self), "drifted": self.drifted}
 
 
 def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResult:
@@ -78,42 +66,25 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
             print(f"{number:,} of {len(jobs):,} files", file=sys.stderr, flush=True)
     if findings:
         raise DataError(*findings)
-    found = _found(read_counted(jobs), model, params)
+    rate = sum(written) / (time.perf_counter() - started)
+    answers = read_counted(jobs)
+    digests = answers["data_md5"].unique().tolist()
+    of_all = md5("\n".join(digests).encode(), usedforsecurity=False).hexdigest()
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
-        rows_per_s=sum(written) / (time.perf_counter() - started),
+        data_md5=digests[0] if len(digests) == 1 else of_all,
+        rows_per_s=rate,
+        pictures=Counter(answers["picture"]) if "picture" in answers else {},
+        coverage=coverage,
         files=len(jobs),
         kept=written.count(0),
-        **found,
+        # the features are left to the monitor: they ask the network for 8,000 images more
+        **summarise(answers, model, params),
     )
     _log_run(result, params.project.part("scoring"))
-    tell_drift(params.project.name, "score", result.drifted, result.as_dict())
+    tell_drift(params.project.name, "score", result.drifted, asdict(result))
     return result
-
-
-def _found(table: pa.Table, model: Served, params: Params) -> dict[str, Any]:
-    """What predictions say of the images, by the names of `ScoreResult`."""
-    coverage, classes = params.confidence.coverage, model.files.classes
-    digests = table["data_md5"].unique().to_pylist()
-    of_all = md5("\n".join(digests).encode(), usedforsecurity=False).hexdigest()
-    stats = {name: table[name].to_numpy() for name in ("mean_ink", "contrast")}
-    class_counts = np.bincount(table["predicted"].to_numpy(), minlength=classes)
-    pictures = table["picture"].value_counts() if "picture" in table.column_names else []
-    odd = unusual(stats, table[0].to_numpy(), params.validation)
-    # the features are left to the monitor: they ask the network for 8,000 images more
-    compared = compare(stats, class_counts, None, model, params.drift)
-    return {
-        "model": model.origin.uri,
-        "data_md5": digests[0] if len(digests) == 1 else of_all,
-        "rows": len(table),
-        "pictures": {str(each["values"]): each["counts"].as_py() for each in pictures},
-        "class_counts": class_counts.tolist(),
-        "coverage": coverage,
-        "unsure": float(no_answer(table["set_size"].to_numpy(), classes).mean()),
-        "warnings": [*odd, *few_rows(model, coverage)],
-        "drift": judge(compared, params.drift.level),
-    }
 
 
 def _log_run(result: ScoreResult, experiment: str) -> None:
