@@ -70,7 +70,6 @@ TOGETHER = {
     "team": (
         "tests/docs/test_documented_team.py",
         "tests/tracking/test_outages.py",
-        "tests/scoring/test_parts.py::test_workers_without_a_shared_folder",
         "tests/flows/test_flows_team.py",  # ends and starts all
     ),
     "deployment": (

@@ -1,5 +1,6 @@
 """Scoring files and folders with the versions of a real registry."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import fsspec
@@ -207,7 +208,7 @@ class TestPictures:
         promote_with("plain")
         assert score().pictures == {}
         of_arrays = scored_probabilities()
-        assert score("new").pictures == {"as is": len(files)}
+        assert asdict(score("new"))["pictures"] == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         with served(f"models:/{NAME}@champion", threads=2) as model:
             answers = predict_pictures(files, model, coverage=0.99)

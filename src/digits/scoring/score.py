@@ -75,7 +75,7 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
         output=printable(out),
         data_md5=digests[0] if len(digests) == 1 else of_all,
         rows_per_s=rate,
-        pictures=Counter(answers["picture"]) if "picture" in answers else {},
+        pictures=dict(Counter(answers["picture"])) if "picture" in answers else {},
         coverage=coverage,
         files=len(jobs),
         kept=written.count(0),
