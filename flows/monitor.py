@@ -1,16 +1,15 @@
 """The `monitor` flow: drift of the images, share of unsure answers, and accuracy."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 from pydantic import Field
 
 from digits.core.artifacts import MONITOR, ROOT
-from flows.score import drift_table
+from flows.score import completed, found
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
@@ -37,35 +36,22 @@ def monitor(
         options = ["--days", str(days)]
         options += ["--labels", labels] if labels else []
         options += ["--model", model] if model else []
-        found = run_digits("monitor", source, *options)
-        show_markdown(markdown(found), "monitoring", f"Monitored {source}")
+        seen = run_digits("monitor", source, *options)
+        lines = [
+            f"{seen['rows']:,} rows of `{seen['source']}` by `{seen['model']}` {seen['until']}",
+            *found(seen),
+            f"- {100 * seen['unsure']:.2f} % of the answers are unsure",
+        ]
+        if accuracy := seen["accuracy"]:
+            value, lower, upper = (100 * accuracy[key] for key in ("value", "lower", "upper"))
+            on = f"on {accuracy['rows']:,} labelled rows ({lower:.2f} to {upper:.2f} %)"
+            lines.append(f"- accuracy {value:.2f} % {on}")
+        show_markdown("\n".join(lines), "monitoring", f"Monitored {source}")
         if server := os.environ.get("DIGITS_PAGES"):
             address = f"{server}/{MONITOR.relative_to(ROOT)}"
             key = artifact_key("monitoring-page")
             with only_shown("monitoring-page"):
                 create_link_artifact(address, key=key, link_text="The page")
-        drifted = ", ".join(found["drifted"]) or "nothing"
-        return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
+        return completed(seen)
 
     return lifecycle.run_in_project(work)
-
-
-def markdown(found: dict[str, Any]) -> str:
-    """Rows, drift, the share of unsure answers, and the accuracy beside the hold-out's."""
-    lines = [
-        f"{found['rows']:,} rows of `{found['source']}` by `{found['model']}`"
-        + (f", until {found['until']}" if found["until"] else ""),
-        "",
-        *drift_table(found["drift"]),
-        "",
-    ]
-    if found["unsure"] is not None:
-        lines.append(f"- {100 * found['unsure']:.2f} % of the answers are unsure")
-    if accuracy := found["accuracy"]:
-        before = found["holdout"].get("accuracy")
-        lines.append(
-            f"- accuracy {100 * accuracy['value']:.2f} % on {accuracy['rows']:,} labelled rows"
-            f" ({100 * accuracy['lower']:.2f} to {100 * accuracy['upper']:.2f} %)"
-            + (f"; {100 * before:.2f} % on the hold-out" if before else "")
-        )
-    return "\n".join([*lines, *(f"- {warning}" for warning in found["warnings"])])

@@ -2,10 +2,18 @@
 
 from typing import Any
 
-from prefect import flow
+from prefect import Task, flow
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import wait
 from prefect.states import Completed
 
+from digits import params
+from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
+from digits.registry.trace import find_origin
+from digits.scoring.predictions import plan, write_on_worker
+from digits.scoring.storage import is_folder
+from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
@@ -20,41 +28,61 @@ def score(
 
     Args:
         source: A folder of pictures, a CSV, an npz or a Parquet file; a path or s3://….
-        output: The Parquet file to write; or FOLDER/, to score all tables of `source` in parts.
+        output: The Parquet file to write; or FOLDER/, for one of each table of `source`.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
-        scheduler: Address of a Dask scheduler, to score parts on its workers; default: here.
+        scheduler: Address of a Dask scheduler, to score each table on a worker; default: here.
     """
 
     def work() -> State[None]:
+        if scheduler:
+            _score_on_workers(source, output, model, scheduler)
         options = ["--model", model] if model else []
-        options += ["--scheduler", scheduler] if scheduler else []
-        scored = run_digits("score", source, "--out", output, *options)
-        show_markdown(markdown(scored), "drift", f"Scored {source}")
-        drifted = ", ".join(scored["drifted"]) or "nothing"
-        return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
+        scored = run_digits("score", source, "--out", output, *options)  # keeps what is there
+        lines = [
+            f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`\n",
+            f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
+            *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
+        ]
+        show_markdown("\n".join([*lines, *found(scored)]), "drift", f"Scored {source}")
+        return completed(scored)
 
     return lifecycle.run_in_project(work)
 
 
-def markdown(scored: dict[str, Any]) -> str:
-    """Rows, predicted classes and the drift table."""
-    lines = [
-        f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
-        "",
-        f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
-        *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
-        "",
-        *drift_table(scored["drift"]),
-        "",
-    ]
-    return "\n".join([*lines, *(f"- {warning}" for warning in scored["warnings"])])
+def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> None:
+    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
+
+    if not is_folder(output):
+        raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
+    loaded = params.load()
+    store.connect()
+    origin = find_origin(model or f"models:/{loaded.project.name}@champion")
+    coverage = loaded.confidence.coverage
+    common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "coverage": coverage}
+    task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
+    jobs = plan(source, output, origin, coverage)
+    try:
+        with DaskTaskRunner(address=scheduler) as runner:
+            futures = [runner.submit(task, {"job": job, **common}) for job in jobs]
+            wait(futures)
+    except OSError as error:
+        raise ServiceError(f"scheduler: {scheduler}: {one_line(error, width=200)}") from None
+    failed = [future.state.message or "failed" for future in futures if future.state.is_failed()]
+    if failed:
+        raise DigitsError(*failed)
 
 
-def drift_table(found: list[dict[str, Any]]) -> list[str]:
-    """The lines of a Markdown table with a row per comparison."""
-    lines = ["| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
-    for drift in found:
+def found(result: dict[str, Any]) -> list[str]:
+    """The lines of a Markdown table with a row per comparison, and the warnings."""
+    lines = ["", "| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
+    for drift in result["drift"]:
         verdict = "**drifted**" if drift["drifted"] else "ok"
         row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
         lines.append(f"| {' | '.join(row)} |")
-    return lines
+    return [*lines, "", *(f"- {warning}" for warning in result["warnings"])]
+
+
+def completed(result: dict[str, Any]) -> State[None]:
+    """The state of a flow run with this result."""
+    drifted = ", ".join(result["drifted"]) or "nothing"
+    return Completed(message=f"{result['rows']:,} rows; drifted: {drifted}")

@@ -66,11 +66,8 @@ FORGIVEN = (
 LONGEST = ("tests/docs/", "tests/test_end_to_end.py", "tests/flows/", "tests/tracking/")
 # Tests of several files that share servers: one process runs them, and starts the servers once.
 TOGETHER = ("tests/flows/", "tests/docs/test_documented_team.py")
-NEEDS_PACKAGES = {
-    "browser",
-    "team",
-    "postgres",
-}  # fixtures; CI runs them apart, like other slow ones
+# Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
+NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
 
 

@@ -241,9 +241,6 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Name each picture's class, or two that it may be, with the probability of every class."""
-    from digits.scoring.pictures import check_pictures
-
-    check_pictures(files)  # before the imports, which take seconds
     from digits.registry.served import served
     from digits.reporting.console import print_answers
     from digits.scoring.predict import predict_pictures
@@ -267,33 +264,21 @@ def score(
     ],
     out: Annotated[
         str,
-        typer.Option(help="FILE, or FOLDER/ to score all tables of INPUT in parts."),
+        typer.Option(help="FILE, or FOLDER/ to score each table of INPUT into a file."),
     ] = "predictions.parquet",
     model: OrChampion = None,
-    scheduler: Annotated[
-        str, typer.Option(help="tcp://…, the Dask scheduler on whose workers parts are scored.")
-    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
-    from digits.scoring.storage import is_folder
-
-    in_parts = is_folder(out)
-    if scheduler and not in_parts:
-        raise UsageError("digits score: --scheduler needs --out FOLDER/, for the parts")
     from digits.registry.served import served
     from digits.reporting.console import print_scored
-    from digits.scoring.score import score_file
-    from digits.scoring.whole import score_parts
+    from digits.scoring import score as scoring
 
     with (
         _connected() as params,
         served(_uri(model, params), threads=params.train.threads) as loaded,
     ):
-        if in_parts:
-            result = score_parts(source, out, loaded, params=params, scheduler=scheduler)
-        else:
-            result = score_file(source, out, loaded, params=params)
+        result = scoring.score(source, out, loaded, params=params)
     print_scored(result, as_json=as_json)
 
 

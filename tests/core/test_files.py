@@ -17,7 +17,7 @@ from digits.core.files import read_json, replacing, scratch, write_json, write_t
 from digits.data.readers.csv import header_of as read_header
 from digits.evaluation.confusion_csv import read_matrix
 from digits.scoring.inputs import open_input
-from digits.scoring.pictures import open_picture
+from digits.scoring.pictures import read_pictures
 
 
 class TestReplacing:
@@ -123,7 +123,7 @@ def test_an_output_that_holds_something_else_is_one_line(
         lambda path: read_json(path, int),
         load_split,
         read_matrix,
-        open_picture,
+        lambda path: read_pictures([path], shape=(2, 2), picture="plain"),
         read_header,
         lambda path: open_input(path, shape=(2, 2)),
     ],

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from digits.core.dataset import Dataset, RawData
 from digits.data.validation.expectations import class_frame, raw_frame
 from digits.data.validation.validate import Check, ValidateParams, validate
-from digits.scoring.drift import Seen
+from digits.scoring.drift import image_stats, unusual
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,
@@ -169,10 +169,7 @@ def test_images_without_labels_get_the_same_warnings() -> None:
     labelled = validate(
         RawData(Dataset(images, real_digits().train.labels), None), params=PARAMS, classes=10
     )
-    seen = Seen(PARAMS)
-    for start in range(0, len(images), 100):
-        seen.add(images[start : start + 100])
-    found = seen.warnings
+    found = unusual(image_stats(images), range(len(images)), PARAMS)
     assert len(found) == 2
     assert "9 rows: row 5 (0.0), row 7 (223.5), row 9 (223.5), row 150 (0.0)" in found[1]
     assert [line.replace("input: ", "train: ") for line in found] == [

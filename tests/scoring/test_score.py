@@ -1,298 +1,246 @@
-"""Scoring streams of images: what is read, what is refused, what has drifted."""
+"""Scoring files and folders with the versions of a real registry."""
 
-import gzip
-import hashlib
-import io
-import zipfile
+from dataclasses import asdict
+from pathlib import Path
 
+import fsspec
+import mlflow
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from arena import NAME, accept, fighter
+from mlflow import MlflowClient
 from PIL import Image
-from support import DAMAGED_ARRAYS, PARAMS, finding
+from support import changed, finding, findings
 
-from digits.core.dataset import Images
-from digits.core.errors import DataError
-from digits.data.validation.validate import ValidateParams
-from digits.evaluation.drift import count_values
+from digits import params as parameters
+from digits.core.artifacts import read_split, split_path
+from digits.core.errors import DataError, IntegrityError, UsageError
+from digits.core.files import md5
+from digits.evaluation.confidence import answer_sets
+from digits.registry import promotion
+from digits.registry.served import served
+from digits.reporting.console import print_answers, print_scored
+from digits.scoring import score as scoring
 from digits.scoring.drift import image_stats
-from digits.scoring.inputs import ALLOWED, open_input
-from digits.scoring.parquet import BATCH
-from digits.scoring.score import Answering, Tally, write_predictions
-from digits.scoring.tables import Input, open_table
-
-SHAPE = (4, 5)
-ROWS = BATCH + 7
-RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 256, (ROWS, *SHAPE), dtype=np.uint8)
-HEADER = ",".join(f"pixel{i}" for i in range(16))
+from digits.scoring.pictures import TREATMENTS
+from digits.scoring.predict import predict_pictures, set_threshold
+from digits.training import inference
 
 
-def csv_of(images: Images, labels: bool = False) -> str:
-    columns = [f"pixel{i}" for i in range(images[0].size)]
-    frame = pd.DataFrame(images.reshape(len(images), -1), columns=columns)
-    if labels:
-        frame.insert(0, "label", 3)
-    return frame.to_csv(index=False)
+def score(source="new.npz", out="scored.parquet", **changes):
+    with served(f"models:/{NAME}@champion", threads=2) as model:
+        return scoring.score(source, out, model, params=parameters.check(changed(changes)))
 
 
-def read(source: Input) -> Images:
-    return np.concatenate([batch.images for batch in source.batches()])
+def kept(*arguments, **changes):
+    scored = score(*arguments, **changes)
+    return scored.files, scored.kept
 
 
-@pytest.mark.parametrize("arrays", [["images"], ["whatever"], ["x_train", "y_train", "x_test"]])
-@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-def test_an_npz_is_read_in_batches(tmp_path, arrays, write):
-    path = tmp_path / "i.npz"
-    write(path, **dict.fromkeys(arrays, IMAGES))
-    source = open_input(path, shape=SHAPE)
-    assert [len(batch.images) for batch in source.batches()] == [BATCH, 7]
-    assert [batch.names[0] for batch in source.batches()] == [0, BATCH]
-    assert np.array_equal(read(source), IMAGES)
+def scored_probabilities():
+    return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
 
 
-@pytest.mark.parametrize("labels", [False, True], ids=["pixels", "label and pixels"])
-def test_a_csv_is_read_in_batches(tmp_path, labels):
-    square = IMAGES[:, :, :4]
-    path = tmp_path / "i.csv"
-    path.write_text(csv_of(square, labels), encoding="utf-8")
-    source = open_input(path, shape=(4, 4))
-    assert [len(batch.images) for batch in source.batches()] == [BATCH, 7]
-    assert [batch.names[0] for batch in source.batches()] == [0, BATCH]
-    assert np.array_equal(read(source), square)
+@pytest.fixture
+def champion(ring):
+    promotion.promote(fighter(), NAME, judge=accept)
 
 
-def test_a_folder_is_read_by_name(tmp_path):
-    for name, ink in (("b.png", 255), ("a.png", 200), ("notes.txt", 0)):
-        page = np.zeros((40, 40), np.uint8)
-        page[5:30, 10:14] = ink
-        Image.fromarray(page).save(tmp_path / name, format="PNG")
-    [batch] = open_input(tmp_path, shape=SHAPE).batches()
-    assert batch.names == ["a.png", "b.png"]
-    assert batch.images.shape == (2, *SHAPE)
+@pytest.fixture
+def holdout(champion):
+    """The hold-out, as new.npz."""
+    holdout = read_split("holdout").data
+    np.savez("new.npz", images=holdout.images)
+    return holdout
 
 
-def test_the_hash_follows_the_content(tmp_path):
-    first, second = tmp_path / "1.npz", tmp_path / "2.npz"
-    np.savez(first, images=IMAGES)
-    np.savez(second, images=IMAGES // 2)
-    hashes = [open_input(path, shape=SHAPE).md5() for path in (first, first, second)]
-    assert hashes[0] == hashes[1] != hashes[2]
+class TestFile:
+    def test_wrong_input_is_told_before_the_model_is_loaded(self, champion, monkeypatch):
+        monkeypatch.setattr(inference, "load", lambda *_, **__: pytest.fail("loaded"))
+        np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
+        assert finding(DataError, score).startswith("new.npz: uint8 (3, 9, 9); the model takes")
+        assert not Path("scored.parquet").exists()
+
+    def test_every_row_is_answered_and_the_run_is_logged(self, holdout):
+        scored = score()
+        found = pd.read_parquet("scored.parquet")
+        with served(f"models:/{NAME}@champion", threads=2) as model:
+            expected = model.predict(holdout.images)
+            sets = answer_sets(expected, set_threshold(model, 0.99))
+        assert found["row"].tolist() == [*range(len(holdout))]
+        assert found["predicted"].tolist() == holdout.labels.tolist()
+        assert np.allclose(scored_probabilities(), expected, atol=1e-6)
+        assert found["set_size"].tolist() == sets.sum(axis=1).tolist()
+        for name, values in image_stats(holdout.images).items():
+            assert np.array_equal(found[name], values)
+        assert set(found["data_md5"]) == {md5(Path("new.npz"))} == {scored.data_md5}
+        assert (set(found["model"]), set(found["input"])) == ({"models:/digits/1"}, {"new.npz"})
+        assert scored.class_counts == np.bincount(holdout.labels).tolist()
+        [run] = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
+        assert run.data.metrics["rows"] == len(holdout)
+        assert run.data.tags["scored_by"] == "models:/digits/1"
+        assert "drift_class_shares_effect" in run.data.metrics
+
+    def test_rows_without_a_usable_set_are_unsure(self, holdout, capsys):
+        assert (score().unsure, score().coverage) == (0, 0.99)
+        # the version has 100 validation rows: too few to promise more than 100 of 101
+        scored = score(**{"confidence.coverage": 0.995})
+        assert (scored.coverage, scored.unsure) == (0.995, 1)
+        assert set(pd.read_parquet("scored.parquet")["set_size"]) == {10}
+        print_scored(scored, as_json=False)
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "100.00 % unsure, by answer sets with 99.5 % coverage" in printed
+        assert "coverage 0.995 needs 199 validation rows, there are 100; validate on" in printed
+
+    def test_drift_is_told_against_the_data_it_was_trained_on_and_no_other(self, holdout):
+        drift = {found.name: found for found in score().drift}
+        assert set(drift) == {"mean_ink", "contrast", "class_shares"}
+        assert drift["contrast"].drifted  # the marks of the arena are brighter than any ink
+        assert not drift["class_shares"].drifted
+        with split_path("train").open("ab") as file:
+            file.write(b"0")
+        assert score().drift == []
+
+    def test_input_is_never_overwritten(self, holdout):
+        Path("link.npz").symlink_to("new.npz")
+        before = md5(Path("new.npz"))
+        for out in ("new.npz", "./new.npz", "link.npz", f"../{Path.cwd().name}/new.npz"):
+            assert "is the input itself" in finding(UsageError, lambda out=out: score(out=out))
+        assert md5(Path("new.npz")) == before
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "0 bytes long"),
-        (f"{HEADER}\n", "a header and no rows"),
-        (f"{HEADER}\n{'0,' * 14}0\n", ":2: 15 cells; 16 are allowed"),
-        (f"{HEADER}\nnan{',0' * 15}\n", ":2 column pixel0: 'nan' is no whole number"),
-        (f"{HEADER}\n{'9' * 5000}{',0' * 15}\n", ":2 column pixel0: '9999"),
-        (f"{HEADER}\n0x1F{',0' * 15}\n", ":2 column pixel0: '0x1F' is no whole number"),
-        (f"{HEADER}\n256{',0' * 15}\n", ":2 column pixel0: '256' is no whole number"),
-        (HEADER.removesuffix(",pixel15") + "\n", "15 pixel columns; the model takes 4×4 = 16"),
-    ],
-)
-def test_a_bad_csv_is_a_line(tmp_path, text, says):
-    path = tmp_path / "bad.csv"
-    path.write_text(text, encoding="utf-8")
-    line = finding(DataError, lambda: read(open_input(path, shape=(4, 4))))
-    assert line.startswith(str(path))
-    assert says in line
+class TestFolder:
+    @pytest.fixture
+    def tables(self, champion):
+        images = read_split("holdout").data.images
+        flat = images.reshape(len(images), -1)
+        frame = pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(64)])
+        Path("in/deeper").mkdir(parents=True)
+        Path("in/_left_out").write_text("as Spark and Dask do")
+        np.savez("in/a.npz", images=images[:700])
+        frame[700:900].to_csv("in/c.csv", index=False)
+        frame[900:].to_parquet("in/deeper/e.parquet")
+        return images
+
+    def test_each_file_is_scored_as_one_file_of_all_rows(self, tables, capsys):
+        parts = score("in", "out/")
+        assert capsys.readouterr().err.endswith("3 of 3 files\n")
+        np.savez("all.npz", images=tables)
+        one = score("all.npz")
+        for what in ("rows", "class_counts", "unsure", "drift", "model"):
+            assert getattr(parts, what) == getattr(one, what), what
+        names = ["predicted", "set_size", "mean_ink", "contrast", *(f"p{k}" for k in range(10))]
+        files = ["out/a.parquet", "out/c.parquet", "out/deeper/e.parquet"]
+        found = pd.concat(map(pd.read_parquet, files))
+        assert np.array_equal(found[names], pd.read_parquet("scored.parquet")[names])
+        assert len(pd.read_parquet("out")) == len(tables)
+
+    def test_what_is_there_is_kept_and_what_changed_is_scored_anew(self, tables):
+        assert kept("in", "out/") == (3, 0)
+        stamp = Path("out/a.parquet").stat().st_mtime_ns
+        Path("out/c.parquet").write_bytes(b"PAR1 and no more")
+        np.savez("in/deeper/f.npz", images=tables[:10])
+        assert kept("in", "out/") == (4, 2)
+        np.savez("in/deeper/f.npz", images=tables[:20])
+        again = score("in", "out/")
+        assert (again.kept, again.rows) == (3, len(tables) + 20)
+        assert Path("out/a.parquet").stat().st_mtime_ns == stamp
+        assert kept("in", "out/", **{"confidence.coverage": 0.9}) == (4, 0)
+        promotion.promote(fighter(1), NAME, judge=accept)
+        assert kept("in", "out/") == (4, 0)
+        assert set(pd.read_parquet("out")["model"]) == {"models:/digits/2"}
+
+    def test_each_bad_file_is_a_line_and_the_others_are_finished(self, tables):
+        Path("in/bad.csv").write_text("pixel0\n")
+        Path("in/worse.npz").write_bytes(b"PK\x03\x04")
+        lines = findings(DataError, lambda: score("in", "out/"))
+        assert [line.partition(":")[0] for line in lines] == [
+            str(Path("in", name).resolve()) for name in ("bad.csv", "worse.npz")
+        ]
+        assert len([*Path("out").rglob("*.parquet")]) == 3
+        for name in ("bad.csv", "worse.npz"):
+            Path("in", name).unlink()
+        assert kept("in", "out/") == (3, 3)
+
+    def test_folders_that_do_not_go_together_are_refused(self, tables):
+        for source, out in (("in", "in/out/"), ("in", "in"), ("in/deeper/e.parquet", "in/deeper")):
+            line = finding(UsageError, lambda source=source, out=out: score(source, out))
+            assert "is among the inputs" in line
+        np.savez("in/c.npz", images=tables[:10])
+        assert "c.csv and " in finding(UsageError, lambda: score("in", "out/"))
+        assert "not found" in finding(DataError, lambda: score("nowhere", "out/"))
+
+    def test_a_store_is_read_and_written(self, tables):
+        store = fsspec.filesystem("memory")
+        store.put("in/", "/tables", recursive=True)
+        assert kept("memory://tables", "memory://out") == (3, 0)
+        assert kept("memory://tables", "memory://out/") == (3, 3)
+        store.get("/out/", "back", recursive=True)
+        assert len(pd.read_parquet("back")) == len(tables)
 
 
-@pytest.mark.parametrize(
-    ("array", "says"),
-    [
-        (np.full((2, *SHAPE), np.nan), "nan and fractions are no pixels"),
-        (np.zeros((2, 5, 5), np.uint8), "the model takes (n, 4, 5)"),
-        (np.zeros((0, *SHAPE), np.uint8), "no images"),
-        (np.array([None, {}]), "object"),
-    ],
-)
-def test_a_bad_npz_is_a_line(tmp_path, array, says):
-    path = tmp_path / "bad.npz"
-    np.savez(path, images=array)
-    assert says in finding(DataError, lambda: open_input(path, shape=SHAPE))
+class TestPictures:
+    """PNG files as the user gives them, through both commands, and the record of the version."""
 
+    @pytest.fixture
+    def files(self, ring):
+        images = read_split("holdout").data.images[:20]
+        np.savez("new.npz", images=images)
+        Path("new").mkdir()
+        paths = [Path("new", f"{row:02}.png") for row in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            Image.fromarray(image).save(path)
+        return paths
 
-@pytest.mark.parametrize("member", DAMAGED_ARRAYS.values(), ids=DAMAGED_ARRAYS)
-def test_a_damaged_npz_is_a_line(tmp_path, member):
-    path = tmp_path / "bad.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("images.npy", member)
-    assert finding(DataError, lambda: read(open_input(path, shape=SHAPE))).startswith(f"{path}")
+    @pytest.fixture
+    def promote_with(self, ring):
+        """Promotes a run that recorded this treatment of pictures."""
 
+        def promote(picture):
+            model = fighter()
+            MlflowClient().log_param(model.run_id, "picture", picture)
+            promotion.promote(model, NAME, judge=accept)
 
-@pytest.mark.parametrize("place", [0.5, 0.9])
-@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-def test_a_flipped_byte_in_an_npz_is_a_line(tmp_path, write, place):
-    path = tmp_path / "bad.npz"
-    write(path, images=IMAGES)
-    content = bytearray(path.read_bytes())
-    content[int(len(content) * place)] ^= 0xFF
-    path.write_bytes(content)
-    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
-    assert line.startswith(f"{path}: cannot be read as npz: ")
+        return promote
 
+    def test_of_the_models_form_they_are_answered_as_arrays_are(self, files, promote_with):
+        promote_with("plain")
+        assert score().pictures == {}
+        of_arrays = scored_probabilities()
+        assert asdict(score("new"))["pictures"] == {"as is": len(files)}
+        assert np.array_equal(scored_probabilities(), of_arrays)
+        with served(f"models:/{NAME}@champion", threads=2) as model:
+            answers = predict_pictures(files, model, coverage=0.99)
+        assert [answer.picture for answer in answers] == ["as is"] * len(files)
+        assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
+        store = fsspec.filesystem("memory")
+        store.put("new/", "/new", recursive=True)
+        store.pipe("/new/1/00.png", b"no picture")
+        assert score("memory:///new/").pictures == {"as is": len(files)}
+        assert np.array_equal(scored_probabilities(), of_arrays)
+        store.pipe("/new/00.png", b"no picture")
+        line = finding(DataError, lambda: score("memory:///new"))
+        assert line == "memory:///new/00.png: neither PNG nor JPEG, whatever its name says"
 
-def test_more_rows_than_the_header_says_are_refused(tmp_path):
-    path = tmp_path / "bad.npz"
-    array = io.BytesIO()
-    np.save(array, IMAGES)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("images.npy", array.getvalue() + b"more")
-    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
-    assert line == f"{path}: holds more than the {ROWS:,} images it declares"
+    @pytest.mark.parametrize("treatment", ["plain", "digit"])
+    def test_others_are_converted_as_the_version_recorded(
+        self, files, promote_with, capsys, treatment
+    ):
+        large = np.zeros((40, 40), np.uint8)
+        large[5:30, 10:14] = 255
+        Image.fromarray(large).save("new/large.png")
+        promote_with(treatment)
+        scored = score("new")
+        assert scored.pictures == {"as is": len(files), treatment: 1}
+        assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
+        with served(f"models:/{NAME}@champion", threads=2) as model:
+            said = predict_pictures([Path("new/large.png")], model, coverage=0.99)
+        print_scored(scored, as_json=False)
+        print_answers("", said, coverage=0.99, as_json=False)
+        assert capsys.readouterr().out.count(f"\n{treatment}: {TREATMENTS[treatment]}\n") == 2
 
-
-def test_gigabytes_in_a_small_file_are_not_unpacked(tmp_path):
-    path = tmp_path / "bad"
-    np.savez_compressed(path.with_suffix(".npz"), images=np.zeros((16 << 20, *SHAPE), np.uint8))
-    said = "unpacks to over 256 MB and 50 times its size"
-    assert said in finding(DataError, lambda: open_input(path.with_suffix(".npz"), shape=SHAPE))
-    row = b"0," * 15 + b"0\n"
-    path.write_bytes(gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(row * 99_999) * 90)
-    assert said in finding(DataError, lambda: read(open_input(path, shape=(4, 4))))
-
-
-@pytest.mark.parametrize("name", ["i.csv", "i.csv.gz"])
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_gzipped_csv_is_told_by_content(tmp_path, name, pack):
-    (tmp_path / name).write_bytes(pack(csv_of(IMAGES[:, :, :4]).encode()))
-    source = open_input(tmp_path / name, shape=(4, 4))
-    assert np.array_equal(read(source), IMAGES[:, :, :4])
-
-
-def test_other_archives_are_called_what_they_are(tmp_path):
-    path = tmp_path / "images"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("train.csv", csv_of(IMAGES))
-    line = finding(DataError, lambda: open_input(path, shape=SHAPE))
-    assert line == f"{path}: a zip archive of train.csv; unpack it first"
-
-
-def test_what_is_missing_or_empty_is_a_line(tmp_path):
-    missing = tmp_path / "nowhere"
-    assert "not found" in finding(DataError, lambda: open_input(missing, shape=SHAPE))
-    assert "no pictures" in finding(DataError, lambda: open_input(tmp_path, shape=SHAPE))
-    empty = tmp_path / "empty.csv"
-    empty.touch()
-    line = finding(DataError, lambda: open_input(empty, shape=SHAPE))
-    assert line == f"{empty}: 0 bytes long; {ALLOWED}"
-
-
-def frame(images):
-    flat = images.reshape(len(images), images[0].size if len(images) else 20)
-    return pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(flat.shape[1])])
-
-
-def column(images):
-    return pa.table({"image": pa.array([row.tobytes() for row in images], pa.binary(20))})
-
-
-@pytest.mark.parametrize("rows", [100, 300, 2000])
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: np.savez(path.with_suffix(".npz"), images=IMAGES),
-        lambda path: np.savez_compressed(path.with_suffix(".npz"), images=IMAGES),
-        lambda path: pq.write_table(column(IMAGES), path, row_group_size=90),
-        lambda path: frame(IMAGES).astype("int32").to_parquet(path, row_group_size=250),
-        lambda path: frame(IMAGES).to_parquet(path),
-    ],
-    ids=["npz", "compressed npz", "bytes", "whole numbers", "one row group"],
-)
-def test_the_spans_of_a_table_are_the_whole(tmp_path, write, rows):
-    write(tmp_path / "i.parquet")
-    [path] = tmp_path.iterdir()
-    table = open_table(path, lambda: path.open("rb"), shape=SHAPE)
-    assert table is not None
-    batches = [batch for span in table.spans(rows) for batch in table.batches(span)]
-    assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES)
-    assert [name for batch in batches for name in batch.names] == list(range(ROWS))
-    assert np.array_equal(read(open_input(path, shape=SHAPE)), IMAGES)
-
-
-@pytest.mark.parametrize(
-    ("table", "says"),
-    [
-        (frame(IMAGES).astype(float), "column pixel0: double; pixel0…pixel19 of whole numbers"),
-        (frame(IMAGES).drop(columns="pixel9"), "column pixel9: missing; pixel0"),
-        (frame(IMAGES).assign(pixel20=0), "column pixel20: the model takes 20"),
-        (pd.DataFrame({"image": [b"x"]}), "column image: binary; the model takes fixed_size"),
-        (frame(IMAGES[:0]), "no rows; at least one image is needed"),
-    ],
-    ids=["fractions", "too few", "too many", "bytes of any length", "empty"],
-)
-def test_a_parquet_file_of_another_form_is_a_line(tmp_path, table, says):
-    table.to_parquet(path := tmp_path / "i.parquet")
-    line = finding(DataError, lambda: open_input(path, shape=SHAPE))
-    assert line.startswith(f"{path}")
-    assert says in line
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [(256, "256 is no whole number 0..255"), (-1, "-1 is no whole"), (None, "an empty cell")],
-)
-def test_a_cell_of_a_parquet_file_is_named(tmp_path, value, says):
-    table = frame(IMAGES).astype("Int64")
-    table.loc[450, "pixel5"] = value
-    table.to_parquet(path := tmp_path / "i.parquet", row_group_size=200)
-    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
-    assert line.startswith(f"{path} row 450 column pixel5: {says}")
-
-
-@pytest.mark.parametrize("damage", ["cut", "noise"])
-def test_a_damaged_parquet_file_is_a_line(tmp_path, damage):
-    path = tmp_path / "i.parquet"
-    pq.write_table(column(IMAGES), path, use_dictionary=False, write_page_checksum=True)
-    content = bytearray(path.read_bytes())
-    content[100:3000] = b"\xff" * 2900
-    path.write_bytes({"cut": content[:5000], "noise": content}[damage])
-    line = finding(DataError, lambda: read(open_input(path, shape=SHAPE)))
-    assert line.startswith(f"{path}: cannot be read as Parquet: ")
-
-
-def first_pixels(images):
-    """A stand-in for probabilities of three classes."""
-    return images.reshape(len(images), -1)[:, :3].astype(np.float32)
-
-
-def predictions_of(tmp_path, limit=None):
-    """Writes p.parquet of IMAGES; returns what was counted."""
-    np.savez(tmp_path / "i.npz", images=IMAGES)
-    batches = open_input(tmp_path / "i.npz", shape=SHAPE).batches()
-    tally = Tally(256, ValidateParams(**PARAMS["validate"]))
-    facts = {"model": "models:/digits/3", "data_md5": "abc"}
-    answering = Answering(first_pixels, limit)
-    md5 = write_predictions(batches, tmp_path / "p.parquet", answering, tally, facts)
-    assert md5 == hashlib.md5(IMAGES.tobytes()).hexdigest()
-    return pd.read_parquet(tmp_path / "p.parquet"), tally
-
-
-def test_predictions_carry_model_and_data(tmp_path):
-    predictions, tally = predictions_of(tmp_path)
-    expected = first_pixels(IMAGES)
-    assert predictions["row"].tolist() == list(range(ROWS))
-    assert predictions["predicted"].tolist() == expected.argmax(axis=1).tolist()
-    counts = np.bincount(predictions["predicted"], minlength=256)
-    assert counts.tolist() == tally.class_counts.tolist()
-    assert np.array_equal(predictions[["p0", "p1", "p2"]].to_numpy(), expected)
-    for name, values in image_stats(IMAGES).items():
-        assert np.array_equal(predictions[name], values)
-        assert np.array_equal(tally.seen.counted[name].counts, count_values(values).counts)
-    facts = {"model": "models:/digits/3", "data_md5": "abc"}
-    assert {name: set(predictions[name]) for name in facts} == {k: {v} for k, v in facts.items()}
-    assert "set_size" not in predictions
-
-
-def test_each_row_has_the_size_of_its_answer_set(tmp_path):
-    predictions, tally = predictions_of(tmp_path, limit=100)
-    sizes = (first_pixels(IMAGES) >= 100).sum(axis=1)
-    assert predictions["set_size"].tolist() == sizes.tolist()
-    assert set(sizes) == {0, 1, 2, 3}
-    assert tally.unsure == ((sizes == 0) | (sizes == 3)).sum()
+    def test_unknown_recorded_treatment_is_named(self, files, promote_with):
+        promote_with("sideways")
+        line = finding(IntegrityError, score)
+        assert line.endswith("its run recorded picture 'sideways'; digit or plain is allowed")

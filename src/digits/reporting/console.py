@@ -209,15 +209,15 @@ def print_package(package: "Package", *, as_json: bool) -> None:
 def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     """Print warnings, drift, the number of rows and the rate."""
     if as_json:
-        print_json(result.as_dict())
+        print_json(asdict(result))
         return
     _print_found(result.warnings, result.drift)
     print(
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
     )
-    if result.parts:
-        print(f"{result.parts.total:,} parts, {result.parts.kept:,} of them kept from before")
+    if result.files > 1:
+        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
     if result.unsure is not None and result.coverage is not None:
         sets = f"answer sets with {100 * result.coverage:g} % coverage"
         print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
@@ -231,7 +231,7 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
     from digits.reporting.page.monitor import verdicts
 
     if as_json:
-        print_json(result.as_dict())
+        print_json(asdict(result))
         return
     _print_found(result.warnings, result.drift)
     for verdict in verdicts(result):

@@ -1,9 +1,7 @@
 """The demo page, on which one draws a digit and sees each model's probabilities; its server."""
 
 import base64
-import binascii
 import socket
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -12,26 +10,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 from PIL import Image
-from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
+from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 from digits.core.dataset import Images, Picture
-from digits.core.errors import IntegrityError, UsageError
+from digits.core.errors import DataError, UsageError
 from digits.core.guard import Guard
 from digits.registry.artifacts import fetched
 from digits.registry.served import served
 from digits.registry.trace import find_origin
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
-from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture
+from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture, decode_picture
 
 PAGE = Path(__file__).with_name("page.html")
-SIDE = 280  # pixels of the page's canvas; a larger drawing is refused
-MAX_BYTES = 1_000_000
+MEGAPIXELS = 280 * 280 / 1e6  # of the page's canvas; a larger drawing is refused
 
 
 class Player(NamedTuple):
@@ -64,8 +59,8 @@ def players(name: str, *, threads: int) -> list[Player]:
     loaded = []
     for role, uri in uris.items():
         with served(uri, threads=threads) as model:
-            name = f"{model.origin.uri} {model.origin.params.get('model', '')}".strip()
-            loaded.append(Player(role, name, model.files.shape, model.picture, model.predict))
+            title = f"{model.origin.uri} {model.origin.params.get('model', '')}".strip()
+            loaded.append(Player(role, title, model.files.shape, model.picture, model.predict))
     return loaded
 
 
@@ -89,39 +84,22 @@ def demo_app(players: Sequence[Player]) -> Guard:
         return PAGE.read_text(encoding="utf-8")
 
     @app.post("/predict")
-    async def predict(request: Request) -> list[dict[str, Any]]:
-        return await run_in_threadpool(_answers, players, await _body(request))
+    def predict(drawn: Drawn) -> list[dict[str, Any]]:
+        try:
+            content = base64.b64decode(drawn.drawing.partition(",")[2])
+            drawing = decode_picture(BytesIO(content), most=MEGAPIXELS).image.convert("L")
+        except (DataError, ValueError) as error:
+            raise HTTPException(422, str(error)) from None
+        if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
+            raise HTTPException(422, "nothing is drawn")
+        return [_answer(player, drawing) for player in players]
 
     return Guard(app)
 
 
-async def _body(request: Request) -> bytes:
-    """The request's body, refused as soon as it is too large."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise HTTPException(413, f"more than the {MAX_BYTES:,} bytes that are allowed")
-    except ClientDisconnect:
-        raise HTTPException(400, "the request was cut off") from None
-    return bytes(body)
-
-
-def _answers(players: Sequence[Player], body: bytes) -> list[dict[str, Any]]:
-    try:
-        drawing = _decoded(Drawn.model_validate_json(body).drawing)
-    except ValidationError:
-        hint = 'send {"drawing": "data:image/png;base64,…"}'
-        raise HTTPException(422, f"no drawing; {hint}") from None
-    if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
-        raise HTTPException(422, "nothing is drawn")
-    return [_answer(player, drawing) for player in players]
-
-
 def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     image, treatment = convert_picture(drawing, shape=player.shape, picture=player.picture)
-    probabilities = [float(value) for value in player.predict(image[np.newaxis])[0]]
+    probabilities = player.predict(image[np.newaxis])[0].tolist()
     png = BytesIO()
     Image.fromarray(image).save(png, format="PNG")
     return {
@@ -135,37 +113,15 @@ def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     }
 
 
-def _decoded(drawing: str) -> Image.Image:
-    """The canvas' data URL as a grey picture; its size is checked before it is decompressed."""
-    try:
-        content = base64.b64decode(drawing.partition(",")[2], validate=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(content), formats=["PNG"])
-        with image:
-            if max(image.size) > SIDE:
-                raise Image.DecompressionBombError
-            return image.convert("L")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise HTTPException(422, f"at most {SIDE}×{SIDE} pixels are allowed") from None
-    except (binascii.Error, OSError, SyntaxError, ValueError):
-        raise HTTPException(422, "no PNG") from None
-
-
 def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
     """A version's address with its number, and MLflow's own app that serves it.
 
     Raises:
-        IntegrityError: its files are not those that were logged, or no hash was recorded.
+        IntegrityError: its files are not those that were logged.
     """
     from mlflow.pyfunc import scoring_server
 
     origin = find_origin(uri)
-    if not origin.model_sha256:
-        raise IntegrityError(
-            f"{origin.uri}: no hash recorded when it was logged, so its files cannot be checked; "
-            "train and promote the model again"
-        )
     with fetched(origin.uri, origin.model_sha256) as files:
         return origin.uri, Guard(scoring_server.init(files.load_as_served(threads=threads)))
 

@@ -2,128 +2,208 @@
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from itertools import chain
 from math import prod
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 
-from digits.core.dataset import Picture
-from digits.core.errors import DataError, printable
-from digits.core.files import md5, require_file
-from digits.data.readers.csv import check_header, header_of, read_blocks, unlabelled
-from digits.data.readers.files import format_of
-from digits.scoring.parquet import BATCH
+from digits.core.dataset import Images, Picture, check_unpacked
+from digits.core.errors import DataError, one_line, printable
+from digits.core.files import md5, reading_as, require_file
 from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
-from digits.scoring.storage import absolute, is_remote, local_copies, stored_files
-from digits.scoring.tables import Batch, Input, Shape, open_table
 
+BATCH = 1000
+MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
+BLOCK_BYTES = 4 << 20  # of a CSV, in memory at once
 ALLOWED = "a folder of pictures, a CSV, an npz or a Parquet file is allowed"
 
+Shape = tuple[int, int]
 
-def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Input:
-    """Open the input at a path for a model that takes images of this shape (height, width).
 
-    `picture` says how pictures of another form are converted; see `pictures.convert_picture`.
+class Batch(NamedTuple):
+    """Images uint8 (n, height, width), n at most BATCH, and their row numbers or file names.
+
+    `treatments`, of pictures only, says how each became an image; see `pictures.TREATMENTS`.
+    """
+
+    names: Sequence[int] | Sequence[str]
+    images: Images
+    treatments: Sequence[str] = ()
+
+
+def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Iterator[Batch]:
+    """The images at a path, for a model that takes images of this shape (height, width).
+
+    `picture` says how pictures of another form are converted; see `pictures.convert_picture`. The
+    first batch is read here, so that a wrong file is told before a model is loaded.
 
     Raises:
         DataError: the input cannot be scored, or its images have another size.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if is_picture(file.name))
-        return open_pictures(path, files, shape=shape, picture=picture)
-    if not path.exists():
-        raise DataError(f"{path}: not found; {ALLOWED}")
-    require_file(path)
-    if table := open_table(path, lambda: path.open("rb"), shape=shape):
-        return table
-    form = format_of(path, allowed=ALLOWED)
-    if form == "CSV":
-        return _Csv(path, shape)
-    raise DataError(f"{path}: {'gzipped npz' if form == 'npz' else form}; {ALLOWED}")
+    batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{path}: no images in it; at least one is needed")
+    return chain([first], batches)
 
 
-def open_pictures(folder: Path, files: Sequence[Path], *, shape: Shape, picture: Picture) -> Input:
-    """Open picture files of a folder; see `open_input`.
+def content_md5(path: Path) -> str:
+    """The md5 of a file; of a folder that of each picture's md5 and name."""
+    if not path.is_dir():
+        return md5(path)
+    lines = [f"{md5(file)} {file.name}\n" for file in _files(path)]
+    return hashlib.md5(os.fsencode("".join(lines)), usedforsecurity=False).hexdigest()
+
+
+def open_parquet(path: Path, *, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    `dictionaries` names columns to read as such: one long value may stand for many rows.
 
     Raises:
-        DataError: there are none.
+        ValueError: it unpacks to far more bytes than it has.
+        Exception: Arrow raises a dozen kinds on damaged files.
     """
-    if not files:
-        raise _no_pictures(str(folder))
-    return _PictureFolder(folder, files, shape, picture)
-
-
-def _no_pictures(folder: str) -> DataError:
-    return DataError(
-        f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; tables are scored file by"
-        " file, or all with --out FOLDER/"
+    file = pq.ParquetFile(
+        path,
+        read_dictionary=[*dictionaries],
+        thrift_string_size_limit=MAX_FOOTER,
+        thrift_container_size_limit=MAX_FOOTER,
+        page_checksum_verification=True,  # where a file has them
     )
+    groups = map(file.metadata.row_group, range(file.num_row_groups))
+    unpacked = sum(group.total_byte_size for group in groups)
+    check_unpacked(unpacked, packed=path.stat().st_size)
+    return file
 
 
-@contextmanager
-def local_input(source: str) -> Iterator[Path]:
-    """The file or folder on this machine; a copy of it, if it is in an object store.
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if is_picture(file.name))
 
-    Of a folder only the pictures directly in it, which are all that is read of one here.
+
+def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
+    files = _files(folder)
+    if not files:
+        raise DataError(
+            f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; --out FOLDER/ scores"
+            " all tables of a folder"
+        )
+    for start in range(0, len(files), BATCH):
+        some = files[start : start + BATCH]
+        images, treatments = zip(*read_pictures(some, shape=shape, picture=picture), strict=True)
+        yield Batch([printable(file.name) for file in some], np.stack(images), treatments)
+
+
+def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
+    require_file(path)
+    if not path.exists():
+        raise DataError(f"{path}: not found; {ALLOWED}")
+    with path.open("rb") as file:
+        head = file.read(4)
+    form, read = _FORMATS.get(head, ("CSV", _csv))
+    row = 0
+    with reading_as(form, path):
+        for images in read(path, shape):
+            yield Batch(range(row, row + len(images)), images)
+            row += len(images)
+
+
+def _npz(path: Path, shape: Shape) -> Iterator[Images]:
+    """One uint8 array (n, height, width), alone or named `images`, `x_test` or `x_train`.
+
+    It is read as a stream: it may be larger than the memory.
     """
-    if not is_remote(source):
-        yield Path(source)
-        return
-    source, files = absolute(source), stored_files(source)
-    is_file = files[0].address == source
-    if not is_file:
-        files = [file for file in files if file.folder == source and is_picture(file.name)]
-        if not files:
-            raise _no_pictures(source)
-    with local_copies(files) as paths:
-        yield paths[0] if is_file else paths[0].parent
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        check_unpacked(unpacked, packed=path.stat().st_size)
+        names = archive.namelist()
+        known = [name for name in ("images.npy", "x_test.npy", "x_train.npy") if name in names]
+        if not known and len(names) != 1:
+            held = one_line(", ".join(names))
+            raise DataError(f"{path}: holds {held}; one array, or one named images is allowed")
+        with archive.open((known or names)[0]) as stream:
+            count = _checked_header(path, stream, shape)
+            for row in range(0, count, BATCH):
+                rows = min(BATCH, count - row)
+                content = stream.read(rows * prod(shape))
+                yield np.frombuffer(content, np.uint8).reshape(rows, *shape)
+            if stream.read(1):  # at the end zipfile compares the checksum
+                raise DataError(f"{path}: holds more than the {count:,} images it declares")
 
 
-class _PictureFolder(Input):
-    """PNG and JPEG files."""
-
-    def __init__(self, path: Path, files: Sequence[Path], shape: Shape, picture: Picture) -> None:
-        super().__init__(path, shape)
-        self._files, self._picture = files, picture
-
-    def batches(self) -> Iterator[Batch]:
-        for start in range(0, len(self._files), BATCH):
-            files = self._files[start : start + BATCH]
-            converted = read_pictures(files, shape=self.shape, picture=self._picture)
-            images, treatments = zip(*converted, strict=True)
-            yield Batch([printable(file.name) for file in files], np.stack(images), treatments)
-
-    def md5(self) -> str:
-        """A hash of each file's md5 and name."""
-        lines = [f"{md5(file)} {file.name}\n" for file in self._files]
-        return hashlib.md5(os.fsencode("".join(lines)), usedforsecurity=False).hexdigest()
+def _checked_header(path: Path, stream: Any, shape: Shape) -> int:
+    """The number of images of a .npy; the stream is then at its values."""
+    if np.lib.format.read_magic(stream) == (1, 0):
+        found, in_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        found, in_columns, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype != np.uint8 or found[1:] != shape or in_columns:
+        raise DataError(
+            f"{path}: {dtype} {found}{' in Fortran order' if in_columns else ''}; the model takes"
+            f" uint8 (n, {shape[0]}, {shape[1]})"
+        )
+    return int(found[0])
 
 
-class _Csv(Input):
-    """`pixel0,pixel1,…`; a `label` column in front is left out."""
+def _csv(path: Path, shape: Shape) -> Iterator[Images]:
+    """Columns `pixel0`, `pixel1`, …; others, such as `label`, are left out."""
+    types = dict.fromkeys(_pixels(shape), pa.uint8())
+    reader = pa.csv.open_csv(
+        path,
+        # a single thread counts rows, so that an error names its row
+        pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        convert_options=pa.csv.ConvertOptions(column_types=types, null_values=[]),
+    )
+    columns = _columns(path, reader.schema, shape)
+    for block in reader:
+        for start in range(0, len(block), BATCH):
+            yield _numbers(path, block.slice(start, BATCH).select(columns), shape)
 
-    def __init__(self, path: Path, shape: Shape) -> None:
-        super().__init__(path, shape)
-        self._names = header_of(path)
-        if not unlabelled(path):
-            check_header(path, self._names)
-        self._labelled = self._names[0] == "label"
-        pixels = len(self._names) - self._labelled
-        if pixels != prod(shape):
-            raise DataError(
-                f"{path}:1: {pixels} pixel columns; the model takes {shape[0]}×{shape[1]} ="
-                f" {prod(shape)}"
-            )
 
-    def batches(self) -> Iterator[Batch]:
-        row = 0
-        for values in read_blocks(Path(self.path), self._names):
-            pixels = values[:, self._labelled :].reshape(-1, *self.shape)
-            for start in range(0, len(pixels), BATCH):
-                images = np.ascontiguousarray(pixels[start : start + BATCH])
-                yield Batch(list(range(row, row + len(images))), images)
-                row += len(images)
-        if not row:
-            raise DataError(f"{self.path}: a header and no rows; at least one image is needed")
+def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
+    """A column `image` of height × width bytes, or whole numbers `pixel0`, `pixel1`, …"""
+    with open_parquet(path) as file:
+        columns = _columns(path, file.schema_arrow, shape)
+        for batch in file.iter_batches(BATCH, columns=columns):
+            if columns != ["image"]:
+                yield _numbers(path, batch, shape)
+            elif batch["image"].null_count:
+                raise DataError(f"{path} column image: an empty cell; none is allowed")
+            else:
+                content = b"".join(batch["image"].to_pylist())
+                yield np.frombuffer(content, np.uint8).reshape(-1, *shape)
+
+
+def _columns(path: Path, schema: pa.Schema, shape: Shape) -> list[str]:
+    """The columns of the images, after a check that they have the model's size."""
+    (height, width), size = shape, prod(shape)
+    if "image" in schema.names and schema.field("image").type == pa.binary(size):
+        return ["image"]
+    found = [name for name in schema.names if name.startswith("pixel")]
+    if sorted(found) != sorted(_pixels(shape)):
+        raise DataError(
+            f"{path}: {len(found)} pixel columns; the model takes {height}×{width} = {size},"
+            f" pixel0…pixel{size - 1}, or in Parquet a column image of fixed_size_binary[{size}]"
+        )
+    return _pixels(shape)
+
+
+def _pixels(shape: Shape) -> list[str]:
+    return [f"pixel{number}" for number in range(prod(shape))]
+
+
+def _numbers(path: Path, batch: pa.RecordBatch, shape: Shape) -> Images:
+    values = batch.to_tensor().to_numpy()
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+        raise DataError(f"{path}: a pixel is no whole number 0…255")
+    return np.ascontiguousarray(values, np.uint8).reshape(-1, *shape)
+
+
+_FORMATS = {b"PK\x03\x04": ("npz", _npz), b"PAR1": ("Parquet", _parquet)}

@@ -1,46 +1,25 @@
-"""What a served model logged: images, answers and times, from a folder of Parquet files by day."""
+"""What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from digits.core.dataset import Images, Labels
+from digits.core.dataset import Images
 from digits.core.errors import DataError
 from digits.core.files import reading_as, require_file
-from digits.scoring.parquet import batches, open_parquet
+from digits.registry.served import Served
+from digits.scoring.inputs import BATCH, open_parquet
 
-MAX_ROWS = 1_000_000  # of a file; a service writes fewer
-TIMES = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
-COLUMNS = {
-    "at": pa.timestamp("us", "UTC"),
-    "image": pa.binary(),
-    "predicted": pa.int16(),
-    "set_size": pa.int16(),
-    "model": pa.dictionary(pa.int8(), pa.string()),
-}
-
-
-class Logged(NamedTuple):
-    """Rows of one version in a log.
-
-    `at` int64 (n,): microseconds since 1970, UTC. `set_sizes` int64 (n,) is None for versions
-    without calibration.
-    """
-
-    at: NDArray[np.int64]
-    images: Images
-    predicted: Labels
-    set_sizes: Labels | None
+MAX_LABELS_BYTES = 200_000_000
+COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +35,18 @@ class Log:
     model: str
 
 
+class Logged(NamedTuple):
+    """Rows of one version in a log: images uint8 (n, height, width), and of each its answer.
+
+    `answers` has the columns `predicted` and `set_size`, and microseconds since 1970 as index.
+    `others` counts rows of other versions.
+    """
+
+    images: Images
+    answers: pd.DataFrame
+    others: int
+
+
 def is_log(path: Path) -> bool:
     """Whether a folder holds Parquet files, as a service logs them."""
     return path.is_dir() and any(_files(path))
@@ -68,40 +59,69 @@ def open_log(folder: Path, *, days: int) -> Log:
         DataError: the last file is no such log.
     """
     files = sorted(_files(folder))
-    last: tuple[datetime, str] | None = None
-    for path in reversed(files):
-        for table in _tables(path, ["at", "model"]):
-            newest = max(table.to_pylist(), key=lambda row: row["at"])
-            last = max(last or (newest["at"], ""), (newest["at"], newest["model"]))
-        if last:
-            break
-    if last is None:
-        raise DataError(f"{folder}: no row in its {len(files):,} Parquet files")
-    since = max(last[0] - timedelta(days=days), TIMES[0])
-    recent = [path for path in files if not _is_before(path, since)]
-    name, _, version = last[1].rpartition(" ")
-    return Log(recent, since, last[0], f"models:/{name}/{version}")
+    with reading_as("a service's log", files[-1]):
+        rows = [row for batch in _batches(files[-1], ["at", "model"]) for row in batch.to_pylist()]
+    if not rows:
+        raise DataError(f"{files[-1]}: no row; a service logs at least one")
+    last = max(rows, key=lambda row: row["at"])
+    since = last["at"] - timedelta(days=days)
+    # folders are called by day, which saves reading those before
+    recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
+    name, _, version = last["model"].rpartition(" ")
+    return Log(recent, since, last["at"], f"models:/{name}/{version}")
 
 
-def read_log(
-    log: Log, *, model: str, shape: tuple[int, int], classes: int
-) -> Iterator[Logged | int]:
-    """The rows that `model` («digits 7») answered, in batches; of others only their number.
-
-    Files that the service deletes meanwhile are left out.
+def read_log(log: Log, model: Served) -> Iterator[Logged]:
+    """The rows that a model answered, in batches.
 
     Raises:
         DataError: a file is damaged, or its images or classes are not the model's.
     """
-    since = pa.scalar(log.since, COLUMNS["at"])
+    title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
+    shape, classes = model.files.shape, model.files.classes
     for path in log.files:
-        for table in _tables(path, list(COLUMNS)):
-            recent = table.filter(pc.greater(table["at"], since))
-            own = recent.filter(pc.equal(pc.cast(recent["model"], pa.string()), model))
-            if others := len(recent) - len(own):
-                yield others
-            if len(own):
-                yield _checked(path, own, shape, classes)
+        with reading_as("a service's log", path):
+            for batch in _batches(path, COLUMNS):
+                recent = batch.filter(pc.greater(batch["at"], pa.scalar(log.since)))
+                own = recent.filter(pc.equal(recent["model"].cast(pa.string()), title))
+                images = _images(path, own["image"], shape)
+                answers = own.select(["predicted", "set_size"]).to_pandas().astype(np.int64)
+                if not answers["predicted"].between(0, classes - 1).all():
+                    raise DataError(f"{path} column predicted: a class outside 0…{classes - 1}")
+                at = own["at"].cast(pa.int64()).to_numpy()
+                yield Logged(images, answers.set_index(at), len(recent) - len(own))
+
+
+def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
+    """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
+
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
+
+    Raises:
+        DataError: it cannot be read, is too large, has other columns, a label is no class, or a
+            key occurs twice.
+    """
+    require_file(path)
+    if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
+        size = f"{MAX_LABELS_BYTES // 10**6} MB"
+        raise DataError(f"{path}: no CSV or Parquet file of at most {size}")
+    with reading_as("labels", path):
+        if path.suffix == ".parquet":
+            with open_parquet(path) as table:
+                frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
+        else:
+            frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
+        if frame.isna().any(axis=None):
+            raise DataError(f"{path}: an empty cell; each row needs {key} and label")
+        if key == "at":
+            at = pd.to_datetime(frame["at"], utc=True)
+            frame["at"] = at.dt.as_unit("us").astype("int64")
+    labels = frame.set_index(key)["label"]
+    if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
+        raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")
+    if repeated := int(labels.index.duplicated().sum()):
+        raise DataError(f"{path} column {key}: {repeated:,} values occur twice")
+    return labels
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -109,66 +129,22 @@ def _files(folder: Path) -> Iterator[Path]:
     return folder.rglob("[!.]*.parquet")
 
 
-def _is_before(path: Path, since: datetime) -> bool:
-    """Whether the folder's name is an earlier day."""
-    try:
-        day = datetime.strptime(path.parent.name, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return False
-    return day.date() < since.date()
-
-
-def _tables(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """The rows of a file, 1,000 at a time; none if it is gone.
-
-    Raises:
-        DataError: it cannot be read, has other columns, or an empty cell.
-    """
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, 1,000 at a time, all cells filled; Arrow raises on a damaged one."""
     require_file(path)
-    with (
-        reading_as("Parquet", path),
-        suppress(FileNotFoundError),
-        open_parquet(path, packed=path.stat().st_size, texts=["image"]) as file,
-    ):
-        _check_file(path, file)
-        for batch in batches(file, columns):
-            table = pa.Table.from_batches([batch])
-            required = [name for name in columns if name != "set_size"]
-            if empty := [name for name in required if table[name].null_count]:
+    with open_parquet(path, dictionaries=["image"]) as file:
+        for batch in file.iter_batches(BATCH, columns=columns):
+            if empty := [name for name in columns if batch[name].null_count]:
                 raise DataError(f"{path} column {empty[0]}: an empty cell; none is allowed")
-            first, last = (pa.scalar(time, COLUMNS["at"]) for time in TIMES)
-            known = pc.and_(pc.greater(table["at"], first), pc.less(table["at"], last))
-            if not pc.all(known).as_py():
-                raise DataError(f"{path} column at: a time outside 1970…2200")
-            yield table
+            if batch.schema.field("at").type != pa.timestamp("us", "UTC"):
+                raise DataError(f"{path} column at: no timestamp in microseconds, UTC")
+            yield batch
 
 
-def _check_file(path: Path, file: pq.ParquetFile) -> None:
-    if (rows := file.metadata.num_rows) > MAX_ROWS:
-        raise DataError(f"{path}: {rows:,} rows; at most {MAX_ROWS:,} a file are allowed")
-    found = {field.name: field.type for field in file.schema_arrow}
-    found |= {"image": getattr(found.get("image"), "value_type", "missing")}  # see `open_parquet`
-    for name, kind in COLUMNS.items():
-        if found.get(name) != kind:
-            has = found.get(name, "missing")
-            raise DataError(f"{path} column {name}: {has}; a service's log has {kind}")
-
-
-def _checked(path: Path, table: pa.Table, shape: tuple[int, int], classes: int) -> Logged:
-    lengths = pc.unique(pc.binary_length(table["image"])).to_pylist()
-    if wrong := [length for length in lengths if length != prod(shape)]:
-        raise DataError(
-            f"{path} column image: {wrong[0]} bytes; the model takes {shape[0]}×{shape[1]} ="
-            f" {prod(shape)}"
-        )
-    predicted = table["predicted"].to_numpy().astype(np.int64)
-    if outside := [label for label in np.unique(predicted) if not 0 <= label < classes]:
-        raise DataError(f"{path} column predicted: {outside[0]} is outside 0..{classes - 1}")
-    content = b"".join(table["image"].to_pylist())
-    sizes = table["set_size"]
-    return Logged(
-        at=table["at"].to_numpy().astype("datetime64[us]").astype(np.int64),
-        images=np.frombuffer(content, np.uint8).reshape(len(table), *shape),
-        predicted=predicted,
-        set_sizes=None if sizes.null_count else sizes.to_numpy().astype(np.int64),
-    )
+def _images(path: Path, column: pa.DictionaryArray, shape: tuple[int, int]) -> Images:
+    # before they are unpacked: one value in the file may stand for many rows
+    for size in pc.unique(pc.binary_length(column.dictionary)).to_pylist():
+        if size != prod(shape):
+            wanted = f"the model takes {shape[0]}×{shape[1]}"
+            raise DataError(f"{path} column image: {size} bytes; {wanted}")
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, *shape)

@@ -2,9 +2,9 @@
 
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ from digits.core.files import require_file
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
-LARGE = 1024  # pixels of the longer side; of what is larger, squares of pixels are averaged
+LARGE = 1024  # pixels of the longer side; what has twice as many is scaled down
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
 
 Grey = NDArray[np.float64]  # (height, width), 0…255
-T = TypeVar("T")
 
 # How a picture became the model's input, as predictions and answers name it.
 TREATMENTS = {
@@ -60,24 +59,16 @@ def read_pictures(
     Raises:
         DataError: one finding per picture that cannot be read or is blank.
     """
-
-    def read(path: Path) -> Converted:
-        image = open_picture(path)
+    found: list[Converted] = []
+    findings: list[str] = []
+    for path in paths:
         try:
-            return convert_picture(image, shape=shape, picture=picture)
+            found.append(_read(path, shape, picture))
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-
-    return _for_each(paths, read)
-
-
-def check_pictures(paths: Sequence[Path]) -> None:
-    """Find unreadable pictures early, before a model is loaded, which takes seconds.
-
-    Raises:
-        DataError: one finding per picture that cannot be read.
-    """
-    _for_each(paths, lambda path: open_picture(path).size)  # keeps no pixels in memory
+            findings += error.findings
+    if findings:
+        raise DataError(*findings)
+    return found
 
 
 def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
@@ -121,26 +112,6 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
     return _centred(_scaled(cropped, shape), shape)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Decode a PNG or JPEG; see `decode_picture`.
-
-    Raises:
-        DataError: the file is missing, no such image, or too large.
-    """
-    require_file(path)
-    try:
-        if path.stat().st_size == 0:
-            raise DataError("0 bytes long; a PNG or JPEG is allowed")
-        with path.open("rb") as file:
-            return decode_picture(file).image
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
 def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
     """Decode a PNG or JPEG, turn it upright by its EXIF orientation, and shrink a large one.
 
@@ -150,16 +121,19 @@ def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
         DataError: it is no such image, or too large.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), _opened(file) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(file, formats=("PNG", "JPEG")) as image,
+        ):
             megapixels = image.width * image.height / 1e6
             if megapixels > most:
                 raise DataError(
-                    f"{megapixels:.0f} megapixels ({image.width}×{image.height}); at most "
-                    f"{most:.0f} are allowed; scale it down"
+                    f"{megapixels:.3g} megapixels ({image.width}×{image.height}); at most "
+                    f"{most:.3g} are allowed; scale it down"
                 )
             return Decoded(ImageOps.exif_transpose(_shrunk(image)), megapixels)
     except Image.DecompressionBombError:
-        raise DataError(f"far over {most:.0f} megapixels; at most that is allowed") from None
+        raise DataError(f"far over {most:.3g} megapixels; at most that is allowed") from None
     except UnidentifiedImageError:
         raise DataError("neither PNG nor JPEG, whatever its name says") from None
     except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -167,41 +141,28 @@ def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
         raise DataError(f"cannot be read as an image: {reason}") from None
 
 
-def _opened(file: IO[bytes]) -> Image.Image:
-    return Image.open(file, formats=("PNG", "JPEG"))
+def _read(path: Path, shape: tuple[int, int], picture: Picture) -> Converted:
+    require_file(path)
+    try:
+        with path.open("rb") as file:
+            return convert_picture(decode_picture(file).image, shape=shape, picture=picture)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
-    """The decoded picture; its pixels averaged in squares until its longer side is below 2 · LARGE.
+    """The decoded picture, its longer side at most LARGE if it was twice that or more.
 
     What follows takes 40 bytes a pixel, a gigabyte for a phone's photograph.
     """
-    factor = max(image.size) // LARGE
-    if factor < 2:
-        image.load()
-        return image
-    width, height = image.size
-    image.draft(
-        None, (max(1, width // factor), max(1, height // factor))
-    )  # a JPEG is decoded smaller
-    if image.mode in ("1", "P") or image.mode.startswith("I"):  # these cannot be averaged
-        image = image.convert({"1": "L", "P": "RGBA"}.get(image.mode, "I"))
-    factor = max(image.size) // LARGE
-    return image.reduce(factor) if factor > 1 else image.copy()
-
-
-def _for_each(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
-    """Read every path; raise the findings of all that fail in one error."""
-    results: list[T] = []
-    findings: list[str] = []
-    for path in paths:
-        try:
-            results.append(read(path))
-        except DataError as error:
-            findings.extend(error.findings)
-    if findings:
-        raise DataError(*findings)
-    return results
+    if max(image.size) >= 2 * LARGE:
+        if image.mode in ("1", "P") or image.mode.startswith("I"):  # these cannot be averaged
+            image = image.convert({"1": "L", "P": "RGBA"}.get(image.mode, "I"))
+        image.thumbnail((LARGE, LARGE), Image.Resampling.BOX)
+    image.load()
+    return image
 
 
 def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digits.core.artifacts import Calibration
+from digits.core.errors import IntegrityError
 from digits.evaluation.confidence import answer_sets, threshold, too_few_rows, unsure
 from digits.registry.served import Served
 from digits.scoring.pictures import read_pictures
@@ -16,15 +18,15 @@ class Answer(NamedTuple):
 
     `picture` says how it became the model's input: a key of `pictures.TREATMENTS`. `answer_set`
     holds the classes that may be the true one, the most probable first, and `unsure` says that
-    this is no answer; see `evaluation.confidence`. Both are None for versions without calibration.
+    it cannot be used; see `evaluation.confidence`.
     """
 
     file: str
     predicted: int
     probabilities: list[float]
     picture: str
-    answer_set: list[int] | None
-    unsure: bool | None
+    answer_set: list[int]
+    unsure: bool
 
 
 def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
@@ -35,36 +37,33 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
     """
     pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(np.stack([converted.image for converted in pictures]))
-    limit = set_threshold(model, coverage)
+    sets = answer_sets(probabilities, set_threshold(model, coverage))
     return [
         Answer(
             str(path),
             int(row.argmax()),
-            [float(value) for value in row],
+            row.tolist(),
             converted.treatment,
-            *(_answer_set(row, limit) if limit is not None else (None, None)),
+            np.argsort(-row, kind="stable")[: chosen.sum()].tolist(),
+            bool(unsure(chosen[np.newaxis])[0]),
         )
-        for path, converted, row in zip(paths, pictures, probabilities, strict=True)
+        for path, converted, row, chosen in zip(paths, pictures, probabilities, sets, strict=True)
     ]
 
 
-def set_threshold(model: Served, coverage: float) -> float | None:
-    """The probability from which a class is in an answer set; None without calibration."""
-    calibration = model.files.calibration
-    return threshold(calibration.truth_probabilities, coverage) if calibration else None
+def set_threshold(model: Served, coverage: float) -> float:
+    """The probability from which a class is in an answer set."""
+    return threshold(_calibration(model).truth_probabilities, coverage)
 
 
 def few_rows(model: Served, coverage: float) -> list[str]:
     """A warning if every answer is unsure, since the version has too few validation rows."""
-    calibration = model.files.calibration
-    if not calibration:
-        return []
-    found = too_few_rows(len(calibration.truth_probabilities), coverage)
+    found = too_few_rows(len(_calibration(model).truth_probabilities), coverage)
     return [found] if found else []
 
 
-def _answer_set(row: np.ndarray, limit: float) -> tuple[list[int], bool]:
-    """The classes of one answer set, the most probable first, and whether it is no answer."""
-    sets = answer_sets(row[np.newaxis], limit)
-    by_probability = np.argsort(-row, kind="stable")
-    return by_probability[: sets.sum()].tolist(), bool(unsure(sets)[0])
+def _calibration(model: Served) -> Calibration:
+    calibration = model.files.calibration
+    if calibration is None:
+        raise IntegrityError(f"{model.origin.uri}: it has no calibration; train and promote anew")
+    return calibration

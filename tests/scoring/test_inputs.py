@@ -1,0 +1,172 @@
+"""Inputs to score: what is read, and what is refused in one line."""
+
+import gzip
+import os
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from support import finding
+
+from digits.core.dataset import Images
+from digits.core.errors import DataError
+from digits.scoring.inputs import BATCH, content_md5, open_input
+
+SHAPE = (4, 5)
+ROWS = BATCH + 7
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (ROWS, *SHAPE), dtype=np.uint8)
+
+
+def frame(images=IMAGES):
+    flat = images.reshape(len(images), 20)
+    return pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(20)])
+
+
+def column(images=IMAGES):
+    return pa.table({"image": pa.array([row.tobytes() for row in images], pa.binary(20))})
+
+
+def read(path) -> Images:
+    return np.concatenate([batch.images for batch in open_input(path, shape=SHAPE)])
+
+
+def refusal(path):
+    line = finding(DataError, lambda: read(path))
+    assert line.startswith(str(path))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("i.npz", lambda path: np.savez(path, images=IMAGES)),
+        ("i.npz", lambda path: np.savez_compressed(path, whatever=IMAGES)),
+        ("i.npz", lambda path: np.savez(path, y_train=1, x_train=IMAGES[:1], x_test=IMAGES)),
+        ("i.csv", lambda path: frame().to_csv(path, index=False)),
+        ("i.csv", lambda path: frame().assign(label=3).to_csv(path, index=False)),
+        ("i.csv.gz", lambda path: frame().to_csv(path, index=False)),
+        ("i.parquet", lambda path: pq.write_table(column(), path, row_group_size=90)),
+        ("i.parquet", lambda path: frame().astype("int32").to_parquet(path, row_group_size=250)),
+        ("i.whatever", lambda path: frame().assign(label=3).to_parquet(path)),
+    ],
+)
+def test_input_is_read_in_batches(tmp_path, name, write):
+    write(path := tmp_path / name)
+    batches = [*open_input(path, shape=SHAPE)]
+    assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES)
+    assert [row for batch in batches for row in batch.names] == [*range(ROWS)]
+    assert max(len(batch.images) for batch in batches) <= BATCH
+
+
+def test_folder_is_read_by_name(tmp_path):
+    for name, ink in (("b.png", 255), ("a.png", 200), ("notes.txt", 0)):
+        page = np.zeros((40, 40), np.uint8)
+        page[5:30, 10:14] = ink
+        Image.fromarray(page).save(tmp_path / name, format="PNG")
+    [batch] = open_input(tmp_path, shape=SHAPE)
+    assert batch.names == ["a.png", "b.png"]
+    assert batch.images.shape == (2, *SHAPE)
+    before = content_md5(tmp_path)
+    (tmp_path / "b.png").rename(tmp_path / "c.png")
+    assert content_md5(tmp_path) != before
+
+
+HEADER = ",".join(f"pixel{number}" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "cannot be read as CSV: "),
+        (f"{HEADER}\n", "no images in it"),
+        (f"{HEADER}\n{'0,' * 18}0\n", "Expected 20 columns, got 19"),
+        (f"{HEADER}\nnan{',0' * 19}\n", "invalid value 'nan'"),
+        (f"{HEADER}\n{',0' * 19}\n", "invalid value ''"),
+        (f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n", "#0: Row #3: CSV conversion error to uint8"),
+        (HEADER.removesuffix(",pixel19") + "\n", "19 pixel columns; the model takes 4×5 = 20"),
+        (f"{HEADER},pixel20\n{'0,' * 20}0\n", "21 pixel columns; the model takes 4×5 = 20"),
+        ("\0\0\x08\x03 of an IDX\n", "0 pixel columns; the model takes"),
+    ],
+)
+def test_bad_csv_is_one_line(tmp_path, text, says):
+    path = tmp_path / "bad.csv"
+    path.write_text(text, encoding="utf-8")
+    assert says in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"images": np.full((2, *SHAPE), np.nan)}, "the model takes uint8 (n, 4, 5)"),
+        ({"images": np.zeros((2, 5, 5), np.uint8)}, "uint8 (2, 5, 5); the model takes"),
+        ({"images": np.asfortranarray(IMAGES)}, "in Fortran order; the model takes"),
+        ({"images": IMAGES[:0]}, "no images in it"),
+        ({"images": np.array([None, {}])}, "object (2,); the model takes"),
+        ({"a": IMAGES, "b": IMAGES}, "holds a.npy, b.npy; one array"),
+        ({"images": np.zeros((16 << 20, *SHAPE), np.uint8)}, "unpacks to over 256 MB"),
+    ],
+    ids=["fractions", "size", "order", "empty", "objects", "two", "bomb"],
+)
+def test_bad_npz_is_one_line(tmp_path, arrays, says):
+    np.savez_compressed(path := tmp_path / "bad.npz", **arrays)
+    assert says in refusal(path)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_damaged_npz_is_one_line(tmp_path, write):
+    write(path := tmp_path / "bad.npz", images=IMAGES)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert "cannot be read as npz: " in refusal(path)
+
+
+@pytest.mark.parametrize("rows", [ROWS - 1, ROWS + 1])
+def test_npz_with_another_count_than_declared_is_refused(tmp_path, rows):
+    np.save(array := tmp_path / "images.npy", IMAGES)
+    content = array.read_bytes().replace(f"({ROWS},".encode(), f"({rows},".encode())
+    with zipfile.ZipFile(path := tmp_path / "bad.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (frame().astype(float), "a pixel is no whole number 0…255"),
+        (frame().astype(int) - 1, "a pixel is no whole number 0…255"),
+        (frame().astype("Int64").mask(lambda x: x == 9), "cannot be read as Parquet: "),
+        (frame().drop(columns="pixel9"), "19 pixel columns; the model takes"),
+        (frame().assign(pixel20=0), "21 pixel columns; the model takes"),
+        (pd.DataFrame({"image": [bytes(20)]}), "a column image of fixed_size_binary[20]"),
+        (frame(IMAGES[:0]), "no images in it"),
+    ],
+    ids=["fractions", "negative", "empty cells", "too few", "too many", "binary", "empty"],
+)
+def test_bad_parquet_is_one_line(tmp_path, table, says):
+    table.to_parquet(path := tmp_path / "i.parquet")
+    assert says in refusal(path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_damaged_parquet_is_one_line(tmp_path, damage):
+    path = tmp_path / "i.parquet"
+    pq.write_table(column(), path, use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[100:3000] = b"\xff" * 2900
+    path.write_bytes({"cut": content[:5000], "noise": content}[damage])
+    assert "cannot be read as Parquet: " in refusal(path)
+
+
+def test_other_paths_are_one_line(tmp_path):
+    assert "not found" in refusal(tmp_path / "nowhere")
+    assert "no pictures" in refusal(tmp_path)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    assert "is no regular file" in refusal(pipe)
+    (packed := tmp_path / "i.bin").write_bytes(gzip.compress(b"pixel0\n1\n"))
+    refusal(packed)
