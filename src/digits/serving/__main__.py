@@ -1,4 +1,4 @@
-"""Serve the package that this module lies in: `python -m digits.serving`."""
+"""Serve the package in the current folder: `python -m digits.serving`."""
 
 import signal
 import sys
@@ -10,12 +10,11 @@ import uvicorn
 
 from digits.core import process
 from digits.core.guard import MORE_NAMES, listen
-from digits.serving import model
 from digits.serving.app import Service
 from digits.serving.journal import Journal
+from digits.serving.model import load
 from digits.serving.protocol import Protocol
 
-FOLDER = Path(__file__).parents[2]
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 
 
@@ -26,7 +25,7 @@ def serve(options: Namespace) -> None:
         IntegrityError: the package's files are not those that were packaged.
         BusyError: another process listens there.
     """
-    loaded = model.load(FOLDER)
+    loaded = load(Path())
     journal = Journal(options.log, loaded.description) if options.log else None
     with listen(options.port, options.host) as listening, journal or nullcontext():
         app = Service(loaded, journal, threads=options.threads).app()
@@ -51,30 +50,13 @@ def serve(options: Namespace) -> None:
 def options() -> Namespace:
     """What the command line says."""
     parser = ArgumentParser("python -m digits.serving", description="Serve this package.")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help=f"address to listen on; {MORE_NAMES} lists the names by which others reach it",
-    )
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=8000,
-        choices=range(65536),
-        metavar="PORT",
-        help="0 is any that is free",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        choices=range(1, 257),
-        metavar="N",
-        help="of the model",
-    )
-    parser.add_argument(
-        "--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet"
-    )
+    add = parser.add_argument
+    reached = f"{MORE_NAMES} lists the names by which others reach it"
+    add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
+    ports, threads = range(65536), range(1, 257)
+    add("--port", type=int, default=8000, choices=ports, metavar="PORT", help="0 is any free one")
+    add("--threads", type=int, default=1, choices=threads, metavar="N", help="of the model")
+    add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
     return parser.parse_args()
 
 

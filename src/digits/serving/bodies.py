@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from math import prod
@@ -16,13 +15,11 @@ from digits.core.dataset import Images as Pixels
 from digits.core.dataset import Picture
 from digits.core.errors import DataError
 from digits.scoring.pictures import MAX_MEGAPIXELS, convert_picture, decode_picture
-from digits.serving.limits import MAX_BODY, MAX_IMAGES
 
+MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
+MAX_IMAGES = 1000  # of one request
 JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
-ARRAYS = ("inputs", "instances")  # as MLflow calls them
-SHORT = 50_000  # bytes
-
-FORMS = '{"inputs": [[[0, …], …], …]} or {"pictures": ["BASE64", …]} is allowed'
+QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 
 
 class Images(NamedTuple):
@@ -32,8 +29,8 @@ class Images(NamedTuple):
     treatments: Sequence[str] = ()
 
 
-class Form(NamedTuple):
-    """What a model takes: images of this shape (height, width), pictures treated this way."""
+class Reader(NamedTuple):
+    """Reads images of this shape (height, width); pictures are treated this way."""
 
     shape: tuple[int, int]
     picture: Picture
@@ -49,71 +46,63 @@ class Form(NamedTuple):
         if kind == RAW:
             return self._raw(body)
         if kind in PICTURES:
-            return self._pictures([("", body)])
+            return self._pictures([body])
         allowed = ", ".join((JSON, RAW, *PICTURES))
         raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
 
-    def is_quick(self, kind: str, body: bytes | bytearray) -> bool:
+    def is_quick(self, kind: str, body: bytes) -> bool:
         """Whether it is read in less time than a prediction takes."""
         # a picture in JSON may unpack to much; its key may be written with an escape
         has_pictures = kind in PICTURES or b"pictures" in body or b"\\" in body
-        return not has_pictures and len(body) <= SHORT
+        return not has_pictures and len(body) <= QUICK
 
     def _json(self, body: bytes) -> Images:
         try:
             content = orjson.loads(body)
         except ValueError as error:
             raise HTTPException(400, f"not JSON: {error}") from None
-        one = isinstance(content, dict) and len(content) == 1
-        key, value = next(iter(content.items())) if one else ("", None)
-        if key == "pictures":
-            return self._pictures(_decoded(value))
-        if key not in ARRAYS:
-            raise HTTPException(422, f"not a request; {FORMS}")
-        if isinstance(value, dict) and [*value] == ["images"]:
-            key, value = f"{key}.images", value["images"]
-        return Images(self._array(key, value, has_truth=b"true" in body or b"false" in body))
+        match content:
+            case {"pictures": texts} if len(content) == 1:
+                return self._pictures(_decoded(texts))
+            case {"inputs": images} | {"instances": images} if len(content) == 1:
+                if isinstance(images, dict) and [*images] == ["images"]:
+                    images = images["images"]  # by the input's name, as MLflow allows
+                return self._array(images, has_truth=b"true" in body or b"false" in body)
+        forms = '{"inputs": [[[0, …], …], …]} or {"pictures": ["BASE64", …]} is allowed'
+        raise HTTPException(422, f"not a request; {forms}")
 
-    def _array(self, key: str, images: Any, *, has_truth: bool) -> Pixels:
-        """Nested lists as uint8 (n, height, width); truth values may be among the pixels.
-
-        Types, lengths and values are checked by C code of Python's own: NumPy would convert text
-        and truth values to numbers.
-        """
+    def _array(self, images: Any, *, has_truth: bool) -> Images:
         height, width = self.shape
         rows = _nested(images, height)
         pixels = rows and _nested(rows, width)
-        if not pixels or not isinstance(images, list):
-            raise HTTPException(
-                422,
-                f"{key}: at least one image is needed, each {height} lists of {width} grey values",
-            )
+        if not pixels:
+            sizes = f"each {height} lists of {width} grey values"
+            raise HTTPException(422, f"at least one image is needed, {sizes}")
         self._limit(len(images))
         try:
-            values = _grey(pixels, has_truth=has_truth)
+            values = b"" if has_truth else bytes(pixels)  # seven times as fast as NumPy
         except (TypeError, ValueError, OverflowError):
-            raise HTTPException(422, f"{key}{_first_fault(pixels, self.shape)}") from None
-        return np.frombuffer(values, np.uint8).reshape(-1, height, width)
+            values = b""
+        if not values:  # `bytes` would take truth values as 0 and 1
+            raise HTTPException(422, "a pixel is none of the whole numbers from 0 to 255")
+        return Images(np.frombuffer(values, np.uint8).reshape(-1, height, width))
 
     def _raw(self, body: bytes) -> Images:
         size = prod(self.shape)
         if not body or len(body) % size:
-            height, width = self.shape
-            raise HTTPException(
-                422, f"{len(body)} bytes; {height}×{width} = {size} bytes are needed for each image"
-            )
+            raise HTTPException(422, f"{len(body)} bytes; {size} are needed for each image")
         self._limit(len(body) // size)
         return Images(np.frombuffer(body, np.uint8).reshape(-1, *self.shape))
 
-    def _pictures(self, files: Sequence[tuple[str, bytes]]) -> Images:
+    def _pictures(self, files: Sequence[bytes]) -> Images:
         self._limit(len(files))
         converted, megapixels = [], float(MAX_MEGAPIXELS)
-        for name, content in files:
+        for number, content in enumerate(files, 1):
             try:
                 decoded = decode_picture(BytesIO(content), most=megapixels)
                 image = convert_picture(decoded.image, shape=self.shape, picture=self.picture)
             except DataError as error:
-                raise HTTPException(422, f"{name}{error}") from None
+                raise HTTPException(422, f"picture {number}: {error}") from None
             converted.append(image)
             megapixels -= decoded.megapixels
         images, treatments = zip(*converted, strict=True)
@@ -132,38 +121,11 @@ def _nested(values: Any, length: int) -> list[Any] | None:
     return [*chain.from_iterable(values)] if {*map(len, values)} == {length} else None
 
 
-def _grey(pixels: Sequence[Any], *, has_truth: bool) -> bytes:
-    if not has_truth:  # `bytes` would take them as 0 and 1
-        with suppress(TypeError):
-            return bytes(pixels)
-    return bytes(map(_whole, pixels))
-
-
-def _whole(value: Any) -> int:
-    if type(value) is int or (type(value) is float and value.is_integer()):
-        return int(value)
-    raise TypeError
-
-
-def _first_fault(pixels: Sequence[Any], shape: tuple[int, int]) -> str:
-    """Where the first pixel is that is no grey value, and what it is."""
-    for position, value in enumerate(pixels):
-        try:
-            bytes([_whole(value)])
-        except (TypeError, ValueError, OverflowError):
-            place = "".join(f"[{i}]" for i in np.unravel_index(position, (len(pixels), *shape)))
-            nested = isinstance(value, list | dict)
-            found = "a list or object" if nested else orjson.dumps(value).decode()[:20]
-            return f"{place}: {found}; whole numbers from 0 to 255 are allowed"
-    raise AssertionError("each is a grey value")
-
-
-def _decoded(texts: Any) -> list[tuple[str, bytes]]:
-    """Names and contents of pictures in base64."""
-    if not texts or not isinstance(texts, list) or {*map(type, texts)} != {str}:
-        raise HTTPException(422, "pictures: a list of PNG or JPEG in base64 is needed")
+def _decoded(texts: Any) -> list[bytes]:
+    """The contents of pictures in base64."""
     try:
-        contents = [b64decode(text, validate=True) for text in texts]
-    except ValueError:
-        raise HTTPException(422, "pictures: not base64") from None
-    return [(f"pictures[{position}]: ", content) for position, content in enumerate(contents)]
+        if texts and isinstance(texts, list):
+            return [b64decode(text, validate=True) for text in texts]
+    except (TypeError, ValueError):
+        pass
+    raise HTTPException(422, "pictures: a list of PNG or JPEG in base64 is needed")
