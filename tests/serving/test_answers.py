@@ -1,7 +1,6 @@
 """What a package's server answers to each form of a request, and what it says of itself."""
 
 import json
-from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
@@ -58,20 +57,10 @@ def test_raw_bytes_and_pictures(server: Running, package: Package) -> None:
     assert predictions(server, image.tobytes(), "application/octet-stream") == [expected]
     as_is = {**expected, "picture": "as is"}
     assert predictions(server, picture(image), "image/png; charset=x") == [as_is]
-    encoded = b64encode(picture(image)).decode()
-    assert predictions(server, as_json({"pictures": [encoded, encoded]})) == [as_is, as_is]
     [large] = predictions(server, picture(np.kron(image, np.ones((9, 9), np.uint8))), "image/png")
     assert (large["predicted"], large["picture"]) == (expected["predicted"], "plain")
     [answer] = predictions(server, picture(image, "JPEG"), "image/jpeg")
     assert len(answer["probabilities"]) == 10
-
-
-def test_picture_with_broken_exif(server: Running, package: Package) -> None:
-    exif = Image.Exif()
-    exif[0x010E] = "words " * 20
-    file = BytesIO()
-    Image.fromarray(package.images[0]).save(file, "JPEG", exif=exif.tobytes()[:-100])
-    assert predictions(server, file.getvalue(), "image/jpeg")
 
 
 def test_answer_sets(server: Running, package: Package) -> None:

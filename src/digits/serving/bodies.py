@@ -1,7 +1,5 @@
-"""The body of a request as images: arrays in JSON, raw bytes, and pictures."""
+"""The body of a request as images: arrays in JSON, raw bytes, or a picture."""
 
-from base64 import b64decode
-from collections.abc import Sequence
 from io import BytesIO
 from itertools import chain
 from math import prod
@@ -11,8 +9,7 @@ import numpy as np
 import orjson
 from starlette.exceptions import HTTPException
 
-from digits.core.dataset import Images as Pixels
-from digits.core.dataset import Picture
+from digits.core.dataset import Images, Picture
 from digits.core.errors import DataError
 from digits.scoring.pictures import MAX_MEGAPIXELS, convert_picture, decode_picture
 
@@ -22,39 +19,33 @@ JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/pn
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 
 
-class Images(NamedTuple):
-    """Pixels uint8 (n, height, width); of pictures how each became them (`pictures.TREATMENTS`)."""
-
-    pixels: Pixels
-    treatments: Sequence[str] = ()
-
-
 class Reader(NamedTuple):
     """Reads images of this shape (height, width); pictures are treated this way."""
 
     shape: tuple[int, int]
     picture: Picture
 
-    def read(self, kind: str, body: bytes) -> Images:
-        """The images in a body of this Content-Type.
+    def read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
+        """The images uint8 (n, height, width) in a body of this Content-Type.
+
+        Returns:
+            The images, and of a picture how it became one (`pictures.TREATMENTS`).
 
         Raises:
             HTTPException: 4xx with one sentence that says what is wrong and what is allowed.
         """
         if kind == JSON:
-            return self._json(body)
+            return self._json(body), []
         if kind == RAW:
-            return self._raw(body)
+            return self._raw(body), []
         if kind in PICTURES:
-            return self._pictures([body])
+            return self._picture(body)
         allowed = ", ".join((JSON, RAW, *PICTURES))
         raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
 
     def is_quick(self, kind: str, body: bytes) -> bool:
         """Whether it is read in less time than a prediction takes."""
-        # a picture in JSON may unpack to much; its key may be written with an escape
-        has_pictures = kind in PICTURES or b"pictures" in body or b"\\" in body
-        return not has_pictures and len(body) <= QUICK
+        return kind not in PICTURES and len(body) <= QUICK
 
     def _json(self, body: bytes) -> Images:
         try:
@@ -62,14 +53,11 @@ class Reader(NamedTuple):
         except ValueError as error:
             raise HTTPException(400, f"not JSON: {error}") from None
         match content:
-            case {"pictures": texts} if len(content) == 1:
-                return self._pictures(_decoded(texts))
             case {"inputs": images} | {"instances": images} if len(content) == 1:
                 if isinstance(images, dict) and [*images] == ["images"]:
                     images = images["images"]  # by the input's name, as MLflow allows
                 return self._array(images, has_truth=b"true" in body or b"false" in body)
-        forms = '{"inputs": [[[0, …], …], …]} or {"pictures": ["BASE64", …]} is allowed'
-        raise HTTPException(422, f"not a request; {forms}")
+        raise HTTPException(422, 'not a request; {"inputs": [[[0, …], …], …]} is allowed')
 
     def _array(self, images: Any, *, has_truth: bool) -> Images:
         height, width = self.shape
@@ -78,40 +66,34 @@ class Reader(NamedTuple):
         if not pixels:
             sizes = f"each {height} lists of {width} grey values"
             raise HTTPException(422, f"at least one image is needed, {sizes}")
-        self._limit(len(images))
+        _limit(len(images))
         try:
             values = b"" if has_truth else bytes(pixels)  # seven times as fast as NumPy
         except (TypeError, ValueError, OverflowError):
             values = b""
         if not values:  # `bytes` would take truth values as 0 and 1
             raise HTTPException(422, "a pixel is none of the whole numbers from 0 to 255")
-        return Images(np.frombuffer(values, np.uint8).reshape(-1, height, width))
+        return np.frombuffer(values, np.uint8).reshape(-1, height, width)
 
     def _raw(self, body: bytes) -> Images:
         size = prod(self.shape)
         if not body or len(body) % size:
             raise HTTPException(422, f"{len(body)} bytes; {size} are needed for each image")
-        self._limit(len(body) // size)
-        return Images(np.frombuffer(body, np.uint8).reshape(-1, *self.shape))
+        _limit(len(body) // size)
+        return np.frombuffer(body, np.uint8).reshape(-1, *self.shape)
 
-    def _pictures(self, files: Sequence[bytes]) -> Images:
-        self._limit(len(files))
-        converted, megapixels = [], float(MAX_MEGAPIXELS)
-        for number, content in enumerate(files, 1):
-            try:
-                decoded = decode_picture(BytesIO(content), most=megapixels)
-                image = convert_picture(decoded.image, shape=self.shape, picture=self.picture)
-            except DataError as error:
-                raise HTTPException(422, f"picture {number}: {error}") from None
-            converted.append(image)
-            megapixels -= decoded.megapixels
-        images, treatments = zip(*converted, strict=True)
-        return Images(np.stack(images), treatments)
+    def _picture(self, body: bytes) -> tuple[Images, list[str]]:
+        try:
+            decoded = decode_picture(BytesIO(body), most=MAX_MEGAPIXELS)
+            image = convert_picture(decoded.image, shape=self.shape, picture=self.picture)
+        except DataError as error:
+            raise HTTPException(422, str(error)) from None
+        return image.image[np.newaxis], [image.treatment]
 
-    def _limit(self, count: int) -> None:
-        most = min(MAX_IMAGES, max(1, MAX_BODY // prod(self.shape)))  # of pictures to be scaled up
-        if count > most:
-            raise HTTPException(413, f"{count:,} images; at most {most:,} a request are allowed")
+
+def _limit(count: int) -> None:
+    if count > MAX_IMAGES:
+        raise HTTPException(413, f"{count:,} images; at most {MAX_IMAGES:,} a request are allowed")
 
 
 def _nested(values: Any, length: int) -> list[Any] | None:
@@ -119,13 +101,3 @@ def _nested(values: Any, length: int) -> list[Any] | None:
     if not isinstance(values, list) or {*map(type, values)} != {list}:
         return None
     return [*chain.from_iterable(values)] if {*map(len, values)} == {length} else None
-
-
-def _decoded(texts: Any) -> list[bytes]:
-    """The contents of pictures in base64."""
-    try:
-        if texts and isinstance(texts, list):
-            return [b64decode(text, validate=True) for text in texts]
-    except (TypeError, ValueError):
-        pass
-    raise HTTPException(422, "pictures: a list of PNG or JPEG in base64 is needed")

@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from threading import Event, Lock, Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Probabilities
-from digits.core.errors import ServiceError, one_line
+from digits.core.errors import one_line
 from digits.core.files import replacing
 from digits.evaluation.confidence import answer_sets
 from digits.serving.model import Description
@@ -45,16 +47,10 @@ class Journal:
     A fault in writing is one warning, and the rows are lost: no request waits or fails for it.
 
     Raises:
-        ServiceError: pyarrow is not installed.
         OSError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ModuleNotFoundError:
-            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
-            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._description = folder, description
         self._asked: list[_Asked] = []
@@ -117,16 +113,12 @@ class Journal:
             print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
 
     def _write(self, asked: list[_Asked]) -> None:
-        import pyarrow.parquet as pq
-
         now = datetime.now(UTC)
         name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
         with replacing(self._folder / f"{now:%Y-%m-%d}" / name) as temporary:
             pq.write_table(self._table(asked), temporary, compression="zstd")
 
-    def _table(self, asked: list[_Asked]) -> Any:
-        import pyarrow as pa
-
+    def _table(self, asked: list[_Asked]) -> pa.Table:
         at, images, probabilities = map(np.concatenate, zip(*asked, strict=True))
         confidence, sizes = self._description.confidence, pa.nulls(len(images), pa.int16())
         if confidence:

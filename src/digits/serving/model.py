@@ -102,15 +102,13 @@ def check_files(folder: Path) -> None:
     sums = listed(folder)
     if not sums:
         raise IntegrityError(f"{folder / SUMS}: does not list {MODEL}, so this is no package")
-    found = {name: folder / name for name in sums}
-    gone = [f"{path}: is gone" for path in found.values() if not path.is_file()]
-    changed = [
-        f"{path}: is not the file that was packaged (by {SUMS}); make the package again"
-        for name, path in found.items()
-        if path.is_file() and sha256(path) != sums[name]
-    ]
-    foreign = [f"{folder / name}: is not in {SUMS}" for name in unlisted(folder, sums)]
-    if findings := [*gone, *changed, *foreign]:
+    findings = [f"{folder / name}: is not in {SUMS}" for name in unlisted(folder, sums)]
+    for name, digest in sums.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != digest:
+            says = f"is not the file that was packaged (by {SUMS}); make the package again"
+            findings.append(f"{path}: {says}")
+    if findings:
         raise IntegrityError(*findings)
 
 

@@ -1,13 +1,11 @@
 """Write a package: a folder that serves a registered model without this repository."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -27,20 +25,13 @@ from digits.serving.model import (
     Confidence,
     Description,
     listed,
+    load,
     unlisted,
 )
 
 REPOSITORY = Path(__file__).parents[3]
 TEMPLATE = Path(__file__).with_name("template")
 TOLERANCE = 1e-5  # of a probability
-# asks the model as the server loads it
-ASK = """
-import sys
-from pathlib import Path
-import numpy as np
-from digits.serving import __main__ as server
-np.save(sys.argv[2], server.load(Path()).network.predict(np.load(sys.argv[1])))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class Package:
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
     """Write the package of a version to the folder `out`, which is new, empty or a package.
 
-    Its own server is asked for all hold-out rows before it is moved there.
+    It is asked for all hold-out rows before it is moved there.
 
     Raises:
         UsageError: `out` holds something else, or params.yaml has another number of classes.
@@ -146,7 +137,8 @@ def _build_wheel(folder: Path) -> Path:
         [*command, folder.resolve()], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ServiceError(f"no wheel of {REPOSITORY} is built: {_last_line(done.stderr)}")
+        reason = printable(done.stderr.strip().rpartition("\n")[2])
+        raise ServiceError(f"no wheel of {REPOSITORY} is built: {reason}")
     [wheel] = folder.glob("*.whl")
     return wheel
 
@@ -154,27 +146,11 @@ def _build_wheel(folder: Path) -> Path:
 def largest_difference(folder: Path, images: Images, expected: Probabilities) -> float:
     """The largest difference of a probability between a package and `expected`.
 
-    A process that has only the package's code and files answers.
-
     Raises:
-        IntegrityError: it fails, or answers otherwise: with another class, or with a probability
+        IntegrityError: the package answers otherwise: with another class, or with a probability
             that differs by more than TOLERANCE.
     """
-    [wheel] = folder.resolve().glob("*.whl")
-    with TemporaryDirectory() as temporary:
-        asked, answered = Path(temporary, "images.npy"), Path(temporary, "probabilities.npy")
-        np.save(asked, images, allow_pickle=False)
-        done = subprocess.run(
-            [sys.executable, "-c", ASK, asked, answered],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(wheel)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise IntegrityError(f"package: does not answer: {_last_line(done.stderr)}")
-        actual = np.load(answered, allow_pickle=False)
+    actual = load(folder).network.predict(images)
     difference = float(np.abs(actual - expected).max())
     others = int((actual.argmax(axis=1) != expected.argmax(axis=1)).sum())
     if others or difference > TOLERANCE:
@@ -183,10 +159,6 @@ def largest_difference(folder: Path, images: Images, expected: Probabilities) ->
             f"model, probabilities differ by up to {difference:.1e}; nothing was written"
         )
     return difference
-
-
-def _last_line(text: str) -> str:
-    return printable(text.strip().rpartition("\n")[2])
 
 
 def _check_out(out: Path) -> None:
