@@ -2,13 +2,11 @@
 
 import json
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import psutil
@@ -42,13 +40,6 @@ def with_pixel(value: Any) -> str:
     return json.dumps({"inputs": [ZERO, image]})
 
 
-def png(width: int, height: int, pixels: bytes = b"") -> bytes:
-    """A grey PNG of this size, whatever pixels it has."""
-    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT" + pixels]
-    written = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", crc32(c)) for c in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
-
-
 @pytest.mark.parametrize(
     ("kind", "body", "status", "says"),
     [
@@ -67,7 +58,6 @@ def png(width: int, height: int, pixels: bytes = b"") -> bytes:
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
         (RAW, bytes(64 * 1001), 413, "1,001 images; at most 1,000 "),
         (PNG, b"no", 422, "neither PNG nor JPEG"),
-        (PNG, png(60_000, 60_000), 422, "far over 25 megapixels"),
         (JSON, b"x" * 50_000_000, 413, "over 5,000,000 bytes long; at most that is allowed"),
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
     ],
@@ -131,7 +121,7 @@ def test_bad_http_is_refused(server: Running, sent: bytes, status: int) -> None:
 
 def test_endless_head_is_refused(server: Running) -> None:
     said = exchange(server, b"GET / HTTP/1.1\r\nX: ", *[b"a" * 40_000] * 4, pause=0.1)
-    assert b"Over 64,000 bytes of headers." in said or said == b"closed"
+    assert b"Over 32,000 bytes of headers." in said or said == b"closed"
 
 
 def raw(count: int) -> bytes:

@@ -14,7 +14,7 @@ from digits.core.errors import ServiceError
 from digits.core.guard import MORE_NAMES, listen
 from digits.serving.app import Service
 from digits.serving.model import Description, load
-from digits.serving.protocol import Protocol
+from digits.serving.protocol import HEAD_S, Protocol
 
 if TYPE_CHECKING:
     from digits.serving.journal import Journal
@@ -43,6 +43,7 @@ def serve(options: Namespace) -> None:
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
+            timeout_keep_alive=HEAD_S,
         )
         host, port = listening.getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

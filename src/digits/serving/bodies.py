@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from digits.core.dataset import Images, Picture
 from digits.core.errors import DataError
-from digits.scoring.pictures import MAX_MEGAPIXELS, convert_picture, decode_picture
+from digits.scoring.pictures import convert_picture, decode_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
@@ -84,7 +84,7 @@ class Reader(NamedTuple):
 
     def _picture(self, body: bytes) -> tuple[Images, list[str]]:
         try:
-            decoded = decode_picture(BytesIO(body), most=MAX_MEGAPIXELS)
+            decoded = decode_picture(BytesIO(body))
             image = convert_picture(decoded.image, shape=self.shape, picture=self.picture)
         except DataError as error:
             raise HTTPException(422, str(error)) from None

@@ -12,7 +12,7 @@ import numpy as np
 from digits.core.artifacts import read_split
 from digits.core.dataset import Images, Probabilities
 from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError, printable
-from digits.core.files import folder_sha256, scratch, sha256, sha256_lines, write_text
+from digits.core.files import folder_sha256, scratch, sha256, write_text
 from digits.evaluation.confidence import threshold
 from digits.params import Params
 from digits.registry.card import card
@@ -127,7 +127,8 @@ def write_folder(
     write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
     # in a git repository a package is no code of its project
     write_text(folder / ".gitignore", "*\n")
-    write_text(folder / SUMS, sha256_lines(folder))
+    files = unlisted(folder, {}, but=())
+    write_text(folder / SUMS, "".join(f"{sha256(folder / file)}  {file}\n" for file in files))
 
 
 def _build_wheel(folder: Path) -> Path:

@@ -8,9 +8,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_CONNECTIONS = 500  # each is a file that is open, of which most systems allow 1024
-MAX_HEAD = 64_000  # bytes of request line and headers, beyond what came with the first of them
-HEAD_S = 20.0  # from the connection, or the last answer, until the head of a request is complete
-REFUSED_S = 1.0  # the same for a connection too many
+MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first PIECE
+PIECE = 4096  # bytes that are parsed at once
+HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
+REFUSED_S = 1  # the same for a connection too many
 
 
 class _Flow(FlowControl):
@@ -63,6 +64,7 @@ class Protocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle
     _head: int | None = None  # bytes of the incomplete request head received so far
+    _rest: bytes = b""  # not parsed yet; empty if no request waits for the answer to another
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head. One connection too many gets uvicorn's 503."""
@@ -78,12 +80,20 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, and limit a head that is not complete."""
-        if self._head is not None:
-            self._head += len(data)
-        super().data_received(data)
-        if self._head is not None and self._head > MAX_HEAD:
-            self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
+        """Parse what came until a request has to wait, and limit a head that is not complete."""
+        data, self._rest = self._rest + data, b""
+        for start in range(0, len(data), PIECE):
+            if self.pipeline:
+                self._rest = data[start:]
+                return
+            if self.transport.is_closing():
+                return
+            piece = data[start : start + PIECE]
+            if self._head is not None:
+                self._head += len(piece)
+            super().data_received(piece)
+            if self._head is not None and self._head > MAX_HEAD:
+                self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
@@ -102,3 +112,5 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+        if not self.pipeline:
+            self.data_received(b"")
