@@ -77,10 +77,12 @@ team-down: ## stop what `make team` started
 bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
 	@python -m benchmarks
 
-lock: .venv/.done ## resolve requirements.lock anew, for each Python and platform
-	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
-		--quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command 'make lock' --output-file requirements.lock
+COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+lock: .venv/.done ## resolve requirements*.lock anew, for each Python and platform
+	@$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
+	@for group in serve serve-log; do $(COMPILE) --group $$group --constraint requirements.lock \
+		--upgrade --no-annotate --output-file requirements-$$group.lock || exit; done
 
 .venv/.done: FORCE
 	@sh environment.sh $(PYTHON)

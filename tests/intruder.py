@@ -1,11 +1,11 @@
 """Another web page, and what it can have a browser send to one of our servers."""
 
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from support import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -72,7 +72,7 @@ def foreign(port: int) -> list[dict[str, str]]:
 def attack(browser: "Browser", port: int, posts: Iterable[Any], sockets: Iterable[Any]) -> set[str]:
     """What a browser that visits foreign pages gets an answer to."""
     answered: set[str] = set()
-    with _page() as elsewhere:
+    with served(Response(media_type="text/html")) as elsewhere:
         for place in (
             f"http://evil.example:{elsewhere}",
             f"http://127.0.0.1:{elsewhere}",
@@ -85,24 +85,3 @@ def attack(browser: "Browser", port: int, posts: Iterable[Any], sockets: Iterabl
             answered.update(page.evaluate(ATTACK, [own, list(posts), list(sockets)]))
             page.close()
     return answered
-
-
-@contextmanager
-def _page() -> Iterator[int]:
-    """The port of a server with an empty page."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()

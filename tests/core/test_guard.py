@@ -41,37 +41,25 @@ def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]
     connection.close()
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST", "digits.localhost:{}"]
-)
-def test_what_comes_by_a_name_of_this_machine_is_answered(port: int, host: str) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1:{}", "[::1]:{}", "LOCALHOST", "digits.localhost:{}"])
+def test_own_host_is_answered(port: int, host: str) -> None:
     with answer(port, Host=host.format(port)) as response:
         assert (response.status, response.read()) == (200, b"answered")
         assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
 @pytest.mark.parametrize(
-    "host",
-    [
-        "evil.example:{}",
-        "evil.localhost:{}",
-        "192.168.0.1:{}",
-        "0.0.0.0:{}",
-        "127.0.0.1.evil.example",
-        "",
-        "[::",
-        ":",
-    ],
+    "host", ["evil.example:{}", "evil.localhost", "0.0.0.0:{}", "127.0.0.1.evil.example", "", "[::"]
 )
-def test_what_comes_by_another_name_is_refused_in_a_sentence(port: int, host: str) -> None:
+def test_foreign_host_is_refused(port: int, host: str) -> None:
     host = host.format(port)
     with answer(port, Host=host) as response:
         assert response.status == 403
         assert response.read().decode().startswith(f"Host: {host!r} is no name of this server; ")
 
 
-@pytest.mark.parametrize("page", ["http://127.0.0.1:{}", "http://localhost:{}", "https://[::1]:{}"])
-def test_the_servers_own_pages_are_answered(port: int, page: str) -> None:
+@pytest.mark.parametrize("page", ["http://localhost:{}", "https://[::1]:{}"])
+def test_own_origin_is_answered(port: int, page: str) -> None:
     with answer(port, Origin=page.format(port)) as response:
         assert response.status == 200
     with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page.format(port)}):
@@ -80,20 +68,9 @@ def test_the_servers_own_pages_are_answered(port: int, page: str) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [
-        "http://evil.example",
-        "http://evil.example:{}",
-        "http://127.0.0.1:1",
-        "http://localhost",
-        "http://127.0.0.1:{}.evil.example",
-        "http://[",
-        "127.0.0.1:{}",
-        "file://",
-        "null",
-        "",
-    ],
+    ["http://evil.example:{}", "http://127.0.0.1:1", "http://localhost", "null", "http://[", ""],
 )
-def test_other_pages_are_refused_in_a_sentence(port: int, page: str) -> None:
+def test_foreign_origin_is_refused(port: int, page: str) -> None:
     page = page.format(port)
     with answer(port, Origin=page) as response:
         assert response.status == 403
@@ -102,7 +79,7 @@ def test_other_pages_are_refused_in_a_sentence(port: int, page: str) -> None:
         connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page})
 
 
-def test_a_team_may_name_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_ALLOWED_HOSTS", "mlflow.example, Prefect.example")
     with served(guard.Guard(answering)) as port:
         for host, page, status in (
@@ -119,7 +96,7 @@ def pages(workspace: Path) -> Iterator[int]:
     """The port of the pages' server, in a folder with a page and links that lead out of it."""
     report = workspace / "artifacts/report"
     report.mkdir(parents=True)
-    for name in ("index.html", "data.json", "figure.png"):
+    for name in ("index.html", "figure.png"):
         (report / name).write_text(name)
     (workspace / "secret").write_text("secret")
     (report / "link").symlink_to(workspace / "secret")
@@ -128,9 +105,8 @@ def pages(workspace: Path) -> Iterator[int]:
         yield port
 
 
-def test_pages_and_what_they_show_are_given_out(pages: int) -> None:
-    kinds = {"index.html": "text/html", "data.json": "application/json", "figure.png": "image/png"}
-    for name, kind in kinds.items():
+def test_pages(pages: int) -> None:
+    for name, kind in (("index.html", "text/html"), ("figure.png", "image/png")):
         with answer(pages, f"/report/{name}") as response:
             assert (response.status, response.read().decode()) == (200, name)
             assert response.headers.get_content_type() == kind
@@ -138,7 +114,7 @@ def test_pages_and_what_they_show_are_given_out(pages: int) -> None:
         assert response.status == 403
 
 
-def test_no_folder_is_listed_and_no_link_leads_out(pages: int) -> None:
+def test_pages_list_no_folder_and_follow_no_link_out(pages: int) -> None:
     out = ("/report/link", "/report/folder/secret", "/../secret", "/%2e%2e/secret", "//etc/passwd")
     for path in ("/report", "/report/", "/report/folder", "/report/%00", *out):
         with answer(pages, path) as response:

@@ -4,18 +4,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from support import REPOSITORY
 
 from digits.core.dataset import Dataset, Images, Probabilities
-from digits.serving import contents
 from digits.serving.model import Confidence, Description
+from digits.serving.package import write_folder
 from digits.training import inference
 
 THRESHOLD = 0.2
@@ -91,9 +90,14 @@ def write(folder: Path, digits: Dataset, **changes: Any) -> Package:
     description = Description.model_validate(values | changes)
     images = digits.images[:200]
     probabilities = inference.load(network, threads=1).predict(images)
-    with chdir(REPOSITORY):
-        contents.write_folder(folder, network, description, "# Card\n", images, probabilities)
+    write_folder(folder, network, description, "# Card\n", images[:1])
     return Package(folder, description, images, probabilities)
+
+
+def code(folder: Path) -> dict[str, str]:
+    """Environment variables with which Python finds the package's code, not the repository's."""
+    [wheel] = folder.resolve().glob("*.whl")
+    return {"PYTHONPATH": str(wheel)}
 
 
 @contextmanager
@@ -102,7 +106,7 @@ def running(folder: Path, *options: str, **environment: str) -> Iterator[Running
     process = subprocess.Popen(
         [sys.executable, "-m", "digits.serving", "--port", "0", *options],
         cwd=folder,
-        env={**environment},
+        env={**code(folder), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Timer
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,7 +26,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.parquet"))
 
 
-def test_every_answer_is_there_when_the_server_has_ended(package: Package, tmp_path: Path) -> None:
+def test_log_holds_every_answer(package: Package, tmp_path: Path) -> None:
     folder = tmp_path / "log"
     with running(package.folder, "--log", str(folder)) as server:
         at = [*ask(server.address, package, 1), *ask(server.address, package, 2, 3, 4)]
@@ -50,9 +49,7 @@ def test_every_answer_is_there_when_the_server_has_ended(package: Package, tmp_p
     assert table.schema.metadata == {b"height": b"8", b"width": b"8"}
 
 
-def test_without_the_option_nothing_is_written_not_even_by_onnx_runtime(
-    package: Package, tmp_path: Path
-) -> None:
+def test_without_log_nothing_is_written(package: Package, tmp_path: Path) -> None:
     before = sorted(package.folder.rglob("*.parquet"))
     with running(package.folder, HOME=str(tmp_path)) as server:
         body = package.images[:1].tobytes()
@@ -66,7 +63,7 @@ def log(package: Package, tmp_path: Path) -> journal.Journal:
     return journal.Journal(tmp_path, package.description)
 
 
-def test_a_disk_that_takes_nothing_is_a_warning(
+def test_full_disk_is_a_warning(
     log: journal.Journal, package: Package, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / f"{datetime.now(UTC):%Y-%m-%d}").touch()  # where a folder must be
@@ -76,35 +73,7 @@ def test_a_disk_that_takes_nothing_is_a_warning(
     assert files(tmp_path) == []
 
 
-def test_what_is_asked_while_the_last_file_is_written_is_in_the_next(
-    log: journal.Journal, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, writing, go_on = journal.Journal._write, Event(), Event()
-
-    def slowly(self: journal.Journal, asked: list[journal._Asked]) -> None:
-        writing.set()
-        go_on.wait(20)
-        write(self, asked)
-
-    monkeypatch.setattr(journal.Journal, "_write", slowly)
-    monkeypatch.setattr(journal, "FLUSH_BYTES", 1)
-    with log:
-        log.add(package.images[:1], package.probabilities[:1])
-        assert writing.wait(20)
-        log.add(package.images[:2], package.probabilities[:2])
-        Timer(0.5, go_on.set).start()  # after the end of this block has begun
-    assert sum(pq.read_metadata(path).num_rows for path in files(tmp_path)) == 3
-
-
-def test_old_files_go_also_where_nothing_is_asked(log: journal.Journal, tmp_path: Path) -> None:
-    (tmp_path / "2001-01-01").mkdir()
-    (tmp_path / "2001-01-01" / "old.parquet").touch()
-    with log:
-        pass
-    assert [*tmp_path.iterdir()] == []
-
-
-def test_rows_beyond_memory_are_left_out_and_said(
+def test_rows_beyond_memory_are_left_out(
     log: journal.Journal,
     package: Package,
     tmp_path: Path,
@@ -120,7 +89,7 @@ def test_rows_beyond_memory_are_left_out_and_said(
     assert capfd.readouterr().err.endswith("so 400 rows are left out\n")
 
 
-def test_the_oldest_files_go_and_no_other(
+def test_oldest_files_go(
     log: journal.Journal, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     today = datetime.now(UTC)
@@ -132,11 +101,11 @@ def test_the_oldest_files_go_and_no_other(
     (tmp_path / "2001-01-01" / "notes.txt").touch()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "other.parquet").touch()
-    with log:
-        log.add(package.images, package.probabilities)
+    with log:  # also without requests
+        pass
     ages = [(today.date() - datetime.fromisoformat(path.parent.name).date()).days
             for path in files(tmp_path) if path.parent.name != "mine"]  # fmt: skip
-    assert ages == [29, 1, 0]
+    assert ages == [29, 1]
     monkeypatch.setattr(journal, "MAX_BYTES", 1500)
     with journal.Journal(tmp_path, package.description) as again:
         again.add(package.images[:1], package.probabilities[:1])

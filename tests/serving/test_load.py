@@ -1,6 +1,5 @@
 """Many requests at once: batches, limits, and the end of the server."""
 
-import asyncio
 import signal
 import socket
 import threading
@@ -14,13 +13,11 @@ import numpy as np
 import pytest
 import requests
 from packaged import Package, running
-from starlette.exceptions import HTTPException
 from support import served, until
 
 from digits.core.dataset import Images, Probabilities
-from digits.serving.app import Service
-from digits.serving.batches import QUICK_S
-from digits.serving.limits import MAX_BODY, MAX_HELD, MAX_READING, MAX_WAITING, Reader
+from digits.serving.app import MAX_HELD, Service
+from digits.serving.bodies import MAX_BODY
 from digits.serving.model import Model
 from digits.training.inference import BATCH, Network
 
@@ -65,9 +62,7 @@ def predicted(response: requests.Response) -> list[str]:
     return [each["predicted"] for each in response.json()["predictions"]]
 
 
-def test_one_is_answered_at_once_and_those_that_wait_together_each_its_own(
-    package: Package,
-) -> None:
+def test_waiting_requests_are_one_batch(package: Package) -> None:
     held = Held()
     with holding(package, held) as address, ThreadPoolExecutor(9) as clients:
         first = clients.submit(ask, address, 9)
@@ -81,27 +76,7 @@ def test_one_is_answered_at_once_and_those_that_wait_together_each_its_own(
     assert held.batches == [1, 16]
 
 
-def test_a_quick_model_is_asked_in_the_event_loop_and_a_slow_one_in_threads(
-    package: Package,
-) -> None:
-    pause_s, asked_in = 0.0, []
-
-    def predict(images: Images) -> Probabilities:
-        asked_in.append(threading.current_thread().name.split("_")[0])
-        time.sleep(pause_s)
-        return np.eye(10, dtype=np.float32)[images[:, 0, 0]]
-
-    with holding(package, predict) as address:
-        assert predicted(ask(address, 1)) == [package.names[1]]
-        assert asked_in == ["predict"]  # nothing is known of it yet
-        assert until(lambda: ask(address, 1).ok and asked_in[-1] != "predict")
-        pause_s = 2 * QUICK_S
-        for _ in range(2):
-            assert predicted(ask(address, 1)) == [package.names[1]]
-        assert asked_in[-1] == "predict"
-
-
-def test_small_requests_go_between_the_parts_of_a_large_one(package: Package) -> None:
+def test_small_requests_go_between_parts_of_a_large_one(package: Package) -> None:
     held = Held()
     with holding(package, held) as address, ThreadPoolExecutor(2) as clients:
         large = clients.submit(ask, address, *[1, 2] * BATCH)
@@ -114,22 +89,7 @@ def test_small_requests_go_between_the_parts_of_a_large_one(package: Package) ->
     assert held.batches == [BATCH, 1, BATCH]
 
 
-def test_what_is_too_much_is_refused_for_the_moment(package: Package) -> None:
-    held = Held()
-    most = MAX_WAITING // 1000
-    with holding(package, held) as address, ThreadPoolExecutor(most) as clients:
-        asked = [clients.submit(ask, address, *[0] * 1000) for _ in range(most)]
-        assert until(lambda: waiting(address) == MAX_WAITING)
-        refused = ask(address, 1)
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        assert refused.json() == {"error": "too many requests wait; send it again in a second"}
-        assert requests.get(f"{address}/health", timeout=20).status_code == 200
-        held.go.set()
-        assert [each.result().status_code for each in asked] == [200] * most
-        assert ask(address, 1).status_code == 200
-
-
-def test_large_images_that_wait_are_limited_by_their_bytes(package: Package) -> None:
+def test_too_many_bytes_are_refused(package: Package) -> None:
     held, fit = Held(), MAX_HELD // MAX_BODY
     description = package.description.model_copy(update={"shape": (500, 500)})
     with (
@@ -139,12 +99,16 @@ def test_large_images_that_wait_are_limited_by_their_bytes(package: Package) -> 
         url, body = f"{address}/predict", bytes(MAX_BODY)
         asked = [clients.submit(requests.post, url, body, headers=RAW) for _ in range(fit)]
         assert until(lambda: waiting(address) == fit * MAX_BODY // 500**2)
-        assert requests.post(url, body, headers=RAW, timeout=20).status_code == 503
+        refused = requests.post(url, body, headers=RAW, timeout=20)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert refused.json() == {"error": "too many requests wait; send it again in a second"}
+        assert requests.get(f"{address}/health", timeout=20).status_code == 200
         held.go.set()
         assert [each.result().status_code for each in asked] == [200] * fit
+        assert requests.post(url, body, headers=RAW, timeout=20).status_code == 200
 
 
-def test_a_fault_of_the_model_fails_those_who_asked_and_no_other(package: Package) -> None:
+def test_model_fault_is_500_and_the_next_is_answered(package: Package) -> None:
     def model(images: Images) -> Probabilities:
         if images[0, 0, 0] == 13:
             raise RuntimeError("13")
@@ -157,7 +121,7 @@ def test_a_fault_of_the_model_fails_those_who_asked_and_no_other(package: Packag
 
 
 @pytest.mark.slow
-def test_sigterm_answers_what_is_under_way(package: Package) -> None:
+def test_sigterm_answers_requests_in_progress(package: Package) -> None:
     """A request that has begun is answered; no connection gets half an answer."""
     statuses: list[int] = []
 
@@ -188,19 +152,3 @@ def test_sigterm_answers_what_is_under_way(package: Package) -> None:
             load.result(timeout=30)
         assert server.process.wait(timeout=30) == 0
     assert {*statuses} == {200}
-
-
-def test_pictures_that_wait_are_limited_too(package: Package) -> None:
-    go = threading.Event()
-
-    async def reads() -> list[Any]:
-        reader = Reader()
-        started = [asyncio.create_task(reader.run(go.wait)) for _ in range(MAX_READING + 1)]
-        await asyncio.sleep(0)
-        go.set()
-        return await asyncio.gather(*started, return_exceptions=True)
-
-    *done, refused = asyncio.run(reads())
-    assert done == [True] * MAX_READING
-    assert isinstance(refused, HTTPException)
-    assert refused.status_code == 503

@@ -2,34 +2,29 @@
 
 import json
 import socket
-import struct
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from io import BytesIO
 from typing import Any
-from zlib import compress, crc32
 
 import numpy as np
+import psutil
 import pytest
 import requests
 from intruder import foreign, statuses
-from packaged import Package, Running, running
-from PIL import Image
-from starlette.exceptions import HTTPException
+from packaged import Package, Running, code, running
 from support import python
 
-from digits.serving.bodies import Form
 from digits.serving.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-SIZES = "inputs: at least one image is needed, each 8 lists of 8 grey values"
+SIZES = "at least one image is needed, each 8 lists of 8 grey values"
 REQUEST = "not a request; "
+PIXEL = "a pixel is none of the whole numbers from 0 to 255"
 
 
 @pytest.fixture(autouse=True)
@@ -45,77 +40,29 @@ def with_pixel(value: Any) -> str:
     return json.dumps({"inputs": [ZERO, image]})
 
 
-def png(width: int, height: int, pixels: bytes = b"") -> bytes:
-    """A grey PNG of this size, whatever pixels it has."""
-    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT" + pixels]
-    written = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", crc32(c)) for c in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
-
-
-def noise() -> bytes:
-    file = BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 255, (100, 100)).astype(np.uint8)
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-BOMB = b64encode(png(4000, 4000, compress(bytes(4001 * 4000)))).decode()
-
-
 @pytest.mark.parametrize(
     ("kind", "body", "status", "says"),
     [
-        ("", b"x", 415, "Content-Type: ''; allowed are application/json, "),
-        ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are "),
-        (JSON, b"", 400, "not JSON: "),
-        (JSON, b"no", 400, "not JSON: "),
-        (JSON, b'{"inputs": "\xff"}', 400, "not JSON: "),
+        ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
         (JSON, b"[" * 100_000, 400, "not JSON: "),
-        (JSON, with_pixel(float("nan")), 400, "not JSON: "),
-        (JSON, with_pixel(10**400), 400, "not JSON: "),
-        (JSON, "null", 422, REQUEST),
         (JSON, "[1]", 422, REQUEST),
-        (JSON, "{}", 422, REQUEST),
-        (JSON, '{"images": []}', 422, REQUEST),
-        (JSON, '{"inputs": [], "pictures": []}', 422, REQUEST),
+        (JSON, '{"inputs": [], "others": []}', 422, REQUEST),
         (JSON, '{"inputs": []}', 422, SIZES),
-        (JSON, '{"inputs": 1}', 422, SIZES),
-        (JSON, '{"inputs": "abc"}', 422, SIZES),
-        (JSON, '{"inputs": [[]]}', 422, SIZES),
-        (JSON, json.dumps({"inputs": ZERO}), 422, SIZES),
-        (JSON, json.dumps({"inputs": [ZERO, 1]}), 422, SIZES),
         (JSON, json.dumps({"inputs": [[*ZERO[1:], [0]]]}), 422, SIZES),
-        (JSON, b'{"inputs":' + b"[" * 900 + b"]" * 900 + b"}", 422, SIZES),
         (JSON, b'{"inputs":[' + b"[]," * 1_000_000 + b"[]]}", 422, SIZES),
-        (JSON, with_pixel(-1), 422, "inputs[1][2][3]: -1; whole numbers from 0 to 255 are "),
-        (JSON, with_pixel(256), 422, "inputs[1][2][3]: 256; "),
-        (JSON, with_pixel(0.5), 422, "inputs[1][2][3]: 0.5; "),
-        (JSON, with_pixel(10**30), 422, "inputs[1][2][3]: 1e+30; "),
-        (JSON, with_pixel(None), 422, "inputs[1][2][3]: null; "),
-        (JSON, with_pixel(True), 422, "inputs[1][2][3]: true; "),
-        (JSON, with_pixel("7"), 422, 'inputs[1][2][3]: "7"; '),
-        (JSON, with_pixel([7]), 422, "inputs[1][2][3]: a list or object; "),
-        (JSON, with_pixel(json.loads("[" * 300 + "]" * 300)), 422, "inputs[1][2][3]: a list or "),
+        (JSON, with_pixel(256), 422, PIXEL),
+        (JSON, with_pixel(0.5), 422, PIXEL),
+        (JSON, with_pixel(True), 422, PIXEL),
+        (JSON, with_pixel("7"), 422, PIXEL),
         (JSON, json.dumps({"inputs": [ZERO] * 1001}), 413, "1,001 images; at most 1,000 "),
-        (JSON, '{"pictures": []}', 422, "pictures: a list of PNG or JPEG in base64 is needed"),
-        (JSON, '{"pictures": [1]}', 422, "pictures: a list of PNG or JPEG in base64 is needed"),
-        (JSON, '{"pictures": ["é"]}', 422, "pictures: not base64"),
-        (JSON, '{"pictures": ["AAAA"]}', 422, "pictures[0]: neither PNG nor JPEG"),
-        (JSON, json.dumps({"pictures": [BOMB] * 9}), 422, "pictures[1]: 16 megapixels"),
-        (RAW, b"", 422, "0 bytes; 8×8 = 64 bytes are needed for each image"),
-        (RAW, b"x" * 65, 422, "65 bytes; 8×8 = 64 bytes are needed for each image"),
+        (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
         (RAW, bytes(64 * 1001), 413, "1,001 images; at most 1,000 "),
-        (PNG, b"", 422, "neither PNG nor JPEG"),
         (PNG, b"no", 422, "neither PNG nor JPEG"),
-        (PNG, noise()[:2000], 422, "cannot be read as an image: "),
-        (PNG, png(8000, 5000), 422, "40 megapixels (8000×5000); at most 25 are allowed; "),
-        (PNG, png(60_000, 60_000), 422, "far over 25 megapixels"),
-        (PNG, png(5000, 5000, b"x"), 422, "cannot be read as an image: "),
         (JSON, b"x" * 50_000_000, 413, "over 5,000,000 bytes long; at most that is allowed"),
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_sentence(
+def test_bad_body_gets_a_sentence(
     server: Running, kind: str, body: Any, status: int, says: str
 ) -> None:
     body = body.encode() if isinstance(body, str) else body
@@ -130,15 +77,12 @@ def test_what_is_no_request_is_refused_with_a_sentence(
 @pytest.mark.parametrize(
     ("method", "path", "status", "says"),
     [
-        ("GET", "/predict", 405, "GET is not allowed here; POST is"),
-        ("DELETE", "/predict", 405, "DELETE is not allowed here; POST is"),
-        ("POST", "/health", 405, "POST is not allowed here; "),
+        ("GET", "/predict", 405, "POST is allowed"),
+        ("POST", "/health", 405, "GET is allowed"),
         ("GET", "/", 404, "no such path; there are /predict, /health, /model, /metrics"),
-        ("GET", "/predict/", 404, "no such path; "),
-        ("GET", "/%00", 404, "no such path; "),
     ],
 )
-def test_another_path_or_method_is_refused_with_a_sentence(
+def test_other_paths_and_methods(
     server: Running, method: str, path: str, status: int, says: str
 ) -> None:
     response = requests.request(method, f"{server.address}{path}", timeout=20)
@@ -164,25 +108,20 @@ def exchange(server: Running, *parts: bytes, pause: float = 0.5) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"\x16\x03\x01 no HTTP\r\n\r\n", 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (HEAD + b"Content-Length: -1\r\n\r\n", 400),
-        (HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", 400),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (HEAD + b"Connection: close\r\nContent-Length: 999999999999\r\n\r\n", 413),
         (b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
         (LAST.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
-        (b"GET /health HTTP/1.1\r\nX: " + b"a" * 40_000, 431),
-        (b"GET /health HTTP/1.1\r\n" + b"X: a\r\n" * 8_000, 431),
-        (b"GET /" + b"a" * 40_000, 431),
     ],
 )
-def test_what_is_no_http_is_refused_with_a_sentence(
-    server: Running, sent: bytes, status: int
-) -> None:
-    head, _, body = exchange(server, sent).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status)
-    assert json.loads(body).keys() == {"error"}
+def test_bad_http_is_refused(server: Running, sent: bytes, status: int) -> None:
+    assert exchange(server, sent).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_endless_head_is_refused(server: Running) -> None:
+    said = exchange(server, b"GET / HTTP/1.1\r\nX: ", *[b"a" * 40_000] * 4, pause=0.1)
+    assert b"Over 32,000 bytes of headers." in said or said == b"closed"
 
 
 def raw(count: int) -> bytes:
@@ -191,38 +130,37 @@ def raw(count: int) -> bytes:
     return HEAD.replace(b"json", b"octet-stream") + size + bytes(count * 64)
 
 
-def test_requests_that_are_sent_without_waiting_are_all_answered(server: Running) -> None:
+def test_pipelined_requests_are_all_answered(server: Running) -> None:
     sent = raw(1) + raw(900) * 2 + LAST
     answer = exchange(server, sent[:-9], sent[-9:])
     assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 4
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        (b"no\r\n\r\n", 400),
-        (HEAD + b"X: " + b"a" * 40_000, 431),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nno\r\n\r\n", 400),
-    ],
+    "sent", [raw(1) * 3_000, b"GET /health HTTP/1.1\r\nHost: ::1\r\n\r\n" * 9_000]
 )
-def test_what_comes_before_no_request_is_answered(
-    server: Running, sent: bytes, status: int
-) -> None:
-    answers = exchange(server, raw(900) + raw(1) + sent).split(b"HTTP/1.1 ")[1:]
-    assert [int(answer[:3]) for answer in answers] == [200, 200, status]
+def test_pipelining_client_that_reads_nothing_fills_no_memory(server: Running, sent: bytes) -> None:
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.settimeout(2)
+        with pytest.raises(TimeoutError):  # the server takes no more
+            client.sendall(sent * 50)
+        assert requests.get(f"{server.address}/health", timeout=20).status_code == 200
+        assert process.memory_info().rss < 2 * before
 
 
-def test_more_connections_than_allowed_are_refused_for_the_moment(server: Running) -> None:
-    with ExitStack() as opened:
+def test_too_many_connections(server: Running) -> None:
+    with ExitStack() as opened, requests.Session() as early:
+        assert early.get(f"{server.address}/health", timeout=20).status_code == 200
         for _ in range(MAX_CONNECTIONS):
             opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-        response = requests.get(f"{server.address}/health", timeout=20)
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-        assert response.json() == {"error": "too many connections; send it again in a second"}
+        assert requests.get(f"{server.address}/health", timeout=20).status_code == 503
+        assert early.get(f"{server.address}/health", timeout=20).status_code == 200
 
 
 @pytest.mark.slow
-def test_slow_clients_are_given_up_and_nobody_waits_for_them(server: Running) -> None:
+def test_slow_clients_are_given_up(server: Running) -> None:
     body = HEAD + b"Content-Length: 100\r\n\r\n{"
     with ThreadPoolExecutor(8) as slow:
         half_head = slow.submit(exchange, server, HEAD)
@@ -237,41 +175,31 @@ def test_slow_clients_are_given_up_and_nobody_waits_for_them(server: Running) ->
         assert not silent.done()
         assert b"408 Request Timeout" in (said := half_body.result())
         assert said.endswith(b'{"error":"the body was not complete within 10 s"}')
-        assert half_head.result().endswith(b'{"error":"no complete headers within 20 s"}')
-        assert silent.result() == b""
-        assert drips.result() == b"closed"
+        assert (half_head.result(), silent.result(), drips.result()) == (b"", b"", b"closed")
 
 
-def test_no_foreign_page_is_answered(server: Running) -> None:
+def test_foreign_pages_are_refused(server: Running) -> None:
     routes = [("GET", "/health"), ("GET", "/metrics"), ("POST", "/predict")]
     for headers in foreign(server.port):
         assert statuses(server.port, routes, **headers) == {403: routes}
-    response = requests.get(f"{server.address}/health", headers={"Host": "evil"}, timeout=20)
-    assert response.json()["error"].startswith("Host: 'evil' is no name of this server; ")
 
 
-def test_pictures_are_not_scaled_up_beyond_the_size_of_a_request() -> None:
-    body = json.dumps({"pictures": ["AAAA"] * 20}).encode()
-    with pytest.raises(HTTPException) as refused:
-        Form((512, 512), "plain").read(JSON, body)
-    assert refused.value.detail == "20 images; at most 19 a request are allowed"
-
-
-def test_a_network_of_version_6_is_served_too(package: Package) -> None:
+def test_ipv6(package: Package) -> None:
     with running(package.folder, "--host", "::1") as server:
         assert server.address == f"http://[::1]:{server.port}"
         assert requests.get(f"{server.address}/health", timeout=20).status_code == 200
 
 
 def test_no_address_is_a_line(package: Package) -> None:
-    done = python("-m", "digits.serving", "--host", "1.2.3.4.5", cwd=package.folder)
+    options = ("-m", "digits.serving", "--host", "1.2.3.4.5")
+    done = python(*options, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --host 1.2.3.4.5: Name or service not known\n"
 
 
-def test_a_proxy_is_answered_by_the_names_that_are_allowed(package: Package) -> None:
+def test_allowed_hosts(package: Package) -> None:
     with running(package.folder, "--host", "0.0.0.0", DIGITS_ALLOWED_HOSTS="a.example") as server:
-        for host, status in (("a.example", 200), ("b.example", 403), ("127.0.0.1", 200)):
+        for host, status in (("a.example", 200), ("b.example", 403)):
             response = requests.get(
                 f"http://127.0.0.1:{server.port}/health", headers={"Host": host}, timeout=20
             )

@@ -2,16 +2,16 @@
 
 Any web page can make the browser send requests to 127.0.0.1. `Host` is the name by which the page
 reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the page's own server.
+Starlette's TrustedHostMiddleware knows neither `Origin` nor `[::1]`.
 """
 
 import os
 import socket
-from collections.abc import Callable
 from errno import EACCES, EADDRINUSE
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.core.errors import BusyError, UsageError, printable
@@ -23,16 +23,10 @@ PAGE_NAME = "digits.localhost"
 
 
 class Guard:
-    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames.
+    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames."""
 
-    `refuse` makes the answer from a status and a sentence; by default it is plain text.
-    """
-
-    def __init__(
-        self, app: ASGIApp, *, refuse: Callable[[int, str], Response] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._refuse = refuse or _as_text
         others = os.environ.get(MORE_NAMES, "").lower().split(",")
         own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
         self._names = {*own, *filter(None, map(str.strip, others))}
@@ -45,32 +39,25 @@ class Guard:
                 MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
             await send(message)
 
-        refusal = None
-        if scope["type"] in ("http", "websocket"):
-            refusal = self._refusal(Headers(scope=scope))
+        guarded = scope["type"] in ("http", "websocket")
+        refusal = self._refusal(Headers(scope=scope)) if guarded else ""
         if not refusal:
             await self._app(scope, receive, send_unframed)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # before the handshake this is a 403
         else:
-            await self._refuse(403, refusal)(scope, receive, send)
+            await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> str | None:
+    def _refusal(self, headers: Headers) -> str:
         host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
         name, port = _name_and_port(host)
         if name not in self._names:
             return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names"
-        if origin is None:
-            return None
         # localhost and 127.0.0.1 are the same server; another port is another server
-        page, page_port = _name_and_port(origin.partition("://")[2])
-        if page in self._names and page_port == port:
-            return None
-        return f"Origin: {origin!r} is another server's page; only this server's own may ask"
-
-
-def _as_text(status: int, refusal: str) -> Response:
-    return PlainTextResponse(f"{refusal}\n", status)
+        page, page_port = _name_and_port((origin or "").partition("://")[2])
+        if origin is not None and (page not in self._names or page_port != port):
+            return f"Origin: {origin!r} is another server's page; only this server's own may ask"
+        return ""
 
 
 def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
@@ -100,13 +87,12 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 def pages() -> Guard:
     """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
-    from starlette.applications import Starlette
-    from starlette.routing import Mount
+    from starlette.middleware.exceptions import ExceptionMiddleware
     from starlette.staticfiles import StaticFiles
 
     from digits.core.artifacts import ROOT
 
-    return Guard(Starlette(routes=[Mount("/", StaticFiles(directory=ROOT))]))
+    return Guard(ExceptionMiddleware(StaticFiles(directory=ROOT)))
 
 
 def mlflow() -> Guard:

@@ -2,89 +2,90 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from traceback import print_exc
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from digits.core.dataset import Images
 from digits.core.guard import Guard
-from digits.serving.answers import answer, refusal
 from digits.serving.batches import Batcher
-from digits.serving.bodies import Form, Images
-from digits.serving.journal import Journal
-from digits.serving.limits import MAX_BODY, MAX_HELD, MAX_WAITING, Bound, Reader
+from digits.serving.bodies import MAX_BODY, Reader
 from digits.serving.metrics import Metrics
 from digits.serving.model import Model
 
+if TYPE_CHECKING:
+    from digits.serving.journal import Journal
+
 BODY_S = 10.0  # from the head of a request until its body is there
-READ = ("GET", "HEAD")
+MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
+JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+GET, POST = ("GET", "HEAD"), ("POST",)
 
 
 class Service:
     """Answers requests with a model, and logs what was asked if there is a journal."""
 
-    def __init__(self, model: Model, journal: Journal | None, *, threads: int) -> None:
+    def __init__(self, model: Model, journal: "Journal | None", *, threads: int) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title
-        self._form = Form(model.description.shape, model.description.picture)
+        self._reader = Reader(model.description.shape, model.description.picture)
+        self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
         self._batcher = Batcher(
             model.network.predict, threads=threads, on_batch=self._metrics.batches.observe
         )
-        self._reader = Reader()
-        self._held, self._waiting = Bound(MAX_HELD), Bound(MAX_WAITING)
-        self._metrics.waiting.set_function(lambda: self._waiting.held)
+        self._held = 0  # bytes of bodies
+        self._metrics.waiting.set_function(lambda: self._batcher.waiting)
         self._paths = {
-            "/predict": (("POST",), self._predict),
-            "/health": (READ, self._health),
-            "/model": (READ, self._describe),
-            "/metrics": (READ, self._measure),
+            "/predict": (POST, self._predict),
+            "/health": (GET, self._health),
+            "/model": (GET, self._describe),
+            "/metrics": (GET, self._measure),
         }
 
     def app(self) -> ASGIApp:
         """The ASGI app."""
-        guarded = Guard(self._answer, refuse=refusal)
+        return Guard(self._respond)
 
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-
-            async def send_counted(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    self._metrics.requests.labels(path, message["status"]).inc()
-                await send(message)
-
-            await guarded(scope, receive, send_counted)
-
-        return counted
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        request = Request(scope, receive)
+        path = scope["path"] if scope["path"] in self._paths else "other"
         try:
-            allowed, handler = self._paths.get(scope["path"], ((), None))
-            if handler is None:
-                raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
-            if request.method not in allowed:
-                allow = ", ".join(allowed)
-                sentence = f"{request.method} is not allowed here; {allow} is"
-                raise HTTPException(405, sentence, {"Allow": allow})
-            response = await handler(request)
+            response = await self._handle(path, Request(scope, receive))
         except HTTPException as error:
-            response = refusal(error.status_code, error.detail, error.headers)
+            response = answer({"error": error.detail}, error.status_code, error.headers)
         except Exception:
-            response = refusal(500, "the server failed; its log says why")
-            await response(scope, receive, send)
-            raise
+            print_exc()
+            response = answer({"error": "the server failed; its log says why"}, 500)
+        self._metrics.requests.labels(path, response.status_code).inc()
         await response(scope, receive, send)
+
+    async def _handle(self, path: str, request: Request) -> Response:
+        if path == "other":
+            raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
+        methods, handler = self._paths[path]
+        if request.method not in methods:
+            raise HTTPException(405, f"{methods[0]} is allowed", {"Allow": ", ".join(methods)})
+        return await handler(request)
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
-        images, treatments = await self._read(request)
-        with self._waiting.hold(len(images)), self._held.hold(images.nbytes):
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = bytearray()
+        try:
+            await self._receive(request, body)
+            images, treatments = await self._read(kind, bytes(body))
             probabilities = await self._batcher.predict(images)
+        finally:
+            self._held -= len(body)
         answers = self._model.answers(probabilities)
         for each, treatment in zip(answers, treatments, strict=False):
             each["picture"] = treatment
@@ -93,6 +94,30 @@ class Service:
                 each["at"] = at
         self._metrics.count(answers, time.perf_counter() - started)
         return answer({"model": self._title, "predictions": answers})
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Append the request's body to `body`, and count it as held."""
+        _limit(int(request.headers.get("content-length", "0")))
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.stream():
+                    _limit(len(body) + len(chunk))
+                    if self._held + len(chunk) > MAX_HELD:
+                        sentence = "too many requests wait; send it again in a second"
+                        raise HTTPException(503, sentence, {"Retry-After": "1"})
+                    self._held += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            sentence = f"the body was not complete within {BODY_S:.0f} s"
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the request was cut off") from None
+
+    async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
+        read = partial(self._reader.read, kind, body)
+        if self._reader.is_quick(kind, body):
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
     async def _health(self, _request: Request) -> Response:
         return answer({"status": "ok", "model": self._title})
@@ -104,28 +129,12 @@ class Service:
         page, kind = self._metrics.page()
         return Response(page, headers={"Content-Type": kind})
 
-    async def _read(self, request: Request) -> Images:
-        """The request's images; their body is held in memory only until they are read."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if int(request.headers.get("content-length", "0")) > MAX_BODY:
-            raise _too_large()
-        body = bytearray()
-        with ExitStack() as held:
-            try:
-                async with asyncio.timeout(BODY_S):
-                    async for chunk in request.stream():
-                        held.enter_context(self._held.hold(len(chunk)))
-                        body += chunk
-                        if len(body) > MAX_BODY:
-                            raise _too_large()
-            except TimeoutError:
-                sentence = f"the body was not complete within {BODY_S:.0f} s"
-                raise HTTPException(408, sentence, {"Connection": "close"}) from None
-            except ClientDisconnect:
-                raise HTTPException(400, "the request was cut off") from None
-            read = partial(self._form.read, kind, bytes(body))
-            return read() if self._form.is_quick(kind, body) else await self._reader.run(read)
+
+def _limit(size: int) -> None:
+    if size > MAX_BODY:
+        raise HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON; NumPy's arrays become lists, each float32 with the digits that tell it from others."""
+    return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")

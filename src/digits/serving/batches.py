@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -33,71 +31,55 @@ class Batcher:
 
     def __init__(self, predict: Predict, *, threads: int, on_batch: Callable[[int], None]) -> None:
         self._predict, self._on_batch = predict, on_batch
-        self._waiting: deque[_Part] = deque()
-        self._threads = ThreadPoolExecutor(threads, "predict")
-        self._free = threads
+        self._queue: asyncio.Queue[_Part] = asyncio.Queue()
+        self._threads, self._count = ThreadPoolExecutor(threads, "predict"), threads
+        self._workers: list[asyncio.Task[None]] = []
         self._image_s = inf  # seconds per image of the last batch
+        self.waiting = 0  # images without an answer
 
     async def predict(self, images: Images) -> Probabilities:
         """The model's answers; many images are asked for in parts, between those of others."""
-        starts = range(0, len(images), MOST)
-        parts = [await self._ask(images[start : start + MOST]) for start in starts]
+        if not self._workers:
+            self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        parts = []
+        self.waiting += len(images)
+        try:
+            for start in range(0, len(images), MOST):
+                part = _Part(images[start : start + MOST], asyncio.Future())
+                self._queue.put_nowait(part)
+                parts.append(await part.answer)
+        finally:
+            self.waiting -= len(images)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and sum(len(part.images) for part in batch) < MOST:
+                batch.append(self._queue.get_nowait())
+            # whoever is cancelled meanwhile waits no more
+            try:
+                probabilities = await self._ask(np.concatenate([part.images for part in batch]))
+            except Exception as error:
+                for part in batch:
+                    if not part.answer.done():
+                        part.answer.set_exception(error)
+                continue
+            start = 0
+            for images, answer in batch:
+                rows = probabilities[start : (start := start + len(images))]
+                if not answer.done():
+                    answer.set_result(rows)
+
     async def _ask(self, images: Images) -> Probabilities:
+        self._on_batch(len(images))
+        if len(images) * self._image_s < QUICK_S:
+            return self._timed(images)
         loop = asyncio.get_running_loop()
-        part = _Part(images, loop.create_future())
-        self._waiting.append(part)
-        if self._free:
-            loop.call_soon(self._start)  # together with what else this turn of the loop reads
-        return await part.answer
-
-    def _start(self) -> None:
-        """Predict what waits, as long as a thread is free."""
-        while self._free and self._waiting:
-            batch = self._next()
-            images = np.concatenate([part.images for part in batch])
-            self._on_batch(len(images))
-            predict = partial(self._timed, images)
-            if len(images) * self._image_s < QUICK_S:
-                _finish(batch, predict)
-            else:
-                self._free -= 1
-                running = asyncio.get_running_loop().run_in_executor(self._threads, predict)
-                running.add_done_callback(partial(self._end, batch))
-
-    def _next(self) -> list[_Part]:
-        batch = [self._waiting.popleft()]
-        size = len(batch[0].images)
-        while self._waiting and size + len(self._waiting[0].images) <= MOST:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1].images)
-        return batch
+        return await loop.run_in_executor(self._threads, self._timed, images)
 
     def _timed(self, images: Images) -> Probabilities:
         start = time.perf_counter()
         probabilities = self._predict(images)
         self._image_s = (time.perf_counter() - start) / len(images)
         return probabilities
-
-    def _end(self, batch: list[_Part], done: asyncio.Future[Probabilities]) -> None:
-        _finish(batch, done.result)  # first: the next batch may hold up the event loop
-        self._free += 1
-        self._start()
-
-
-def _finish(batch: list[_Part], result: Callable[[], Probabilities]) -> None:
-    """Give each part its rows of the result, or its error."""
-    error, start = None, 0
-    try:
-        probabilities = result()
-    except Exception as raised:
-        error = raised
-    for images, answer in batch:
-        rows = slice(start, start := start + len(images))
-        if answer.cancelled():  # the server has given up waiting for the request
-            continue
-        if error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(probabilities[rows])

@@ -13,14 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Probabilities
-from digits.core.errors import ServiceError, one_line
+from digits.core.errors import one_line
 from digits.core.files import replacing
 from digits.evaluation.confidence import answer_sets
 from digits.serving.model import Description
@@ -46,33 +47,26 @@ class Journal:
     A fault in writing is one warning, and the rows are lost: no request waits or fails for it.
 
     Raises:
-        ServiceError: pyarrow is not installed.
         OSError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, description: Description) -> None:
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ModuleNotFoundError:
-            how = "pip install --require-hashes -r requirements-log.txt"
-            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._description = folder, description
         self._asked: list[_Asked] = []
         self._size = self._lost = self._next = 0
         self._lock, self._wake, self._ended = Lock(), Event(), False
-        self._thread = Thread(target=self._write_until_the_end, name="journal")
+        self._thread = Thread(target=self._write_regularly, name="journal")
 
     def __enter__(self) -> "Journal":
         self._thread.start()
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended = True
         self._wake.set()
         self._thread.join()
+        self._flush(tidy=True)
 
     def add(self, images: Images, probabilities: Probabilities) -> NDArray[np.datetime64]:
         """Take the answers to one request: images uint8 (n, h, w), probabilities (n, classes).
@@ -84,64 +78,60 @@ class Journal:
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
         asked = _Asked(at, images, probabilities)
+        size = sum(each.nbytes for each in asked)
         with self._lock:
-            size = self._size + sum(each.nbytes for each in asked)
-            if size > MAX_HELD:
+            if self._size + size > MAX_HELD:
                 self._lost += len(images)
-                return at
-            self._asked.append(asked)
-            self._size = size
-            if size >= FLUSH_BYTES:
+            else:
+                self._asked.append(asked)
+                self._size += size
+            if self._size >= FLUSH_BYTES:
                 self._wake.set()
         return at
 
-    def _write_until_the_end(self) -> None:
-        ended, tidied = False, 0.0
-        while not ended:
+    def _write_regularly(self) -> None:
+        tidied = 0.0
+        while not self._ended:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
-            ended = self._ended  # before the rows are taken: nothing is added after it
-            with self._lock:
-                asked, lost = self._asked, self._lost
-                self._asked, self._size, self._lost = [], 0, 0
-            try:
-                if asked:
-                    self._write(asked)
-                if ended or time.monotonic() - tidied >= FLUSH_S:  # also where nothing is asked
-                    tidied = time.monotonic()
-                    _forget(self._folder)
-                if lost:
-                    raise OSError(f"slower than the requests, so {lost:,} rows are left out")
-            except Exception as error:  # pyarrow has many kinds
-                print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
+            if tidy := time.monotonic() - tidied >= FLUSH_S:  # also where nothing is asked
+                tidied = time.monotonic()
+            self._flush(tidy=tidy)
+
+    def _flush(self, *, tidy: bool) -> None:
+        with self._lock:
+            asked, lost = self._asked, self._lost
+            self._asked, self._size, self._lost = [], 0, 0
+        try:
+            if asked:
+                self._write(asked)
+            if tidy:
+                _forget(self._folder)
+            if lost:
+                raise OSError(f"slower than the requests, so {lost:,} rows are left out")
+        except Exception as error:  # pyarrow has many kinds
+            print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
 
     def _write(self, asked: list[_Asked]) -> None:
-        import pyarrow.parquet as pq
-
         now = datetime.now(UTC)
         name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
         with replacing(self._folder / f"{now:%Y-%m-%d}" / name) as temporary:
             pq.write_table(self._table(asked), temporary, compression="zstd")
 
-    def _table(self, asked: list[_Asked]) -> Any:
-        import pyarrow as pa
-
-        images = np.concatenate([each.images for each in asked])
-        probabilities = np.concatenate([each.probabilities for each in asked])
-        at = np.concatenate([each.at for each in asked])
-        confidence, sizes = self._description.confidence, None
+    def _table(self, asked: list[_Asked]) -> pa.Table:
+        at, images, probabilities = map(np.concatenate, zip(*asked, strict=True))
+        confidence, sizes = self._description.confidence, pa.nulls(len(images), pa.int16())
         if confidence:
-            sizes = answer_sets(probabilities, confidence.threshold).sum(axis=1).astype(np.int16)
-        model = pa.DictionaryArray.from_arrays(
-            np.zeros(len(images), np.int8), [self._description.title]
-        )
+            sets = answer_sets(probabilities, confidence.threshold)
+            sizes = pa.array(sets.sum(axis=1).astype(np.int16))
+        titles = [self._description.title]
         columns = {
             "at": pa.array(at, pa.timestamp("us", "UTC")),
             "image": pa.array([image.tobytes() for image in images], pa.binary()),
             "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
             **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
-            "set_size": pa.nulls(len(images), pa.int16()) if sizes is None else pa.array(sizes),
-            "model": model,
+            "set_size": sizes,
+            "model": pa.DictionaryArray.from_arrays(np.zeros(len(images), np.int8), titles),
         }
         height, width = map(str, self._description.shape)
         return pa.table(columns).replace_schema_metadata({"height": height, "width": width})

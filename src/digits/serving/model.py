@@ -1,5 +1,6 @@
 """The model of a package: its description, its files verified, its answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from digits.training import inference
 from digits.training.inference import Network
 
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
+CACHES = ("__pycache__", ".pytest_cache", ".venv")
+LOG = "log"  # where .dockerignore and README.md expect the log
 
 
 class Confidence(StrictModel):
@@ -47,32 +50,6 @@ class Description(StrictModel):
     def title(self) -> str:
         """Name and version, as answers give them."""
         return f"{self.name} {self.version}"
-
-
-def check_files(folder: Path) -> None:
-    """Compare the files of a package with the hashes in SHA256SUMS.
-
-    Raises:
-        IntegrityError: files are gone or have changed.
-    """
-    path = folder / SUMS
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        raise IntegrityError(f"{path}: is no list of hashes, so {folder} is no package") from None
-    findings = [finding for line in lines if (finding := _difference(folder, line))]
-    if findings or not lines:
-        raise IntegrityError(*findings or [f"{path}: is empty"])
-
-
-def _difference(folder: Path, line: str) -> str | None:
-    digest, _, name = line.partition("  ")
-    path = folder / name
-    if not path.is_file():
-        return f"{path}: is gone; make the package again"
-    if sha256(path) != digest:
-        return f"{path}: is not the file that was packaged (by {SUMS}); make the package again"
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +91,40 @@ def load(folder: Path) -> Model:
             f"{folder / MODEL}: has images and classes {sides}, {DESCRIPTION} says otherwise"
         )
     return Model(description, network)
+
+
+def check_files(folder: Path) -> None:
+    """Compare the files of a package with the hashes in SHA256SUMS.
+
+    Raises:
+        IntegrityError: files are gone, have changed, or are not in the list.
+    """
+    sums = listed(folder)
+    if not sums:
+        raise IntegrityError(f"{folder / SUMS}: does not list {MODEL}, so this is no package")
+    findings = [f"{folder / name}: is not in {SUMS}" for name in unlisted(folder, sums)]
+    for name, digest in sums.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != digest:
+            says = f"is not the file that was packaged (by {SUMS}); make the package again"
+            findings.append(f"{path}: {says}")
+    if findings:
+        raise IntegrityError(*findings)
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file by a package's list; empty if there is no list with a model."""
+    path = folder / SUMS
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return sums if {MODEL, DESCRIPTION} <= sums.keys() else {}
+
+
+def unlisted(
+    folder: Path, sums: Mapping[str, str], *, but: tuple[str, ...] = (*CACHES, LOG)
+) -> list[str]:
+    """Files of a folder that the list does not name, but for those in folders named `but`."""
+    known = {SUMS, *sums} if sums else set()
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    names = sorted(path.relative_to(folder) for path in paths)
+    return [str(name) for name in names if str(name) not in known and not {*but} & {*name.parts}]

@@ -1,0 +1,143 @@
+"""What lies in a package, that it is enough, and that other files are not served."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaged import Package, code, running
+from support import finding, python
+
+from digits.core.errors import IntegrityError
+from digits.serving import model
+from digits.serving.package import largest_difference
+
+PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
+
+# Loads the model as the server does, where only the distributions that are named are installed.
+ALONE = """
+import re, sys
+from importlib.abc import MetaPathFinder
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+TOPS, NAMES = packages_distributions(), {*sys.argv[1:]}
+
+class OnlyThese(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        of = TOPS.get(name.partition(".")[0])
+        if name.partition(".")[0] != "digits" and of:
+            if not NAMES & {re.sub("[-_.]+", "-", each).lower() for each in of}:
+                raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, OnlyThese())
+from digits.serving import __main__ as main
+main.load(Path())
+print(main.__file__)
+"""
+
+
+def pinned(package: Package, name: str) -> set[str]:
+    return {*PINNED.findall((package.folder / name).read_text())}
+
+
+def test_package_starts_with_its_requirements_alone(package: Package) -> None:
+    names, environment = pinned(package, "requirements.txt"), {**os.environ, **code(package.folder)}
+    assert not names & {"tensorflow", "keras", "mlflow", "dvc", "prefect", "pandas", "pyarrow"}
+    done = python("-c", ALONE, *names, cwd=package.folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(environment["PYTHONPATH"])
+    done = python("-c", ALONE, *names - {"orjson"}, cwd=package.folder, env=environment)
+    assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: orjson"
+
+
+def test_requirements_are_pinned_by_hash(package: Package) -> None:
+    for name in ("requirements.txt", "requirements-log.txt"):
+        text = (package.folder / name).read_text()
+        pins = [p for p in re.split(r"\n(?=\S)", text.strip()) if not p.startswith(("#", "-r"))]
+        assert all("--hash=sha256:" in pin for pin in pins)
+    assert pinned(package, "requirements-log.txt") == {"pyarrow"}
+
+
+@pytest.mark.slow
+def test_requirements_install(package: Package) -> None:
+    done = python(
+        *("-m", "uv", "pip", "install", "--offline", "--no-deps", "--dry-run"),
+        *("--require-hashes", "-r", "requirements-log.txt"),
+        cwd=package.folder,
+        env={**os.environ, "VIRTUAL_ENV": sys.prefix},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "digits" in done.stderr
+
+
+def test_sha256sum_finds_all_files(package: Package) -> None:
+    command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    subprocess.run(command, cwd=package.folder, check=True)
+    listed = {x.split("  ")[1] for x in (package.folder / "SHA256SUMS").read_text().splitlines()}
+    files = {str(path.relative_to(package.folder)) for path in package.folder.rglob("*")}
+    assert listed == files - {"SHA256SUMS"}
+
+
+def drop_model(folder: Path) -> None:
+    lines = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (folder / "SHA256SUMS").write_text("".join(x for x in lines if not x.endswith("model.onnx\n")))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "model.onnx").write_bytes(b""), "model.onnx: is not the file"),
+        (lambda folder: (folder / "model.json").unlink(), "model.json: is not the file"),
+        (lambda folder: (folder / "numpy.py").write_text(""), "numpy.py: is not in SHA256SUMS"),
+        (lambda folder: (folder / "numpy").symlink_to("/tmp"), "numpy: is not in SHA256SUMS"),
+        (drop_model, "SHA256SUMS: does not list model.onnx"),
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
+    ],
+)
+def test_other_files_are_not_served(
+    package: Package, tmp_path: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(package.folder, folder)
+    for beside in (".venv", "log"):
+        (folder / beside).mkdir()
+        (folder / beside / "any").touch()
+    model.load(folder)
+    damage(folder)
+    assert says in finding(IntegrityError, lambda: model.load(folder))
+
+
+def test_damaged_package_exits_with_7(package: Package, tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(package.folder, folder)
+    (folder / "model.onnx").write_bytes(b"")
+    done = python("-m", "digits.serving", cwd=folder, env=code(folder))
+    says = "error: model.onnx: is not the file that was packaged (by SHA256SUMS); "
+    assert (done.returncode, done.stderr) == (7, f"{says}make the package again\n")
+
+
+def test_comparison_finds_other_answers(package: Package) -> None:
+    images, probabilities = package.images, package.probabilities
+    assert largest_difference(package.folder, images, probabilities) < 1e-6
+    for wrong, others in ((probabilities + np.float32(1e-4), 0), (probabilities[:, ::-1], 200)):
+        line = finding(IntegrityError, lambda: largest_difference(package.folder, images, wrong))  # noqa: B023
+        assert f"of 200 hold-out rows {others} get another class than from the model" in line
+
+
+def test_dockerfile_healthcheck(package: Package) -> None:
+    dockerfile = (package.folder / "Dockerfile").read_text()
+    assert f"FROM python:{sys.version_info[0]}.{sys.version_info[1]}-slim\n" in dockerfile
+    health = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    assert health
+    _, *arguments = json.loads(health[1])
+    with running(package.folder) as server:
+        asked = [argument.replace("8000", str(server.port)) for argument in arguments]
+        assert python(*asked).returncode == 0
+    assert python(*asked).returncode == 1
