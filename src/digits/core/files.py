@@ -129,7 +129,9 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = "".join(f"{key}: " for key in fault["loc"])
-        raise DataError(f"{path}: not as a stage writes it ({where}{fault['msg']}); {ANEW}") from None
+        raise DataError(
+            f"{path}: not as a stage writes it ({where}{fault['msg']}); {ANEW}"
+        ) from None
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
     return value

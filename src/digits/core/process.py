@@ -191,7 +191,7 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()
     stderr = os.dup(2)
-    with open(os.devnull, "wb") as null:
+    with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
     try:
         yield

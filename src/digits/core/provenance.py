@@ -167,7 +167,9 @@ def _stages(lock: str) -> dict[str, _Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except (ValueError, RecursionError, YAMLError):
-        raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back") from None
+        raise IntegrityError(
+            f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
+        ) from None
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:

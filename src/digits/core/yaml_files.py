@@ -20,7 +20,9 @@ class _NoAliases(Composer):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.loader.parser.check_event(AliasEvent):
             problem = "an alias (*name); write out what it stands for"
-            raise ComposerError(problem=problem, problem_mark=self.loader.parser.peek_event().start_mark)
+            raise ComposerError(
+                problem=problem, problem_mark=self.loader.parser.peek_event().start_mark
+            )
         return super().compose_node(parent, index)
 
 
