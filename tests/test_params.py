@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, python, write_params
+from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, write_params
 
 from digits import params
 from digits.core.errors import UsageError

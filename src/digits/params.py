@@ -155,7 +155,8 @@ def tracking() -> TrackingParams:
 
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; raises as `load`."""
-    recipes, findings = {}, []
+    recipes: dict[str, Recipe] = {}
+    findings: list[str] = []
     values = dict(raw)
     if isinstance(values.get("train"), dict):
         values["train"] = dict(values["train"])

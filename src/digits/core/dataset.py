@@ -147,8 +147,8 @@ def load_split(path: Path) -> Split:
 
 def _check_split(arrays: Mapping[str, NDArray[Any]]) -> None:
     """Raise a ValueError if the arrays are not what `save_split` writes."""
-    expected = {"images": (np.uint8, 3), "labels": (np.int64, 1), "rows": (np.int64, 1)}
-    found = {name: (array.dtype, array.ndim) for name, array in arrays.items()}
+    expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
+    found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
     if found != expected or len({len(array) for array in arrays.values()}) > 1:
         shapes = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
         raise ValueError(f"{shapes}; images uint8 (n, h, w), labels and rows int64 (n,) belong")

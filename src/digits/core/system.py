@@ -35,7 +35,7 @@ def instruction_sets() -> list[str]:
 
 def processors() -> int:
     """How many logical processors this process and its container may use; at least 1."""
-    import joblib  # 0.1 s
+    import joblib  # type: ignore[import-untyped]  # 0.1 s
 
     return int(joblib.cpu_count())
 
