@@ -91,12 +91,6 @@ def test_a_bad_cell_is_named_by_row_and_value(
     assert line.endswith(f"invalid value '{value}'; whole numbers 0..255 are allowed")
 
 
-def test_a_label_beyond_the_classes_is_left_to_validation(tmp_path: Path, frame) -> None:
-    frame.loc[3, "label"] = "10"
-    write(tmp_path, frame)
-    assert read_raw(tmp_path).train.labels[3] == 10
-
-
 @pytest.mark.parametrize(
     ("names", "said"),
     [

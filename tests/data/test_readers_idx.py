@@ -46,23 +46,12 @@ def test_the_four_files_are_a_training_and_an_official_test_part(
     np.testing.assert_array_equal(raw.test.labels, LABELS[20:])
 
 
-def test_a_training_pair_alone_has_no_test_part(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(0, 20))
-    raw = read_raw(tmp_path)
-    assert raw.test is None
-    np.testing.assert_array_equal(raw.train.images, IMAGES[:20])
-
-
 def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> None:
-    (tmp_path / "train.labels").write_bytes(idx(IMAGES))
+    (tmp_path / "train.labels").write_bytes(idx(IMAGES[:, :3]))  # need not be square
     (tmp_path / "train.images").write_bytes(idx(LABELS))
-    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
-
-
-def test_an_image_need_not_be_square(tmp_path: Path) -> None:
-    (tmp_path / "train-images").write_bytes(idx(IMAGES[:, :3]))
-    (tmp_path / "train-labels").write_bytes(idx(LABELS))
-    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES[:, :3])
+    raw = read_raw(tmp_path)
+    np.testing.assert_array_equal(raw.train.images, IMAGES[:, :3])
+    assert raw.test is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +59,6 @@ def test_an_image_need_not_be_square(tmp_path: Path) -> None:
     [
         (lambda text: text[:-1], "30×8×8, that is 1936 bytes", 1935),
         (lambda text: text + b"\0", "30×8×8, that is 1936 bytes", 1937),
-        (lambda text: text[:16], "30×8×8, that is 1936 bytes", 16),
         (lambda text: text[:4] + b"\xff" * 12, "4294967295×", 16),  # and no memory is taken
     ],
 )
@@ -82,7 +70,7 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, says
     assert refusal(tmp_path).endswith(f"the file has {size}; `dvc pull` fetches it anew")
 
 
-@pytest.mark.parametrize("size", [4, 7, 15])
+@pytest.mark.parametrize("size", [4, 15])
 def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES)[:size])
     assert f"bytes; the file has {size}; `dvc pull`" in refusal(tmp_path)

@@ -1,4 +1,8 @@
-"""Validation of raw data before training: its params, its checks and its result."""
+"""Validation of raw data: its params, its result, and how a finding is said.
+
+Great Expectations takes 4 s to import: `expectations` does it, so that neither reading params nor
+scoring does.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,11 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from digits.core.dataset import RawData
 from digits.core.files import StrictModel
-
-# Great Expectations takes 4 s to import: functions import it, so that neither reading params nor
-# scoring does.
 
 SHOWN_ROWS = 5
 
@@ -75,8 +75,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; holds no time and no random id."""
-        brief = ("part", "severity", "expectation", "column", "success")
         checks = [asdict(check) for check in self.checks]
+        brief = ("part", "severity", "expectation", "column", "success")
         return {
             "success": not self.critical,
             "critical": len(self.critical),
@@ -85,25 +85,6 @@ class Result:
             "findings": [check for check in checks if not check["success"]],
             "expectations": [{key: check[key] for key in brief} for check in checks],
         }
-
-
-def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
-    """Check the training part and, if there is one, the official test part.
-
-    Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
-    missing, all images have one shape, the training part has `min_rows`. Warnings: class
-    shares, blank images, duplicates, images in both parts, mean ink.
-    """
-    from digits.data.validation import expectations as expect
-
-    images = expect.raw_frame(raw)
-    shape = images["shape"].iloc[0]
-    checks, summary = [], {}
-    for part, rows in images.groupby("part", sort=False):
-        checks += expect.check_images(rows, shape=shape, params=params, classes=classes)
-        checks += expect.check_classes(expect.class_frame(rows, classes), params=params)
-        summary[str(part)] = expect.part_summary(rows, classes)
-    return Result(summary, checks)
 
 
 class Words(NamedTuple):
@@ -126,15 +107,10 @@ class UsualRange(NamedTuple):
 def usual_ranges(params: ValidateParams) -> list[UsualRange]:
     """What an image that is worth training on looks like."""
     low, high = params.min_mean_ink, params.max_mean_ink
-    ink = Words(
-        f"mean ink outside {low:g}…{high:g}",
-        "is the contrast inverted, or the scale not 0…255?",
-        "{}",
-    )
-    return [
-        UsualRange("contrast", 1, 255, Words("blank image", "nothing can be learned from it")),
-        UsualRange("mean_ink", low, high, ink),
-    ]
+    blank = Words("blank image", "nothing can be learned from it")
+    hint = "is the contrast inverted, or the scale not 0…255?"
+    ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
+    return [UsualRange("contrast", 1, 255, blank), UsualRange("mean_ink", low, high, ink)]
 
 
 def finding(
@@ -154,5 +130,5 @@ def finding(
         f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
         for number, value in examples
     ]
-    more = ["…"] if count > len(examples) else []
-    return f"{part}: {words.what} in {count} {units}: {', '.join(shown + more)}; {words.hint}"
+    shown += ["…"] if count > len(examples) else []
+    return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"
