@@ -215,12 +215,16 @@ def _take(dataset: Dataset, rows: Rows) -> Split:
 def _require_every_class(splits: dict[str, Split]) -> None:
     """Raise a DataError with one finding per class that is missing from a split."""
     present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
-    findings = []
-    for label in sorted(set().union(*present.values())):
-        if missing := [name for name in splits if label not in present[name]]:
-            findings.append(
-                f"class {label} has too few rows: none for {', '.join(missing)};"
+    missing = {
+        label: [name for name in splits if label not in present[name]]
+        for label in sorted(set().union(*present.values()))
+    }
+    if any(missing.values()):
+        raise DataError(
+            *(
+                f"class {label} has too few rows: none for {', '.join(names)};"
                 " add rows of it, or raise data.percent"
+                for label, names in missing.items()
+                if names
             )
-    if findings:
-        raise DataError(*findings)
+        )
