@@ -38,7 +38,9 @@ def test_without_a_command_it_shows_its_help() -> None:
     assert "Usage: digits" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["stats"], ["results", "x"], ["--debug"]])
+@pytest.mark.parametrize(
+    "arguments", [["nosuch"], ["--nosuch"], ["stats"], ["results", "x"], ["--debug"]]
+)
 def test_a_wrong_argument_is_told_with_exit_code_2(arguments: list[str]) -> None:
     done = digits(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
