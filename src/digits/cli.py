@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits.cli_registry import app, connected
-from digits.cli_results import AsJson
+from digits.cli_registry import connected
+from digits.cli_results import AsJson, app
 from digits.core import process
 from digits.core.errors import UsageError
 

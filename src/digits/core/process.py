@@ -93,8 +93,8 @@ def child_environment(
 ) -> dict[str, str]:
     """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
-    given = (str(root or ""), experiment, flow_run, parent_run)
-    context = dict(zip((_ROOT, _EXPERIMENT, _FLOW_RUN, _PARENT_RUN), given, strict=True))
+    context = {_ROOT: str(root or ""), _EXPERIMENT: experiment}
+    context |= {_FLOW_RUN: flow_run, _PARENT_RUN: parent_run}
     return others | {name: value for name, value in context.items() if value}
 
 
@@ -106,10 +106,9 @@ def print_in_any_encoding() -> None:
 
 
 def spare_the_collector() -> None:
-    """Collect garbage rarely, and not at exit.
+    """Collect garbage rarely, and not at exit: a third of the seconds that MLflow's import takes.
 
-    TensorFlow and MLflow make hundreds of thousands of objects that no collection can free:
-    scanning them took a third of their import.
+    It makes hundreds of thousands of objects that no collection can free, as TensorFlow does.
     """
     gc.set_threshold(20_000, 100)
     atexit.register(gc.freeze)
@@ -153,17 +152,17 @@ def _arguments_for(main: Callable[..., object]) -> list[str]:
 
 def report_error(error: Exception) -> int:
     """Print the error as `error: …` lines to stderr and return its exit code."""
+    code = ServiceError.exit_code
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
         where = f"{printable(str(error.filename))}: " if error.filename else ""
-        text, code = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)", ServiceError.exit_code
+        text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
     elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
-        text, code = missing, ServiceError.exit_code
+        text = missing
     else:
-        first_line = (str(error).splitlines() or [""])[0]
-        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
-        code = DigitsError.exit_code
+        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        text, code = f"{text} (DIGITS_DEBUG=1 shows where)", DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
