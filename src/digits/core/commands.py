@@ -57,20 +57,11 @@ class Commands:
         grace_s: float = GRACE_S,
         stdout: IO[str] | None = None,
     ) -> list[str]:
-        """Run a command to its end.
+        """Run a command to its end; after `timeout_s` seconds it is ended.
 
-        Args:
-            command: The program and its arguments.
-            on_line: Gets each line of its output as it comes, without credentials and without
-                characters that control a terminal.
-            cwd: The folder to run it in; default: the current one.
-            env: Its environment; default: that of this process.
-            timeout_s: Seconds after which it is ended.
-            grace_s: Seconds from SIGTERM to SIGKILL when it is ended, unless `stop` ends it.
-            stdout: A file for its standard output; `on_line` then gets standard error only.
-
-        Returns:
-            All lines that `on_line` got.
+        `on_line` gets each line of its output as it comes, without credentials and characters that
+        control a terminal; with a file for `stdout` only the lines of standard error. Returns all
+        lines that `on_line` got.
 
         Raises:
             CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.

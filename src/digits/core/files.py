@@ -101,18 +101,13 @@ def text_sha256(text: str) -> str:
 
 
 def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
-    """The SHA-256 of `sha256_lines`. The shell command with the same result:
+    """The SHA-256 of what this prints in the folder, of which `leave_out` names paths to ignore:
 
-    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum`.
     """
-    return text_sha256(sha256_lines(folder, leave_out=leave_out))
-
-
-def sha256_lines(folder: Path, *, leave_out: Collection[str] = ()) -> str:
-    """The lines that `sha256sum` prints for a folder's files, without `leave_out`, by path."""
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     names = sorted(files.keys() - set(leave_out))
-    return "".join(f"{sha256(files[name])}  {name}\n" for name in names)
+    return text_sha256("".join(f"{sha256(files[name])}  {name}\n" for name in names))
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:

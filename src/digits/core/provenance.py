@@ -162,7 +162,7 @@ def read_lock(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing one takes 60 ms
+@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing takes 60 ms
 def _stages(lock: str) -> dict[str, _Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
