@@ -122,10 +122,7 @@ def test_a_line_cut_short_in_the_middle_is_named(tmp_path: Path, frame: pd.DataF
 
 def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     write(tmp_path, frame.head(0))
-    assert (
-        refusal(tmp_path)
-        == f"{tmp_path}: the training part holds no images; at least one is needed"
-    )
+    assert refusal(tmp_path) == f"{tmp_path}: images 0×8×8; no part may be empty"
 
 
 def test_of_the_whole_kaggle_folder_the_labelled_file_is_read(

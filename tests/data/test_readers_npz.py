@@ -89,17 +89,12 @@ def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, sai
 
 
 @pytest.mark.parametrize(
-    "labels", [LABELS.astype(float), LABELS.astype(str), LABELS > 4, LABELS.astype("u8")]
+    "labels",
+    [LABELS.astype(float), LABELS.astype(str), LABELS.astype("u8"), LABELS[:29], LABELS[:, None]],
 )
-def test_labels_of_another_type_are_refused(tmp_path: Path, labels) -> None:
+def test_other_labels_are_refused(tmp_path: Path, labels) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert f"y_train {labels.dtype} (30,); uint8 (n, height, width)" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("labels", [LABELS[:29], LABELS[:, None]])
-def test_labels_of_another_shape_are_refused(tmp_path: Path, labels) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert f"y_train {labels.shape}; one label per image is allowed" in refusal(tmp_path)
+    assert f"y_train {labels.dtype} {labels.shape}; uint8 (n, h" in refusal(tmp_path)
 
 
 def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:

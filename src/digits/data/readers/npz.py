@@ -42,13 +42,13 @@ def _dataset(path: Path, arrays: dict[str, NDArray[Any]], names: tuple[str, str]
     images, labels = (arrays[name] for name in names)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    is_integer = labels.dtype.kind in "iu" and labels.dtype != np.uint64
-    if images.dtype != np.uint8 or images.ndim != 3 or not is_integer:
+    numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 3
+        or not numbers
+        or labels.shape != (len(images),)
+    ):
         found = ", ".join(f"{name} {arrays[name].dtype} {arrays[name].shape}" for name in names)
         raise DataError(f"{path}: {found}; uint8 (n, height, width) and int64 (n,) are allowed")
-    if labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{path}: {names[0]} {images.shape}, {names[1]} {labels.shape}; one label per image"
-            " is allowed"
-        )
     return Dataset(images, labels.astype(np.int64))

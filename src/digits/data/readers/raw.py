@@ -1,9 +1,10 @@
 """Read raw labelled images as published: IDX pairs, Kaggle CSV or Keras npz."""
 
 import logging
+from math import prod
 from pathlib import Path
 
-from digits.core.dataset import Dataset, RawData
+from digits.core.dataset import RawData
 from digits.core.errors import DataError, printable
 from digits.data.readers.csv import UNLABELLED, header_of, read_csv
 from digits.data.readers.files import Format, content_of, data_files, format_of
@@ -55,16 +56,9 @@ def read_raw(folder: Path) -> RawData:
 
 def _check_sizes(folder: Path, raw: RawData) -> None:
     """Refuse a part without images, and two parts with different image sizes."""
-    for part, data in zip(("training", "test"), raw, strict=True):
-        if data is not None and not data.images.size:
-            raise DataError(f"{folder}: the {part} part holds no images; at least one is needed")
-    if raw.test is not None and _size(raw.test) != _size(raw.train):
-        raise DataError(
-            f"{folder}: training images are {_size(raw.train)} pixels, test images"
-            f" {_size(raw.test)}; both must have one size"
-        )
-
-
-def _size(data: Dataset) -> str:
-    _, height, width = data.images.shape
-    return f"{height}×{width}"
+    shapes = [data.images.shape for data in raw if data is not None]
+    found = f"{folder}: images {' and '.join('×'.join(map(str, shape)) for shape in shapes)}"
+    if not all(map(prod, shapes)):
+        raise DataError(f"{found}; no part may be empty")
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise DataError(f"{found}; both parts must have one size")

@@ -31,26 +31,28 @@ class ValidateParams(StrictModel):
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> "ValidateParams":
         if self.min_mean_ink >= self.max_mean_ink:
-            raise ValueError(
-                f"min_mean_ink is {self.min_mean_ink:g}; it must be below max_mean_ink,"
-                f" {self.max_mean_ink:g}"
-            )
+            raise ValueError("min_mean_ink must be below max_mean_ink")
         return self
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one expectation on one part of the data."""
+    """The result of one expectation on one part of the data.
+
+    `expectation` is Great Expectations' name, `column` one of the frame; None for a check of the
+    number of rows. `count` rows or classes fail, of which `rows` (counted from 0 within the part)
+    or `classes` holds the first. `message` is one line if the check fails.
+    """
 
     part: str
     severity: Literal["critical", "warning"]
-    expectation: str  # Great Expectations' name
-    column: str | None  # of the frame; None for a check of the number of rows
+    expectation: str
+    column: str | None
     success: bool
-    count: int  # rows or classes that fail; 0 for a check of the number of rows
-    rows: list[int]  # the first failing rows, counted from 0 within the part
-    classes: list[int]  # the first failing classes, in a check per class
-    message: str | None  # one line for the user if the check fails
+    count: int
+    rows: list[int]
+    classes: list[int]
+    message: str | None
 
     def __str__(self) -> str:
         return self.message or f"{self.part}: {self.expectation} holds"
