@@ -200,16 +200,6 @@ def test_dvc_knows_each_model_to_train_by_its_name() -> None:
     assert named == {model: TrainOutputs(model).model for model in PARAMS["models"]}
 
 
-def test_a_block_of_params_is_named_after_its_stage() -> None:
-    shared = {"seed", "models", "data", "confidence"}
-    commands = {"project", "tracking", "promote", "drift"}  # of no stage
-    assert set(PARAMS) - shared - commands <= set(PIPELINE)
-
-
-def test_every_model_to_train_has_a_block() -> None:
-    assert set(PARAMS["models"]) <= set(PARAMS["train"])
-
-
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_stage_writes_exactly_the_outputs_it_lists(stage: str, trained_project: Path) -> None:
     folder = trained_project / "artifacts" / stage

@@ -155,8 +155,8 @@ class TrainOutputs:
         import pandas as pd
 
         with reading_as("learning curves", self.history):
-            exact: dict[str, Any] = {"dtype": float, "float_precision": "round_trip"}
-            rows = pd.read_csv(self.history, index_col="epoch", **exact).to_dict("records")
+            table = pd.read_csv(self.history, index_col="epoch", dtype=float)
+            rows = table.to_dict("records")
         return [{str(name): value for name, value in row.items()} for row in rows]
 
     def read_metrics(self) -> Metrics:
