@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 
 from digits import params
 from digits.core.errors import DigitsError
+from digits.models import available, build_params
+from digits.training.recipe import Recipe
 
 PARAMS = Path(__file__).parents[1] / params.PATH
 TYPES = {
@@ -52,10 +54,9 @@ def write(folder: Path) -> None:
 def params_tables() -> str:
     """Every key of params.yaml by block: what is allowed, its value there, its comment there."""
     values, comments = params.read(PARAMS), _comments(PARAMS)
-    schema = params.params_type(values).model_json_schema()
+    schema, recipe = params.Params.model_json_schema(), Recipe.model_json_schema()
     blocks = {key: _followed(entry, schema) for key, entry in schema["properties"].items()}
-    recipes = blocks["train"]["properties"]
-    models = [name for name, entry in recipes.items() if "$ref" in entry]
+    models = [name for name in values["train"] if name in available()]
 
     def table(leaves: Mapping[str, Schema]) -> str:
         rows = [
@@ -68,16 +69,14 @@ def params_tables() -> str:
     for key, block in blocks.items():
         if "properties" in block:
             leaves = _leaves(block, schema, key)
-            own = {k: leaf for k, leaf in leaves.items() if _model(k) not in models}
-            text += [f"## {key}\n", block.get("description", ""), "", table(own)]
+            text += [f"## {key}\n", block.get("description", ""), "", table(leaves)]
 
-    leaves = {name: _leaves(recipes[name], schema, "") for name in models}
-    common = {k: leaf for k, leaf in leaves[models[0]].items() if not k.startswith("build.")}
+    common = {k: leaf for k, leaf in _leaves(recipe, recipe, "").items() if k != "build"}
     text += [RECIPE, _recipe_table(common, models, comments)]
     text += ["### The values of each model\n", _values_table(common, models, values)]
     for name in models:
-        build = {f"train.{name}.{k}": v for k, v in leaves[name].items() if k.startswith("build.")}
-        text += [f"### train.{name}.build\n", table(build)]
+        build = build_params(name).model_json_schema()
+        text += [f"### train.{name}.build\n", table(_leaves(build, build, f"train.{name}.build"))]
     return "\n".join(text)
 
 
@@ -174,12 +173,6 @@ def _value(values: Any, key: str) -> Any:
     for name in key.split("."):
         values = values.get(name, ...) if isinstance(values, dict) else ...
     return values
-
-
-def _model(key: str) -> str:
-    """The model of a key under `train`, or an empty string."""
-    block, name, *_ = [*key.split("."), ""]
-    return name if block == "train" else ""
 
 
 def _code(value: Any) -> str:

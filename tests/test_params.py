@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, python, write_params
+from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, write_params
 
 from digits import params
 from digits.core.errors import UsageError
@@ -31,96 +31,44 @@ def test_the_repositorys_own_file_is_valid() -> None:
     [
         ("sed", 1, "sed: unknown key; known here: project, tracking, seed, models, data, validate, "
          "split, train, confidence, promote, drift"),
-        ("project.name", "My Project", "project.name: 'My Project': string should match pattern "
-         "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
-        ("project.name", "a-", "project.name: 'a-': string should match pattern "
-         "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
         ("project.name", "a--b", "project.name: 'a--b': string should match pattern "
          "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
-        ("project.name", "a" * 41, f"project.name: '{'a' * 41}': string should have at most 40 "
-         "characters"),
         ("project.name", "a-sweeps", "project.name: 'a-sweeps' must not begin with prefect or "
-         "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
-        ("project.name", "prefect-2", "project.name: 'prefect-2' must not begin with prefect or "
          "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
         ("seed", "x", "seed: 'x': input should be a valid integer"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
-        ("seed", {"a": 1}, "seed: {'a': 1}: input should be a valid integer"),
         ("data", None, "data: None: input should be a mapping of keys"),
-        ("data.percent", 0, "data.percent: 0: input should be greater than 0"),
-        ("data.percent", 101, "data.percent: 101: input should be less than or equal to 100"),
-        ("data.percent", "all", "data.percent: 'all': input should be a valid number"),
-        ("data.classes", 1, "data.classes: 1: input should be greater than or equal to 2"),
-        ("data.class_names", ["a"], "data: class_names has 1 names for 10 classes"),
-        ("validate.min_row", 1, "validate.min_row: unknown key; known here: min_rows, "
-         "class_share_tolerance, min_mean_ink, max_mean_ink"),
+        ("data.class_names", [*"abcdefghi", "a "],
+         "data: class_names must be 10 different names"),
         ("split.method", "kfold", "split.method: 'kfold': input should be 'official' or "
          "'stratified'"),
-        ("split.official.validation", 1.2, "split.official.validation: 1.2: input should be "
-         "less than 1"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
-        ("train", None, "train: None: input should be a mapping of keys"),
         ("train", [], "train: []: input should be a mapping of keys"),
         ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
-        ("train.thread", 2, "train.thread: unknown key; known here: threads, distribute, mlp, cnn, "
-         "compact, sprint, best"),
+        ("train.thread", 2, "train.thread: unknown key; known here: threads, distribute, best, "
+         "cnn, compact, mlp, sprint"),
         ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
-        ("train.mlp.fit", None, "train.mlp.fit: None: input should be a mapping of keys"),
-        ("train.mlp.fit.epochs", 0, "train.mlp.fit.epochs: 0: input should be greater than or "
-         "equal to 1"),
-        ("train.mlp.fit.epochs", "3", "train.mlp.fit.epochs: '3': input should be a valid "
-         "integer"),
-        ("train.cnn.fit.batch_size", -1, "train.cnn.fit.batch_size: -1: input should be greater "
-         "than or equal to 1"),
-        ("train.mlp.optimizer.name", "adm", "train.mlp.optimizer.name: 'adm': input should be "
-         "'adadelta', 'adam', 'adamw', 'rmsprop' or 'sgd'"),
-        ("train.mlp.optimizer.learning_rate", 0, "train.mlp.optimizer.learning_rate: 0: input "
-         "should be greater than 0"),
+        ("train.mlp.build", [], "train.mlp.build: []: input should be a mapping of keys"),
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; known here: units, "
          "dropout"),
         ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
          "be a valid integer"),
-        ("train.mlp.build.dropout", [0.4, 0.3, 1.0], "train.mlp.build.dropout.2: 1.0: input "
-         "should be less than 1"),
         ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
          "input should be a finite number"),
-        ("validate.class_share_tolerance", math.inf, "validate.class_share_tolerance: inf: input "
-         "should be a finite number"),
-        ("confidence.coverage", 1.0, "confidence.coverage: 1.0: input should be less than 1"),
-        ("promote.max_latency_ms", math.inf, "promote.max_latency_ms: inf: input should be a "
-         "finite number"),
-        ("promote.min_accuracy", math.nan, "promote.min_accuracy: nan: input should be a finite "
-         "number"),
-        ("drift.min_effect", math.nan, "drift.min_effect: nan: input should be a finite number"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.compact.schedule.name", "constant", "train.compact.schedule: warmup needs "
          "`name: cosine`"),
-        ("train.compact.schedule.warmup", 1.0, "train.compact.schedule.warmup: 1.0: input should "
-         "be less than 1"),
-        ("train.compact.augment.rotation", -1, "train.compact.augment.rotation: -1: input should "
-         "be greater than or equal to 0"),
         ("train.compact.augment.flip", True, "train.compact.augment.flip: unknown key; known "
          "here: rotation, zoom, shear, shift"),
-        ("train.best.test_time_augment.stretch", 0.6, "train.best.test_time_augment.stretch: 0.6: "
-         "input should be less than or equal to 0.5"),
-        ("train.mlp.fit.label_smoothing", 1.0, "train.mlp.fit.label_smoothing: 1.0: input should "
-         "be less than 1"),
-        ("train.mlp.fit.mixed_precision", "yes", "train.mlp.fit.mixed_precision: 'yes': input "
-         "should be a valid boolean"),
-        ("models", [], "models: []: list should have at least 1 item after validation, not 0"),
-        ("models", "mlp", "models: 'mlp': input should be a valid list"),
-        ("models", [None], "models.0: None: input should be a valid string"),
-        ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
-        ("models", ["mlp", "svm"], "models: 'svm' has no builder; there are best, cnn, "
-         "compact, mlp, sprint; add src/digits/models/svm.py with a function `build`"),
-        ("data.class_names", [*"abcdefghi", "a "], "data: class_names has 'a' 2 times; once is "
-         "allowed"),
-        ("promote.min_accuracy", True, "promote.min_accuracy: True: input should be a valid "
+        ("confidence.coverage", 1.0, "confidence.coverage: 1.0: input should be less than 1"),
+        ("promote.min_accuracy", math.nan, "promote.min_accuracy: nan: input should be a finite "
          "number"),
-        ("models", ["layers"], "models: 'layers' has no builder; there are best, cnn, "
-         "compact, mlp, sprint; add src/digits/models/layers.py with a function `build`"),
+        ("models", [], "models: []: list should have at least 1 item after validation, not 0"),
+        ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
+        ("models", ["mlp", "../mlp"], "models: '../mlp' has no builder; there are best, cnn, "
+         "compact, mlp, sprint; add src/digits/models/../mlp.py with `BuildParams` and `build`"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
@@ -128,7 +76,7 @@ def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["seed", "train", "train.threads", "train.cnn.fit", "split.official"]
+    "key", ["seed", "train", "train.threads", "train.cnn.fit", "train.cnn.build"]
 )
 def test_a_missing_key_is_one_line(key: str) -> None:
     values = changed({})
@@ -148,8 +96,9 @@ def test_a_model_without_a_block_is_one_line() -> None:
     )
 
 
-def test_a_model_with_a_block_but_no_builder_is_one_line() -> None:
-    assert "'svm' has no builder" in refused({"models": ["svm"], "train.svm": {"fit": {}}})
+def test_a_model_without_a_file_is_one_line() -> None:
+    assert "'svm' has no builder" in refused({"models": ["svm"]})
+    assert "train.svm: unknown key" in refused({"models": ["svm"], "train.svm": {"fit": {}}})
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -157,37 +106,18 @@ def test_every_fault_is_told_at_once() -> None:
     assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
 
 
-@pytest.mark.parametrize("name", ["__init__", "model_dump", "model_config", "copy", "threads"])
+@pytest.mark.parametrize("name", ["__init__", "model_dump", "threads"])
 def test_a_name_of_python_or_pydantic_is_no_model(name: str) -> None:
-    block = {"train": {name: {"fit": {}}} | PARAMS["train"]}
-    assert f"{name!r} has no builder" in refused({"models": [name]} | block)
-    if name != "threads":
-        assert refused(block).startswith(f"params.yaml train.{name}: unknown key; known here: ")
+    assert f"{name!r} has no builder" in refused({"models": [name]})
 
 
-@pytest.mark.parametrize("block", ["train", "data", "split"])
+@pytest.mark.parametrize("block", ["train", "data"])
 def test_a_key_that_is_no_text_is_refused(block: str) -> None:
     assert "keys should be strings" in refused({block: {**PARAMS[block], 1: {}}})
 
 
 def test_a_long_value_is_cut() -> None:
     assert len(refused({"seed": list(range(1000))})) < 150
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("", "params.yaml: is a NoneType, not a mapping of blocks"),
-        ("- seed\n", "params.yaml: is a list, not a mapping of blocks"),
-        ("seed: 1\nmodels: [mlp\n", "params.yaml:3: not YAML: expected ',' or ']'"),
-        ("seed: 1\nseed: 2\n", "params.yaml:2: not YAML: found duplicate key"),
-        ("seed: !!python/object/apply:os.getcwd []\n", "params.yaml:1: not YAML: could not"),
-        ("seed: \0\n", "params.yaml: not YAML: unacceptable character"),
-    ],
-)
-def test_a_file_that_is_no_mapping_is_one_line(workspace: Path, text: str, line: str) -> None:
-    Path("params.yaml").write_text(text)
-    assert finding(UsageError, params.load).startswith(line)
 
 
 def nested_aliases(deep: int, entry: str, join: str) -> str:
@@ -198,31 +128,22 @@ def nested_aliases(deep: int, entry: str, join: str) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"\nseed: {'9' * 5000}", ":2: not YAML: a value of 5,000 characters; at most 1,000"),
-        (f"seed: 0x{'f' * 5000}", ":1: not YAML: a value of 5,002 characters; at most 1,000"),
-        (f"seed: {'[' * 3000}{']' * 3000}", ": nested deeper than the 50 levels allowed"),
-        (f"seed: {'{a: ' * 3000}1{'}' * 3000}", ": nested deeper than the 50 levels allowed"),
-        (nested_aliases(9, "[%s]", ","), ":1: not YAML: over 5,000 values, counting what each"),
-        (nested_aliases(9, "{<<: [%s]}", ","), ":1: not YAML: over 5,000 values, counting what"),
-        ("seed: &a [*a]", ":1: not YAML: over 5,000 values, counting what each alias stands for"),
-        ("# no\n" * 20_001, ": over 100,000 bytes long; at most that is allowed"),
-        ("seed: !!int x", ": not YAML: "),
-        ("seed: !!timestamp x", ":1: not YAML: "),
+        ("", ": is a NoneType, not a mapping of blocks"),
+        ("seed: 1\nmodels: [mlp\n", ":3: not YAML: expected ',' or ']'"),
+        ("seed: 1\nseed: 2\n", ":2: not YAML: found duplicate key"),
+        ("seed: !!python/object/apply:os.getcwd []\n", ":1: not YAML: could not"),
+        ("seed: \0\n", ": not YAML: unacceptable character"),
+        (f"\nseed: {'9' * 5000}", ": not YAML: Exceeds the limit"),
+        (f"seed: {'[' * 3000}{']' * 3000}", ":1: not YAML: maximum depth of data structure"),
+        (nested_aliases(9, "{<<: [%s]}", ","), ":2: not YAML: an alias (*name); write out what"),
+        ("seed: &a [*a]", ":1: not YAML: an alias (*name); write out what it stands for"),
+        ("# no\n" * 20_001, ": has 100,005 bytes; at most 100,000 are allowed"),
         ("seed: 2001-13-41", ": not YAML: "),
     ],
 )
-def test_yaml_that_no_person_writes_is_refused_before_it_is_built(
-    workspace: Path, text: str, said: str
-) -> None:
+def test_a_file_that_is_no_such_yaml_is_one_line(workspace: Path, text: str, said: str) -> None:
     Path("params.yaml").write_text(text)
     assert finding(UsageError, params.load).startswith(f"params.yaml{said}")
-
-
-def test_an_alias_that_a_person_writes_is_allowed(workspace: Path) -> None:
-    text = (REPOSITORY / "params.yaml").read_text("utf-8")
-    text = text.replace("dropout: 0.3", "dropout: &dropout 0.25", 1)
-    Path("params.yaml").write_text(text.replace("dropout: 0.3", "dropout: *dropout"), "utf-8")
-    assert params.load().recipe("best").build.model_dump()["dropout"] == 0.25
 
 
 def test_a_pipe_is_refused_and_not_waited_for(workspace: Path) -> None:
@@ -241,7 +162,7 @@ def test_a_missing_file_is_one_line(workspace: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("written", ["1e-05", "1E-5", "0.00001", "1.0e-05"])
+@pytest.mark.parametrize("written", ["1e-05", "0.00001"])
 def test_a_number_means_what_it_means_to_dvc(workspace: Path, written: str) -> None:
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     text = text.replace("learning_rate: 0.001", f"learning_rate: {written}")
@@ -254,25 +175,12 @@ def test_flatten_names_each_value_by_its_path() -> None:
     assert params.flatten(values) == {"fit.epochs": 2, "fit.x.y": None, "units": [3, 2]}
 
 
-def test_no_builder_can_be_reached_by_a_path() -> None:
-    assert "has no builder" in refused({"models": ["../mlp"]})
-
-
 @pytest.mark.parametrize(("stage", "arguments"), STAGES.items())
 def test_a_stage_refuses_before_any_work(workspace: Path, stage: str, arguments: list[str]) -> None:
     write_params({"train.mlp.fit.epochs": 0})
     main = import_module(f"digits.stages.{stage}").main
     assert "train.mlp.fit.epochs: 0" in finding(UsageError, lambda: main(*arguments))
     assert [path.name for path in workspace.iterdir()] == ["params.yaml"]
-
-
-def test_a_stage_that_refuses_exits_with_2_and_one_line(workspace: Path) -> None:
-    write_params({"train.mlp.fit.epochs": 0})
-    done = python("-m", "digits.stages.split")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: params.yaml train.mlp.fit.epochs: 0: input should be greater than or equal to 1\n"
-    )
 
 
 def test_the_values_of_a_recipe_are_ready_for_json() -> None:

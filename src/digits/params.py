@@ -1,12 +1,12 @@
 """params.yaml, the only source of a value, checked as a whole before any work starts."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from digits.core.dataset import DataParams
@@ -27,7 +27,7 @@ Block = TypeVar("Block", bound=BaseModel)
 
 
 class TrainParams(StrictModel):
-    """`train:`; `check` adds a field for each model's block."""
+    """`train:`; what all trainings share. `Params.recipe` gives a model's block."""
 
     threads: Annotated[int, Field(ge=1)]
     distribute: Distribute
@@ -90,16 +90,17 @@ class Params(StrictModel):
     promote: PromoteParams
     drift: DriftParams
 
+    _recipes: dict[str, Recipe] = PrivateAttr(default_factory=dict)
+
     def recipe(self, model: str) -> Recipe:
-        """The recipe of one model.
+        """The recipe of one model, its block under `train:`.
 
         Raises:
             UsageError: params.yaml has no block for it.
         """
-        recipe: Recipe | None = getattr(self.train, f"recipe_{model}", None)
-        if recipe is None:
+        if model not in self._recipes:
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
-        return recipe
+        return self._recipes[model]
 
     def of_training(self, model: str) -> dict[str, object]:
         """The parameters that determine one model's training, flattened."""
@@ -138,54 +139,49 @@ def load(path: Path = PATH) -> Params:
     return check(read(path))
 
 
-class _Named(BaseModel):
-    project: ProjectParams
-
-
 def project() -> ProjectParams:
-    """`project` of the params.yaml in the current folder, of which nothing else is checked.
+    """`project` of the params.yaml in the current folder, whose other values may be wrong.
 
     Raises:
         UsageError: as `load`.
     """
-    return _validated(_Named, read()).project
-
-
-class _Tracked(BaseModel):
-    tracking: TrackingParams
+    return _validated(ProjectParams, read().get("project"), "project")
 
 
 def tracking() -> TrackingParams:
     """`tracking` of the same file; raises as `project`."""
-    return _validated(_Tracked, read()).tracking
+    return _validated(TrackingParams, read().get("tracking"), "tracking")
 
 
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; raises as `load`."""
-    params = _validated(params_type(raw), raw)
-    if findings := _untrainable_models(params):
+    recipes: dict[str, Recipe] = {}
+    findings: list[str] = []
+    values = dict(raw)
+    if isinstance(values.get("train"), dict):
+        values["train"] = dict(values["train"])
+        for model in sorted(values["train"].keys() & available()):
+            try:
+                recipes[model] = _recipe(model, values["train"].pop(model))
+            except UsageError as error:
+                findings += error.findings
+    try:
+        params = _validated(Params, values)
+        params._recipes.update(recipes)
+        findings = findings or _untrainable_models(params)
+    except UsageError as error:
+        findings = [*error.findings, *findings]
+    if findings:
         raise UsageError(*findings)
     return params
 
 
-def params_type(raw: dict[str, Any]) -> type[Params]:
-    """`Params` with a field for the block of each model, typed by that model's builder."""
-    blocks = raw["train"] if isinstance(raw.get("train"), dict) else {}
-    listed = raw["models"] if isinstance(raw.get("models"), list) else []
-    # The fields have names of our own, since a model may be called as an attribute of pydantic is.
-    # A listed model without a builder passes here: `_untrainable_models` says what is missing.
-    recipes = {
-        name: create_model("Recipe", __base__=Recipe, build=(build_params(name), ...))
-        for name in available()
-        if name in blocks
-    }
-    fields: dict[str, Any] = {
-        f"recipe_{name}": (recipes.get(name, Any), Field(alias=name))
-        for name in blocks
-        if name in recipes or (isinstance(name, str) and name in listed)
-    }
-    train = create_model("TrainParams", __base__=TrainParams, **fields)
-    return create_model("Params", __base__=Params, train=(train, ...))
+def _recipe(model: str, block: Any) -> Recipe:
+    """The block of a model, of which the class in the model's file types `build`."""
+    if isinstance(block, dict) and "build" in block:
+        build = _validated(build_params(model), block["build"], f"train.{model}.build")
+        block = {**block, "build": build}
+    return _validated(Recipe, block, f"train.{model}")
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -227,12 +223,13 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _validated(kind: type[Block], raw: dict[str, Any]) -> Block:
+def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
+    """The values at the dotted key `where` as this class."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        findings = [_finding(detail, kind) for detail in error.errors(include_url=False)]
-        raise UsageError(*findings) from None
+        details = error.errors(include_url=False)
+        raise UsageError(*(_finding(detail, kind, where) for detail in details)) from None
 
 
 def _untrainable_models(params: Params) -> list[str]:
@@ -249,20 +246,21 @@ def _untrainable_models(params: Params) -> list[str]:
     return findings
 
 
-def _finding(error: ErrorDetails, kind: type[BaseModel]) -> str:
-    key = " ".join(".".join(map(str, error["loc"])).split())
+def _finding(error: ErrorDetails, kind: type[BaseModel], where: str) -> str:
+    path = [*where.split("."), *map(str, error["loc"])]
+    key = " ".join(".".join(filter(None, path)).split())
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
-        allowed = ", ".join(_keys(kind, error["loc"][:-1]))
-        return f"{PATH} {key}: unknown key; known here: {allowed}"
-    value = shorten(repr(error["input"]), 60, placeholder=" …")
-    if error["type"] in ("model_type", "dict_type"):
-        return f"{PATH} {key}: {value}: input should be a mapping of keys"
+        allowed = _keys(kind, error["loc"][:-1]) + (available() if path[-2] == "train" else [])
+        return f"{PATH} {key}: unknown key; known here: {', '.join(allowed)}"
+    value = reprlib.repr(error["input"])
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if error["type"] == "value_error":  # of a block that contradicts itself; its message says all
         return f"{PATH} {key}: {message}"
+    if error["type"] in ("model_type", "dict_type"):
+        message = "input should be a mapping of keys"
     return f"{PATH} {key}: {value}: {message}"
 
 

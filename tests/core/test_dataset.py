@@ -39,13 +39,6 @@ def test_equal_splits_are_equal_bytes(
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
-def test_rows_are_taken_in_the_order_asked_for(digits_8x8: Dataset) -> None:
-    taken = digits_8x8.take(np.array([5, 2]))
-    assert len(taken) == 2
-    np.testing.assert_array_equal(taken.images, digits_8x8.images[[5, 2]])
-    np.testing.assert_array_equal(taken.labels, digits_8x8.labels[[5, 2]])
-
-
 def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None:
     path = tmp_path / "train.npz"
     assert finding(DataError, lambda: load_split(path)) == (
@@ -57,11 +50,10 @@ def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None
     "damage",
     [
         lambda content: b"",
-        lambda content: b"no archive",
         lambda content: content[:-100],
         lambda content: content[:60] + bytes(10) + content[70:],
     ],
-    ids=["empty", "other", "cut off", "changed bytes"],
+    ids=["empty", "cut off", "changed bytes"],
 )
 def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> None:
     path = tmp_path / "train.npz"
@@ -77,12 +69,9 @@ def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> Non
         lambda images, labels, rows: (images[0], labels, rows),
         lambda images, labels, rows: (images[:0], labels[:0], rows[:0]),
         lambda images, labels, rows: (images, labels[:2], rows),
-        lambda images, labels, rows: (images, labels, rows[:1]),
         lambda images, labels, rows: (images, labels - 9, rows),
-        lambda images, labels, rows: (images, labels / 2, rows),
         lambda images, labels, rows: (images, labels.astype(np.uint64), rows),
         lambda images, labels, rows: (images, labels, rows - 9),
-        lambda images, labels, rows: (images, labels, rows[:, None]),
         lambda images, labels, rows: (images, labels),
     ],
 )
@@ -92,7 +81,7 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change
     save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=False)))
     line = finding(DataError, lambda: load_split(path))
     assert line.startswith(f"{path}: not a split file (")
-    assert line.endswith("); `dvc repro -f split` makes it anew")
+    assert line.endswith("); `dvc repro -f` makes it anew")
 
 
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:

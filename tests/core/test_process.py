@@ -53,8 +53,7 @@ def test_each_kind_of_error_has_its_exit_code(
     [
         ("a\nerror: b", r"a\nerror: b"),
         ("a\r\x1b[31m\x07\x7f\x9b", r"a\r\u001b[31m\u0007\u007f\u009b"),
-        ("a\u202egpj\u2028\u2066\ufeff", r"a\u202egpj\u2028\u2066\ufeff"),
-        (os.fsdecode(b"a\xff"), r"a\udcff"),
+        ("a\u202egpj\u2028" + os.fsdecode(b"\xff"), r"a\u202egpj\u2028\udcff"),
         (
             "日本 Größe\tنمی\u200cدانم 👩\u200d🔬 [b]\\",
             "日本 Größe\tنمی\u200cدانم 👩\u200d🔬 [b]\\",
@@ -73,36 +72,16 @@ def test_a_name_in_an_error_has_no_power_over_the_terminal(
     assert value.startswith(f"error: ValueError: {shown.split(chr(92))[0][:2]}")
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    ],
-)
-def test_what_the_terminals_encoding_lacks_is_escaped(environment: dict[str, str]) -> None:
-    done = run("print('7 \\u2192 8'); raise errors.DataError('\\xe9')", **environment)
+def test_what_the_terminals_encoding_lacks_is_escaped() -> None:
+    work = "print('7 \\u2192 8'); raise errors.DataError('\\xe9')"
+    done = run(work, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (3, "7 \\u2192 8\n")
     assert done.stderr == "error: \\xe9\n"
-
-
-def test_every_error_class_is_listed_above() -> None:
-    # flows have errors of their own, which are shown where they arise
-    ours = [e for e in errors.DigitsError.__subclasses__() if e.__module__ == errors.__name__]
-    assert [error for error, _ in EXIT_CODES[1:]] == ours
 
 
 def test_work_that_succeeds_ends_with_0() -> None:
     done = run("print('done')")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
-
-
-def test_nothing_is_searched_for_garbage_at_the_end() -> None:
-    # only the collector finds a cycle, which would say so
-    cycle = "type('Cycle', (), {'__del__': lambda self: print('found')})()"
-    work = f"import atexit, gc; c = {cycle}; c.itself = c; print('done')"
-    assert run(work).stdout == "done\n"
-    assert run(f"{work}; atexit.unregister(gc.freeze)").stdout == "done\nfound\n"
 
 
 def test_an_error_ends_the_process_with_lines_and_code_but_no_traceback() -> None:
@@ -134,17 +113,9 @@ def test_a_fault_of_ours_is_one_line_too() -> None:
     assert done.stderr == "error: KeyError: 'a\\nb' (DIGITS_DEBUG=1 shows where)\n"
 
 
-def test_a_fault_without_a_message_names_its_kind(capfd: pytest.CaptureFixture[str]) -> None:
-    assert process.report_error(ValueError()) == 1
-    assert capfd.readouterr().err.startswith("error: ValueError: ")
-
-
-@pytest.mark.parametrize(
-    ("module", "extra"), [("optuna", "sweep"), ("distributed", "cluster"), ("psycopg", "team")]
-)
-def test_a_missing_extra_is_one_line_that_says_how_to_install_it(module: str, extra: str) -> None:
-    done = run(f"import sys; sys.modules[{module!r}] = None; import {module}")
-    line = f"error: {module} is not installed: pip install -e '.[{extra}]'\n"
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it() -> None:
+    done = run("import sys; sys.modules['optuna'] = None; import optuna")
+    line = "error: optuna is not installed: pip install -e '.[sweep]'\n"
     assert (done.returncode, done.stderr) == (4, line)
 
 
@@ -213,38 +184,18 @@ def test_a_second_sigterm_does_not_cut_the_clean_up_short(
     assert (tmp_path / "clean").exists()
 
 
-def test_a_stage_names_the_arguments_it_wants(project: Path) -> None:
+def test_a_stage_names_the_arguments_it_wants() -> None:
     done = python("-m", "digits.stages.train")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: 0 arguments given; usage: python -m digits.stages.train MODEL\n",
+        "error: 0 arguments given; allowed: MODEL\n",
     )
 
 
-NOISY = """
-import os, sys
-from digits.core import process
-def work():
-    with process.quiet_tensorflow(1):
-        os.write(2, b"noise of the C++ part\\n")
-        {then}
-    print("after", file=sys.stderr)
-process.run_program(work)
-"""
-
-
-def test_what_was_held_back_is_shown_when_the_import_fails() -> None:
-    done = python("-c", NOISY.format(then="import no_such_module"))
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "noise of the C++ part",
-        "error: ModuleNotFoundError: No module named 'no_such_module' (DIGITS_DEBUG=1 shows where)",
-    ]
-
-
-def test_a_signal_while_tensorflow_starts_shows_no_noise() -> None:
-    done = python("-c", NOISY.format(then="os.kill(os.getpid(), 15)"))
-    assert (done.returncode, done.stderr) == (143, "")
+def test_the_noise_of_tensorflows_start_is_not_shown() -> None:
+    quiet = "with process.quiet_tensorflow(1): __import__('os').write(2, b'noise')"
+    done = run(f"{quiet}\n    raise errors.DataError('after')")
+    assert (done.returncode, done.stderr) == (3, "error: after\n")
 
 
 @pytest.mark.usefixtures("tensorflow")

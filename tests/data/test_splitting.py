@@ -47,22 +47,13 @@ def counts(dataset: Dataset) -> list[int]:
     return np.bincount(dataset.labels).tolist()
 
 
-def test_official_carves_exact_totals_out_of_the_training_part() -> None:
+def test_official_carves_exact_totals_stratified_to_within_one_row() -> None:
     raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
     splits = split(raw, percent=100, params=params(), seed=1)
-    assert {name: len(splits[name].rows) for name in SPLITS} == {
-        "train": 48_000,
-        "validation": 6_000,
-        "test": 10_000,
-        "holdout": 6_000,
-    }
-
-
-@pytest.mark.parametrize("name", ["validation", "holdout"])
-def test_official_is_stratified_to_within_one_row(name: str) -> None:
-    raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
-    carved = counts(split(raw, percent=100, params=params(), seed=1)[name].data)
-    assert np.abs(np.array(carved) - np.array(MNIST_TRAIN_COUNTS) / 10).max() < 1
+    assert [len(splits[name].rows) for name in SPLITS] == [48_000, 6_000, 10_000, 6_000]
+    for name in ("validation", "holdout"):
+        carved = np.array(counts(splits[name].data))
+        assert np.abs(carved - np.array(MNIST_TRAIN_COUNTS) / 10).max() < 1
 
 
 def test_official_test_part_is_the_test_set_and_stands_nowhere_else() -> None:
@@ -163,31 +154,12 @@ def test_percent_reduces_both_official_parts() -> None:
 
 
 @pytest.mark.parametrize("method", ["official", "stratified"])
-def test_a_class_too_small_for_every_split_is_named_with_its_rows(method: str) -> None:
+def test_a_class_too_small_for_every_split_is_named(method: str) -> None:
     raw = RawData(of_counts([200, 3, 200, 2]), of_counts([50, 50, 50, 50]))
     with pytest.raises(DataError) as caught:
         split(raw, percent=100, params=params(method=method), seed=1)
-    small = [line.split(":")[0] for line in caught.value.findings]
-    rows = {"official": ["53", "52"], "stratified": ["3", "2"]}[method]
-    assert small == [
-        f"class 1 has too few rows, {rows[0]} drawn",
-        f"class 3 has too few rows, {rows[1]} drawn",
-    ]
-    assert "none for" in caught.value.findings[0]
-
-
-def test_a_handful_of_rows_is_refused_in_one_line_per_class() -> None:
-    with pytest.raises(DataError, match="class 0 has too few rows, 1 drawn: none for"):
-        split(
-            RawData(of_counts([1]), None), percent=100, params=params(method="stratified"), seed=1
-        )
-
-
-def test_no_content_in_two_splits_is_proven_by_a_zero_for_each_pair() -> None:
-    raw = RawData(of_counts([500, 300]), None)
-    pairs = overlaps(split(raw, percent=100, params=params(method="stratified"), seed=1))
-    assert len(pairs) == 6
-    assert all(pair == {"images": 0, "shared_rows": 0} for pair in pairs.values())
+    small = [line.partition("none for")[0] for line in caught.value.findings]
+    assert small == ["class 1 has too few rows: ", "class 3 has too few rows: "]
 
 
 def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
@@ -225,9 +197,7 @@ def test_the_description_counts_rows_per_split_and_class_and_is_json() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"official": {"validation": 0.6, "holdout": 0.5}}, r"validation \+ holdout is 1.1"),
         ({"official": {"validation": 0.5, "holdout": 0.5}}, "must be below 1"),
-        ({"official": {"validation": 0.0, "holdout": 0.1}}, "greater than 0"),
         ({"stratified": {"test": 1.0, "holdout": 0.2, "validation": 0.2}}, "less than 1"),
         ({"holdout_within_test": True}, "needs method: stratified"),
     ],

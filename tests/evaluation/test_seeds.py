@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from test_cli import digits
 
-from digits.cli import summary
+from digits.cli_results import summary
 from digits.core.errors import DataError
 from digits.evaluation.seeds import Spread, groups, spread
 from digits.reporting.console import print_summary

@@ -1,15 +1,13 @@
 """Each model by name: its size, what it takes and gives, and what its params block may hold."""
 
-import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from support import PARAMS, REPOSITORY, finding
+from support import PARAMS
 
 from digits.core.dataset import Dataset
-from digits.core.errors import UsageError
 from digits.models import available, build_params, builder
 
 # On 28×28 images; those of mlp and cnn are the seed experiment's.
@@ -20,13 +18,8 @@ SIZES = {
 
 
 def build(name: str, shape: tuple[int, int] = (28, 28), classes: int = 10) -> Any:
-    blocks = PARAMS["train"][name]["build"]
-    return builder(name)(image_shape=shape, classes=classes, **blocks)
-
-
-def test_a_model_is_a_file_with_a_builder() -> None:
-    folder = REPOSITORY / "src/digits/models"
-    assert set(available()) == {path.stem for path in folder.glob("[!_]*.py")}
+    params = build_params(name)(**PARAMS["train"][name]["build"])
+    return builder(name)(params, image_shape=shape, classes=classes)
 
 
 def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
@@ -41,14 +34,14 @@ def test_the_model_has_its_known_size(name: str, parameters: int) -> None:
 
 @pytest.mark.usefixtures("tensorflow")
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize(
-    ("shape", "classes"), [((28, 28), 10), ((8, 8), 10), ((8, 8), 2), ((9, 12), 3)]
-)
+@pytest.mark.parametrize(("shape", "classes"), [((28, 28), 10), ((8, 8), 2), ((9, 12), 3)])
 def test_it_gives_probabilities_whatever_the_size_and_number_of_classes(
     name: str, shape: tuple[int, int], classes: int
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, *shape)).astype(np.uint8)
-    probabilities = np.asarray(build(name, shape, classes)(images))
+    model = build(name, shape, classes)
+    assert (model.input_shape, model.inputs[0].dtype) == ((None, *shape), "uint8")
+    probabilities = np.asarray(model(images))
     members = [len(PARAMS["train"]["best"]["build"]["kernels"])] if name == "best" else []
     assert probabilities.shape == (5, *members, classes)
     assert probabilities.dtype == np.float32
@@ -65,14 +58,6 @@ def test_scaling_is_part_of_the_model(name: str, digits_8x8: Dataset) -> None:
     scaling = next(layer for layer in model.layers if type(layer).__name__ == "Rescaling")
     scaled = np.asarray(scaling(images))
     np.testing.assert_allclose(scaled, images / 255, atol=1e-6)
-
-
-@pytest.mark.usefixtures("tensorflow")
-@pytest.mark.parametrize("name", SIZES)
-def test_raw_pixels_are_its_input(name: str) -> None:
-    model = build(name)
-    assert model.input_shape == (None, 28, 28)
-    assert model.inputs[0].dtype == "uint8"
 
 
 @pytest.mark.usefixtures("tensorflow")
@@ -107,19 +92,6 @@ def test_the_recipes_are_the_seeds(
     recipe = PARAMS["train"][model]
     assert (recipe["optimizer"]["name"], recipe["optimizer"]["learning_rate"]) == optimizer
     assert (recipe["fit"]["epochs"], recipe["fit"]["batch_size"]) == fit
-
-
-def test_an_unknown_model_names_those_there_are() -> None:
-    assert finding(UsageError, lambda: builder("svm")) == (
-        "params.yaml models: 'svm' has no builder; there are best, cnn, compact, mlp, sprint; "
-        "add src/digits/models/svm.py with a function `build`"
-    )
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_a_params_block_holds_the_builders_own_arguments(name: str) -> None:
-    arguments = set(inspect.signature(builder(name)).parameters)
-    assert set(build_params(name).model_fields) == arguments - {"image_shape", "classes"}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_file_too_large_for_a_model_is_not_parsed(folder, monkeypatch):
 def test_a_damaged_calibration_is_a_line(folder, content):
     (folder / "extra_files/calibration.npz").write_bytes(content)
     line = finding(IntegrityError, lambda: calibration(FIRST))
-    assert line.startswith(f"{FIRST}: extra_files/calibration.npz: no calibration (")
+    assert line.startswith(f"{FIRST}: extra_files/calibration.npz: cannot be read as calibration")
     assert line.endswith("); delete the version, or put its artifacts back")
 
 

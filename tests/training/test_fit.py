@@ -129,7 +129,7 @@ def test_the_model_sees_every_image_once_per_epoch_in_a_new_order(digits_8x8: Da
         def record(self, low: np.ndarray, high: np.ndarray) -> None:
             seen.extend((low.astype(int) + 256 * high.astype(int)).tolist())
 
-    def build(*, image_shape: tuple[int, int], classes: int, **_: object) -> keras.Model:
+    def build(_: object, *, image_shape: tuple[int, int], classes: int) -> keras.Model:
         layers = [Recorder(), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
         return keras.Sequential([keras.Input(image_shape, dtype="uint8"), *layers])
 

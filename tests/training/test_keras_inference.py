@@ -17,9 +17,10 @@ BUILDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=BUILDS)
 def model(tensorflow: None, request: pytest.FixtureRequest) -> Any:
-    from digits.models import builder
+    from digits.models import build_params, builder
 
-    return builder(request.param)(image_shape=(8, 8), classes=10, **BUILDS[request.param])
+    params = build_params(request.param)(**BUILDS[request.param])
+    return builder(request.param)(params, image_shape=(8, 8), classes=10)
 
 
 def test_it_says_what_keras_says(model: Any, digits_8x8: Dataset) -> None:

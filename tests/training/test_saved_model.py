@@ -16,9 +16,10 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 @pytest.fixture(scope="module")
 def model(tensorflow: None) -> Any:
-    from digits.models import builder
+    from digits.models import build_params, builder
 
-    return builder("mlp")(image_shape=(8, 8), classes=10, units=[8, 8, 8], dropout=[0.1] * 3)
+    params = build_params("mlp")(units=[8, 8, 8], dropout=[0.1] * 3)
+    return builder("mlp")(params, image_shape=(8, 8), classes=10)
 
 
 @pytest.fixture

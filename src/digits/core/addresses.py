@@ -17,8 +17,7 @@ _SHORT = 4
 def public(address: str) -> str:
     """An address without user, password, query and fragment.
 
-    Only the scheme is left if it is unclear where the credentials end, for example because the
-    password contains a slash.
+    Only the scheme is left if it is unclear where the credentials end: a password may have a slash.
     """
     scheme, separator, rest = address.partition("://")
     if not separator or not re.fullmatch(r"\w[\w+.-]*", scheme):

@@ -1,6 +1,5 @@
 """Every path under artifacts/, and how the outputs of the stages are read back."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
-from digits.core.files import ANEW, StrictModel, read_json, replacing
+from digits.core.files import ANEW, StrictModel, read_json, reading_as, replacing
 from digits.core.provenance import ARTIFACTS, check_outputs, recorded_outputs
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class RunRecord(StrictModel):
     """The MLflow run of a training, with all that is needed to log the run again elsewhere.
 
     `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the text of
-    the params.yaml it was trained with (empty in records of earlier versions).
+    the params.yaml it was trained with.
     """
 
     run_id: str
@@ -85,17 +84,13 @@ def read_split(name: str, *, classes: int | None = None) -> Split:
     path = split_path(name)
     split = load_split(path)
     if classes and (highest := split.data.labels.max()) >= classes:
-        raise DataError(
-            f"{path}: has label {highest}, params.yaml {classes} classes;"
-            " set data.classes, or `dvc repro -f split` makes it anew"
-        )
+        raise DataError(f"{path}: has label {highest}, params.yaml {classes} classes; {ANEW}")
     return split
 
 
 def read_split_rows() -> dict[str, int]:
     """How many rows each split has, by split.json."""
-    rows: dict[str, int] = read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"]
-    return rows
+    return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"])
 
 
 def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
@@ -124,16 +119,12 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         DataError: it is missing or damaged.
     """
-    try:
-        with path.open("rb") as file:
-            arrays = load_arrays(file)
+    with reading_as("calibration", path), path.open("rb") as file:
+        arrays = load_arrays(file)
         temperature, truth = float(arrays["temperature"]), arrays["truth_probabilities"]
-        if not 0 < temperature < np.inf or truth.ndim != 1 or not truth.size:
-            raise ValueError("no temperature above 0, or no rows")
-        if not ((truth >= 0) & (truth <= 1)).all() or (np.diff(truth) < 0).any():
-            raise ValueError("no ascending probabilities")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no calibration ({error}); {ANEW}") from None
+        ascending = truth.ndim == 1 and truth.size and (np.diff(truth) >= 0).all()
+        if not 0 < temperature < np.inf or not ascending or truth[0] < 0 or truth[-1] > 1:
+            raise ValueError("no temperature above 0, or no ascending probabilities")
     return Calibration(temperature, truth)
 
 
@@ -160,17 +151,13 @@ class TrainOutputs:
             pd.DataFrame(history).to_csv(temporary, index_label="epoch")
 
     def read_history(self) -> list[Metrics]:
-        """Per epoch `loss accuracy val_loss val_accuracy`.
+        """Per epoch `loss accuracy val_loss val_accuracy`; a DataError as in all that reads."""
+        import pandas as pd
 
-        Raises:
-            DataError: the file is missing or damaged, as in every method that reads an output.
-        """
-        try:
-            with self.history.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            return [{k: float(value) for k, value in row.items() if k != "epoch"} for row in rows]
-        except (OSError, ValueError, TypeError, csv.Error) as error:
-            raise DataError(f"{self.history}: no learning curves ({error}); {ANEW}") from None
+        with reading_as("learning curves", self.history):
+            table = pd.read_csv(self.history, index_col="epoch", dtype=float)
+            rows = table.to_dict("records")
+        return [{str(name): value for name, value in row.items()} for row in rows]
 
     def read_metrics(self) -> Metrics:
         """What the training cost, `parameters`, and the `temperature` of its probabilities."""
@@ -182,10 +169,6 @@ class TrainOutputs:
         with replacing(self.calibration) as temporary:
             arrays = {"temperature": np.array(temperature, np.float64)}
             save_arrays(temporary, arrays | {"truth_probabilities": truth_probabilities})
-
-    def read_calibration(self) -> "Calibration":
-        """The calibration of the model."""
-        return read_calibration(self.calibration)
 
     def read_run(self) -> RunRecord:
         """The record of the run.
@@ -212,7 +195,7 @@ class EvaluateOutputs:
         self.behaviour = self.folder / "behaviour.json"
         self.confidence = self.folder / "confidence.json"
         self.reliability = self.folder / "reliability.csv"
-        self.reliability_picture = self.reliability.with_suffix(".png")
+        self.reliability_picture = self.folder / "reliability.png"
         self.predictions = self.folder / "predictions.npz"
         self.mistakes = self.folder / "mistakes.png"
         self.learning_curves = self.folder / "learning_curves.png"
@@ -245,11 +228,7 @@ class EvaluateOutputs:
         return read_json(self.behaviour, Metrics)
 
     def read_confidence(self) -> dict[str, Any]:
-        """`asked`, `threshold`, and per split what its answer sets are worth.
-
-        The figures of a split are those of `confidence.Coverage`, `asked` is the coverage that
-        params.yaml asks for, `threshold` the probability from which a class is in a set.
-        """
+        """`asked` coverage, `threshold` probability of a set's classes, `Coverage` per split."""
         return read_json(self.confidence, dict[str, Any], keys=("asked", "threshold", *EVALUATED))
 
     def write_reliability(self, tables: "Mapping[str, pd.DataFrame]") -> None:
@@ -266,11 +245,8 @@ class EvaluateOutputs:
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         """Class probabilities float32 (n, classes) per split."""
-        try:
-            with self.predictions.open("rb") as file:
-                arrays = load_arrays(file)
+        with reading_as("predictions", self.predictions), self.predictions.open("rb") as file:
+            arrays = load_arrays(file)
             if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):
                 raise ValueError("no rows of probabilities")
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{self.predictions}: no predictions ({error}); {ANEW}") from None
         return arrays

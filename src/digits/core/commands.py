@@ -4,14 +4,14 @@
 ends the whole group when the process that started it dies, also what ignores SIGTERM.
 """
 
-import contextlib
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Timer
 from types import FrameType
@@ -57,20 +57,11 @@ class Commands:
         grace_s: float = GRACE_S,
         stdout: IO[str] | None = None,
     ) -> list[str]:
-        """Run a command to its end.
+        """Run a command to its end; after `timeout_s` seconds it is ended.
 
-        Args:
-            command: The program and its arguments.
-            on_line: Gets each line of its output as it comes, without credentials and without
-                characters that control a terminal.
-            cwd: The folder to run it in; default: the current one.
-            env: Its environment; default: that of this process.
-            timeout_s: Seconds after which it is ended.
-            grace_s: Seconds from SIGTERM to SIGKILL when it is ended, unless `stop` ends it.
-            stdout: A file for its standard output; `on_line` then gets standard error only.
-
-        Returns:
-            All lines that `on_line` got.
+        `on_line` gets each line of its output as it comes, without credentials and characters that
+        control a terminal; with a file for `stdout` only the lines of standard error. Returns all
+        lines that `on_line` got.
 
         Raises:
             CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
@@ -129,15 +120,6 @@ class Commands:
             return child
 
 
-def end_groups(groups: Sequence[int], *, grace_s: float = GRACE_S) -> None:
-    """Send SIGTERM to each process group, and SIGKILL to those that live `grace_s` s later."""
-    _signal(groups, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while _living(groups) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    _signal(_living(groups), signal.SIGKILL)
-
-
 def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> list[str]:
     lines = []
     output = child.stdout or child.stderr
@@ -149,40 +131,36 @@ def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> l
     return lines
 
 
+def end_groups(groups: Sequence[int], *, grace_s: float = GRACE_S) -> None:
+    """Send SIGTERM to each process group, and SIGKILL to those that live `grace_s` s later."""
+    _signal(groups, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while (living := _living(groups)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _signal(living, signal.SIGKILL)
+
+
 def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
     for group in groups:
-        system.signal_group(group, signum)
+        with suppress(ProcessLookupError, PermissionError):  # macOS's word for a group of zombies
+            os.killpg(group, signum)
 
 
 def _living(groups: Sequence[int]) -> list[int]:
-    alive = {group for _, group in _running()}
-    return [group for group in groups if group in alive]
-
-
-def _running() -> Iterator[tuple[psutil.Process, int]]:
-    """Every process that has not ended, with its group."""
+    """The groups in which a process runs, besides this one."""
+    alive = set()
     for running in psutil.process_iter(["status"]):
-        with contextlib.suppress(ProcessLookupError):
-            if running.info["status"] != psutil.STATUS_ZOMBIE:
-                yield running, os.getpgid(running.pid)
+        with suppress(ProcessLookupError):
+            if running.info["status"] != psutil.STATUS_ZOMBIE and running.pid != os.getpid():
+                alive.add(os.getpgid(running.pid))
+    return [group for group in groups if group in alive]
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
-    os.killpg(os.getpgrp(), signum)
-    deadline = time.monotonic() + LONG_GRACE_S
-    while (others := _others_in_group()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    for other in others:
-        with contextlib.suppress(psutil.Error):
-            other.kill()
+    end_groups([os.getpgrp()], grace_s=LONG_GRACE_S)
     sys.exit(128 + signum)
-
-
-def _others_in_group() -> list[psutil.Process]:
-    own, group = os.getpid(), os.getpgrp()
-    return [running for running, of in _running() if of == group and running.pid != own]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from digits.core.errors import DataError
-from digits.core.files import StrictModel, require_file
+from digits.core.files import ANEW, StrictModel, require_file
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)
@@ -37,15 +37,9 @@ class DataParams(StrictModel):
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":
-        names = self.class_names
-        if names is None:
-            return self
-        if len(names) != self.classes:
-            raise ValueError(f"class_names has {len(names)} names for {self.classes} classes")
-        stripped = [name.strip() for name in names]  # as the reader of a confusion matrix does
-        if repeated := next((name for name in stripped if stripped.count(name) > 1), None):
-            times = stripped.count(repeated)
-            raise ValueError(f"class_names has {repeated!r} {times} times; once is allowed")
+        names = [name.strip() for name in self.names]  # as the reader of a confusion matrix does
+        if len(names) != self.classes or len({*names}) < len(names):
+            raise ValueError(f"class_names must be {self.classes} different names")
         return self
 
     @property
@@ -119,8 +113,8 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
             loaded = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # NumPy and zipfile raise a dozen types for damaged files
         raise ValueError(str(error) or type(error).__name__) from None
-    if others := [name for name, array in loaded.items() if not isinstance(array, np.ndarray)]:
-        raise ValueError(f"{', '.join(others)} is no array")
+    if not all(isinstance(array, np.ndarray) for array in loaded.values()):
+        raise ValueError("holds other files than arrays")
     return loaded
 
 
@@ -147,22 +141,16 @@ def load_split(path: Path) -> Split:
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro split` makes it") from None
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: not a split file ({error}); `dvc repro -f split` makes it anew"
-        ) from None
+        raise DataError(f"{path}: not a split file ({error}); {ANEW}") from None
     return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])
 
 
 def _check_split(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise a ValueError that says how the arrays differ from those that `save_split` writes."""
-    expected = {"images": (np.uint8, 3), "labels": (np.int64, 1), "rows": (np.int64, 1)}
-    if arrays.keys() != expected.keys():
-        raise ValueError(f"holds {', '.join(arrays)} where {', '.join(expected)} belong")
-    for name, (dtype, dimensions) in expected.items():
-        array = arrays[name]
-        correct = array.dtype == dtype and array.ndim == dimensions and array.size
-        if not correct or len(array) != len(arrays["images"]):
-            shapes = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
-            raise ValueError(f"{name} is not as the stage writes it, among {shapes}")
-    if lowest := min(arrays["labels"].min(), arrays["rows"].min(), 0):
-        raise ValueError(f"a label or row number is {lowest}")
+    """Raise a ValueError if the arrays are not what `save_split` writes."""
+    expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
+    found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
+    if found != expected or len({len(array) for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
+        raise ValueError(f"{shapes}; images uint8 (n, h, w), labels and rows int64 (n,) belong")
+    if not arrays["images"].size or min(arrays["labels"].min(), arrays["rows"].min()) < 0:
+        raise ValueError("no images, or a label or row number below 0")

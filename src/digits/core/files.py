@@ -3,23 +3,18 @@
 import hashlib
 import json
 import os
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from digits.core.errors import DataError, DigitsError, one_line
-from digits.core.process import has_ended, this_process
 
 T = TypeVar("T")
 
-_SCRATCH = "digits-"
-FORGOTTEN_S = 7 * 24 * 3600
 ANEW = "`dvc repro -f` makes it anew"
 
 
@@ -46,30 +41,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(parent: Path | None = None) -> Iterator[Path]:
-    """A temporary folder, deleted after the block; deletes those of killed processes, too.
-
-    It lies in `parent`, by default the system's folder for temporary files.
-    """
-    parent = parent or Path(gettempdir())
-    for folder in parent.glob(f"{_SCRATCH}*+*+*-*"):
-        if _is_abandoned(folder):
-            rmtree(folder, ignore_errors=True)
-    # without colons, at which Python splits PYTHONPATH
-    owner = this_process().replace(":", "+")
-    prefix = f"{_SCRATCH}{owner}-"
+    """A temporary folder in `parent`, by default the system's; deleted after the block."""
     # a process that was ended may still write there
-    with TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
+    with TemporaryDirectory(prefix="digits-", dir=parent, ignore_cleanup_errors=True) as name:
         yield Path(name)
-
-
-def _is_abandoned(folder: Path) -> bool:
-    owner = folder.name.removeprefix(_SCRATCH).rpartition("-")[0]
-    try:
-        # old: made on a host that cannot be asked, such as a container that is gone
-        is_old = time.time() - folder.stat().st_mtime > FORGOTTEN_S
-    except FileNotFoundError:
-        return False
-    return is_old or has_ended(owner.replace("+", ":"))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -115,22 +90,9 @@ def sha256(path: Path) -> str:
     return _digest(path, "sha256")
 
 
-def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
-    """The SHA-256 of `sha256_lines`. The shell command with the same result:
-
-    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum`.
-    """
-    return text_sha256(sha256_lines(folder, leave_out=leave_out))
-
-
-def sha256_lines(folder: Path, *, leave_out: Collection[str] = ()) -> str:
-    """The lines that `sha256sum` prints for a folder's files, sorted by path.
-
-    `leave_out` names relative paths to ignore.
-    """
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    names = sorted(files.keys() - set(leave_out))
-    return "".join(f"{sha256(files[name])}  {name}\n" for name in names)
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def text_sha256(text: str) -> str:
@@ -138,9 +100,14 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
+    """The SHA-256 of what this prints in the folder, of which `leave_out` names paths to ignore:
+
+    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum`.
+    """
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    names = sorted(files.keys() - set(leave_out))
+    return text_sha256("".join(f"{sha256(files[name])}  {name}\n" for name in names))
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
@@ -156,11 +123,10 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        key = ".".join(map(str, fault["loc"]))
-        what = "not JSON" if fault["type"] == "json_invalid" else "not what this version writes"
-        where = f"{key}: " if key else ""
-        raise DataError(f"{path}: {what} ({where}{fault['msg']}); {ANEW}") from None
-    missing = [key for key in keys if key not in value]  # type: ignore[operator]
-    if missing:
+        where = "".join(f"{key}: " for key in fault["loc"])
+        raise DataError(
+            f"{path}: not as a stage writes it ({where}{fault['msg']}); {ANEW}"
+        ) from None
+    if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
     return value

@@ -14,7 +14,6 @@ from importlib import import_module
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import FrameType
 from typing import NoReturn
 
@@ -51,7 +50,6 @@ _PARENT_RUN = "MLFLOW_RUN_ID"
 _PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
 
 CLOCK_S = 60
-COLLECT_AFTER = (20_000, 100)  # new objects, collections of new ones; Python has 700 and 10
 
 
 def set_environment() -> None:
@@ -93,14 +91,10 @@ def take_parent_run() -> str | None:
 def child_environment(
     *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
 ) -> dict[str, str]:
-    """The environment for a child process that belongs to these instead of to ours."""
+    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
-    context = {
-        _ROOT: str(root or ""),
-        _EXPERIMENT: experiment,
-        _FLOW_RUN: flow_run,
-        _PARENT_RUN: parent_run,
-    }
+    context = {_ROOT: str(root or ""), _EXPERIMENT: experiment}
+    context |= {_FLOW_RUN: flow_run, _PARENT_RUN: parent_run}
     return others | {name: value for name, value in context.items() if value}
 
 
@@ -112,12 +106,11 @@ def print_in_any_encoding() -> None:
 
 
 def spare_the_collector() -> None:
-    """Collect garbage rarely, and skip the collection at exit.
+    """Collect garbage rarely, and not at exit: a third of the seconds that MLflow's import takes.
 
-    TensorFlow and MLflow create hundreds of thousands of objects that no collection can free.
-    Scanning them took more than a third of their import and exit.
+    It makes hundreds of thousands of objects that no collection can free, as TensorFlow does.
     """
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(20_000, 100)
     atexit.register(gc.freeze)
 
 
@@ -152,26 +145,24 @@ def run_stage(main: Callable[..., object]) -> NoReturn:
 def _arguments_for(main: Callable[..., object]) -> list[str]:
     arguments, names = sys.argv[1:], list(signature(main).parameters)
     if len(arguments) != len(names):
-        spec = sys.modules[main.__module__].__spec__  # run as a script, a module is __main__
-        module = spec.name if spec else main.__module__
-        usage = " ".join([f"python -m {module}", *map(str.upper, names)])
-        raise UsageError(f"{len(arguments)} arguments given; usage: {usage}")
+        wanted = " ".join(map(str.upper, names)) or "none"
+        raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
     return arguments
 
 
 def report_error(error: Exception) -> int:
     """Print the error as `error: …` lines to stderr and return its exit code."""
+    code = ServiceError.exit_code
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
         where = f"{printable(str(error.filename))}: " if error.filename else ""
-        text, code = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)", ServiceError.exit_code
+        text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
     elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
-        text, code = missing, ServiceError.exit_code
+        text = missing
     else:
-        first_line = (str(error).splitlines() or [""])[0]
-        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
-        code = DigitsError.exit_code
+        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        text, code = f"{text} (DIGITS_DEBUG=1 shows where)", DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
@@ -193,26 +184,21 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 def quiet_tensorflow(threads: int) -> Iterator[None]:
     """Import TensorFlow in this block, with `threads` threads and without its start-up lines.
 
-    TensorFlow reads the thread counts once, at import. Its C++ part writes to file descriptor 2
-    before a log level can be set; those lines are shown only if the block fails.
+    It reads the thread counts once, at import; its C++ part writes to file descriptor 2 before a
+    log level can be set.
     """
-    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
-    os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()
     stderr = os.dup(2)
-    with TemporaryFile() as start_up_lines:
-        os.dup2(start_up_lines.fileno(), 2)
-        try:
-            yield
-            # the C++ part starts with the first device, not with the import
-            import_module("tensorflow").config.list_logical_devices()
-        except Exception:
-            start_up_lines.seek(0)
-            os.write(stderr, start_up_lines.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+        # the C++ part starts with the first device, not with the import
+        import_module("tensorflow").config.list_logical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def this_process() -> str:
@@ -226,11 +212,10 @@ def has_ended(process: str) -> bool:
     """Whether a process of this machine, named by `this_process`, no longer runs."""
     import psutil
 
-    host, _, identity = process.partition(":")
-    if host != socket.gethostname():
-        return False
-    pid, _, started = identity.partition(":")
     try:
+        host, pid, started = process.split(":")
+        if host != socket.gethostname():
+            return False
         # the start time depends on the clock, which may have been set since
         return abs(psutil.Process(int(pid)).create_time() - float(started)) > CLOCK_S
     except psutil.NoSuchProcess:

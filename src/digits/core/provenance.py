@@ -5,18 +5,18 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
 from digits.core.errors import IntegrityError
 from digits.core.files import md5
 from digits.core.repository import file_at, try_git
-from digits.core.yaml_files import parse_recorded_yaml
+from digits.core.yaml_files import parse_yaml
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
@@ -24,7 +24,7 @@ OUTPUTS = Path("dvc.lock")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
-WRITTEN_WITHIN_S, SETTLED_S, POLL_S = 2.0, 0.3, 0.1  # of dvc.lock
+SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 
 
 def tags(*, stage: str) -> dict[str, str]:
@@ -56,29 +56,7 @@ def code_version() -> str | None:
     return commit + "-dirty" * bool(_changed_code()) if commit else None
 
 
-def data_md5(pointer_file: Path = DATA_POINTER) -> str:
-    """The md5 of the raw data as data.dvc records it; empty if there is none."""
-    try:
-        return _pointer(pointer_file.read_text(encoding="utf-8")).outs[0].md5
-    except (OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
-        return ""
-
-
-def described_data(md5: str, commit: str) -> dict[str, str]:
-    """What data.dvc says of the data with this md5: `desc`, and each text in `meta` by its key.
-
-    The data.dvc here counts, else that at the commit; nothing is said if neither names this data.
-    """
-    for text in (partial(DATA_POINTER.read_text, "utf-8"), partial(file_at, commit, DATA_POINTER)):
-        with suppress(OSError, LookupError, TypeError, ValueError, RecursionError, YAMLError):
-            pointer = _pointer(text())
-            if pointer.outs[0].md5 == md5:
-                texts = {"desc": pointer.outs[0].desc} | pointer.meta
-                return {key: text for key, text in texts.items() if text and isinstance(text, str)}
-    return {}
-
-
-class _Pointed(BaseModel):
+class _Data(BaseModel):
     md5: str
     desc: str = ""
 
@@ -86,12 +64,33 @@ class _Pointed(BaseModel):
 class _Pointer(BaseModel):
     """A .dvc file, as https://dvc.org/doc/user-guide/project-structure/dvc-files describes it."""
 
-    outs: list[_Pointed]
+    outs: Annotated[list[_Data], Field(min_length=1)]
     meta: dict[str, Any] = {}
 
 
-def _pointer(text: str) -> _Pointer:
-    return _Pointer.model_validate(parse_recorded_yaml(text))
+def _pointer(text: str) -> _Pointer | None:
+    with suppress(ValueError, RecursionError, YAMLError):
+        return _Pointer.model_validate(parse_yaml(text))
+    return None
+
+
+def data_md5(pointer_file: Path = DATA_POINTER) -> str:
+    """The md5 of the raw data as data.dvc records it; empty if there is none."""
+    pointer = _pointer(pointer_file.read_text("utf-8")) if pointer_file.is_file() else None
+    return pointer.outs[0].md5 if pointer else ""
+
+
+def described_data(md5: str, commit: str) -> dict[str, str]:
+    """What data.dvc says of the data with this md5: `desc`, and each text in `meta` by its key.
+
+    The data.dvc here counts, else that at the commit; nothing is said if neither names this data.
+    """
+    here = DATA_POINTER.read_text("utf-8") if DATA_POINTER.is_file() else ""
+    for pointer in map(_pointer, (here, file_at(commit, DATA_POINTER))):
+        if pointer and pointer.outs[0].md5 == md5:
+            texts = {"desc": pointer.outs[0].desc} | pointer.meta
+            return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+    return {}
 
 
 def _data_of_split() -> str:
@@ -104,14 +103,35 @@ def _data_of_split() -> str:
     return recorded_data("split")
 
 
-def recorded_data(stage: str, root: Path = Path()) -> str:
-    """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
-    return recorded_inputs(stage, root).get(DATA, "")
+class _File(BaseModel):
+    path: Path
+    md5: str
+    size: int = 0
+
+
+class _Stage(BaseModel):
+    deps: list[_File] = []
+    outs: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
+class _Lock(BaseModel):
+    stages: dict[str, _Stage] = {}
 
 
 def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
     """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
     return {dep.path: dep.md5 for dep in _recorded(root)[stage].deps}
+
+
+def recorded_data(stage: str, root: Path = Path()) -> str:
+    """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
+    return recorded_inputs(stage, root).get(DATA, "")
+
+
+def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
+    """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
+    return _recorded(root)[stage].params.get("params.yaml", {})
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
@@ -129,23 +149,6 @@ def recorded_size(output: Path, root: Path = Path()) -> int:
     return next((o.size for stage in stages for o in stage.outs if o.path == output), 0)
 
 
-def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
-    """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
-    return _recorded(root)[stage].params.get("params.yaml", {})
-
-
-class _File(BaseModel):
-    path: Path
-    md5: str
-    size: int = 0
-
-
-class _Stage(BaseModel):
-    deps: list[_File] = []
-    outs: list[_File] = []
-    params: dict[str, dict[str, Any]] = {}
-
-
 def _recorded(root: Path) -> defaultdict[str, _Stage]:
     """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
@@ -153,36 +156,20 @@ def _recorded(root: Path) -> defaultdict[str, _Stage]:
 
 
 def read_lock(path: Path) -> str:
-    """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run.
-
-    Raises:
-        IntegrityError: it is damaged.
-    """
-    deadline, previous = time.monotonic() + WRITTEN_WITHIN_S, b""
-    while True:
-        age = time.time() - path.stat().st_mtime
-        content = path.read_bytes()
-        is_whole = _is_lock(content)
-        if is_whole and (age > SETTLED_S or content == previous):
-            return content.decode("utf-8")
-        if not is_whole and (age > WRITTEN_WITHIN_S or time.monotonic() > deadline):
-            raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back")
-        previous = content
+    """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
+    while 0 <= time.time() - path.stat().st_mtime < SETTLED_S:
         time.sleep(POLL_S)
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _is_lock(content: bytes) -> bool:
-    try:
-        _stages(content.decode("utf-8"))
-    except (AttributeError, ValueError, RecursionError, YAMLError):
-        return False
-    return True
-
-
-@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing one takes 60 ms
+@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing takes 60 ms
 def _stages(lock: str) -> dict[str, _Stage]:
-    stages = parse_recorded_yaml(lock).get("stages", {})
-    return TypeAdapter(dict[str, _Stage]).validate_python(stages)
+    try:
+        return _Lock.model_validate(parse_yaml(lock)).stages
+    except (ValueError, RecursionError, YAMLError):
+        raise IntegrityError(
+            f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
+        ) from None
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:

@@ -54,14 +54,10 @@ def file_at(revision: str, path: Path) -> str:
 
 
 def clone(root: Path, folder: Path, commit: str = "HEAD") -> None:
-    """Clone the project's git repository at a commit into a new folder.
-
-    The clone has branches, index and locks of its own, and reads the objects of the project's
-    repository.
+    """Clone the project's git repository at a commit into a new folder, which reads its objects.
 
     Raises:
-        UsageError: the project is no git repository, or has no such commit.
-        ServiceError: git failed.
+        UsageError, ServiceError: as `git`.
     """
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
     git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))

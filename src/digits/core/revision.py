@@ -20,10 +20,8 @@ class Revision:
     """The project at a revision; `commit` is its hash, empty for the workspace."""
 
     def __init__(self, name: str, commit: str, files: "DVCFileSystem", remote: Path | None) -> None:
-        self.name = name
-        self.commit = commit
-        self._files = files
-        self._remote = remote  # its folder in the repository; None if it lies elsewhere
+        """`remote` is DVC's remote, if it is a folder in the repository."""
+        self.name, self.commit, self._files, self._remote = name, commit, files, remote
 
     def download(self, paths: Iterable[Path], root: Path) -> None:
         """Copy files into `root`, laid out as in the project. dvc.lock comes first.
@@ -43,8 +41,7 @@ class Revision:
                     reason = one_line(error, width=300) or type(error).__name__
                     raise ServiceError(
                         f"{self.name}: {path} is neither in DVC's cache nor in its remote "
-                        f"({reason}); `dvc push` where it was made brings it there, "
-                        "`dvc exp pull REMOTE NAME` brings an experiment here"
+                        f"({reason}); `dvc push` it where it was made"
                     ) from None
             size = (root / path).stat().st_size
             if path.suffix in PARSED_WHOLE and size > MAX_TEXT_BYTES:

@@ -11,18 +11,10 @@ ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…2
 
 
 def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
-    """Count the images of each class.
-
-    Args:
-        labels: int64 (n,), class numbers 0…len(names)−1.
-        names: one name per class.
-
-    Returns:
-        One row per class: label (int64), name, count (int64), percent of all images
-        (float64, all 0 if there are no images).
+    """One row per class: label, name, count, percent of all images (0 if there are none).
 
     Raises:
-        DataError: a label is not one of the classes.
+        DataError: a label is not one of the classes 0…len(names)−1.
     """
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
@@ -31,14 +23,8 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
             " mend them, or set data.classes"
         )
     count = np.bincount(labels, minlength=len(names))
-    return pd.DataFrame(
-        {
-            "label": np.arange(len(names)),
-            "name": names,
-            "count": count,
-            "percent": 100 * count / max(len(labels), 1),
-        }
-    )
+    columns = {"label": np.arange(len(names)), "name": names, "count": count}
+    return pd.DataFrame(columns | {"percent": 100 * count / max(len(labels), 1)})
 
 
 def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:

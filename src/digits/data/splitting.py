@@ -99,13 +99,19 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     """Rows, rows per class, overlaps and unused rows, ready for JSON.
 
     `learning_rows` counts train and validation together, `held_out_rows` test and hold-out;
-    a row that is in both splits counts once.
+    a row that is in both splits counts once. `percent` and `stratified` leave rows unused.
     """
+    used = np.unique(np.concatenate([part.rows for part in splits.values()]))
+    of_train = int(np.count_nonzero(used < len(raw.train)))
+    official = len(raw.test) if raw.test else 0
     return {
         "rows": {name: len(part.rows) for name, part in splits.items()},
         "learning_rows": len(np.union1d(splits["train"].rows, splits["validation"].rows)),
         "held_out_rows": len(np.union1d(splits["test"].rows, splits["holdout"].rows)),
-        "unused_rows": _unused(splits, raw),
+        "unused_rows": {
+            "train": len(raw.train) - of_train,
+            "official_test": official - (len(used) - of_train),
+        },
         "class_counts": {
             name: {str(label): count for label, count in enumerate(_class_counts(part.data.labels))}
             for name, part in splits.items()
@@ -208,27 +214,17 @@ def _take(dataset: Dataset, rows: Rows) -> Split:
 
 def _require_every_class(splits: dict[str, Split]) -> None:
     """Raise a DataError with one finding per class that is missing from a split."""
-    _, first = np.unique(np.concatenate([part.rows for part in splits.values()]), return_index=True)
-    labels = np.concatenate([part.data.labels for part in splits.values()])[first]
     present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
-    findings = []
-    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        missing = [name for name in splits if label not in present[name]]
-        if missing:
-            findings.append(
-                f"class {label} has too few rows, {count} drawn: none for {', '.join(missing)};"
-                " add rows of it, or raise data.percent"
-            )
-    if findings:
-        raise DataError(*findings)
-
-
-def _unused(splits: dict[str, Split], raw: RawData) -> dict[str, int]:
-    """Raw rows that are in no split: `percent` and `stratified` leave some out."""
-    used = np.unique(np.concatenate([part.rows for part in splits.values()]))
-    from_train = int(np.count_nonzero(used < len(raw.train)))
-    official = len(raw.test) if raw.test else 0
-    return {
-        "train": len(raw.train) - from_train,
-        "official_test": official - (len(used) - from_train),
+    missing = {
+        label: [name for name in splits if label not in present[name]]
+        for label in sorted(set().union(*present.values()))
     }
+    if any(missing.values()):
+        raise DataError(
+            *(
+                f"class {label} has too few rows: none for {', '.join(names)};"
+                " add rows of it, or raise data.percent"
+                for label, names in missing.items()
+                if names
+            )
+        )

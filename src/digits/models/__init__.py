@@ -1,17 +1,13 @@
-"""The catalogue of models: one file per network, one `build` function per file.
+"""The catalogue of models: one file per network, with a class `BuildParams` and a function `build`.
 
-A new model is one file `models/<name>.py` with a `build` function, and one block
-`train.<name>` in params.yaml whose `build:` holds the function's arguments. Files that begin
-with `_` hold what several models share.
+A new model is one file `models/<name>.py`, and one block `train.<name>` in params.yaml whose
+`build:` is what `BuildParams` allows. Files that begin with `_` hold what several models share.
 """
 
-import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, create_model
+from typing import TYPE_CHECKING
 
 from digits.core.errors import UsageError
 from digits.core.files import StrictModel
@@ -21,9 +17,6 @@ if TYPE_CHECKING:
 
 Builder = Callable[..., "keras.Model"]
 
-# determined by the data; params.yaml sets every other argument of a builder
-_FROM_DATA = ("image_shape", "classes")
-
 
 def available() -> list[str]:
     """Names of all models, sorted."""
@@ -32,12 +25,11 @@ def available() -> list[str]:
 
 
 def builder(name: str) -> Builder:
-    """The function that builds the named model.
+    """The function that builds the named model; importing it does not import Keras.
 
-    It takes `image_shape` (height, width), `classes`, and the model's own keyword
-    arguments; it returns a Keras model from images (n, height, width) of 0…255 to
-    class probabilities float32 (n, classes), or (n, members, classes) for an ensemble.
-    Importing the function does not import Keras.
+    It takes `BuildParams`, `image_shape` (height, width) and `classes`; it returns a Keras model
+    from images (n, height, width) of 0…255 to class probabilities float32 (n, classes), or
+    (n, members, classes) for an ensemble.
 
     Raises:
         UsageError: there is no such model.
@@ -45,18 +37,13 @@ def builder(name: str) -> Builder:
     if name not in available():
         raise UsageError(
             f"params.yaml models: {name!r} has no builder; there are {', '.join(available())}; "
-            f"add src/digits/models/{name}.py with a function `build`"
+            f"add src/digits/models/{name}.py with `BuildParams` and `build`"
         )
     build: Builder = import_module(f"digits.models.{name}").build
     return build
 
 
-def build_params(name: str) -> type[BaseModel]:
-    """The pydantic model of `train.<name>.build`, made from the builder's arguments."""
-    arguments = inspect.signature(builder(name)).parameters.values()
-    fields: dict[str, Any] = {
-        arg.name: (arg.annotation, ... if arg.default is arg.empty else arg.default)
-        for arg in arguments
-        if arg.name not in _FROM_DATA
-    }
-    return create_model("BuildParams", __base__=StrictModel, **fields)
+def build_params(name: str) -> type[StrictModel]:
+    """The class of `train.<name>.build` of an available model."""
+    kind: type[StrictModel] = import_module(f"digits.models.{name}").BuildParams
+    return kind

@@ -4,20 +4,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from digits.core.files import StrictModel
 from digits.models._layers import Count, Rate, apply, compact_network, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
 
 
-def build(
-    *,
-    image_shape: tuple[int, int],
-    classes: int,
-    kernels: Annotated[list[Count], Field(min_length=1)],
-    filters: Annotated[list[Count], Field(min_length=4, max_length=4)],
-    dropout: Rate,
-) -> "keras.Model":
+class BuildParams(StrictModel):
+    """`train.best.build` in params.yaml."""
+
+    kernels: Annotated[list[Count], Field(min_length=1)]  # of each member's first convolution
+    filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
+    dropout: Rate
+
+
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
     """One member for each kernel size in `kernels`, which its first convolution has.
 
     The output is (n, members, classes), so that each member is fitted by itself; the saved model
@@ -30,12 +32,14 @@ def build(
     members = [
         apply(
             [
-                *compact_network(filters, size, image_shape=image_shape, dropout=dropout),
+                *compact_network(
+                    params.filters, size, image_shape=image_shape, dropout=params.dropout
+                ),
                 probabilities(classes),
                 layers.Reshape((1, classes), dtype="float32"),
             ],
             pixels,
         )
-        for size in kernels
+        for size in params.kernels
     ]
     return Model(inputs, layers.Concatenate(axis=1, dtype="float32")(members))

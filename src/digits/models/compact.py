@@ -4,26 +4,28 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from digits.core.files import StrictModel
 from digits.models._layers import Count, Rate, compact_network, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
 
 
-def build(
-    *,
-    image_shape: tuple[int, int],
-    classes: int,
-    filters: Annotated[list[Count], Field(min_length=4, max_length=4)],
-    dropout: Rate,
-) -> "keras.Model":
+class BuildParams(StrictModel):
+    """`train.compact.build` in params.yaml."""
+
+    filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
+    dropout: Rate
+
+
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
     """One 5×5 and three 3×3 convolutions with batch normalization, dropout, and a softmax."""
     from keras import Sequential
 
     return Sequential(
         [
             *raw_pixels(image_shape),
-            *compact_network(filters, 5, image_shape=image_shape, dropout=dropout),
+            *compact_network(params.filters, 5, image_shape=image_shape, dropout=params.dropout),
             probabilities(classes),
         ]
     )

@@ -4,19 +4,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from digits.core.files import StrictModel
 from digits.models._layers import Count, Rate, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
 
 
-def build(
-    *,
-    image_shape: tuple[int, int],
-    classes: int,
-    units: Annotated[list[Count], Field(min_length=3, max_length=3)],
-    dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)],
-) -> "keras.Model":
+class BuildParams(StrictModel):
+    """`train.mlp.build` in params.yaml."""
+
+    units: Annotated[list[Count], Field(min_length=3, max_length=3)]
+    dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
+
+
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
     """Three dense ReLU layers, each followed by dropout, and a softmax."""
     from keras import Sequential, layers
 
@@ -24,12 +26,12 @@ def build(
         [
             *raw_pixels(image_shape),
             layers.Flatten(),
-            layers.Dense(units[0], activation="relu"),
-            layers.Dropout(dropout[0]),
-            layers.Dense(units[1], activation="relu"),
-            layers.Dropout(dropout[1]),
-            layers.Dense(units[2], activation="relu"),
-            layers.Dropout(dropout[2]),
+            layers.Dense(params.units[0], activation="relu"),
+            layers.Dropout(params.dropout[0]),
+            layers.Dense(params.units[1], activation="relu"),
+            layers.Dropout(params.dropout[1]),
+            layers.Dense(params.units[2], activation="relu"),
+            layers.Dropout(params.dropout[2]),
             probabilities(classes),
         ]
     )

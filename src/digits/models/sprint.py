@@ -4,33 +4,35 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from digits.core.files import StrictModel
 from digits.models._layers import Count, padding, probabilities, raw_pixels
 
 if TYPE_CHECKING:
     import keras
 
 
-def build(
-    *,
-    image_shape: tuple[int, int],
-    classes: int,
-    filters: Annotated[list[Count], Field(min_length=2, max_length=2)],
-    dense: Count,
-) -> "keras.Model":
+class BuildParams(StrictModel):
+    """`train.sprint.build` in params.yaml."""
+
+    filters: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    dense: Count
+
+
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
     """A 5×5 and a 3×3 convolution, each with max-pooling; a dense layer, and a softmax."""
     from keras import Sequential, layers
 
     return Sequential(
         [
             *raw_pixels(image_shape),
-            layers.Conv2D(filters[0], 5, padding=padding(image_shape)),
+            layers.Conv2D(params.filters[0], 5, padding=padding(image_shape)),
             layers.MaxPooling2D(2),
             layers.ReLU(),  # after pooling: the same values for a quarter of the work
-            layers.Conv2D(filters[1], 3, padding=padding(image_shape)),
+            layers.Conv2D(params.filters[1], 3, padding=padding(image_shape)),
             layers.MaxPooling2D(2),
             layers.ReLU(),
             layers.Flatten(),
-            layers.Dense(dense, activation="relu"),
+            layers.Dense(params.dense, activation="relu"),
             probabilities(classes),
         ]
     )

@@ -11,6 +11,7 @@ from digits.core.artifacts import (
     Calibration,
     EvaluateOutputs,
     TrainOutputs,
+    read_calibration,
     read_split,
     split_path,
 )
@@ -46,7 +47,7 @@ def main(model: str) -> None:
             outputs,
             splits,
             probabilities,
-            calibration=TrainOutputs(model).read_calibration(),
+            calibration=read_calibration(TrainOutputs(model).calibration),
             coverage=params.confidence.coverage,
         )
         mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)

@@ -7,7 +7,7 @@ from digits.core.artifacts import VALIDATION
 from digits.core.errors import DataError, printable
 from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
-from digits.data.validation.validate import validate
+from digits.data.validation.expectations import validate
 from digits.params import load as load_params
 
 

@@ -2,14 +2,15 @@
 
 import sys
 
-from digits.core import process, system
+from digits.core import process
 from digits.core.guard import PAGE_NAME
 from digits.tracking import store, view
 
 
 def address(port: str) -> str:
     """Where a server of the tracking store shows the project's runs; store and runs may be new."""
-    name = PAGE_NAME if system.KNOWS_NAMES_OF_LOCALHOST else "127.0.0.1"
+    # not every macOS knows names below .localhost
+    name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
     return f"http://{name}:{port}{view.path(store.connect())}"
 
 

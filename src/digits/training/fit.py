@@ -91,7 +91,7 @@ def train(
     strategy = devices.strategy(distribute)
     scope = strategy.scope if strategy else nullcontext
     with scope(), training_policy(mixed=recipe.fit.mixed_precision):
-        model = build(image_shape=shape, classes=classes, **recipe.build.model_dump())
+        model = build(recipe.build, image_shape=shape, classes=classes)
     check_exportable(model)
     train_batches = batches(
         data,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
 from digits.core.files import StrictModel
 
@@ -83,9 +83,9 @@ class FitParams(StrictModel):
 
 
 class Recipe(StrictModel):
-    """How one model is trained; the model's builder defines what `build` may hold."""
+    """How one model is trained; `build` is the `BuildParams` of the model's file."""
 
-    build: BaseModel
+    build: SerializeAsAny[BaseModel]
     optimizer: OptimizerParams
     schedule: ScheduleParams = ScheduleParams()
     augment: AugmentParams = AugmentParams()

@@ -1,7 +1,7 @@
 """IDX, the format of MNIST as published: http://yann.lecun.com/exdb/mnist."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.data.readers.files import FETCH, content_of
+from digits.data.readers.files import FETCH
 
 UNSIGNED_BYTE = 0x08
 KINDS = {1: "labels", 3: "images"}
 TEST_WORDS = {"t10k", "test"}
 
 
-def read_idx(folder: Path, paths: Sequence[Path]) -> RawData:
+def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     """Read one pair of IDX files to train on, and at most one pair to test on.
 
     The number of dimensions tells images from labels. The beginning of the name tells which
@@ -26,28 +26,26 @@ def read_idx(folder: Path, paths: Sequence[Path]) -> RawData:
     Raises:
         DataError: a file is not such an IDX file, or the files are not these pairs.
     """
-    parts: dict[str, dict[str, tuple[Path, NDArray[np.uint8]]]] = {}
-    for path in paths:
-        array = _array(path)
-        part, kind = _part(path), KINDS[array.ndim]
-        if other := parts.setdefault(part, {}).get(kind):
-            raise DataError(f"{folder}: both {other[0].name} and {path.name} hold {kind}; keep one")
-        parts[part][kind] = path, array
+    parts: dict[str, dict[str, NDArray[np.uint8]]] = {}
+    for path, content in contents.items():
+        array = _array(path, content)
+        if KINDS[array.ndim] in parts.setdefault(_part(path), {}):
+            raise DataError(f"{path}: a second file of {KINDS[array.ndim]} of this part; keep one")
+        parts[_part(path)][KINDS[array.ndim]] = array
     tests = [part for part in parts if TEST_WORDS & set(re.split(r"\W|_", part))]
     trainings = [part for part in parts if part not in tests]
     if len(trainings) != 1 or len(tests) > 1:
         raise DataError(
-            f"{folder}: {', '.join(path.name for path in paths)} are {len(trainings)} training and"
-            f" {len(tests)} test parts by name; one training part (train-…) and at most one"
+            f"{folder}: {', '.join(path.name for path in contents)} are {len(trainings)} training"
+            f" and {len(tests)} test parts by name; one training part (train-…) and at most one"
             " test part (t10k-… or test-…) is allowed"
         )
-    test = _paired(folder, parts[tests[0]]) if tests else None
-    return RawData(_paired(folder, parts[trainings[0]]), test)
+    test = _paired(folder, tests[0], parts[tests[0]]) if tests else None
+    return RawData(_paired(folder, trainings[0], parts[trainings[0]]), test)
 
 
-def _array(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file: images (n, height, width) or labels (n,), uint8."""
-    content = content_of(path)
+def _array(path: Path, content: bytes) -> NDArray[np.uint8]:
+    """One IDX file: images (n, height, width) or labels (n,), uint8."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     if kind != UNSIGNED_BYTE or dimensions not in KINDS:
         raise DataError(
@@ -55,9 +53,8 @@ def _array(path: Path) -> NDArray[np.uint8]:
             " byte) with 3 (images) or 1 (labels) is allowed"
         )
     start = 4 + 4 * dimensions
-    if len(content) < start:
-        raise DataError(f"{path}: cut off within the IDX header; {FETCH}")
-    shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
+    header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large
+    shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
     if len(content) != start + prod(shape):
         raise DataError(
             f"{path}: IDX header says {'×'.join(map(str, shape))}, that is"
@@ -71,15 +68,9 @@ def _part(path: Path) -> str:
     return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
 
 
-def _paired(folder: Path, pair: dict[str, tuple[Path, NDArray[np.uint8]]]) -> Dataset:
-    for kind in KINDS.values():
-        if kind not in pair:
-            [(path, _)] = pair.values()
-            raise DataError(f"{folder}: {path.name} has no {kind} file beside it; {FETCH}")
-    (images_path, images), (labels_path, labels) = pair["images"], pair["labels"]
-    if len(images) != len(labels):
-        raise DataError(
-            f"{folder}: {images_path.name} holds {len(images)} images, {labels_path.name}"
-            f" {len(labels)} labels; one label per image is needed"
-        )
-    return Dataset(images, labels.astype(np.int64))
+def _paired(folder: Path, part: str, pair: Mapping[str, NDArray[np.uint8]]) -> Dataset:
+    counts = {kind: len(pair[kind]) for kind in pair}
+    if len(counts) < 2 or counts["images"] != counts["labels"]:
+        found = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        raise DataError(f"{folder}: part {part} has {found}; one label for each image is needed")
+    return Dataset(pair["images"], pair["labels"].astype(np.int64))

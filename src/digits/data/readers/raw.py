@@ -1,13 +1,13 @@
 """Read raw labelled images as published: IDX pairs, Kaggle CSV or Keras npz."""
 
 import logging
-from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
-from digits.core.dataset import Dataset, RawData
+from digits.core.dataset import RawData
 from digits.core.errors import DataError, printable
-from digits.data.readers.csv import read_csv, unlabelled
-from digits.data.readers.files import Format, data_files, format_of
+from digits.data.readers.csv import UNLABELLED, header_of, read_csv
+from digits.data.readers.files import Format, content_of, data_files, format_of
 from digits.data.readers.idx import read_idx
 from digits.data.readers.npz import read_npz
 
@@ -27,62 +27,38 @@ def read_raw(folder: Path) -> RawData:
         file. Whether a label is one of the classes is not checked here.
 
     Raises:
-        DataError: there is no data set or more than one, or a file is damaged; one finding per
-            fault.
+        DataError: there is no data set or more than one, or a file is damaged.
     """
-    files = _by_format(folder)
-    idx, npz = files.get("IDX", []), files.get("npz", [])
-    csv = _labelled(files.get("CSV", []))
-    if bool(idx) + len(csv) + len(npz) > 1:
-        names = ", ".join(path.name for path in [*idx, *csv, *npz])
-        raise DataError(f"{folder}: holds more than one data set ({names}); keep one")
-    if idx:
-        return _check_sizes(folder, read_idx(folder, idx))
-    if csv:
-        return _check_sizes(csv[0], RawData(read_csv(csv[0]), None))
-    return _check_sizes(npz[0], read_npz(npz[0]))
-
-
-def _by_format(folder: Path) -> dict[Format, list[Path]]:
-    """The files of each format; every file of another format is a finding."""
-    files: dict[Format, list[Path]] = {}
-    findings: list[str] = []
+    files: dict[Format, dict[Path, bytes]] = {"IDX": {}, "CSV": {}, "npz": {}}
     for path in data_files(folder):
-        try:
-            files.setdefault(format_of(path), []).append(path)
-        except DataError as error:
-            findings.extend(error.findings)
-    if findings:
-        raise DataError(*findings)
-    return files
-
-
-def _labelled(paths: Sequence[Path]) -> list[Path]:
-    """The CSV files with labels, without Kaggle's test and sample files."""
-    without_labels = [path for path in paths if unlabelled(path)]
-    labelled = [path for path in paths if path not in without_labels]
-    if without_labels and not labelled:
-        fault = "column label is missing; label,pixel0,pixel1,… is needed"
-        raise DataError(*(f"{path}:1: {fault}" for path in without_labels))
-    for path in without_labels:
-        name = printable(str(path))
-        logger.warning("%s: left out, only rows with a label and pixels are read", name)
-    return labelled
-
-
-def _check_sizes(where: Path, raw: RawData) -> RawData:
-    """Refuse a part without images, and two parts with different image sizes."""
-    for part, data in zip(("training", "test"), raw, strict=True):
-        if data is not None and not data.images.size:
-            raise DataError(f"{where}: the {part} part holds no images; at least one is needed")
-    if raw.test is not None and _size(raw.test) != _size(raw.train):
+        content = content_of(path)
+        form = format_of(content)
+        if form == "CSV" and header_of(content)[0] in UNLABELLED:
+            logger.warning("%s: left out, it has no column label", printable(str(path)))
+        else:
+            files[form][path] = content
+    idx, csv, npz = files["IDX"], files["CSV"], files["npz"]
+    if bool(idx) + len(csv) + len(npz) != 1:
+        names = ", ".join(path.name for path in [*idx, *csv, *npz]) or "none"
         raise DataError(
-            f"{where}: training images are {_size(raw.train)} pixels, test images"
-            f" {_size(raw.test)}; both must have one size"
+            f"{folder}: has these data sets: {names}; one is allowed, an IDX pair, a CSV"
+            " label,pixel0,pixel1,… or a Keras npz"
         )
+    if idx:
+        raw = read_idx(folder, idx)
+    elif npz:
+        raw = read_npz(*npz.popitem())
+    else:
+        raw = RawData(read_csv(*csv.popitem()), None)
+    _check_sizes(folder, raw)
     return raw
 
 
-def _size(data: Dataset) -> str:
-    _, height, width = data.images.shape
-    return f"{height}×{width}"
+def _check_sizes(folder: Path, raw: RawData) -> None:
+    """Refuse a part without images, and two parts with different image sizes."""
+    shapes = [data.images.shape for data in raw if data is not None]
+    found = f"{folder}: images {' and '.join('×'.join(map(str, shape)) for shape in shapes)}"
+    if not all(map(prod, shapes)):
+        raise DataError(f"{found}; no part may be empty")
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise DataError(f"{found}; both parts must have one size")

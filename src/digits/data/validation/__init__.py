@@ -1,1 +1,1 @@
-"""Checks of the raw data: validate (params and result), expectations (what is checked)."""
+"""Checks of the raw data: expectations (what is checked), validate (params and result)."""

@@ -1,4 +1,4 @@
-"""The raw data as data frames, and the expectations on them, which Great Expectations checks."""
+"""Checks of the raw data by Great Expectations, on data frames of its images and classes."""
 
 import warnings
 from functools import lru_cache
@@ -17,6 +17,7 @@ from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import (
     SHOWN_ROWS,
     Check,
+    Result,
     ValidateParams,
     Words,
     finding,
@@ -25,6 +26,25 @@ from digits.data.validation.validate import (
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
+Unit = Literal["row", "class"]
+
+
+def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
+    """Check the training part and, if there is one, the official test part.
+
+    Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
+    missing, all images have one shape, the training part has `min_rows`. Warnings: class
+    shares, blank images, duplicates, images in both parts, mean ink.
+    """
+    images = raw_frame(raw)
+    shape = images["shape"].iloc[0]
+    checks, summary = [], {}
+    for part, rows in images.groupby("part", sort=False):
+        of_images = [*_possible(shape, classes), *_usual(params), _of_part(str(part), params)]
+        checks += _check(rows, of_images, unit="row")
+        checks += _check(class_frame(rows, classes), _of_classes(params), unit="class")
+        summary[str(part)] = _summary(rows, classes)
+    return Result(summary, checks)
 
 
 def raw_frame(raw: RawData) -> pd.DataFrame:
@@ -55,7 +75,7 @@ def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     return pd.DataFrame(columns | {"relative_share": share})
 
 
-def part_summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
+def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
     """Counts and mean ink of one part, ready for JSON."""
     return {
         "rows": len(rows),
@@ -68,76 +88,51 @@ def part_summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
     }
 
 
-def check_images(
-    images: pd.DataFrame, *, shape: str, params: ValidateParams, classes: int
-) -> list[Check]:
-    """Check the images of one part, which are rows of `raw_frame`.
-
-    All images must have this shape.
-    """
-    expectations = [*_possible(shape, classes), *_usual(params)]
-    if images["part"].iloc[0] == "train":
+def _of_part(part: str, params: ValidateParams) -> Any:
+    """What is expected of one of the two parts alone."""
+    if part == "train":
         rows = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
         few = f"fewer than {params.min_rows} rows"
-        expectations.append(_critical(rows, few, "add data, or lower validate.min_rows"))
-    else:
-        known = Null(column="same_as_train")
-        expectations.append(
-            _warning(known, "image also in train", "the test result will flatter", "as row {}")
-        )
-    return _check(images, expectations, unit="row")
+        return _critical(rows, few, "add data, or lower validate.min_rows")
+    known = Null(column="same_as_train")
+    return _warning(known, "image also in train", "the test result will flatter", "as row {}")
 
 
-def check_classes(classes: pd.DataFrame, *, params: ValidateParams) -> list[Check]:
-    """Check the rows per class of one part, a frame of `class_frame`."""
+def _of_classes(params: ValidateParams) -> list[Any]:
     low, high = 1 - params.class_share_tolerance, 1 + params.class_share_tolerance
     rows = Between(column="rows", min_value=1)
-    expectations = [
+    share = Between(column="relative_share", min_value=low, max_value=high)
+    unequal = f"share outside {low:g}…{high:g} times uniform"
+    return [
         _critical(rows, "no images", "add images of it, or lower data.classes"),
-        _warning(
-            Between(column="relative_share", min_value=low, max_value=high),
-            f"share outside {low:g}…{high:g} times uniform",
-            "accuracy will favour the frequent classes",
-            "{} times",
-        ),
+        _warning(share, unequal, "accuracy will favour the frequent classes", "{} times"),
     ]
-    return _check(classes, expectations, unit="class")
 
 
 def _possible(shape: str, classes: int) -> list[Any]:
     """Critical: what every image and label must be."""
+    known = InSet(column="label", value_set=list(range(classes)))
+    outside = f"label outside 0…{classes - 1}"
+    size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
     grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
+    whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
     return [
         _critical(NotNull(column="label"), "no label", "remove or mend them"),
         _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
-        _critical(
-            InSet(column="label", value_set=list(range(classes))),
-            f"label outside 0…{classes - 1}",
-            "mend the labels, or set data.classes",
-            "label {}",
-        ),
-        *(
-            _critical(each, "pixel outside 0…255", "store grey values as whole 0…255", "{}")
-            for each in grey
-        ),
-        _critical(
-            InSet(column="shape", value_set=[shape]),
-            f"image size other than {shape}",
-            "give all images one size",
-            "{}",
-        ),
+        _critical(known, outside, "mend the labels, or set data.classes", "label {}"),
+        *(_critical(each, *whole) for each in grey),
+        _critical(size, other, "give all images one size", "{}"),
     ]
 
 
 def _usual(params: ValidateParams) -> list[Any]:
     """Warnings: what an image that is worth training on looks like."""
-    ranges = [
-        _warning(Between(column=column, min_value=low, max_value=high), *words)
-        for column, low, high, words in usual_ranges(params)
-    ]
     first = Null(column="duplicate_of")
     return [
-        *ranges,
+        *(
+            _warning(Between(column=column, min_value=low, max_value=high), *words)
+            for column, low, high, words in usual_ranges(params)
+        ),
         _warning(first, "image seen before", "copies may end in two splits", "as row {}"),
     ]
 
@@ -161,27 +156,20 @@ def _source() -> Any:
     return context.data_sources.add_pandas("digits")
 
 
-def _check(
-    frame: pd.DataFrame, expectations: list[Any], *, unit: Literal["row", "class"]
-) -> list[Check]:
+def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[Check]:
     """Check a frame of one part; the column `unit` numbers its rows."""
-    results = (
-        _source()
-        .read_dataframe(frame)
-        .validate(
-            gx.ExpectationSuite(name=unit, expectations=expectations),
-            result_format={
-                "result_format": "SUMMARY",
-                "unexpected_index_column_names": [unit],
-                "partial_unexpected_count": SHOWN_ROWS,
-            },
-        )
-        .to_json_dict()["results"]
-    )
+    batch = _source().read_dataframe(frame)
+    suite = gx.ExpectationSuite(name=unit, expectations=expectations)
+    result_format = {
+        "result_format": "SUMMARY",
+        "unexpected_index_column_names": [unit],
+        "partial_unexpected_count": SHOWN_ROWS,
+    }
+    results = batch.validate(suite, result_format=result_format).to_json_dict()["results"]
     return [_as_check(frame["part"].iloc[0], unit, result) for result in results]
 
 
-def _as_check(part: str, unit: Literal["row", "class"], result: dict[str, Any]) -> Check:
+def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
     """A check from one of Great Expectations' results."""
     config, details = result["expectation_config"], result["result"]
     failing = [int(entry[unit]) for entry in details.get("partial_unexpected_index_list") or []]
@@ -198,15 +186,12 @@ def _as_check(part: str, unit: Literal["row", "class"], result: dict[str, Any]) 
     )
 
 
-def _message(
-    part: str, unit: Literal["row", "class"], config: dict[str, Any], details: dict[str, Any]
-) -> str:
+def _message(part: str, unit: Unit, config: dict[str, Any], details: dict[str, Any]) -> str:
     words = Words(**config["meta"])
     if "observed_value" in details:
         return f"{part}: {words.what}: {details['observed_value']} found; {words.hint}"
     column = config["kwargs"]["column"]
-    failing = details["partial_unexpected_index_list"]
-    examples = [(entry[unit], entry[column]) for entry in failing]
+    examples = [(entry[unit], entry[column]) for entry in details["partial_unexpected_index_list"]]
     return finding(part, unit, words, details["unexpected_count"], examples)
 
 

@@ -1,4 +1,8 @@
-"""Validation of raw data before training: its params, its checks and its result."""
+"""Validation of raw data: its params, its result, and how a finding is said.
+
+Great Expectations takes 4 s to import: `expectations` does it, so that neither reading params nor
+scoring does.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,11 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from digits.core.dataset import RawData
 from digits.core.files import StrictModel
-
-# Great Expectations takes 4 s to import: functions import it, so that neither reading params nor
-# scoring does.
 
 SHOWN_ROWS = 5
 
@@ -31,26 +31,28 @@ class ValidateParams(StrictModel):
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> "ValidateParams":
         if self.min_mean_ink >= self.max_mean_ink:
-            raise ValueError(
-                f"min_mean_ink is {self.min_mean_ink:g}; it must be below max_mean_ink,"
-                f" {self.max_mean_ink:g}"
-            )
+            raise ValueError("min_mean_ink must be below max_mean_ink")
         return self
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one expectation on one part of the data."""
+    """The result of one expectation on one part of the data.
+
+    `expectation` is Great Expectations' name, `column` one of the frame; None for a check of the
+    number of rows. `count` rows or classes fail, of which `rows` (counted from 0 within the part)
+    or `classes` holds the first. `message` is one line if the check fails.
+    """
 
     part: str
     severity: Literal["critical", "warning"]
-    expectation: str  # Great Expectations' name
-    column: str | None  # of the frame; None for a check of the number of rows
+    expectation: str
+    column: str | None
     success: bool
-    count: int  # rows or classes that fail; 0 for a check of the number of rows
-    rows: list[int]  # the first failing rows, counted from 0 within the part
-    classes: list[int]  # the first failing classes, in a check per class
-    message: str | None  # one line for the user if the check fails
+    count: int
+    rows: list[int]
+    classes: list[int]
+    message: str | None
 
     def __str__(self) -> str:
         return self.message or f"{self.part}: {self.expectation} holds"
@@ -75,8 +77,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; holds no time and no random id."""
-        brief = ("part", "severity", "expectation", "column", "success")
         checks = [asdict(check) for check in self.checks]
+        brief = ("part", "severity", "expectation", "column", "success")
         return {
             "success": not self.critical,
             "critical": len(self.critical),
@@ -85,25 +87,6 @@ class Result:
             "findings": [check for check in checks if not check["success"]],
             "expectations": [{key: check[key] for key in brief} for check in checks],
         }
-
-
-def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
-    """Check the training part and, if there is one, the official test part.
-
-    Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
-    missing, all images have one shape, the training part has `min_rows`. Warnings: class
-    shares, blank images, duplicates, images in both parts, mean ink.
-    """
-    from digits.data.validation import expectations as expect
-
-    images = expect.raw_frame(raw)
-    shape = images["shape"].iloc[0]
-    checks, summary = [], {}
-    for part, rows in images.groupby("part", sort=False):
-        checks += expect.check_images(rows, shape=shape, params=params, classes=classes)
-        checks += expect.check_classes(expect.class_frame(rows, classes), params=params)
-        summary[str(part)] = expect.part_summary(rows, classes)
-    return Result(summary, checks)
 
 
 class Words(NamedTuple):
@@ -126,15 +109,10 @@ class UsualRange(NamedTuple):
 def usual_ranges(params: ValidateParams) -> list[UsualRange]:
     """What an image that is worth training on looks like."""
     low, high = params.min_mean_ink, params.max_mean_ink
-    ink = Words(
-        f"mean ink outside {low:g}…{high:g}",
-        "is the contrast inverted, or the scale not 0…255?",
-        "{}",
-    )
-    return [
-        UsualRange("contrast", 1, 255, Words("blank image", "nothing can be learned from it")),
-        UsualRange("mean_ink", low, high, ink),
-    ]
+    blank = Words("blank image", "nothing can be learned from it")
+    hint = "is the contrast inverted, or the scale not 0…255?"
+    ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
+    return [UsualRange("contrast", 1, 255, blank), UsualRange("mean_ink", low, high, ink)]
 
 
 def finding(
@@ -154,5 +132,5 @@ def finding(
         f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
         for number, value in examples
     ]
-    more = ["…"] if count > len(examples) else []
-    return f"{part}: {words.what} in {count} {units}: {', '.join(shown + more)}; {words.hint}"
+    shown += ["…"] if count > len(examples) else []
+    return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"
