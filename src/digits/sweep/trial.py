@@ -82,10 +82,7 @@ def main() -> None:
     def on_wait(line: str) -> None:
         print(spec.name, line)
 
-    with (
-        machine.Slots(root, spec.at_once or train.at_once).one(on_wait),
-        machine.own_gpu(root, on_wait, mirrored=train.distribute == "mirrored"),
-    ):
+    with machine.Slots(root, spec.at_once or train.at_once).one(on_wait):
         _train(spec, trial_params)
 
 
