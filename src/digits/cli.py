@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digits.core import process
-from digits.core.errors import DataError, GateRefusedError, ServiceError, UsageError, printable
+from digits.core.errors import DataError, GateRefusedError, UsageError, printable
 
 if TYPE_CHECKING:
     from digits.params import Params
@@ -135,8 +135,6 @@ def diff(
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)
-    if collected.lost:  # last: what could be compared is printed
-        raise ServiceError(*collected.lost)
 
 
 @app.command()
