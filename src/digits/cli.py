@@ -10,7 +10,6 @@ import typer
 from digits.cli_registry import connected
 from digits.cli_results import AsJson, app
 from digits.core import process
-from digits.core.errors import UsageError
 
 if TYPE_CHECKING:
     from digits.params import Params

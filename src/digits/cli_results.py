@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from digits.core.errors import DataError, ServiceError, UsageError, printable
+from digits.core.errors import DataError, UsageError, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -135,5 +135,3 @@ def diff(
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)
-    if collected.lost:  # last: what could be compared is printed
-        raise ServiceError(*collected.lost)

@@ -35,7 +35,7 @@ class TrainParams(StrictModel):
     @property
     def at_once(self) -> int:
         """How many trainings run here at once, each with its own cores or GPU; at least 1."""
-        return trainings_at_once(self.threads, mirrored=self.distribute == "mirrored")
+        return trainings_at_once(self.threads)
 
 
 Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from distributed import Client
+from flows.team.programs import PATIENT
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -31,7 +32,6 @@ from digits.core.dispatch import run_on_worker
 from digits.core.errors import ServiceError
 from digits.core.remote import fetch_result, push_result
 from flows.support import commands
-from flows.team.programs import PATIENT
 from flows.train import train
 
 pytestmark = pytest.mark.slow

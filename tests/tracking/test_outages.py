@@ -15,6 +15,7 @@ from uuid import uuid4
 import arena
 import pytest
 import requests
+from flows.team.control import Team
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from small_project import Project
@@ -29,7 +30,6 @@ from digits.params import project as project_params
 from digits.registry import promotion
 from digits.registry.versions import Registry
 from digits.tracking import restore, runs, spool, store
-from flows.team.control import Team
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
 EPOCHS = 20

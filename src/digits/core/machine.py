@@ -1,21 +1,15 @@
-"""The processors of this machine, and slots by which trainings share its cores and GPUs."""
+"""The processors of this machine, and how many trainings they have cores for."""
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from digits.core import system
 
-SLOTS = Path(".state/slots")
-GPUS = "CUDA_VISIBLE_DEVICES"  # which of the GPUs CUDA shows to a process, by number or id
-LIST_GPUS = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-POLL_S = 0.2
 # CPU instruction sets TensorFlow dispatches on; others change the last bits of a result.
 FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
@@ -25,53 +19,9 @@ def cpu() -> str:
     return f"{system.processor()}, {os.cpu_count()} cores"
 
 
-def trainings_at_once(threads: int, *, mirrored: bool = False) -> int:
-    """How many trainings with this number of threads have cores, or a GPU, of their own.
-
-    At least 1. Where there are GPUs they count, not the cores; a `mirrored` training takes all.
-    """
-    if found := gpus():
-        return 1 if mirrored else len(found)
+def trainings_at_once(threads: int) -> int:
+    """How many trainings with this number of threads have cores of their own; at least 1."""
     return max(1, system.processors() // threads)
-
-
-def gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA names them; asks no TensorFlow: it takes seconds.
-
-    Those in the environment variable CUDA_VISIBLE_DEVICES, otherwise all that NVIDIA's driver has
-    if the libraries of `tensorflow[and-cuda]` are installed: without them it trains on the CPU.
-    """
-    visible = os.environ.get(GPUS)
-    if visible is None and _has_cuda():
-        with suppress(OSError, subprocess.SubprocessError):
-            visible = subprocess.check_output(
-                LIST_GPUS, stderr=subprocess.DEVNULL, text=True, timeout=10
-            ).replace("\n", ",")
-    names = [name.strip() for name in (visible or "").split(",")]
-    return [name for name in names if name not in ("", "-1", "NoDevFiles")]
-
-
-def _has_cuda() -> bool:
-    with suppress(ModuleNotFoundError):
-        return find_spec("nvidia.cudnn") is not None
-    return False
-
-
-@contextmanager
-def own_gpu(root: Path, on_wait: Callable[[str], None], *, mirrored: bool) -> Iterator[None]:
-    """Hold a GPU during this block, and let CUDA show no other to this process.
-
-    To be entered before TensorFlow is imported. A `mirrored` training holds all GPUs. Without a GPU
-    nothing is held.
-    """
-    if not (found := gpus()):
-        yield
-        return
-    shares = [",".join(found)] if mirrored else found
-    slots = Slots(root, [f"gpu-{share}" for share in shares])
-    with slots.one(lambda _: on_wait("waiting for a free GPU")) as name:
-        os.environ[GPUS] = name.removeprefix("gpu-")
-        yield
 
 
 def cpu_features() -> list[str]:
@@ -95,7 +45,7 @@ class Slots:
 
     def __init__(self, root: Path, slots: int | list[str]) -> None:
         """`slots` is their number, or their names."""
-        self._folder = root / SLOTS
+        self._folder = root / ".state/slots"
         self._names = slots if isinstance(slots, list) else [str(n) for n in range(slots)]
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -118,7 +68,7 @@ class Slots:
             on_wait("waiting for free cores: other trainings run in this folder")
         while slot is None:
             check()
-            time.sleep(POLL_S)
+            time.sleep(0.2)
             slot = self.take()
         try:
             yield Path(slot.lock_file).stem

@@ -11,13 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from statsmodels.stats.contingency_tables import SquareTable, mcnemar
-from statsmodels.stats.inter_rater import cohens_kappa
+from scipy.stats import binomtest, chi2
 
 from digits.core.dataset import Matrix
-
-Figures = NDArray[np.float64]  # (classes,)
 
 # The figures, each with the label that caret prints.
 OVERALL = {
@@ -79,26 +75,23 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     (Kuhn 2008, doi:10.18637/jss.v028.i05).
     """
     names = list(classes or map(str, range(len(matrix))))
-    overall, by_class = _overall(matrix), _by_class(matrix)
+    overall, by_class = _overall(matrix), {}
     undefined = [
         {"figure": figure, "class": None, "reason": _why_undefined(figure, matrix, names)}
         for figure, value in overall.items()
         if value is None
-    ] + [
-        {
-            "figure": figure,
-            "class": names[k],
-            "reason": _why_undefined_for(k, figure, matrix, names),
-        }
-        for figure, values in by_class.items()
-        for k in range(len(names))
+    ]
+    figures = _by_class(matrix)
+    undefined += [
+        {"figure": figure, "class": name, "reason": _why_undefined_for(k, figure, matrix, names)}
+        for figure, values in figures.items()
+        for k, name in enumerate(names)
         if math.isnan(values[k])
     ]
-    defined = {
-        name: {figure: _or_none(values[k]) for figure, values in by_class.items()}
-        for k, name in enumerate(names)
-    }
-    return Statistics(overall, defined, undefined)
+    for k, name in enumerate(names):
+        values = {figure: float(each[k]) for figure, each in figures.items()}
+        by_class[name] = {f: None if math.isnan(value) else value for f, value in values.items()}
+    return Statistics(overall, by_class, undefined)
 
 
 def as_tables(statistics: Statistics) -> Tables:
@@ -143,7 +136,9 @@ def _kappa(matrix: Matrix) -> float | None:
     """Cohen's kappa; None if predictions and reference hold the same single class only."""
     if np.count_nonzero(matrix.sum(axis=0) + matrix.sum(axis=1)) == 1:
         return None
-    return float(cohens_kappa(matrix, return_results=False))
+    total = matrix.sum()
+    by_chance = (matrix.sum(axis=0) / total * (matrix.sum(axis=1) / total)).sum()
+    return float((np.trace(matrix) / total - by_chance) / (1 - by_chance))
 
 
 def _mcnemar_p_value(matrix: Matrix) -> float | None:
@@ -154,10 +149,10 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     """
     if _never_confused(matrix) is not None:
         return None
-    if len(matrix) == 2:
-        uneven = matrix[0, 1] != matrix[1, 0]
-        return float(mcnemar(matrix, exact=False, correction=uneven).pvalue)
-    return float(SquareTable(matrix, shift_zeros=False).symmetry(method="bowker").pvalue)
+    pairs = np.triu_indices(len(matrix), k=1)
+    above, below = matrix[pairs], matrix.T[pairs]
+    away = abs(above - below) - (len(matrix) == 2) * (above != below)
+    return float(chi2.sf((away**2 / (above + below)).sum(), df=len(away)))
 
 
 def _never_confused(matrix: Matrix) -> tuple[int, int] | None:
@@ -166,32 +161,27 @@ def _never_confused(matrix: Matrix) -> tuple[int, int] | None:
     return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None
 
 
-def _by_class(matrix: Matrix) -> dict[str, Figures]:
+def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
+    """Each figure as float64 (classes,), NaN for 0/0."""
     total = matrix.sum()
     true_positive = np.diag(matrix)
     predicted, present = matrix.sum(axis=1), matrix.sum(axis=0)
     true_negative = total - predicted - present + true_positive
-    sensitivity = _ratio(true_positive, present)
-    specificity = _ratio(true_negative, total - present)
-    # caret derives the predictive values from these two, so they are NaN where either is
-    defined = np.where(np.isnan(sensitivity + specificity), np.nan, 1.0)
-    return {
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "pos_pred_value": _ratio(true_positive, predicted) * defined,
-        "neg_pred_value": _ratio(true_negative, total - predicted) * defined,
-        "prevalence": _ratio(present, total),
-        "detection_rate": _ratio(true_positive, total),
-        "detection_prevalence": _ratio(predicted, total),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-    }
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64] | np.int64) -> Figures:
-    """Elementwise part / whole, NaN for 0/0, without a warning."""
-    undefined = np.full(part.shape, np.nan)
-    ratio: Figures = np.divide(part, whole, out=undefined, where=np.asarray(whole) > 0)
-    return ratio
+    with np.errstate(invalid="ignore"):
+        sensitivity = true_positive / present
+        specificity = true_negative / (total - present)
+        # caret derives the predictive values from these two, so they are NaN where either is
+        defined = np.where(np.isnan(sensitivity + specificity), np.nan, 1.0)
+        return {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "pos_pred_value": true_positive / predicted * defined,
+            "neg_pred_value": true_negative / (total - predicted) * defined,
+            "prevalence": present / total,
+            "detection_rate": true_positive / total,
+            "detection_prevalence": predicted / total,
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+        }
 
 
 def _why_undefined(figure: str, matrix: Matrix, names: Sequence[str]) -> str:
@@ -216,10 +206,6 @@ def _why_undefined_for(k: int, figure: str, matrix: Matrix, names: Sequence[str]
     return f"no class but {name} predicted"
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
 def _overall_text(figure: str, value: float | None) -> str:
     if value is None:
         return NOT_AVAILABLE
@@ -228,13 +214,11 @@ def _overall_text(figure: str, value: float | None) -> str:
 
 def _column_texts(values: Sequence[float | None]) -> list[str]:
     """One column as R prints it: all with the decimals that one value needs for 4 digits."""
-    decimals = max((_decimals(value) for value in values if value is not None), default=0)
+    decimals = 0
+    for value in filter(None, values):
+        text = np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
+        decimals = max(decimals, len(text.partition(".")[2]))
     return [NOT_AVAILABLE if value is None else f"{value:.{decimals}f}" for value in values]
-
-
-def _decimals(value: float) -> int:
-    text = np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
-    return len(text.partition(".")[2])
 
 
 def _notes(statistics: Statistics) -> list[str]:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
 from digits.core.dataset import Labels
@@ -57,10 +56,10 @@ class Pair:
 
 def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1."""
-    better, other = sorted((a, b), key=lambda c: (-_hits(c, reference).sum(), c.train_s, c.name))
-    hits, other_hits = _hits(better, reference), _hits(other, reference)
-    better_right = np.flatnonzero(hits & ~other_hits).tolist()
-    other_right = np.flatnonzero(other_hits & ~hits).tolist()
+    hits = {c.name: np.equal(c.predicted, reference) for c in (a, b)}
+    better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s, c.name))
+    better_right = np.flatnonzero(hits[better.name] & ~hits[other.name]).tolist()
+    other_right = np.flatnonzero(hits[other.name] & ~hits[better.name]).tolist()
     rows, gained = len(reference), len(better_right) - len(other_right)
     lower, upper = paired_interval(len(better_right), len(other_right), rows)
     errors_avoided = gained / rows * ERRORS_COUNTED_IN
@@ -113,10 +112,12 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     `points` holds accuracy (0…1) and training time (s) of each model. A model is dominated by one
     that is at least as good in both and better in one.
     """
-    by_time = sorted(points, key=lambda name: (points[name][1], name))
-    return [
-        name for name in by_time if not any(_dominates(p, points[name]) for p in points.values())
-    ]
+    front: list[str] = []
+    for name in sorted(points, key=lambda name: (points[name][1], -points[name][0], name)):
+        best = points[front[-1]] if front else (-1.0, 0.0)
+        if points[name][0] > best[0] or points[name] == best:
+            front.append(name)
+    return front
 
 
 def verdict(pair: Pair) -> str:
@@ -143,14 +144,6 @@ def as_dict(pair: Pair) -> dict[str, Any]:
     return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
 
 
-def _hits(candidate: Candidate, reference: Labels) -> NDArray[np.bool_]:
-    return np.equal(candidate.predicted, reference)
-
-
-def _dominates(other: tuple[float, float], point: tuple[float, float]) -> bool:
-    return other[0] >= point[0] and other[1] <= point[1] and other != point
-
-
 def _on_a_tie(pair: Pair) -> str:
     if _same_time(pair.time_ratio):
         return "both train equally long"
@@ -160,19 +153,17 @@ def _on_a_tie(pair: Pair) -> str:
 def _at_what_time(ratio: float) -> str:
     if _same_time(ratio):
         return "for the same training time"
-    if ratio < 1:
-        return f"and trains {1 / ratio:,.1f} times faster"
-    return f"for {ratio:,.1f} times the training time"
+    faster = f"and trains {1 / ratio:,.1f} times faster"
+    return faster if ratio < 1 else f"for {ratio:,.1f} times the training time"
 
 
 def _price(pair: Pair) -> str:
     seconds = pair.seconds_per_error
     if seconds is None or _same_time(pair.time_ratio):
         return ""
-    if seconds < 0:
-        return ": better in both"
     amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
-    return f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    return price if seconds >= 0 else ": better in both"
 
 
 def _same_time(ratio: float) -> bool:

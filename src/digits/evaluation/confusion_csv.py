@@ -10,12 +10,11 @@ from digits.core.dataset import Matrix
 from digits.core.errors import DataError
 from digits.core.files import replacing, require_file
 
-LARGEST_COUNT = 10**12
+MAX_DIGITS = 12
 MAX_BYTES = 64 << 20  # some thousand classes
-NO_COUNT = f"is no count; allowed are whole numbers 0…{LARGEST_COUNT:,}"
 LAYOUT = (
     "a confusion matrix has the class names in its first row (reference) and in its first column "
-    "(prediction), or holds counts alone"
+    "(prediction), or holds counts alone, separated by commas"
 )
 
 
@@ -51,89 +50,41 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
 
     Two layouts are read: class names both in the first row and in the first column, as
     `write_matrix`, pandas and R's `write.csv` write them; or counts alone (the first cell is a
-    number), whose classes are numbered from 0. A count is written in the digits 0…9 alone.
+    number), whose classes are numbered from 0.
 
     Raises:
-        DataError: no such file, or not a square table of counts; names line and column.
+        DataError: no such file, or not a square table of counts.
     """
     rows = _read_rows(path)
-    header = next(iter(rows.values()))
-    named = not _is_number(header[0])
-    counts = {line: cells[named:] for line, cells in [*rows.items()][named:]}
-    bad_counts = [
-        f"{path}:{line} column {column}: {cell[:40] or 'empty'} {NO_COUNT}"
-        for line, cells in counts.items()
-        for column, cell in enumerate(cells, start=1 + named)
-        if not _is_count(cell)
-    ]
-    if bad_counts:
-        raise DataError(*bad_counts)
-    matrix = np.array([*counts.values()], dtype=np.int64)
-    _check_matrix(path, matrix)
-    if not named:
-        return matrix, [str(label) for label in range(len(matrix))]
-    columns, index = header[1:], [rows[line][0] for line in counts]
-    if columns != index:
+    named = not rows[0][0].lstrip("+-").replace(".", "", 1).isdecimal()
+    names = rows[0][1:] if named else list(map(str, range(len(rows))))
+    cells = [row[1:] for row in rows[1:]] if named else rows
+    if len(names) < 2 or {len(cells), *map(len, cells)} != {len(names)}:
+        raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
+    if named and (names != [row[0] for row in rows[1:]] or len({*names}) < len(names)):
         raise DataError(
-            f"{path}: columns are {', '.join(columns)} but rows are {', '.join(index)}; both must "
-            "name the same classes in the same order"
+            f"{path}: rows and columns must name the same classes in the same order, each once"
         )
-    if len(set(columns)) < len(columns):
-        raise DataError(f"{path}: two classes have the same name among {', '.join(columns)}")
-    return matrix, columns
+    for cell in (cell for row in cells for cell in row):
+        if not (cell.isascii() and cell.isdecimal() and len(cell) <= MAX_DIGITS):
+            found = cell[:40] or "empty"
+            raise DataError(f"{path}: {found} is no count: a whole number of up to 12 digits")
+    matrix = np.array(cells, dtype=np.int64)
+    if not matrix.any():
+        raise DataError(f"{path}: every count is 0; there must be at least one prediction")
+    return matrix, names
 
 
-def _read_rows(path: Path) -> dict[int, list[str]]:
-    """The rows that are not empty, all of the same width, by the number of their line."""
+def _read_rows(path: Path) -> list[list[str]]:
+    """The rows that are not empty; at least one."""
     require_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: over {MAX_BYTES >> 20} MB long, no confusion matrix")
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a comma-separated UTF-8 text: {error}") from None
-    rows = {number: cells for number, cells in lines if any(cells)}
-    if len(rows) < 2:
-        raise DataError(f"{path}: {len(rows)} rows; a confusion matrix has at least 2 classes")
-    width = len(next(iter(rows.values())))
-    uneven = [
-        f"{path}:{line}: {len(cells)} cells; the first row has {width}"
-        for line, cells in rows.items()
-        if len(cells) != width
-    ]
-    if uneven:
-        raise DataError(*uneven)
-    if width < 2:
-        raise DataError(f"{path}: one column; the separator must be a comma")
-    return rows
-
-
-def _is_count(text: str) -> bool:
-    is_short = len(text.lstrip("0")) <= len(str(LARGEST_COUNT))  # for int, which has a limit
-    return text.isascii() and text.isdigit() and is_short and int(text[-99:]) <= LARGEST_COUNT
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_matrix(path: Path, matrix: Matrix) -> None:
-    rows, columns = matrix.shape
-    if rows != columns:
-        raise DataError(f"{path}: {rows} rows and {columns} columns of counts; {LAYOUT}")
-    if rows < 2:
-        raise DataError(f"{path}: 1 class; a confusion matrix has at least 2")
-    if not matrix.any():
-        raise DataError(f"{path}: every count is 0; there must be at least one prediction")
-    last_row_is_total = np.array_equal(matrix[-1], matrix[:-1].sum(axis=0))
-    last_column_is_total = np.array_equal(matrix[:, -1], matrix[:, :-1].sum(axis=1))
-    if rows > 2 and last_row_is_total and last_column_is_total:
-        raise DataError(f"{path}: the last row and column are totals; leave them out")
+    return [row for row in rows if any(row)] or [[""]]

@@ -105,7 +105,11 @@ def compare_results(
     """
     pair = gate = None
     if old and new and "test" in labels:
-        pair = compare_pair(_candidate("old", old), _candidate("new", new), labels["test"])
+        a, b = (
+            Candidate(name, result.predicted("test"), result.metrics["elapsed_s"])
+            for name, result in (("old", old), ("new", new))
+        )
+        pair = compare_pair(a, b, labels["test"])
     if new and params and "holdout" in labels:
         gate = _ask_gate(old, new, labels["holdout"], params)
     return Difference(
@@ -133,10 +137,6 @@ def _state(old: Result | None, new: Result | None, pair: Pair | None) -> str:
     if pair.within_noise:
         return "no difference beyond noise"
     return "better" if pair.better == "new" else "worse"
-
-
-def _candidate(name: str, result: Result) -> Candidate:
-    return Candidate(name, result.predicted("test"), result.metrics["elapsed_s"])
 
 
 def _ask_gate(

@@ -61,13 +61,8 @@ class Contender:
         if finding := not_probabilities(probabilities):
             return cls(name, None, signature, finding)
         error = calibration_error(probabilities, reference)
-        return cls(
-            name,
-            probabilities.argmax(axis=1),
-            signature,
-            calibration_error=error,
-            by_chance=chance_calibration_error(probabilities),
-        )
+        by_chance = chance_calibration_error(probabilities)
+        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance)
 
 
 @dataclass(frozen=True, slots=True)

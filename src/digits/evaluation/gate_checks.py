@@ -31,7 +31,7 @@ def decide(
     other images. A challenger with unusable predictions fails the check `answers`, whatever is
     turned on.
     """
-    if challenger.finding or challenger.predicted is None:
+    if challenger.predicted is None:
         allowed = "probabilities of its classes"
         checks = [Check("answers", False, str(challenger.finding), allowed, {})]
     else:
@@ -41,7 +41,7 @@ def decide(
             *against(challenger, hits, champion, reference, params),
             *in_total(hits, former, champion, reference, params),
         ]
-    checks += [*origin(facts, params), *([approval] if approval else [])]
+    checks += [*origin(facts, params), *filter(None, [approval])]
     return Decision(challenger.name, champion.name if champion else None, (*checks,), rows_md5)
 
 
@@ -68,7 +68,14 @@ def absolute(
             {"holdout_ece": error, "holdout_ece_by_chance": by_chance},
         )
     if params.max_latency_ms is not None:
-        yield _latency(facts, params.max_latency_ms)
+        times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in facts.latency_ms.items())
+        yield Check(
+            "max_latency_ms",
+            facts.latency_ms[1] <= params.max_latency_ms,
+            f"images a request: {times} (p95; {facts.cpu})",
+            f"at most {params.max_latency_ms:g} for 1",
+            {f"latency_{count}_p95_ms": ms for count, ms in facts.latency_ms.items()},
+        )
     if params.max_size_mb is not None:
         yield Check(
             "max_size_mb",
@@ -77,18 +84,6 @@ def absolute(
             f"at most {params.max_size_mb:g}",
             {"size_mb": facts.size_mb},
         )
-
-
-def _latency(facts: Facts, limit: float) -> Check:
-    """The time for one image is limited; that for more is on record."""
-    times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in facts.latency_ms.items())
-    return Check(
-        "max_latency_ms",
-        facts.latency_ms[1] <= limit,
-        f"images a request: {times} (p95; {facts.cpu})",
-        f"at most {limit:g} for 1",
-        {f"latency_{count}_p95_ms": ms for count, ms in facts.latency_ms.items()},
-    )
 
 
 def against(

@@ -102,9 +102,6 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
 def markdown(rows: Sequence[Row]) -> str:
     """The table in Markdown."""
     table = cells(rows)
-    lines = [
-        table[0].keys(),
-        ["---", *["---:"] * (len(table[0]) - 1)],
-        *(c.values() for c in table),
-    ]
+    aligned = ["---", *["---:"] * (len(table[0]) - 1)]
+    lines = [table[0].keys(), aligned, *(row.values() for row in table)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

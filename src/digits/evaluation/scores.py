@@ -52,24 +52,23 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     Raises:
         DigitsError: a row is no probability distribution.
     """
-    from sklearn.metrics import brier_score_loss
+    from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
     if fault := not_probabilities(probabilities):
-        raise DigitsError(
-            f"predictions: {fault}; they must lie in 0…1 and sum to 1; a training that diverged "
-            "gives nan: lower its learning rate"
-        )
+        raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
     if len(reference) == 0:
         return {}
     chances = _normalised(probabilities)
     labels = np.arange(chances.shape[1])
     brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
+    two_classes = len(labels) == 2  # scikit-learn would warn
+    top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
     return {
         "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
         "loss": log_loss(chances, reference),
         "brier": float(brier),
         "ece": expected_calibration_error(chances, reference),
-        "top2_accuracy": _top2_accuracy(chances, reference),
+        "top2_accuracy": float(top2),
     }
 
 
@@ -154,15 +153,6 @@ def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
 
 
-def _top2_accuracy(chances: NDArray[np.float64], reference: Labels) -> float:
-    from sklearn.metrics import top_k_accuracy_score
-
-    classes = chances.shape[1]
-    if classes == 2:  # true by definition; scikit-learn would warn
-        return 1.0
-    return float(top_k_accuracy_score(reference, chances, k=2, labels=np.arange(classes)))
-
-
 def not_probabilities(answers: np.ndarray) -> str | None:
     """Why the rows of float (n, classes) are no probability distributions; None if they are."""
     with np.errstate(invalid="ignore"):  # infinite answers of both signs
@@ -171,10 +161,9 @@ def not_probabilities(answers: np.ndarray) -> str | None:
     if valid.all():
         return None
     row = int(np.argmin(valid))
-    return (
-        f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities "
-        f"(row {row} has {answers[row].min():g}…{answers[row].max():g} and sums to {sums[row]:g})"
-    )
+    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
+    span = f"{answers[row].min():g}…{answers[row].max():g}"
+    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
 
 
 class Mistakes(NamedTuple):
@@ -182,8 +171,7 @@ class Mistakes(NamedTuple):
 
     Attributes:
         images: uint8 (n, height, width).
-        truth: int64 (n,).
-        prediction: int64 (n,).
+        truth, prediction: int64 (n,).
         probability: float32 (n,), the probability of the predicted class.
         rows: int64 (n,), each image's row in the predicted split, from 0.
     """

@@ -88,9 +88,7 @@ def spread(values: Sequence[float]) -> Spread:
     if not values:
         return Spread(0, nan, nan, nan, nan, nan)
     n, mean = len(values), float(np.mean(values))
-    if n == 1:
-        return Spread(n, mean, nan, mean, nan, nan)
-    sd = float(np.std(values, ddof=1))
+    sd = float(np.std(values, ddof=1)) if n > 1 else nan
     half = float(stdtrit(n - 1, 0.975)) * sd / np.sqrt(n)
     return Spread(n, mean, sd, min(values), mean - half, mean + half)
 
@@ -128,10 +126,12 @@ def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[st
 def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
     """The groups for JSON; what is undefined is None."""
     return [
-        group._asdict() | {"measures": {key: _finite(each) for key, each in group.measures.items()}}
+        group._asdict()
+        | {
+            "measures": {
+                measure: {k: None if isnan(v) else v for k, v in spread._asdict().items()}
+                for measure, spread in group.measures.items()
+            }
+        }
         for group in seed_groups
     ]
-
-
-def _finite(spread: Spread) -> dict[str, float | None]:
-    return {name: None if isnan(value) else value for name, value in spread._asdict().items()}

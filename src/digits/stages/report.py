@@ -20,7 +20,8 @@ from digits.evaluation import leaderboard
 from digits.evaluation.caret import Statistics
 from digits.params import flatten, project
 from digits.params import load as load_params
-from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
+from digits.reporting.page.render import render
+from digits.reporting.page.tables import ModelResult, ReportContent, SplitResult
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {

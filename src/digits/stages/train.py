@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from digits.core import machine, process, provenance
+from digits.core import process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
@@ -25,12 +25,6 @@ def main(model: str) -> dict[str, float]:
         When each part ended, in seconds of `time.perf_counter`, in this order.
     """
     params = load_params()
-    mirrored = params.train.distribute == "mirrored"
-    with machine.own_gpu(process.project_root(), print, mirrored=mirrored):
-        return _train(params, model)
-
-
-def _train(params: Params, model: str) -> dict[str, float]:
     data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):

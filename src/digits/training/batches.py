@@ -11,7 +11,13 @@ PREFETCH = 4
 
 
 def batches(
-    data: Dataset, *, classes: int, batch_size: int, seed: int, augment: AugmentParams
+    data: Dataset,
+    *,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    augment: AugmentParams,
+    replicas: int = 1,
 ) -> tf.data.Dataset:
     """One epoch of batches: (images (b, height, width), one-hot labels float32 (b, classes)).
 
@@ -20,11 +26,16 @@ def batches(
     shuffle repeats one order in every epoch once the seed is set.)
 
     Images stay uint8, or become float32 where they are augmented. The last batch may be smaller.
+    With `replicas` every batch has the same multiple of them, and an epoch leaves some rows out:
+    Keras's `fit` fails where the parts of a batch differ in size.
     """
     steps = -(-len(data) // batch_size)
+    if replicas > 1:
+        batch_size = min(batch_size, len(data)) // replicas * replicas
+        steps = len(data) // batch_size
     images, labels = tf.constant(data.images), tf.constant(data.labels)
     # a batch size known to the graph makes it 5 % faster
-    size = batch_size if len(data) % batch_size == 0 else None
+    size = batch_size if replicas > 1 or len(data) % batch_size == 0 else None
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         seeds = tf.stack([tf.constant(seed, tf.int64), number])

@@ -1,10 +1,8 @@
 """Training one Keras model on uint8 images, reproducibly."""
 
 import os
-import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,7 +12,7 @@ import psutil
 from digits.core.dataset import Dataset
 from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
-from digits.training import devices, mirrored
+from digits.training import devices
 from digits.training.batches import batches
 from digits.training.recipe import Distribute, OptimizerParams, Recipe, ScheduleParams
 from digits.training.saved_model import check_exportable, for_inference, is_ensemble
@@ -71,10 +69,11 @@ def train(
     labels, metrics are means over the members, and the returned model averages the members. It
     also averages the test-time views; metrics during training do not include them.
 
-    The same seed, data, recipe, thread count and processor give bit-identical weights.
-    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
+    The same seed, data, recipe, thread count, processor and number of devices give bit-identical
+    weights. `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
     `on_batches(epochs_done)` every few batches, with the current epoch as a fraction.
     `threads` is the number TensorFlow was imported with; `distribute` see `devices.strategy`.
+    On several devices every batch has a multiple of their number of rows; the rest is left out.
 
     Raises:
         UsageError: the model cannot be exported; see `saved_model.check_exportable`.
@@ -87,75 +86,49 @@ def train(
         number of its cores that other processes kept busy meanwhile).
     """
     keras.utils.set_random_seed(seed)
-    shape: tuple[int, int] = data.images.shape[1:]
     strategy = devices.strategy(distribute)
-    scope = strategy.scope if strategy else nullcontext
-    with scope(), training_policy(mixed=recipe.fit.mixed_precision):
-        model = build(recipe.build, image_shape=shape, classes=classes)
-    check_exportable(model)
+    replicas = strategy.num_replicas_in_sync
+    validation = validation.take(np.arange(len(validation) // replicas * replicas))
     train_batches = batches(
         data,
         classes=classes,
         batch_size=recipe.fit.batch_size,
         seed=seed,
         augment=recipe.augment,
+        replicas=replicas,
     )
     steps = recipe.fit.epochs * int(train_batches.cardinality())
-    _shorten_moving_averages(model, steps=steps)
-    with scope():
-        optimizer = _optimizer(recipe.optimizer, recipe.schedule, steps=steps)
-        metrics = [
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.CategoricalCrossentropy(name=CROSS_ENTROPY),
-        ]
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing)
-    clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
-    examples = train_batches.map(lambda images, y: (images, _for_each_member(model, y)))
-    validation_labels = keras.utils.to_categorical(validation.labels, classes)
-    labelled = (validation.images, _for_each_member(model, validation_labels))
-    if strategy:
-        mirrored.fit(
-            model,
-            examples,
-            labelled,
-            strategy=strategy,
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            epochs=recipe.fit.epochs,
-            validation_batch=VALIDATION_BATCH,
-            callback=clock,
-        )
-    else:
+    with strategy.scope():
+        keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
+        shape = data.images.shape[1:]
+        model = build(recipe.build, image_shape=shape, classes=classes)
+        keras.config.set_dtype_policy("float32")
+        check_exportable(model)
+        _shorten_moving_averages(model, steps=steps)
         model.compile(
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            steps_per_execution=STEPS_PER_EXECUTION,
+            optimizer=_optimizer(recipe.optimizer, recipe.schedule, steps=steps),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
+            metrics=[
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.CategoricalCrossentropy(name=CROSS_ENTROPY),
+            ],
+            # Keras cannot run several steps at once on several devices
+            steps_per_execution=STEPS_PER_EXECUTION if replicas == 1 else 1,
         )
-        model.fit(
-            examples,
-            shuffle=False,  # the batches are shuffled already
-            epochs=recipe.fit.epochs,
-            validation_data=labelled,
-            validation_batch_size=VALIDATION_BATCH,
-            callbacks=[clock],
-            verbose=0,
-        )
+    clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
+    labels = keras.utils.to_categorical(validation.labels, classes)
+    model.fit(
+        train_batches.map(lambda images, y: (images, _for_each_member(model, y))),
+        shuffle=False,  # the batches are shuffled already
+        epochs=recipe.fit.epochs,
+        validation_data=(validation.images, _for_each_member(model, labels)),
+        validation_batch_size=VALIDATION_BATCH // replicas * replicas,
+        callbacks=[clock],
+        verbose=0,
+    )
     final = over_views(for_inference(model), by=recipe.test_time_augment)
     timing = clock.timing(images=len(data), threads=threads)
     return Trained(final, clock.history, timing, clock.marks())
-
-
-@contextmanager
-def training_policy(*, mixed: bool) -> Iterator[None]:
-    """Layers built in this block compute in bfloat16 if `mixed` and the devices have it."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(devices.mixed_policy() if mixed else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
@@ -206,8 +179,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._on_epoch = on_epoch
         self._on_batches = on_batches
-        self._usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._busy = _busy_s()
+        self._start, self._busy = os.times(), _busy_s()
         self._ends = [time.perf_counter()]
         self.history: list[EpochMetrics] = []
 
@@ -222,10 +194,8 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
 
     def timing(self, *, images: int, threads: int) -> dict[str, float]:
         """What the fit cost since the clock was made; see `train`."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        elapsed = time.perf_counter() - self._ends[0]
-        user = usage.ru_utime - self._usage.ru_utime
-        system = usage.ru_stime - self._usage.ru_stime
+        now, elapsed = os.times(), time.perf_counter() - self._ends[0]
+        user, system = now.user - self._start.user, now.system - self._start.system
         other_cores = (_busy_s() - self._busy - user - system) / elapsed
         spare_cores = max(0, (os.cpu_count() or 1) - threads)
         return {
@@ -239,8 +209,8 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
 
     def marks(self) -> dict[str, float]:
         """When each part of the fit ended; see `Trained`."""
-        names = ("build", "first epoch", "further epochs")
-        return dict(zip(names, (*self._ends[:2], self._ends[-1]), strict=True))
+        first, second, *_, last = (*self._ends, self._ends[-1])
+        return {"build": first, "first epoch": second, "further epochs": last}
 
 
 def _busy_s() -> float:

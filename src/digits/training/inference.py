@@ -50,19 +50,18 @@ def load(path: Path, *, threads: int) -> Network:
     """
     session = _session(path, _content(path))
     ends = [*session.get_inputs(), *session.get_outputs()]
-    sides = [(each.name, each.type, each.shape[1:]) for each in ends]
-    match sides:
+    match [(each.name, each.type, each.shape[1:]) for each in ends]:
         case [
-            (str(images), "tensor(uint8)", [int(height), int(width)]),
-            (str(probabilities), "tensor(float)", [int(classes)]),
-        ] if (images, probabilities) == (IMAGES, PROBABILITIES):
+            ("images", "tensor(uint8)", [int(height), int(width)]),
+            ("probabilities", "tensor(float)", [int(classes)]),
+        ]:
             predict = partial(_in_batches, session, PROBABILITIES, threads)
             return Network((height, width), classes, predict)
-    found = ", ".join(f"{name} {kind} {shape}" for name, kind, shape in sides)
-    raise DataError(
-        f"{path}: is from and to {found}; a classifier has one input {IMAGES} uint8 (n, height, "
-        f"width) and one output {PROBABILITIES} float32 (n, classes)"
-    )
+        case found:
+            raise DataError(
+                f"{path}: is from and to {found}; a classifier has one input {IMAGES} uint8 "
+                f"(n, height, width) and one output {PROBABILITIES} float32 (n, classes)"
+            )
 
 
 def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
@@ -117,8 +116,7 @@ def _in_batches(
         [values] = session.run([output], {IMAGES: images[start : start + BATCH]})
         return values
 
-    starts = range(0, len(images), BATCH)
-    if len(starts) < 2:
+    if len(images) <= BATCH:
         return answer(0)
     with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
-        return np.concatenate(list(pool.map(answer, starts)))
+        return np.concatenate(list(pool.map(answer, range(0, len(images), BATCH))))

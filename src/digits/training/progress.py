@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 
 class TrainingProgress(NamedTuple):
@@ -23,13 +23,9 @@ class TrainingProgress(NamedTuple):
 def training_progress(name: str, epochs: int) -> Iterator[TrainingProgress]:
     """Show progress on a terminal as a bar, elsewhere as one line per epoch."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[result]}"),
+        *("{task.description}", BarColumn()),
+        *("epoch {task.completed:.0f}/{task.total:.0f}", TimeElapsedColumn()),
+        *("left", TimeRemainingColumn(), "{task.fields[result]}"),
     )
     on_terminal = Console().is_terminal
     with Progress(*columns, disable=not on_terminal) as bar:

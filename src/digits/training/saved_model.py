@@ -19,21 +19,20 @@ def check_exportable(model: keras.Model) -> None:
         UsageError: it has no weights, a layer that becomes a loop in ONNX, or weights last in a
             model within it that does not take the image itself.
     """
-    findings = []
-    for layer in _layers(model):
-        loops = isinstance(layer, keras.layers.RNN) and not isinstance(layer, keras.layers.LSTM)
-        if loops and not layer.unroll:
-            findings.append(f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX")
-    weighted = [n for n, layer in enumerate(model.layers) if layer.weights]
+    findings = [
+        f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX"
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.RNN)
+        and not isinstance(layer, keras.layers.LSTM)
+        and not layer.unroll
+    ]
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    weighted = [layer for layer in layers if layer.weights]
     if not weighted:
         findings.append("no layer has weights: there is nothing to train")
-    elif isinstance(model.layers[weighted[-1]], keras.Model):
-        before = model.layers[: weighted[-1]]
-        if not all(isinstance(layer, keras.layers.InputLayer) for layer in before):
-            name = model.layers[weighted[-1]].name
-            findings.append(
-                f"{name}: a model within the model must take the image itself; call its layers"
-            )
+    elif isinstance(weighted[-1], keras.Model) and weighted[-1] is not layers[0]:
+        name = weighted[-1].name
+        findings.append(f"{name}: a model within the model must take the image itself")
     if findings:
         raise UsageError(*(f"the network cannot be exported: {finding}" for finding in findings))
 
@@ -71,7 +70,8 @@ def save(model: keras.Model, path: Path) -> None:
     """
     with replacing(path) as temporary:
         model.save(temporary)
-        members = _members(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
         metadata = json.loads(members["metadata.json"])
         metadata.pop("date_saved", None)
         members["metadata.json"] = json.dumps(metadata).encode()
@@ -92,8 +92,3 @@ def _without_addresses(config: bytes) -> bytes:
     shared = rb'"shared_object_id": (\d+)'
     addresses = list(dict.fromkeys(re.findall(shared, config)))
     return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}

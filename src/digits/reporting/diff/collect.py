@@ -9,15 +9,18 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from digits import params as parameters
 from digits.core import provenance
-from digits.core.artifacts import COMPARE, EvaluateOutputs, Metrics, TrainOutputs, split_path
+from digits.core.artifacts import EvaluateOutputs, Metrics, TrainOutputs, split_path
 from digits.core.dataset import Labels, load_split
-from digits.core.errors import DataError, ServiceError
+from digits.core.errors import DataError, printable
 from digits.core.files import read_json, scratch
 from digits.core.revision import Revision, open_revision
+from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
 from digits.evaluation.gate import PromoteParams
 from digits.evaluation.leaderboard import SHARED_CORES
 from digits.reporting.diff.side import Side
+
+MOST_CLASSES = 50  # of a matrix that one can read
 
 
 @dataclass
@@ -25,7 +28,7 @@ class Diff:
     """What differs between two revisions.
 
     `models` has None for a model whose outputs are the same. `notes` say what cannot be compared
-    or trusted, and why; `lost` are findings on files that neither DVC's cache nor its remote has.
+    or trusted, and why. `pictures` are the names of files.
     """
 
     old: Revision
@@ -33,7 +36,6 @@ class Diff:
     params: Mapping[str, Change]
     models: dict[str, Difference | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
     pictures: dict[str, list[Path]] = field(default_factory=dict)
 
 
@@ -49,13 +51,12 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
     Raises:
         UsageError: a revision is unknown, or has no results.
         DataError, IntegrityError: a recorded file is damaged, or not what dvc.lock records.
-        ServiceError: metrics are neither in git nor in DVC's cache nor in its remote.
+        ServiceError: an output is neither in git nor in DVC's cache nor in its remote.
     """
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
         params = changes(*(side.params for side in sides.values()))
         diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
-        diff.notes += [line for side in sides.values() for line in _stale_lines(side)]
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
@@ -64,10 +65,8 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
                 diff.models[model] = None
                 continue
             diff.models[model] = _compare(model, present, gate, diff)
-            if pictures and not diff.lost:
-                from digits.reporting.diff.pictures import draw  # it loads matplotlib
-
-                diff.pictures[model] = draw(model, present, pictures)
+            if pictures:
+                diff.pictures[model] = _draw(model, present, pictures)
     return diff
 
 
@@ -81,13 +80,8 @@ def _compare(
         for split, without in (("test", "paired test"), ("holdout", "the gate"))
         if split not in shared
     ]
-    try:
-        results = {name: _result(side, model) for name, side in sides.items()}
-        labels = {split: _labels(split, [*sides.values()][-1], results) for split in shared}
-    except ServiceError as error:
-        diff.lost += error.findings
-        diff.notes.append(f"{model}: its predictions are lost, so without paired test and gate")
-        results, labels = {name: _summary(side, model) for name, side in sides.items()}, {}
+    results = {name: _result(side, model) for name, side in sides.items()}
+    labels = {split: _labels(split, [*sides.values()][-1], results) for split in shared}
     diff.notes += [
         f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
         "of its cores meanwhile"
@@ -99,35 +93,20 @@ def _compare(
 
 def _result(side: Side, model: str) -> Result:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
-    sizes = (provenance.recorded_size(path, side.root) for path in (trained.model, trained.keras))
-    size = {"size_mb": next(filter(None, sizes), 0) / 1e6}  # old commits have no ONNX file
-    # evaluations of old commits have no behaviour.json
-    tried = [evaluated.behaviour] if evaluated.behaviour in side.outputs else []
-    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics, *tried)
-    side.fetch(evaluated.predictions)
+    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
+    side.fetch(evaluated.behaviour, evaluated.predictions)
+    size_mb = (provenance.recorded_size(trained.model, side.root) or 0) / 1e6
     trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
     with side.reading():
         scores: Metrics = parameters.flatten(evaluated.read_metrics())
-        behaviour = evaluated.read_behaviour() if tried else {}
-        behaviour.pop("clean", None)  # the same number as test.accuracy
-        metrics = scores | trained.read_metrics() | size
-        metrics |= {f"behaviour.{name}": value for name, value in behaviour.items()}
+        metrics = scores | trained.read_metrics() | {"size_mb": size_mb}
+        for name, accuracy in evaluated.read_behaviour().items():
+            if name != "clean":  # the same number as test.accuracy
+                metrics[f"behaviour.{name}"] = accuracy
         of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         return Result(_finite(model, metrics), sensitivity, evaluated.read_predictions())
-
-
-def _summary(side: Side, model: str) -> Result:
-    """The figures that git has, whatever is lost."""
-    side.fetch(COMPARE / "metrics.json")
-    with side.reading():
-        of_models = read_json(side.root / COMPARE / "metrics.json", dict[str, Metrics])
-        figures = {
-            name.replace("test_", "test.").replace("holdout_", "holdout."): value
-            for name, value in of_models.get(model, {}).items()
-        }
-        return Result(_finite(model, figures), {}, {})
 
 
 def _finite(model: str, metrics: Metrics) -> Metrics:
@@ -148,15 +127,6 @@ def _labels(split: str, side: Side, results: Mapping[str, Result]) -> Labels:
     return labels
 
 
-def _stale_lines(side: Side) -> list[str]:
-    return [
-        f"{side.revision.name}: {what} has changed since its results "
-        f"({', '.join(names[:5])}{' …' if len(names) > 5 else ''}); `dvc repro`"
-        for what, names in side.stale.items()
-        if names
-    ]
-
-
 def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
     try:
         return PromoteParams.model_validate(side.raw.get("promote"))
@@ -164,3 +134,24 @@ def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
         line = "params.yaml promote: not this version's keys, so without the gate"
         diff.notes.append(f"{side.revision.name}: {line}")
         return None
+
+
+def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[Path]:
+    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
+    from digits.reporting.plots.model import confusion_matrix, learning_curves  # matplotlib
+    from digits.reporting.plots.theme import save
+
+    pictures, histories = {}, {}
+    for name, side in sides.items():
+        matrix, history = EvaluateOutputs(model).matrix("test"), TrainOutputs(model).history
+        side.fetch(matrix, history)
+        with side.reading():
+            counts, classes = read_matrix(side.root / matrix)
+            histories[name] = TrainOutputs(model, side.root).read_history()
+        if len(classes) <= MOST_CLASSES:
+            names, title = [*map(printable, classes)], f"{model}, test, {name}"
+            pictures[f"{name}-confusion"] = confusion_matrix(counts, names=names, title=title)
+    pictures["learning-curves"] = learning_curves(histories, title=model)
+    for name, figure in pictures.items():
+        save(figure, folder / f"{model}-{name}.png")
+    return [Path(f"{model}-{name}.png") for name in pictures]

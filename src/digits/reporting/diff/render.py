@@ -93,7 +93,10 @@ def _print_tables(diff: Diff) -> None:
 
 def _sections(diff: Diff) -> Iterator[Section]:
     if diff.params:
-        params = [(key, _text(pair.old), _text(pair.new)) for key, pair in diff.params.items()]
+        params = [
+            (key, *("–" if value is None else str(value) for value in pair))
+            for key, pair in diff.params.items()
+        ]
         yield _cut(Section("params", ("", "old", "new"), params, quoted=3))
     for name, model in diff.models.items():
         if model is None:
@@ -144,10 +147,6 @@ def _number(value: float | None, *, sign: str = "") -> str:
     return f"{value:{sign}z,.0f}" if abs(value) >= 1000 else f"{value:{sign}z.4f}"
 
 
-def _text(value: Any) -> str:
-    return "–" if value is None else str(value)
-
-
 def _short(text: str, width: int = CELL_WIDTH) -> str:
     return printable(text if len(text) <= width else f"{text[:width]}…")
 
@@ -167,5 +166,4 @@ def _as_dict(diff: Diff) -> dict[str, Any]:
             for name, model in diff.models.items()
         },
         "notes": diff.notes,
-        "lost": diff.lost,
     }

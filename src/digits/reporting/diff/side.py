@@ -9,10 +9,8 @@ from typing import Any
 from digits import params as parameters
 from digits.core import provenance
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, TrainOutputs, split_path
-from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
-from digits.core.files import md5
+from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.core.revision import Revision
-from digits.evaluation.difference import changes
 
 
 class Side:
@@ -27,9 +25,7 @@ class Side:
         listed = self.raw.get("models")
         named = filter(_is_name, listed if isinstance(listed, list) else [])
         self.models = [name for name in named if EvaluateOutputs(name).metrics in self.outputs]
-        self.stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
-        self.params, stale = self._params()
-        self.stale = {"params.yaml": stale, "code": self._changed_code()}
+        self.params = self._params()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -63,43 +59,23 @@ class Side:
             if path in read and read[path] == self.outputs.get(path)
         }
 
-    def _params(self) -> tuple[dict[str, Any], list[str]]:
-        """All params by dotted key, and the keys that have changed since the results were made.
+    def _params(self) -> dict[str, Any]:
+        """All params by dotted key.
 
         The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
         """
+        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
         recorded: dict[str, Any] = {}
-        for stage in ("validate", "split", *self.stages):
+        for stage in ("validate", "split", *stages):
             recorded |= provenance.recorded_params(stage, self.root)
-        present = parameters.flatten(self.raw)
-        covered = {
+        others = {
             key: value
-            for key, value in present.items()
-            if any(f"{key}.".startswith(f"{block}.") for block in recorded)
+            for key, value in parameters.flatten(self.raw).items()
+            if not any(f"{key}.".startswith(f"{block}.") for block in recorded)
         }
-        made = parameters.flatten(recorded)
-        stale = [key for key, pair in changes(covered, made).items() if pair.old != pair.new]
         data = {"data (md5)": provenance.recorded_data("split", self.root)}
-        others = {key: value for key, value in present.items() if key not in covered}
-        return {key: _plain(value) for key, value in (data | others | made).items()}, stale
-
-    def _changed_code(self) -> list[str]:
-        """The names of files of src that are not as training and evaluation read them."""
-        read = [
-            (path, digest)
-            for stage in self.stages
-            for path, digest in provenance.recorded_inputs(stage, self.root).items()
-            if path.parts[:1] == ("src",) and ".." not in path.parts and path.suffix == ".py"
-        ]
-        changed = [path.name for path, digest in set(read) if self._md5(path) != digest]
-        return sorted(set(changed))
-
-    def _md5(self, path: Path) -> str:
-        try:
-            self.revision.download([path], self.root)
-        except ServiceError:
-            return ""  # it is gone
-        return md5(self.root / path)
+        made = data | others | parameters.flatten(recorded)
+        return {key: _plain(value) for key, value in made.items()}
 
 
 def _is_name(value: object) -> bool:

@@ -1,15 +1,14 @@
 """The page of `digits monitor`: one HTML file that carries everything and loads nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from digits.evaluation.drift import Drift
-from digits.reporting.page.render import Png, environment
-from digits.reporting.page.tables import Cell, Table
+from digits.reporting.page.render import environment
+from digits.reporting.page.tables import Cell, Png, Table
 from digits.reporting.plots import drift as plots
 from digits.scoring.monitor import Monitored, MonitorResult
 
@@ -23,35 +22,24 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class MonitorContent:
-    """The whole page; `distances` and `foreign` are None if the features were not compared."""
-
-    result: MonitorResult
-    verdicts: Sequence[str]
-    when: str
-    comparisons: Table
-    answers: Table
-    classes: Table
-    distances: Png | None
-    foreign: Png | None
-
-
 def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
     """The page as HTML; `names` has one name per class."""
     result = monitored.result
     distances, foreign = _pictures(monitored)
-    content = MonitorContent(
-        result=result,
-        verdicts=list(verdicts(result)),
-        when=" to ".join(time[:16].replace("T", " ") for time in (result.since, result.until)),
-        comparisons=_comparisons(result.drift),
-        answers=_answers(result),
-        classes=_classes(result, names),
-        distances=distances,
-        foreign=foreign,
+    return (
+        environment("page")
+        .get_template("monitor.html.j2")
+        .render(
+            result=result,
+            verdicts=verdicts(result),
+            when=" to ".join(time[:16].replace("T", " ") for time in (result.since, result.until)),
+            comparisons=_comparisons(result.drift),
+            answers=_answers(result),
+            classes=_classes(result, names),
+            distances=distances,
+            foreign=foreign,
+        )
     )
-    return environment("page").get_template("monitor.html.j2").render(content=content)
 
 
 def verdicts(result: MonitorResult) -> list[str]:

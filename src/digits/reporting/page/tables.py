@@ -1,21 +1,14 @@
-"""Tables of the report, every cell a text."""
+"""What the report shows, and its tables; every cell is a text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+from digits.core.artifacts import RunRecord
 from digits.evaluation.behaviour import PERTURBATIONS, fragile
-from digits.evaluation.caret import (
-    BY_CLASS,
-    LABELS,
-    OVERALL,
-    Statistics,
-    as_tables,
-    p_value_text,
-)
+from digits.evaluation.caret import BY_CLASS, LABELS, OVERALL, Statistics, as_tables, p_value_text
 
-if TYPE_CHECKING:
-    from digits.reporting.page.render import ModelResult
-
+Png = bytes  # the content of a PNG file
 Pair = Mapping[str, Any]  # as `comparison.as_dict` writes it
 
 ROWS_SHOWN = 500
@@ -25,6 +18,46 @@ SCORES = {
     "ece": "Expected calibration error",
     "top2_accuracy": "Top-2 accuracy",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class SplitResult:
+    """One model on one split, `test` or `holdout`."""
+
+    name: str
+    rows: int
+    statistics: Statistics
+    scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
+    matrix: Png
+    alluvial: Png  # the same counts as ribbons from reference to prediction
+
+
+@dataclass(frozen=True, eq=False)
+class ModelResult:
+    """One model."""
+
+    name: str
+    run: RunRecord  # of its training
+    splits: Sequence[SplitResult]  # the same ones in the same order for every model
+    behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
+    confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    reliability: Png  # accuracy by confidence on each split
+    mistakes: Png  # the most confident ones
+    learning_curves: Png
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """The whole report."""
+
+    verdicts: Sequence[str]  # a line per pair and per fragile model
+    table: Sequence[Mapping[str, str]]  # heading to cell per model, the same headings in each
+    pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
+    models: Sequence[ModelResult]  # at least one
+    validation: Mapping[str, Any]  # the JSON result of the `validate` stage
+    pareto: Png  # accuracy of each model against its training time
+    learning_curves: Png  # those of all models, overlaid
+    raw_data: Mapping[str, Png]  # caption to picture
 
 
 class Cell(NamedTuple):
@@ -56,7 +89,7 @@ def pairs(compared: Sequence[Pair]) -> Table:
     return Table(["pair", *(f"{pair['better']} over {pair['other']}" for pair in compared)], rows)
 
 
-def overall(models: Sequence["ModelResult"], split: int) -> Table:
+def overall(models: Sequence[ModelResult], split: int) -> Table:
     """The statistics of one split, one column per model."""
     statistics = [model.splits[split].statistics for model in models]
     texts = [as_tables(of_model).overall["value"].tolist() for of_model in statistics]
@@ -81,7 +114,7 @@ def by_class(statistics: Statistics) -> Table:
     return Table(["class", *names], rows)
 
 
-def behaviour(models: Sequence["ModelResult"]) -> Table:
+def behaviour(models: Sequence[ModelResult]) -> Table:
     """Accuracy on disturbed images, one column per model, with the change in brackets."""
     rows = []
     for name in models[0].behaviour:
@@ -92,15 +125,16 @@ def behaviour(models: Sequence["ModelResult"]) -> Table:
 
 def validated(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     """Rows, shapes and other properties of the data, one column per part."""
-    keys = [key for key in next(iter(summary.values()), {}) if key != "class_counts"]
-    rows = [
-        (key.replace("_", " "), [Cell(_plain(part[key])) for part in summary.values()])
-        for key in keys
-    ]
+    rows = []
+    for key in next(iter(summary.values()), {}):
+        if key != "class_counts":
+            values = [part[key] for part in summary.values()]
+            texts = [", ".join(map(str, v)) if isinstance(v, list) else f"{v:,}" for v in values]
+            rows.append((key.replace("_", " "), list(map(Cell, texts))))
     return Table(["", *summary], rows)
 
 
-def notes(models: Sequence["ModelResult"], split: int) -> Iterator[str]:
+def notes(models: Sequence[ModelResult], split: int) -> Iterator[str]:
     """A line per model and reason why figures of a split are n/a."""
     for model in models:
         for note in as_tables(model.splits[split].statistics).notes:
@@ -147,36 +181,33 @@ def _cell(text: str, statistics: Statistics, figure: str, label: str | None = No
     return Cell(text, undefined.get((figure, label), ""))
 
 
-def _scores(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
+def _scores(models: Sequence[ModelResult], split: int) -> list[tuple[str, list[Cell]]]:
     scores = [model.splits[split].scores for model in models]
-    return [(label, [_score(row.get(key)) for row in scores]) for key, label in SCORES.items()]
-
-
-def _answer_sets(models: Sequence["ModelResult"], split: int) -> list[tuple[str, list[Cell]]]:
-    asked = models[0].confidence["asked"]
-    found = [model.confidence[model.splits[split].name] for model in models]
     return [
-        (f"Coverage, {asked:g} asked", [_score(sets["coverage"]) for sets in found]),
-        ("Coverage 95% CI lower", [_score(sets["lower"]) for sets in found]),
-        ("Coverage 95% CI upper", [_score(sets["upper"]) for sets in found]),
-        ("Classes in an answer set", [Cell(f"{sets['mean_size']:.3f}") for sets in found]),
         (
-            "Unsure",
-            [
-                Cell(f"{100 * sets['unsure']:.2f} %", _too_few(model.confidence["threshold"]))
-                for model, sets in zip(models, found, strict=True)
-            ],
-        ),
+            label,
+            [Cell(f"{row[key]:.4f}") if key in row else Cell("n/a", "no rows") for row in scores],
+        )
+        for key, label in SCORES.items()
     ]
 
 
-def _too_few(threshold: float) -> str:
-    """Why all answers are unsure, if they are: see `confidence.threshold`."""
-    return "" if threshold else "too few validation rows for this coverage"
-
-
-def _score(value: float | None) -> Cell:
-    return Cell("n/a", "no rows") if value is None else Cell(f"{value:.4f}")
+def _answer_sets(models: Sequence[ModelResult], split: int) -> list[tuple[str, list[Cell]]]:
+    labels = {
+        "coverage": f"Coverage, {models[0].confidence['asked']:g} asked",
+        "lower": "Coverage 95% CI lower",
+        "upper": "Coverage 95% CI upper",
+        "mean_size": "Classes in an answer set",
+    }
+    found = [model.confidence[model.splits[split].name] for model in models]
+    rows = [
+        (label, [Cell(f"{sets[key]:.{3 if key == 'mean_size' else 4}f}") for sets in found])
+        for key, label in labels.items()
+    ]
+    # a threshold of 0 makes every answer unsure, see `confidence.threshold`
+    few = ["" if m.confidence["threshold"] else "too few validation rows" for m in models]
+    unsure = [f"{100 * sets['unsure']:.2f} %" for sets in found]
+    return [*rows, ("Unsure", list(map(Cell, unsure, few)))]
 
 
 def _behaviour(accuracies: Mapping[str, float], name: str) -> Cell:
@@ -184,9 +215,3 @@ def _behaviour(accuracies: Mapping[str, float], name: str) -> Cell:
     change = "" if name == "clean" else f" ({-100 * loss:+z.1f})"
     text = f"{100 * accuracies[name]:.1f} %{change}"
     return Cell(text.replace("-", "−"), marked=name in fragile(accuracies))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:,}"

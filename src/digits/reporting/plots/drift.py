@@ -9,7 +9,7 @@ from matplotlib.ticker import StrMethodFormatter
 from digits.core.colours import BLUE, VERMILION
 from digits.core.dataset import Images
 from digits.evaluation.drift import Distances
-from digits.reporting.plots.theme import GREY, new_figure, quiet_axes, set_title
+from digits.reporting.plots.theme import GREY, blank_grid, new_figure, quiet_axes, set_title, show
 
 BINS = 40
 PANELS_A_ROW = 12
@@ -46,9 +46,7 @@ def foreign(images: Images, *, title: str) -> Figure:
     rows = ceil(len(images) / PANELS_A_ROW)
     height, width = images.shape[1:]
     figure = new_figure(0.85 * PANELS_A_ROW, 0.85 * height / width * rows + 0.5, title)
-    panels = figure.subplots(rows, PANELS_A_ROW, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for axes, image in zip(panels.flat, images, strict=False):
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+    grid = blank_grid(figure, rows, PANELS_A_ROW)
+    for axes, image in zip(grid.flat, images, strict=False):
+        show(axes, image)
     return figure

@@ -20,11 +20,13 @@ from digits.reporting.plots.theme import (
     GREY,
     INK,
     PALE_GREY,
+    blank_grid,
     new_figure,
     percent,
     quiet_axes,
     series_colour,
     set_title,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -111,20 +113,18 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:]
     figure = new_figure(max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5, title)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for axes, image, truth, prediction, probability, row in zip(panels.flat, *found, strict=False):
+    grid = blank_grid(figure, rows, columns)
+    for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#D9D9D9")
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        show(axes, image)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
         axes.set_xlabel(called, fontsize=11, color=VERMILION, parse_math=False)
     if count == 0:
-        panels[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
+        grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
     return figure
 
 

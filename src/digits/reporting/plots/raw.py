@@ -13,10 +13,12 @@ from digits.core.colours import BLUE
 from digits.core.dataset import Images
 from digits.reporting.plots.theme import (
     GREY,
+    blank_grid,
     new_figure,
     percent,
     quiet_axes,
     set_title,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -58,13 +60,11 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
     rows = ceil(len(names) / columns)
     height, width = images.shape[1:]
     figure = new_figure(1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5, title)
-    panels = figure.subplots(rows, columns, squeeze=False)
+    grid = blank_grid(figure, rows, columns)
     highest = max(float(np.nanmax(images, initial=1)), 1)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for axes, image, name in zip(panels.flat, images, names, strict=False):
+    for axes, image, name in zip(grid.flat, images, names, strict=False):
         _panel(axes, image, name, highest)
-    bar = figure.colorbar(panels[0, 0].images[0], ax=panels, aspect=16 * rows, pad=0.02)
+    bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, pad=0.02)
     bar.set_label("grey value", fontsize=11)
     return figure
 
@@ -77,7 +77,7 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     beside = 0.6 + 0.12 * max(map(len, names))
     figure = new_figure(side * columns + beside, side * height / width * len(names) + 0.8)
     axes = figure.add_subplot()
-    axes.imshow(_mosaic(drawn, columns), cmap="gray_r", vmin=0, vmax=255)
+    show(axes, _mosaic(drawn, columns))
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5

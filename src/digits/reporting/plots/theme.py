@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,6 +46,19 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
+
+
+def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
+    """Axes (rows, columns) for images, without frames."""
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return grid
+
+
+def show(axes: Axes, image: np.ndarray) -> None:
+    """Draw an image uint8 (height, width), dark on white."""
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
 
 
 def save(figure: Figure, path: Path) -> None:
