@@ -14,7 +14,7 @@ from flows.score import drift_table
 from flows.support import lifecycle
 from flows.support.commands import run_digits
 from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import artifact_key, only_shown, show_markdown
+from flows.support.prefect_artifacts import artifact_key, show_markdown
 
 
 @flow(name="monitor", version=VERSION, flow_run_name=run_name)
@@ -42,8 +42,7 @@ def monitor(
         if server := os.environ.get("DIGITS_PAGES"):
             address = f"{server}/{MONITOR.relative_to(ROOT)}"
             key = artifact_key("monitoring-page")
-            with only_shown("monitoring-page"):
-                create_link_artifact(address, key=key, link_text="The page")
+            create_link_artifact(address, key=key, link_text="The page")
         drifted = ", ".join(found["drifted"]) or "nothing"
         return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
 

@@ -18,8 +18,6 @@ from digits.core.pipeline import check_sources
 from flows.promote import ALREADY_CHAMPION, promote
 from flows.support import lifecycle
 from flows.support.forms import VERSION, Model, run_name
-from flows.support.home import goes_home, push_retrained
-from flows.support.workspaces import project_lock
 from flows.train import train
 
 Approval = Literal["required", "none"]
@@ -33,8 +31,7 @@ def retrain(
 
     Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
     `refused`. What failed is tried again by the next run. `data_md5` is what the trainings
-    recorded. Where git has a remote `origin`, and DVC a shared one, the results are pushed as a
-    branch.
+    recorded.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
@@ -51,15 +48,11 @@ def _retrain(models: Sequence[str], approval: Approval, *, force: bool) -> State
     named, seen = provenance.data_md5(), f"{params.project().name}_retrained_data"
     if not force and Variable.get(seen, default=None) == named and _is_named(Path.cwd()):
         return _end("unchanged", named, {}, "same data as before")
-    home = goes_home(Path.cwd())
-    trained = train(pull=True, push=home, return_state=True)
+    trained = train(pull=True, return_state=True)
     if not trained.is_completed():
         return _end("failed", "", {}, f"train: {trained.message}")
     # from the trainings' records: somebody may have pulled another data.dvc meanwhile
     data = ", ".join(sorted({TrainOutputs(name).read_run().tags["data_md5"] for name in models}))
-    if home:
-        with project_lock(Path.cwd()):
-            push_retrained(Path.cwd(), data)
     states = {
         model: promote(model, approval=approval, reason="retrained", return_state=True)
         for model in models

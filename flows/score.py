@@ -38,16 +38,18 @@ def score(
 
 def markdown(scored: dict[str, Any]) -> str:
     """Rows, predicted classes and the drift table."""
-    lines = [
-        f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
-        "",
-        f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
-        *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
-        "",
-        *drift_table(scored["drift"]),
-        "",
-    ]
-    return "\n".join([*lines, *(f"- {warning}" for warning in scored["warnings"])])
+    return "\n".join(
+        [
+            f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
+            "",
+            f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
+            *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
+            "",
+            *drift_table(scored["drift"]),
+            "",
+            *(f"- {warning}" for warning in scored["warnings"]),
+        ]
+    )
 
 
 def drift_table(found: list[dict[str, Any]]) -> list[str]:

@@ -1,11 +1,12 @@
-"""The `sweep` flow: hyper-parameter search, its trials on local processes or on a Dask cluster."""
+"""The `sweep` flow: hyper-parameter search, its trials in local processes."""
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+from dvc.repo import Repo
 from prefect import Task, flow, get_run_logger, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -14,26 +15,18 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from digits import params
-from digits.core import cluster
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
-from digits.core.dispatch import run_on_worker
 from digits.core.errors import DigitsError, UsageError
-from digits.core.pipeline import cache_folder, push
 from digits.core.provenance import recorded_outputs
-from digits.core.remote import shared_remote
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
-from flows.support.elsewhere import check_committed, code
 from flows.support.forms import VERSION, Model, Space, run_name
-from flows.support.places import check_tracking
 from flows.support.prefect_artifacts import show_markdown
 from flows.train import train
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from digits.sweep.sweep import Submit
 
 
@@ -45,8 +38,6 @@ def sweep(
     seeds: Annotated[int, Field(ge=3)] = 3,
     study: str = "",
     parallel: Annotated[int, Field(ge=0)] = 0,
-    scheduler: str = "",
-    remote: str = "",
     storage: str = "",
 ) -> State:
     """Search the settings of a model that give the best validation accuracy.
@@ -58,9 +49,6 @@ def sweep(
         seeds: At the end, compare the best settings with the defaults over so many seeds.
         study: Name by which a later sweep continues this one; default: the model's.
         parallel: Trials at a time; 0: as many as GPUs, or as fit the cores; workers on a cluster.
-        scheduler: Address of a Dask scheduler; default: processes on this machine.
-        remote: DVC remote from which workers fetch the splits, which are pushed to it first;
-            default: this project's cache, for workers on this machine.
         storage: Optuna's database URL; default: SQLite in this folder.
     """
 
@@ -75,32 +63,28 @@ def sweep(
         defaults.recipe(model)
         distributions = read_space(Path(space), model=model, raw=raw)
         name = f"{defaults.project.name}/{study or model}"  # the storage may be others' too
-        settings = shared_remote(root, remote)[1] if remote else {"url": cache_folder(root)}
-        with _cluster(scheduler, remote) as client:
-            commit, address = _code(root) if client else ("", "")
-            store.connect(defaults.project.part("sweeps"))
-            opened = open_study(
-                name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
-            )
-            _split(root, remote)
-            recorded = recorded_outputs()
-            fitting = cluster.count_workers(client) if client else defaults.train.at_once
-            at_once = parallel or fitting
-            template = trial.Spec(
-                model=model,
-                raw=raw,
-                datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
-                remote=remote,
-                settings=settings,
-                commit=commit,
-                address=address,
-                tracking_uri=store.tracking_uri(),
-                flow_run=str(runtime.flow_run.id),
-                at_once=None if client else at_once,
-            )
-            with _submitting(client, at_once) as submit:
-                running = Sweep(opened, distributions, template, submit, at_once)
-                result = running.run(trials=trials, seeds=seeds)
+        with Repo(str(root)) as repo:
+            settings = {"url": str(repo.cache.local_cache_dir)}
+        store.connect(defaults.project.part("sweeps"))
+        opened = open_study(
+            name, model=model, space=distributions, seed=defaults.seed, storage=storage or None
+        )
+        _split()
+        recorded = recorded_outputs()
+        at_once = parallel or defaults.train.at_once
+        template = trial.Spec(
+            model=model,
+            raw=raw,
+            datasets={name: recorded[split_path(name)] for name in trial.FITTED_ON},
+            remote="",
+            settings=settings,
+            tracking_uri=store.tracking_uri(),
+            flow_run=str(runtime.flow_run.id),
+            at_once=at_once,
+        )
+        with _submitting(at_once) as submit:
+            running = Sweep(opened, distributions, template, submit, at_once)
+            result = running.run(trials=trials, seeds=seeds)
         get_run_logger().info("%s", result)
         text = f"{result.verdict}\n\n    {result.command}\n"
         show_markdown(text, "sweep")
@@ -109,13 +93,11 @@ def sweep(
     return lifecycle.run_in_project(search)
 
 
-def _split(root: Path, remote: str) -> None:
-    """Bring the splits up to date, and push them to the remote from which workers fetch them."""
+def _split() -> None:
+    """Bring the splits up to date."""
     state = train(targets=["split"], return_state=True)
     if not state.is_completed():
         raise DigitsError(*(state.message or "split failed").splitlines())
-    if remote:
-        push(root, "split", remote)
 
 
 class Submitted(NamedTuple):
@@ -133,19 +115,12 @@ class Submitted(NamedTuple):
 
 
 @contextmanager
-def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
+def _submitting(at_once: int) -> "Iterator[Submit]":
     """Yield what runs a trial as a task of Prefect; end the trials when interrupted."""
     commands = Commands()
 
-    def check(seconds: float) -> None:
-        commands.check_not_stopped(within_s=seconds)
-
     def run_trial(spec: trial.Spec) -> None:
-        say = get_run_logger().info
-        if client:
-            run_on_worker(client, trial.run_trial, spec, on_line=say, check=check)
-        else:
-            trial.run_trial(spec, commands, say)
+        trial.run_trial(spec, commands, get_run_logger().info)
 
     run = Task(
         fn=run_trial,
@@ -162,26 +137,6 @@ def _submitting(client: "Client | None", at_once: int) -> "Iterator[Submit]":
             )
         finally:
             commands.stop(grace_s=LONG_GRACE_S)
-
-
-def _code(root: Path) -> tuple[str, str]:
-    check_committed(root, ["src"])
-    return code(root)
-
-
-def _cluster(scheduler: str, remote: str) -> "AbstractContextManager[Client | None]":
-    """Connect to the Dask cluster, if any.
-
-    Raises:
-        ServiceError: no scheduler at the address, or no worker at the scheduler.
-        UsageError: workers on other machines could not reach one of the services.
-    """
-    if not scheduler:
-        return nullcontext()
-    check_tracking(scheduler)
-    if not remote and not cluster.is_here(scheduler):
-        raise UsageError("remote: workers on other machines need a DVC remote for the splits")
-    return cluster.connected(scheduler)
 
 
 def start() -> State:

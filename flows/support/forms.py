@@ -1,7 +1,7 @@
 """What Prefect's pages show of a flow: the choices in its form, and the names of its runs."""
 
 from collections.abc import Callable, Iterable
-from inspect import Parameter, signature
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,16 +18,14 @@ from digits.core.pipeline import stage_names
 from digits.core.provenance import code_version
 from digits.models import available
 
-NAME_WIDTH = 80
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = code_version()
 
 
 class Choices:
-    """The values that a form offers for a parameter; Prefect's server refuses others.
+    """The values that a form offers for a parameter, read when a deployment is registered.
 
-    They are those of the project in the current folder when a deployment is registered. Elsewhere
-    any value passes: the flow itself says in one line what is allowed.
+    Prefect's server refuses others. The flow itself says in one line what is allowed.
     """
 
     def __init__(self, read: Callable[[], Iterable[str]]) -> None:
@@ -52,32 +50,16 @@ def _models() -> list[str]:
     return [name for name in blocks if name in known] if isinstance(blocks, dict) else []
 
 
-def _spaces() -> list[str]:
-    return sorted(path.as_posix() for path in Path("spaces").glob("*.yaml"))
-
-
 Model = Annotated[str, Choices(_models)]
-Space = Annotated[str, Choices(_spaces)]
+Space = Annotated[str, Choices(lambda: sorted(str(p) for p in Path("spaces").glob("*.yaml")))]
 Target = Annotated[str, Choices(lambda: stage_names(Path.cwd()))]
 
 
 def run_name() -> str:
     """The name that a flow run has already, and its parameters that are not the defaults."""
     name, context = str(runtime.flow_run.name), FlowRunContext.get()
-    defined = signature(context.flow.fn).parameters if context and context.flow else {}
-    given = [
-        _told(parameter, value)
-        for key, value in runtime.flow_run.parameters.items()
-        if (parameter := defined.get(key)) and value != parameter.default
-    ]
-    told = one_line(printable(without_credentials(", ".join(given))), width=NAME_WIDTH)
-    return name if not told or name.endswith(told) else f"{name}: {told}"
-
-
-def _told(parameter: Parameter, value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={each}" for key, each in value.items())
-    if value is True:
-        return parameter.name
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if parameter.default is Parameter.empty else f"{parameter.name}={text}"
+    known = signature(context.flow.fn).parameters if context and context.flow else {}
+    given = runtime.flow_run.parameters.items()
+    told = [f"{key}={value}" for key, value in given if value != known[key].default]
+    text = one_line(printable(without_credentials(", ".join(told))))
+    return name if not text or name.endswith(text) else f"{name}: {text}"

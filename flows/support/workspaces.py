@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, chdir, contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,14 +12,11 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.serialize import modify_yaml
-from filelock import FileLock, Timeout
-from prefect import get_run_logger
 
 from digits import params
-from digits.core.checkout import share_dvc
 from digits.core.errors import ServiceError
 from digits.core.files import scratch
-from digits.core.pipeline import PROJECT_LOCK
+from digits.core.pipeline import share_dvc
 from digits.core.provenance import ARTIFACTS
 from digits.core.repository import clone, git
 
@@ -27,22 +24,12 @@ from digits.core.repository import clone, git
 FOLDER = Path(".dvc/tmp/workspaces")
 
 
-def project_lock(root: Path) -> AbstractContextManager[object]:
-    """Lock the project's folder; runs without overrides take turns in it."""
-    lock = FileLock(root / PROJECT_LOCK)
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        get_run_logger().info("another run works in this folder: waiting for its end")
-        return lock.acquire()
-
-
 @contextmanager
 def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
     """Copy the project as it is now, uncommitted changes included, and apply the overrides.
 
     The copy has a git repository and DVC locks of its own, shares the DVC cache, and is removed
-    after the block. Copies that a killed process left are removed first.
+    after the block.
 
     Raises:
         UsageError: the project has no commit.
@@ -61,28 +48,16 @@ def workspace(root: Path, overrides: Mapping[str, Any]) -> Iterator[Path]:
         yield folder
 
 
-def experiment_name(root: Path, run_name: str, run_id: str, *, shared: bool) -> str:
-    """The run's name without its parameters, in characters that git allows.
-
-    The run's id is added if the name is taken here, or if it is `shared` with others.
-    """
+def experiment_name(run_name: str, run_id: str) -> str:
+    """The flow run's name without its parameters, in characters that git allows, and its id."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", run_name.split(": ")[0]).strip("-")
-    taken = git(root, "for-each-ref", "--format=%(refname)", "refs/exps")
-    if shared or any(ref.endswith(f"/{name}") for ref in taken.splitlines()):
-        return f"{name}-{run_id[:8]}"
-    return name
+    return f"{name}-{run_id[:8]}"
 
 
-def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str]) -> str:
-    """Save the workspace's state as a DVC experiment of the project: adds refs, changes no file.
+def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str]) -> None:
+    """Save the workspace as a DVC experiment of the project: adds refs there, changes no file.
 
-    Returns its git ref.
-
-    Args:
-        root: The project.
-        folder: The workspace.
-        name: Of the experiment.
-        targets: The stages that ran, none for all; others need not have outputs here.
+    `targets` are the stages that ran, none for all: others need not have outputs here.
 
     Raises:
         ServiceError: DVC or git failed.
@@ -96,10 +71,8 @@ def save_experiment(root: Path, folder: Path, name: str, targets: Sequence[str])
             )
     except DvcException as error:
         raise ServiceError(f"DVC: experiment {name} not saved: {error}") from None
-    refs = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
-    [ref] = [ref for ref in refs.splitlines() if ref.endswith(f"/{name}")]
-    git(root, "fetch", "--quiet", "--no-write-fetch-head", str(folder), f"{ref}:{ref}")
-    return ref
+    refs = "refs/exps/*:refs/exps/*"
+    git(root, "fetch", "--quiet", "--no-write-fetch-head", str(folder), refs)
 
 
 def _uncommitted(root: Path) -> str:

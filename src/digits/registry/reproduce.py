@@ -1,26 +1,31 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from packaging.markers import Marker
 
 from digits import params
 from digits.core import machine, process, provenance, repository
 from digits.core.artifacts import TrainOutputs, split_path
-from digits.core.checkout import package_differences, share_dvc
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
+from digits.core.pipeline import share_dvc
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
 from digits.training.inference import Network
+
+_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,24 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
     lock = folder / provenance.LOCK
     packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return lines + [f"package: {line}" for line in packages]
+
+
+def package_differences(lock: Path) -> list[str]:
+    """The packages pinned by a lock file that are installed in another version, or not at all.
+
+    A package that the lock names for other platforms or Pythons only is no difference.
+    """
+    differences = []
+    for name, pinned, marker in _PINNED.findall(lock.read_text(encoding="utf-8")):
+        if marker and not Marker(marker).evaluate():
+            continue
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "none"
+        if installed != pinned:
+            differences.append(f"{name} {pinned} recorded, {installed} here")
+    return differences
 
 
 def _train_again(folder: Path, model: str) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digits import params
-from digits.core import checkout, machine, process, provenance
+from digits.core import machine, process, provenance
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import Dataset, load_split
 from digits.core.errors import PATIENCE_S, DigitsError, IntegrityError, ServiceError, printable
 from digits.core.files import StrictModel, replacing
 from digits.core.files import md5 as md5_of
-from digits.core.remote import fetch_file, with_own
 from digits.models import builder
 
 if TYPE_CHECKING:
@@ -54,21 +53,16 @@ def run_trial(spec: Spec, commands: Commands, on_line: Callable[[str], None]) ->
         DigitsError: the trial failed, or `commands` were stopped; its last lines.
     """
     env = process.child_environment(
-        root=checkout.home(), flow_run=spec.flow_run, parent_run=spec.parent_run
+        root=process.project_root(), flow_run=spec.flow_run, parent_run=spec.parent_run
     )
-    python, folder = Path(sys.executable), None
-    if spec.commit:
-        folder = checkout.check_out(spec.commit, spec.address)
-        python, own = checkout.environment(folder)
-        env |= own | {checkout.HOME: str(checkout.home())}
     env |= {
         "MLFLOW_TRACKING_URI": spec.tracking_uri,
         "PYTHONUNBUFFERED": "1",
         SPEC: spec.model_dump_json(),
     }
     try:
-        command = [str(python), "-m", "digits.sweep.trial"]
-        commands.run(command, cwd=folder, env=env, on_line=on_line)
+        command = [sys.executable, "-m", "digits.sweep.trial"]
+        commands.run(command, env=env, on_line=on_line)
     except CommandFailedError as error:
         raise DigitsError(f"{spec.name} {error}", *error.lines[-LAST_LINES:]) from None
 
@@ -96,7 +90,7 @@ class _Stopped(Exception):  # noqa: N818 - no error
 def _train(spec: Spec, trial_params: params.Params) -> None:
     """Train in a child run of the sweep, until the last epoch or until we are asked to stop."""
     recipe = trial_params.recipe(spec.model)
-    settings = with_own(spec.remote, spec.settings)
+    settings = spec.settings
     train, validation = (fetch(spec.datasets[name], settings) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
         from digits.training import devices, fit
@@ -156,10 +150,11 @@ def fetch(md5: str, settings: Mapping[str, str]) -> Dataset:
         ServiceError: the remote does not answer, or does not have the file.
         IntegrityError: the file in the remote has another md5.
     """
-    path = checkout.home() / FOLDER / f"{md5}.npz"
+    path = process.project_root() / FOLDER / f"{md5}.npz"
     if not path.exists() or md5_of(path) != md5:
         with replacing(path) as temporary:
-            fetch_file(settings, md5, temporary)
+            cached = Path(settings["url"]) / "files/md5" / md5[:2] / md5[2:]
+            temporary.write_bytes(cached.read_bytes())
             if (wrong := md5_of(temporary)) != md5:
                 raise IntegrityError(f"{settings['url']}: the file of md5 {md5} has md5 {wrong}")
     return load_split(path).data
