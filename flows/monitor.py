@@ -1,7 +1,7 @@
 """The `monitor` flow: drift of the images, share of unsure answers, and accuracy."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact
@@ -10,14 +10,13 @@ from prefect.states import Completed
 from pydantic import Field
 
 from digits.core.artifacts import MONITOR, ROOT
-from flows.score import drift_table
 from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import artifact_key, show_markdown
+from flows.support.forms import VERSION
+from flows.support.prefect_artifacts import artifact_key, show_table
 
 
-@flow(name="monitor", version=VERSION, flow_run_name=run_name)
+@flow(name="monitor", version=VERSION)
 def monitor(
     source: str = "log",
     labels: str = "",
@@ -38,33 +37,16 @@ def monitor(
         options += ["--labels", labels] if labels else []
         options += ["--model", model] if model else []
         found = run_digits("monitor", source, *options)
-        show_markdown(markdown(found), "monitoring", f"Monitored {source}")
+        lines = [f"{found['rows']:,} rows of {source} by {found['model']}"]
+        if found["unsure"] is not None:
+            lines.append(f"{found['unsure']:.2%} of the answers are unsure")
+        if accuracy := found["accuracy"]:
+            lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
+        show_table(found["drift"], "monitoring", "\n\n".join([*lines, *found["warnings"]]))
         if server := os.environ.get("DIGITS_PAGES"):
-            address = f"{server}/{MONITOR.relative_to(ROOT)}"
             key = artifact_key("monitoring-page")
-            create_link_artifact(address, key=key, link_text="The page")
+            create_link_artifact(f"{server}/{MONITOR.relative_to(ROOT)}", "The page", key=key)
         drifted = ", ".join(found["drifted"]) or "nothing"
         return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
 
     return lifecycle.run_in_project(work)
-
-
-def markdown(found: dict[str, Any]) -> str:
-    """Rows, drift, the share of unsure answers, and the accuracy beside the hold-out's."""
-    lines = [
-        f"{found['rows']:,} rows of `{found['source']}` by `{found['model']}`"
-        + (f", until {found['until']}" if found["until"] else ""),
-        "",
-        *drift_table(found["drift"]),
-        "",
-    ]
-    if found["unsure"] is not None:
-        lines.append(f"- {100 * found['unsure']:.2f} % of the answers are unsure")
-    if accuracy := found["accuracy"]:
-        before = found["holdout"].get("accuracy")
-        lines.append(
-            f"- accuracy {100 * accuracy['value']:.2f} % on {accuracy['rows']:,} labelled rows"
-            f" ({100 * accuracy['lower']:.2f} to {100 * accuracy['upper']:.2f} %)"
-            + (f"; {100 * before:.2f} % on the hold-out" if before else "")
-        )
-    return "\n".join([*lines, *(f"- {warning}" for warning in found["warnings"])])

@@ -1,18 +1,16 @@
 """The `score` flow: predictions for pictures or tables, and the drift of their images."""
 
-from typing import Any
-
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import show_markdown
+from flows.support.forms import VERSION
+from flows.support.prefect_artifacts import show_table
 
 
-@flow(name="score", version=VERSION, flow_run_name=run_name)
+@flow(name="score", version=VERSION)
 def score(
     source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
 ) -> State[None]:
@@ -29,34 +27,9 @@ def score(
         options = ["--model", model] if model else []
         options += ["--scheduler", scheduler] if scheduler else []
         scored = run_digits("score", source, "--out", output, *options)
-        show_markdown(markdown(scored), "drift", f"Scored {source}")
+        what = f"{scored['rows']:,} rows of {source} by {scored['model']}"
+        show_table(scored["drift"], "drift", "\n\n".join([what, *scored["warnings"]]))
         drifted = ", ".join(scored["drifted"]) or "nothing"
         return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 
     return lifecycle.run_in_project(work)
-
-
-def markdown(scored: dict[str, Any]) -> str:
-    """Rows, predicted classes and the drift table."""
-    return "\n".join(
-        [
-            f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`",
-            "",
-            f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
-            *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
-            "",
-            *drift_table(scored["drift"]),
-            "",
-            *(f"- {warning}" for warning in scored["warnings"]),
-        ]
-    )
-
-
-def drift_table(found: list[dict[str, Any]]) -> list[str]:
-    """The lines of a Markdown table with a row per comparison."""
-    lines = ["| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
-    for drift in found:
-        verdict = "**drifted**" if drift["drifted"] else "ok"
-        row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
-        lines.append(f"| {' | '.join(row)} |")
-    return lines

@@ -17,12 +17,12 @@ from pydantic import Field
 from digits import params
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
-from digits.core.errors import DigitsError, UsageError
+from digits.core.errors import DigitsError
 from digits.core.provenance import recorded_outputs
 from digits.sweep import trial
 from digits.tracking import store
 from flows.support import lifecycle
-from flows.support.forms import VERSION, Model, Space, run_name
+from flows.support.forms import VERSION, Model, Space
 from flows.support.prefect_artifacts import show_markdown
 from flows.train import train
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from digits.sweep.sweep import Submit
 
 
-@flow(name="sweep", version=VERSION, flow_run_name=run_name)
+@flow(name="sweep", version=VERSION)
 def sweep(
     model: Model,
     space: Space,

@@ -1,7 +1,8 @@
 """The `train` flow: the pipeline of dvc.yaml, one Prefect task per stage."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,17 +17,15 @@ from digits.core.errors import UsageError
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from flows.support import lifecycle
 from flows.support.commands import Dvc
-from flows.support.forms import VERSION, Target, run_name
+from flows.support.forms import VERSION, Target
 from flows.support.pools import Pools
-from flows.support.prefect_artifacts import publish_results
-from flows.support.stages import Stages, transfer
-from flows.support.workspaces import experiment_name, save_experiment, workspace
+from flows.support.stages import Stages, step
 
 NO_OVERRIDES: dict[str, Any] = {}
 HERE: dict[Target, str] = {}
 
 
-@flow(name="train", version=VERSION, flow_run_name=run_name)
+@flow(name="train", version=VERSION)
 def train(
     targets: Sequence[Target] = (),
     overrides: dict[str, Any] = NO_OVERRIDES,
@@ -41,78 +40,84 @@ def train(
 
     Args:
         targets: Stages, with all they depend on; none: the whole pipeline.
-        overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run then works
-            in a copy of the project and leaves a DVC experiment; your files stay as they are.
+        overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run is then a
+            DVC experiment, which works in a copy of the project; your files stay as they are.
         force: Run every stage, changed or not.
         pull: `dvc pull` first.
         push: `dvc push` at the end; of an experiment, `dvc exp push origin`.
         max_parallel: Trainings at once; 0: as many as have cores of their own.
-        stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none.
+        stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none. It is the
+            time of all stages of an experiment.
         where: Stages that run in a Prefect work pool, such as `{"train": "POOL"}`. They get the
             code from git's remote `origin`, and data and results by DVC's default remote.
     """
 
     def work() -> State[None]:
-        root = Path.cwd()
-        if where and force:
-            raise UsageError("force: a work pool has no forced runs; give force or where")
-        trainings = max_parallel or _trainings_at_once(root, overrides)
+        if where and (force or overrides):
+            raise UsageError("where: is not for `force` and `overrides`, which run here")
+        root, dvc = Path.cwd(), Dvc(timeout_s=stage_timeout_s)
         pools = Pools(root, where) if where else None
-        with _folder(root, targets, overrides, pull=pull) as (folder, experiment):
-            dvc = Dvc(root, folder, experiment=experiment, timeout_s=stage_timeout_s)
-            stages = Stages(dvc, pools, trainings=trainings, force=force)
-            try:
-                if experiment and not pull:
-                    dvc.run("checkout", "--quiet", "--allow-missing")
-                states = stages.run_all(targets, pull=pull)
-                if experiment and _completed(states):
-                    save_experiment(root, folder, experiment, targets)
-                if push and _completed(states):
-                    words = ("exp", "push", "origin", experiment) if experiment else ("push",)
-                    states["push"] = transfer(Dvc(root, root), *words, return_state=True)
-            finally:
-                stages.stop()
-            publish_results(folder, states, experiment=experiment)
-        return _result(states)
+        try:
+            if overrides:
+                return _experiment(dvc, targets, overrides, force=force, pull=pull, push=push)
+            with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+                states: dict[str, State[Any]] = {}
+                if pull:
+                    states["pull"] = step(
+                        "pull", partial(dvc.dvc, "pull", "--allow-missing"), return_state=True
+                    )
+                if not pull or states["pull"].is_completed():
+                    check_sources(root, targets)
+                    trainings = max_parallel or params.load().train.at_once
+                    stages = Stages(dvc, pools, trainings=trainings, force=force)
+                    states |= stages.run_all(read_pipeline(root, targets))
+                if push and all(state.is_completed() for state in states.values()):
+                    states["push"] = step("push", partial(dvc.dvc, "push"), return_state=True)
+            return _result(states)
+        finally:
+            dvc.stop()
+            if pools:
+                pools.cancel()
 
     return lifecycle.run_in_project(work)
 
 
-def _trainings_at_once(root: Path, overrides: Mapping[str, Any]) -> int:
-    values = params.read(root / params.PATH)
+def _experiment(
+    dvc: Dvc,
+    targets: Sequence[str],
+    overrides: dict[str, Any],
+    *,
+    force: bool,
+    pull: bool,
+    push: bool,
+) -> State[None]:
+    """One task, as DVC runs the stages of an experiment in a copy of the project."""
+    root, values = Path.cwd(), params.read()
     params.set_keys(values, overrides)
-    return params.check(values).train.at_once
-
-
-@contextmanager
-def _folder(
-    root: Path, targets: Sequence[str], overrides: Mapping[str, Any], *, pull: bool
-) -> Iterator[tuple[Path, str]]:
-    """The folder to work in, and the name of the experiment that the run leaves, or none."""
-    if not overrides:
-        with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
-            yield root, ""
-        return
-    read_pipeline(root, targets)  # tells a wrong target before the copy is made
+    params.check(values)
+    read_pipeline(root, targets)
     if not pull:
         check_sources(root, targets)
-    with workspace(root, overrides) as folder:
-        yield folder, experiment_name(runtime.flow_run.name, runtime.flow_run.id)
+    name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
+    command = ["exp", "run", "--temp", "--name", name, *["--force"] * force, *["--pull"] * pull]
+    for key, value in overrides.items():
+        command += ["--set-param", f"{key}={json.dumps(value)}"]
+    work = partial(dvc.reproduce, name, [*command, *targets])
+    states = {"experiment": step(name, work, return_state=True)}
+    if push and states["experiment"].is_completed():
+        push_it = partial(dvc.dvc, "exp", "push", "origin", name)
+        states["push"] = step("push", push_it, return_state=True)
+    return _result(states)
 
 
-def _completed(states: Mapping[str, State[Any]]) -> bool:
-    return all(state.is_completed() for state in states.values())
-
-
-def _result(states: Mapping[str, State[Any]]) -> State[None]:
-    if _completed(states):
+def _result(states: dict[str, State[Any]]) -> State[None]:
+    if all(state.is_completed() for state in states.values()):
         cached = sum(state.name == "Cached" for state in states.values())
         return Completed(message=f"{len(states) - cached} ran, {cached} cached")
     failed = [state.message or "" for state in states.values() if state.is_failed()]
-    not_run = [name for name, state in states.items() if state.name == "NotReady"]
-    return Failed(
-        message="\n".join([*failed, *([f"not run: {', '.join(not_run)}"] if not_run else [])])
-    )
+    if not_run := [name for name, state in states.items() if state.name == "NotReady"]:
+        failed.append(f"not run: {', '.join(not_run)}")
+    return Failed(message="\n".join(failed))
 
 
 if __name__ == "__main__":

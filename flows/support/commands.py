@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -11,52 +12,40 @@ from prefect import get_run_logger, runtime
 
 from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import DigitsError
+from digits.core.errors import DigitsError, ServiceError
 from digits.running.repro import DVC, reproduce
 
 DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
 
 
-class Dvc:
-    """DVC in the project's folder or in a copy of it, during one flow run."""
+class Dvc(Commands):
+    """DVC in the project's folder during one flow run; its output is the log of the task."""
 
-    def __init__(
-        self, root: Path, folder: Path, *, experiment: str = "", timeout_s: float = 0
-    ) -> None:
-        """Stages find the code of `folder`, and the tracking store of the project in `root`."""
-        self.folder, self.commands, self._timeout_s = folder, Commands(), timeout_s or None
-        flow_run = str(runtime.flow_run.id)
-        env = process.child_environment(root=root, experiment=experiment, flow_run=flow_run)
-        told = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")  # to a stage on another machine too
-        self.context = {name: env[name] for name in told if name in env}
-        paths = [str(folder / "src"), *filter(None, [env.get("PYTHONPATH")])]
+    def __init__(self, *, timeout_s: float = 0) -> None:
+        """`timeout_s`: seconds after which a stage is ended; 0: none."""
+        super().__init__()
+        self._timeout_s = timeout_s or None
+        env = process.child_environment(flow_run=str(runtime.flow_run.id))
+        # the code of the folder in which a stage runs: of an experiment, a copy
+        paths = filter(None, ["src", env.get("PYTHONPATH")])
         self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
-    def run(self, *arguments: str) -> None:
-        """Run a DVC command and stream it into the log of the task that calls this.
+    def dvc(self, *arguments: str) -> None:
+        """Run another command of DVC than `reproduce`.
 
         Raises:
-            DigitsError: it failed, or the flow run ends; its last lines.
+            ServiceError: it failed, or the flow run ends; its last lines.
         """
-        command, log = [*DVC, *arguments], get_run_logger().info
         try:
-            self.commands.run(command, cwd=self.folder, env=self._env, on_line=log)
+            self.run([*DVC, *arguments], env=self._env, on_line=get_run_logger().info)
         except CommandFailedError as error:
-            last = [line for line in error.lines if line][-5:]
-            raise DigitsError(f"dvc {arguments[0]} {error}", *last) from None
+            raise ServiceError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
 
-    def reproduce(self, stage: str, *options: str) -> str:
+    def reproduce(self, name: str, command: Sequence[str] = ()) -> str:
         """As `digits.running.repro.reproduce`."""
-        return reproduce(
-            stage,
-            self.commands,
-            get_run_logger().info,
-            options=options,
-            cwd=self.folder,
-            env=self._env,
-            timeout_s=self._timeout_s,
-        )
+        log = get_run_logger().info
+        return reproduce(name, self, log, command=command, env=self._env, timeout_s=self._timeout_s)
 
 
 def run_digits(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:

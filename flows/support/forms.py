@@ -1,19 +1,14 @@
-"""What Prefect's pages show of a flow: the choices in its form, and the names of its runs."""
+"""What Prefect's pages show of a flow: the choices in its form, and the version of its code."""
 
 from collections.abc import Callable, Iterable
-from inspect import signature
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import runtime
-from prefect.context import FlowRunContext
-from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import Field
 
 from digits import params
-from digits.core import process
-from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, one_line, printable
+from digits.core.errors import DigitsError
 from digits.core.pipeline import stage_names
 from digits.core.provenance import code_version
 from digits.models import available
@@ -22,27 +17,15 @@ from digits.models import available
 VERSION = code_version()
 
 
-class Choices:
-    """The values that a form offers for a parameter, read when a deployment is registered.
+def _choices(read: Callable[[], Iterable[str]]) -> Any:
+    """The values that a form offers, read when a deployment is registered; others are refused."""
 
-    Prefect's server refuses others. The flow itself says in one line what is allowed.
-    """
+    def add(schema: dict[str, Any]) -> None:
+        with suppress(DigitsError):  # no project here, or one with a mistake
+            if choices := list(read()):
+                schema["enum"] = choices
 
-    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
-        self._read = read
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Add the choices to the schema of the parameter's type."""
-        schema = handler(core_schema)
-        if process.flow_run():  # which Prefect started: it shows no form, and should start soon
-            return schema
-        try:
-            choices = list(self._read())
-        except DigitsError:  # no project here, or one with a mistake
-            return schema
-        return {**schema, "enum": choices} if choices else schema
+    return Field(json_schema_extra=add)
 
 
 def _models() -> list[str]:
@@ -50,16 +33,6 @@ def _models() -> list[str]:
     return [name for name in blocks if name in known] if isinstance(blocks, dict) else []
 
 
-Model = Annotated[str, Choices(_models)]
-Space = Annotated[str, Choices(lambda: sorted(str(p) for p in Path("spaces").glob("*.yaml")))]
-Target = Annotated[str, Choices(lambda: stage_names(Path.cwd()))]
-
-
-def run_name() -> str:
-    """The name that a flow run has already, and its parameters that are not the defaults."""
-    name, context = str(runtime.flow_run.name), FlowRunContext.get()
-    known = signature(context.flow.fn).parameters if context and context.flow else {}
-    given = runtime.flow_run.parameters.items()
-    told = [f"{key}={value}" for key, value in given if value != known[key].default]
-    text = one_line(printable(without_credentials(", ".join(told))))
-    return name if not text or name.endswith(text) else f"{name}: {text}"
+Model = Annotated[str, _choices(_models)]
+Space = Annotated[str, _choices(lambda: sorted(map(str, Path("spaces").glob("*.yaml"))))]
+Target = Annotated[str, _choices(lambda: stage_names(Path.cwd()))]

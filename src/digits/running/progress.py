@@ -33,8 +33,9 @@ class Board:
             expand=True,
         )
         names = [stage.name for stage in schedule.stages]
-        waits = {"start": False, "state": "waits", "note": ""}
-        self._rows = {name: self._table.add_task(name, **waits) for name in names}
+        self._rows = {
+            name: self._table.add_task(name, start=False, state="waits", note="") for name in names
+        }
         self._all = self._table.add_task("all", state="", note=self._summary())
 
     def __enter__(self) -> "Board":

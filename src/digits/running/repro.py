@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.errors import BusyError, DigitsError, ServiceError
@@ -19,58 +18,64 @@ OWN_LINES = (  # what DVC says around each stage
     "Use `dvc push` to send your updates",
 )
 LAST_LINES = 10
+DVC_ERROR = 255  # its exit code for nearly everything
 
 
 def reproduce(
-    stage: str,
+    name: str,
     commands: Commands,
     on_line: Callable[[str], None],
     *,
-    options: Sequence[str] = (),
-    cwd: Path | None = None,
+    command: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> str:
-    """`dvc repro` one stage, with these options of it; `on_line` gets the lines of its command.
+    """`dvc repro` one stage; `on_line` gets the lines of its command.
+
+    Args:
+        name: Of the stage; errors begin with it.
+        commands: What can end it.
+        command: Another command of DVC that runs stages, such as `exp run`.
+        env: The environment; default: that of this process.
+        timeout_s: Seconds after which it is ended.
 
     Returns:
         How it ended: `done`, `unchanged`, or `from cache` where its command need not run.
 
     Raises:
         DigitsError: it failed, with its exit code and its `error:` lines or else its last ones.
-        BusyError: another DVC command runs here.
-        ServiceError: DVC failed.
     """
 
     def show(line: str) -> None:
         if line and not line.startswith(OWN_LINES):
             on_line(line)
 
-    command = [*DVC, "repro", "--single-item", *options, stage]
+    dvc = [*DVC, *(command or ("repro", "--single-item", name))]
     try:
-        lines = commands.run(command, on_line=show, cwd=cwd, env=env, timeout_s=timeout_s)
+        lines = commands.run(dvc, on_line=show, env=env, timeout_s=timeout_s)
     except CommandFailedError as error:
-        raise _failure(stage, error) from None
+        raise _failure(name, error) from None
     return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
 
 
-def _failure(stage: str, failed: CommandFailedError) -> DigitsError:
+def _failure(name: str, failed: CommandFailedError) -> DigitsError:
     said = [line for line in failed.lines if line and not line.startswith(OWN_LINES)]
     errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
     told = errors or said[-LAST_LINES:] or [line for line in failed.lines if line[:6] == "ERROR:"]
-    error = DigitsError(*(f"{stage}: {line}" for line in told or failed.findings))
+    error = DigitsError(*(f"{name}: {line}" for line in told or failed.findings))
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
-    elif failed.code < 0:  # ended by a signal
-        error.exit_code = 128 - failed.code
     else:
-        error.exit_code = _exit_code(failed.lines)
+        code = _stage_exit_code(failed)
+        error.exit_code = code if code > 0 else 128 - code  # negative: ended by a signal
     return error
 
 
-def _exit_code(lines: Sequence[str]) -> int:
+def _stage_exit_code(failed: CommandFailedError) -> int:
     """That of the stage's command, which DVC tells in words; if it failed itself, a service's."""
-    last = max((n for n, line in enumerate(lines) if line.startswith(FAILED)), default=len(lines))
-    codes = re.findall(r", exited with (-?\d+)$", "\n".join(lines[last:]), re.MULTILINE)
-    code = int(codes[-1]) if codes else ServiceError.exit_code
-    return code if code > 0 else 128 - code
+    starts = [n for n, line in enumerate(failed.lines) if line.startswith(FAILED)]
+    told = "\n".join(failed.lines[starts[-1] :]) if starts else ""
+    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
+    if codes:
+        return int(codes[-1])
+    return ServiceError.exit_code if failed.code == DVC_ERROR else failed.code

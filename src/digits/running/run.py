@@ -81,7 +81,7 @@ def _run_all(schedule: Schedule, board: Board) -> None:
             signal.signal(signal.SIGINT, handler)
     if failures:
         not_done = [stage.name for stage in schedule.stages if stage.name not in done]
-        findings = [finding for failure in failures for finding in failure.findings]
-        error = DigitsError(*findings, f"not done: {', '.join(not_done)}")
-        error.exit_code = failures[0].exit_code
-        raise error
+        findings = [finding for each in failures for finding in each.findings]
+        failure = DigitsError(*findings, f"not done: {', '.join(not_done)}")
+        failure.exit_code = failures[0].exit_code
+        raise failure
