@@ -59,12 +59,13 @@ def train(
         pools = Pools(root, where) if where else None
         try:
             if overrides:
-                return _experiment(dvc, targets, overrides, force=force, pull=pull, push=push)
+                options = ["--force"] * force + ["--pull"] * pull
+                return _experiment(dvc, targets, overrides, options, push=push)
             with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
                 states: dict[str, State[Any]] = {}
                 if pull:
                     states["pull"] = step(
-                        "pull", partial(dvc.dvc, "pull", "--allow-missing"), return_state=True
+                        "pull", partial(dvc.other, "pull", "--allow-missing"), return_state=True
                     )
                 if not pull or states["pull"].is_completed():
                     check_sources(root, targets)
@@ -72,7 +73,7 @@ def train(
                     stages = Stages(dvc, pools, trainings=trainings, force=force)
                     states |= stages.run_all(read_pipeline(root, targets))
                 if push and all(state.is_completed() for state in states.values()):
-                    states["push"] = step("push", partial(dvc.dvc, "push"), return_state=True)
+                    states["push"] = step("push", partial(dvc.other, "push"), return_state=True)
             return _result(states)
         finally:
             dvc.stop()
@@ -83,30 +84,24 @@ def train(
 
 
 def _experiment(
-    dvc: Dvc,
-    targets: Sequence[str],
-    overrides: dict[str, Any],
-    *,
-    force: bool,
-    pull: bool,
-    push: bool,
+    dvc: Dvc, targets: Sequence[str], overrides: dict[str, Any], options: list[str], *, push: bool
 ) -> State[None]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
     root, values = Path.cwd(), params.read()
     params.set_keys(values, overrides)
     params.check(values)
     read_pipeline(root, targets)
-    if not pull:
+    if "--pull" not in options:
         check_sources(root, targets)
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
-    command = ["exp", "run", "--temp", "--name", name, *["--force"] * force, *["--pull"] * pull]
     for key, value in overrides.items():
-        command += ["--set-param", f"{key}={json.dumps(value)}"]
-    work = partial(dvc.reproduce, name, [*command, *targets])
-    states = {"experiment": step(name, work, return_state=True)}
+        options += ["--set-param", f"{key}={json.dumps(value)}"]
+    command = ["exp", "run", "--temp", "--name", name, *options, *targets]
+    work = partial(dvc.reproduce, name, command)
+    states = {"experiment": step("experiment", work, return_state=True)}
     if push and states["experiment"].is_completed():
-        push_it = partial(dvc.dvc, "exp", "push", "origin", name)
-        states["push"] = step("push", push_it, return_state=True)
+        to_origin = partial(dvc.other, "exp", "push", "origin", name)
+        states["push"] = step("push", to_origin, return_state=True)
     return _result(states)
 
 

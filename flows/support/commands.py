@@ -31,7 +31,7 @@ class Dvc(Commands):
         paths = filter(None, ["src", env.get("PYTHONPATH")])
         self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
-    def dvc(self, *arguments: str) -> None:
+    def other(self, *arguments: str) -> None:
         """Run another command of DVC than `reproduce`.
 
         Raises:

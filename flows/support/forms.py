@@ -5,8 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from digits import params
 from digits.core.errors import DigitsError
 from digits.core.pipeline import stage_names
@@ -17,15 +15,19 @@ from digits.models import available
 VERSION = code_version()
 
 
-def _choices(read: Callable[[], Iterable[str]]) -> Any:
+class Choices:
     """The values that a form offers, read when a deployment is registered; others are refused."""
 
-    def add(schema: dict[str, Any]) -> None:
-        with suppress(DigitsError):  # no project here, or one with a mistake
-            if choices := list(read()):
-                schema["enum"] = choices
+    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
+        self._read = read
 
-    return Field(json_schema_extra=add)
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        """Add the choices to the schema of the parameter's type."""
+        schema: dict[str, Any] = handler(core)
+        with suppress(DigitsError):  # no project here, or one with a mistake
+            if choices := list(self._read()):
+                return {**schema, "enum": choices}
+        return schema
 
 
 def _models() -> list[str]:
@@ -33,6 +35,6 @@ def _models() -> list[str]:
     return [name for name in blocks if name in known] if isinstance(blocks, dict) else []
 
 
-Model = Annotated[str, _choices(_models)]
-Space = Annotated[str, _choices(lambda: sorted(map(str, Path("spaces").glob("*.yaml"))))]
-Target = Annotated[str, _choices(lambda: stage_names(Path.cwd()))]
+Model = Annotated[str, Choices(_models)]
+Space = Annotated[str, Choices(lambda: sorted(map(str, Path("spaces").glob("*.yaml"))))]
+Target = Annotated[str, Choices(lambda: stage_names(Path.cwd()))]

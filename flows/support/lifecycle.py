@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGINT
 from socket import gethostname
 from typing import Any, NoReturn
 
@@ -19,17 +18,14 @@ from flows.support.server import ensure_server
 
 
 def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
-    """Run a flow and exit: 0 if it completed, 1 if not, 4 without a server, 130 after Ctrl-C."""
-    process.print_in_any_encoding()
-    try:
+    """Run a flow and exit: 0 if it completed, 1 if not, 4 without a server, 130 or 143."""
+
+    def work() -> None:
         ensure_server()
-        state = flow_run()
-    except (DigitsError, ModuleNotFoundError) as error:
-        sys.exit(process.report_error(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(128 + SIGINT)
-    sys.exit(0 if state.is_completed() else 1)
+        if not flow_run().is_completed():
+            sys.exit(1)
+
+    process.run_program(work)
 
 
 def run_in_project(

@@ -56,7 +56,7 @@ class Pools:
         if changed := git(self._root, "diff", "HEAD", "--name-only", *only).splitlines():
             raise UsageError(f"{', '.join(changed)}: not committed; workers get committed code")
         if stage.upstream:
-            dvc.dvc("push", "--quiet", *stage.upstream)
+            dvc.other("push", "--quiet", *stage.upstream)
         get_run_logger().info("runs in the work pool %s, with commit %s", pool, self._commit[:12])
         variables = {"COMMIT": self._commit, "ORIGIN": origin(self._root)}
         try:

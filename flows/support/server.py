@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 
-import requests
 from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
 from prefect.logging import get_logger
@@ -15,7 +14,6 @@ from prefect.settings import get_current_settings
 from digits.core.errors import ServiceError, one_line
 from digits.core.guard import Guard
 
-START_S = 120
 EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
 
 
@@ -30,15 +28,18 @@ def ensure_server() -> None:
     """Start a Prefect server that ends with this process, unless one is configured.
 
     Raises:
-        ServiceError: it did not start, or the configured one does not answer.
+        ServiceError: it does not answer.
     """
-    if address := get_current_settings().api.url:
-        with get_client(sync_client=True) as client:
-            if error := client.api_healthcheck():
-                reason = one_line(error) or type(error).__name__
-                hint = "is the server up? (PREFECT_API_URL says which server is asked)"
-                raise ServiceError(f"Prefect at {address}: {reason}; {hint}")
-        return
+    if not get_current_settings().api.url:
+        _start()
+    with get_client(sync_client=True) as client:
+        if error := client.api_healthcheck():
+            reason = one_line(error) or type(error).__name__
+            hint = "is the server up? (PREFECT_API_URL says which server is asked)"
+            raise ServiceError(f"Prefect at {get_current_settings().api.url}: {reason}; {hint}")
+
+
+def _start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         uvicorn = ("uvicorn", "--factory", "flows.support.server:app", "--log-level", "error")
@@ -60,10 +61,6 @@ def ensure_server() -> None:
     atexit.register(server.wait)
     atexit.register(server.terminate)
     get_logger().info("Starting temporary server on %s", address)
-    try:
-        requests.get(f"{address}/api/health", timeout=START_S).raise_for_status()
-    except requests.RequestException as error:
-        raise ServiceError(f"Prefect: the temporary server did not start: {error}") from None
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
     refresh_global_settings_context()

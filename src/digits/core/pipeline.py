@@ -107,18 +107,6 @@ def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool =
         raise DataError(*sorted(findings))
 
 
-def share_dvc(root: Path, clone: Path) -> None:
-    """Give a clone the DVC cache, the remotes and the local settings of the project."""
-    with _opened(root) as project:
-        local = project.config.read("local")
-        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
-        for remote, settings in project.config["remote"].items():
-            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
-    (clone / ".dvc/config.local").touch(mode=0o600)  # it may hold keys
-    with _opened(clone) as repo, repo.config.edit("local") as config:
-        config.update(local)
-
-
 def _never_runs(node: Any) -> bool:
     return bool(node.is_data_source or node.frozen)
 

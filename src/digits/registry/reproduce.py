@@ -18,7 +18,6 @@ from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
-from digits.core.pipeline import share_dvc
 from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
@@ -146,12 +145,26 @@ def package_differences(lock: Path) -> list[str]:
     return differences
 
 
+def _share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as project:
+        local = project.config.read("local")
+        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
+        for remote, settings in project.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    (folder / ".dvc/config.local").touch(mode=0o600)  # it may hold keys
+    with Repo(str(folder)) as clone, clone.config.edit("local") as config:
+        config.update(local)
+
+
 def _train_again(folder: Path, model: str) -> None:
     """Fetch the data and train one model in the clone, without DVC's run cache.
 
     The run is logged to a store in the clone and deleted with it.
     """
-    share_dvc(Path.cwd(), folder)
+    _share_dvc(Path.cwd(), folder)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
     to_stderr = partial(print, file=sys.stderr)
