@@ -67,7 +67,10 @@ def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[st
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    checks = [f"- {c['name']}: {c['found']} ({c['allowed']})" for c in decision["checks"]]
+    checks = [
+        f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
+        for check in decision["checks"]
+    ]
     return ask_a_person("\n".join([question, hint, "", *checks]), timeout_s)
 
 

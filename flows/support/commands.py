@@ -12,7 +12,7 @@ from prefect import get_run_logger, runtime
 
 from digits.core import process
 from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import DigitsError, ServiceError
+from digits.core.errors import DigitsError
 from digits.running.repro import DVC, reproduce
 
 DIGITS = Path(sys.executable).with_name("digits")
@@ -35,12 +35,12 @@ class Dvc(Commands):
         """Run another command of DVC than `reproduce`.
 
         Raises:
-            ServiceError: it failed, or the flow run ends; its last lines.
+            DigitsError: it failed, or the flow run ends; its last lines.
         """
         try:
             self.run([*DVC, *arguments], env=self._env, on_line=get_run_logger().info)
         except CommandFailedError as error:
-            raise ServiceError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
+            raise DigitsError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
 
     def reproduce(self, name: str, command: Sequence[str] = ()) -> str:
         """As `digits.running.repro.reproduce`."""
