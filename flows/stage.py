@@ -4,7 +4,6 @@ It imports nothing of this project. What goes to and fro is in git and in DVC's 
 """
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,10 +49,10 @@ def stage(
 
 
 def _dvc(env: Mapping[str, str], *arguments: str) -> None:
-    """Run a DVC command, with its output in the log; if the flow ends, so does all it started."""
-    command = [sys.executable, "-m", "dvc", *arguments]
+    """Run a DVC command, with its output in the log."""
     with subprocess.Popen(
-        command,
+        # ends, with all that it started, when this process does
+        [sys.executable, "-m", "digits.core.commands", "dvc", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -65,7 +64,7 @@ def _dvc(env: Mapping[str, str], *arguments: str) -> None:
             for line in process.stdout:
                 get_run_logger().info(line.rstrip())
         except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
             raise
     if process.returncode:
         raise RuntimeError(f"dvc {arguments[0]} ended with {process.returncode}")

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from logging import Logger, LoggerAdapter, LogRecord
 from pathlib import Path
 from socket import gethostname
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
 from prefect.states import Failed
 
 from digits import params
@@ -39,6 +41,7 @@ def run_in_project(
     a traceback in the log.
     """
     process.set_environment()
+    cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
     get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
     try:
         params.load()  # fails first if this is no project
@@ -49,3 +52,8 @@ def run_in_project(
         if (message := process.missing_extra(error)) is None:
             raise
         return on_error(message)
+
+
+def _is_new(record: LogRecord) -> bool:
+    """A log filter: drop the traceback of a failed run, whose state's message has told why."""
+    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))

@@ -1,5 +1,6 @@
 """Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -125,21 +126,21 @@ def test_a_run_that_fails_logs_its_message_and_no_traceback() -> None:
 
 def in_pool(project: Project, **parameters: Any) -> State[None]:
     """Train one model in the work pool, with inputs and result by git and DVC's remote."""
-    return train(["train@mlp"], where={"train": "digits"}, return_state=True, **parameters)
+    return train(["train@cnn"], where={"train": "digits"}, return_state=True, **parameters)
 
 
 @pytest.mark.slow
 def test_a_stage_in_a_pool_gives_the_same_result_and_runs_once(
     deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployed.set_epochs("mlp", 7)  # params that no commit has
+    deployed.set_epochs("cnn", 7)  # params that no commit has
     state = in_pool(deployed)
     assert state.is_completed(), state.message
-    [trained] = [words for words in deployed.log("end") if words[0] == "train-mlp"]
+    [trained] = [words for words in deployed.log("end") if words[0] == "train-cnn"]
     assert trained[5] == str(state.state_details.flow_run_id)
-    there = deployed.files()["artifacts/train-mlp.txt"]
-    assert completes(submit(targets=["train@mlp"], force=True))
-    assert deployed.files()["artifacts/train-mlp.txt"] == there
+    there = deployed.files()["artifacts/train-cnn.txt"]
+    assert completes(submit(targets=["train@cnn"], force=True))
+    assert deployed.files()["artifacts/train-cnn.txt"] == there
 
     ran = len(deployed.ran())
     clone = Project(tmp_path / "clone", deployed.control)
@@ -148,11 +149,11 @@ def test_a_stage_in_a_pool_gives_the_same_result_and_runs_once(
     remote = str(deployed.root.parent / "remote")
     clone.dvc("remote", "add", "-q", "--local", "-d", "team", remote)
     deployed.dvc("push", "-q", "data.dvc")
-    clone.set_epochs("mlp", 7)
+    clone.set_epochs("cnn", 7)
     monkeypatch.chdir(clone.root)
     state = in_pool(clone, pull=True)
     assert state.is_completed(), state.message
-    assert clone.files()["artifacts/train-mlp.txt"] == there
+    assert clone.files()["artifacts/train-cnn.txt"] == there
     assert [name for name in deployed.ran()[ran:] if name != "prepare"] == []
 
 
@@ -161,27 +162,27 @@ def test_a_killed_worker_of_a_pool_leaves_nothing_half_written(
     deployed: Project, deployment: tuple[Project, Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages.step, "retry_delay_seconds", [1, 1])
-    deployed.set_epochs("mlp", 8)
-    deployed.sleeps("train-mlp", 600)
+    deployed.set_epochs("cnn", 8)
+    deployed.sleeps("train-cnn", 600)
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(in_pool, deployed)
-        assert until(lambda: deployed.ran()[-1:] == ["train-mlp"], seconds=240)
+        assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
         deployed.works()
         [flow] = deployment[1].flows()
         flow.kill()
         state = ended.result(240)
     assert state.is_completed(), state.message
-    assert deployed.ran().count("train-mlp") == 2
-    assert b'"epochs": 8' in deployed.files()["artifacts/train-mlp.txt"]
+    assert deployed.ran().count("train-cnn") == 2
+    assert json.loads(deployed.files()["artifacts/train-cnn.txt"])[0] == "train-cnn"
     assert until(lambda: running_stages(deployed) == [], seconds=60)
 
 
 @pytest.mark.slow
 def test_a_cancelled_run_cancels_its_stage_in_a_pool(deployed: Project) -> None:
-    deployed.set_epochs("mlp", 9)
-    deployed.sleeps("train-mlp", 600)
-    cancelled = submit(targets=["train@mlp"], where={"train": "digits"})
-    assert until(lambda: deployed.ran()[-1:] == ["train-mlp"], seconds=240)
+    deployed.set_epochs("cnn", 9)
+    deployed.sleeps("train-cnn", 600)
+    cancelled = submit(targets=["train@cnn"], where={"train": "digits"})
+    assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
     cancel(cancelled)
     assert until(lambda: running_stages(deployed) == [], seconds=60)
     flows = FlowFilter(name=FlowFilterName(any_=["stage"]))
