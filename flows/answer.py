@@ -40,16 +40,11 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     except FlowPauseTimeout:
         note = f"no answer within {timedelta(seconds=timeout_s)}"
         get_run_logger().warning("%s: rejected", note)
-        _end_the_pause()
+        with get_client(sync_client=True) as client:  # else Prefect would end the flow run Failed
+            client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
         return ["--rejected-by", "timeout"], note
     option = "--approved-by" if answer.approve else "--rejected-by"
     return [option, answer.by or "somebody"], answer.note
-
-
-def _end_the_pause() -> None:
-    """Set the flow run Running: Prefect would end it Failed after a pause that timed out."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
 
 
 def main(
@@ -62,12 +57,8 @@ def main(
     ensure_server()
     try:
         resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
-    except ObjectNotFound:
-        raise UsageError(f"flow run {flow_run_id}: unknown to the Prefect server") from None
-    except NotPausedError:
-        raise UsageError(f"flow run {flow_run_id}: is not paused, so nothing is asked") from None
-    except FlowPauseTimeout:
-        raise UsageError(f"flow run {flow_run_id}: the time to answer is over") from None
+    except (ObjectNotFound, NotPausedError, FlowPauseTimeout) as error:
+        raise UsageError(f"flow run {flow_run_id}: nothing is asked: {error}") from None
 
 
 if __name__ == "__main__":

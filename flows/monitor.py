@@ -9,14 +9,13 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from digits.core.artifacts import MONITOR, ROOT
-from flows.score import completed, found
 from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import artifact_key, only_shown, show_markdown
+from flows.support.forms import VERSION
+from flows.support.prefect_artifacts import artifact_key, show_table
 
 
-@flow(name="monitor", version=VERSION, flow_run_name=run_name)
+@flow(name="monitor", version=VERSION)
 def monitor(
     source: str = "log",
     labels: str = "",
@@ -36,22 +35,17 @@ def monitor(
         options = ["--days", str(days)]
         options += ["--labels", labels] if labels else []
         options += ["--model", model] if model else []
-        seen = run_digits("monitor", source, *options)
-        lines = [
-            f"{seen['rows']:,} rows of `{seen['source']}` by `{seen['model']}` {seen['until']}",
-            *found(seen),
-            f"- {100 * seen['unsure']:.2f} % of the answers are unsure",
-        ]
-        if accuracy := seen["accuracy"]:
-            value, lower, upper = (100 * accuracy[key] for key in ("value", "lower", "upper"))
-            on = f"on {accuracy['rows']:,} labelled rows ({lower:.2f} to {upper:.2f} %)"
-            lines.append(f"- accuracy {value:.2f} % {on}")
-        show_markdown("\n".join(lines), "monitoring", f"Monitored {source}")
+        found = run_digits("monitor", source, *options)
+        lines = [f"{found['rows']:,} rows of {source} by {found['model']}"]
+        if found["unsure"] is not None:
+            lines.append(f"{found['unsure']:.2%} of the answers are unsure")
+        if accuracy := found["accuracy"]:
+            lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
+        show_table(found["drift"], "monitoring", "\n\n".join([*lines, *found["warnings"]]))
         if server := os.environ.get("DIGITS_PAGES"):
-            address = f"{server}/{MONITOR.relative_to(ROOT)}"
             key = artifact_key("monitoring-page")
-            with only_shown("monitoring-page"):
-                create_link_artifact(address, key=key, link_text="The page")
-        return completed(seen)
+            create_link_artifact(f"{server}/{MONITOR.relative_to(ROOT)}", "The page", key=key)
+        drifted = ", ".join(found["drifted"]) or "nothing"
+        return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
 
     return lifecycle.run_in_project(work)

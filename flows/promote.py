@@ -10,13 +10,13 @@ from pydantic import Field
 from flows.answer import ask_a_person
 from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
-from flows.support.forms import VERSION, Model, run_name
-from flows.support.prefect_artifacts import show_markdown
+from flows.support.forms import VERSION, Model
+from flows.support.prefect_artifacts import show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
 
-@flow(name="promote", version=VERSION, flow_run_name=run_name)
+@flow(name="promote", version=VERSION)
 def promote(
     model: Model,
     approval: Literal["required", "none"] = "required",
@@ -43,7 +43,7 @@ def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[No
         answer, note = _approval(gate, model, timeout_s)
         reason = " · ".join(filter(None, [reason, note]))
     outcome = run_digits("promote", *candidate, "--reason", reason, *answer, allowed=(0, REFUSED))
-    show_markdown(markdown(outcome), f"decision-{model}")
+    _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
@@ -59,34 +59,23 @@ def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[st
     A person is asked only about what the gate accepts. What it refuses is rejected here already:
     a second run of the gate might accept it, and nobody would have approved.
     """
-    show_markdown(markdown(gate), f"gate-{model}", f"The gate on {model}")
+    _show(gate, f"gate-{model}")
     if not gate["accepted"]:
         return ["--rejected-by", "the gate"], ""
-    return ask_a_person(_question(gate, model), timeout_s) if gate["decision"] else ([], "")
-
-
-def _question(gate: dict[str, Any], model: str) -> str:
-    """The text of the form: a list, because the form is too narrow for a table."""
-    decision = gate["decision"]
+    if not (decision := gate["decision"]):
+        return [], ""
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
+    question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
+    hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
     checks = [
         f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
         for check in decision["checks"]
     ]
-    question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
-    hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    return "\n".join([question, hint, "", *checks])
+    return ask_a_person("\n".join([question, hint, "", *checks]), timeout_s)
 
 
-def markdown(outcome: dict[str, Any]) -> str:
-    """The gate's checks as a table."""
-    decision = outcome["decision"]
-    if decision is None:
-        return f"version {outcome['version']} is the champion already"
-    against = f"champion version {decision['champion']}" if decision["champion"] else "no champion"
-    lines = [f"**{decision['challenger']}** against {against}", ""]
-    lines += ["| check | | found | allowed |", "| --- | --- | --- | --- |"]
-    for check in decision["checks"]:
-        verdict = "ok" if check["passed"] else "**no**"
-        lines.append(f"| {check['name']} | {verdict} | {check['found']} | {check['allowed']} |")
-    return "\n".join(lines)
+def _show(outcome: dict[str, Any], name: str) -> None:
+    """The gate's checks as an artifact; there are none if the model is champion already."""
+    if decision := outcome["decision"]:
+        against = f"version {decision['champion']}" if decision["champion"] else "no champion"
+        show_table(decision["checks"], name, f"{decision['challenger']} against {against}")

@@ -1,8 +1,9 @@
 """The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
@@ -17,15 +18,13 @@ from digits.core.errors import DataError
 from digits.core.pipeline import check_sources
 from flows.promote import ALREADY_CHAMPION, promote
 from flows.support import lifecycle
-from flows.support.forms import VERSION, Model, run_name
-from flows.support.home import goes_home, push_retrained
-from flows.support.workspaces import project_lock
+from flows.support.forms import VERSION, Model
 from flows.train import train
 
 Approval = Literal["required", "none"]
 
 
-@flow(name="retrain", version=VERSION, flow_run_name=run_name)
+@flow(name="retrain", version=VERSION)
 def retrain(
     models: Sequence[Model] = (), approval: Approval = "none", force: bool = False
 ) -> State[None]:
@@ -33,8 +32,7 @@ def retrain(
 
     Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
     `refused`. What failed is tried again by the next run. `data_md5` is what the trainings
-    recorded. Where git has a remote `origin`, and DVC a shared one, the results are pushed as a
-    branch.
+    recorded.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
@@ -49,58 +47,37 @@ def retrain(
 
 def _retrain(models: Sequence[str], approval: Approval, *, force: bool) -> State[None]:
     named, seen = provenance.data_md5(), f"{params.project().name}_retrained_data"
-    if not force and Variable.get(seen, default=None) == named and _is_named(Path.cwd()):
-        return _end("unchanged", named, {}, "same data as before")
-    home = goes_home(Path.cwd())
-    trained = train(pull=True, push=home, return_state=True)
+    if not force and Variable.get(seen, default=None) == named:
+        with suppress(DataError):
+            check_sources(Path.cwd(), missing_ok=True)
+            return _end("unchanged", named, {}, "same data as before")
+    trained = train(pull=True, return_state=True)
     if not trained.is_completed():
         return _end("failed", "", {}, f"train: {trained.message}")
     # from the trainings' records: somebody may have pulled another data.dvc meanwhile
     data = ", ".join(sorted({TrainOutputs(name).read_run().tags["data_md5"] for name in models}))
-    if home:
-        with project_lock(Path.cwd()):
-            push_retrained(Path.cwd(), data)
     states = {
         model: promote(model, approval=approval, reason="retrained", return_state=True)
         for model in models
     }
-    outcome = _outcome(states.values())
-    if outcome != "failed":
+    names = {state.name for state in states.values()}
+    outcome = next((n.lower() for n in ("Promoted", "Refused") if n in names), "unchanged")
+    if names - {"Promoted", "Refused", ALREADY_CHAMPION}:
+        outcome = "failed"
+    else:
         Variable.set(seen, data, overwrite=True)
     results = {model: f"{state.name}: {state.message}" for model, state in states.items()}
-    lines = [f"{model} {result}" for model, result in results.items()]
-    return _end(outcome, data, results, "\n".join(lines))
-
-
-def _is_named(root: Path) -> bool:
-    """Whether the data is what data.dvc names, or missing, as in a fresh clone."""
-    try:
-        check_sources(root, missing_ok=True)
-    except DataError:
-        return False
-    return True
-
-
-def _outcome(states: Iterable[State[Any]]) -> str:
-    names = {state.name for state in states}
-    if names - {"Promoted", "Refused", ALREADY_CHAMPION}:
-        return "failed"
-    return next((name.lower() for name in ("Promoted", "Refused") if name in names), "unchanged")
+    message = "\n".join(f"{model} {result}" for model, result in results.items())
+    return _end(outcome, data, results, message)
 
 
 def _end(outcome: str, data: str, models: dict[str, str], message: str) -> State[None]:
     """Emit the event, and give the flow run's last state."""
-    project = params.project().name
+    project, told = params.project().name, {"outcome": outcome, "data_md5": data, "models": models}
     emit_event(
         f"{project}.retrain",
         resource={"prefect.resource.id": f"{project}.champion", "digits.outcome": outcome},
-        payload={
-            "outcome": outcome,
-            "data_md5": data,
-            "models": models,
-            "message": message,
-            "flow_run_id": str(runtime.flow_run.id),
-        },
+        payload=told | {"message": message, "flow_run_id": str(runtime.flow_run.id)},
     )
     if outcome == "failed":
         return Failed(message=message)

@@ -16,11 +16,11 @@ from digits.scoring.storage import is_folder
 from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.forms import VERSION, run_name
-from flows.support.prefect_artifacts import show_markdown
+from flows.support.forms import VERSION
+from flows.support.prefect_artifacts import show_table
 
 
-@flow(name="score", version=VERSION, flow_run_name=run_name)
+@flow(name="score", version=VERSION)
 def score(
     source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
 ) -> State[None]:
@@ -38,13 +38,10 @@ def score(
             _score_on_workers(source, output, model, scheduler)
         options = ["--model", model] if model else []
         scored = run_digits("score", source, "--out", output, *options)  # keeps what is there
-        lines = [
-            f"{scored['rows']:,} rows of `{scored['input']}` by `{scored['model']}`\n",
-            f"Predicted per class: {', '.join(map(str, scored['class_counts']))}",
-            *(f"- {count:,} pictures {how}" for how, count in scored["pictures"].items()),
-        ]
-        show_markdown("\n".join([*lines, *found(scored)]), "drift", f"Scored {source}")
-        return completed(scored)
+        what = f"{scored['rows']:,} rows of {source} by {scored['model']}"
+        show_table(scored["drift"], "drift", "\n\n".join([what, *scored["warnings"]]))
+        drifted = ", ".join(scored["drifted"]) or "nothing"
+        return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
 
     return lifecycle.run_in_project(work)
 
@@ -70,19 +67,3 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
     failed = [future.state.message or "failed" for future in futures if future.state.is_failed()]
     if failed:
         raise DigitsError(*failed)
-
-
-def found(result: dict[str, Any]) -> list[str]:
-    """The lines of a Markdown table with a row per comparison, and the warnings."""
-    lines = ["", "| drift of | effect | p | |", "| --- | ---: | ---: | --- |"]
-    for drift in result["drift"]:
-        verdict = "**drifted**" if drift["drifted"] else "ok"
-        row = (drift["name"], f"{drift['effect']:.4f}", f"{drift['p_value']:.3g}", verdict)
-        lines.append(f"| {' | '.join(row)} |")
-    return [*lines, "", *(f"- {warning}" for warning in result["warnings"])]
-
-
-def completed(result: dict[str, Any]) -> State[None]:
-    """The state of a flow run with this result."""
-    drifted = ", ".join(result["drifted"]) or "nothing"
-    return Completed(message=f"{result['rows']:,} rows; drifted: {drifted}")

@@ -1,50 +1,33 @@
-"""What Prefect's pages show of a flow: the choices in its form, and the names of its runs."""
+"""What Prefect's pages show of a flow: the choices in its form, and the version of its code."""
 
 from collections.abc import Callable, Iterable
-from inspect import Parameter, signature
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import runtime
-from prefect.context import FlowRunContext
-from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
-
 from digits import params
-from digits.core import process
-from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, one_line, printable
+from digits.core.errors import DigitsError
 from digits.core.pipeline import stage_names
 from digits.core.provenance import code_version
 from digits.models import available
 
-NAME_WIDTH = 80
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = code_version()
 
 
 class Choices:
-    """The values that a form offers for a parameter; Prefect's server refuses others.
-
-    They are those of the project in the current folder when a deployment is registered. Elsewhere
-    any value passes: the flow itself says in one line what is allowed.
-    """
+    """The values that a form offers, read when a deployment is registered; others are refused."""
 
     def __init__(self, read: Callable[[], Iterable[str]]) -> None:
         self._read = read
 
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         """Add the choices to the schema of the parameter's type."""
-        schema = handler(core_schema)
-        if process.flow_run():  # which Prefect started: it shows no form, and should start soon
-            return schema
-        try:
-            choices = list(self._read())
-        except DigitsError:  # no project here, or one with a mistake
-            return schema
-        return {**schema, "enum": choices} if choices else schema
+        schema: dict[str, Any] = handler(core)
+        with suppress(DigitsError):  # no project here, or one with a mistake
+            if choices := list(self._read()):
+                return {**schema, "enum": choices}
+        return schema
 
 
 def _models() -> list[str]:
@@ -52,32 +35,6 @@ def _models() -> list[str]:
     return [name for name in blocks if name in known] if isinstance(blocks, dict) else []
 
 
-def _spaces() -> list[str]:
-    return sorted(path.as_posix() for path in Path("spaces").glob("*.yaml"))
-
-
 Model = Annotated[str, Choices(_models)]
-Space = Annotated[str, Choices(_spaces)]
+Space = Annotated[str, Choices(lambda: sorted(map(str, Path("spaces").glob("*.yaml"))))]
 Target = Annotated[str, Choices(lambda: stage_names(Path.cwd()))]
-
-
-def run_name() -> str:
-    """The name that a flow run has already, and its parameters that are not the defaults."""
-    name, context = str(runtime.flow_run.name), FlowRunContext.get()
-    defined = signature(context.flow.fn).parameters if context and context.flow else {}
-    given = [
-        _told(parameter, value)
-        for key, value in runtime.flow_run.parameters.items()
-        if (parameter := defined.get(key)) and value != parameter.default
-    ]
-    told = one_line(printable(without_credentials(", ".join(given))), width=NAME_WIDTH)
-    return name if not told or name.endswith(told) else f"{name}: {told}"
-
-
-def _told(parameter: Parameter, value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={each}" for key, each in value.items())
-    if value is True:
-        return parameter.name
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if parameter.default is Parameter.empty else f"{parameter.name}={text}"

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from blocks import named_commands, pages
+from prefect.utilities.importtools import import_object
 from support import REPOSITORY
 
 from digits.cli import app
@@ -71,13 +73,13 @@ def test_every_command_that_a_page_names_exists() -> None:
     assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
 
 
-def test_every_deployment_that_a_page_names_is_registered_and_takes_its_parameters(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from flows.deploy import deployments
-
-    monkeypatch.chdir(REPOSITORY)
-    takes = {each.full_name: each._parameter_openapi_schema.properties for each in deployments()}
+def test_every_deployment_that_a_page_names_is_registered_and_takes_its_parameters() -> None:
+    registered = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
+    flows = {id(each): import_object(each["entrypoint"]) for each in registered}
+    takes = {
+        f"{flows[id(each)].name}/{each['name']}": flows[id(each)].parameters.properties
+        for each in registered
+    }
     lines = [line for path in pages() for line in named_commands(path)]
     named = [re.match(r"prefect deployment \w+ ([\w-]+/[\w-]+)", line) for line in lines]
     given = [

@@ -1,13 +1,13 @@
 """A small DVC project with quick stages, and a real Prefect server for the whole session."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployed import Worker
+from deployed import PREFECT, Worker
 from small_project import Project, run
+from support import REPOSITORY
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,32 +36,39 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def deployment(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str, migrated: Path
+    template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
 ) -> Iterator[tuple[Project, Worker]]:
-    """The small project, up to date, with its deployments registered and a worker."""
+    """The small project, pushed to `origin` and deployed, with a worker and a shared remote."""
     folder = tmp_path_factory.mktemp("deployed")
     root, control = folder / "project", folder / "control"
     shutil.copytree(template, root)
-    shutil.copy(migrated, root / "mlflow.db")
-    run("git", "remote", "add", "origin", "https://me:hunter2@git.example/me.git", cwd=root)
     control.mkdir()
-    env = {
-        "CONTROL": str(control),
-        "PREFECT_API_URL": prefect_server,
-        "PREFECT_HOME": str(folder / "prefect"),
-    }
-    run(sys.executable, "-m", "flows.deploy", cwd=root, env=env)
-    project, worker = Project(root, control), Worker(root, env)
-    project.dvc("repro", "-q")
-    worker.ensure()
+    for name in ("prefect.yaml", "prefect.toml", "flows/stage.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, root / name)
+    project = Project(root, control)
+    project.git("add", ".")
+    project.git("commit", "-qm", "flows")
+    project.git("clone", "-q", "--bare", ".", str(folder / "origin.git"))
+    project.git("remote", "add", "origin", f"file://{folder}/origin.git")
+    project.git("fetch", "-q", "origin")
+    project.dvc("remote", "add", "-q", "--local", "-d", "team", str(folder / "remote"))
+    home = str(folder / "prefect")
+    env = {"CONTROL": str(control), "PREFECT_API_URL": prefect_server, "PREFECT_HOME": home}
+    run(*PREFECT, "work-pool", "create", "digits", "--type", "process", cwd=root, env=env)
+    run(*PREFECT, "deploy", "--all", cwd=root, env=env)
+    worker = Worker(root, env)
     yield project, worker
     worker.stop()
 
 
 @pytest.fixture
-def deployed(deployment: tuple[Project, Worker]) -> Project:
-    """The deployed project, with a worker and no slow stage."""
+def deployed(deployment: tuple[Project, Worker], monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The deployed project, with a worker and no slow stage; it is the current folder."""
     project, worker = deployment
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("CONTROL", str(project.control))
+    (project.control / "log").unlink(missing_ok=True)
     project.works()
     worker.ensure()
     return project

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from small_project import Project
@@ -22,9 +23,8 @@ PREFECT = (sys.executable, "-m", "prefect")
 class Worker:
     """A worker process, started as `make up` starts it."""
 
-    def __init__(self, root: Path, env: Mapping[str, str], *, pool: str = "digits") -> None:
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self._root = root
-        self._pool = pool
         self._env = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "1", **env}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -32,17 +32,11 @@ class Worker:
         """Start a worker if none runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = [*PREFECT, "worker", "start", "--pool", self._pool, "--name", self._pool]
+        command = [*PREFECT, "worker", "start", "--pool", "digits"]
         with (self._root.parent / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._root, env=self._env, stdout=log, stderr=log
             )
-
-    @property
-    def process(self) -> psutil.Process:
-        """The process that runs."""
-        assert self._process is not None
-        return psutil.Process(self._process.pid)
 
     def stop(self) -> None:
         """End it as `make down` does: honcho kills what does not end in time."""
@@ -56,36 +50,18 @@ class Worker:
 
     def flows(self) -> list[psutil.Process]:
         """The processes of the flow runs that it started."""
+        assert self._process is not None
         with suppress(psutil.NoSuchProcess):
-            return [p for p in self.process.children() if not has_ended(p.pid)]
+            started = psutil.Process(self._process.pid).children()
+            return [p for p in started if not has_ended(p.pid)]
         return []
 
 
-def submit(
-    deployment: str = "train/digits", /, commit: str | None = None, **parameters: Any
-) -> UUID:
-    """Schedule a run of a deployment, which may name the commit that runs."""
-    flow_run = run_deployment(
-        deployment,
-        parameters=parameters,
-        job_variables={"env": {"DIGITS_COMMIT": commit}} if commit else None,
-        timeout=0,
-        as_subflow=False,
-    )
+def submit(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
+    """Schedule a run of a deployment."""
+    flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
-
-
-def submit_unchecked(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
-    """The same, without the server's check of the parameters, as the form allows."""
-    with get_client(sync_client=True) as client:
-        created = client.request(
-            "POST",
-            "/deployments/{id}/create_flow_run",
-            path_params={"id": client.read_deployment_by_name(deployment).id},
-            json={"parameters": parameters, "enforce_parameter_schema": False},
-        )
-    return UUID(created.json()["id"])
 
 
 def state_of(flow_run_id: UUID) -> State[Any]:
@@ -100,6 +76,13 @@ def completes(flow_run_id: UUID) -> bool:
     """Whether the run ends well."""
     assert until(lambda: state_of(flow_run_id).is_final(), seconds=240)
     return state_of(flow_run_id).is_completed()
+
+
+def log_of(flow_run_id: UUID) -> str:
+    """What Prefect's UI shows as the log of a flow run."""
+    only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return "\n".join(line.message for line in client.read_logs(only))
 
 
 def running_stages(project: Project) -> list[psutil.Process]:

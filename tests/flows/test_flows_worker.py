@@ -1,59 +1,95 @@
-"""Flow runs on a real worker: several at once, cancelled, and told of when they fail."""
+"""Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
 
 import json
 import re
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-import psutil
 import pytest
 import yaml
-from deployed import completes, running_stages, state_of, submit, submit_unchecked
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    LogFilter,
-    LogFilterFlowRunId,
+from deployed import (
+    PREFECT,
+    Worker,
+    completes,
+    log_of,
+    running_stages,
+    state_of,
+    submit,
 )
-from prefect.client.schemas.objects import FlowRun
-from prefect.events.schemas.automations import AutomationCore
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling
-from small_project import Project
+from prefect.utilities.importtools import import_object
+from small_project import Project, run
 from support import REPOSITORY, has_ended, until
 
-from digits.core import events
-from digits.scoring.drift import tell_drift
-from flows import notify
+from digits.params import project as of_params
+from flows.support import stages
+from flows.train import train
 
-pytestmark = [pytest.mark.slow]
-
-
-def flow_process(stage: psutil.Process) -> psutil.Process:
-    """The process of the flow run that started the stage."""
-    return next(p for p in stage.parents() if "prefect.engine" in p.cmdline())
+DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
 
 
-def sleeping_stage(project: Project) -> psutil.Process:
-    """The process of the stage train@mlp, once it sleeps."""
-    assert until(lambda: running_stages(project) != [], seconds=240)
-    assert until(lambda: project.ran()[-1] == "train-mlp", seconds=240)
-    return running_stages(project)[-1]
-
-
-def test_three_runs_with_different_overrides_at_once_make_three_experiments_and_touch_nothing(
-    deployed: Project,
+def test_prefect_yaml_names_the_project_and_parameters_that_exist(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, noted = deployed.files(), len(deployed.log("end"))
-    runs = [submit(overrides={"train.mlp.fit.epochs": epochs}) for epochs in (2, 3, 4)]
+    monkeypatch.chdir(REPOSITORY)
+    named = of_params()
+    for each in DEPLOYMENTS:
+        flow: Any = import_object(each["entrypoint"])
+        assert each["name"] in (named.name, named.part("nightly"))
+        assert each["tags"][:2] == [named.name, flow.name]
+        assert each["work_pool"]["name"] == named.name
+        assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
+    kinds = [each["entrypoint"].rpartition(".")[2] for each in DEPLOYMENTS]
+    assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("deployment_name", "parameters", "reason"),
+    [
+        ("promote/digits", {"model": "gnn"}, "'gnn' is not one of ['mlp', 'cnn'"),
+        ("train/digits", {"targets": ["trian"]}, "'trian' is not one of ['prepare', 'train'"),
+        ("train/digits", {"max_parallel": -1}, "-1 is less than the minimum of 0"),
+    ],
+)
+def test_the_server_refuses_what_its_form_does_not_offer(
+    deployment_name: str, parameters: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(PrefectHTTPStatusError) as refused:
+        submit(deployment_name, **parameters)
+    assert reason in str(refused.value)
+
+
+@pytest.mark.slow
+def test_runs_with_overrides_at_once_make_experiments_and_touch_nothing(deployed: Project) -> None:
+    before = deployed.files()
+    runs = [submit(overrides={"train.mlp.fit.epochs": epochs}) for epochs in (2, 3)]
     assert all(list(map(completes, runs)))
     assert deployed.files() == before
-    assert len(deployed.dvc("exp", "list", "--name-only").split()) == 3
-    ends = [words for words in deployed.log("end")[noted:] if words[0] == "train-mlp"]
+    assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
+    ends = [words for words in deployed.log("end") if words[0] == "train-mlp"]
     assert {flow_run for *_, flow_run in ends} == set(map(str, runs))
+
+
+@pytest.mark.slow
+def test_a_cancelled_run_leaves_no_process_and_does_not_hinder_the_next(deployed: Project) -> None:
+    deployed.sleeps("train-mlp", 600)
+    cancelled = submit(targets=["train@mlp"], force=True)
+    assert until(lambda: deployed.ran()[-1:] == ["train-mlp"], seconds=240)
+    [stage] = running_stages(deployed)
+    cancel(cancelled)
+    assert until(partial(has_ended, stage.pid), seconds=30)
+    deployed.works()
+    assert completes(submit())
+    assert state_of(cancelled).name == "Cancelled"
 
 
 def cancel(flow_run_id: UUID) -> None:
@@ -62,147 +98,114 @@ def cancel(flow_run_id: UUID) -> None:
         client.set_flow_run_state(flow_run_id, Cancelling())
 
 
-def test_a_cancelled_run_leaves_no_process_and_does_not_hinder_the_next(deployed: Project) -> None:
-    deployed.sleeps("train-mlp", 600)
-    cancelled = submit(targets=["train@mlp"], force=True)
-    flow = flow_process(sleeping_stage(deployed))
-    cancel(cancelled)
-    assert until(lambda: running_stages(deployed) == [], seconds=30)
-    assert until(partial(has_ended, flow.pid), seconds=60)
+@pytest.mark.slow
+def test_after_a_killed_flow_a_rerun_completes(
+    deployment: tuple[Project, Worker], deployed: Project
+) -> None:
+    deployed.sleeps("prepare", 600)
+    killed = submit(force=True)
+    assert until(lambda: running_stages(deployed) != [], seconds=240)
+    [flow] = deployment[1].flows()
+    flow.kill()
+    assert until(lambda: state_of(killed).is_crashed(), seconds=60)
+    assert until(lambda: running_stages(deployed) == [], seconds=60)
     deployed.works()
-    assert completes(submit())
-    assert state_of(cancelled).name == "Cancelled"
+    assert completes(submit(force=True))
+    assert deployed.dvc("status").strip() == "Data and pipelines are up to date."
 
 
-class Listener(ThreadingHTTPServer):
-    """A chat's webhook, on a port of its own; `said` is what it was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        super().__init__(("127.0.0.1", 0), Hook)
-
-
-class Hook(BaseHTTPRequestHandler):
-    """One call of the webhook."""
-
-    server: Listener
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.said.append(json.loads(body)["text"])
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    """A webhook that listens."""
-    with Listener() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def log_of(flow_run_id: UUID) -> str:
-    """What Prefect's UI shows as the log of a flow run."""
-    only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
-    with get_client(sync_client=True) as client:
-        return "\n".join(line.message for line in client.read_logs(only))
-
-
-def test_a_run_that_fails_logs_its_message_and_no_traceback(deployed: Project) -> None:
-    failed = [
-        submit_unchecked("train/digits", targets=["trian"]),
-        submit("score/digits", source="nowhere.csv"),
-        submit_unchecked("promote/digits", model="gnn", approval="none"),
-        submit_unchecked("retrain/digits", models=["gnn"]),
-    ]
-    assert [completes(run) for run in failed] == [False] * 4
-    for run in failed:
-        assert until(lambda run=run: "Finished in state Failed" in log_of(run))
-        assert "Traceback" not in log_of(run)
-
-
-def test_a_webhook_is_told_once_of_a_run_that_fails(deployed: Project, listener: Listener) -> None:
-    notify.main("http://127.0.0.1:9")
-    notify.main(f"http://127.0.0.1:{listener.server_port}")  # in place of the first
-    failed = submit_unchecked(targets=["trian"])
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+def test_a_run_that_fails_logs_its_message_and_no_traceback() -> None:
+    failed = submit("score/digits", source="nowhere.csv")
     assert not completes(failed)
-    assert until(lambda: listener.said != [], seconds=60)
-    [said] = listener.said
-    assert said.startswith("train · ")
-    assert "· Failed · targets: 'trian' is no stage; there are" in said
+    assert until(lambda: "Finished in state Failed" in log_of(failed))
+    assert "digits score (exit " in log_of(failed)
+    assert "Traceback" not in log_of(failed)
 
 
-@pytest.fixture
-def automation() -> Iterator[FlowRunFilter]:
-    """The automation of the how-to, and the runs of the deployment that it names."""
-    [text] = re.findall(
-        r"```yaml\n(name: score .*?)```", (REPOSITORY / "docs/how-to/serving.md").read_text(), re.S
-    )
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("score/digits").id
-        made = client.create_automation(
-            AutomationCore(**yaml.safe_load(text.replace("ID", str(deployment))))
-        )
-        yield FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
-        client.delete_automation(made)
+def in_pool(project: Project, **parameters: Any) -> State[None]:
+    """Train one model in the work pool, with inputs and result by git and DVC's remote."""
+    return train(["train@cnn"], where={"train": "digits"}, return_state=True, **parameters)
 
 
-def test_the_automation_of_readme_scores_with_each_new_champion_however_it_came(
-    deployed: Project,
-    prefect_server: str,
-    automation: FlowRunFilter,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.slow
+def test_a_stage_in_a_pool_gives_the_same_result_and_runs_once(
+    deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def runs() -> list[FlowRun]:
-        with get_client(sync_client=True) as client:
-            return client.read_flow_runs(flow_run_filter=automation)
+    deployed.set_epochs("cnn", 7)  # params that no commit has
+    state = in_pool(deployed)
+    assert state.is_completed(), state.message
+    [trained] = [words for words in deployed.log("end") if words[0] == "train-cnn"]
+    assert trained[5] == str(state.state_details.flow_run_id)
+    there = deployed.files()["artifacts/train-cnn.txt"]
+    assert completes(submit(targets=["train@cnn"], force=True))
+    assert deployed.files()["artifacts/train-cnn.txt"] == there
 
-    before = {run.id for run in runs()}
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    for event in ("digits.promote", "digits.rollback", "digits.drift"):
-        events.emit(event, {"prefect.resource.id": "digits.champion"}, {})
-    assert until(lambda: len(runs()) >= len(before) + 2, seconds=60)
-    started = [run for run in runs() if run.id not in before]
-    assert [run.parameters for run in started] == [{"source": "images"}] * 2
-    assert [completes(run.id) for run in started] == [False] * 2  # there is no champion here
+    ran = len(deployed.ran())
+    clone = Project(tmp_path / "clone", deployed.control)
+    run("git", "clone", "-q", deployed.git("remote", "get-url", "origin").strip(),
+        str(clone.root), cwd=tmp_path)  # fmt: skip
+    remote = str(deployed.root.parent / "remote")
+    clone.dvc("remote", "add", "-q", "--local", "-d", "team", remote)
+    deployed.dvc("push", "-q", "data.dvc")
+    clone.set_epochs("cnn", 7)
+    monkeypatch.chdir(clone.root)
+    state = in_pool(clone, pull=True)
+    assert state.is_completed(), state.message
+    assert clone.files()["artifacts/train-cnn.txt"] == there
+    assert [name for name in deployed.ran()[ran:] if name != "prepare"] == []
 
 
-RETRAIN_AFTER_DRIFT = """\
-name: retrain after drift
-trigger: {type: event, expect: [digits.drift]}
-actions:
-  - {type: run-deployment, source: selected, deployment_id: ID, parameters: {}}
-"""
-
-
-def test_drift_starts_a_retraining_by_an_automation(
-    deployed: Project, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_killed_worker_of_a_pool_leaves_nothing_half_written(
+    deployed: Project, deployment: tuple[Project, Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setattr(stages.step, "retry_delay_seconds", [1, 1])
+    deployed.set_epochs("cnn", 8)
+    deployed.sleeps("train-cnn", 600)
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(in_pool, deployed)
+        assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
+        deployed.works()
+        [flow] = deployment[1].flows()
+        flow.kill()
+        state = ended.result(240)
+    assert state.is_completed(), state.message
+    assert deployed.ran().count("train-cnn") == 2
+    assert json.loads(deployed.files()["artifacts/train-cnn.txt"])[0] == "train-cnn"
+    assert until(lambda: running_stages(deployed) == [], seconds=60)
+
+
+@pytest.mark.slow
+def test_a_cancelled_run_cancels_its_stage_in_a_pool(deployed: Project) -> None:
+    deployed.set_epochs("cnn", 9)
+    deployed.sleeps("train-cnn", 600)
+    cancelled = submit(targets=["train@cnn"], where={"train": "digits"})
+    assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
+    cancel(cancelled)
+    assert until(lambda: running_stages(deployed) == [], seconds=60)
+    flows = FlowFilter(name=FlowFilterName(any_=["stage"]))
     with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("retrain/digits").id
-        text = RETRAIN_AFTER_DRIFT.replace("ID", str(deployment))
-        made = client.create_automation(AutomationCore(**yaml.safe_load(text)))
-    of_retrain = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
 
-    def runs() -> set[UUID]:
-        with get_client(sync_client=True) as client:
-            return {run.id for run in client.read_flow_runs(flow_run_filter=of_retrain)}
+        def states() -> set[str | None]:
+            return {each.state_name for each in client.read_flow_runs(flow_filter=flows)}
 
-    before = runs()
-    try:
-        tell_drift("digits", "monitor", [], {})
-        tell_drift("digits", "monitor", ["features"], {"drifted": ["features"]})
-        assert until(lambda: runs() != before, seconds=60)
-        [started] = runs() - before
-        assert not completes(started)  # there is no tracking store to promote in
-    finally:
-        with get_client(sync_client=True) as client:
-            client.delete_automation(made)
+        assert until(lambda: states() <= {"Completed", "Cancelled", "Crashed"}, seconds=60)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+def test_the_shipped_automations_and_those_of_the_pages_are_accepted(
+    tmp_path: Path, prefect_server: str
+) -> None:
+    files = sorted((REPOSITORY / "deploy/automations").glob("*.yaml"))
+    assert files
+    page = (REPOSITORY / "docs/how-to/serving.md").read_text()
+    [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
+    with get_client(sync_client=True) as client:
+        score = client.read_deployment_by_name("score/digits").id
+    (tmp_path / "score.yaml").write_text(text.replace("ID", str(score)))
+    env = {"PREFECT_API_URL": prefect_server}
+    for path in (*files, tmp_path / "score.yaml"):
+        run(*PREFECT, "automation", "create", "--from-file", str(path), cwd=tmp_path, env=env)

@@ -12,11 +12,10 @@ from arena import NAME, accept, fighter
 from support import finding
 
 from digits.core.artifacts import RunRecord, TrainOutputs
-from digits.core.checkout import package_differences
 from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
-from digits.registry.reproduce import Reproduction, compare
+from digits.registry.reproduce import Reproduction, compare, package_differences
 from digits.registry.trace import find_origin
 
 

@@ -6,28 +6,17 @@ from digits.core.pipeline import Stage
 from digits.running.progress import Board
 from digits.running.schedule import Schedule
 
-STAGES = [
-    Stage("train@mlp", (), changed=True, threaded=True, timed=True),
-    Stage("train@cnn", (), changed=True, threaded=True, timed=True),
-]
 
-
-def board(**guesses: float | None) -> Board:
-    return Board(Schedule(STAGES, threads=2, cores=2, processors=2),
-                 {f"train@{model}": seconds for model, seconds in guesses.items()})  # fmt: skip
-
-
-@pytest.mark.parametrize("state", ["unchanged", "from cache"])
-def test_a_training_that_did_not_run_tells_nothing_of_the_pace(state: str) -> None:
-    stages = board(mlp=60.0, cnn=300.0)
-    stages.start("train@mlp")
-    stages.end("train@mlp", state)
-    assert stages.seconds_left() == 300
-
-
-def test_a_stage_of_which_nothing_is_known_makes_the_time_left_a_minimum(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(("seconds", "left"), [(300.0, "about 6 min"), (None, "more than 60 s")])
+def test_the_time_left_is_that_of_the_stages(
+    seconds: float | None, left: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with board(mlp=60.0, cnn=None):
-        pass
-    assert "0 of 2 stages, more than 60 s left" in capsys.readouterr().out
+    guesses = {"train@mlp": 60.0, "train@cnn": seconds}
+    stages = [Stage(name, (), changed=True, threaded=True, timed=True) for name in guesses]
+    with Board(Schedule(stages, threads=2, cores=2, processors=2), guesses) as board:
+        assert f"0 of 2 stages, {left} left" in capsys.readouterr().out
+        for name in guesses:
+            board.start(name)
+            board.end(name, "done")
+    assert capsys.readouterr().out.endswith("2 of 2 stages\n")
+    assert board.seconds().keys() == guesses.keys()

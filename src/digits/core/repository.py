@@ -3,10 +3,9 @@
 import os
 import re
 import subprocess
-from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from digits.core.addresses import HIDDEN, public, without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
@@ -64,38 +63,6 @@ def clone(root: Path, folder: Path, commit: str = "HEAD") -> None:
     git(folder, "checkout", "--quiet", "--detach", commit)
 
 
-def find_commit(name: str, address: str) -> str:
-    """The whole hash of a commit that is named by it, or by a branch or tag of a git repository.
-
-    Raises:
-        UsageError: the repository has no such branch or tag.
-        ServiceError: git failed.
-    """
-    if re.fullmatch(r"[0-9a-f]{40}", name):
-        return name
-    refs = (f"refs/heads/{name}", f"refs/tags/{name}", f"refs/tags/{name}^{{}}")
-    listed = git(Path(), "ls-remote", shown(address), *refs, env=with_credentials(address))
-    # git also lists refs that only end so, such as a branch `x/refs/heads/main`
-    commits = {ref: commit for commit, ref in map(str.split, listed.splitlines())}
-    found = [commits[ref] for ref in refs if ref in commits]
-    if not found:
-        raise UsageError(
-            f"commit {name}: {shown(address)} has no such branch or tag; a commit is named by all "
-            "40 characters of its hash"
-        )
-    return found[-1]  # of an annotated tag, its commit
-
-
-def push(root: Path, *refs: str) -> None:
-    """`git push` from the repository in `root` to its remote `origin`; changes no file.
-
-    Raises:
-        ServiceError: git failed, or `origin` has something else of this name.
-    """
-    address = git(root, "remote", "get-url", "--push", "origin")
-    git(root, "push", "--quiet", shown(address), *refs, env=with_credentials(address))
-
-
 def origin(root: Path) -> str:
     """Git's remote `origin` of `root`: its address without credentials; empty if none is set."""
     try:
@@ -120,25 +87,3 @@ def shown(address: str) -> str:
     if parts.scheme in ("http", "https"):
         return public(address)
     return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
-
-
-def with_credentials(address: str) -> dict[str, str]:
-    """An environment in which git sends the credentials of the address to `shown(address)`.
-
-    On git's command line every user of the machine could read them.
-    """
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}  # a worker has nobody to ask
-    parts, place = urlsplit(address), shown(address)
-    if not parts.username or parts.scheme not in ("http", "https"):
-        return env
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    if password:
-        login = b64encode(f"{user}:{password}".encode()).decode()
-        settings = {f"http.{place}.extraHeader": f"Authorization: Basic {login}"}
-    else:  # the user's own helpers are asked first; a token needs no password
-        empty = "!f() { echo password=; }; f"
-        settings = {f"credential.{place}.username": user, f"credential.{place}.helper": empty}
-    first = int(env.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate(settings.items(), first):
-        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return env | {"GIT_CONFIG_COUNT": str(first + len(settings))}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import PositiveFloat
 
 from digits.core.errors import DataError
 from digits.core.files import read_json, write_json
@@ -15,14 +15,12 @@ LAST_RUN = Path(".state/durations.json")
 # At most so many of a stage's seconds are imports and logging, whatever the data and the epochs.
 FIXED_S = 8.0
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
 
 class Duration(NamedTuple):
     """Seconds of a stage, for so many epochs of all the data (1 epoch if it trains nothing)."""
 
-    seconds: Positive
-    epochs: Positive
+    seconds: PositiveFloat
+    epochs: PositiveFloat
 
 
 # With params.yaml as it is in git, on two cores of an AMD EPYC: trainings by `make bench`, others

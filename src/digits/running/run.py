@@ -4,21 +4,20 @@ import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from digits.core import pipeline
-from digits.core.commands import CommandFailedError, Commands
-from digits.core.errors import BusyError, DigitsError, ServiceError
+from digits.core.commands import Commands
+from digits.core.errors import BusyError, DigitsError
 from digits.params import Params
 from digits.running import durations
 from digits.running.progress import Board
+from digits.running.repro import reproduce
 from digits.running.schedule import Schedule, may_change
 
-# How DVC says that the command of a stage need not run.
-NOT_RUN = {"didn't change, skipping": "unchanged", "is cached - skipping run": "from cache"}
-HIDDEN = (*pipeline.DVC_SAYS, *pipeline.DVC_HINTS, "Stage '")
 POLL_S = 0.2  # for signals, which only the main thread gets
 
 
@@ -57,13 +56,14 @@ def _run_all(schedule: Schedule, board: Board) -> None:
     running: dict[str, Future[str]] = {}
     done: set[str] = set()
     failures: list[DigitsError] = []
-    commands = Commands()
+    commands, env = Commands(), {**os.environ, "PYTHONUNBUFFERED": "1"}
     with ThreadPoolExecutor() as pool:
         try:
             while True:
                 for name in [] if failures else schedule.startable(running, done):
                     board.start(name)
-                    running[name] = pool.submit(_reproduce, name, commands, board)
+                    on_line = partial(board.line, name)
+                    running[name] = pool.submit(reproduce, name, commands, on_line, env=env)
                 if not running:
                     break
                 wait(running.values(), POLL_S, FIRST_COMPLETED)
@@ -81,40 +81,7 @@ def _run_all(schedule: Schedule, board: Board) -> None:
             signal.signal(signal.SIGINT, handler)
     if failures:
         not_done = [stage.name for stage in schedule.stages if stage.name not in done]
-        findings = [finding for failure in failures for finding in failure.findings]
-        findings.append(f"not done: {', '.join(not_done)}")
-        raise _failed(failures[0].exit_code, *findings)
-
-
-def _reproduce(name: str, commands: Commands, board: Board) -> str:
-    """`dvc repro` one stage; returns how it ended.
-
-    Raises:
-        DigitsError: its command failed, or DVC.
-    """
-    errors: list[str] = []
-
-    def on_line(line: str) -> None:
-        if line.startswith("error: "):
-            errors.append(f"{name}: {line.removeprefix('error: ')}")
-        elif line and not line.startswith(HIDDEN):
-            board.line(name, line)
-
-    command = [*pipeline.DVC, "repro", "--single-item", name]
-    try:
-        lines = commands.run(command, on_line=on_line, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    except CommandFailedError as error:
-        code = pipeline.stage_exit_code(error)
-        if any(" is busy, it is being blocked by" in line for line in error.lines):
-            code = BusyError.exit_code
-        elif code == error.code:  # DVC's own, 255 for nearly everything
-            code = ServiceError.exit_code
-        said = errors or [f"{name}: {line}" for line in pipeline.last_lines(error.lines)]
-        raise _failed(code if code > 0 else 128 - code, *said) from None
-    return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
-
-
-def _failed(exit_code: int, *findings: str) -> DigitsError:
-    error = DigitsError(*findings)
-    error.exit_code = exit_code
-    return error
+        findings = [finding for each in failures for finding in each.findings]
+        failure = DigitsError(*findings, f"not done: {', '.join(not_done)}")
+        failure.exit_code = failures[0].exit_code
+        raise failure

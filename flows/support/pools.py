@@ -1,0 +1,113 @@
+"""Stages in Prefect work pools, on machines that share git's `origin` and a DVC remote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from prefect import get_run_logger, runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling
+
+from digits import params
+from digits.core.errors import DigitsError, ServiceError, UsageError
+from digits.core.pipeline import Stage, stage_names
+from digits.core.provenance import ARTIFACTS, OUTPUTS, read_lock
+from digits.core.repository import git, origin
+from flows.support.commands import Dvc
+
+
+class Pools:
+    """The work pools of one flow run; the deployment `stage/POOL` runs a stage in the pool."""
+
+    def __init__(self, root: Path, where: Mapping[str, str]) -> None:
+        """`where` gives the pool by stage, or by kind of stage (`train` is each `train@…`).
+
+        Raises:
+            UsageError: it names no stage, or others cannot get the commit or the data.
+        """
+        known = stage_names(root)
+        if unknown := [name for name in where if name not in known]:
+            raise UsageError(f"where: {unknown[0]!r} is no stage; there are {', '.join(known)}")
+        self._where, self._root, self._commit = where, root, git(root, "rev-parse", "HEAD")
+        if not git(root, "for-each-ref", "--contains", self._commit, "refs/remotes/origin"):
+            raise UsageError(
+                f"commit {self._commit[:12]}: `origin` does not have it, from which workers clone"
+                " the code; `git push` brings it there"
+            )
+        self._remote = _shared_remote(root)
+
+    def pool(self, stage: Stage) -> str | None:
+        """The pool in which the stage runs; None: here."""
+        return self._where.get(stage.name, self._where.get(stage.name.split("@")[0]))
+
+    def run(self, stage: Stage, pool: str, dvc: Dvc) -> str:
+        """Run the stage in the pool and bring its result here; returns where it ran.
+
+        Raises:
+            UsageError: there is no such pool, or its code is not committed.
+            ServiceError: its worker died.
+            DigitsError: it failed, or was cancelled.
+        """
+        only = ("--", "dvc.yaml", *stage.deps, f":!{ARTIFACTS}")
+        if changed := git(self._root, "diff", "HEAD", "--name-only", *only).splitlines():
+            raise UsageError(f"{', '.join(changed)}: not committed; workers get committed code")
+        if stage.upstream:
+            dvc.other("push", "--quiet", *stage.upstream)
+        get_run_logger().info("runs in the work pool %s, with commit %s", pool, self._commit[:12])
+        variables = {"COMMIT": self._commit, "ORIGIN": origin(self._root)}
+        try:
+            done: Any = run_deployment(
+                f"stage/{pool}",
+                parameters=self._parameters(stage),
+                job_variables={"env": variables},
+                flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
+                poll_interval=1,
+                # the client repeats a request that got no answer; a task's retry is another run
+                idempotency_key=f"{runtime.task_run.id}-{runtime.task_run.run_count}",
+            )
+        except ObjectNotFound:
+            raise UsageError(f"where: no deployment stage/{pool}; see prefect.yaml") from None
+        if not done.state.is_completed():
+            kind = ServiceError if done.state.is_crashed() else DigitsError
+            raise kind(f"{stage.name}: {done.name}: {done.state.name}: {done.state.message}")
+        dvc.reproduce(stage.name, ("repro", "--pull", "--single-item", stage.name))
+        return f"in the work pool {pool}"
+
+    def _parameters(self, stage: Stage) -> dict[str, Any]:
+        paths = [str(params.PATH), *stage.kept_in_git]
+        files = {p: Path(p).read_text("utf-8") for p in paths if Path(p).exists()}
+        if OUTPUTS.exists():
+            files[str(OUTPUTS)] = read_lock(OUTPUTS)
+        return {
+            "name": stage.name,
+            "upstream": stage.upstream,
+            "files": files,
+            "remote": self._remote,
+            "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
+        }
+
+    def cancel(self) -> None:
+        """Cancel the stages of this flow run that still run: Prefect does not."""
+        children = FlowRunFilterParentFlowRunId(any_=[runtime.flow_run.id])
+        of_this = FlowRunFilter(parent_flow_run_id=children)
+        with get_client(sync_client=True) as client:
+            for run in client.read_flow_runs(flow_run_filter=of_this):
+                if run.state and not run.state.is_final():
+                    client.set_flow_run_state(run.id, Cancelling())
+
+
+def _shared_remote(root: Path) -> tuple[str, str]:
+    """Name and address of DVC's default remote; its passwords are each worker's own affair."""
+    with Repo(str(root)) as repo:
+        name = str(repo.config["core"].get("remote"))
+        address = str(repo.config["remote"].get(name, {}).get("url", root))
+    if Path(address).is_relative_to(root.resolve()):
+        raise UsageError(
+            f"remote: {name!r} is no remote that other machines reach;"
+            " `dvc remote add --local -d team s3://…` names one"
+        )
+    return name, address

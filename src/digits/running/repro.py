@@ -1,0 +1,81 @@
+"""Run one stage with `dvc repro`. No other module reads what DVC prints."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from digits.core.commands import CommandFailedError, Commands
+from digits.core.errors import BusyError, DigitsError, ServiceError
+
+# A process of DVC that ends with ours, and may run one stage beside others that do.
+DVC = (sys.executable, "-m", "digits.core.commands", "dvc", "--wait-for-lock")
+NOT_RUN = {"didn't change, skipping": "unchanged", "is cached - skipping run": "from cache"}
+FAILED = "ERROR: failed to reproduce "
+OWN_LINES = (  # what DVC says around each stage
+    *("Running stage ", "> ", "Stage '", FAILED, "Having any troubles? Hit us up"),
+    *("Generating lock file", "Updating lock file", "To track the changes with git, run:"),
+    *("\tgit add ", "To enable auto staging, run:", "\tdvc config core.autostage"),
+    "Use `dvc push` to send your updates",
+)
+LAST_LINES = 10
+DVC_ERROR = 255  # its exit code for nearly everything
+
+
+def reproduce(
+    name: str,
+    commands: Commands,
+    on_line: Callable[[str], None],
+    *,
+    command: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> str:
+    """`dvc repro` one stage; `on_line` gets the lines of its command.
+
+    Args:
+        name: Of the stage; errors begin with it.
+        commands: What can end it.
+        command: Another command of DVC that runs stages, such as `exp run`.
+        env: The environment; default: that of this process.
+        timeout_s: Seconds after which it is ended.
+
+    Returns:
+        How it ended: `done`, `unchanged`, or `from cache` where its command need not run.
+
+    Raises:
+        DigitsError: it failed, with its exit code and its `error:` lines or else its last ones.
+    """
+
+    def show(line: str) -> None:
+        if line and not line.startswith(OWN_LINES):
+            on_line(line)
+
+    dvc = [*DVC, *(command or ("repro", "--single-item", name))]
+    try:
+        lines = commands.run(dvc, on_line=show, env=env, timeout_s=timeout_s)
+    except CommandFailedError as error:
+        raise _failure(name, error) from None
+    return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
+
+
+def _failure(name: str, failed: CommandFailedError) -> DigitsError:
+    said = [line for line in failed.lines if line and not line.startswith(OWN_LINES)]
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    told = errors or said[-LAST_LINES:] or [line for line in failed.lines if line[:6] == "ERROR:"]
+    error = DigitsError(*(f"{name}: {line}" for line in told or failed.findings))
+    if any(" is busy, it is being blocked by" in line for line in failed.lines):
+        error.exit_code = BusyError.exit_code
+    else:
+        code = _stage_exit_code(failed)
+        error.exit_code = code if code > 0 else 128 - code  # negative: ended by a signal
+    return error
+
+
+def _stage_exit_code(failed: CommandFailedError) -> int:
+    """That of the stage's command, which DVC tells in words; if it failed itself, a service's."""
+    starts = [n for n, line in enumerate(failed.lines) if line.startswith(FAILED)]
+    told = "\n".join(failed.lines[starts[-1] :]) if starts else ""
+    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
+    if codes:
+        return int(codes[-1])
+    return ServiceError.exit_code if failed.code == DVC_ERROR else failed.code
