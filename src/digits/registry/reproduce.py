@@ -20,7 +20,6 @@ from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
-from digits.training.inference import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,10 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
         scratch() as temporary,
     ):
         folder = temporary / "project"
-        check_out(origin.git_commit, folder)
+        try:
+            repository.clone(Path.cwd(), folder, origin.git_commit)
+        except UsageError as error:
+            raise IntegrityError(f"{origin.uri}: cannot be checked out: {error}") from None
         data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
         if data_md5 != origin.data_md5:
             raise IntegrityError(
@@ -67,8 +69,7 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             )
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
-        if recorded := runs.params_file(origin.run_id):  # older runs: the commit has it
-            write_text(folder / params.PATH, recorded)
+        write_text(folder / params.PATH, runs.params_file(origin.run_id))
         _train_again(folder, str(origin.params["model"]))
         check_inputs(origin, folder)
         reproduction = _compare_models(model, folder)
@@ -85,18 +86,6 @@ def _check_record(origin: Origin) -> None:
     missing = {"threads", "seed", "model", "classes"} - set(origin.params)
     if missing:
         raise IntegrityError(f"{origin.uri}: its run recorded no {', '.join(sorted(missing))}")
-
-
-def check_out(commit: str, folder: Path) -> None:
-    """Clone this repository at a commit into a new folder.
-
-    Raises:
-        IntegrityError: the repository does not have the commit.
-    """
-    try:
-        repository.clone(Path.cwd(), folder, commit)
-    except UsageError as error:
-        raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
 
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
@@ -169,16 +158,8 @@ def check_inputs(origin: Origin, folder: Path) -> None:
 def _compare_models(model: Served, folder: Path) -> Reproduction:
     images = load_split(folder / split_path("test")).data.images
     outputs = TrainOutputs(str(model.origin.params["model"]), folder)
-    return compare(model.predict(images), _repeated(outputs, model.threads).predict(images))
-
-
-def _repeated(outputs: TrainOutputs, threads: int) -> Network:
-    if outputs.model.exists():
-        return inference.load(outputs.model, threads=threads)
-    with process.quiet_tensorflow(threads):  # the code of a commit of before ONNX
-        from digits.training import keras_inference
-
-        return keras_inference.load_network(outputs.keras)
+    repeated = inference.load(outputs.model, threads=model.threads)
+    return compare(model.predict(images), repeated.predict(images))
 
 
 def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:

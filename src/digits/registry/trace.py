@@ -12,8 +12,7 @@ from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
-from digits.registry.history import or_forbidden
-from digits.registry.versions import MISSING, find
+from digits.registry.versions import MISSING, find, or_forbidden
 from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring

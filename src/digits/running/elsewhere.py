@@ -15,7 +15,7 @@ from pathlib import Path
 from digits import params
 from digits.core import checkout, machine, process, remote
 from digits.core.commands import LONG_GRACE_S, CommandFailedError, Commands
-from digits.core.errors import ServiceError, UsageError, patiently
+from digits.core.errors import ServiceError, UsageError
 from digits.core.files import StrictModel, scratch, write_text
 from digits.core.pipeline import DVC, last_lines, stage_exit_code
 
@@ -107,10 +107,7 @@ def main(path: str) -> None:
             dvc("repro", "--single-item", work.stage)
     except CommandFailedError as error:
         sys.exit(stage_exit_code(error))  # it has said why
-    patiently(lambda: remote.push_result(folder, work.stage))
-    from digits.tracking import spool
-
-    spool.wait_for_left()  # perhaps nothing else runs on this machine that would send it
+    remote.push_result(folder, work.stage)
 
 
 def _dvc(python: Path, env: Mapping[str, str], *arguments: str) -> None:

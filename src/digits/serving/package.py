@@ -9,7 +9,6 @@ from digits.core.errors import DataError, UsageError, printable
 from digits.core.files import folder_sha256, scratch
 from digits.evaluation.confidence import threshold
 from digits.params import Params
-from digits.registry.artifacts import ONNX
 from digits.registry.card import card
 from digits.registry.served import Served
 from digits.serving import contents
@@ -36,13 +35,11 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
     It is written elsewhere, asked for all hold-out rows by its own server, and then moved there.
 
     Raises:
-        UsageError: `out` holds something else, or the version is of before ONNX.
+        UsageError: `out` holds something else.
         DataError: the hold-out rows are missing, or are no images for this model.
         IntegrityError: the package answers otherwise than the model.
     """
     _check_out(out)
-    if model.files.flavour != ONNX:
-        raise UsageError(f"{model.origin.uri}: was logged as Keras; train and promote it again")
     images = _holdout(model)
     probabilities = model.predict(images)
     description = describe(model, params)

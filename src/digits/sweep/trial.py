@@ -11,7 +11,7 @@ from digits import params
 from digits.core import checkout, machine, process, provenance
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import Dataset, load_split
-from digits.core.errors import PATIENCE_S, DigitsError, IntegrityError, ServiceError, printable
+from digits.core.errors import DigitsError, IntegrityError, printable
 from digits.core.files import StrictModel, replacing
 from digits.core.files import md5 as md5_of
 from digits.core.remote import fetch_file, with_own
@@ -100,7 +100,7 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
     train, validation = (fetch(spec.datasets[name], settings) for name in FITTED_ON)
     with process.quiet_tensorflow(trial_params.train.threads):
         from digits.training import devices, fit
-    from digits.tracking import runs, spool, sweeps
+    from digits.tracking import runs, sweeps
 
     distribute = trial_params.train.distribute
     tags = {
@@ -138,11 +138,6 @@ def _train(spec: Spec, trial_params: params.Params) -> None:
                 on_epoch=on_epoch,
                 on_batches=lambda _epochs_done: None,
             )
-    # the sweep reads the result there, and nothing else runs on this machine that would send it
-    if not spool.flush(run.info.run_id, wait_s=PATIENCE_S):
-        raise ServiceError(
-            f"{spec.name}: MLflow does not answer; its result waits in {spool.FOLDER}"
-        )
 
 
 def fetch(md5: str, settings: Mapping[str, str]) -> Dataset:

@@ -1,13 +1,9 @@
 """The database behind a store: ask whether a server answers, and create a SQLite file whole."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from glob import escape
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 
 from filelock import FileLock
 
@@ -40,22 +36,8 @@ def unusable(uri: str, reason: str) -> ServiceError:
 def no_answer(uri: str) -> str | None:
     """Why the database at a SQLAlchemy address does not answer; None if it does.
 
-    The limit is the time that MLflow gives a server over HTTP, retries included. MLflow and Optuna
-    themselves would retry for minutes, and wait forever for a server that accepts and is silent.
+    MLflow and Optuna themselves would ask again for minutes.
     """
-    limit_s = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")) * (
-        1 + int(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"))
-    )
-    answers: SimpleQueue[str | None] = SimpleQueue()
-    # a thread, because no setting of a driver limits every wait; a daemon thread delays no exit
-    Thread(target=lambda: answers.put(_connection_error(uri)), daemon=True).start()
-    try:
-        return answers.get(timeout=limit_s)
-    except Empty:
-        return f"no answer within {limit_s:g} s; is the server up?"
-
-
-def _connection_error(uri: str) -> str | None:
     from sqlalchemy import NullPool, create_engine, text
 
     try:
@@ -99,7 +81,7 @@ def opening(path: Path) -> Iterator[None]:
 
 
 def _check_usable(path: Path) -> None:
-    # MLflow would retry for 100 s, or fail within a migration
+    # MLflow would try again for 100 s, or fail within a migration
     with closing(sqlite3.connect(path, timeout=60)) as database:
         database.execute("BEGIN IMMEDIATE")
         tables = database.execute("SELECT name FROM sqlite_master").fetchall()
@@ -112,7 +94,5 @@ def _check_usable(path: Path) -> None:
 def _create(path: Path) -> None:
     from mlflow import MlflowClient
 
-    for leftover in path.parent.glob(f".[0-9]*-{escape(path.name)}*"):  # of killed processes
-        leftover.unlink(missing_ok=True)
     with replacing(path) as temporary:
         MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)

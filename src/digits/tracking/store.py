@@ -3,10 +3,9 @@
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 import mlflow
 import requests
@@ -15,16 +14,16 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 from requests import RequestException
 
-from digits.core import errors
 from digits.core.addresses import public
-from digits.core.errors import ServiceError, one_line
-from digits.core.process import project_root, take_parent_run
+from digits.core.errors import one_line
+from digits.core.process import ENVIRONMENT, project_root, take_parent_run
 from digits.params import project
 from digits.tracking import database, descriptions, view
 from digits.tracking.database import SQLITE
 from digits.tracking.descriptions import NOTE
 
-T = TypeVar("T")
+PATIENT = 6  # retries of a request, within two minutes
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (
@@ -100,26 +99,34 @@ def ignoring(*codes: str) -> Iterator[None]:
             raise
 
 
-def is_file() -> bool:
-    """Whether the store is an SQLite file, which is never away."""
-    return tracking_uri().startswith(SQLITE)
+@contextmanager
+def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
+    """Within the block, MLflow repeats a request that got no answer so often, with longer pauses.
+
+    It waits for each answer for `timeout_s` seconds; default: as the environment says.
+    """
+    limits = {_RETRIES: str(times)} | ({_TIMEOUT: str(timeout_s)} if timeout_s else {})
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ |= limits  # which MLflow reads for each request
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
-def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
-    """Do work that may be done twice, again while the store is away; see `errors.patiently`."""
-    return errors.patiently(work, away=_waiting, wait_s=wait_s)
-
-
-def _waiting(error: Exception, wait_s: float) -> str:
-    known = isinstance(error, MlflowException | RequestException | ServiceError)
-    if not known or not is_away(error):
-        return ""
-    return f"MLflow at {public(tracking_uri())} does not answer; waiting for up to {wait_s:g} s"
+def patient() -> AbstractContextManager[None]:
+    """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
+    # a stage inherits what `digits run` has set for itself: that is not the user's
+    own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
+    return retrying(PATIENT if own == ENVIRONMENT[_RETRIES] else int(own))
 
 
 def is_away(error: BaseException | None) -> bool:
     """Whether an error says that the store, or what is behind it, does not answer for now."""
-    if is_file():
+    if tracking_uri().startswith(SQLITE):
         return False
     while error:
         status = getattr(getattr(error, "response", None), "status_code", None)
@@ -159,7 +166,7 @@ def _ready(uri: str) -> AbstractContextManager[None]:
     if not uri.startswith("sqlite"):
         return nullcontext()
     path = uri.removeprefix(SQLITE)
-    if path == uri or not path or set(path) & set("?#") or path.endswith(("/", ":memory:")):
+    if path == uri or not path or set(path) & set("?#") or path.endswith(":memory:"):
         raise database.unusable(
             uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file"
         )

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from digits.params import project
-from digits.tracking import runs, store
+from digits.tracking import runs
 
 TRIAL_TAG = "trial"
 STOP_TAG = "stop"  # we ask a trial to stop, and why
@@ -42,7 +42,7 @@ class TrialRuns:
 
     def learning_curve(self, run_id: str) -> dict[int, float]:
         """The validation accuracy after each epoch so far."""
-        points = store.patiently(lambda: self._client.get_metric_history(run_id, OBJECTIVE))
+        points = self._client.get_metric_history(run_id, OBJECTIVE)
         return {point.step: point.value for point in points}
 
     def stop(self, run_id: str, reason: str) -> None:
@@ -57,7 +57,7 @@ class TrialRuns:
 
     def _search(self, condition: str) -> list[Run]:
         of_sweep = f"tags.`mlflow.parentRunId` = '{self.parent_id}' and {condition}"
-        return store.patiently(lambda: runs.find(of_sweep, self._experiment_id))
+        return runs.find(of_sweep, self._experiment_id)
 
 
 @contextmanager
