@@ -9,7 +9,7 @@ import arena
 import mlflow
 import numpy as np
 import pytest
-from arena import NAME, accept, fighter, old_fighter
+from arena import NAME, accept, fighter
 from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -158,13 +158,6 @@ def test_the_way_to_ask_that_it_names_works() -> None:
     names: dict[str, np.ndarray] = {"images": images}
     exec(code, names)
     assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
-
-
-@pytest.mark.usefixtures("tensorflow")
-def test_a_version_of_before_onnx_is_not_calibrated_and_says_how_to_ask_it() -> None:
-    text = promoted(old_fighter()).description or ""
-    assert "- Its probabilities are not calibrated\n" in text
-    assert "model.predict(images)\n" in text
 
 
 def test_it_quotes_what_data_dvc_says_of_the_data() -> None:

@@ -1,7 +1,6 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,33 +11,11 @@ from arena import NAME, accept, fighter
 from support import finding
 
 from digits.core.artifacts import RunRecord, TrainOutputs
-from digits.core.checkout import package_differences
 from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
-from digits.registry.reproduce import Reproduction, compare
+from digits.registry.reproduce import Reproduction, compare, package_differences
 from digits.registry.trace import find_origin
-
-
-@pytest.fixture
-def repository(workspace):
-    Path("file.txt").write_text("then", encoding="utf-8")
-    for command in ("init -q", "add .", "-c user.name=t -c user.email=t@t commit -qm x"):
-        subprocess.run(["git", *command.split()], check=True)
-    Path("file.txt").write_text("now", encoding="utf-8")
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_a_clone_holds_the_commit(repository):
-    reproduce.check_out(repository, Path("clone"))
-    assert Path("clone/file.txt").read_text("utf-8") == "then"
-    assert Path("file.txt").read_text("utf-8") == "now"
-
-
-def test_an_unknown_commit_is_a_line(repository):
-    line = finding(IntegrityError, lambda: reproduce.check_out("0" * 40, Path("clone")))
-    assert line.startswith(f"commit {'0' * 40}: cannot be checked out")
 
 
 def test_packages_of_other_versions_are_named(tmp_path):

@@ -1,17 +1,19 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from packaging.markers import Marker
 
 from digits import params
 from digits.core import machine, process, provenance, repository
 from digits.core.artifacts import TrainOutputs, split_path
-from digits.core.checkout import package_differences, share_dvc
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
@@ -20,6 +22,8 @@ from digits.registry.served import Served, served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
+
+_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,44 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
     return lines + [f"package: {line}" for line in packages]
 
 
+def package_differences(lock: Path) -> list[str]:
+    """The packages pinned by a lock file that are installed in another version, or not at all.
+
+    A package that the lock names for other platforms or Pythons only is no difference.
+    """
+    differences = []
+    for name, pinned, marker in _PINNED.findall(lock.read_text(encoding="utf-8")):
+        if marker and not Marker(marker).evaluate():
+            continue
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "none"
+        if installed != pinned:
+            differences.append(f"{name} {pinned} recorded, {installed} here")
+    return differences
+
+
+def _share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as project:
+        local = project.config.read("local")
+        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
+        for remote, settings in project.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    (folder / ".dvc/config.local").touch(mode=0o600)  # it may hold keys
+    with Repo(str(folder)) as clone, clone.config.edit("local") as config:
+        config.update(local)
+
+
 def _train_again(folder: Path, model: str) -> None:
     """Fetch the data and train one model in the clone, without DVC's run cache.
 
     The run is logged to a store in the clone and deleted with it.
     """
-    share_dvc(Path.cwd(), folder)
+    _share_dvc(Path.cwd(), folder)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
     to_stderr = partial(print, file=sys.stderr)
