@@ -76,7 +76,8 @@ def fighter(
     with _run(tags) as run, TemporaryDirectory() as folder:
         outputs = TrainOutputs("fighter", Path(folder))
         _write(outputs, _network(falls_for, shape, classes, last))
-        runs.log_model(outputs, example=np.zeros((1, *shape), np.uint8), metrics={})
+        example = np.zeros((1, *shape), np.uint8)
+        logged_model.log(run.info.run_id, outputs, example=example, metrics={})
     return trained_run(run.info.run_id)
 
 

@@ -202,7 +202,7 @@ def test_training_without_a_server_is_logged_by_restore(
     capsys.readouterr()
     restore_all()
     assert capsys.readouterr().out == ""
-    assert the_run() == run
+    assert the_run().to_dictionary() == run.to_dictionary()
 
 
 class TestDecisions:
@@ -225,8 +225,8 @@ class TestDecisions:
         for run in trained:
             assert promote(run, name, judge=arena.accept).moved
         rollback(name)
-        assert self.after(name) == ["1", "2", "1"]
-        assert len(MlflowClient().search_model_versions(f"name = '{name}'")) == 2
+        first, second, last = self.after(name)
+        assert first == last != second
 
     def test_give_up_in_a_line(self, way: Way, name: str) -> None:
         run = arena.fighter()
@@ -326,7 +326,7 @@ def test_server_away_past_the_end_gets_a_whole_run_by_restore(
     run = the_run()
     assert_whole(run, EPOCHS)
     restore_all()
-    assert the_run() == run
+    assert the_run().to_dictionary() == run.to_dictionary()
 
 
 @pytest.mark.slow

@@ -150,13 +150,6 @@ class TestARun:
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
 
-    def test_keeps_its_end_when_an_evaluation_is_added(
-        self, client: MlflowClient, run: Run
-    ) -> None:
-        [scored] = client.get_metric_history(run.info.run_id, "test_accuracy")
-        assert run.info.end_time is not None
-        assert run.info.end_time <= scored.timestamp
-
     def test_writes_its_artifacts_beside_the_database(
         self, run: Run, trained_project: Path
     ) -> None:

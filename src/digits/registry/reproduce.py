@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from mlflow.artifacts import load_text
 from packaging.markers import Marker
 
 from digits import params
@@ -73,7 +74,8 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             )
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
-        write_text(folder / params.PATH, runs.params_file(origin.run_id))
+        recorded = load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}")
+        write_text(folder / params.PATH, recorded)
         _train_again(folder, str(origin.params["model"]))
         check_inputs(origin, folder)
         reproduction = _compare_models(model, folder)

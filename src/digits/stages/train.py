@@ -35,7 +35,9 @@ def _train(params: Params, model: str) -> dict[str, float]:
     data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
-        from digits.tracking import live, runs, store
+        import mlflow
+
+        from digits.tracking import live, logged_model, runs, store
         from digits.training import devices
 
     marks["imports"] = perf_counter()
@@ -48,7 +50,7 @@ def _train(params: Params, model: str) -> dict[str, float]:
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
     with live.training_run(model, what=what, params=logged, tags=tags) as run:
-        run.attempt(lambda: runs.log_params_file(params_yaml), None)
+        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE), None)
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets), None)
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation, run)
@@ -59,8 +61,10 @@ def _train(params: Params, model: str) -> dict[str, float]:
         logged["parameters"] = trained.parameters
         run.log_rest()
         example = validation.images[:1]
-        model_id = run.attempt(lambda: runs.log_model(outputs, example=example, metrics=cost), "")
-        run.attempt(lambda: runs.log_params({"parameters": trained.parameters}), None)
+        model_id = run.attempt(
+            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost), ""
+        )
+        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters), None)
         record = RunRecord(
             run_id=run.run_id,
             model_id=model_id,

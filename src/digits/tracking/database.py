@@ -56,15 +56,20 @@ def reason(error: BaseException, uri: str) -> str:
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[None]:
+def opening(uri: str) -> Iterator[None]:
     """Hold the lock under which MLflow first opens its SQLite file; create a missing one.
 
     Two processes that create the file at once spoil it, and a killed one leaves it half made:
     MLflow creates its tables in a temporary file, which is then renamed.
 
     Raises:
+        ServiceError: the address names no file.
         sqlite3.Error: the file is no database of MLflow's, cannot be written, or has no folder.
     """
+    name = uri.removeprefix(SQLITE)
+    if name == uri or not name or set(name) & set("?#") or name.endswith(":memory:"):
+        raise unusable(uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file")
+    path = Path(name)
     if path.is_dir() or not path.parent.is_dir():
         found = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise sqlite3.OperationalError(f"unable to open database file, {found}")
@@ -76,7 +81,8 @@ def opening(path: Path) -> Iterator[None]:
         if path.exists() and path.stat().st_size:
             _check_usable(path)
         else:
-            _create(path)
+            with replacing(path) as temporary:
+                _create(temporary)
         yield
 
 
@@ -94,5 +100,4 @@ def _check_usable(path: Path) -> None:
 def _create(path: Path) -> None:
     from mlflow import MlflowClient
 
-    with replacing(path) as temporary:
-        MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+    MlflowClient(f"{SQLITE}{path}").search_experiments(max_results=1)

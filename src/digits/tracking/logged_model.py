@@ -1,5 +1,6 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -13,15 +14,24 @@ from mlflow.types import Schema, TensorSpec
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Images
 from digits.core.files import folder_sha256, scratch
+from digits.tracking import runs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
-def log(run_id: str, outputs: TrainOutputs, example: Images) -> str:
-    """Log the ONNX model of a training as the model of a run, and return the model's id.
+def log(
+    run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
+) -> str:
+    """Log the ONNX model of a training as the model of a run, and what the training cost.
 
     The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
     all files becomes a tag of the run: the store keeps tags in its database, not beside the files.
+
+    Args:
+        example: One image, uint8 (1, height, width), which the model shows as its input.
+
+    Returns:
+        The model's id.
 
     Raises:
         DataError: the ONNX file is missing or no classifier of images.
@@ -45,7 +55,10 @@ def log(run_id: str, outputs: TrainOutputs, example: Images) -> str:
         if of_run(run_id) != model.model_id:
             raise
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    return str(model.model_id)
+    model_id = str(model.model_id)
+    cost = [runs.metric(key, value, model_id=model_id) for key, value in metrics.items()]
+    client.log_batch(run_id, cost)
+    return model_id
 
 
 def of_run(run_id: str) -> str:

@@ -125,9 +125,9 @@ def restore(model: str, root: Path = Path()) -> Known:
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)
-        runs.log_params_file(record.params_yaml)
+        runs.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets)
-        model_id = runs.log_model(outputs, example=example, metrics=cost)
+        model_id = logged_model.log(run_id, outputs, example=example, metrics=cost)
         MlflowClient().set_tag(run_id, "model_id", model_id)
     return Known(run_id, model_id)
 

@@ -17,52 +17,75 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunDat
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from digits.core.artifacts import TrainOutputs, split_path
+from digits.core.artifacts import split_path
 from digits.core.colours import SERIES
-from digits.core.dataset import Images
 from digits.params import tracking
-from digits.tracking import descriptions, logged_model, store
+from digits.tracking import descriptions, store
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
 
-
 PARAMS_FILE = "params.yaml"
 PROCESS_TAG = "process"  # host and process id
-MOST = 1000  # metrics that MLflow takes in one request
 COLOUR_TAG = "mlflow.runColor"  # without it MLflow takes one of 29 colours, many of them alike
+MOST = 1000  # metrics that MLflow takes in one request
 
 
 @contextmanager
-def active_run(
-    name: str,
-    *,
-    what: str = "",
-    experiment: str | None = None,
-    params: Mapping[str, Any],
-    tags: Mapping[str, str],
-    resume: str | None = None,
-    system_metrics: bool = True,
-) -> "Iterator[ActiveRun]":
+def active_run(name: str, **options: Any) -> "Iterator[ActiveRun]":
     """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
 
-    See `start` for the arguments.
+    `options` are those of `start`.
 
     Raises:
         ServiceError: the tracking store does not answer.
     """
     with store.service_errors():
-        active = start(
-            name,
-            what=what,
-            experiment=experiment,
-            params=params,
-            tags=tags,
-            resume=resume,
-            system_metrics=system_metrics,
-        )
+        active = start(name, **options)
         with ending(end):
             yield active
+
+
+def start(
+    name: str,
+    *,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    what: str = "",
+    experiment: str | None = None,
+    resume: str | None = None,
+    system_metrics: bool = True,
+) -> "ActiveRun":
+    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
+
+    Args:
+        what: What it is, in a sentence, for its description; default: it gets none.
+        experiment: Its name; default: the project's.
+        resume: The id of a run. If the experiment has it, this is that run again, with the params
+            that it has.
+        system_metrics: Log them in the project's experiment, if params.yaml says so.
+    """
+    experiment_id = store.connect(experiment)
+    parent = store.parent_run()
+    if parent:
+        experiment_id = parent.info.experiment_id
+    end_abandoned(experiment_id)
+    resumed = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
+    first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
+    if what and not resumed:
+        first[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
+    measured = system_metrics and not experiment and tracking().system_metrics
+    active = mlflow.start_run(
+        run_id=resume if resumed else None,
+        run_name=name,
+        experiment_id=experiment_id,
+        parent_run_id=parent.info.run_id if parent else None,
+        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"} | first,
+        log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
+    )
+    if not resumed:
+        mlflow.log_params(dict(params))
+    return active
 
 
 @contextmanager
@@ -95,78 +118,6 @@ def end(status: str) -> None:
             mlflow.end_run(status)
 
 
-def start(
-    name: str,
-    *,
-    what: str = "",
-    experiment: str | None = None,
-    params: Mapping[str, Any],
-    tags: Mapping[str, str],
-    resume: str | None = None,
-    system_metrics: bool = True,
-) -> "ActiveRun":
-    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
-
-    Args:
-        what: What it is, in a sentence, for its description; default: it gets none.
-        experiment: Its name; default: the project's.
-        resume: The id of a run. If the experiment has it, this is that run again, with the params
-            that it has.
-        system_metrics: Log them in the project's experiment, if params.yaml says so.
-    """
-    experiment_id = store.connect(experiment)
-    parent = store.parent_run()
-    if parent:
-        experiment_id = parent.info.experiment_id
-    end_abandoned(experiment_id)
-    resumed = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
-    first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
-    if what and not resumed:
-        first[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
-    active = mlflow.start_run(
-        run_id=resume if resumed else None,
-        run_name=name,
-        experiment_id=experiment_id,
-        parent_run_id=parent.info.run_id if parent else None,
-        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"} | first,
-        # MLflow's own variable may ask for them too
-        log_system_metrics=(system_metrics and not experiment and tracking().system_metrics)
-        or None,
-    )
-    if not resumed:
-        mlflow.log_params(dict(params))
-    return active
-
-
-def find(condition: str, *experiment_ids: str) -> list[Run]:
-    """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
-
-    A run costs the server 3 ms and more: filter by what few runs have, or ask for the `newest`.
-    """
-    oldest_first = ["attributes.start_time ASC"]
-    return mlflow.search_runs(
-        [*experiment_ids], condition, order_by=oldest_first, output_format="list"
-    )
-
-
-def newest(condition: str, experiment_id: str, limit: int) -> list[Run]:
-    """At most `limit` active runs of an experiment that satisfy a filter, the newest first."""
-    return mlflow.search_runs(
-        [experiment_id],
-        condition,
-        max_results=limit,
-        order_by=["attributes.start_time DESC"],
-        output_format="list",
-    )
-
-
-def _free_colour(experiment_id: str) -> str:
-    """A colour that none of the experiment's last runs has: each model's curves have their own."""
-    last = newest("", experiment_id, len(SERIES) - 1)
-    taken = {run.data.tags.get(COLOUR_TAG) for run in last}
-    return next(colour for colour in SERIES if colour not in taken)
-
-
 def end_abandoned(experiment_id: str) -> None:
     """End as KILLED the runs of this machine's processes that ended without doing so."""
     here = f"tags.{PROCESS_TAG} LIKE '{socket.gethostname()}:%'"
@@ -174,6 +125,22 @@ def end_abandoned(experiment_id: str) -> None:
         pid = each.data.tags[PROCESS_TAG].split(":")[1]
         if pid.isdecimal() and not psutil.pid_exists(int(pid)):
             MlflowClient().set_terminated(each.info.run_id, "KILLED")
+
+
+def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
+    """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
+
+    With `newest` at most so many, the newest first. A run costs the server 3 ms and more: filter
+    by what few runs have, or limit their number.
+    """
+    order = ["attributes.start_time DESC" if newest else "attributes.start_time ASC"]
+    return mlflow.search_runs(
+        [*experiment_ids],
+        condition,
+        max_results=newest or 100_000,
+        order_by=order,
+        output_format="list",
+    )
 
 
 def evaluated_runs(limit: int) -> list[RunData]:
@@ -184,8 +151,15 @@ def evaluated_runs(limit: int) -> list[RunData]:
     experiment_id = store.connect()
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
-        found = newest(evaluated, experiment_id, limit)
+        found = find(evaluated, experiment_id, newest=limit)
     return [each.data for each in found if "restored_from" not in each.data.tags]
+
+
+def _free_colour(experiment_id: str) -> str:
+    """A colour that none of the experiment's last runs has: each model's curves have their own."""
+    last = find("", experiment_id, newest=len(SERIES) - 1)
+    taken = {run.data.tags.get(COLOUR_TAG) for run in last}
+    return next(colour for colour in SERIES if colour not in taken)
 
 
 def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
@@ -199,7 +173,7 @@ def metrics_at(epoch: int, metrics: Mapping[str, float]) -> list[Metric]:
 
 
 def send(run_id: str, metrics: list[Metric]) -> None:
-    """Log metrics to a run. Each that has arrived is removed from the list.
+    """Log metrics to a run, and remove from the list each that has arrived.
 
     To send a metric twice is to log it once.
     """
@@ -213,19 +187,9 @@ def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(metrics), step=epoch)
 
 
-def log_params_file(text: str) -> None:
-    """Log the text of params.yaml as an artifact of the active run."""
-    log_text(text, PARAMS_FILE)
-
-
-def log_text(text: str, name: str) -> None:
-    """Log a text file as an artifact of the active run."""
-    mlflow.log_text(text, name)
-
-
-def params_file(run_id: str) -> str:
-    """The text of the params.yaml that a run logged."""
-    return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{PARAMS_FILE}"))
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Log metrics to the active run, without a step."""
+    mlflow.log_metrics(dict(metrics))
 
 
 def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
@@ -238,33 +202,9 @@ def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
     MlflowClient().log_inputs(run_id, inputs)
 
 
-def log_model(outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]) -> str:
-    """Log the ONNX model of a training, and the cost of the training; see `logged_model.log`.
-
-    Args:
-        example: One image, uint8 (1, height, width), which the model shows as its input.
-
-    Returns:
-        The model's id.
-
-    Raises:
-        DataError: the ONNX file is missing or no classifier of images.
-    """
-    active = mlflow.active_run()
-    assert active, "logs to the run of `active_run`"
-    model_id = logged_model.log(active.info.run_id, outputs, example)
-    mlflow.log_metrics(dict(metrics), model_id=model_id)
-    return model_id
-
-
-def log_params(params: Mapping[str, Any]) -> None:
-    """Log params to the active run."""
-    mlflow.log_params(dict(params))
-
-
-def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Log metrics to the active run, without a step."""
-    mlflow.log_metrics(dict(metrics))
+def log_text(text: str, name: str) -> None:
+    """Log a text file as an artifact of the active run."""
+    mlflow.log_text(text, name)
 
 
 def log_files(files: Sequence[Path]) -> None:

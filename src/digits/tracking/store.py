@@ -65,10 +65,12 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = take_parent_run() or _parent
     uri, name = tracking_uri(), experiment or project().name
+    database.check(uri)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
-    with service_errors(uri), _ready(uri):
-        return _experiment_id(name, uri, with_view=not experiment)
+        is_file = uri.startswith("sqlite")
+        with database.opening(uri) if is_file else nullcontext():
+            return _experiment_id(name, uri, with_view=not experiment)
 
 
 _parent: str | None = None
@@ -86,7 +88,16 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, sqlite3.Error) as error:
         address = uri or mlflow.get_tracking_uri()
-        raise database.unusable(address, _reason(error, address)) from error
+        cause: BaseException = error
+        while before := cause.__cause__ or cause.__context__:
+            cause = before
+        if isinstance(cause, _UNREACHABLE):
+            reason = f"no answer, {cause.strerror or cause}; is the server up?"
+        elif isinstance(error.__cause__ or error.__context__ or error, RequestException):
+            reason = one_line(cause)  # which says less of us than of the request
+        else:
+            reason = database.reason(error, address)
+        raise database.unusable(address, reason) from error
 
 
 @contextmanager
@@ -106,15 +117,14 @@ def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
     It waits for each answer for `timeout_s` seconds; default: as the environment says.
     """
     limits = {_RETRIES: str(times)} | ({_TIMEOUT: str(timeout_s)} if timeout_s else {})
-    before = {name: os.environ.get(name) for name in limits}
+    before = {name: os.environ.pop(name, None) for name in limits}
     os.environ |= limits  # which MLflow reads for each request
     try:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+            del os.environ[name]
+            os.environ |= {name: value} if value is not None else {}
 
 
 def patient() -> AbstractContextManager[None]:
@@ -126,51 +136,18 @@ def patient() -> AbstractContextManager[None]:
 
 def is_away(error: BaseException | None) -> bool:
     """Whether an error says that the store, or what is behind it, does not answer for now."""
-    if tracking_uri().startswith(SQLITE):
-        return False
-    while error:
+    while error and not tracking_uri().startswith(SQLITE):
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, _NO_REPLY) or (isinstance(status, int) and status >= _FAILING):
             return True
-        if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
-            return True  # the database of a server, or of ours
-        if isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR":
-            return True
+        if isinstance(error, MlflowException):
+            code = error.error_code
+            if code == "TEMPORARILY_UNAVAILABLE":  # the database of a server, or of ours
+                return True
+            if code == "INTERNAL_ERROR" and isinstance(error, RestException):
+                return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def is_unreachable(error: BaseException) -> bool:
-    """Whether an error of MLflow's was caused by a server that did not answer."""
-    return isinstance(_cause(error), _UNREACHABLE)
-
-
-def _reason(error: BaseException, uri: str) -> str:
-    cause = _cause(error)
-    if isinstance(cause, _UNREACHABLE):
-        return f"no answer, {cause.strerror or cause}; is the server up?"
-    if isinstance(error.__cause__ or error.__context__ or error, RequestException):
-        return one_line(cause)  # which says less of us than of the request
-    return database.reason(error, uri)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error of the chain."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return error
-
-
-def _ready(uri: str) -> AbstractContextManager[None]:
-    database.check(uri)
-    if not uri.startswith("sqlite"):
-        return nullcontext()
-    path = uri.removeprefix(SQLITE)
-    if path == uri or not path or set(path) & set("?#") or path.endswith(":memory:"):
-        raise database.unusable(
-            uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file"
-        )
-    return database.opening(Path(path))
 
 
 def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:
