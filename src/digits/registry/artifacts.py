@@ -13,7 +13,7 @@ from requests import RequestException
 
 from digits.core.artifacts import Calibration, read_calibration
 from digits.core.dataset import Images
-from digits.core.errors import DataError, IntegrityError, ServiceError
+from digits.core.errors import DataError, IntegrityError, ServiceError, one_line
 from digits.core.files import ANEW, scratch
 from digits.tracking import store
 from digits.tracking.logged_model import files_sha256
@@ -125,7 +125,7 @@ def _downloaded(uri: str, to: Path) -> Path:
             raise FileNotFoundError("no MLmodel")
         return folder
     except (MlflowException, RequestException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = one_line(error, width=200)
         with store.service_errors():
             if _are_listed(uri):
                 raise ServiceError(f"{uri}: cannot be downloaded ({reason})") from error
@@ -143,9 +143,19 @@ def _are_listed(uri: str) -> bool:
 
 
 def _read_description(uri: str, folder: Path) -> ModelFiles:
-    description = _description(uri, folder)
-    if not (folder / NETWORK).is_file():
-        raise IntegrityError(f"{uri}: {NETWORK} is gone; {GONE}")
+    """What MLmodel says. MLflow would run code that it names: only its ONNX loader is allowed."""
+    path = folder / "MLmodel"
+    try:
+        if path.stat().st_size > MAX_DESCRIPTION:
+            raise ValueError(f"over {MAX_DESCRIPTION:,} bytes")
+        description = Model.load(folder)
+        served = description.flavors["python_function"]
+        loader, data, code = served["loader_module"], served["data"], served.get("code")
+        if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
+            raise ValueError(f"loaded by {loader} from {data}, code {code}")
+    except Exception as error:  # damaged YAML fails anywhere in MLflow
+        reason = one_line(error, width=200) or type(error).__name__
+        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
     signature = description.signature
     sides = (signature.inputs, signature.outputs) if signature else (None, None)
     input_shape, output_shape = map(_shape, sides)
@@ -154,34 +164,12 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
             f"{uri}: by its signature it takes {input_shape} and gives {output_shape}; "
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
-    text = " → ".join(map(_text, sides))
+    types = [side.inputs[0].type for side in sides if side]
+    text = f"{types[0]} {input_shape} → {types[1]} {output_shape}"
     return ModelFiles(uri, folder, text, input_shape[1:], output_shape[1])
-
-
-def _description(uri: str, folder: Path) -> Model:
-    """The MLmodel. MLflow would run code that it names, so only MLflow's ONNX loader is allowed."""
-    path = folder / "MLmodel"
-    try:
-        if path.stat().st_size > MAX_DESCRIPTION:
-            raise ValueError(f"over {MAX_DESCRIPTION:,} bytes")
-        model = Model.load(folder)
-        served = model.flavors["python_function"]
-        loader, data, code = served["loader_module"], served["data"], served.get("code")
-        if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
-            raise ValueError(f"loaded by {loader} from {data}, code {code}")
-        return model
-    except Exception as error:  # damaged YAML fails anywhere in MLflow
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
 
 
 def _shape(schema: Schema | None) -> tuple[int, ...]:
     """Shape of a model's only input or output; () if there are several, or it is no tensor."""
     specs = schema.inputs if schema else []
     return tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ()
-
-
-def _text(schema: Schema) -> str:
-    """Type and shape, without the name."""
-    [spec] = schema.inputs
-    return f"{spec.type} {_shape(schema)}"

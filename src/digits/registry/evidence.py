@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,10 +153,9 @@ class _Opponents:
         try:
             tags = find(self.registry.uri(number)).tags
             if tags.get("gate_rows") == self.rows_md5:
-                with suppress(LookupError, TypeError, ValueError):  # turned off, or damaged
-                    recorded = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
-                    if 0 <= recorded <= 1:
-                        return recorded
+                recorded = json.loads(tags["gate_figures"]).get("holdout_accuracy")
+                if recorded is not None:
+                    return float(recorded)
             predicted = self.version(number).predicted
         except UsageError:  # the version was deleted
             return None

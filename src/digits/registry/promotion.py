@@ -35,8 +35,8 @@ WAIT_S = 600.0  # for another promotion or rollback
 class Outcome:
     """The result of a promotion.
 
-    `version` is None after the dry run of a run that is not registered. `decision` is None if
-    the version was champion before.
+    `version` is None after a dry run of an unregistered run, `decision` if the version was
+    champion before.
     """
 
     run_id: str
@@ -133,10 +133,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         with fetched(origin.uri, origin.model_sha256) as files:
             move = _new_move("rollback", moves, version, reason)
             if not registry.move(move):
-                raise BusyError(
-                    f"models:/{name}: another champion was made in the meantime; "
-                    "nothing was moved, run it again"
-                )
+                raise BusyError(f"models:/{name}: another champion was made; run it again")
             registry.drop_challenger(version)
             _describe(origin.uri, files)
     _announce(name, move)
@@ -155,8 +152,7 @@ def _alone(name: str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise BusyError(
-            f"{lock.lock_file}: another promotion or rollback holds it for over {WAIT_S:g} s; "
-            "wait for it or end it"
+            f"{lock.lock_file}: another promotion or rollback holds it for over {WAIT_S:g} s"
         ) from None
     with lock:
         yield
@@ -195,17 +191,10 @@ def _new_move(
     reason: str,
     decision: Decision | None = None,
 ) -> Move:
-    return Move(
-        number=moves[-1].number + 1 if moves else 1,
-        action=action,
-        before=_champion(moves),
-        after=version,
-        at=now(),
-        by=account(),
-        reason=_kept(reason),
-        figures=dict(decision.figures) if decision else {},
-        approval=decision.approval if decision else "",
-    )
+    number = moves[-1].number + 1 if moves else 1
+    figures, approval = (decision.figures, decision.approval) if decision else ({}, "")
+    what = (number, action, _champion(moves), version)
+    return Move(*what, now(), account(), _kept(reason), dict(figures), approval=approval)
 
 
 def _champion(moves: Sequence[Move]) -> str | None:
@@ -215,11 +204,7 @@ def _champion(moves: Sequence[Move]) -> str | None:
 def _previous_champion(name: str, moves: Sequence[Move]) -> str:
     line = line_of_succession(moves)
     if len(line) < 2:
-        champion = _champion(moves)
-        present = f"version {champion} is the first" if champion else "there is none at all"
-        raise UsageError(
-            f"models:/{name}: no previous champion, {present}; --to VERSION names another"
-        )
+        raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
     return line[-2]
 
 
@@ -232,26 +217,15 @@ def _record(
     registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    by, at, reason = account(), now(), _kept(reason)
-    record = {
-        "model": registry.name,
-        "version": version,
-        "at": at,
-        "by": by,
-        "reason": reason,
-        "accepted": decision.accepted,
-        **asdict(decision),
-    }
-    path = f"gate/{registry.name}-{version}-{at.replace(':', '')}.json"
-    text = json.dumps(record, indent=2, allow_nan=False)
+    facts = {"at": now(), "by": account(), "reason": _kept(reason)}
+    whole = {"model": registry.name, "version": version, "accepted": decision.accepted}
+    text = json.dumps(facts | whole | asdict(decision), indent=2, allow_nan=False)
+    path = f"gate/{registry.name}-{version}-{facts['at'].replace(':', '')}.json"
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
-    tags = {
+    tags = {f"gate_{name}": fact for name, fact in facts.items()} | {
         "gate": "accepted" if decision.accepted else "refused",
-        "gate_at": at,
-        "gate_by": by,
         "gate_approval": decision.approval,
-        "gate_reason": reason,
         "gate_champion": decision.champion or "",
         "gate_failed": ", ".join(decision.failed),
         "gate_rows": decision.rows_md5,

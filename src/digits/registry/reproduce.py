@@ -89,9 +89,6 @@ def _check_record(origin: Origin) -> None:
             f"{origin.uri}: trained with uncommitted changes on "
             f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
         )
-    missing = {"threads", "seed", "model", "classes"} - set(origin.params)
-    if missing:
-        raise IntegrityError(f"{origin.uri}: its run recorded no {', '.join(sorted(missing))}")
 
 
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
@@ -99,20 +96,17 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
 
     The recorded packages are those of the lock file in `folder`, a clone of the version's commit.
     """
-    lines = []
-    if threads != int(origin.params["threads"]):
-        lines.append(
-            f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
-        )
-    if origin.python != (here := platform.python_version()):
-        lines.append(f"Python: {origin.python or 'none'} recorded, {here} here")
-    if origin.cpu != (here := machine.cpu()):
-        lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
-    features, present = set(origin.cpu_features.split()), set(machine.cpu_features())
-    if lost := ", ".join(sorted(features - present)):
-        lines.append(f"CPU features recorded, not here: {lost}")
-    if gained := ", ".join(sorted(present - features)):
-        lines.append(f"CPU features here, not recorded: {gained}")
+    recorded_here = {
+        "threads": (str(origin.params["threads"]), str(threads)),
+        "Python": (origin.python, platform.python_version()),
+        "CPU": (origin.cpu, machine.cpu()),
+        "CPU features": (origin.cpu_features, " ".join(machine.cpu_features())),
+    }
+    lines = [
+        f"{name}: {recorded or 'none'} recorded, {here} here"
+        for name, (recorded, here) in recorded_here.items()
+        if recorded != here
+    ]
     lock = folder / provenance.LOCK
     packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return lines + [f"package: {line}" for line in packages]

@@ -1,6 +1,5 @@
 """Versions and aliases of one registered model, through MLflow's client."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from urllib.parse import urlsplit
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.utils.credentials import read_mlflow_creds
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
@@ -65,15 +63,11 @@ def find(uri: str) -> ModelVersion:
         if parts["alias"]:
             return client.get_model_version_by_alias(name, parts["alias"])
         return client.get_model_version(name, parts["version"])
-    versions = client.search_model_versions(f"name = '{name}'")
-    numbers = ", ".join(sorted((str(version.version) for version in versions), key=int))
-    if not versions:
-        why = f"nothing is registered as {name}{or_forbidden()}; `digits promote MODEL` does it"
-    elif parts["alias"] == CHAMPION:
-        why = "there is no champion yet; `digits promote MODEL` makes one"
-    else:
-        why = f"no such version; there are {numbers}"
-    raise UsageError(f"{uri}: {why}")
+    found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
+    known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
+    raise UsageError(
+        f"{uri}: no such version, {known}{or_forbidden()}; `digits promote MODEL` makes a champion"
+    )
 
 
 def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
@@ -127,8 +121,8 @@ class Registry:
         with ignoring("RESOURCE_ALREADY_EXISTS"):
             text = descriptions.of_registered_model(self.name)
             self._client.create_registered_model(self.name, description=text)
-        filter_string = f"name = '{self.name}' and run_id = '{run.run_id}'"
-        for version in self._client.search_model_versions(filter_string):
+        of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
+        for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run
             if version.tags.get(MODEL_SHA256) == run.sha256:
                 return str(version.version)
@@ -139,10 +133,6 @@ class Registry:
             model_id=run.model_id,
             tags={MODEL_SHA256: run.sha256},
         )
-        # a server does this by itself: MLflow's page of the logged model names the version
-        if MLFLOW_MODEL_VERSIONS not in self._client.get_logged_model(run.model_id).tags:
-            named = json.dumps([{"name": self.name, "version": str(created.version)}])
-            self._client.set_logged_model_tags(run.model_id, {MLFLOW_MODEL_VERSIONS: named})
         return str(created.version)
 
     def set_challenger(self, version: str) -> None:
