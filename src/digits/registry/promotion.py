@@ -81,11 +81,7 @@ def promote_training(
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
-    """Return what `promote` would decide; register, write and move nothing.
-
-    Raises:
-        IntegrityError: the challenger's or the champion's files have changed.
-    """
+    """Return what `promote` would decide; register, write and move nothing. Raises as `promote`."""
     with fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
         champion = registry.champion()
@@ -99,8 +95,8 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
     The decision and the model card are written to the version in both cases. If another champion
-    was made while this one was judged, it is judged again. If the process is killed, the alias
-    names the old or the new version; another call completes the promotion.
+    was made in the meantime, it is judged again. After a kill, the alias names the old or the new
+    version; another call completes the promotion.
 
     Raises:
         BusyError: another promotion or rollback does not end.
@@ -194,7 +190,9 @@ def _new_move(
     number = moves[-1].number + 1 if moves else 1
     figures, approval = (decision.figures, decision.approval) if decision else ({}, "")
     what = (number, action, _champion(moves), version)
-    return Move(*what, now(), account(), _kept(reason), dict(figures), approval=approval)
+    return Move(
+        *what, now(), account(), printable(reason)[:MAX_REASON], dict(figures), approval=approval
+    )
 
 
 def _champion(moves: Sequence[Move]) -> str | None:
@@ -208,16 +206,11 @@ def _previous_champion(name: str, moves: Sequence[Move]) -> str:
     return line[-2]
 
 
-def _kept(reason: str) -> str:
-    """The reason with control characters escaped, cut to the length of a tag."""
-    return printable(reason)[:MAX_REASON]
-
-
 def _record(
     registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    facts = {"at": now(), "by": account(), "reason": _kept(reason)}
+    facts = {"at": now(), "by": account(), "reason": printable(reason)[:MAX_REASON]}
     whole = {"model": registry.name, "version": version, "accepted": decision.accepted}
     text = json.dumps(facts | whole | asdict(decision), indent=2, allow_nan=False)
     path = f"gate/{registry.name}-{version}-{facts['at'].replace(':', '')}.json"

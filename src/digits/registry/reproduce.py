@@ -1,7 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import platform
-import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from mlflow.artifacts import load_text
-from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 from digits import params
 from digits.core import machine, process, provenance, repository
@@ -19,12 +18,10 @@ from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
-from digits.registry.served import Served, served
+from digits.registry.served import served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
-
-_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +71,13 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             )
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
-        recorded = load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}")
-        write_text(folder / params.PATH, recorded)
+        write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
         _train_again(folder, str(origin.params["model"]))
         check_inputs(origin, folder)
-        reproduction = _compare_models(model, folder)
+        images = load_split(folder / split_path("test")).data.images
+        outputs = TrainOutputs(str(origin.params["model"]), folder)
+        repeated = inference.load(outputs.model, threads=model.threads)
+        reproduction = compare(model.predict(images), repeated.predict(images))
     check_tolerance(origin.uri, reproduction, tolerance)
     return reproduction
 
@@ -118,15 +117,18 @@ def package_differences(lock: Path) -> list[str]:
     A package that the lock names for other platforms or Pythons only is no difference.
     """
     differences = []
-    for name, pinned, marker in _PINNED.findall(lock.read_text(encoding="utf-8")):
-        if marker and not Marker(marker).evaluate():
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if not line[:1].isalnum():
+            continue
+        pinned = Requirement(line.removesuffix("\\"))
+        if pinned.marker and not pinned.marker.evaluate():
             continue
         try:
-            installed = version(name)
+            installed = version(pinned.name)
         except PackageNotFoundError:
             installed = "none"
-        if installed != pinned:
-            differences.append(f"{name} {pinned} recorded, {installed} here")
+        if (recorded := str(pinned.specifier).removeprefix("==")) != installed:
+            differences.append(f"{pinned.name} {recorded} recorded, {installed} here")
     return differences
 
 
@@ -185,13 +187,6 @@ def check_inputs(origin: Origin, folder: Path) -> None:
                 f"{origin.uri}: its run says {key} = {value}, "
                 f"the {params.PATH} that it recorded gives {repeated.get(key)}"
             )
-
-
-def _compare_models(model: Served, folder: Path) -> Reproduction:
-    images = load_split(folder / split_path("test")).data.images
-    outputs = TrainOutputs(str(model.origin.params["model"]), folder)
-    repeated = inference.load(outputs.model, threads=model.threads)
-    return compare(model.predict(images), repeated.predict(images))
 
 
 def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
