@@ -103,10 +103,3 @@ def test_what_differs_here_is_named(ring):
     assert lines[2].startswith("CPU: Abacus, 1 cores recorded, ")
     assert lines[3].startswith("CPU features: abacus9 recorded, ")
     assert lines[-1].startswith("package: numpy 0.1 recorded, ")
-
-
-def test_where_nothing_differs_nothing_is_said(ring):
-    promotion.promote(fighter(), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/1")
-    Path("requirements.lock").write_text("", encoding="utf-8")
-    assert reproduce.environment_differences(found, Path(), threads=2) == []

@@ -23,12 +23,12 @@ from support import finding, forbid_tensorflow, write_project
 from digits import cli, params
 from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
-from digits.core.errors import IntegrityError, UsageError
+from digits.core.errors import IntegrityError
 from digits.params import Params
 from digits.registry import promotion
 from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, TrainedRun, trained_run
+from digits.registry.versions import Registry, TrainedRun
 from digits.scoring.demo import players
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
@@ -160,12 +160,6 @@ def test_no_way_back_leads_to_a_version_that_was_replaced(ring: Ring) -> None:
     assert Registry(NAME).champion() == "2"
 
 
-def test_what_mlflow_adds_to_a_model_that_it_serves_does_not_count(ring: Ring) -> None:
-    mlflow.artifacts.download_artifacts(CHAMPION)
-    assert (ring.folder(ring.champion) / "registered_model_meta").exists()
-    READERS["trace"](ring)
-
-
 def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
@@ -195,11 +189,3 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
     found = np.array(answer.json()["predictions"]["probabilities"])
     assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
     assert not list(tmp_path.glob("digits-*"))
-
-
-def test_a_deleted_run_is_not_promoted(ring: Ring) -> None:
-    MlflowClient().delete_run(ring.new.run_id)
-    try:
-        assert "was deleted" in finding(UsageError, lambda: trained_run(ring.new.run_id))
-    finally:
-        MlflowClient().restore_run(ring.new.run_id)

@@ -51,15 +51,6 @@ def test_run_names_its_code(published: Path) -> None:
     assert only_run(MlflowClient()).data.tags[NOTE] == expected
 
 
-def test_resumed_run_keeps_its_description(tracked: Path) -> None:
-    with runs.active_run("sweep", what="Search.", params={}, tags={}) as run:
-        pass
-    MlflowClient().set_tag(run.info.run_id, NOTE, "theirs")
-    with runs.active_run("sweep", what="Search.", params={}, tags={}, resume=run.info.run_id):
-        pass
-    assert only_run(MlflowClient()).data.tags[NOTE] == "theirs"
-
-
 @pytest.mark.usefixtures("ring")
 def test_registered_model_is_described_once() -> None:
     from arena import NAME, fighter

@@ -53,7 +53,6 @@ def start(
     tags: Mapping[str, str],
     what: str = "",
     experiment: str | None = None,
-    resume: str | None = None,
     system_metrics: bool = True,
 ) -> "ActiveRun":
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
@@ -61,8 +60,6 @@ def start(
     Args:
         what: What it is, in a sentence, for its description; default: it gets none.
         experiment: Its name; default: the project's.
-        resume: The id of a run. If the experiment has it, this is that run again, with the params
-            that it has.
         system_metrics: Log them in the project's experiment, if params.yaml says so.
     """
     experiment_id = store.connect(experiment)
@@ -70,21 +67,19 @@ def start(
     if parent:
         experiment_id = parent.info.experiment_id
     end_abandoned(experiment_id)
-    resumed = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
-    first = {} if resumed else {COLOUR_TAG: _free_colour(experiment_id)}
-    if what and not resumed:
-        first[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    own = {PROCESS_TAG: process, COLOUR_TAG: _free_colour(experiment_id)}
+    if what:
+        own[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
     measured = system_metrics and not experiment and tracking().system_metrics
     active = mlflow.start_run(
-        run_id=resume if resumed else None,
         run_name=name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"} | first,
+        tags={**tags, **own},
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
-    if not resumed:
-        mlflow.log_params(dict(params))
+    mlflow.log_params(dict(params))
     return active
 
 

@@ -71,9 +71,7 @@ def parent_run(name: str, *, known: str | None, params: Mapping[str, Any]) -> It
     """
     experiment = project().part("sweeps")
     what = "Search for better params, by the flow `sweep`; its child runs are its trials."
-    with runs.active_run(
-        name, what=what, experiment=experiment, params=params, tags={}, resume=known
-    ) as run:
+    with runs.active_run(name, what=what, experiment=experiment, params=params, tags={}) as run:
         trial_runs = TrialRuns(run.info.run_id, run.info.experiment_id)
         try:
             yield trial_runs
