@@ -82,7 +82,6 @@ class LiveRun:
     def end(self, status: str) -> None:
         """End the run. It is FINISHED only if the server has all of it."""
         if status == "FINISHED":
-            self.log_rest()
             self.attempt(lambda: mlflow.end_run(status), None)
             status = "FAILED"  # if it still runs
         runs.end(status)
@@ -103,3 +102,4 @@ def training_run(
         live = LiveRun(lambda: runs.start(name, what=what, params=params, tags=tags))
         with runs.ending(live.end):
             yield live
+            live.log_rest()  # in this block, so that a signal ends the waiting
