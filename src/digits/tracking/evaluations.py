@@ -12,13 +12,6 @@ from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows
 from digits.core.files import folder_sha256
 from digits.tracking import runs
 
-_SETS = {  # what is known of answer sets, by the names in MLflow
-    "coverage": "coverage",
-    "coverage_lower": "lower",
-    "coverage_upper": "upper",
-    "mean_set_size": "mean_size",
-    "unsure": "unsure",
-}
 SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
 
@@ -84,8 +77,14 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     confidence = outputs.read_confidence()
     for split in EVALUATED:
         sets = confidence[split]
-        metrics[split] |= {f"{split}_{name}": sets[key] for name, key in _SETS.items()}
-        metrics[split][f"{split}_coverage_asked"] = confidence["asked"]
+        metrics[split] |= {
+            f"{split}_coverage_asked": confidence["asked"],
+            f"{split}_coverage": sets["coverage"],
+            f"{split}_coverage_lower": sets["lower"],
+            f"{split}_coverage_upper": sets["upper"],
+            f"{split}_mean_set_size": sets["mean_size"],
+            f"{split}_unsure": sets["unsure"],
+        }
     test = metrics["test"]
     # MLflow's bars show two decimals
     test["test_accuracy_percent"] = 100 * test["test_accuracy"]
