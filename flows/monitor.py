@@ -6,6 +6,7 @@ from typing import Annotated
 from prefect import flow
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 from pydantic import Field
 
 from digits.core.artifacts import MONITOR, ROOT

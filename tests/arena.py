@@ -16,8 +16,6 @@ from uuid import uuid4
 import numpy as np
 import onnx
 from mlflow import MlflowClient
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from onnx import helper
 from support import record_outputs
 
@@ -78,7 +76,8 @@ def fighter(
     with _run(tags) as run, TemporaryDirectory() as folder:
         outputs = TrainOutputs("fighter", Path(folder))
         _write(outputs, _network(falls_for, shape, classes, last))
-        runs.log_model(outputs, example=np.zeros((1, *shape), np.uint8), metrics={})
+        example = np.zeros((1, *shape), np.uint8)
+        logged_model.log(run.info.run_id, outputs, example=example, metrics={})
     return trained_run(run.info.run_id)
 
 
@@ -104,34 +103,6 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     record_outputs()
 
 
-def old_fighter(*falls_for: int, **tags: str) -> TrainedRun:
-    """The same as it was logged before ONNX: by MLflow's Keras flavour (commit e4a4d3f)."""
-    import keras
-    import mlflow
-
-    network = keras.Sequential(
-        [
-            keras.Input((8, 8), dtype="uint8"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(10, activation="softmax"),
-        ]
-    )
-    network.layers[-1].set_weights([*_weights(falls_for, 64, 10)])
-    with _run(tags) as run:
-        info = mlflow.tensorflow.log_model(
-            network,
-            name="model",
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 8, 8))]),
-                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, 10))]),
-            ),
-            pip_requirements=[f"keras=={keras.__version__}"],
-        )
-        files = Path(mlflow.artifacts.download_artifacts(info.model_uri))
-        mlflow.set_tag(MODEL_SHA256, logged_model.files_sha256(files))
-    return trained_run(run.info.run_id)
-
-
 def accept(
     _model: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None
 ) -> Decision:
@@ -139,11 +110,15 @@ def accept(
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 
 
-def forget_hash(model: TrainedRun, version: str) -> None:
-    """Make a run and its version be of the time before hashes were recorded."""
-    client = MlflowClient()
-    client.delete_tag(model.run_id, MODEL_SHA256)
-    client.delete_model_version_tag(NAME, version, MODEL_SHA256)
+def files_of(model: TrainedRun) -> Path:
+    """The folder of its files."""
+    return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
+
+
+def sign(model: TrainedRun, version: str) -> None:
+    """Record the hash of a version's files as they are now, so that they are loaded."""
+    sha256 = logged_model.files_sha256(files_of(model))
+    MlflowClient().set_model_version_tag(NAME, version, MODEL_SHA256, sha256)
 
 
 def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:

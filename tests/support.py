@@ -232,10 +232,10 @@ def served(app: "ASGIApp") -> Iterator[int]:
 
 @contextmanager
 def mlflow_serves(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None
+    folder: Path, *options: str, env: Mapping[str, str] | None = None, port: int = 0
 ) -> Iterator[Server]:
     """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server(("127.0.0.1", port)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     with (folder / "server.log").open("w") as log:

@@ -1,7 +1,7 @@
 """The commands of `digits` on the registry: who is champion, why, and what it was made from."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,12 +23,11 @@ def connected(*, patient: bool = False) -> Iterator["Params"]:
     If it is `patient`, it waits for a store that is away.
     """
     from digits import params
-    from digits.tracking import spool, store
+    from digits.tracking import store
 
     loaded = params.load()
-    store.patiently(store.connect, wait_s=None if patient else 0.0)
-    spool.send_left()
-    with store.service_errors():
+    with store.patient() if patient else nullcontext(), store.service_errors():
+        store.connect()
         yield loaded
 
 

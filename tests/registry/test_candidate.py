@@ -10,13 +10,12 @@ import arena
 import pytest
 from arena import EVEN, fighter
 from dvc.repo import Repo
-from mlflow import MlflowClient
-from support import SMALL, finding, findings, write_params
+from support import SMALL, finding, write_params
 
 from digits import params
 from digits.core.artifacts import SPLITS, RunRecord, TrainOutputs, split_path
 from digits.core.dataset import Dataset
-from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
+from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
 from digits.registry.promotion import Outcome, promote_training
 from digits.registry.versions import TrainedRun
@@ -134,14 +133,6 @@ def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
     cached(experiments, holdout).unlink(missing_ok=True)
     line = finding(ServiceError, lambda: promote(exp="wide"))
     assert line.startswith(f"wide: {holdout} is neither in DVC's cache nor in its remote")
-
-
-def test_an_experiment_whose_files_are_of_another_time_is_named(experiments: Repo) -> None:
-    client, own = MlflowClient(), store.connect()
-    for run in client.search_runs([own]):  # or nothing has to be logged again
-        client.delete_run(run.info.run_id)
-    lines = findings(DataError, lambda: promote(exp="wide"))
-    assert all(line.startswith("experiment wide: artifacts/train/mlp/") for line in lines)
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:

@@ -9,13 +9,11 @@ import arena
 import mlflow
 import numpy as np
 import pytest
-from arena import NAME, accept, fighter, old_fighter
+from arena import NAME, accept, fighter
 from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from support import finding
 
-from digits.core.errors import IntegrityError
 from digits.evaluation.gate import Check, Decision
 from digits.registry import promotion
 from digits.registry.artifacts import fetched
@@ -160,13 +158,6 @@ def test_the_way_to_ask_that_it_names_works() -> None:
     assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
 
 
-@pytest.mark.usefixtures("tensorflow")
-def test_a_version_of_before_onnx_is_not_calibrated_and_says_how_to_ask_it() -> None:
-    text = promoted(old_fighter()).description or ""
-    assert "- Its probabilities are not calibrated\n" in text
-    assert "model.predict(images)\n" in text
-
-
 def test_it_quotes_what_data_dvc_says_of_the_data() -> None:
     run = fighter()
     assert "- Licence: not stated; `meta: {license: …}` in data.dvc" in (
@@ -230,7 +221,7 @@ def test_a_description_of_a_persons_stays_and_ours_is_renewed() -> None:
     assert ": once more\n" in whole_card(renewed)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"test": {"by_class": {"0": 1}}}', "x" * 1_000_001])
+@pytest.mark.parametrize("text", ["{", '{"test": {"by_class": {"0": 1}}}', "x" * 1_000_001])
 def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
     run = fighter()
     evaluate(run, {"zero": 0.5})
@@ -240,13 +231,6 @@ def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
     assert "10 classes: 0, 1, 2" in description
 
 
-def test_a_gate_record_that_was_changed_is_one_line() -> None:
-    version = promoted(fighter())
-    path = version.tags["gate_record"].split("/", 2)[2]
-    MlflowClient().log_text(version.run_id, "{}", path)
-    assert "is not what the gate wrote" in finding(IntegrityError, lambda: of(version))
-
-
 def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
     path = first.tags["gate_record"].split("/", 2)[2]
@@ -254,14 +238,3 @@ def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[s
     assert promotion.rollback(NAME).after == str(first.version)
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: models:/{NAME}/{first.version}: no model card: ")
-
-
-def test_a_version_that_was_registered_by_hand_has_one_for_its_package() -> None:
-    run, client = fighter(), MlflowClient()
-    client.create_registered_model("other")
-    made = client.create_model_version("other", run.uri, run_id=run.run_id)
-    origin = find_origin(f"models:/other/{made.version}")
-    with fetched(origin.uri, origin.model_sha256) as files:
-        text = card(origin, files)
-    assert text.startswith("# other, version 1\n")
-    assert "- Never judged by the gate\n" in text

@@ -1,7 +1,6 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,27 +16,6 @@ from digits.core.files import write_json
 from digits.registry import promotion, reproduce
 from digits.registry.reproduce import Reproduction, compare, package_differences
 from digits.registry.trace import find_origin
-
-
-@pytest.fixture
-def repository(workspace):
-    Path("file.txt").write_text("then", encoding="utf-8")
-    for command in ("init -q", "add .", "-c user.name=t -c user.email=t@t commit -qm x"):
-        subprocess.run(["git", *command.split()], check=True)
-    Path("file.txt").write_text("now", encoding="utf-8")
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_a_clone_holds_the_commit(repository):
-    reproduce.check_out(repository, Path("clone"))
-    assert Path("clone/file.txt").read_text("utf-8") == "then"
-    assert Path("file.txt").read_text("utf-8") == "now"
-
-
-def test_an_unknown_commit_is_a_line(repository):
-    line = finding(IntegrityError, lambda: reproduce.check_out("0" * 40, Path("clone")))
-    assert line.startswith(f"commit {'0' * 40}: cannot be checked out")
 
 
 def test_packages_of_other_versions_are_named(tmp_path):
@@ -120,15 +98,8 @@ def test_what_differs_here_is_named(ring):
     found = find_origin(f"models:/{NAME}/1")
     Path("requirements.lock").write_text("numpy==0.1\n", encoding="utf-8")
     lines = reproduce.environment_differences(found, Path(), threads=1)
-    assert lines[0] == "threads: 2 recorded and used, params.yaml has 1"
+    assert lines[0] == "threads: 2 recorded, 1 here"
     assert lines[1] == f"Python: 2.7.18 recorded, {platform.python_version()} here"
     assert lines[2].startswith("CPU: Abacus, 1 cores recorded, ")
-    assert "CPU features recorded, not here: abacus9" in lines
+    assert lines[3].startswith("CPU features: abacus9 recorded, ")
     assert lines[-1].startswith("package: numpy 0.1 recorded, ")
-
-
-def test_where_nothing_differs_nothing_is_said(ring):
-    promotion.promote(fighter(), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/1")
-    Path("requirements.lock").write_text("", encoding="utf-8")
-    assert reproduce.environment_differences(found, Path(), threads=2) == []

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import requests
-from arena import EVEN, NAME, accept, fighter, forget_hash
+from arena import EVEN, NAME, accept, fighter, files_of
 from mlflow import MlflowClient
 from PIL import Image
 from support import finding, forbid_tensorflow, write_project
@@ -23,12 +23,12 @@ from support import finding, forbid_tensorflow, write_project
 from digits import cli, params
 from digits.core.artifacts import read_split
 from digits.core.dataset import Dataset
-from digits.core.errors import IntegrityError, UsageError
+from digits.core.errors import IntegrityError
 from digits.params import Params
 from digits.registry import promotion
 from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, TrainedRun, trained_run
+from digits.registry.versions import Registry, TrainedRun
 from digits.scoring.demo import players
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
@@ -44,9 +44,7 @@ class Ring:
         Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
         np.savez("new.npz", images=np.zeros((4, 8, 8), np.uint8))
 
-    def folder(self, model: TrainedRun) -> Path:
-        """Where its files are."""
-        return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
+    folder = staticmethod(files_of)
 
 
 @pytest.fixture(scope="module")
@@ -120,22 +118,12 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 
-DESCRIPTIONS = {
-    "empty": "",
-    "tag": "flavors: !!python/object/apply:os.system [touch hacked]\n",
-    "no flavors": "run_id: x\n",
-    "list": "- x\n",
-    "huge": f"x: {'y' * 10**6}\n",
-}
-
 REPLACEMENTS: dict[str, Callable[[Path], object]] = {
-    "requirements": partial(append, "requirements.txt"),
     "description": partial(append, "MLmodel"),
     "cut": cut,
     "added file": partial(write, "more.txt", ""),
     "calibration": partial(append, "extra_files/calibration.npz"),
     "Keras model": partial(append, "extra_files/model.keras"),
-    **{name: partial(write, "MLmodel", text) for name, text in DESCRIPTIONS.items()},
 }
 
 
@@ -172,12 +160,6 @@ def test_no_way_back_leads_to_a_version_that_was_replaced(ring: Ring) -> None:
     assert Registry(NAME).champion() == "2"
 
 
-def test_what_mlflow_adds_to_a_model_that_it_serves_does_not_count(ring: Ring) -> None:
-    mlflow.artifacts.download_artifacts(CHAMPION)
-    assert (ring.folder(ring.champion) / "registered_model_meta").exists()
-    READERS["trace"](ring)
-
-
 def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
@@ -207,49 +189,3 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
     found = np.array(answer.json()["predictions"]["probabilities"])
     assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
     assert not list(tmp_path.glob("digits-*"))
-
-
-def test_a_deleted_run_is_not_promoted(ring: Ring) -> None:
-    MlflowClient().delete_run(ring.new.run_id)
-    try:
-        assert "was deleted" in finding(UsageError, lambda: trained_run(ring.new.run_id))
-    finally:
-        MlflowClient().restore_run(ring.new.run_id)
-
-
-class TestRegisteredBeforeHashesWereRecorded:
-    @pytest.fixture(autouse=True)
-    def unknown(self, ring: Ring) -> Iterator[None]:
-        client = MlflowClient()
-        sha256 = find_origin(FORMER).model_sha256
-        forget_hash(ring.former, "1")
-        yield
-        client.set_tag(ring.former.run_id, "model_sha256", sha256)
-
-    def test_a_version_still_answers_with_a_warning(
-        self, ring: Ring, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        cli.predict([Path("seven.png")], FORMER)
-        assert capsys.readouterr().err == (
-            f"warning: {FORMER}: no hash recorded when it was logged; its files cannot be checked\n"
-        )
-
-    def test_it_is_not_promoted_and_not_served(self, ring: Ring) -> None:
-        work = partial(promote, ring.former, dry_run=True)
-        assert "no hash of its model was recorded" in finding(IntegrityError, work)
-        serve = partial(cli.serve, FORMER, port=0)
-        assert "no hash recorded" in finding(IntegrityError, serve)
-
-    @pytest.mark.parametrize("description", DESCRIPTIONS)
-    def test_a_description_that_describes_no_model_is_a_line(
-        self, ring: Ring, description: str
-    ) -> None:
-        write("MLmodel", DESCRIPTIONS[description], ring.folder(ring.former))
-        line = finding(IntegrityError, lambda: cli.predict([Path("seven.png")], FORMER))
-        assert line.startswith(f"{FORMER}: MLmodel does not describe it (")
-        assert not Path("hacked").exists()
-
-    def test_a_model_that_was_cut_off_is_named_by_its_version(self, ring: Ring) -> None:
-        cut(ring.folder(ring.former))
-        line = finding(IntegrityError, lambda: cli.predict([Path("seven.png")], FORMER))
-        assert line.startswith(f"{FORMER}: model.onnx: no ONNX model (")

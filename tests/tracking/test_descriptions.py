@@ -33,9 +33,7 @@ def published(tracked: Path) -> Path:
         ("digits-comparisons", "Each run is one comparison"),
     ],
 )
-def test_each_experiment_says_what_it_holds_and_keeps_what_a_person_wrote(
-    published: Path, name: str | None, says: str
-) -> None:
+def test_experiment_is_described_once(published: Path, name: str | None, says: str) -> None:
     experiment, client = store.connect(name), MlflowClient()
     note = client.get_experiment(experiment).tags[NOTE]
     assert note.startswith(says)
@@ -45,7 +43,7 @@ def test_each_experiment_says_what_it_holds_and_keeps_what_a_person_wrote(
     assert client.get_experiment(experiment).tags[NOTE] == "theirs"
 
 
-def test_a_run_says_what_it_is_and_which_code_made_it(published: Path) -> None:
+def test_run_names_its_code(published: Path) -> None:
     tags = {"git_commit": COMMIT}
     with runs.active_run("mlp", what="Training of `mlp`.", params={}, tags=tags):
         pass
@@ -53,21 +51,11 @@ def test_a_run_says_what_it_is_and_which_code_made_it(published: Path) -> None:
     assert only_run(MlflowClient()).data.tags[NOTE] == expected
 
 
-def test_a_run_that_is_resumed_keeps_its_description(tracked: Path) -> None:
-    with runs.active_run("sweep", what="Search.", params={}, tags={}) as run:
-        pass
-    MlflowClient().set_tag(run.info.run_id, NOTE, "theirs")
-    with runs.active_run("sweep", what="Search.", params={}, tags={}, resume=run.info.run_id):
-        pass
-    assert only_run(MlflowClient()).data.tags[NOTE] == "theirs"
-
-
 @pytest.mark.usefixtures("ring")
-def test_the_registered_model_says_what_its_aliases_mean_and_keeps_what_a_person_wrote() -> None:
+def test_registered_model_is_described_once() -> None:
     from arena import NAME, fighter
 
     client, run = MlflowClient(), fighter()
-    client.create_registered_model(NAME)
     Registry(NAME).register(run)
     text = client.get_registered_model(NAME).description
     assert text.startswith("The image classifiers of the project digits.")

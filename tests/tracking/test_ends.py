@@ -6,7 +6,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,6 @@ from mlflow.entities import Run
 from support import SMALL, finding, has_ended, only_run, until, write_params
 
 from digits.core.errors import DataError, ServiceError
-from digits.core.process import this_process
 from digits.tracking import runs, store
 
 
@@ -59,11 +57,6 @@ class TestARunEnds:
         with pytest.raises(SystemExit), runs.active_run("mlp", params={}, tags={}):
             asked()
         assert only_run(MlflowClient()).info.status == "KILLED"
-
-    def test_failed_and_mlflow_is_not_blamed_for_a_full_disk(self, tracked: Path) -> None:
-        with pytest.raises(OSError, match="No space left"):
-            self.ended(OSError(28, "No space left on device"))
-        assert only_run(MlflowClient()).info.status == "FAILED"
 
     def test_failed_with_one_line_when_mlflow_refuses(self, tracked: Path) -> None:
         import mlflow
@@ -108,55 +101,23 @@ class TestAbandonedRuns:
         return status(run.info.run_id)
 
     @pytest.fixture
-    def here(self) -> str:
-        return socket.gethostname()
-
-    @pytest.fixture
-    def started(self) -> int:
-        return int(psutil.Process().create_time())
-
-    @pytest.fixture
     def gone(self) -> int:
         child = subprocess.Popen([sys.executable, "-c", ""])
         child.wait()
         return child.pid
 
-    def test_are_killed_by_the_next(self, tracked: Path, here: str, gone: int) -> None:
-        assert self.left_behind(f"{here}:{gone}:{time.time():.0f}") == "KILLED"
-
-    def test_are_killed_also_when_another_process_has_their_number(
-        self, tracked: Path, here: str, started: int
-    ) -> None:
-        assert self.left_behind(f"{here}:{os.getpid()}:{started - 1000}") == "KILLED"
+    def test_are_killed_by_the_next(self, tracked: Path, gone: int) -> None:
+        assert self.left_behind(f"{socket.gethostname()}:{gone}") == "KILLED"
 
     def test_are_none_whose_process_lives(self, tracked: Path) -> None:
-        assert self.left_behind(this_process()) == "RUNNING"
-
-    @pytest.mark.parametrize("seconds", [-2, 2])
-    def test_are_none_for_a_clock_that_was_set(
-        self, tracked: Path, here: str, started: int, seconds: int
-    ) -> None:
-        assert self.left_behind(f"{here}:{os.getpid()}:{started + seconds}") == "RUNNING"
+        assert self.left_behind(f"{socket.gethostname()}:{os.getpid()}") == "RUNNING"
 
     def test_on_another_machine_are_not_ours_to_judge(self, tracked: Path, gone: int) -> None:
-        assert self.left_behind(f"elsewhere:{gone}:0") == "RUNNING"
+        assert self.left_behind(f"elsewhere:{gone}") == "RUNNING"
 
-    @pytest.mark.parametrize("tag", [None, "", "training", ":", "{here}", "{here}:x:y"])
-    def test_without_our_tag_are_not_ours_to_judge(
-        self, tracked: Path, here: str, tag: str | None
-    ) -> None:
-        assert self.left_behind(tag and tag.format(here=here)) == "RUNNING"
-
-    def test_under_mlflow_run_are_killed_too(
-        self, tracked: Path, here: str, gone: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        store.connect()
-        project_run = MlflowClient().create_run("0")
-        monkeypatch.setenv("MLFLOW_RUN_ID", project_run.info.run_id)
-        dead = MlflowClient().create_run("0", tags={runs.PROCESS_TAG: f"{here}:{gone}:0"})
-        with runs.active_run("mlp", params={}, tags={}):
-            pass
-        assert status(dead.info.run_id) == "KILLED"
+    @pytest.mark.parametrize("tag", [None, "training", f"{socket.gethostname()}:x"])
+    def test_without_our_tag_are_not_ours_to_judge(self, tracked: Path, tag: str | None) -> None:
+        assert self.left_behind(tag) == "RUNNING"
 
 
 class TestUnderMlflowRun:
@@ -191,6 +152,3 @@ class TestUnderMlflowRun:
     ) -> None:
         monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
         assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))
-
-    def test_without_one_runs_have_no_parent(self, tracked: Path) -> None:
-        assert "mlflow.parentRunId" not in self.child("mlp").data.tags

@@ -110,21 +110,6 @@ def page(browser: Browser, ui: Ui) -> Page:
     return page
 
 
-def params_shown(page: Page, name: str) -> list[str]:
-    """The values of one param, one per run."""
-    return page.locator(f"main tr:has(td, th):has-text('{name}')").first.inner_text().split()[1:]
-
-
-def metrics_shown(page: Page) -> dict[str, list[float]]:
-    """The metrics in view, one value per run; names and values are two grids of one table."""
-    names, values = page.get_by_role("grid").first, page.get_by_role("grid").last
-    names.get_by_role("link").first.wait_for()
-    figures = list(map(float, values.inner_text().split()))
-    headings = names.get_by_role("link").all_inner_texts()
-    count = len(MODELS)
-    return {name: figures[count * row :][:count] for row, name in enumerate(headings)}
-
-
 @pytest.fixture
 def first_page(browser: Browser, ui: Ui) -> Page:
     """What `make ui` opens, in a window of a small screen."""
@@ -206,11 +191,6 @@ class TestTheFirstPage:
             assert box is not None
             assert box["y"] + box["height"] <= 900
 
-    def test_has_no_assistant(self, first_page: Page) -> None:
-        card(first_page, "elapsed_s")
-        expect(first_page.locator("[data-assistant-ui]")).to_have_count(0)
-        expect(first_page.get_by_text("Assistant")).to_have_count(0)
-
     def test_lists_the_same_runs_with_metrics_as_columns(self, browser: Browser, ui: Ui) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(ui.opened.replace("CHART", "TABLE"), timeout=1000 * PATIENCE)
@@ -221,17 +201,6 @@ class TestTheFirstPage:
         first = headings.index("test_accuracy")
         assert headings[first:][:4] == ["test_accuracy", "test_loss", "elapsed_s", "parameters"]
         assert not {"Source", "User", "Dataset", "Models"} & {*headings}
-
-
-def test_params_and_metrics_of_all_runs_stand_side_by_side(page: Page, store: Path) -> None:
-    models = params_shown(page, "model")
-    assert sorted(models) == sorted(MODELS)
-    assert params_shown(page, "fit.epochs") == ["2", "2", "2"]
-    behaviour = [
-        read_json(store / f"artifacts/evaluate/{one}/behaviour.json", dict) for one in models
-    ]
-    expected = [accuracies["clean"] for accuracies in behaviour]
-    assert metrics_shown(page)["behaviour_clean"] == pytest.approx(expected, abs=0.0006)
 
 
 @pytest.mark.parametrize("split", ["test", "holdout"])
@@ -250,13 +219,3 @@ def test_the_confusion_matrices_of_all_runs_stand_side_by_side(page: Page, split
     assert min(box["width"] for box in boxes) > 500
     pictures = {matrix.get_attribute("src") for matrix in matrices.all()}
     assert len(pictures) == len(MODELS)
-
-
-def test_the_curves_of_all_runs_lie_in_one_picture(page: Page) -> None:
-    page.get_by_role("link", name="accuracy", exact=True).click()
-    chart = page.get_by_test_id("experiment-view-compare-runs-card")
-    for model in MODELS:
-        chart.get_by_text(f"{model} (accuracy)").wait_for()
-    lines = chart.locator(".scatterlayer .trace path.js-line")
-    drawn = lines.evaluate_all("all => all.map(line => line.getAttribute('d'))")
-    assert len({line for line in drawn if "L" in line}) == len(MODELS)

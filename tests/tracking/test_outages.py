@@ -1,52 +1,278 @@
-"""Servers that are away: what a training logs waits in .state/spool, and a promotion waits."""
+"""MLflow's server goes away: a training goes on, and nothing is lost or logged twice."""
 
-import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 from uuid import uuid4
 
 import arena
 import pytest
 import requests
-from flows.team.control import Team
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from small_project import Project
-from support import SMALL, finding, write_params
+from support import SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
-from digits.core import errors
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Dataset
-from digits.core.errors import ServiceError, UsageError
-from digits.evaluation.gate import Decision
+from digits.core.errors import ServiceError
+from digits.params import Params
 from digits.params import project as project_params
-from digits.registry import promotion
+from digits.registry.promotion import promote, rollback
 from digits.registry.versions import Registry
-from digits.tracking import restore, runs, spool, store
+from digits.tracking import live, runs, store
+from digits.tracking.restore import restore_all
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("elsewhere")]
+NOWHERE = "http://127.0.0.1:9"
 EPOCHS = 20
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
+def the_run() -> Run:
+    """The only finished run."""
+    [run] = runs.find("attributes.status = 'FINISHED'", store.connect())
+    return run
+
+
+def assert_whole(run: Run, epochs: int) -> None:
+    """A training and its evaluation, nothing lost and nothing doubled."""
+    client, run_id = MlflowClient(), run.info.run_id
+    for name in CURVES:
+        steps = [point.step for point in client.get_metric_history(run_id, name)]
+        assert steps == [*range(epochs)]
+    for name in run.data.metrics.keys() - CURVES:
+        assert len(client.get_metric_history(run_id, name)) == 1
+    [logged] = run.outputs.model_outputs
+    model = client.get_logged_model(logged.model_id)
+    assert str(model.status) == "READY"
+    assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
+    assert len(client.list_artifacts(run_id, "images")) == 4
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
+        *("train", "validation", "test", "holdout")
+    }
+
+
+class Way:
+    """A way to a server: `is_open`; while `loses` it drops the first answer to each request."""
+
+    def __init__(self, address: str) -> None:
+        self.is_open, self.loses = True, False
+        seen, way = set(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if not way.is_open:
+                    return
+                headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Connection")}
+                answer = requests.request(
+                    self.command, address + self.path, headers=headers, data=body, timeout=60
+                )
+                if way.loses and (request := (self.command, self.path, body)) not in seen:
+                    seen.add(request)
+                    return
+                self.send_response(answer.status_code)
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            setattr(Handler, f"do_{method}", Handler.forward)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+
 @pytest.fixture
-def elsewhere(project: Path, team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A project that logs to the team's servers, in an experiment of its own."""
-    team.start("mlflow")
-    for name, value in team.env.items():
-        monkeypatch.setenv(name, value)
-    name = f"outages-{uuid4().hex[:8]}"
-    changes = {"project.name": name, "promote.max_latency_ms": None}  # how fast decides nothing
-    write_params({**SMALL, **changes, "train.mlp.fit.epochs": EPOCHS})
-    yield
-    team.start("mlflow")
+def way(project: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
+    """A way to a server, in a project of its own there, with quick retries."""
+    write_params({**SMALL, "project.name": f"p-{uuid4().hex[:8]}", "promote.max_latency_ms": None})
+    way = Way(mlflow_server.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", way.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    with way.server:
+        Thread(target=way.server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield way
+        way.server.shutdown()
+
+
+def log_epochs(way: Way, closed: tuple[int, ...], epochs: int = 6) -> str:
+    """A run with these epochs, of which some are logged while the way is closed."""
+    with live.training_run("mlp", what="", params={}, tags={}) as run:
+        for epoch in range(epochs):
+            way.is_open = epoch not in closed
+            run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
+    return run.run_id
+
+
+def loss_of(run_id: str) -> list[tuple[int, float]]:
+    return [(p.step, p.value) for p in MlflowClient().get_metric_history(run_id, "loss")]
+
+
+ALL_SIX = [(epoch, 1 / (epoch + 1)) for epoch in range(6)]
+
+
+@pytest.mark.parametrize("again_s", [0, 20], ids=["sent in between", "sent at the end"])
+def test_epochs_of_an_outage_arrive_once(
+    way: Way, again_s: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live, "AGAIN_S", again_s)
+    run_id = log_epochs(way, closed=(2, 3))
+    assert loss_of(run_id) == ALL_SIX
+    assert MlflowClient().get_run(run_id).info.status == "FINISHED"
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_epochs_whose_answer_is_lost_are_logged_once(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "AGAIN_S", 0)
+    store.connect()
+    way.loses = True
+    assert loss_of(log_epochs(way, closed=())) == ALL_SIX
+
+
+def test_a_server_that_stays_away_is_told_once(
+    way: Way, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = log_epochs(way, closed=(4, 5))
+    assert capsys.readouterr().err.count("warning: MLflow at http") == 1
+    way.is_open = True
+    assert MlflowClient().get_run(run_id).info.status == "RUNNING"  # it could not be told
+
+
+def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
+    with live.training_run("mlp", what="", params={}, tags={}) as run:
+        way.is_open = False
+        run.attempt(lambda: runs.log_metrics({"elapsed_s": 1}), None)
+        way.is_open = True
+        assert run.attempt(lambda: "skipped", "") == ""
+    assert MlflowClient().get_run(run.run_id).info.status == "FAILED"
+
+
+def test_what_no_second_try_mends_ends_a_training(way: Way) -> None:
+    def log() -> None:
+        with live.training_run("mlp", what="", params={}, tags={}) as run:
+            MlflowClient().delete_run(run.run_id)
+            run.attempt(lambda: runs.log_metrics({"elapsed_s": 1}), None)
+
+    assert "must be in the 'active' state" in finding(ServiceError, log)
+
+
+def test_user_sets_how_often_a_request_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def retries() -> str | None:
+        with store.patient():
+            return store.os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # inherited from `digits run`
+    assert retries() == "6"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    assert retries() == "3"
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    assert retries() == "6"
+    assert store.os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") is None
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_training_without_a_server_is_logged_by_restore(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from digits.stages import evaluate, train
+
+    with monkeypatch.context() as context:
+        context.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+        context.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        for stage in (train, evaluate):
+            stage.main("mlp")
+            assert capsys.readouterr().err.count("warning: MLflow at http") == 1
+    record_outputs()
+    restore_all()
+    run = the_run()
+    assert run.data.tags["restored_from"] == TrainOutputs("mlp").read_run().run_id
+    assert_whole(run, len(TrainOutputs("mlp").read_history()))
+    capsys.readouterr()
+    restore_all()
+    assert capsys.readouterr().out == ""
+    assert the_run().to_dictionary() == run.to_dictionary()
+
+
+class TestDecisions:
+    @pytest.fixture
+    def name(self, way: Way, digits_8x8: Dataset) -> str:
+        arena.prepare(digits_8x8)
+        store.connect()
+        return project_params().name
+
+    def after(self, name: str) -> list[str | None]:
+        """Where each move led; a chain, and the last one is the champion."""
+        moves = Registry(name).moves()
+        assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]]
+        assert [move.number for move in moves] == [*range(1, len(moves) + 1)]
+        return [move.after for move in moves]
+
+    def test_whose_every_answer_is_lost_once_are_made_once(self, way: Way, name: str) -> None:
+        trained = [arena.fighter(), arena.fighter()]
+        way.loses = True
+        for run in trained:
+            assert promote(run, name, judge=arena.accept).moved
+        rollback(name)
+        first, second, last = self.after(name)
+        assert first == last != second
+
+    def test_give_up_in_a_line(self, way: Way, name: str) -> None:
+        run = arena.fighter()
+
+        def judge(*asked: object) -> object:
+            way.is_open = False
+            return arena.accept(*asked)  # type: ignore[arg-type]
+
+        def decide() -> None:
+            with store.service_errors():
+                promote(run, name, judge=judge)  # type: ignore[arg-type]
+
+        assert finding(ServiceError, decide).startswith("MLflow at http")
+        way.is_open = True
+        assert Registry(name).champion() is None
+        assert self.after(name) == []
+
+
+class Killable:
+    """An MLflow server that is killed and started again on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._serving = mlflow_serves(folder)
+        self.uri = self._serving.__enter__().uri
+
+    def kill(self) -> None:
+        with suppress(Exception):
+            self._serving.__exit__(None, None, None)
+
+    def start(self) -> None:
+        port = self.uri.rpartition(":")[2]
+        self._serving = mlflow_serves(self._folder, port=int(port))
+        self._serving.__enter__()
+
+
+@pytest.fixture
+def server(
+    project: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Killable]:
+    """A project that logs to a server; it keeps its runs in the project's folder."""
+    server = Killable(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    write_params({**SMALL, "train.mlp.fit.epochs": EPOCHS})
+    yield server
+    server.kill()
 
 
 def stage(name: str) -> "subprocess.Popen[str]":
@@ -54,26 +280,15 @@ def stage(name: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_epoch(training: "subprocess.Popen[str]", number: int) -> None:
-    assert training.stdout is not None
-    for line in training.stdout:
-        if line.startswith(f"mlp epoch {number}/"):
-            return
-    raise AssertionError(training.stderr and training.stderr.read())
-
-
 @contextmanager
-def paused(training: "subprocess.Popen[str]") -> Iterator[None]:
+def paused_after(epoch: int, training: "subprocess.Popen[str]") -> Iterator[None]:
     """A training of few epochs that does not end while a server stops or starts."""
+    assert training.stdout is not None
+    lines = iter(training.stdout)
+    assert any(line.startswith(f"mlp epoch {epoch}/") for line in lines), training.stderr.read()
     training.send_signal(signal.SIGSTOP)
     yield
     training.send_signal(signal.SIGCONT)
-
-
-def stop_after_epoch(number: int, training: "subprocess.Popen[str]", team: Team, name: str) -> None:
-    wait_for_epoch(training, number)
-    with paused(training):
-        team.stop(name)
 
 
 def end_of(process: "subprocess.Popen[str]") -> str:
@@ -83,209 +298,47 @@ def end_of(process: "subprocess.Popen[str]") -> str:
     return stderr
 
 
-def waiting() -> list[str]:
-    return [path.parent.name for path in spool.FOLDER.glob("*/*/record.json")]
-
-
-def the_run() -> Run:
-    [run] = runs.find("", store.connect())
-    return run
-
-
-def assert_whole(run: Run) -> None:
-    """A training and its evaluation, nothing lost and nothing doubled."""
-    client, run_id = MlflowClient(), run.info.run_id
-    assert run.info.status == "FINISHED"
-    for name in CURVES:
-        steps = [point.step for point in client.get_metric_history(run_id, name)]
-        assert sorted(steps) == list(range(EPOCHS))
-    for name in run.data.metrics.keys() - CURVES:
-        assert len(client.get_metric_history(run_id, name)) == 1
-    [logged] = run.outputs.model_outputs
-    [model] = client.search_logged_models([run.info.experiment_id])
-    assert (model.model_id, str(model.status)) == (logged.model_id, "READY")
-    assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
-    assert len(client.list_artifacts(run_id, "images")) == 4
-    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
-        *("train", "validation", "test", "holdout")
-    }
-
-
-def test_each_server_away_in_turn_costs_a_training_nothing(team: Team) -> None:
+@pytest.mark.slow
+def test_server_killed_while_training_loses_nothing(server: Killable) -> None:
     training = stage("train")
-    for number, name in ((2, "mlflow"), (7, "postgres"), (12, "s3")):
-        stop_after_epoch(number, training, team, name)
-        wait_for_epoch(training, number + 3)
-        with paused(training):
-            team.start(name)
-    stderr = end_of(training)
-    assert "what is logged waits in .state/spool" in stderr
-    assert stderr.count("\n") == 1
+    with paused_after(2, training):
+        server.kill()
+    with paused_after(7, training):
+        server.start()
+    assert end_of(training) == ""
     assert end_of(stage("evaluate")) == ""
-    assert waiting() == []
-    assert_whole(the_run())
+    assert_whole(the_run(), EPOCHS)
 
 
-def test_a_server_away_at_the_end_gets_the_rest_from_the_next_command(team: Team) -> None:
+@pytest.mark.slow
+def test_server_away_past_the_end_gets_a_whole_run_by_restore(
+    server: Killable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     training = stage("train")
-    stop_after_epoch(EPOCHS - 5, training, team, "nginx")
-    for stderr in (end_of(training), end_of(stage("evaluate"))):
-        assert "what is logged waits in .state/spool" in stderr
-        assert stderr.count("\n") == 1
-    assert TrainOutputs("mlp").read_run().model_id == ""
-    team.start("nginx")
-    restore.restore_all()
-    assert waiting() == []
-    assert_whole(the_run())
+    with paused_after(2, training):
+        server.kill()
+    assert end_of(training).count("\n") == 1
+    assert end_of(stage("evaluate")).count("\n") == 1
+    server.start()
+    record_outputs()
+    restore_all()
+    run = the_run()
+    assert_whole(run, EPOCHS)
+    restore_all()
+    assert the_run().to_dictionary() == run.to_dictionary()
 
 
-def test_a_killed_training_leaves_its_curves_to_the_next_command(team: Team) -> None:
+@pytest.mark.slow
+def test_signal_while_the_server_is_away_ends_a_training_at_once(server: Killable) -> None:
+    write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
     training = stage("train")
-    stop_after_epoch(2, training, team, "nginx")
-    wait_for_epoch(training, 8)
-    training.kill()
-    training.communicate()
-    team.start("nginx")
-    with runs.active_run("next", params={}, tags={}):
+    with paused_after(2, training):
+        server.kill()
+    with paused_after(5, training):
         pass
-    [killed] = [run for run in runs.find("", store.connect()) if run.info.status == "KILLED"]
-    curve = MlflowClient().get_metric_history(killed.info.run_id, "loss")
-    assert len(curve) >= 8
-    assert [point.step for point in curve] == [*range(len(curve))]
-    assert waiting() == []
-
-
-def test_what_the_server_will_never_take_is_an_error() -> None:
-    def log_to_a_deleted_run() -> None:
-        with runs.active_run("deleted", params={}, tags={}) as active:
-            MlflowClient().delete_run(active.info.run_id)
-            runs.log_metrics({"accuracy": 1.0})
-
-    assert "must be in the 'active' state" in finding(ServiceError, log_to_a_deleted_run)
-    assert waiting() == []
-
-
-def test_a_wrong_key_of_dvcs_remote_is_told_as_what_no_second_try_mends(
-    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the command with which a flow asks the remote; it asks again after exit code 4."""
-    remote = "[core]\n    remote = team\n['remote \"team\"']\n    url = s3://digits\n"
-    (dvc_project.root / ".dvc/config.local").write_text(remote)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    command = [sys.executable, "-m", "digits.core.remote", "train@mlp"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.stderr.startswith("error: remote s3://digits: ")
-    assert (done.returncode, done.stderr.count("\n")) == (UsageError.exit_code, 1)
-
-
-@pytest.fixture
-def name(digits_8x8: Dataset) -> str:
-    """The registered model of the project, which has what the gate judges by."""
-    arena.prepare(digits_8x8)
-    store.connect()
-    return project_params().name
-
-
-def assert_moved(name: str, *after: str) -> None:
-    """One chain to these versions; each decision had one turn, which is over."""
-    moves = Registry(name).moves()
-    assert [(move.number, move.before, move.after, move.done) for move in moves] == [
-        (number, before, version, True)
-        for number, (before, version) in enumerate(zip((None, *after), after, strict=False), 1)
-    ]
-    assert Registry(name).champion() == (after[-1] if after else None)
-    [ledger] = MlflowClient().search_experiments(filter_string=f"name LIKE '{name}-decisions%'")
-    turns = MlflowClient().search_runs([ledger.experiment_id])
-    assert {turn.info.status for turn in turns} == {"FINISHED"}
-    assert len(turns) == max(len(after), 1) + 1
-
-
-@pytest.mark.parametrize("away", ["mlflow", "s3"])
-def test_a_promotion_waits_for_a_server_that_is_away(
-    team: Team, name: str, away: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "")  # nobody there is told
-    run_id = arena.fighter().run_id
-    team.stop(away)
-    command = [Path(sys.executable).with_name("digits"), "promote", "--run", run_id]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as promoting:
-        assert promoting.stderr is not None
-        said = promoting.stderr.readline()
-        team.start(away)
-        assert "does not answer; waiting for up to 120 s" in said
-        assert end_of(promoting) == ""
-    assert_moved(name, "1")
-
-
-@contextmanager
-def losing_answers(address: str) -> Iterator[str]:
-    """A way to a server on which the first answer to each request gets lost; the work is done."""
-    seen = set()
-
-    class Way(BaseHTTPRequestHandler):
-        def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Connection")}
-            answer = requests.request(
-                self.command, address + self.path, headers=headers, data=body, timeout=60
-            )
-            if (request := (self.command, self.path, body)) not in seen:
-                seen.add(request)
-                return
-            self.send_response(answer.status_code)
-            self.send_header("Content-Length", str(len(answer.content)))
-            self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
-            self.end_headers()
-            self.wfile.write(answer.content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        setattr(Way, f"do_{method}", Way.forward)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
-        Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-
-
-def test_decisions_whose_every_answer_is_lost_once_are_made_once(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = [arena.fighter(), arena.fighter()]
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(errors, "PAUSE_S", 0.01)
-    address = os.environ["MLFLOW_TRACKING_URI"]
-    with losing_answers(address) as way:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", way)
-        store.patiently(store.connect)
-        for run in trained:
-            assert promotion.promote(run, name, judge=arena.accept).moved
-        promotion.rollback(name)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    store.connect()
-    assert_moved(name, "1", "2", "1")
-    assert len(MlflowClient().search_model_versions(f"name = '{name}'")) == 2
-
-
-def test_a_promotion_gives_up_in_a_line_and_its_turn_ends_when_the_server_is_back(
-    team: Team, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = arena.fighter()
-    monkeypatch.setattr(errors, "PATIENCE_S", 1.0)
-
-    def judge(*asked: Any) -> Decision:
-        team.stop("mlflow")
-        return arena.accept(*asked)
-
-    def promote() -> None:
-        with store.service_errors():
-            promotion.promote(run, name, judge=judge)
-
-    line = finding(ServiceError, promote)
-    assert line.startswith("MLflow at http")
-    team.start("mlflow")
-    spool.send_left()
-    assert_moved(name)
+    sent = time.monotonic()
+    training.send_signal(signal.SIGTERM)
+    training.communicate(timeout=60)
+    assert training.returncode == 143
+    assert time.monotonic() - sent < 10  # 5 s on a machine that does nothing else

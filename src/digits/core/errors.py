@@ -1,11 +1,8 @@
-"""The exceptions of digits: one line per finding, an exit code. Waiting for a service."""
+"""The exceptions of digits: one line per finding, and an exit code."""
 
 import json
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from textwrap import shorten
-from typing import TypeVar
 from unicodedata import category
 
 from digits.core.addresses import without_credentials
@@ -13,11 +10,6 @@ from digits.core.addresses import without_credentials
 # Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
-
-PATIENCE_S = 120.0
-PAUSE_S = 2.0  # between two tries while a service is away
-
-T = TypeVar("T")
 
 
 def printable(text: str) -> str:
@@ -87,38 +79,3 @@ class IntegrityError(DigitsError):
     """A hash, prediction or artifact differs from its record, or is missing."""
 
     exit_code = 7
-
-
-def _trying_again(error: Exception, wait_s: float) -> str:
-    told = f"{error}; trying again for up to {wait_s:g} s"
-    return told if isinstance(error, ServiceError) else ""
-
-
-def patiently(
-    work: Callable[[], T],
-    *,
-    away: Callable[[Exception, float], str] = _trying_again,
-    wait_s: float | None = None,
-) -> T:
-    """Do work that may be done twice; while a service is away, do it again, and say so in one line.
-
-    Args:
-        away: Gets an error and `wait_s`, gives that line; empty if no waiting mends the error.
-            Default: every ServiceError is waited for.
-        wait_s: How long; default: PATIENCE_S.
-
-    Raises:
-        Exception: the work failed for another reason, or the service did not come back.
-    """
-    limit, since = PATIENCE_S if wait_s is None else wait_s, 0.0
-    while True:
-        try:
-            return work()
-        except Exception as error:
-            now = time.monotonic()
-            if not (line := away(error, limit)) or now - (since or now) >= limit:
-                raise
-            if not since:
-                since = now
-                print(f"warning: {line}", file=sys.stderr, flush=True)
-        time.sleep(PAUSE_S)

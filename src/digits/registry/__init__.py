@@ -1,7 +1,6 @@
 """MLflow's registered model: which version is champion, why, and where it comes from.
 
 artifacts (a model's files, verified), candidate (the training to promote), card (a version's model
-card), evidence (what the gate judges by), history (moves of the champion's alias), ledger (turns to
-decide, on a server), lock (one decision at a time), promotion, reproduce, served (a version that
-answers), trace (a version's origin), versions.
+card), evidence (what the gate judges by), history (moves of the champion's alias), promotion,
+reproduce, served (a version that answers), trace (a version's origin), versions.
 """

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
-from digits.core.errors import DataError, UsageError
+from digits.core.errors import UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, recorded_outputs
 from digits.core.repository import file_at
@@ -13,7 +13,6 @@ from digits.core.revision import open_revision
 from digits.params import Params
 from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import restore
-from digits.tracking.store import patiently
 
 
 @contextmanager
@@ -30,27 +29,20 @@ def candidate(
         ServiceError: outputs of the experiment are neither in DVC's cache nor in its remote.
         IntegrityError: outputs are not what dvc.lock records.
     """
-    here = Path()
     if experiment:
         with _experiment_outputs(experiment, model) as (trained, root):
-            try:
-                run = _known_or_restored(trained, root)
-            except DataError as error:  # one of before ONNX lacks files
-                found = [line.replace(f"{root}/", "") for line in error.findings]
-                raise DataError(*(f"experiment {experiment}: {line}" for line in found)) from None
-            yield run, root
+            yield _known_or_restored(trained, root), root
     elif run_id:
-        yield patiently(lambda: trained_run(run_id)), here
+        yield trained_run(run_id), Path()
     else:
         params.recipe(model or "")
-        yield _known_or_restored(model or "", here), here
+        yield _known_or_restored(model or "", Path()), Path()
 
 
 def _known_or_restored(model: str, root: Path) -> TrainedRun:
     """The training's run in this store; logged again if the store does not know it."""
-    outputs = TrainOutputs(model, root)
-    known = patiently(lambda: restore.known(outputs)) or restore.restore(model, root)
-    return patiently(lambda: trained_run(*known))
+    run = restore.known(TrainOutputs(model, root)) or restore.restore(model, root)
+    return trained_run(run.run_id, run.model_id)
 
 
 @contextmanager

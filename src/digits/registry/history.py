@@ -1,22 +1,18 @@
-"""The history of champions: every move of the alias, kept as tags of the registered model.
+"""The history of the champion's alias: one tag per move on the registered model.
 
 MLflow's aliases have no history. A move is written as pending, then made, then written as done.
 After an interruption the alias tells whether the pending move was made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from getpass import getuser
 from json import dumps
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from mlflow.utils.credentials import read_mlflow_creds
 from pydantic import TypeAdapter, ValidationError
 
 from digits.core.errors import IntegrityError
-from digits.tracking import store
 
 PREFIX = "champion."
 ELSEWHERE = "moved by other means than digits"
@@ -27,7 +23,7 @@ class Move:
     """One move of the champion's alias from version `before` to `after`; None means no version.
 
     `by`: user of MLflow's server, else system account. `approval`: `approved by NAME`, or empty.
-    `figures`: the gate's. `at`: UTC, ISO 8601.
+    `figures`: the gate's. `at`: UTC, ISO 8601. Two moves at the same moment have the same `number`.
     """
 
     number: int
@@ -44,32 +40,11 @@ class Move:
     @property
     def key(self) -> str:
         """Name of the tag that holds the move."""
-        return f"{PREFIX}{self.number:06d}"
+        return f"{PREFIX}{self.number:06d}.{self.before or 0}-{self.after or 0}"
 
     def to_json(self) -> str:
         """Value of that tag."""
         return dumps(asdict(self), ensure_ascii=False)
-
-
-def account() -> str:
-    """Name of who decides: the user of MLflow's server if there is one, else the system account."""
-    try:
-        return server_user() or getuser()
-    except (KeyError, OSError):  # an account without a name, as in some containers
-        return "unknown"
-
-
-def server_user() -> str:
-    """User name that MLflow's server gets; empty without a user name or without a server."""
-    uri = store.tracking_uri()
-    if not uri.startswith("http"):
-        return ""
-    return urlsplit(uri).username or read_mlflow_creds().username or ""
-
-
-def or_forbidden() -> str:
-    """A second reason for a missing thing: MLflow's basic-auth reports a forbidden one alike."""
-    return f", or {user} may not read it" if (user := server_user()) else ""
 
 
 def now() -> str:
@@ -77,49 +52,37 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read(tags: dict[str, Any]) -> list[Move]:
-    """The moves among a registered model's tags, oldest first.
+def read(tags: Mapping[str, str]) -> list[Move]:
+    """The moves among a registered model's tags, oldest first, pending ones too.
 
     Raises:
         IntegrityError: a tag is not as digits writes it.
     """
-    keys = sorted(key for key in tags if key.startswith(PREFIX))
-    return [parse(tags[key], f"tag {key} of the registered model") for key in keys]
-
-
-def parse(text: str, where: str) -> Move:
-    """A move as `to_json` wrote it.
-
-    Raises:
-        IntegrityError: the text, found at `where`, is none.
-    """
-    try:
-        return TypeAdapter(Move).validate_json(text)
-    except ValidationError:
-        raise IntegrityError(
-            f"{where}: is no move as digits writes it; mend or delete it in MLflow"
-        ) from None
+    moves = []
+    for key in sorted(key for key in tags if key.startswith(PREFIX)):
+        try:
+            moves.append(TypeAdapter(Move).validate_json(tags[key]))
+        except ValidationError:
+            raise IntegrityError(
+                f"tag {key} of the registered model: is no move as digits writes it; "
+                "mend or delete it in MLflow"
+            ) from None
+    return moves
 
 
 def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
-    """The recorded moves, corrected by the version `champion` that the alias names now.
+    """The moves that were made, as the version `champion`, which the alias names, shows them.
 
-    A last move that is pending is kept as done if the alias names its target, and dropped if
-    not. If the alias names another version than the last move's target, somebody moved it by
-    other means: that becomes one more move.
+    If the last one that is done does not explain the alias, a later pending one was made, or
+    somebody moved the alias by other means: that becomes one more move.
     """
-    # a move that others follow was made; who was stopped in mid-move may have written it again
-    settled = [replace(move, done=True) for move in moves[:-1]] + list(moves[-1:])
-    if settled and not settled[-1].done:
-        last = settled.pop()
-        if last.after == champion:
-            settled.append(replace(last, done=True))
-    before = settled[-1].after if settled else None
+    # of moves at the same moment, the last one made is the one that the alias names
+    settled = sorted((m for m in moves if m.done), key=lambda m: (m.number, m.after == champion))
+    number, before = (settled[-1].number, settled[-1].after) if settled else (0, None)
     if champion != before:
-        number = len(settled) + 1
-        settled.append(
-            Move(number, "elsewhere", before, champion, now(), "", ELSEWHERE, {}, done=True)
-        )
+        pending = [m for m in moves if m.number > number and m.after == champion]
+        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", ELSEWHERE, {})
+        settled.append(replace([elsewhere, *pending][-1], done=True))
     return settled
 
 

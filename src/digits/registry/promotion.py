@@ -3,11 +3,12 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from digits.core import events
@@ -17,24 +18,25 @@ from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.candidate import candidate
-from digits.registry.history import Move, account, line_of_succession, now
-from digits.registry.lock import exclusive
+from digits.registry.history import Move, line_of_succession, now
 from digits.registry.trace import find_origin
-from digits.registry.versions import Registry, TrainedRun, find
-from digits.tracking.store import patiently
+from digits.registry.versions import Registry, TrainedRun, account, find
+from digits.tracking import store
+from digits.tracking.database import SQLITE
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
 
 MAX_REASON = 1000  # characters; the reason becomes a tag
+WAIT_S = 600.0  # for another promotion or rollback
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of a promotion.
 
-    `version` is None after the dry run of a run that is not registered. `decision` is None if
-    the version was champion before.
+    `version` is None after a dry run of an unregistered run, `decision` if the version was
+    champion before.
     """
 
     run_id: str
@@ -74,16 +76,12 @@ def promote_training(
     with candidate(model, run_id, experiment, params) as (run, root):
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
-            return patiently(lambda: preview(run, name, judge=judge))
+            return preview(run, name, judge=judge)
         return promote(run, name, judge=judge, reason=reason)
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
-    """Return what `promote` would decide; register, write and move nothing.
-
-    Raises:
-        IntegrityError: the challenger's or the champion's files have changed.
-    """
+    """Return what `promote` would decide; register, write and move nothing. Raises as `promote`."""
     with fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
         champion = registry.champion()
@@ -96,34 +94,21 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
 def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
-    The decision and the model card are written to the version in both cases. If the process is
-    killed, the alias names the old or the new version; another call completes the promotion.
+    The decision and the model card are written to the version in both cases. If another champion
+    was made in the meantime, it is judged again. After a kill, the alias names the old or the new
+    version; another call completes the promotion.
 
     Raises:
         BusyError: another promotion or rollback does not end.
         IntegrityError: the challenger's or the champion's files have changed.
     """
-    with exclusive(name) as turn, _patiently_fetched(run.uri, run.sha256) as files:
-        registry = Registry(name, turn)
-        version = patiently(lambda: registry.register(run))
-        champion = _last_target(patiently(registry.settle))
-        if champion == version:
-            patiently(lambda: registry.drop_challenger(version))
-            _describe(registry.uri(version), files)
-            return Outcome(run.run_id, version, champion, None)
-        patiently(lambda: registry.set_challenger(version))
-        decision = patiently(lambda: judge(run, files, f"version {version}", champion))
-        at = now()
-        patiently(lambda: _record(registry, version, run, decision, _kept(reason), at))
-        move = None
-        if decision.accepted:
-            move = _move(
-                registry, "promote", champion, version, reason, decision.figures, decision.approval
-            )
-        _describe(registry.uri(version), files)
-    if move:
-        _announce(name, move)
-    return Outcome(run.run_id, version, champion, decision, move)
+    with _alone(name), fetched(run.uri, run.sha256) as files:
+        registry = Registry(name)
+        outcome = _decide(registry, run, registry.register(run), files, judge, reason)
+        _describe(registry.uri(str(outcome.version)), files)
+    if outcome.move:
+        _announce(name, outcome.move)
+    return outcome
 
 
 def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
@@ -131,104 +116,109 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
 
     Raises:
         UsageError: there is no previous champion, no such version, or it is champion already.
+        BusyError: another promotion or rollback does not end, or came first.
         IntegrityError: the version's files are gone or have changed.
     """
-    with exclusive(name) as turn:
-        registry = Registry(name, turn)
-        moves = patiently(registry.settle)
-        champion = _last_target(moves)
-        version = to or _previous_champion(registry.name, moves)
-        origin = patiently(lambda: find_origin(registry.uri(version)))
-        if version == champion:
+    with _alone(name):
+        registry = Registry(name)
+        moves = registry.moves()
+        version = to or _previous_champion(name, moves)
+        origin = find_origin(registry.uri(version))
+        if version == _champion(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
-        with _patiently_fetched(origin.uri, origin.model_sha256) as files:
-            move = _move(registry, "rollback", champion, version, reason, {})
+        with fetched(origin.uri, origin.model_sha256) as files:
+            move = _new_move("rollback", moves, version, reason)
+            if not registry.move(move):
+                raise BusyError(f"models:/{name}: another champion was made; run it again")
+            registry.drop_challenger(version)
             _describe(origin.uri, files)
     _announce(name, move)
     return move
 
 
 @contextmanager
-def _patiently_fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
-    with ExitStack() as stack:
-        yield patiently(lambda: stack.enter_context(fetched(uri, sha256)))
+def _alone(name: str) -> Iterator[None]:
+    """Beside an SQLite store, hold a file lock; the kernel releases that of a killed process."""
+    uri = store.tracking_uri()
+    if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
+        yield
+        return
+    lock = FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock", timeout=WAIT_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(
+            f"{lock.lock_file}: another promotion or rollback holds it for over {WAIT_S:g} s"
+        ) from None
+    with lock:
+        yield
 
 
-def _last_target(moves: Sequence[Move]) -> str | None:
+def _decide(
+    registry: Registry,
+    run: TrainedRun,
+    version: str,
+    files: ModelFiles,
+    judge: Judge,
+    reason: str,
+) -> Outcome:
+    moves = registry.moves()
+    champion = _champion(moves)
+    if champion == version:
+        registry.drop_challenger(version)
+        return Outcome(run.run_id, version, champion, None)
+    registry.set_challenger(version)
+    decision = judge(run, files, f"version {version}", champion)
+    _record(registry, version, run, decision, reason)
+    outcome = Outcome(run.run_id, version, champion, decision)
+    if not decision.accepted:
+        return outcome
+    move = _new_move("promote", moves, version, reason, decision)
+    if not registry.move(move):  # another champion was made in the meantime
+        return _decide(registry, run, version, files, judge, reason)
+    registry.drop_challenger(version)
+    return replace(outcome, move=move)
+
+
+def _new_move(
+    action: Literal["promote", "rollback"],
+    moves: Sequence[Move],
+    version: str,
+    reason: str,
+    decision: Decision | None = None,
+) -> Move:
+    number = moves[-1].number + 1 if moves else 1
+    figures, approval = (decision.figures, decision.approval) if decision else ({}, "")
+    what = (number, action, _champion(moves), version)
+    return Move(
+        *what, now(), account(), printable(reason)[:MAX_REASON], dict(figures), approval=approval
+    )
+
+
+def _champion(moves: Sequence[Move]) -> str | None:
     return moves[-1].after if moves else None
 
 
 def _previous_champion(name: str, moves: Sequence[Move]) -> str:
     line = line_of_succession(moves)
     if len(line) < 2:
-        champion = _last_target(moves)
-        present = f"version {champion} is the first" if champion else "there is none at all"
-        raise UsageError(
-            f"models:/{name}: no previous champion, {present}; --to VERSION names another"
-        )
+        raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
     return line[-2]
 
 
-def _move(
-    registry: Registry,
-    action: Literal["promote", "rollback"],
-    champion: str | None,
-    version: str,
-    reason: str,
-    figures: dict[str, float],
-    approval: str = "",
-) -> Move:
-    moves = patiently(registry.settle)
-    if _last_target(moves) != champion:
-        raise BusyError(
-            f"models:/{registry.name}: its champion was moved by other means than digits in the "
-            "meantime; nothing else was moved, run it again"
-        )
-    move = Move(
-        number=len(moves) + 1,
-        action=action,
-        before=champion,
-        after=version,
-        at=now(),
-        by=account(),
-        reason=_kept(reason),
-        figures=figures,
-        approval=approval,
-    )
-    patiently(lambda: registry.move(move))
-    patiently(lambda: registry.drop_challenger(version))
-    return move
-
-
-def _kept(reason: str) -> str:
-    """The reason with control characters escaped, cut to the length of a tag."""
-    return printable(reason)[:MAX_REASON]
-
-
 def _record(
-    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str, at: str
+    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
 ) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    by = account()
-    record = {
-        "model": registry.name,
-        "version": version,
-        "at": at,
-        "by": by,
-        "reason": reason,
-        "accepted": decision.accepted,
-        **asdict(decision),
-    }
-    path = f"gate/{registry.name}-{version}-{at.replace(':', '')}.json"
-    text = json.dumps(record, indent=2, allow_nan=False)
+    facts = {"at": now(), "by": account(), "reason": printable(reason)[:MAX_REASON]}
+    whole = {"model": registry.name, "version": version, "accepted": decision.accepted}
+    text = json.dumps(facts | whole | asdict(decision), indent=2, allow_nan=False)
+    path = f"gate/{registry.name}-{version}-{facts['at'].replace(':', '')}.json"
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
-    tags = {
+    tags = {f"gate_{name}": fact for name, fact in facts.items()} | {
         "gate": "accepted" if decision.accepted else "refused",
-        "gate_at": at,
-        "gate_by": by,
         "gate_approval": decision.approval,
-        "gate_reason": reason,
         "gate_champion": decision.champion or "",
         "gate_failed": ", ".join(decision.failed),
         "gate_rows": decision.rows_md5,
@@ -245,7 +235,7 @@ def _describe(uri: str, files: ModelFiles) -> None:
     from digits.registry import card  # imports SciPy
 
     try:
-        patiently(lambda: card.write(find_origin(uri), files))
+        card.write(find_origin(uri), files)
     except Exception as error:
         print(f"warning: {uri}: no model card: {DigitsError(one_line(error))}", file=sys.stderr)
 

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-from packaging.markers import Marker
+from mlflow.artifacts import load_text
+from packaging.requirements import Requirement
 
 from digits import params
 from digits.core import machine, process, provenance, repository
@@ -18,11 +19,10 @@ from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
 from digits.core.errors import IntegrityError, UsageError, printable
 from digits.core.files import md5, scratch, write_text
-from digits.registry.served import Served, served
+from digits.registry.served import served
 from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
-from digits.training.inference import Network
 
 _PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
@@ -62,7 +62,10 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
         scratch() as temporary,
     ):
         folder = temporary / "project"
-        check_out(origin.git_commit, folder)
+        try:
+            repository.clone(Path.cwd(), folder, origin.git_commit)
+        except UsageError as error:
+            raise IntegrityError(f"{origin.uri}: cannot be checked out: {error}") from None
         data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
         if data_md5 != origin.data_md5:
             raise IntegrityError(
@@ -71,11 +74,13 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             )
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
-        if recorded := runs.params_file(origin.run_id):  # older runs: the commit has it
-            write_text(folder / params.PATH, recorded)
+        write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
         _train_again(folder, str(origin.params["model"]))
         check_inputs(origin, folder)
-        reproduction = _compare_models(model, folder)
+        images = load_split(folder / split_path("test")).data.images
+        outputs = TrainOutputs(str(origin.params["model"]), folder)
+        repeated = inference.load(outputs.model, threads=model.threads)
+        reproduction = compare(model.predict(images), repeated.predict(images))
     check_tolerance(origin.uri, reproduction, tolerance)
     return reproduction
 
@@ -86,21 +91,6 @@ def _check_record(origin: Origin) -> None:
             f"{origin.uri}: trained with uncommitted changes on "
             f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
         )
-    missing = {"threads", "seed", "model", "classes"} - set(origin.params)
-    if missing:
-        raise IntegrityError(f"{origin.uri}: its run recorded no {', '.join(sorted(missing))}")
-
-
-def check_out(commit: str, folder: Path) -> None:
-    """Clone this repository at a commit into a new folder.
-
-    Raises:
-        IntegrityError: the repository does not have the commit.
-    """
-    try:
-        repository.clone(Path.cwd(), folder, commit)
-    except UsageError as error:
-        raise IntegrityError(f"commit {commit}: cannot be checked out: {error}") from None
 
 
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
@@ -108,20 +98,17 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
 
     The recorded packages are those of the lock file in `folder`, a clone of the version's commit.
     """
-    lines = []
-    if threads != int(origin.params["threads"]):
-        lines.append(
-            f"threads: {origin.params['threads']} recorded and used, params.yaml has {threads}"
-        )
-    if origin.python != (here := platform.python_version()):
-        lines.append(f"Python: {origin.python or 'none'} recorded, {here} here")
-    if origin.cpu != (here := machine.cpu()):
-        lines.append(f"CPU: {origin.cpu or 'none'} recorded, {here} here")
-    features, present = set(origin.cpu_features.split()), set(machine.cpu_features())
-    if lost := ", ".join(sorted(features - present)):
-        lines.append(f"CPU features recorded, not here: {lost}")
-    if gained := ", ".join(sorted(present - features)):
-        lines.append(f"CPU features here, not recorded: {gained}")
+    recorded_here = {
+        "threads": (str(origin.params["threads"]), str(threads)),
+        "Python": (origin.python, platform.python_version()),
+        "CPU": (origin.cpu, machine.cpu()),
+        "CPU features": (origin.cpu_features, " ".join(machine.cpu_features())),
+    }
+    lines = [
+        f"{name}: {recorded or 'none'} recorded, {here} here"
+        for name, (recorded, here) in recorded_here.items()
+        if recorded != here
+    ]
     lock = folder / provenance.LOCK
     packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
     return lines + [f"package: {line}" for line in packages]
@@ -133,15 +120,18 @@ def package_differences(lock: Path) -> list[str]:
     A package that the lock names for other platforms or Pythons only is no difference.
     """
     differences = []
-    for name, pinned, marker in _PINNED.findall(lock.read_text(encoding="utf-8")):
-        if marker and not Marker(marker).evaluate():
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if not line[:1].isalnum():
+            continue
+        pinned = Requirement(line.removesuffix("\\"))
+        if pinned.marker and not pinned.marker.evaluate():
             continue
         try:
-            installed = version(name)
+            installed = version(pinned.name)
         except PackageNotFoundError:
             installed = "none"
-        if installed != pinned:
-            differences.append(f"{name} {pinned} recorded, {installed} here")
+        if (recorded := str(pinned.specifier).removeprefix("==")) != installed:
+            differences.append(f"{pinned.name} {recorded} recorded, {installed} here")
     return differences
 
 
@@ -200,21 +190,6 @@ def check_inputs(origin: Origin, folder: Path) -> None:
                 f"{origin.uri}: its run says {key} = {value}, "
                 f"the {params.PATH} that it recorded gives {repeated.get(key)}"
             )
-
-
-def _compare_models(model: Served, folder: Path) -> Reproduction:
-    images = load_split(folder / split_path("test")).data.images
-    outputs = TrainOutputs(str(model.origin.params["model"]), folder)
-    return compare(model.predict(images), _repeated(outputs, model.threads).predict(images))
-
-
-def _repeated(outputs: TrainOutputs, threads: int) -> Network:
-    if outputs.model.exists():
-        return inference.load(outputs.model, threads=threads)
-    with process.quiet_tensorflow(threads):  # the code of a commit of before ONNX
-        from digits.training import keras_inference
-
-        return keras_inference.load_network(outputs.keras)
 
 
 def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:

@@ -55,7 +55,7 @@ def served(uri: str, *, threads: int) -> Iterator[Served]:
             classifier, or its run recorded an unknown treatment of pictures.
     """
     origin = find_origin(uri)
-    picture: Picture = origin.params.get("picture", "digit")  # older runs did not record it
+    picture: Picture = origin.params.get("picture", "digit")
     if picture not in (allowed := get_args(Picture)):
         raise IntegrityError(
             f"{origin.uri}: its run recorded picture {picture!r}; {' or '.join(allowed)} is allowed"

@@ -12,11 +12,9 @@ from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
-from digits.registry.history import or_forbidden
-from digits.registry.versions import MISSING, find
+from digits.registry.versions import MISSING, find, or_forbidden
 from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
-from digits.tracking.store import ignoring
 
 # Tags of the run that become fields of the same name.
 _TAGS = (
@@ -66,14 +64,14 @@ def find_origin(uri: str) -> Origin:
         UsageError: there is no such version.
         IntegrityError: its run was deleted for good.
     """
-    version, client, run = find(uri), MlflowClient(), None
+    version, client = find(uri), MlflowClient()
     run_id = version.run_id or ""
-    with ignoring(*MISSING):
+    try:
         run = client.get_run(run_id)
-    if run is None:
-        raise IntegrityError(
-            f"models:/{version.name}/{version.version}: its run {run_id} is gone{or_forbidden()}"
-        )
+    except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise
+        raise IntegrityError(f"{uri}: its run {run_id} is gone{or_forbidden()}") from None
     tags = run.data.tags
     return Origin(
         model=version.name,
@@ -108,9 +106,9 @@ def check_gate_record(origin: Origin) -> str:
     Raises:
         IntegrityError: it is gone or has changed.
     """
-    record, sha256 = origin.gate.get("gate_record", ""), origin.gate.get("gate_sha256", "")
-    if not sha256:
+    if "gate_sha256" not in origin.gate:
         return ""
+    record, sha256 = origin.gate["gate_record"], origin.gate["gate_sha256"]
     try:
         text = load_text(record)
     except (MlflowException, OSError) as error:

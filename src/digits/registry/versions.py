@@ -1,19 +1,19 @@
 """Versions and aliases of one registered model, through MLflow's client."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from getpass import getuser
+from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+from mlflow.utils.credentials import read_mlflow_creds
 
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
-from digits.registry.history import Move, or_forbidden
-from digits.registry.ledger import NOTHING, Turn
-from digits.tracking import descriptions
+from digits.registry.history import Move
+from digits.tracking import descriptions, store
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
@@ -45,11 +45,7 @@ class TrainedRun:
             IntegrityError: none was recorded.
         """
         if MODEL_SHA256 not in self.tags:
-            raise IntegrityError(
-                f"run {self.run_id}: no hash of its model was recorded when it was logged, so the "
-                "files may have changed since; train it again: "
-                f"`dvc repro -f -s train@{self.tags.get('model', 'MODEL')}`"
-            )
+            raise IntegrityError(f"run {self.run_id}: has no tag {MODEL_SHA256}; train it again")
         return self.tags[MODEL_SHA256]
 
 
@@ -67,7 +63,11 @@ def find(uri: str) -> ModelVersion:
         if parts["alias"]:
             return client.get_model_version_by_alias(name, parts["alias"])
         return client.get_model_version(name, parts["version"])
-    raise UsageError(f"{uri}: {_why_missing(client, name, parts['alias'])}")
+    found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
+    known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
+    raise UsageError(
+        f"{uri}: no such version, {known}{or_forbidden()}; `digits promote MODEL` makes a champion"
+    )
 
 
 def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
@@ -96,12 +96,11 @@ def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
 
 
 class Registry:
-    """One registered model. To change it, hold the turn that `lock.exclusive` gives."""
+    """One registered model."""
 
-    def __init__(self, name: str, turn: Turn | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self._client = MlflowClient()
-        self._turn = turn or Turn()
 
     def uri(self, version: str) -> str:
         """The address of a version."""
@@ -112,33 +111,18 @@ class Registry:
         return _alias(self._model(), CHAMPION)
 
     def moves(self) -> list[Move]:
-        """Every move of the champion's alias, oldest first."""
-        return self._recorded_and_settled()[1]
-
-    def settle(self) -> list[Move]:
-        """Complete or delete what an interrupted move left; record moves made by other means.
-
-        Returns every move; the target of the last one is the champion.
-        """
-        self._complete(self._turn.last)
-        recorded, settled = self._recorded_and_settled()
-        for move in recorded[len(settled) :]:
-            with ignoring("PERMISSION_DENIED"):  # the next move gets this tag
-                self._client.delete_registered_model_tag(self.name, move.key)
-        for move in settled:
-            if move not in recorded:
-                self._write(move)
-        return settled
+        """Every move of the champion's alias, oldest first; the last one leads to the champion."""
+        model = self._model()
+        recorded = history.read(model.tags if model else {})
+        return history.settle(recorded, _alias(model, CHAMPION))
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            self._client.create_registered_model(self.name)
-        if not self._client.get_registered_model(self.name).description:
             text = descriptions.of_registered_model(self.name)
-            self._client.update_registered_model(self.name, text)
-        filter_string = f"name = '{self.name}' and run_id = '{run.run_id}'"
-        for version in self._client.search_model_versions(filter_string):
+            self._client.create_registered_model(self.name, description=text)
+        of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
+        for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run
             if version.tags.get(MODEL_SHA256) == run.sha256:
                 return str(version.version)
@@ -149,14 +133,7 @@ class Registry:
             model_id=run.model_id,
             tags={MODEL_SHA256: run.sha256},
         )
-        self._name_in_logged_model(run.model_id, str(created.version))
         return str(created.version)
-
-    def _name_in_logged_model(self, model_id: str, version: str) -> None:
-        """Let MLflow's page of the logged model name its version, as a server does by itself."""
-        if MLFLOW_MODEL_VERSIONS not in self._client.get_logged_model(model_id).tags:
-            named = json.dumps([{"name": self.name, "version": version}])
-            self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: named})
 
     def set_challenger(self, version: str) -> None:
         """Point the challenger's alias at a version."""
@@ -165,52 +142,27 @@ class Registry:
     def drop_challenger(self, version: str) -> None:
         """Delete the challenger's alias if it names this version."""
         if _alias(self._model(), CHALLENGER) == version:
-            with ignoring(
-                "PERMISSION_DENIED"
-            ):  # EDIT, which suffices for the rest, deletes nothing
+            with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
-    def move(self, move: Move) -> None:
-        """Point the champion's alias at `move.after`; the record survives a kill at any moment.
+    def move(self, move: Move) -> bool:
+        """Point the champion's alias from `move.before` at `move.after`.
 
-        Raises:
-            BusyError: another process took this one for dead; nothing was moved.
+        Returns:
+            False if another process has moved the alias; then nothing was moved.
         """
-        model = self._client.get_registered_model(self.name)
-        decided = f"{model.creation_timestamp} {move.to_json()}"  # a namesake has another time
-        self._turn.decide(decided)
-        self._make(move)
-        # if this process was stopped in mid-move for so long that others followed, theirs counts
-        while (latest := self._turn.latest()) not in (decided, NOTHING):
-            decided = latest
-            self._set_champion(_decided_move(latest)[1])
-
-    def _complete(self, decided: str) -> None:
-        """Make the move that was decided last, if its process did not."""
-        if decided == NOTHING or not (model := self._model()):
-            return
-        made, move = _decided_move(decided)
-        recorded = history.read(model.tags)
-        by_hand = _alias(model, CHAMPION) not in (move.before, move.after)
-        if made != str(model.creation_timestamp) or by_hand or len(recorded) < move.number - 1:
-            return
-        if recorded[move.number - 1 :] in ([], [move]):
-            with ignoring(*MISSING):  # the version may have been deleted since
-                self._make(move)
-
-    def _make(self, move: Move) -> None:
-        self._write(move)
-        self._set_champion(move)
-        self._write(replace(move, done=True))
-
-    def _set_champion(self, move: Move) -> None:
         assert move.after is not None
+        model = self._client.get_registered_model(self.name)
+        recorded = history.read(model.tags)
+        settled = history.settle(recorded, _alias(model, CHAMPION))
+        for each in [*settled, move]:
+            if each not in recorded:  # interrupted, made by other means, or the one to make
+                self._write(each)
+        if self.champion() != move.before:
+            return False
         self._client.set_registered_model_alias(self.name, CHAMPION, move.after)
-
-    def _recorded_and_settled(self) -> tuple[list[Move], list[Move]]:
-        model = self._model()
-        recorded = history.read(model.tags if model else {})
-        return recorded, history.settle(recorded, _alias(model, CHAMPION))
+        self._write(replace(move, done=True))
+        return True
 
     def _write(self, move: Move) -> None:
         self._client.set_registered_model_tag(self.name, move.key, move.to_json())
@@ -220,26 +172,27 @@ class Registry:
         return found[0] if found else None
 
 
+def account() -> str:
+    """Name of who decides: the user of MLflow's server if there is one, else the system account."""
+    try:
+        return _server_user() or getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def or_forbidden() -> str:
+    """A second reason for a missing thing: MLflow's basic-auth reports a forbidden one alike."""
+    return f", or {user} may not read it" if (user := _server_user()) else ""
+
+
+def _server_user() -> str:
+    uri = store.tracking_uri()
+    if not uri.startswith("http"):
+        return ""
+    return urlsplit(uri).username or read_mlflow_creds().username or ""
+
+
 def _alias(model: RegisteredModel | None, alias: str) -> str | None:
     """The version number that it names."""
     version = model.aliases.get(alias) if model else None
     return None if version is None else str(version)
-
-
-def _decided_move(decided: str) -> tuple[str, Move]:
-    """When the registered model was made, and the move, as `Registry.move` fixed them."""
-    made, _, text = decided.partition(" ")
-    return made, history.parse(text, "param `decided` of the ledger's last run")
-
-
-def _why_missing(client: MlflowClient, name: str, alias: str | None) -> str:
-    versions = client.search_model_versions(f"name = '{name}'")
-    if not versions:
-        nothing = f"nothing is registered as {name}{or_forbidden()}"
-        return f"{nothing}; `digits promote MODEL` registers a model"
-    if alias == CHAMPION:
-        return "there is no champion yet; `digits promote MODEL` makes one"
-    if alias:
-        return f"no version has the alias {alias}"
-    numbers = sorted(int(version.version) for version in versions)
-    return f"no such version; there are {', '.join(map(str, numbers))}"

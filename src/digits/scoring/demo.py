@@ -123,7 +123,7 @@ def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
 
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
-        return origin.uri, Guard(scoring_server.init(files.load_as_served(threads=threads)))
+        return origin.uri, Guard(scoring_server.init(files.load_as_served()))
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:

@@ -38,6 +38,15 @@ from digits.reporting.plots.model import learning_curves
 from digits.reporting.plots.theme import save
 from digits.training import inference
 
+FIGURES = [
+    "test_accuracy",
+    "test_loss",
+    "test_ece",
+    "holdout_accuracy",
+    "holdout_loss",
+    "elapsed_s",
+]
+
 
 def main() -> None:
     """Write artifacts/compare/."""
@@ -73,11 +82,8 @@ def measure_latencies(
     models: Sequence[str], images: Images, *, threads: int
 ) -> dict[str, dict[str, float]]:
     """Measure each model's latency on this machine, one after the other in this process."""
-    networks = [inference.load(TrainOutputs(model).model, threads=threads) for model in models]
-    return {
-        model: measure_latency(network.predict, images)
-        for model, network in zip(models, networks, strict=True)
-    }
+    networks = {m: inference.load(TrainOutputs(m).model, threads=threads) for m in models}
+    return {model: measure_latency(each.predict, images) for model, each in networks.items()}
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> Row:
@@ -105,14 +111,8 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
 
 def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
     """Compare every two models on the test rows."""
-    candidates = [
-        Candidate(
-            row.model,
-            EvaluateOutputs(row.model).read_predictions()["test"].argmax(axis=1),
-            row.elapsed_s,
-        )
-        for row in rows
-    ]
+    answers = {r.model: EvaluateOutputs(r.model).read_predictions()["test"] for r in rows}
+    candidates = [Candidate(r.model, answers[r.model].argmax(axis=1), r.elapsed_s) for r in rows]
     return [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
 
 
@@ -126,34 +126,25 @@ def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """The figures that `dvc metrics diff` compares: one file in git, for whichever models."""
     ratios = time_ratios(rows)
     return {
-        row.model: {
-            "test_accuracy": row.test_accuracy,
-            "test_loss": row.test_loss,
-            "test_ece": row.test_ece,
-            "holdout_accuracy": row.holdout_accuracy,
-            "holdout_loss": row.holdout_loss,
-            "elapsed_s": row.elapsed_s,
-            "time_ratio": ratios[row.model],
-        }
+        row.model: {name: getattr(row, name) for name in FIGURES}
+        | {"time_ratio": ratios[row.model]}
         for row in rows
     }
 
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
-    """Draw accuracy against training time."""
+    """Draw accuracy, with its exact 95 % interval, against training time."""
+    overall = {r.model: EvaluateOutputs(r.model).read_statistics()["test"]["overall"] for r in rows}
     figure = pareto(
         {row.model: row.elapsed_s for row in rows},
-        {row.model: accuracy_interval(row.model) for row in rows},
+        {
+            model: (found["accuracy"], found["accuracy_lower"], found["accuracy_upper"])
+            for model, found in overall.items()
+        },
         front=front,
         title="Test accuracy against training time",
     )
     save(figure, COMPARE / "pareto.png")
-
-
-def accuracy_interval(model: str) -> tuple[float, float, float]:
-    """Test accuracy with the ends of its exact 95 % interval."""
-    overall = EvaluateOutputs(model).read_statistics()["test"]["overall"]
-    return overall["accuracy"], overall["accuracy_lower"], overall["accuracy_upper"]
 
 
 if __name__ == "__main__":

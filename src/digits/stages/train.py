@@ -13,6 +13,7 @@ from digits.params import load as load_params
 from digits.training.progress import training_progress
 
 if TYPE_CHECKING:
+    from digits.tracking.live import LiveRun
     from digits.training.fit import Trained
 
 FITTED_ON = ("train", "validation")
@@ -28,7 +29,9 @@ def main(model: str) -> dict[str, float]:
     data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
-        from digits.tracking import runs, store
+        import mlflow
+
+        from digits.tracking import live, logged_model, runs, store
         from digits.training import devices
 
     marks["imports"] = perf_counter()
@@ -40,21 +43,26 @@ def main(model: str) -> dict[str, float]:
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
-    with runs.active_run(model, what=what, params=logged, tags=tags) as run:
-        runs.log_params_file(params_yaml)
-        runs.log_datasets(run.info.run_id, datasets)
+    with live.training_run(model, what=what, params=logged, tags=tags) as run:
+        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE), None)
+        run.attempt(lambda: runs.log_datasets(run.run_id, datasets), None)
         marks["start run"] = perf_counter()
-        trained = fit(params, model, data, validation)
+        trained = fit(params, model, data, validation, run)
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
         cost = trained.timing | write(outputs, trained, validation, threads=params.train.threads)
         marks |= {**trained.marks, "export": perf_counter()}
-        logged |= runs.log_parameters(trained.parameters)
-        model_id = runs.log_model(outputs, example=validation.images[:1], metrics=cost)
+        logged["parameters"] = trained.parameters
+        run.log_rest()
+        example = validation.images[:1]
+        model_id = run.attempt(
+            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost), ""
+        )
+        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters), None)
         record = RunRecord(
-            run_id=run.info.run_id,
+            run_id=run.run_id,
             model_id=model_id,
-            experiment_id=run.info.experiment_id,
+            experiment_id=run.experiment_id,
             tracking_uri=store.portable_uri(),
             name=model,
             params=logged,
@@ -67,16 +75,17 @@ def main(model: str) -> dict[str, float]:
     return marks | {"log model": perf_counter()}
 
 
-def fit(params: Params, model: str, data: Dataset, validation: Dataset) -> "Trained":
-    """Train; log learning curves to the active MLflow run and show progress on the terminal."""
-    from digits.tracking import runs
+def fit(
+    params: Params, model: str, data: Dataset, validation: Dataset, run: "LiveRun"
+) -> "Trained":
+    """Train; log learning curves to the run and show progress on the terminal."""
     from digits.training import fit as training
 
     recipe = params.recipe(model)
     with training_progress(model, recipe.fit.epochs) as progress:
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-            runs.log_epoch(epoch, metrics)
+            run.log_epoch(epoch, metrics)
             progress.on_epoch(epoch, metrics)
 
         return training.train(

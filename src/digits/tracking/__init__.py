@@ -1,3 +1,3 @@
-"""MLflow runs: store and database (the tracking store), record and spool (what is logged, and
-waits for the store), runs, evaluations, restore, sweeps; the page's view and descriptions.
+"""MLflow runs: store and database (where they are), runs, live (a training's run), evaluations,
+restore, sweeps; view and descriptions (what MLflow's pages show).
 """

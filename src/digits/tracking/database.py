@@ -1,13 +1,9 @@
 """The database behind a store: ask whether a server answers, and create a SQLite file whole."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from glob import escape
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 
 from filelock import FileLock
 
@@ -40,22 +36,8 @@ def unusable(uri: str, reason: str) -> ServiceError:
 def no_answer(uri: str) -> str | None:
     """Why the database at a SQLAlchemy address does not answer; None if it does.
 
-    The limit is the time that MLflow gives a server over HTTP, retries included. MLflow and Optuna
-    themselves would retry for minutes, and wait forever for a server that accepts and is silent.
+    MLflow and Optuna themselves would ask again for minutes.
     """
-    limit_s = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")) * (
-        1 + int(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"))
-    )
-    answers: SimpleQueue[str | None] = SimpleQueue()
-    # a thread, because no setting of a driver limits every wait; a daemon thread delays no exit
-    Thread(target=lambda: answers.put(_connection_error(uri)), daemon=True).start()
-    try:
-        return answers.get(timeout=limit_s)
-    except Empty:
-        return f"no answer within {limit_s:g} s; is the server up?"
-
-
-def _connection_error(uri: str) -> str | None:
     from sqlalchemy import NullPool, create_engine, text
 
     try:
@@ -74,15 +56,20 @@ def reason(error: BaseException, uri: str) -> str:
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[None]:
+def opening(uri: str) -> Iterator[None]:
     """Hold the lock under which MLflow first opens its SQLite file; create a missing one.
 
     Two processes that create the file at once spoil it, and a killed one leaves it half made:
     MLflow creates its tables in a temporary file, which is then renamed.
 
     Raises:
+        ServiceError: the address names no file.
         sqlite3.Error: the file is no database of MLflow's, cannot be written, or has no folder.
     """
+    name = uri.removeprefix(SQLITE)
+    if name == uri or not name or set(name) & set("?#") or name.endswith(":memory:"):
+        raise unusable(uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file")
+    path = Path(name)
     if path.is_dir() or not path.parent.is_dir():
         found = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise sqlite3.OperationalError(f"unable to open database file, {found}")
@@ -94,12 +81,13 @@ def opening(path: Path) -> Iterator[None]:
         if path.exists() and path.stat().st_size:
             _check_usable(path)
         else:
-            _create(path)
+            with replacing(path) as temporary:
+                _create(temporary)
         yield
 
 
 def _check_usable(path: Path) -> None:
-    # MLflow would retry for 100 s, or fail within a migration
+    # MLflow would try again for 100 s, or fail within a migration
     with closing(sqlite3.connect(path, timeout=60)) as database:
         database.execute("BEGIN IMMEDIATE")
         tables = database.execute("SELECT name FROM sqlite_master").fetchall()
@@ -112,7 +100,4 @@ def _check_usable(path: Path) -> None:
 def _create(path: Path) -> None:
     from mlflow import MlflowClient
 
-    for leftover in path.parent.glob(f".[0-9]*-{escape(path.name)}*"):  # of killed processes
-        leftover.unlink(missing_ok=True)
-    with replacing(path) as temporary:
-        MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+    MlflowClient(f"{SQLITE}{path}").search_experiments(max_results=1)

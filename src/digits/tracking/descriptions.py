@@ -22,9 +22,6 @@ A run with the tag `restored_from` was trained elsewhere, and logged again from 
 _PARTS = {
     "comparisons": "Each run is one comparison of all models, by the stage `report` of `dvc repro`:"
     " its artifact `index.html` is the page with all results.",
-    "decisions": "Each run is one turn to promote or to roll back: of several machines, one decides"
-    " at a time. Its param `decided` is the champion's last move as of then. Kept by digits; who"
-    " promotes needs the permission EDIT here.",
     "monitoring": "Each run is one `digits monitor`, or the flow `monitor`: whether what the"
     " service was asked still looks like the training data, and how sure its answers are.",
     "scoring": "Each run is one `digits score`, or the flow `score`: how many rows, how fast, and"

@@ -1,19 +1,23 @@
 """What `evaluate` wrote of a model, logged to the MLflow run of its training."""
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from shutil import copyfile, copytree
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows
-from digits.core.files import write_text
-from digits.tracking import spool
-from digits.tracking.record import ARTIFACTS, Record
+from digits.core.files import folder_sha256
+from digits.tracking import runs
+
+SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
+
+
+def sha256(outputs: EvaluateOutputs) -> str:
+    """The SHA-256 of what `evaluate` wrote of a model; empty if it wrote nothing."""
+    return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
 
 
 def log_evaluation(
@@ -23,60 +27,44 @@ def log_evaluation(
 
     `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
     The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
-    runs have in common; the image grid and the table by class are MLflow's own forms of them.
+    runs have in common; the image grid and the table by class are MLflow's own formats. The tag
+    SHA256 is logged last.
     """
-    record = Record(run_id, datasets=dict(digests), model_id=model_id)
-    for split, metrics in _evaluation_metrics(outputs).items():
-        record.with_metrics(metrics, split=split)
-    with spool.logging(record) as folder:
-        artifacts = folder / ARTIFACTS
-        copytree(outputs.folder, artifacts)
-        record.tags |= _write_tables(outputs, artifacts) | _write_images(outputs, artifacts)
-    spool.flush(run_id)
+    client = MlflowClient()
+    client.log_artifacts(run_id, str(outputs.folder))
+    for split in EVALUATED:
+        picture = mlflow.Image(str(outputs.matrix_picture(split)))
+        client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
+    tables = dict(_tables(outputs))
+    for path, text in tables.items():
+        client.log_text(run_id, text, path)
+    runs.log_datasets(run_id, digests)
+    metrics = [
+        runs.metric(
+            key,
+            value,
+            model_id=model_id,
+            dataset_name=split if split in digests else None,
+            dataset_digest=digests.get(split),
+        )
+        for split, of_split in _evaluation_metrics(outputs).items()
+        for key, value in of_split.items()
+    ]
+    logged = json.dumps([{"path": path, "type": "table"} for path in tables])
+    tags = [RunTag(MLFLOW_LOGGED_ARTIFACTS, logged), RunTag(SHA256, sha256(outputs))]
+    client.log_batch(run_id, metrics, tags=tags)
 
 
-def _write_tables(outputs: EvaluateOutputs, folder: Path) -> dict[str, str]:
-    """Write each split's statistics by class as MLflow shows tables; returns the tag that says so.
+def _tables(outputs: EvaluateOutputs) -> Iterator[tuple[str, str]]:
+    """Path and text of each split's statistics by class, as MLflow shows tables.
 
     MLflow's own function would append to a table that is there already.
     """
     from digits.evaluation.caret import Statistics, as_tables
 
-    tables = []
     for split, written in outputs.read_statistics().items():
         by_class = as_tables(Statistics(**written)).by_class.T.rename_axis("class").reset_index()
-        tables.append(f"{split}/by_class.json")
-        text = by_class.to_json(orient="split", index=False)
-        write_text(folder / tables[-1], text)
-    return {MLFLOW_LOGGED_ARTIFACTS: json.dumps([{"path": p, "type": "table"} for p in tables])}
-
-
-def _write_images(outputs: EvaluateOutputs, folder: Path) -> dict[str, str]:
-    """Write each split's confusion matrix for MLflow's image grid; returns the tag that says so."""
-    client = _ToFolder(folder)
-    for split in EVALUATED:
-        picture = mlflow.Image(str(outputs.matrix_picture(split)))
-        client.log_image("", picture, key=f"{split}_confusion_matrix", step=0)
-    return client.tags
-
-
-class _ToFolder(MlflowClient):
-    """Writes artifacts of a run to a folder, and keeps its tags, in place of a store."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-        self.tags: dict[str, str] = {}
-
-    def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
-        """Copy the file to the folder."""
-        target = self._folder / (artifact_path or "")
-        target.mkdir(parents=True, exist_ok=True)
-        copyfile(local_path, target / Path(local_path).name)
-
-    def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
-        """Keep the tag."""
-        self.tags[key] = str(value)
+        yield f"{split}/by_class.json", by_class.to_json(orient="split", index=False)
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:

@@ -1,64 +1,64 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from shutil import copyfile
 
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Images
 from digits.core.files import folder_sha256, scratch
+from digits.tracking import runs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
-_NAME = "model"
-_ONNX, _EXTRA, _EXAMPLE = "model.onnx", "extra", "example.npy"
 
-
-def copy_files(outputs: TrainOutputs, example: Images, folder: Path) -> None:
-    """Copy what `log` needs of a training, and one image as an example, to a new folder."""
-    (folder / _EXTRA).mkdir(parents=True)
-    copyfile(outputs.model, folder / _ONNX)
-    for path in (outputs.keras, outputs.calibration):
-        copyfile(path, folder / _EXTRA / path.name)
-    np.save(folder / _EXAMPLE, example, allow_pickle=False)
-
-
-def log(run_id: str, folder: Path) -> None:
-    """Log the files that `copy_files` wrote as the model of a run, unless it has that model.
+def log(
+    run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
+) -> str:
+    """Log the ONNX model of a training as the model of a run, and what the training cost.
 
     The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
     all files becomes a tag of the run: the store keeps tags in its database, not beside the files.
 
+    Args:
+        example: One image, uint8 (1, height, width), which the model shows as its input.
+
+    Returns:
+        The model's id.
+
     Raises:
-        DataError: the ONNX file is no classifier of images.
+        DataError: the ONNX file is missing or no classifier of images.
     """
     client = MlflowClient()
     run = client.get_run(run_id)
-    model = _begun(client, run) or mlflow.initialize_logged_model(
-        name=_NAME,
+    model = mlflow.initialize_logged_model(
+        name="model",
         source_run_id=run_id,
         experiment_id=run.info.experiment_id,
         params=run.data.params,
     )
-    if model.status == LoggedModelStatus.READY:
-        return
-    model_id = model.model_id
     with scratch() as temporary:
-        _save(folder, temporary / "saved", run, model)
-        client.log_model_artifacts(model_id, str(temporary / "saved"))
-        stored = mlflow.artifacts.download_artifacts(
-            f"models:/{model_id}", dst_path=str(temporary / "stored")
-        )
-        client.set_tag(run_id, MODEL_SHA256, files_sha256(Path(stored)))
-    if of_run(run_id) != model_id:
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+        folder = temporary / "model"
+        _save(folder, outputs, example, model)
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    except MlflowException:  # the answer to a first request was lost, and a second one is refused
+        if of_run(run_id) != model.model_id:
+            raise
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    model_id = str(model.model_id)
+    cost = [runs.metric(key, value, model_id=model_id) for key, value in metrics.items()]
+    client.log_batch(run_id, cost)
+    return model_id
 
 
 def of_run(run_id: str) -> str:
@@ -75,33 +75,26 @@ def files_sha256(folder: Path) -> str:
     return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 
-def _begun(client: MlflowClient, run: Run) -> LoggedModel | None:
-    """The model that an interrupted call has begun to log."""
-    condition = f"source_run_id = '{run.info.run_id}' AND name = '{_NAME}'"
-    found = client.search_logged_models([run.info.experiment_id], condition, max_results=1)
-    return next(iter(found), None)
-
-
-def _save(folder: Path, path: Path, run: Run, model: LoggedModel) -> None:
+def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedModel) -> None:
     import onnx
     import onnxruntime
 
     from digits.training import inference
 
-    network = inference.load(folder / _ONNX, threads=1)
+    network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
     mlflow.onnx.save_model(
-        onnx.load(folder / _ONNX),
-        str(path),
+        onnx.load(outputs.model),
+        str(folder),
         mlflow_model=Model(
             artifact_path=model.artifact_location,
             model_uuid=model.model_id,
-            run_id=run.info.run_id,
+            run_id=model.source_run_id,
             model_id=model.model_id,
         ),
         signature=ModelSignature(Schema([images]), Schema([answers])),
-        input_example=np.load(folder / _EXAMPLE, allow_pickle=False),
+        input_example=example,
         # inferring them would take MLflow up to 26 s
         pip_requirements=[
             f"{module.__name__}=={module.__version__}" for module in (onnxruntime, onnx, np)
@@ -110,5 +103,5 @@ def _save(folder: Path, path: Path, run: Run, model: LoggedModel) -> None:
         # one per request: MLflow answers several at once
         onnx_session_options={"intra_op_num_threads": 1},
         save_as_external_data=False,
-        extra_files=[str(each) for each in sorted((folder / _EXTRA).iterdir())],
+        extra_files=[str(outputs.calibration), str(outputs.keras)],
     )

@@ -1,9 +1,11 @@
-"""Log a training and its evaluation from DVC's outputs, where the store does not know the run."""
+"""Log a training and its evaluation from DVC's outputs, where the store lacks them."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
+from mlflow import MlflowClient
 
 from digits.core import provenance
 from digits.core.artifacts import (
@@ -14,78 +16,91 @@ from digits.core.artifacts import (
     split_path,
 )
 from digits.core.dataset import load_split
-from digits.core.errors import DataError, ServiceError
+from digits.core.errors import DataError
 from digits.core.files import ANEW
 from digits.params import load as load_params
-from digits.tracking import evaluations, logged_model, runs, spool, store, view
-from digits.tracking.record import Record
+from digits.tracking import evaluations, logged_model, runs, store, view
+from digits.tracking.live import Attempt
+
+
+class Known(NamedTuple):
+    """A finished run of a training: its id, that of its model, the tag of its evaluation."""
+
+    run_id: str
+    model_id: str
+    evaluation: str = ""
 
 
 def restore_all() -> None:
-    """Log each recorded training that the store does not know, with its evaluation if there is one.
+    """Log each recorded training, and each evaluation, of which the store does not have all.
 
-    After `dvc pull` on another machine no stage runs, and the store there is empty.
+    After `dvc pull` on another machine no stage runs, and the store there is empty; or the server
+    was away when a stage logged.
 
     Raises:
         IntegrityError: an output is not what dvc.lock records.
+        ServiceError: the store does not answer.
     """
-    params = load_params()
-    recorded = [model for model in params.models if TrainOutputs(model).run.exists()]
-    unknown = [model for model in recorded if known(TrainOutputs(model)) is None]
-    if not unknown:
-        return
-    for model in unknown:
+    recorded = [model for model in load_params().models if TrainOutputs(model).run.exists()]
+    for model in recorded:
         evaluated = EvaluateOutputs(model)
-        if evaluated.metrics.exists():
+        expected = evaluations.sha256(evaluated)
+        run = known(TrainOutputs(model))
+        if run and run.evaluation == expected:
+            continue
+        if expected:
             provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
-            read = provenance.recorded_inputs(f"evaluate@{model}")
-            digests = {
-                name: read[split_path(name)] for name in EVALUATED if split_path(name) in read
-            }
-            log_evaluation(model, digests)
-        else:
-            restore(model)
+        with store.service_errors():
+            run = run or restore(model)
+            if expected:
+                read = provenance.recorded_inputs(f"evaluate@{model}")
+                digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
+                evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests)
         print(f"{model}: logged again from DVC's outputs")
 
 
 def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     """Upload the written evaluation to the model's run; an unknown run is logged again first.
 
-    `digests` maps each split that was evaluated to the md5 of its file.
+    `digests` maps each split that was evaluated to the md5 of its file. A server that is away is
+    told in one line: `restore_all` does this later.
     """
-    outputs = TrainOutputs(model)
-    try:
-        run_id, model_id = known(outputs) or restore(model)
-    except ServiceError as error:
-        record = outputs.read_run()
-        if not store.is_away(error) or record.tracking_uri != store.portable_uri():
-            raise
-        run_id, model_id = record.run_id, record.model_id  # logged here, so the store knows it
-    evaluations.log_evaluation(run_id, model_id, EvaluateOutputs(model), digests)
+    outputs, attempt = TrainOutputs(model), Attempt()
+    attempt(store.connect, "", patient=False)
+    run = attempt(lambda: known(outputs) or restore(model), None)
+    if run:
+        evaluated = EvaluateOutputs(model)
+        attempt(
+            lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests), None
+        )
 
 
-def known(outputs: TrainOutputs) -> tuple[str, str] | None:
-    """Run id and model id of this training among the project's runs, or None.
+def known(outputs: TrainOutputs) -> Known | None:
+    """This training among the project's finished runs, or None.
 
     The run is the recorded one, or one that was restored from it.
     """
     record = outputs.read_run()
     own = store.connect()
-    spool.send_left()
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
         ids = [own, *(each.experiment_id for each in experiments if view.TAG not in each.tags)]
-        if runs.find(f"attributes.run_id = '{record.run_id}'", *ids):
-            return record.run_id, record.model_id or logged_model.of_run(record.run_id)
-        restored = runs.find(
-            f"tags.restored_from = '{record.run_id}' and attributes.status = 'FINISHED'", *ids
-        )
-    return (restored[-1].info.run_id, restored[-1].data.tags["model_id"]) if restored else None
+        # a run that is not finished was interrupted, or lacks what a server did not get
+        condition = "attributes.status = 'FINISHED' and "
+        found = runs.find(f"{condition}attributes.run_id = '{record.run_id}'", *ids)
+        if found:
+            model_id = record.model_id or logged_model.of_run(record.run_id)
+        elif found := runs.find(f"{condition}tags.restored_from = '{record.run_id}'", *ids):
+            model_id = found[-1].data.tags["model_id"]
+        else:
+            return None
+    run = found[-1]
+    return Known(run.info.run_id, model_id, run.data.tags.get(evaluations.SHA256, ""))
 
 
-def restore(model: str, root: Path = Path()) -> tuple[str, str]:
-    """Log the recorded training as a new run tagged `restored_from`; returns run and model id.
+def restore(model: str, root: Path = Path()) -> Known:
+    """Log the recorded training as a new run tagged `restored_from`.
 
     `root` is the project, or a folder with an experiment's outputs.
 
@@ -98,7 +113,9 @@ def restore(model: str, root: Path = Path()) -> tuple[str, str]:
     record = outputs.read_run()
     _check_present(outputs)
     example = load_split(root / split_path("validation")).data.images[:1]
-    timing = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
+    cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
+    epochs = enumerate(outputs.read_history())
+    history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
     with runs.active_run(
         record.name,
         what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
@@ -106,14 +123,13 @@ def restore(model: str, root: Path = Path()) -> tuple[str, str]:
         tags={**record.tags, "restored_from": record.run_id},
         system_metrics=False,
     ) as active:
-        for epoch, metrics in enumerate(outputs.read_history()):
-            runs.log_epoch(epoch, metrics)
-        if record.params_yaml:
-            runs.log_params_file(record.params_yaml)
-        runs.log_datasets(active.info.run_id, record.datasets)
-        model_id = runs.log_model(outputs, example=example, metrics=timing)
-        spool.log(Record(active.info.run_id, tags={"model_id": model_id}))
-    return active.info.run_id, model_id
+        run_id = active.info.run_id
+        runs.send(run_id, history)
+        runs.log_text(record.params_yaml, runs.PARAMS_FILE)
+        runs.log_datasets(run_id, record.datasets)
+        model_id = logged_model.log(run_id, outputs, example=example, metrics=cost)
+        MlflowClient().set_tag(run_id, "model_id", model_id)
+    return Known(run_id, model_id)
 
 
 def _check_present(outputs: TrainOutputs) -> None:

@@ -3,10 +3,9 @@
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 import mlflow
 import requests
@@ -15,16 +14,16 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 from requests import RequestException
 
-from digits.core import errors
 from digits.core.addresses import public
-from digits.core.errors import ServiceError, one_line
-from digits.core.process import project_root, take_parent_run
+from digits.core.errors import one_line
+from digits.core.process import ENVIRONMENT, project_root, take_parent_run
 from digits.params import project
 from digits.tracking import database, descriptions, view
 from digits.tracking.database import SQLITE
 from digits.tracking.descriptions import NOTE
 
-T = TypeVar("T")
+PATIENT = 6  # retries of a request, within two minutes
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (
@@ -66,10 +65,12 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = take_parent_run() or _parent
     uri, name = tracking_uri(), experiment or project().name
+    database.check(uri)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
-    with service_errors(uri), _ready(uri):
-        return _experiment_id(name, uri, with_view=not experiment)
+        is_file = uri.startswith("sqlite")
+        with database.opening(uri) if is_file else nullcontext():
+            return _experiment_id(name, uri, with_view=not experiment)
 
 
 _parent: str | None = None
@@ -87,7 +88,16 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, sqlite3.Error) as error:
         address = uri or mlflow.get_tracking_uri()
-        raise database.unusable(address, _reason(error, address)) from error
+        cause: BaseException = error
+        while before := cause.__cause__ or cause.__context__:
+            cause = before
+        if isinstance(cause, _UNREACHABLE):
+            reason = f"no answer, {cause.strerror or cause}; is the server up?"
+        elif isinstance(error.__cause__ or error.__context__ or error, RequestException):
+            reason = one_line(cause)  # which says less of us than of the request
+        else:
+            reason = database.reason(error, address)
+        raise database.unusable(address, reason) from error
 
 
 @contextmanager
@@ -100,70 +110,44 @@ def ignoring(*codes: str) -> Iterator[None]:
             raise
 
 
-def is_file() -> bool:
-    """Whether the store is an SQLite file, which is never away."""
-    return tracking_uri().startswith(SQLITE)
+@contextmanager
+def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
+    """Within the block, MLflow repeats a request that got no answer so often, with longer pauses.
+
+    It waits for each answer for `timeout_s` seconds; default: as the environment says.
+    """
+    limits = {_RETRIES: str(times)} | ({_TIMEOUT: str(timeout_s)} if timeout_s else {})
+    before = {name: os.environ.pop(name, None) for name in limits}
+    os.environ |= limits  # which MLflow reads for each request
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            os.environ |= {name: value} if value is not None else {}
 
 
-def patiently(work: Callable[[], T], *, wait_s: float | None = None) -> T:
-    """Do work that may be done twice, again while the store is away; see `errors.patiently`."""
-    return errors.patiently(work, away=_waiting, wait_s=wait_s)
-
-
-def _waiting(error: Exception, wait_s: float) -> str:
-    known = isinstance(error, MlflowException | RequestException | ServiceError)
-    if not known or not is_away(error):
-        return ""
-    return f"MLflow at {public(tracking_uri())} does not answer; waiting for up to {wait_s:g} s"
+def patient() -> AbstractContextManager[None]:
+    """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
+    # a stage inherits what `digits run` has set for itself: that is not the user's
+    own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
+    return retrying(PATIENT if own == ENVIRONMENT[_RETRIES] else int(own))
 
 
 def is_away(error: BaseException | None) -> bool:
     """Whether an error says that the store, or what is behind it, does not answer for now."""
-    if is_file():
-        return False
-    while error:
+    while error and not tracking_uri().startswith(SQLITE):
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, _NO_REPLY) or (isinstance(status, int) and status >= _FAILING):
             return True
-        if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
-            return True  # the database of a server, or of ours
-        if isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR":
-            return True
+        if isinstance(error, MlflowException):
+            code = error.error_code
+            if code == "TEMPORARILY_UNAVAILABLE":  # the database of a server, or of ours
+                return True
+            if code == "INTERNAL_ERROR" and isinstance(error, RestException):
+                return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def is_unreachable(error: BaseException) -> bool:
-    """Whether an error of MLflow's was caused by a server that did not answer."""
-    return isinstance(_cause(error), _UNREACHABLE)
-
-
-def _reason(error: BaseException, uri: str) -> str:
-    cause = _cause(error)
-    if isinstance(cause, _UNREACHABLE):
-        return f"no answer, {cause.strerror or cause}; is the server up?"
-    if isinstance(error.__cause__ or error.__context__ or error, RequestException):
-        return one_line(cause)  # which says less of us than of the request
-    return database.reason(error, uri)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error of the chain."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return error
-
-
-def _ready(uri: str) -> AbstractContextManager[None]:
-    database.check(uri)
-    if not uri.startswith("sqlite"):
-        return nullcontext()
-    path = uri.removeprefix(SQLITE)
-    if path == uri or not path or set(path) & set("?#") or path.endswith(("/", ":memory:")):
-        raise database.unusable(
-            uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file"
-        )
-    return database.opening(Path(path))
 
 
 def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:

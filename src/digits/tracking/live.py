@@ -1,0 +1,105 @@
+"""The run of a training: its curves appear while it trains, and an outage does not end it.
+
+Epochs that a server did not take are kept in memory and sent again. What a server that stays away
+does not get, `digits restore` logs later from DVC's outputs.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import mlflow
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from digits.core.errors import ServiceError
+from digits.tracking import runs, store
+
+AGAIN_S = 20.0  # after which epochs that did not arrive are sent again
+
+T = TypeVar("T")
+
+
+class Attempt:
+    """Does work that logs, until a server is away: then it warns once, and skips what follows."""
+
+    def __init__(self, loss: str = "`digits restore` logs the rest later") -> None:
+        self.gave_up = False
+        self._loss = loss
+
+    def __call__(self, work: Callable[[], T], otherwise: T, *, patient: bool = True) -> T:
+        """The result of the work; `otherwise` if the server is away or was before.
+
+        Unless `patient`, a server that does not answer is asked once more only.
+
+        Raises:
+            ServiceError: the store cannot be used for another reason.
+        """
+        if self.gave_up:
+            return otherwise
+        try:
+            with store.service_errors(), store.patient() if patient else nullcontext():
+                return work()
+        except ServiceError as error:
+            if not store.is_away(error):
+                raise
+            self.gave_up = True
+            print(f"warning: {error}; {self._loss}", file=sys.stderr, flush=True)
+            return otherwise
+
+
+class LiveRun:
+    """An active run. Without a server, its id is one that no server knows."""
+
+    def __init__(self, start: Callable[[], "mlflow.ActiveRun"]) -> None:
+        self.attempt = Attempt()
+        active = self.attempt(start, None, patient=False)
+        self.run_id = str(active.info.run_id) if active else uuid4().hex
+        self.experiment_id = str(active.info.experiment_id) if active else ""
+        self._unsent: list[Metric] = []
+        self._again_at = 0.0
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of one epoch, with the epoch as step; does not wait for a server."""
+        self._unsent += runs.metrics_at(epoch, metrics)
+        if self.attempt.gave_up or time.monotonic() < self._again_at:
+            return
+        try:
+            with store.retrying(0):
+                runs.send(self.run_id, self._unsent)
+        except MlflowException as error:
+            if not store.is_away(error):
+                raise
+            self._again_at = time.monotonic() + AGAIN_S
+
+    def log_rest(self) -> None:
+        """Send the epochs that did not arrive."""
+        self.attempt(lambda: runs.send(self.run_id, self._unsent), None)
+
+    def end(self, status: str) -> None:
+        """End the run. It is FINISHED only if the server has all of it."""
+        if status == "FINISHED":
+            self.attempt(lambda: mlflow.end_run(status), None)
+            status = "FAILED"  # if it still runs
+        runs.end(status)
+
+
+@contextmanager
+def training_run(
+    name: str, *, what: str, params: Mapping[str, Any], tags: Mapping[str, str]
+) -> Iterator[LiveRun]:
+    """The run of a training; ends FINISHED, FAILED on an error or an outage, KILLED on a signal.
+
+    See `runs.start` for the arguments. Whatever else is logged to it goes through its `attempt`.
+
+    Raises:
+        ServiceError: the tracking store cannot be used. One that is away raises nothing.
+    """
+    with store.service_errors():
+        live = LiveRun(lambda: runs.start(name, what=what, params=params, tags=tags))
+        with runs.ending(live.end):
+            yield live
+            live.log_rest()  # in this block, so that a signal ends the waiting
