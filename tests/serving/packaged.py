@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -70,24 +70,23 @@ def write_model(path: Path, digits: Dataset) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
 
 
-def write(folder: Path, digits: Dataset, **changes: Any) -> Package:
-    """Write a package into `folder`; `changes` are other values of its description."""
+def write(folder: Path, digits: Dataset) -> Package:
+    """Write a package into `folder`."""
     network = folder.with_suffix(".onnx")
     write_model(network, digits)
-    values = {
-        "name": "digits",
-        "version": "7",
-        "run_id": "4711",
-        "git_commit": "c0ffee",
-        "data_md5": "d" * 32,
-        "splits": {},
-        "model_sha256": "5" * 64,
-        "shape": (8, 8),
-        "class_names": ["null", "eins", "zwei", "drei", *"456789"],
-        "picture": "plain",
-        "confidence": Confidence(coverage=0.99, threshold=THRESHOLD),
-    }
-    description = Description.model_validate(values | changes)
+    description = Description(
+        name="digits",
+        version="7",
+        run_id="4711",
+        git_commit="c0ffee",
+        data_md5="d" * 32,
+        splits={},
+        model_sha256="5" * 64,
+        shape=(8, 8),
+        class_names=["null", "eins", "zwei", "drei", *"456789"],
+        picture="plain",
+        confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
+    )
     images = digits.images[:200]
     probabilities = inference.load(network, threads=1).predict(images)
     write_folder(folder, network, description, "# Card\n", images[:1])

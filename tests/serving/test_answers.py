@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from packaged import THRESHOLD, Package, Running, running, write
+from packaged import THRESHOLD, Package, Running, running
 from PIL import Image
 
-from digits.core.dataset import Dataset, Images
+from digits.core.dataset import Images
+from digits.serving.model import Model, load
 
 
 def predictions(
@@ -74,10 +75,10 @@ def test_answer_sets(server: Running, package: Package) -> None:
     assert {1, 2} <= sizes
 
 
-def test_no_calibration_no_sets(tmp_path: Any, digits_8x8: Dataset) -> None:
-    package = write(tmp_path / "package", digits_8x8, confidence=None)
-    with running(package.folder) as server:
-        [answer] = predictions(server, as_json({"inputs": package.images[:1].tolist()}))
+def test_no_calibration_no_sets(package: Package) -> None:
+    loaded = load(package.folder)
+    description = loaded.description.model_copy(update={"confidence": None})
+    [answer] = Model(description, loaded.network).answers(package.probabilities[:1])
     assert answer.keys() == {"predicted", "probabilities"}
 
 

@@ -103,11 +103,11 @@ def check_files(folder: Path) -> None:
     if not sums:
         raise IntegrityError(f"{folder / SUMS}: does not list {MODEL}, so this is no package")
     findings = [f"{folder / name}: is not in {SUMS}" for name in unlisted(folder, sums)]
-    for name, digest in sums.items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != digest:
-            says = f"is not the file that was packaged (by {SUMS}); make the package again"
-            findings.append(f"{path}: {says}")
+    findings += [
+        f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"
+        for name, digest in sums.items()
+        if not (folder / name).is_file() or sha256(folder / name) != digest
+    ]
     if findings:
         raise IntegrityError(*findings)
 
