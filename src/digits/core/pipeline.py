@@ -20,15 +20,13 @@ MISSING = "deleted"  # DVC's word for an output that is not there
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage.
+    """One stage, by the name that `dvc repro` takes.
 
     Attributes:
-        name: As `dvc repro` takes it.
         upstream: Names of the stages and `.dvc` files that it depends on directly.
         changed: Whether `dvc status` lists it.
         threaded: Whether it computes with `train.threads` threads.
-        timed: Whether its seconds are compared, so that it needs its cores for itself; `meta:` in
-            dvc.yaml says so.
+        timed: Whether its seconds are compared (`meta:` in dvc.yaml), so it shares no core.
         deps: The files and folders that it depends on.
         kept_in_git: The outputs of its upstream stages that git keeps, and not DVC's cache.
     """
