@@ -143,12 +143,12 @@ def _alone(name: str) -> Iterator[None]:
     if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
         yield
         return
-    lock = FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock", timeout=WAIT_S)
+    path = f"{uri.removeprefix(SQLITE)}.{name}.lock"
     try:
-        lock.acquire()
+        lock = FileLock(path).acquire(timeout=WAIT_S)
     except Timeout:
         raise BusyError(
-            f"{lock.lock_file}: another promotion or rollback holds it for over {WAIT_S:g} s"
+            f"{path}: another promotion or rollback holds it for over {WAIT_S:g} s"
         ) from None
     with lock:
         yield
