@@ -46,8 +46,8 @@ start() { # PROCFILE, then NAME and PORT of each server
     SECONDS=0
     while shift && [ $# -gt 0 ]; do
         until listens "$2"; do
-            is_up && ((SECONDS < 180)) || fail 4 "$1 does not answer; see $log"
             sleep 0.5
+            is_up && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
         done
         printf '%-11s127.0.0.1:%s\n' "$1" "$2"
         shift
@@ -83,8 +83,8 @@ up() {
 team() {
     [ "$(command -v initdb || echo /usr/lib/postgresql/*/bin/initdb)" ] ||
         fail 4 'PostgreSQL: not found: apt-get install postgresql'
-    TEAM_PORT=${TEAM_PORT:-15000}
-    for more in 0 1 2 3 4; do check_port TEAM_PORT $((TEAM_PORT + more)); done
+    check_port TEAM_PORT "${TEAM_PORT:=15000}"
+    for more in 1 2 3 4; do check_port TEAM_PORT $((TEAM_PORT + more)); done
     mkdir -p -m 700 .team/s3
     chmod 711 .team # PostgreSQL's user must reach its own folder
     [ -e .team/.env ] || make_passwords
