@@ -36,8 +36,7 @@ end() {
 
 start() { # PROCFILE, then NAME and PORT of each server
     trap 'trap - EXIT; end' EXIT # unless all goes well
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap 'exit 130' INT && trap 'exit 143' TERM
     : >"$log"
     set -m # a process group of its own, else Ctrl-C would end it whenever it is pressed here
     nohup honcho --no-colour -f "deploy/$1" start >>"$log" 2>&1 </dev/null &
@@ -46,8 +45,8 @@ start() { # PROCFILE, then NAME and PORT of each server
     SECONDS=0
     while shift && [ $# -gt 0 ]; do
         until listens "$2"; do
-            is_up && ((SECONDS < 180)) || fail 4 "$1 does not answer; see $log"
             sleep 0.5
+            is_up && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
         done
         printf '%-11s127.0.0.1:%s\n' "$1" "$2"
         shift
@@ -71,7 +70,6 @@ up() {
     for name in MLFLOW_PORT PREFECT_PORT PAGES_PORT; do check_port $name "${!name}"; done
     export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api \
         DIGITS_MLFLOW_UI=http://127.0.0.1:$MLFLOW_PORT DIGITS_PAGES=http://127.0.0.1:$PAGES_PORT
-    mkdir -p artifacts
     digits restore # before the servers start: two that create the tracking store at once spoil it
     page=$(MLFLOW_TRACKING_URI='' python -m digits.tracking.page "$MLFLOW_PORT")
     start Procfile.up MLflow "$MLFLOW_PORT" Prefect "$PREFECT_PORT" Pages "$PAGES_PORT"
@@ -83,8 +81,8 @@ up() {
 team() {
     [ "$(command -v initdb || echo /usr/lib/postgresql/*/bin/initdb)" ] ||
         fail 4 'PostgreSQL: not found: apt-get install postgresql'
-    TEAM_PORT=${TEAM_PORT:-15000}
-    for more in 0 1 2 3 4; do check_port TEAM_PORT $((TEAM_PORT + more)); done
+    check_port TEAM_PORT "${TEAM_PORT:=15000}"
+    for more in 1 2 3 4; do check_port TEAM_PORT $((TEAM_PORT + more)); done
     mkdir -p -m 700 .team/s3
     chmod 711 .team # PostgreSQL's user must reach its own folder
     [ -e .team/.env ] || make_passwords
@@ -100,8 +98,7 @@ team() {
 }
 
 make_passwords() {
-    touch .team/.env
-    chmod 600 .team/.env
+    install -m 600 /dev/null .team/.env
     for name in LOGIN POSTGRES S3_ID S3 FLASK VOLUME VOLUME_READ FILER FILER_READ; do
         echo "${name}_SECRET=$(od -An -N20 -tx1 /dev/urandom | tr -d ' \n')"
     done >.team/.env
@@ -110,15 +107,14 @@ make_passwords() {
 target=$1
 case $target in *team*) folder=.team stop=team-down ;; *) folder=.state stop=down ;; esac
 log=$folder/servers.log
-export DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+export DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PROJECT
 if [ "$target" = $stop ]; then
     is_up || echo 'nothing is up'
     end
     [ $stop = team-down ] || prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true
 else
     ! is_up || fail 6 "already up; see make $stop"
-    mkdir -p $folder .prefect
+    mkdir -p $folder .prefect artifacts
     PROJECT=$(python -c 'from digits.params import project; print(project().name)')
-    export PROJECT
     "$target"
 fi

@@ -35,13 +35,16 @@ class Clone:
 
     def make(self, target: str) -> subprocess.CompletedProcess[str]:
         """Run `make TARGET` to its end."""
+        return self.run("make", target, *(f"{name}={port}" for name, port in self.ports.items()))
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
         environment = {
             **kept,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": f"{self.root / 'src'}{os.pathsep}{self.root}",
         }
-        command = ["make", target, *(f"{name}={port}" for name, port in self.ports.items())]
         return subprocess.run(
             command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
         )
@@ -88,6 +91,12 @@ def test_up_starts_everything_and_down_ends_it(clone: Clone) -> None:
         for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
             with pytest.raises(HTTPError, match="403"):
                 clone.ask(name, **header)
+
+    page = (REPOSITORY / "docs/how-to/schedules.md").read_text("utf-8")
+    [notify] = re.findall(r"```sh\n(block=.*?)```", page, re.DOTALL)
+    done = clone.run("bash", "-euc", notify)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "digits-failed" in {automation["name"] for automation in clone.prefect("automations")}
 
     again = clone.make("up")
     assert "error: already up; see make down" in again.stderr
