@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Lock, Timer
+from threading import Lock, Timer
 from types import FrameType
 from typing import IO, Any, NoReturn
 
@@ -44,7 +44,7 @@ class Commands:
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._lock = Lock()
-        self._stopped = Event()
+        self._stopped = False
 
     def run(
         self,
@@ -54,7 +54,6 @@ class Commands:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-        grace_s: float = GRACE_S,
         stdout: IO[str] | None = None,
     ) -> list[str]:
         """Run a command to its end; after `timeout_s` seconds it is ended.
@@ -67,7 +66,7 @@ class Commands:
             CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
         """
         child = self._start(command, stdout, cwd=cwd, env=env)
-        timer = Timer(timeout_s or 0, end_groups, [[child.pid]], {"grace_s": grace_s})
+        timer = Timer(timeout_s or 0, end_groups, [[child.pid]])
         timer.daemon = True
         started = time.monotonic()
         try:
@@ -75,7 +74,7 @@ class Commands:
                 timer.start()
             lines = _stream(child, on_line)
         except BaseException:
-            end_groups([child.pid], grace_s=grace_s)
+            end_groups([child.pid])
             raise
         finally:
             child.wait()
@@ -93,19 +92,15 @@ class Commands:
     def stop(self, *, grace_s: float = GRACE_S) -> None:
         """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
         with self._lock:
-            self._stopped.set()
+            self._stopped = True
         end_groups(list(self._groups), grace_s=grace_s)
-
-    def check_not_stopped(self, *, within_s: float = 0) -> None:
-        """Raise CommandFailedError after `stop`; wait for `stop` so many seconds."""
-        if self._stopped.wait(within_s):
-            raise CommandFailedError("was not started: the flow run ends")
 
     def _start(
         self, command: Sequence[str], stdout: IO[str] | None, **place: Any
     ) -> "subprocess.Popen[str]":
         with self._lock:
-            self.check_not_stopped()
+            if self._stopped:
+                raise CommandFailedError("was not started: the flow run ends")
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ import gc
 import os
 import re
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -48,8 +47,6 @@ _EXPERIMENT = "DVC_EXP_NAME"
 _FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 _PARENT_RUN = "MLFLOW_RUN_ID"
 _PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
-
-CLOCK_S = 60
 
 
 def set_environment() -> None:
@@ -199,29 +196,6 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-
-
-def this_process() -> str:
-    """Host, process id and start time: enough for `has_ended` to tell later."""
-    import psutil
-
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
-def has_ended(process: str) -> bool:
-    """Whether a process of this machine, named by `this_process`, no longer runs."""
-    import psutil
-
-    try:
-        host, pid, started = process.split(":")
-        if host != socket.gethostname():
-            return False
-        # the start time depends on the clock, which may have been set since
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > CLOCK_S
-    except psutil.NoSuchProcess:
-        return True
-    except ValueError:
-        return False  # another program's tag of the same name
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
