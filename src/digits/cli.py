@@ -158,7 +158,7 @@ def promote(
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
     from digits.evaluation.gate import approval
     from digits.registry.promotion import promote_training
-    from digits.reporting.console import print_outcome
+    from digits.reporting.decisions import print_outcome
 
     with _connected(patient=True) as params:
         outcome = promote_training(
@@ -184,7 +184,7 @@ def rollback(
 ) -> None:
     """Make the previous champion, or another version, champion again."""
     from digits.registry import promotion
-    from digits.reporting.console import print_moves
+    from digits.reporting.decisions import print_moves
 
     with _connected(patient=True) as params:
         version = None if to is None else str(to)
@@ -196,7 +196,7 @@ def rollback(
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     from digits.registry.versions import Registry
-    from digits.reporting.console import print_moves
+    from digits.reporting.decisions import print_moves
 
     with _connected() as params:
         moves = Registry(params.project.name).moves()
@@ -210,7 +210,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     Ends with 7 if its files are not those that were logged.
     """
     from digits.registry.trace import check_unchanged, find_origin
-    from digits.reporting.console import print_origin
+    from digits.reporting.decisions import print_origin
 
     with _connected():
         origin = find_origin(uri)
