@@ -1,6 +1,5 @@
 """What is told about the processor, and the slots for trainings, which processes share."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,54 +52,6 @@ def test_who_waits_for_a_slot_can_give_up(tmp_path: Path) -> None:
         pytest.fail("there was no slot")
     assert messages == ["waiting for free cores: other trainings run in this folder"]
     assert other is not None
-
-
-@pytest.mark.parametrize(
-    ("visible", "mirrored", "at_once", "own"),
-    [("0,1", False, 2, "0"), ("0, GPU-2", True, 1, "0,GPU-2"), ("GPU-2", False, 1, "GPU-2")],
-)
-def test_each_training_has_a_gpu_of_its_own_or_all_of_them(
-    visible: str,
-    mirrored: bool,
-    at_once: int,
-    own: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(machine.GPUS, visible)
-    assert machine.trainings_at_once(1, mirrored=mirrored) == at_once
-    with machine.own_gpu(tmp_path, print, mirrored=mirrored):
-        assert os.environ[machine.GPUS] == own
-        monkeypatch.setenv(machine.GPUS, visible)
-        if at_once == 2:
-            with machine.own_gpu(tmp_path, print, mirrored=mirrored):
-                assert os.environ[machine.GPUS] == "1"
-
-
-@pytest.mark.parametrize("libraries", [False, True])
-def test_a_card_that_tensorflow_has_no_libraries_for_is_no_gpu(
-    libraries: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver = tmp_path / "nvidia-smi"
-    driver.write_text("#!/bin/sh\necho GPU-1\necho GPU-2\n")
-    driver.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv(machine.GPUS, raising=False)
-    if libraries:
-        (tmp_path / "nvidia/cudnn").mkdir(parents=True)
-        monkeypatch.syspath_prepend(tmp_path)
-    assert machine.gpus() == (["GPU-1", "GPU-2"] if libraries else [])
-
-
-@pytest.mark.parametrize("visible", ["", "-1"])
-def test_without_a_gpu_the_cores_count(
-    visible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(machine.GPUS, visible)
-    monkeypatch.setattr(system, "processors", lambda: 4)
-    assert machine.trainings_at_once(2, mirrored=True) == 2
-    with machine.own_gpu(tmp_path, print, mirrored=True):
-        assert os.environ[machine.GPUS] == visible
 
 
 @pytest.mark.parametrize(("cores", "threads", "expected"), [(8, 2, 4), (8, 3, 2), (2, 4, 1)])

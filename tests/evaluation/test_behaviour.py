@@ -1,7 +1,5 @@
 """Disturbed images: what each perturbation does, and when a model is called fragile; latency."""
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -21,7 +19,6 @@ from digits.evaluation.behaviour import (
     fragile_line,
     invert,
     measure_latency,
-    request_times,
     rotate,
     shift,
 )
@@ -73,11 +70,6 @@ def test_a_shift_moves_by_whole_pixels_in_each_of_four_directions(pixels):
     assert len(moved) == 100
 
 
-def test_what_is_shifted_in_is_black_and_what_leaves_is_gone():
-    full = np.full((100, 4, 4), 255, dtype=np.uint8)
-    assert (shift(full, 1).sum(axis=(1, 2)) == 12 * 255).all()
-
-
 def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():
     bar = np.zeros((100, 9, 9), dtype=np.uint8)
     bar[:, 4, :] = 200
@@ -99,12 +91,6 @@ def test_noise_is_a_fifth_of_the_brightest_grey():
     grey = np.full((20, 28, 28), 100, dtype=np.uint8)
     assert add_noise(grey).std() == pytest.approx(20, rel=0.02)
     assert add_noise(grey).mean() == pytest.approx(100, rel=0.01)
-
-
-def test_noise_stays_between_black_and_white():
-    noisy = add_noise(np.repeat(dot(20, grey=255), 2, axis=0))
-    assert noisy.min() == 0
-    assert noisy.mean() < 40
 
 
 def test_inversion_swaps_black_and_the_brightest_grey():
@@ -139,33 +125,9 @@ def test_a_fragile_model_gets_one_line_that_names_its_losses():
     )
 
 
-def test_a_steady_model_gets_no_line():
-    assert fragile_line("cnn", {"clean": 0.98, "shift_2px": 0.9}) is None
-
-
 def test_counts_are_fixed_however_few_images_there_are():
     seen = []
     measure_latency(lambda batch: seen.append(batch.shape), dot(3, 8))
     assert seen.count((1, 8, 8)) == WARM_UP_CALLS + REQUESTS
     assert seen.count((BATCH_IMAGES, 8, 8)) == 1 + BATCH_CALLS
     assert len(seen) == WARM_UP_CALLS + REQUESTS + 1 + BATCH_CALLS
-
-
-def test_requests_of_many_images_are_timed_alike():
-    seen = []
-    request_times(lambda batch: seen.append(batch.shape), dot(3, 8), size=7)
-    assert seen == [(7, 8, 8)] * (WARM_UP_CALLS + REQUESTS)
-
-
-def test_the_slow_first_calls_are_not_counted():
-    calls = iter([0.5, *[0.0] * 100])
-    latency = measure_latency(lambda _: time.sleep(next(calls)), dot(3, 8))
-    assert latency["p95_ms"] < 250
-
-
-def test_milliseconds_and_images_per_second_are_what_they_say():
-    latency = measure_latency(
-        lambda batch: time.sleep(0.002 if len(batch) == 1 else 0.02), dot(3, 8)
-    )
-    assert 2 <= latency["p50_ms"] <= latency["p95_ms"]
-    assert BATCH_IMAGES / 0.2 < latency["images_per_s"] <= BATCH_IMAGES / 0.02

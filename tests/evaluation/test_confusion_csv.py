@@ -10,6 +10,8 @@ from digits.core.errors import DataError
 from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
+NOT_SQUARE = f"m.csv: is no square table of at least 2 classes; {LAYOUT}"
+OTHER_NAMES = "m.csv: rows and columns must name the same classes in the same order, each once"
 
 
 @pytest.fixture
@@ -23,13 +25,14 @@ def read(tmp_path: Path):
 
 
 @pytest.fixture
-def findings(read):
-    def refused(content: str | bytes) -> list[str]:
+def refused(read):
+    def finding(content: str | bytes) -> str:
         with pytest.raises(DataError) as error:
             read(content)
-        return [finding.rpartition("/")[2] for finding in error.value.findings]
+        [finding] = error.value.findings
+        return finding.rpartition("/")[2]
 
-    return refused
+    return finding
 
 
 @pytest.mark.parametrize(
@@ -58,93 +61,33 @@ def test_a_written_matrix_comes_back(tmp_path, names):
     assert classes == names
 
 
-def test_two_classes_are_enough(read):
-    assert read("5,5\n5,9\n")[0].tolist() == [[5, 5], [5, 9]]
-
-
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        ("", "m.csv: 0 rows; a confusion matrix has at least 2 classes"),
-        ("5\n", "m.csv: 1 rows; a confusion matrix has at least 2 classes"),
-        ("a\n5\n", "m.csv: one column; the separator must be a comma"),
-        ("5;1\n2;6\n", "m.csv: one column; the separator must be a comma"),
-        ("5,1,0\n2,6\n", "m.csv:2: 2 cells; the first row has 3"),
-        (
-            "5,1,0,4,4\n2,6,1,4,4\n",
-            f"m.csv: 2 rows and 5 columns of counts; {LAYOUT}",
-        ),
-        ("5,1,0\n2,6,1\n", f"m.csv: 2 rows and 3 columns of counts; {LAYOUT}"),
-        ("0,5,1\n1,2,6\n", f"m.csv: 2 rows and 3 columns of counts; {LAYOUT}"),
-        ("1,2\n3,4\n5,6\n", f"m.csv: 3 rows and 2 columns of counts; {LAYOUT}"),
-        ("7,5,1,0\n8,2,6,1\n9,0,0,7\n", f"m.csv: 3 rows and 4 columns of counts; {LAYOUT}"),
+        ("", NOT_SQUARE),
+        ("5\n", NOT_SQUARE),
+        ("5;1\n2;6\n", NOT_SQUARE),
+        ("5,1,0\n2,6\n", NOT_SQUARE),
+        ("5,1,0\n2,6,1\n", NOT_SQUARE),
+        ("a,b\n5,1\n2,6\n", NOT_SQUARE),
         ("0,0\n0,0\n", "m.csv: every count is 0; there must be at least one prediction"),
-        (
-            ",a,b\nb,5,1\na,2,6\n",
-            "m.csv: columns are a, b but rows are b, a; both must name the same classes in the "
-            "same order",
-        ),
-        ("a,b\n5,1\n2,6\n", f"m.csv: 2 rows and 1 columns of counts; {LAYOUT}"),
-        ("a,5,1\nb,2,6\n", f"m.csv: 1 rows and 2 columns of counts; {LAYOUT}"),
-        (",a,a\na,5,1\na,2,6\n", "m.csv: two classes have the same name among a, a"),
-        (
-            ",a,b,All\na,5,1,6\nb,2,6,8\nAll,7,7,14\n",
-            "m.csv: the last row and column are totals; leave them out",
-        ),
-    ],
-    ids=[
-        *("empty", "one cell", "one column", "semicolons", "ragged", "not square"),
-        *(
-            "2×3",
-            "2×3 that begins with 0, 1",
-            "3×2",
-            "3×4",
-            "all zero",
-            "other order",
-            "names above alone",
-            "names before alone",
-            "same name twice",
-            "totals",
-        ),
+        (",a,b\nb,5,1\na,2,6\n", OTHER_NAMES),
+        (",a,a\na,5,1\na,2,6\n", OTHER_NAMES),
     ],
 )
-def test_what_is_no_confusion_matrix_is_refused_in_one_line(findings, content, finding):
-    assert findings(content) == [finding]
+def test_what_is_no_confusion_matrix_is_refused(refused, content, finding):
+    assert refused(content) == finding
 
 
-@pytest.mark.parametrize(
-    ("cell", "shown"),
-    [
-        *((bad, bad) for bad in ("-1", "3.5", "six", "nan", "1e3", "٣", "1000000000001")),
-        *((bad, bad) for bad in ("0x1F", "+5", "５", "1_0", "inf", "-0", "true")),
-        ("", "empty"),
-        ("9" * 5000, "9" * 40),
-    ],
-)
-def test_a_cell_that_is_no_count_is_named_by_line_and_column(findings, cell, shown):
-    expected = f"is no count; allowed are whole numbers 0…{10**12:,}"
-    assert findings(f"5,1\n2,{cell}\n") == [f"m.csv:2 column 2: {shown} {expected}"]
-    assert findings(f",a,b\na,5,1\nb,2,{cell}\n") == [f"m.csv:3 column 3: {shown} {expected}"]
+@pytest.mark.parametrize("cell", ["-1", "3.5", "six", "٣", "1" * 13, ""])
+def test_a_cell_that_is_no_count_is_refused(refused, cell):
+    for content in (f"5,1\n2,{cell}\n", f",a,b\na,5,1\nb,2,{cell}\n"):
+        assert refused(content).startswith(f"m.csv: {cell or 'empty'} is no count: a whole")
 
 
-@pytest.mark.parametrize("cell", ["-1", "12.0", "1e3"])
-def test_a_bad_count_in_the_first_cell_is_not_taken_for_a_name(findings, cell):
-    (finding,) = findings(f"{cell},1\n2,5\n")
-    assert finding.startswith(f"m.csv:1 column 1: {cell} is no count")
-
-
-def test_every_bad_cell_is_a_finding(findings):
-    assert len(findings("1,x,-1\n2,6,-3\n0,0,7\n")) == 3
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["5,1\n2,6\n".encode("utf-16"), b'"5,1\n2,6\n', b"\x1f\x8b\x08\x00\x00"],
-    ids=["UTF-16", "open quote", "gzip"],
-)
-def test_what_is_no_csv_text_is_refused(findings, content):
-    (finding,) = findings(content)
-    assert finding.startswith("m.csv: not a comma-separated UTF-8 text: ")
+@pytest.mark.parametrize("content", ["5,1\n2,6\n".encode("utf-16"), b'"5,1\n2,6\n'])
+def test_what_is_no_csv_text_is_refused(refused, content):
+    assert refused(content).startswith("m.csv: not a comma-separated UTF-8 text: ")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +98,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name, why):
         read_matrix(tmp_path / name)
 
 
-def test_the_cells_of_several_models_are_one_table_that_begins_with_the_classes_in_their_order(
-    tmp_path: Path,
-) -> None:
+def test_cells_begin_with_the_classes_in_their_order(tmp_path: Path) -> None:
     names = ["zebra", "cat, small", "7"]
     path = tmp_path / "cells.csv"
     write_cells(path, {"b": (np.array(COUNTS), names), "a": (np.zeros((3, 3), int), names)})
@@ -165,11 +106,5 @@ def test_the_cells_of_several_models_are_one_table_that_begins_with_the_classes_
         header, *rows = csv.reader(file)
     assert header == ["model", "prediction", "reference", "count"]
     assert [row[1:3] for row in rows if row[0] == "a"] == [[name, name] for name in names]
-    written = {tuple(row[1:3]): int(row[3]) for row in rows if row[0] == "b"}
-    assert [*written][:3] == [(name, name) for name in names]
-    assert written == {
-        (names[row], names[column]): count
-        for row, counts in enumerate(COUNTS)
-        for column, count in enumerate(counts)
-        if count
-    }
+    written = [int(row[3]) for row in rows if row[0] == "b"]
+    assert written == [5, 6, 7, 1, 2, 1]

@@ -6,15 +6,12 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
-import mlflow
 import pytest
 from mlflow import MlflowClient
-from test_cli import digits
 
 from digits.cli_results import summary
 from digits.core.errors import DataError
-from digits.evaluation.seeds import Spread, groups, spread
+from digits.evaluation.seeds import groups, spread
 from digits.reporting.console import print_summary
 from digits.tracking import runs
 from digits.tracking.runs import evaluated_runs
@@ -58,9 +55,6 @@ class TestTheSpread:
     def test_is_that_of_a_textbook(self) -> None:
         # t(0.975, 2) = 4.303 in every table; 4.303 * 1 / sqrt(3) = 2.484
         assert spread([1.0, 2.0, 3.0]) == pytest.approx((3, 2, 1, 1, -0.4841, 4.4841), abs=1e-4)
-
-    def test_of_equal_values_is_nothing(self) -> None:
-        assert spread([0.5, 0.5]) == Spread(2, 0.5, 0, 0.5, 0.5, 0.5)
 
     def test_of_a_single_value_is_not_known(self) -> None:
         found = spread([0.5])
@@ -112,11 +106,6 @@ class TestTheGroups:
         assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
         assert any(f"{label}=" in group.label for group in groups(evaluated_runs(100)))
 
-    def test_tell_models_apart_by_their_name_alone(self, log: Log) -> None:
-        log(1)
-        log(1, params={"model": "cnn", "build.filters": "[4]"})
-        assert [group.label for group in groups(evaluated_runs(100))] == ["cnn", "mlp"]
-
     def test_pool_commits_and_name_them(self, log: Log) -> None:
         log(1, 0.8)
         log(2, 0.9, tags={"git_commit": "b" * 40})
@@ -149,17 +138,6 @@ class TestNotCounted:
         log(2, 0.1, tags={"restored_from": "0" * 32})
         assert measured() == [(1, 0.8)]
 
-    def test_are_deleted_runs(self, log: Log) -> None:
-        log(1, 0.8)
-        MlflowClient().delete_run(log(2, 0.1))
-        assert measured() == [(1, 0.8)]
-
-    def test_are_comparisons(self, log: Log) -> None:
-        log(1, 0.8)
-        with runs.active_run("comparison", experiment="digits-comparisons", params={}, tags={}):
-            runs.log_metrics({"test_accuracy": 0.1, "holdout_accuracy": 0.1, "elapsed_s": 1.0})
-        assert measured() == [(1, 0.8)]
-
 
 class TestTheCommand:
     def test_prints_n_mean_sd_minimum_and_interval(
@@ -175,23 +153,6 @@ class TestTheCommand:
         assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
         assert lines[-1] == "picture: artifacts/summary.png"
 
-    def test_says_that_a_single_run_has_no_spread(
-        self, log: Log, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        log(1, 0.8)
-        summary()
-        [line] = [line for line in capsys.readouterr().out.splitlines() if "test_accuracy" in line]
-        cells = [cell.strip() for cell in line.split("│")[1:-1]]
-        assert cells == ["test_accuracy", "1", "0.8000", "n/a", "0.8000", "n/a: one run"]
-
-    def test_says_which_commits_it_pools(
-        self, log: Log, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        log(1)
-        log(2, tags={"git_commit": "b" * 40})
-        summary()
-        assert "of 2 commits: bbbbbbb, aaaaaaa" in capsys.readouterr().out
-
     def test_prints_json_in_which_the_unknown_is_null(
         self, log: Log, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -203,27 +164,8 @@ class TestTheCommand:
         accuracy = group["measures"]["test_accuracy"]
         assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 0.8, None)
 
-    def test_draws_every_group_with_its_error_bars(self, log: Log) -> None:
-        for seed in (1, 2, 3):
-            log(seed, 0.8 + seed / 100)
-        summary(picture=Path("bars.png"))
-        one = matplotlib.image.imread("bars.png")
-        log(1, params={"fit.epochs": 3})
-        summary(picture=Path("bars.png"))
-        assert matplotlib.image.imread("bars.png").shape[0] > one.shape[0] > 100
-
     def test_says_that_there_is_no_run_yet(self, tracked: Path) -> None:
         with pytest.raises(DataError, match=r"no finished run .*`dvc repro` makes them") as caught:
             summary()
         assert len(caught.value.findings) == 1
         assert not Path("artifacts").exists()
-
-    @pytest.mark.slow
-    def test_finds_the_store_of_the_folder_it_is_called_in(self, log: Log) -> None:
-        log(1)
-        log(2)
-        mlflow.set_tracking_uri("")
-        done = digits("summary", "--json")
-        assert (done.returncode, done.stderr) == (0, "")
-        [group] = json.loads(done.stdout)
-        assert group["seeds"] == ["1", "2"]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
 from digits.core.dataset import Probabilities
-from digits.evaluation.temperature import TEMPERATURES, fit_temperature, truth_probabilities
+from digits.evaluation.temperature import TEMPERATURES, fit_temperature
 
 
 def scaled(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
@@ -65,15 +65,3 @@ def test_rows_that_say_nothing_about_the_temperature_leave_it_at_1(probabilities
 
 def test_a_model_that_is_never_right_loses_its_confidence_up_to_a_bound():
     assert fit_temperature(rows([0.9, 0.1]), labels(1)) == pytest.approx(TEMPERATURES[1])
-
-
-def test_the_smallest_numbers_of_single_precision_count():
-    almost_sure = np.tile(rows([1, 1e-45]), (301, 1))
-    temperature = fit_temperature(almost_sure, labels(1, *[0] * 300))
-    assert scaled(almost_sure[:1], temperature)[0, 1] == pytest.approx(1 / 301, rel=1e-3)
-
-
-def test_probabilities_of_the_truth_are_ascending():
-    found = truth_probabilities(rows([0.7, 0.3], [0.8, 0.2], [0.5, 0.5]), labels(0, 1, 1))
-    assert found.dtype == np.float32
-    assert found == pytest.approx([0.2, 0.5, 0.7])

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import chdir
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,12 +18,10 @@ from support import finding, python, write_params
 
 from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
 from digits.core.dataset import Dataset, Split, save_split
-from digits.core.errors import DataError, IntegrityError, UsageError
+from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
-from digits.evaluation.difference import Change
 from digits.reporting.diff.collect import Diff, collect_diff
 from digits.reporting.diff.render import markdown, print_diff, write_page
-from digits.stages.compare import Candidate, compare_pair
 from digits.stages.evaluate import write_figures
 
 # DVC 3.67 on pygtrie 2.5
@@ -162,25 +160,11 @@ def test_the_workspace_is_compared_with_a_commit(repository: Path) -> None:
     diff = collect_diff("HEAD~1", None)
     assert verdicts(diff) == {"mlp": BETTER, "cnn": "unchanged"}
     assert {key: (*pair,) for key, pair in diff.params.items()} == {"train.mlp.fit.epochs": (2, 3)}
-    assert (diff.notes, diff.lost) == ([], [])
+    assert diff.notes == []
     changed = {name for name, pair in diff.models["mlp"].metrics.items() if pair.diff}
     assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
     assert verdicts(collect_diff("HEAD", None)) == {"mlp": "unchanged", "cnn": "unchanged"}
-
-
-def test_the_p_value_is_that_of_compare(repository: Path) -> None:
-    read = {
-        name: EvaluateOutputs(name).read_predictions()["test"].argmax(axis=1)
-        for name in ("mlp", "cnn")
-    }
-    record("cnn", 47)
-    commit("mlp", "cnn")
-    read["cnn"] = EvaluateOutputs("cnn").read_predictions()["test"].argmax(axis=1)
-    a, b = (Candidate(name, predicted, 1) for name, predicted in read.items())
-    expected = compare_pair(a, b, np.arange(400) % 4)
-    [pair] = [model.pair for model in collect_diff("HEAD~1", "HEAD").models.values() if model]
-    assert 0 < pair.p_value == expected.p_value < 0.05
 
 
 def test_a_model_may_be_on_one_side_only(repository: Path) -> None:
@@ -203,17 +187,6 @@ def test_other_test_rows_are_told_and_not_tested(repository: Path) -> None:
         "mlp: evaluated on other test rows, so without paired test",
         "mlp: evaluated on other holdout rows, so without the gate",
     ]
-
-
-def test_predictions_of_other_rows_than_the_present_split_are_not_tested(repository: Path) -> None:
-    """`dvc repro -s split` alone leaves predictions of the rows before."""
-    lock = Path("dvc.lock").read_text("utf-8")
-    digest = md5(split_path("test"))
-    at = lock.index(digest, lock.index("evaluate@mlp"))
-    Path("dvc.lock").write_text(lock[:at] + "f" * 32 + lock[at + 32 :], "utf-8")
-    diff = collect_diff("HEAD~1", None)
-    assert diff.models["mlp"].pair is None
-    assert diff.notes == ["mlp: evaluated on other test rows, so without paired test"]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +212,6 @@ def test_what_the_cache_lost_comes_from_the_remote(repository: Path, tmp_path: P
     shutil.rmtree("artifacts")
     git("checkout", "-q", "artifacts")
     diff = collect_diff("HEAD~1", None)
-    assert diff.lost == []
     assert verdicts(diff)["mlp"] == BETTER
 
 
@@ -312,21 +284,9 @@ def test_a_revision_does_not_choose_where_files_come_from(
     git("commit", "-qm", "foreign")
     git("checkout", "-q", "-")
     shutil.rmtree(".dvc/cache")
-    diff = collect_diff("foreign", None)
+    line = finding(ServiceError, lambda: collect_diff("foreign", None))
     assert asked == []
-    assert diff.lost[0].startswith(
-        f"foreign: {metrics} is neither in DVC's cache nor in its remote"
-    )
-
-
-def test_without_predictions_the_rest_is_compared_and_the_loss_told(repository: Path) -> None:
-    shutil.rmtree(".dvc/cache")
-    diff = collect_diff("HEAD~1", None)
-    assert verdicts(diff)["mlp"] == "not comparable: accuracy 85.00 → 92.50 %"
-    assert diff.notes == ["mlp: its predictions are lost, so without paired test and gate"]
-    [line] = diff.lost
-    metrics = TrainOutputs("mlp").metrics
-    assert line.startswith(f"HEAD~1: {metrics} is neither in DVC's cache nor in its remote")
+    assert line.startswith(f"foreign: {metrics} is neither in DVC's cache nor in its remote")
 
 
 def test_files_that_are_not_as_recorded_are_refused(repository: Path) -> None:
@@ -336,34 +296,6 @@ def test_files_that_are_not_as_recorded_are_refused(repository: Path) -> None:
     commit("mlp", "cnn")
     line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
     assert line.startswith("HEAD: artifacts/evaluate/mlp/metrics.json: holds no test, holdout")
-
-
-def test_params_that_nothing_ran_with_are_told(repository: Path) -> None:
-    write_params({"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 9, **GATE})
-    diff = collect_diff("HEAD", None)
-    assert diff.params == {}
-    assert diff.notes == [
-        "workspace: params.yaml has changed since its results (train.mlp.fit.epochs); `dvc repro`"
-    ]
-
-
-@pytest.mark.parametrize("change", [lambda path: path.write_text("1"), Path.unlink])
-def test_code_that_nothing_ran_with_is_told(
-    repository: Path, change: Callable[[Path], object]
-) -> None:
-    change(Path("src/mlp.py"))
-    told = ["workspace: code has changed since its results (mlp.py); `dvc repro`"]
-    assert collect_diff("HEAD", None).notes == told
-    git("commit", "-qam", "code")
-    assert collect_diff("HEAD~1", "HEAD").notes == [told[0].replace("workspace", "HEAD")]
-
-
-def test_a_lock_does_not_choose_files_outside_of_the_project(repository: Path) -> None:
-    lock = Path("dvc.lock").read_text("utf-8")
-    outside = Path("../outside.py")
-    outside.write_text("x", "utf-8")
-    Path("dvc.lock").write_text(lock.replace("src/mlp.py", "src/../../outside.py"), "utf-8")
-    assert collect_diff("HEAD", None).notes == []
 
 
 def test_a_time_beside_other_processes_is_told(repository: Path) -> None:
@@ -376,32 +308,12 @@ def test_a_time_beside_other_processes_is_told(repository: Path) -> None:
     ]
 
 
-def test_a_huge_number_is_short(repository: Path) -> None:
-    metrics = TrainOutputs("mlp").metrics
-    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"user_s": 1e308})
-    commit("mlp", "cnn", epochs=3)
-    assert ">1e+308<" in markdown(collect_diff("HEAD~1", "HEAD"))
-
-
 def test_a_time_that_is_no_number_names_its_model(repository: Path) -> None:
     metrics = TrainOutputs("mlp").metrics
     write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"elapsed_s": 0})
     commit("mlp", "cnn", epochs=3)
     line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
-
-
-def test_a_loosened_gate_is_shown(repository: Path) -> None:
-    raw = Path("params.yaml").read_text("utf-8")
-    Path("params.yaml").write_text(raw.replace("min_accuracy: 0.8", "min_accuracy: 0.1"), "utf-8")
-    params = collect_diff("HEAD", None).params
-    assert {key: (*pair,) for key, pair in params.items()} == {"promote.min_accuracy": (0.8, 0.1)}
-    Path("params.yaml").write_text(raw.replace("min_accuracy: 0.8", "other: 1"), "utf-8")
-    diff = collect_diff("HEAD~1", None)
-    assert diff.models["mlp"].gate is None
-    assert diff.notes == [
-        "workspace: params.yaml promote: not this version's keys, so without the gate"
-    ]
 
 
 class Page(HTMLParser):
@@ -477,19 +389,6 @@ def test_a_comment_stays_below_what_github_takes(repository: Path) -> None:
     assert len(text) < 60_000
 
 
-def test_ten_models_of_forty_classes_fit_in_a_comment(repository: Path) -> None:
-    diff = collect_diff("HEAD~1", "HEAD")
-    one = diff.models["mlp"]
-    one.sensitivity.update({f"class {k}": Change(0.5, 0.6) for k in range(40)})
-    one.metrics.update({f"behaviour.{k}": Change(0.5, 0.6) for k in range(20)})
-    diff.models = {f"model_{k}": one for k in range(10)}
-    text = markdown(diff)
-    assert 50_000 < len(text) < 65_536
-    assert "<summary>model_0: gate</summary>" in text
-    assert "Tables left out for lack of room: " in text
-    assert text.count("accuracy 85.00 → 92.50 %") == 10
-
-
 def test_the_page_shows_its_pictures(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     diff = collect_diff("HEAD~1", None, out)
@@ -514,6 +413,5 @@ def test_the_command_prints_each_form_and_ends_with_its_code(repository: Path) -
     assert digits("nosuch").returncode == 2
     shutil.rmtree(".dvc/cache")
     lost = digits("HEAD~1", "--markdown")
-    assert lost.returncode == 4
-    assert "85.00 → 92.50 %" in lost.stdout
+    assert (lost.returncode, lost.stdout) == (4, "")
     assert lost.stderr.startswith("error: HEAD~1: artifacts/train/mlp/metrics.json is ")

@@ -19,7 +19,8 @@ from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdi
 from digits.evaluation.confidence import answer_sets, measure, threshold
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.evaluation.temperature import truth_probabilities
-from digits.reporting.page.render import ModelResult, ReportContent, SplitResult, render
+from digits.reporting.page.render import render
+from digits.reporting.page.tables import ModelResult, ReportContent, SplitResult
 from digits.reporting.plots.theme import save
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
@@ -158,10 +159,6 @@ def page(content):
     return render(content)
 
 
-def test_the_same_content_gives_the_same_page(content, page):
-    assert render(content) == page
-
-
 def test_the_page_loads_nothing_from_outside(page):
     sources = re.findall(r'<(?:img|script|link|iframe)[^>]*?(?:src|href)="([^"]*)"', page)
     assert sources
@@ -204,29 +201,10 @@ def test_a_fragile_model_is_marked_in_the_table_of_behaviour(page):
     assert "(−20.0)" in row[1]
 
 
-def test_what_answer_sets_are_worth_is_told_for_each_model_and_split(content, page):
-    covered = re.findall(r">Coverage, 0.95 asked</th>(.*?)</tr>", page)
-    expected = [
-        [f"{model.confidence[split]['coverage']:.4f}" for model in content.models]
-        for split in ("test", "holdout")
-    ]
-    assert [re.findall(r"<td>(.*?)</td>", row) for row in covered] == expected
-    sets = content.models[0].confidence["test"]
-    assert f"<td>{sets['lower']:.4f}</td>" in page
-    assert f"<td>{sets['upper']:.4f}</td>" in page
-    assert f"<td>{sets['mean_size']:.3f}</td>" in page
-    assert f"<td>{100 * sets['unsure']:.2f} %</td>" in page
-
-
 def test_a_figure_that_does_not_exist_is_na_with_its_reason(extreme):
     page, absent = render(extreme), "Ankle boot $ &amp; more"
     assert f'title="class {absent} absent">n/a</td>' in page
     assert f"one: n/a: class {absent} absent" in page
-
-
-def test_a_warning_of_the_validation_is_told(page):
-    assert "Passed:" in page
-    assert "image seen before in 2 rows" in page
 
 
 def test_refused_data_is_told_too(content):
@@ -242,20 +220,6 @@ def test_without_a_server_the_links_lead_to_the_page_that_make_ui_opens(page):
     assert '?workflowType=machine_learning"' in page
     assert "make ui" in page
     assert "/home/someone" not in page
-
-
-def test_with_a_server_the_links_lead_to_it(content):
-    run = recorded_run("7", "https://mlflow.example.org/")
-    page = render(replace(content, models=[replace(model, run=run) for model in content.models]))
-    assert 'href="https://mlflow.example.org/#/experiments/7/runs/0123456789abcdef?' in page
-    assert "make ui" not in page
-
-
-def test_one_model_alone_has_a_report(content):
-    alone = replace(
-        content, models=content.models[:1], pairs=[], verdicts=[], table=content.table[:1]
-    )
-    assert "nothing to compare it with" in render(alone)
 
 
 def test_a_class_name_cannot_become_markup(extreme):

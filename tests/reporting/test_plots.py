@@ -7,18 +7,16 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
-from sklearn.datasets import load_digits
 
-from digits.core.dataset import Dataset
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
 from digits.evaluation.scores import reliability as by_confidence
 from digits.evaluation.seeds import Group, Spread, spread
-from digits.reporting.plots.alluvial import alluvial, narrowing
+from digits.reporting.plots.alluvial import alluvial
 from digits.reporting.plots.comparison import error_bars, pareto
 from digits.reporting.plots.model import confusion_matrix, learning_curves, mistakes, reliability
 from digits.reporting.plots.raw import class_distribution, class_images, samples
-from digits.reporting.plots.theme import percent, save, series_colour
+from digits.reporting.plots.theme import percent, save
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -102,11 +100,6 @@ def test_a_share_is_never_rounded_to_none_or_all(count, total, text):
     assert percent(count, total) == text
 
 
-def test_eight_series_have_eight_colours_and_the_ninth_starts_again():
-    assert len({series_colour(index) for index in range(8)}) == 8
-    assert series_colour(8) == series_colour(0)
-
-
 def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         figure = confusion_matrix(matrix_of(3), names=list("abc"), title="model")
@@ -166,12 +159,6 @@ def test_one_error_among_thousands_of_hits_is_seen():
     assert image.get_array()[0, 0, 0] < image.get_array()[0, 0, 2]
 
 
-def test_a_class_absent_from_the_reference_has_no_per_cent():
-    matrix = np.array([[5, 0], [0, 0]])
-    cells = texts(confusion_matrix(matrix, names=["a", "b"], title=""))
-    assert "0\nn/a" in cells
-
-
 def test_a_dollar_in_a_class_name_is_no_formula():
     names = ["cheap $", "dear $$"]
     matrix = np.eye(2, dtype=np.int64)
@@ -203,22 +190,6 @@ def test_errors_are_red_ribbons_on_grey_ones_narrowed_by_a_named_factor():
     assert "grey: correct, drawn 11 times narrower than errors · red: errors" in texts(figure)
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong", "factor"),
-    [(980, 20, 24), (9_999, 1, 50), (10, 10, 1), (10, 0, 1), (0, 3, 1)],
-)
-def test_hits_are_narrowed_to_twice_the_errors_but_50_times_at_most(right, wrong, factor):
-    matrix = np.array([[right, wrong], [0, 0]])
-    assert narrowing(matrix) == factor
-    said = " ".join(texts(alluvial(matrix, names=["a", "b"], title="")))
-    assert ("narrower" in said) == (factor > 1)
-
-
-def test_both_sides_of_an_alluvial_tell_the_true_counts():
-    written = texts(alluvial(ERRORS, names=GARMENTS, title=""))
-    assert {"shirt: 10 of 100 wrong", "bag: 10 of 109 wrong", "boot: 0 of 50 wrong"} <= set(written)
-
-
 def test_a_class_absent_or_never_predicted_is_left_out_on_that_side():
     matrix = np.array([[5, 0, 2], [0, 0, 1], [0, 0, 0]])
     written = [text for text in texts(alluvial(matrix, names=list("abc"), title="")) if ":" in text]
@@ -226,17 +197,6 @@ def test_a_class_absent_or_never_predicted_is_left_out_on_that_side():
         *("a: 0 of 5 wrong", "a: 2 of 7 wrong", "b: 1 of 1 wrong", "c: 3 of 3 wrong"),
         "grey: correct · red: errors",
     ]
-
-
-def test_class_distribution_shows_counts_and_shares():
-    table = exploration.class_distribution(np.array([0, 0, 0, 1]), names=["shirt", "bag"])
-    assert {"3  (75.0 %)", "1  (25.0 %)"} <= set(texts(class_distribution(table, title="")))
-
-
-def test_class_images_share_one_scale():
-    images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), 90.0)])
-    figure = class_images(images, names=["a", "b"], title="")
-    assert [axes.images[0].get_clim() for axes in figure.axes[:2]] == [(0, 90), (0, 90)]
 
 
 def test_a_class_without_images_says_so():
@@ -255,36 +215,12 @@ def test_samples_stand_in_the_line_of_their_class():
     assert (page[4:7, 5:9] == 0).all()
 
 
-def test_real_images_are_drawn():
-    bunch = load_digits()
-    data = Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
-    names = list("0123456789")
-    drawn = exploration.samples(data, classes=10, per_class=4, seed=0)
-    assert pixels_differ(samples(drawn, names=names, title="samples"))
-    for images in exploration.pixel_statistics(data, classes=10).values():
-        assert pixels_differ(class_images(images, names=names, title="images"))
-
-
 def test_learning_curves_show_training_and_validation_of_loss_and_accuracy():
     figure = learning_curves({"mlp": HISTORY}, title="Learning curves")
     loss, accuracy = ([line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes)
     assert loss == [[0.5, 0.3], [0.4, 0.35]]
     assert accuracy == [[0.8, 0.9], [0.85, 0.88]]
     assert_legible(figure)
-
-
-def test_learning_curves_overlay_models_in_colours_of_their_own():
-    figure = learning_curves({"mlp": HISTORY, "cnn": HISTORY * 20}, title="Learning curves")
-    lines = figure.axes[0].lines
-    assert [line.get_linestyle() for line in lines] == ["--", "-", "--", "-"]
-    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
-    assert {"mlp, training", "mlp, validation", "cnn, training"} <= set(texts(figure))
-    assert_legible(figure)
-
-
-def test_a_single_epoch_is_seen_too():
-    one = learning_curves({"mlp": HISTORY[:1]}, title="Learning curves")
-    assert [line.get_marker() for line in one.axes[0].lines] == ["o", "o"]
 
 
 def test_mistakes_show_image_truth_prediction_and_probability():
@@ -296,12 +232,6 @@ def test_mistakes_show_image_truth_prediction_and_probability():
     assert first.get_xlabel() == "called Trouser\n>99.9 %, row 100"
     assert figure.axes[7].get_xlabel() == "called Bag\n50.0 %, row 107".replace("Bag", FASHION[8])
     np.testing.assert_array_equal(first.images[0].get_array(), found.images[0])
-
-
-def test_no_mistake_is_said():
-    figure = mistakes(mistakes_of(0), names=FASHION, title="perfect")
-    assert "no mistake" in texts(figure)
-    assert_legible(figure)
 
 
 def confident(rows, concentration):
@@ -322,13 +252,6 @@ def test_reliability_shows_accuracy_with_its_interval_at_the_confidence_of_each_
     np.testing.assert_allclose(ends, table[["lower", "upper"]])
     counted = [text.get_text() for text in figure.axes[1].texts]
     assert counted == [f"{rows:,}" for rows in table["rows"]]
-
-
-def test_reliability_of_several_splits_is_legible():
-    tables = {"test, many bins": confident(20_000, 0.4), "holdout, one row": confident(1, 0.1)}
-    figure = reliability(tables, title="cnn: how often it is right")
-    assert_legible(figure)
-    assert {*tables} <= set(texts(figure))
 
 
 ACCURACY = {
@@ -354,27 +277,6 @@ def test_the_pareto_front_joins_its_models_only():
     assert front.get_xdata().tolist() == [30, 400]
     assert front.get_ydata().tolist() == [0.98, 0.99]
     assert "svm\n97.00 %, 60 s" in texts(figure)
-
-
-def test_models_in_one_place_share_a_label():
-    accuracy = {"mlp": (1.0, 0.96, 1.0), "cnn": (1.0, 0.96, 1.0), "svm": (0.07, 0.03, 0.14)}
-    seconds = dict.fromkeys(accuracy, 1.0)
-    figure = pareto(seconds, accuracy, front=["mlp", "cnn"], title="equal")
-    assert_legible(figure)
-    assert {"mlp, cnn\n100.00 %, 1 s", "svm\n7.00 %, 1 s"} <= set(texts(figure))
-
-
-def test_the_axis_of_a_perfect_model_ends_at_100_per_cent():
-    accuracy = {"mlp": (0.07, 0.03, 0.14), "cnn": (1.0, 0.96, 1.0)}
-    figure = pareto({"mlp": 1.0, "cnn": 1.0}, accuracy, front=["cnn"], title="")
-    FigureCanvasAgg(figure).draw()
-    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert "100 %" in ticks
-    assert "120 %" not in ticks
-
-
-def test_a_single_model_and_a_time_of_0_are_drawn():
-    assert_legible(pareto({"mlp": 0.0}, {"mlp": (1, 0.99, 1)}, front=["mlp"], title="one"))
 
 
 def test_error_bars_show_mean_interval_and_number_of_runs():

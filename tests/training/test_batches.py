@@ -54,18 +54,6 @@ def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
     assert order(first[1]) != order(other[1])
 
 
-@pytest.mark.parametrize("by", [NOT_MOVED, AugmentParams(rotation=1)])
-def test_labels_stay_with_their_images(numbered: Dataset, by: AugmentParams) -> None:
-    [epoch] = epochs(numbered, augment=by)
-    for images, labels in epoch:
-        assert (labels.dtype, labels.shape[1]) == (np.float32, 100)
-        np.testing.assert_allclose(images[:, 6, 6], labels.argmax(axis=1), atol=1e-3)
-
-
-def test_images_that_are_not_moved_stay_bytes(numbered: Dataset) -> None:
-    assert {images.dtype for images, _ in epochs(numbered)[0]} == {np.dtype(np.uint8)}
-
-
 def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
     one = digits_8x8.take(np.arange(1))
     first, second = epochs(one, count=2, classes=10, augment=AugmentParams(shift=2))

@@ -60,14 +60,13 @@ def test_onnx_and_keras_give_the_same_probabilities(
     name: str, views: bool, tmp_path: Path, digits_8x8: Dataset
 ) -> None:
     from digits.training import export
-    from digits.training.keras_inference import predictor
 
     model, path = network(name, views=views), tmp_path / "model.onnx"
     export.write_onnx(export.calibrate(model, digits_8x8).model, path)
     answers = inference.load(path, threads=1).predict(digits_8x8.images)
     export.write_onnx(model, path)
     raw = inference.load(path, threads=1).predict(digits_8x8.images)
-    np.testing.assert_allclose(raw, predictor(model)(digits_8x8.images), atol=1e-5)
+    np.testing.assert_allclose(raw, model.predict(digits_8x8.images, verbose=0), atol=1e-5)
     second, first = np.sort(answers, axis=1)[:, -2:].T
     decided = first - second > 1e-6  # random networks give some rows two equal classes
     np.testing.assert_array_equal(answers.argmax(axis=1)[decided], raw.argmax(axis=1)[decided])
@@ -83,21 +82,22 @@ def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8
     import keras
 
     from digits.training import export
-    from digits.training.keras_inference import predictor
 
     model, path = network("cnn"), tmp_path / "model.onnx"
     export.write_onnx(model, path)
     hidden = keras.Model(model.inputs, model.layers[-1].input)
-    expected = predictor(hidden)(digits_8x8.images)
+    expected = hidden.predict(digits_8x8.images, verbose=0)
     features = inference.load_features(path, threads=1)
     np.testing.assert_allclose(features(digits_8x8.images), expected, atol=1e-5)
 
 
 def test_equal_networks_are_equal_bytes(written: Path, calibrated: Any, tmp_path: Path) -> None:
-    from digits.training import export, keras_inference, saved_model
+    import keras
+
+    from digits.training import export, saved_model
 
     saved_model.save(calibrated.model, tmp_path / "model.keras")
-    again = keras_inference.load(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
     export.write_onnx(again, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == written.read_bytes()
 
@@ -124,14 +124,6 @@ def test_a_training_that_diverged_is_told(digits_8x8: Dataset) -> None:
     model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
     message = finding(DigitsError, lambda: export.calibrate(model, digits_8x8))
     assert message == "the trained network answers nan: it diverged; lower its learning rate"
-
-
-def test_the_confidence_of_the_validation_rows_is_kept_in_order(
-    calibrated: Any, digits_8x8: Dataset
-) -> None:
-    truth = calibrated.truth_probabilities
-    expected = calibrated.validation[np.arange(len(digits_8x8)), digits_8x8.labels]
-    np.testing.assert_array_equal(truth, np.sort(expected))
 
 
 class TestAsking:

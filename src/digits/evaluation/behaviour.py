@@ -82,8 +82,7 @@ def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> 
     The argument `clean` holds the predictions for the unchanged images: float32 (n, classes).
     """
     predictions = {"clean": clean}
-    for name, perturbation in PERTURBATIONS.items():
-        predictions[name] = predict(perturbation.apply(data.images))
+    predictions |= {name: predict(each.apply(data.images)) for name, each in PERTURBATIONS.items()}
     return {
         name: float(np.mean(probabilities.argmax(axis=1) == data.labels))
         for name, probabilities in predictions.items()

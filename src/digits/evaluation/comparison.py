@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest, norm
@@ -13,8 +13,7 @@ SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A model to compare: predicted classes int64 (n,), and training time in s, above 0."""
 
     name: str

@@ -28,10 +28,7 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     get a set that holds their true class (Sadinle, Lei and Wasserman 2019, «Least Ambiguous
     Set-Valued Classifiers with Bounded Error Levels»; with 1 − p as the score, rank
     ⌈(n + 1) · coverage⌉ of n). 0, hence every class, if n is too small to promise that.
-
-    Args:
-        truth_probabilities: of rows that did not train the model, float32 (n,), ascending.
-        coverage: 0…1, exclusive.
+    `truth_probabilities` float32 (n,), ascending, are of rows that did not train the model.
     """
     missed = (len(truth_probabilities) + 1) * (1 - coverage)
     rank = floor(round(missed, 6))  # 10 rows at 0.9 give 0.9999999999999998
@@ -44,17 +41,13 @@ def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
 
 
 def unsure(sets: Sets) -> NDArray[np.bool_]:
-    """Whether each row's set is no answer, bool (n,).
-
-    It is none if it is empty, has more than two classes, or has all that there are.
-    """
+    """True where the set cannot be used, bool (n,): empty, more than two classes, or all."""
     return no_answer(sets.sum(axis=1), sets.shape[1])
 
 
 def no_answer(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
     """`unsure` of sets with so many of the classes."""
-    neither: NDArray[np.bool_] = (sizes == 0) | (sizes > min(MOST_CLASSES, classes - 1))
-    return neither
+    return np.asarray((sizes == 0) | (sizes > min(MOST_CLASSES, classes - 1)))
 
 
 def too_few_rows(rows: int, coverage: float) -> str:

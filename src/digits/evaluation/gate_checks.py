@@ -169,25 +169,23 @@ def in_total(
     params: PromoteParams,
 ) -> Iterator[Check]:
     """No worse than the best champion so far, so that small losses do not add up."""
-    if params.max_total_loss is None:
+    limit = params.max_total_loss
+    if limit is None:
         return
     best = {version: accuracy for version, accuracy in former.items() if accuracy is not None}
+    unknown = ", ".join(version for version in former if version not in best)
+    left_out = f" (left out, as they cannot answer: version {unknown})" if unknown else ""
     if champion and champion.predicted is not None:
         best[champion.name] = float((champion.predicted == reference).mean())
-    unknown = ", ".join(version for version, accuracy in former.items() if accuracy is None)
-    left_out = f" (left out, as they cannot answer: version {unknown})" if unknown else ""
     if not best:
         yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})
         return
     version = max(best, key=lambda version: best[version])
     before, now = best[version], float(hits.mean())
-    yield Check(
-        "max_total_loss",
-        _is_within(params.max_total_loss, before, hits),
-        f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}",
-        f"a loss of at most {params.max_total_loss:g}",
-        {"holdout_accuracy": now, "best_accuracy": before},
-    )
+    found = f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}"
+    figures = {"holdout_accuracy": now, "best_accuracy": before}
+    passed = _is_within(limit, before, hits)
+    yield Check("max_total_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
 def _is_within(limit: float, before: float, now: Hits) -> bool:

@@ -125,10 +125,7 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
 
     One line per bin: `above` and `up_to` (its bounds), `rows`, their mean `confidence`, their
     `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
-
-    Args:
-        probabilities: float32 (n, classes).
-        reference: the true classes, int64 (n,).
+    `probabilities` float32 (n, classes), `reference` int64 (n,).
     """
     import pandas as pd
     from scipy.stats import binomtest
@@ -186,10 +183,7 @@ class Mistakes(NamedTuple):
 def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
     """Up to `limit` mistakes with the highest probability; equal ones in row order.
 
-    Args:
-        data: the images that were predicted, and their labels.
-        probabilities: float32 (n, classes).
-        limit: how many at most.
+    `data` are the images that were predicted, `probabilities` float32 (n, classes).
     """
     prediction = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)

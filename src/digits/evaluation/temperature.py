@@ -22,10 +22,7 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     any temperature, so a class with probability 0 keeps it, and a row whose true class has it is
     left out: no temperature makes it better. T is 1 if no other one is better, and where no other
     row is wrong: the loss would fall until all answers are certain.
-
-    Args:
-        probabilities: float32 (n, classes).
-        labels: the true classes, int64 (n,).
+    `probabilities` float32 (n, classes), `labels` int64 (n,).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -48,10 +45,5 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
 
 
 def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:
-    """The probability that each row's true class got, float32 (n,), ascending.
-
-    Args:
-        probabilities: float32 (n, classes).
-        labels: the true classes, int64 (n,).
-    """
+    """The probability that each row's true class got, float32 (n,), ascending."""
     return np.sort(probabilities[np.arange(len(labels)), labels])

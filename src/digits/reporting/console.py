@@ -16,26 +16,16 @@ from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
-from digits.evaluation.leaderboard import Comparison, Row, cells
+from digits.evaluation.leaderboard import Comparison, cells
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
     from digits.evaluation.drift import Drift
-    from digits.evaluation.gate import Check
     from digits.evaluation.seeds import Group, Spread
-    from digits.registry.history import Move
-    from digits.registry.promotion import Outcome
-    from digits.registry.trace import Origin
     from digits.scoring.monitor import MonitorResult
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
     from digits.serving.package import Package
-
-MOVE_FIGURES = {
-    "holdout_accuracy": "accuracy",
-    "champion_accuracy": "champion's",
-    "worse_p_value": "p",
-}
 
 
 class Terminal(Console):
@@ -46,17 +36,16 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's own method; all text passes through it."""
-        return super().render_str(lines(text), **options)
-
-
-def lines(text: str) -> str:
-    """`printable` for text of several lines."""
-    return "\n".join(map(printable, text.split("\n")))
+        return super().render_str(_lines(text), **options)
 
 
 def print_json(value: object) -> None:
     """JSON for scripts."""
-    print(lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+    print(_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def print_results() -> None:
@@ -69,7 +58,11 @@ def print_results() -> None:
     check_outputs([COMPARISON])
     comparison = read_json(COMPARISON, Comparison)
     console = Terminal()
-    console.print(_results_table(comparison.models))
+    columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
+    table = Table("", *(Column(column["model"], justify="right") for column in columns))
+    for heading in list(columns[0])[1:]:
+        table.add_row(heading, *(column[heading] for column in columns))
+    console.print(table)
     for verdict in comparison.verdicts:
         console.print(printable(verdict))
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -102,8 +95,7 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     console = Terminal()
     for group in groups:
         seeds = ", ".join(group.seeds)
-        heading = f"{group.label}: runs that differ in the seed only ({seeds})"
-        console.print(printable(heading))
+        console.print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
         for measure, spread in group.measures.items():
             table.add_row(measure, *_spread_cells(spread))
@@ -113,84 +105,19 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
             console.print(printable(f"of {len(group.commits)} commits: {commits}"), "\n", sep="")
 
 
-def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
-    """Print each check of a promotion, and whether the champion changed."""
-    if as_json:
-        print_json(outcome.as_dict())
-        return
-    if outcome.decision is None:
-        print(f"version {outcome.version} is the champion already")
-        return
-    Terminal().print(checks_table(outcome.decision.checks))
-    if outcome.moved:
-        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
-    elif outcome.decision.accepted:
-        print(f"{outcome.decision.challenger} would be promoted (dry run)")
-
-
-def checks_table(checks: Sequence["Check"]) -> Table:
-    """One row per check."""
-    table = Table("check", "", *(Column(name, overflow="fold") for name in ("found", "allowed")))
-    for check in checks:
-        verdict = Text("ok", "green") if check.passed else Text("no", "red")
-        table.add_row(check.name, verdict, check.found, check.allowed)
-    return table
-
-
-def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
-    """Print one row per move of the champion's alias."""
-    if as_json:
-        print_json([asdict(move) for move in moves])
-        return
-    if not moves:
-        print("no champion yet; digits promote MODEL makes one")
-        return
-    when, what, figures = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
-    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
-    table = Table("#", when, what, by, why, figures)
-    for move in moves:
-        table.add_row(
-            str(move.number),
-            move.at[:16].replace("T", "\n"),
-            f"{move.action} {move.before or '-'} → {move.after or '-'}",
-            "\n".join(filter(None, [move.by, move.approval])),
-            move.reason,
-            "\n".join(
-                f"{MOVE_FIGURES[name]} {value:.4g}"
-                for name, value in move.figures.items()
-                if name in MOVE_FIGURES
-            ),
-        )
-    Terminal().print(table)
-
-
-def print_origin(origin: "Origin", *, as_json: bool) -> None:
-    """Print one row per field."""
-    if as_json:
-        print_json(asdict(origin))
-        return
-    table = Table("", Column(overflow="fold"), show_header=False)
-    for key, value in asdict(origin).items():
-        table.add_row(key, _text(value))
-    Terminal().print(table)
-
-
 def print_answers(
     model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
 ) -> None:
     """Print one line per picture: its class or answer set, and the probability of each class."""
     without_sets = any(answer.answer_set is None for answer in answers)
     if as_json:
-        found = [answer._asdict() for answer in answers]
-        asked = None if without_sets else coverage
+        found, asked = [answer._asdict() for answer in answers], None if without_sets else coverage
         print_json({"model": model, "coverage": asked, "answers": found})
         return
     print(model if without_sets else f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
-        probabilities = "  ".join(
-            f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities)
-        )
-        print(f"{printable(answer.file)}: {_said(answer)}  ({probabilities})  {answer.picture}")
+        chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
+        print(f"{printable(answer.file)}: {_said(answer)}  ({chances})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
 
 
@@ -265,15 +192,6 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
         print("drift: not known, artifacts/split is not what this model was trained on")
 
 
-def _results_table(rows: list[Row]) -> Table:
-    """One column per model, so that it fits a narrow terminal."""
-    columns = cells(rows)
-    table = Table("", *(Column(column["model"], justify="right") for column in columns))
-    for heading in list(columns[0])[1:]:
-        table.add_row(heading, *(column[heading] for column in columns))
-    return table
-
-
 def _spread_cells(spread: "Spread") -> list[str]:
     if not spread.n:
         return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
@@ -290,9 +208,3 @@ def _print_treatments(names: Collection[str]) -> None:
     for name, meaning in TREATMENTS.items():
         if name in names:
             print(f"{name}: {meaning}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(printable(f"{key} = {entry}") for key, entry in value.items())
-    return printable(", ".join(value) if isinstance(value, list) else str(value))

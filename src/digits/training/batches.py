@@ -66,15 +66,8 @@ def batches(
 def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre by random amounts.
 
-    One affine transformation per image, all images of a batch in one operation.
-
-    Args:
-        images: uint8 (n, height, width).
-        seed: int64 (2,); the same seed moves the images in the same way.
-        by: the largest amounts.
-
-    Returns:
-        float32 (n, height, width) of 0…255, bilinear; what moves in from outside is 0.
+    From uint8 (n, height, width) to float32 of the same shape and range, bilinear; what moves in
+    from outside is 0. The same seed int64 (2,) moves the images in the same way.
     """
     height, width = images.shape[1:]
     transformed = tf.raw_ops.ImageProjectiveTransformV3(

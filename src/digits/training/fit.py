@@ -73,17 +73,14 @@ def train(
     weights. `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
     `on_batches(epochs_done)` every few batches, with the current epoch as a fraction.
     `threads` is the number TensorFlow was imported with; `distribute` see `devices.strategy`.
-    On several devices every batch has a multiple of their number of rows; the rest is left out.
+
+    Returns the model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
+    the losses as cross-entropy without label smoothing; and of the fit `user_s system_s elapsed_s`
+    (seconds), `epoch_s` (median seconds per epoch, validation included), `samples_per_s` and
+    `shared_cores` (mean number of its cores that other processes kept busy meanwhile).
 
     Raises:
         UsageError: the model cannot be exported; see `saved_model.check_exportable`.
-
-    Returns:
-        The model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
-        the losses as cross-entropy without label smoothing; and `user_s system_s elapsed_s` of
-        the fit (seconds, as R's proc.time), `epoch_s` (median seconds per epoch, validation
-        included), `samples_per_s` (training images over elapsed_s) and `shared_cores` (mean
-        number of its cores that other processes kept busy meanwhile).
     """
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)

@@ -68,15 +68,8 @@ def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
 
 def _point(axes: Axes, seconds: float, accuracy: tuple[float, float, float], colour: str) -> None:
     middle, low, high = accuracy
-    axes.errorbar(
-        seconds,
-        middle,
-        yerr=[[middle - low], [high - middle]],
-        fmt="o",
-        color=colour,
-        markersize=9,
-        capsize=4,
-    )
+    away = [[middle - low], [high - middle]]
+    axes.errorbar(seconds, middle, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
 
 
 def _labels(

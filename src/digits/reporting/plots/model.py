@@ -173,10 +173,8 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         set_title(axes, measure)
     handles, labels = panels[0].get_legend_handles_labels()
-    columns = min(len(labels), 4)
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=11
-    )
+    place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
+    figure.legend(handles, labels, **place, frameon=False, fontsize=11)
     return figure
 
 
