@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 Become = Callable[[str], None]
 
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
     """A server with the administrator `admin`, and the users `ann` and `bob`."""
