@@ -7,6 +7,5 @@
 - `saved_model`: the `.keras` file, equal bytes for equal models
 - `export`: calibrate a network, and write it as ONNX
 - `inference`: ask the ONNX file, without TensorFlow
-- `keras_inference`: ask a Keras model
 - `progress`: the bar on a terminal
 """
