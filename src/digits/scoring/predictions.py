@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from digits.scoring.pictures import is_picture
 from digits.scoring.predict import set_threshold
 from digits.tracking import store
 
-COUNTED = ("row", "file", "picture", "predicted", "set_size", "mean_ink", "contrast", "data_md5")
+COUNTED = ("row", "file", "picture", "predicted", "set_size", "mean_ink", "contrast")
 
 
 class Job(NamedTuple):
@@ -44,9 +45,7 @@ class Job(NamedTuple):
 def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
     """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
 
-    Raises:
-        DataError: no table is there.
-        UsageError: an output would be an input, or that of two inputs.
+    UsageError if an output would be an input, or that of two inputs.
     """
     if not storage.is_folder(out):
         if storage.absolute(source) == storage.absolute(out):
@@ -56,14 +55,14 @@ def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
     scored_by = f"{origin.uri} {origin.model_sha256} {coverage}"
     jobs: dict[str, Job] = {}
     files = storage.stored_files(source)
-    for file, state in files.items():
-        below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
-        output = f"{out}/{below.with_suffix('.parquet')}"
+    for file in files:
         if is_picture(file):
             continue
+        below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
+        output = f"{out}/{below.with_suffix('.parquet')}"
         if output in jobs:
             raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
-        jobs[output] = Job(file, output, f"{scored_by} {file} {state}")
+        jobs[output] = Job(file, output, f"{scored_by} {file} {files[file]}")
     if not jobs:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
     if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(storage.absolute, files)):
@@ -79,26 +78,22 @@ def write_predictions(job: Job, model: Served, coverage: float) -> int:
     `p1`, … (probabilities, float32) · `mean_ink`, `contrast` (see `drift.image_stats`) · `model`
     (its address with version) · `input` · `data_md5`.
 
-    Raises:
-        DataError: the input cannot be read; nothing is written.
+    A bad input is a DataError; nothing is written.
     """
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
     with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
         batches = open_input(path, shape=model.files.shape, picture=model.picture)
-        facts = {
-            "model": model.origin.uri,
-            "input": printable(job.source),
-            "data_md5": content_md5(path),
-        }
+        known = {"model": model.origin.uri, "input": printable(job.source)}
+        known["data_md5"] = content_md5(path)
         limit = set_threshold(model, coverage)
-        first = _table(next(batches), model.predict, limit, facts)
-        rows, schema = len(first), first.schema.with_metadata({"stamp": job.stamp})
+        tables = (_table(batch, model.predict, limit, known) for batch in batches)
+        first, rows = next(tables), 0
+        schema = first.schema.with_metadata({"stamp": job.stamp})
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            writer.write_table(first)
-            for batch in batches:
-                writer.write_table(_table(batch, model.predict, limit, facts))
-                rows += len(batch.names)
+            for table in chain([first], tables):
+                writer.write_table(table)
+                rows += len(table)
     return rows
 
 
@@ -120,7 +115,7 @@ def read_counted(jobs: Sequence[Job]) -> pd.DataFrame:
         return frame.set_index(first)
 
 
-def _table(batch: Batch, predict: Predict, limit: float, facts: Mapping[str, str]) -> pa.Table:
+def _table(batch: Batch, predict: Predict, limit: float, known: Mapping[str, str]) -> pa.Table:
     probabilities = predict(batch.images)
     columns = {"file" if batch.treatments else "row": pa.array(batch.names)}
     if batch.treatments:
@@ -130,7 +125,7 @@ def _table(batch: Batch, predict: Predict, limit: float, facts: Mapping[str, str
     columns |= {f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)}
     columns |= {key: pa.array(values) for key, values in image_stats(batch.images).items()}
     zeros = pa.array(np.zeros(len(batch.names), np.int8))
-    columns |= {key: pa.DictionaryArray.from_arrays(zeros, [value]) for key, value in facts.items()}
+    columns |= {key: pa.DictionaryArray.from_arrays(zeros, [value]) for key, value in known.items()}
     return pa.table(columns)
 
 

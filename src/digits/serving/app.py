@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from digits.core.dataset import Images
 from digits.core.guard import Guard
 from digits.serving.batches import Batcher
-from digits.serving.bodies import MAX_BODY, Reader
+from digits.serving.bodies import MAX_BODY, is_quick, read
 from digits.serving.metrics import Metrics
 from digits.serving.model import Model
 
@@ -36,7 +35,6 @@ class Service:
     def __init__(self, model: Model, journal: "Journal | None", *, threads: int) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title
-        self._reader = Reader(model.description.shape, model.description.picture)
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
         self._batcher = Batcher(
@@ -46,9 +44,9 @@ class Service:
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
         self._paths = {
             "/predict": (POST, self._predict),
-            "/health": (GET, self._health),
-            "/model": (GET, self._describe),
-            "/metrics": (GET, self._measure),
+            "/health": (GET, self._tell),
+            "/model": (GET, self._tell),
+            "/metrics": (GET, self._tell),
         }
 
     def app(self) -> ASGIApp:
@@ -57,9 +55,15 @@ class Service:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        path = scope["path"] if scope["path"] in self._paths else "other"
+        path, method = scope["path"], scope["method"]
         try:
-            response = await self._handle(path, Request(scope, receive))
+            if path not in self._paths:
+                path = "other"
+                raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
+            methods, handler = self._paths[path]
+            if method not in methods:
+                raise HTTPException(405, f"{methods[0]} is allowed", {"Allow": ", ".join(methods)})
+            response = await handler(Request(scope, receive))
         except HTTPException as error:
             response = answer({"error": error.detail}, error.status_code, error.headers)
         except Exception:
@@ -67,14 +71,6 @@ class Service:
             response = answer({"error": "the server failed; its log says why"}, 500)
         self._metrics.requests.labels(path, response.status_code).inc()
         await response(scope, receive, send)
-
-    async def _handle(self, path: str, request: Request) -> Response:
-        if path == "other":
-            raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
-        methods, handler = self._paths[path]
-        if request.method not in methods:
-            raise HTTPException(405, f"{methods[0]} is allowed", {"Allow": ", ".join(methods)})
-        return await handler(request)
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -96,15 +92,13 @@ class Service:
         return answer({"model": self._title, "predictions": answers})
 
     async def _receive(self, request: Request, body: bytearray) -> None:
-        """Append the request's body to `body`, and count it as held."""
         _limit(int(request.headers.get("content-length", "0")))
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():
                     _limit(len(body) + len(chunk))
                     if self._held + len(chunk) > MAX_HELD:
-                        sentence = "too many requests wait; send it again in a second"
-                        raise HTTPException(503, sentence, {"Retry-After": "1"})
+                        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
                     self._held += len(chunk)
                     body += chunk
         except TimeoutError:
@@ -114,25 +108,24 @@ class Service:
             raise HTTPException(400, "the request was cut off") from None
 
     async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
-        read = partial(self._reader.read, kind, body)
-        if self._reader.is_quick(kind, body):
-            return read()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        description = self._model.description
+        arguments = kind, body, description.shape, description.picture
+        if is_quick(kind, body):
+            return read(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
 
-    async def _health(self, _request: Request) -> Response:
-        return answer({"status": "ok", "model": self._title})
-
-    async def _describe(self, _request: Request) -> Response:
-        return answer(self._model.description.model_dump())
-
-    async def _measure(self, _request: Request) -> Response:
+    async def _tell(self, request: Request) -> Response:
+        if request.url.path == "/health":
+            return answer({"status": "ok", "model": self._title})
+        if request.url.path == "/model":
+            return answer(self._model.description.model_dump())
         page, kind = self._metrics.page()
         return Response(page, headers={"Content-Type": kind})
 
 
 def _limit(size: int) -> None:
     if size > MAX_BODY:
-        raise HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
+        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

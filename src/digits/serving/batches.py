@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,11 +13,6 @@ from digits.training import inference
 
 MOST = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
 QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
-
-
-class _Part(NamedTuple):
-    images: Images
-    answer: asyncio.Future[Probabilities]
 
 
 class Batcher:
@@ -31,7 +25,7 @@ class Batcher:
 
     def __init__(self, predict: Predict, *, threads: int, on_batch: Callable[[int], None]) -> None:
         self._predict, self._on_batch = predict, on_batch
-        self._queue: asyncio.Queue[_Part] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
         self._threads, self._count = ThreadPoolExecutor(threads, "predict"), threads
         self._workers: list[asyncio.Task[None]] = []
         self._image_s = inf  # seconds per image of the last batch
@@ -45,30 +39,29 @@ class Batcher:
         self.waiting += len(images)
         try:
             for start in range(0, len(images), MOST):
-                part = _Part(images[start : start + MOST], asyncio.Future())
-                self._queue.put_nowait(part)
-                parts.append(await part.answer)
+                answer: asyncio.Future[Probabilities] = asyncio.Future()
+                self._queue.put_nowait((images[start : start + MOST], answer))
+                parts.append(await answer)
         finally:
             self.waiting -= len(images)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
 
     async def _work(self) -> None:
         while True:
             batch = [await self._queue.get()]
-            while not self._queue.empty() and sum(len(part.images) for part in batch) < MOST:
+            while not self._queue.empty() and sum(len(part) for part, _ in batch) < MOST:
                 batch.append(self._queue.get_nowait())
-            # whoever is cancelled meanwhile waits no more
             try:
-                probabilities = await self._ask(np.concatenate([part.images for part in batch]))
+                probabilities = await self._ask(np.concatenate([part for part, _ in batch]))
             except Exception as error:
-                for part in batch:
-                    if not part.answer.done():
-                        part.answer.set_exception(error)
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
                 continue
             start = 0
-            for images, answer in batch:
-                rows = probabilities[start : (start := start + len(images))]
-                if not answer.done():
+            for part, answer in batch:
+                rows = probabilities[start : (start := start + len(part))]
+                if not answer.done():  # who was cancelled meanwhile waits no more
                     answer.set_result(rows)
 
     async def _ask(self, images: Images) -> Probabilities:
