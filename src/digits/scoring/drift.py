@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -124,9 +124,8 @@ def summarise(
 
 def record(
     result: Found,
-    command: str,
+    command: Literal["score", "monitor"],
     project: ProjectParams,
-    experiment: str,
     *,
     settings: Mapping[str, str],
     metrics: Mapping[str, float],
@@ -136,10 +135,11 @@ def record(
     drifted = ", ".join(result.drifted)
     effects = {f"drift_{each.name}_effect": each.effect for each in result.drift}
     p_values = {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
+    what = f"Answers of {result.model}, by `digits {command}`."
     with runs.active_run(
         command,
-        what=f"Answers of {result.model}, by `digits {command}`.",
-        experiment=experiment,
+        what=what,
+        experiment=project.part("scoring" if command == "score" else "monitoring"),
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
     ):

@@ -1,6 +1,5 @@
 """Images to score from a folder of pictures, a CSV, an npz or a Parquet file, in batches."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 
 from digits.core.dataset import Images, Picture, check_unpacked, load_arrays
 from digits.core.errors import DataError, printable
-from digits.core.files import md5, reading_as, require_file
+from digits.core.files import reading_as, require_file
 from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
 
 BATCH = 1000
@@ -47,14 +46,6 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Itera
     return chain([first], batches)
 
 
-def content_md5(path: Path) -> str:
-    """The md5 of a file; of a folder that of each picture's md5 and name."""
-    if not path.is_dir():
-        return md5(path)
-    lines = "".join(f"{md5(file)} {printable(file.name)}\n" for file in _files(path))
-    return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
-
-
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file; ValueError if it unpacks to far more bytes than it has."""
     file = pq.ParquetFile(
@@ -69,12 +60,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if is_picture(file.name))
-
-
 def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
-    files = _files(folder)
+    files = sorted(file for file in folder.iterdir() if is_picture(file.name))
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
         images, treatments = zip(*read_pictures(some, shape=shape, picture=picture), strict=True)

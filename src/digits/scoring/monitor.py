@@ -125,8 +125,7 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     if accuracy := result.accuracy:
         metrics |= {"labelled": accuracy.rows, "accuracy": accuracy.value}
         metrics |= {"accuracy_lower": accuracy.lower, "accuracy_upper": accuracy.upper}
-    experiment = project.part("monitoring")
-    record(result, "monitor", project, experiment, settings=settings, metrics=metrics, files=[page])
+    record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
 
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-GET, POST = ("GET", "HEAD"), ("POST",)
+PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET"}
 
 
 class Service:
@@ -42,12 +42,6 @@ class Service:
         )
         self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
-        self._paths = {
-            "/predict": (POST, self._predict),
-            "/health": (GET, self._tell),
-            "/model": (GET, self._tell),
-            "/metrics": (GET, self._tell),
-        }
 
     def app(self) -> ASGIApp:
         """The ASGI app."""
@@ -55,15 +49,9 @@ class Service:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        path, method = scope["path"], scope["method"]
+        path = scope["path"] if scope["path"] in PATHS else "other"
         try:
-            if path not in self._paths:
-                path = "other"
-                raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
-            methods, handler = self._paths[path]
-            if method not in methods:
-                raise HTTPException(405, f"{methods[0]} is allowed", {"Allow": ", ".join(methods)})
-            response = await handler(Request(scope, receive))
+            response = await self._handle(path, Request(scope, receive))
         except HTTPException as error:
             response = answer({"error": error.detail}, error.status_code, error.headers)
         except Exception:
@@ -71,6 +59,19 @@ class Service:
             response = answer({"error": "the server failed; its log says why"}, 500)
         self._metrics.requests.labels(path, response.status_code).inc()
         await response(scope, receive, send)
+
+    async def _handle(self, path: str, request: Request) -> Response:
+        if path not in PATHS:
+            raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
+        if request.method != PATHS[path]:
+            raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
+        if path == "/predict":
+            return await self._predict(request)
+        if path == "/metrics":
+            page, kind = self._metrics.page()
+            return Response(page, headers={"Content-Type": kind})
+        health = {"status": "ok", "model": self._title}
+        return answer(health if path == "/health" else self._model.description.model_dump())
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -113,14 +114,6 @@ class Service:
         if is_quick(kind, body):
             return read(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
-
-    async def _tell(self, request: Request) -> Response:
-        if request.url.path == "/health":
-            return answer({"status": "ok", "model": self._title})
-        if request.url.path == "/model":
-            return answer(self._model.description.model_dump())
-        page, kind = self._metrics.page()
-        return Response(page, headers={"Content-Type": kind})
 
 
 def _limit(size: int) -> None:

@@ -51,8 +51,14 @@ class Batcher:
             batch = [await self._queue.get()]
             while not self._queue.empty() and sum(len(part) for part, _ in batch) < MOST:
                 batch.append(self._queue.get_nowait())
+            images = np.concatenate([part for part, _ in batch])
+            self._on_batch(len(images))
             try:
-                probabilities = await self._ask(np.concatenate([part for part, _ in batch]))
+                if len(images) * self._image_s < QUICK_S:
+                    probabilities = self._timed(images)
+                else:
+                    loop = asyncio.get_running_loop()
+                    probabilities = await loop.run_in_executor(self._threads, self._timed, images)
             except Exception as error:
                 for _, answer in batch:
                     if not answer.done():
@@ -63,13 +69,6 @@ class Batcher:
                 rows = probabilities[start : (start := start + len(part))]
                 if not answer.done():  # who was cancelled meanwhile waits no more
                     answer.set_result(rows)
-
-    async def _ask(self, images: Images) -> Probabilities:
-        self._on_batch(len(images))
-        if len(images) * self._image_s < QUICK_S:
-            return self._timed(images)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._timed, images)
 
     def _timed(self, images: Images) -> Probabilities:
         start = time.perf_counter()

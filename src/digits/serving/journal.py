@@ -5,9 +5,9 @@ a server have the same), `image` (height·width bytes), `predicted`, `p0`, `p1`,
 `set_size` (classes in the answer set) and `model`.
 """
 
-import re
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -27,8 +27,6 @@ from digits.serving.model import Description
 FLUSH_S = 60
 FLUSH_ROWS = 5_000
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
-
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Journal:
@@ -105,13 +103,12 @@ class Journal:
 
 def _forget(folder: Path) -> None:
     """Delete the oldest files until the rest is within the limit."""
-    days = sorted(day for day in folder.iterdir() if _DAY.fullmatch(day.name))
-    files = [file for day in days for file in sorted(day.glob("[!.]*.parquet"))]
+    files = sorted(folder.glob("????-??-??/[!.]*.parquet"))
     size = sum(file.stat().st_size for file in files)
     for file in files:
         if size <= MAX_BYTES:
             break
         size -= file.stat().st_size
         file.unlink()
-        if not any(file.parent.iterdir()):
+        with suppress(OSError):  # other files are in it
             file.parent.rmdir()

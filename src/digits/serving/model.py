@@ -30,15 +30,11 @@ class Description(StrictModel):
     """model.json: the model's name and version, its origin, and how its answers are to be read.
 
     `shape` is height and width of its images, `picture` how a picture of another form becomes one,
-    `splits` the md5 of each split, `model_sha256` the hash of the files that were registered.
+    `model_sha256` the hash of the files that were registered.
     """
 
     name: str
     version: str
-    run_id: str
-    git_commit: str
-    data_md5: str
-    splits: dict[str, str]
     model_sha256: str
     shape: tuple[int, int]
     class_names: list[str]

@@ -100,10 +100,6 @@ def describe(model: Served, params: Params) -> Description:
     return Description(
         name=origin.model,
         version=origin.version,
-        run_id=origin.run_id,
-        git_commit=origin.git_commit,
-        data_md5=origin.data_md5,
-        splits=origin.splits,
         model_sha256=origin.model_sha256,
         shape=model.files.shape,
         class_names=names,
