@@ -167,7 +167,7 @@ def replaced(name, values):
         ("image", pa.array([b"x"] * 9, pa.binary()), "column image: no images of 8×8"),
         ("image", pa.array([None] * 9, pa.binary()), "an empty cell"),
         ("predicted", pa.array([10] * 9, pa.int16()), "predicted: a class outside 0…9"),
-        ("at", pa.array(["now"] * 9), "column at: no timestamp in microseconds, UTC"),
+        ("at", pa.array(["now"] * 9), "cannot be read as a service's log: "),
         ("at", pa.array([2**62] * 9, AT), "cannot be read as a service's log: "),
     ],
 )

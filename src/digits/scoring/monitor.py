@@ -15,15 +15,7 @@ from digits.evaluation.confidence import answer_sets
 from digits.evaluation.drift import compare_accuracy
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
-from digits.scoring.drift import (
-    FeatureDrift,
-    Found,
-    Sample,
-    feature_drift,
-    image_stats,
-    record,
-    summarise,
-)
+from digits.scoring import drift
 from digits.scoring.inputs import open_input
 from digits.scoring.logged import Log, Logged, read_labels, read_log
 from digits.scoring.predict import set_threshold
@@ -40,7 +32,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorResult(Found):
+class MonitorResult(drift.Found):
     """What a model saw and answered.
 
     `since` and `until` are the times of a log's rows, empty for other sources; `other_rows` of it
@@ -64,7 +56,7 @@ class Monitored(NamedTuple):
 
     result: MonitorResult
     sample: Images
-    features: FeatureDrift | None
+    features: drift.FeatureDrift | None
 
 
 def monitor(
@@ -78,18 +70,18 @@ def monitor(
     """
     key = "at" if log else "file" if source.is_dir() else "row"
     known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
-    sample, others = Sample(), 0
+    sample, others = drift.Sample(), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
     batches = read_log(log, model) if log else _asked(source, model, params.confidence.coverage)
     for batch in batches:
         sample.add(batch.images)
-        tables.append(batch.answers.assign(**image_stats(batch.images)))
+        tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
         others += batch.others
     answers = pd.concat(tables)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
     accuracy, comparisons = None, []
-    features, holdout = feature_drift(sample.images, model), _holdout(model)
+    features, holdout = drift.feature_drift(sample.images, model), _holdout(model)
     if features:
         least = params.drift.min_feature_effect
         comparisons.append(features.known.compare(features.distances, least))
@@ -111,7 +103,7 @@ def monitor(
         far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
         accuracy=accuracy,
         holdout=holdout,
-        **summarise(answers, model, params, comparisons),
+        **drift.summarise(answers, model, params, comparisons),
     )
     return Monitored(result, sample.images, features)
 
@@ -125,7 +117,7 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     if accuracy := result.accuracy:
         metrics |= {"labelled": accuracy.rows, "accuracy": accuracy.value}
         metrics |= {"accuracy_lower": accuracy.lower, "accuracy_upper": accuracy.upper}
-    record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
+    drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
 
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
