@@ -39,7 +39,7 @@ class Held:
 @contextmanager
 def holding(package: Package, model: Any) -> Iterator[str]:
     network = Network(package.description.shape, 10, model)
-    service = Service(Model(package.description, network), None, threads=1)
+    service = Service(Model(package.description, network))
     with served(service.app()) as port:
         yield f"http://127.0.0.1:{port}"
 

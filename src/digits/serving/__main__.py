@@ -35,7 +35,7 @@ def serve(options: Namespace) -> None:
         journal = Journal(options.log, loaded.description)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         config = uvicorn.Config(
-            Service(loaded, journal, threads=options.threads).app(),
+            Service(loaded, journal).app(),
             http=Protocol,
             ws="none",
             lifespan="off",
@@ -60,9 +60,8 @@ def options() -> Namespace:
     add = parser.add_argument
     reached = f"{MORE_NAMES} lists the names by which others reach it"
     add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
-    ports, threads = range(65536), range(1, 257)
+    ports = range(65536)
     add("--port", type=int, default=8000, choices=ports, metavar="PORT", help="0 is any free one")
-    add("--threads", type=int, default=1, choices=threads, metavar="N", help="of the model")
     add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
     return parser.parse_args()
 

@@ -32,14 +32,12 @@ PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET
 class Service:
     """Answers requests with a model, and logs what was asked if there is a journal."""
 
-    def __init__(self, model: Model, journal: "Journal | None", *, threads: int) -> None:
+    def __init__(self, model: Model, journal: "Journal | None" = None) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
-        self._batcher = Batcher(
-            model.network.predict, threads=threads, on_batch=self._metrics.batches.observe
-        )
+        self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
         self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import inf
 
 import numpy as np
@@ -16,25 +15,23 @@ QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a 
 
 
 class Batcher:
-    """Asks a model from `threads` threads, each for many requests at once.
+    """Asks a model for many requests at once.
 
-    Images that come while a thread is free are predicted at once. Those that come meanwhile make
+    Images that come while the model is free are predicted at once. Those that come meanwhile make
     the next batch: they wait for one that runs, and never for others to come. A batch that takes
-    less than QUICK_S is predicted in the event loop itself.
+    less than QUICK_S is predicted in the event loop itself, others in a thread.
     """
 
-    def __init__(self, predict: Predict, *, threads: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
         self._predict, self._on_batch = predict, on_batch
         self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
-        self._threads, self._count = ThreadPoolExecutor(threads, "predict"), threads
-        self._workers: list[asyncio.Task[None]] = []
+        self._worker: asyncio.Task[None] | None = None
         self._image_s = inf  # seconds per image of the last batch
         self.waiting = 0  # images without an answer
 
     async def predict(self, images: Images) -> Probabilities:
         """The model's answers; many images are asked for in parts, between those of others."""
-        if not self._workers:
-            self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        self._worker = self._worker or asyncio.create_task(self._work())
         parts = []
         self.waiting += len(images)
         try:
@@ -57,8 +54,7 @@ class Batcher:
                 if len(images) * self._image_s < QUICK_S:
                     probabilities = self._timed(images)
                 else:
-                    loop = asyncio.get_running_loop()
-                    probabilities = await loop.run_in_executor(self._threads, self._timed, images)
+                    probabilities = await asyncio.to_thread(self._timed, images)
             except Exception as error:
                 for _, answer in batch:
                     if not answer.done():

@@ -83,7 +83,7 @@ def load(folder: Path) -> Model:
     if findings:
         raise IntegrityError(*findings)
     description = read_json(folder / DESCRIPTION, Description)
-    return Model(description, inference.load(folder / MODEL, threads=1))  # the batcher has threads
+    return Model(description, inference.load(folder / MODEL, threads=1))
 
 
 def listed(folder: Path) -> dict[str, str]:
