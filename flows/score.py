@@ -11,7 +11,7 @@ from prefect.states import Completed
 from digits import params
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 from digits.registry.trace import find_origin
-from digits.scoring.predictions import plan, write_on_worker
+from digits.scoring.score import plan, write_on_worker
 from digits.scoring.storage import is_folder
 from digits.tracking import store
 from flows.support import lifecycle

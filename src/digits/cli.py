@@ -84,9 +84,9 @@ def monitor(
     from digits.reporting.console import print_monitored
     from digits.reporting.page.monitor import render_monitor
     from digits.scoring import monitor as monitoring
-    from digits.scoring.logged import is_log, open_log
+    from digits.scoring.logged import open_log
 
-    log = open_log(source, days=days) if is_log(source) else None
+    log = open_log(source, days=days)
     with _served(model or (log.model if log else None)) as (params, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, params=params)
         write_text(MONITOR, render_monitor(monitored, names=params.data.names))

@@ -1,8 +1,6 @@
 """Inputs to score: what is read, and what is refused in one line."""
 
-import gzip
 import os
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ from support import finding
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError
-from digits.scoring.inputs import BATCH, content_md5, open_input
+from digits.scoring.inputs import BATCH, open_input
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7
@@ -46,13 +44,10 @@ def refusal(path):
     [
         ("i.npz", lambda path: np.savez(path, images=IMAGES)),
         ("i.npz", lambda path: np.savez_compressed(path, whatever=IMAGES)),
-        ("i.npz", lambda path: np.savez(path, y_train=1, x_train=IMAGES[:1], x_test=IMAGES)),
-        ("i.csv", lambda path: frame().to_csv(path, index=False)),
+        ("i.npz", lambda path: np.savez(path, y=1, x_train=IMAGES[:1], x_test=IMAGES)),
         ("i.csv", lambda path: frame().assign(label=3).to_csv(path, index=False)),
-        ("i.csv.gz", lambda path: frame().to_csv(path, index=False)),
         ("i.parquet", lambda path: pq.write_table(column(), path, row_group_size=90)),
         ("i.parquet", lambda path: frame().astype("int32").to_parquet(path, row_group_size=250)),
-        ("i.whatever", lambda path: frame().assign(label=3).to_parquet(path)),
     ],
 )
 def test_input_is_read_in_batches(tmp_path, name, write):
@@ -71,9 +66,6 @@ def test_folder_is_read_by_name(tmp_path):
     [batch] = open_input(tmp_path, shape=SHAPE)
     assert batch.names == ["a.png", "b.png"]
     assert batch.images.shape == (2, *SHAPE)
-    before = content_md5(tmp_path)
-    (tmp_path / "b.png").rename(tmp_path / "c.png")
-    assert content_md5(tmp_path) != before
 
 
 HEADER = ",".join(f"pixel{number}" for number in range(20))
@@ -85,15 +77,13 @@ HEADER = ",".join(f"pixel{number}" for number in range(20))
         ("", "cannot be read as CSV: "),
         (f"{HEADER}\n", "no images in it"),
         (f"{HEADER}\n{'0,' * 18}0\n", "Expected 20 columns, got 19"),
-        (f"{HEADER}\nnan{',0' * 19}\n", "invalid value 'nan'"),
         (f"{HEADER}\n{',0' * 19}\n", "invalid value ''"),
         (f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n", "#0: Row #3: CSV conversion error to uint8"),
-        (HEADER.removesuffix(",pixel19") + "\n", "19 pixel columns; the model takes 4×5 = 20"),
-        (f"{HEADER},pixel20\n{'0,' * 20}0\n", "21 pixel columns; the model takes 4×5 = 20"),
-        ("\0\0\x08\x03 of an IDX\n", "0 pixel columns; the model takes"),
+        (HEADER.removesuffix(",pixel19") + "\n", "19 pixel columns; the model takes"),
+        (f"{HEADER},pixel20\n{'0,' * 20}0\n", "21 pixel columns; the model takes"),
     ],
 )
-def test_bad_csv_is_one_line(tmp_path, text, says):
+def test_bad_csv(tmp_path, text, says):
     path = tmp_path / "bad.csv"
     path.write_text(text, encoding="utf-8")
     assert says in refusal(path)
@@ -104,35 +94,25 @@ def test_bad_csv_is_one_line(tmp_path, text, says):
     [
         ({"images": np.full((2, *SHAPE), np.nan)}, "the model takes uint8 (n, 4, 5)"),
         ({"images": np.zeros((2, 5, 5), np.uint8)}, "uint8 (2, 5, 5); the model takes"),
-        ({"images": np.asfortranarray(IMAGES)}, "in Fortran order; the model takes"),
         ({"images": IMAGES[:0]}, "no images in it"),
-        ({"images": np.array([None, {}])}, "object (2,); the model takes"),
-        ({"a": IMAGES, "b": IMAGES}, "holds a.npy, b.npy; one array"),
+        ({"images": np.array([None, {}])}, "allow_pickle=False"),
+        ({"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
         ({"images": np.zeros((16 << 20, *SHAPE), np.uint8)}, "unpacks to over 256 MB"),
     ],
-    ids=["fractions", "size", "order", "empty", "objects", "two", "bomb"],
+    ids=["fractions", "size", "empty", "objects", "two", "bomb"],
 )
-def test_bad_npz_is_one_line(tmp_path, arrays, says):
+def test_bad_npz(tmp_path, arrays, says):
     np.savez_compressed(path := tmp_path / "bad.npz", **arrays)
     assert says in refusal(path)
 
 
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-def test_damaged_npz_is_one_line(tmp_path, write):
+def test_damaged_npz(tmp_path, write):
     write(path := tmp_path / "bad.npz", images=IMAGES)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     assert "cannot be read as npz: " in refusal(path)
-
-
-@pytest.mark.parametrize("rows", [ROWS - 1, ROWS + 1])
-def test_npz_with_another_count_than_declared_is_refused(tmp_path, rows):
-    np.save(array := tmp_path / "images.npy", IMAGES)
-    content = array.read_bytes().replace(f"({ROWS},".encode(), f"({rows},".encode())
-    with zipfile.ZipFile(path := tmp_path / "bad.npz", "w") as archive:
-        archive.writestr("images.npy", content)
-    refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -142,31 +122,28 @@ def test_npz_with_another_count_than_declared_is_refused(tmp_path, rows):
         (frame().astype(int) - 1, "a pixel is no whole number 0…255"),
         (frame().astype("Int64").mask(lambda x: x == 9), "cannot be read as Parquet: "),
         (frame().drop(columns="pixel9"), "19 pixel columns; the model takes"),
-        (frame().assign(pixel20=0), "21 pixel columns; the model takes"),
         (pd.DataFrame({"image": [bytes(20)]}), "a column image of fixed_size_binary[20]"),
         (frame(IMAGES[:0]), "no images in it"),
     ],
-    ids=["fractions", "negative", "empty cells", "too few", "too many", "binary", "empty"],
+    ids=["fractions", "negative", "empty cells", "too few", "binary", "empty"],
 )
-def test_bad_parquet_is_one_line(tmp_path, table, says):
+def test_bad_parquet(tmp_path, table, says):
     table.to_parquet(path := tmp_path / "i.parquet")
     assert says in refusal(path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise"])
-def test_damaged_parquet_is_one_line(tmp_path, damage):
+def test_damaged_parquet(tmp_path):
     path = tmp_path / "i.parquet"
     pq.write_table(column(), path, use_dictionary=False, write_page_checksum=True)
     content = bytearray(path.read_bytes())
     content[100:3000] = b"\xff" * 2900
-    path.write_bytes({"cut": content[:5000], "noise": content}[damage])
-    assert "cannot be read as Parquet: " in refusal(path)
+    for damaged in (content[:5000], content):
+        path.write_bytes(damaged)
+        assert "cannot be read as Parquet: " in refusal(path)
 
 
-def test_other_paths_are_one_line(tmp_path):
+def test_other_paths(tmp_path):
     assert "not found" in refusal(tmp_path / "nowhere")
-    assert "no pictures" in refusal(tmp_path)
+    assert "no images" in refusal(tmp_path)
     os.mkfifo(pipe := tmp_path / "pipe")
     assert "is no regular file" in refusal(pipe)
-    (packed := tmp_path / "i.bin").write_bytes(gzip.compress(b"pixel0\n1\n"))
-    refusal(packed)

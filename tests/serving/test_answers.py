@@ -5,13 +5,11 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pytest
 import requests
 from packaged import THRESHOLD, Package, Running, running
 from PIL import Image
 
 from digits.core.dataset import Images
-from digits.serving.model import Model, load
 
 
 def predictions(
@@ -36,16 +34,8 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda pixels: {"inputs": pixels},
-        lambda pixels: {"instances": pixels},
-        lambda pixels: {"inputs": {"images": pixels}},
-    ],
-)
-def test_arrays(server: Running, package: Package, form: Any) -> None:
-    answers = predictions(server, as_json(form(package.images.tolist())))
+def test_arrays(server: Running, package: Package) -> None:
+    answers = predictions(server, as_json({"inputs": package.images.tolist()}))
     actual = np.array([answer["probabilities"] for answer in answers], np.float32)
     assert np.abs(actual - package.probabilities).max() < 1e-6
     best = [package.names[label] for label in package.probabilities.argmax(axis=1)]
@@ -73,13 +63,6 @@ def test_answer_sets(server: Running, package: Package) -> None:
         assert answer["unsure"] == (len(probable) not in (1, 2))
         sizes.add(len(probable))
     assert {1, 2} <= sizes
-
-
-def test_no_calibration_no_sets(package: Package) -> None:
-    loaded = load(package.folder)
-    description = loaded.description.model_copy(update={"confidence": None})
-    [answer] = Model(description, loaded.network).answers(package.probabilities[:1])
-    assert answer.keys() == {"predicted", "probabilities"}
 
 
 def test_model_and_health(server: Running, package: Package) -> None:

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from packaged import Package, code, running
 from support import finding, python
 
 from digits.core.errors import IntegrityError
 from digits.serving import model
-from digits.serving.package import largest_difference
 
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 
@@ -65,18 +63,6 @@ def test_requirements_are_pinned_by_hash(package: Package) -> None:
     assert pinned(package, "requirements-log.txt") == {"pyarrow"}
 
 
-@pytest.mark.slow
-def test_requirements_install(package: Package) -> None:
-    done = python(
-        *("-m", "uv", "pip", "install", "--offline", "--no-deps", "--dry-run"),
-        *("--require-hashes", "-r", "requirements-log.txt"),
-        cwd=package.folder,
-        env={**os.environ, "VIRTUAL_ENV": sys.prefix},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "digits" in done.stderr
-
-
 def test_sha256sum_finds_all_files(package: Package) -> None:
     command = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
     subprocess.run(command, cwd=package.folder, check=True)
@@ -119,16 +105,8 @@ def test_damaged_package_exits_with_7(package: Package, tmp_path: Path) -> None:
     shutil.copytree(package.folder, folder)
     (folder / "model.onnx").write_bytes(b"")
     done = python("-m", "digits.serving", cwd=folder, env=code(folder))
-    says = "error: model.onnx: is not the file that was packaged (by SHA256SUMS); "
-    assert (done.returncode, done.stderr) == (7, f"{says}make the package again\n")
-
-
-def test_comparison_finds_other_answers(package: Package) -> None:
-    images, probabilities = package.images, package.probabilities
-    assert largest_difference(package.folder, images, probabilities) < 1e-6
-    for wrong, others in ((probabilities + np.float32(1e-4), 0), (probabilities[:, ::-1], 200)):
-        line = finding(IntegrityError, lambda: largest_difference(package.folder, images, wrong))  # noqa: B023
-        assert f"of 200 hold-out rows {others} get another class than from the model" in line
+    assert (done.returncode, done.stderr.count("\n")) == (7, 1)
+    assert done.stderr.startswith("error: model.onnx: is not the file that was packaged ")
 
 
 def test_dockerfile_healthcheck(package: Package) -> None:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits.core.errors import BusyError, UsageError, printable
+from digits.core.errors import BusyError, UsageError
 
 MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
 # Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
@@ -32,8 +32,6 @@ class Guard:
         self._names = {*own, *filter(None, map(str.strip, others))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or WebSocket, or pass it on."""
-
         async def send_unframed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
@@ -71,18 +69,14 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
 def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A socket that listens, by default for this machine only; port 0 takes any free one.
 
-    Raises:
-        UsageError: `host` is no address of this machine.
-        BusyError: another process listens there, or the port is the system's.
+    BusyError if another process listens there, or the port is the system's; else UsageError.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0]
-        if error.errno not in (EADDRINUSE, EACCES):
-            raise UsageError(f"--host {printable(host)}: {reason}") from None
-        raise BusyError(f"{host}:{port}: {reason}; --port names another") from None
+        kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
+        raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
 
 
 def pages() -> Guard:

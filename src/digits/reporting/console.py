@@ -124,7 +124,7 @@ def print_answers(
 def print_package(package: "Package", *, as_json: bool) -> None:
     """Print where a package lies, and how its answers were compared with the model's."""
     if as_json:
-        print_json({**asdict(package), "folder": str(package.folder)})
+        print_json({**package._asdict(), "folder": str(package.folder)})
         return
     print(
         f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"

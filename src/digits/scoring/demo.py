@@ -1,19 +1,18 @@
 """The demo page, on which one draws a digit and sees each model's probabilities; its server."""
 
-import base64
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import Body, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 from PIL import Image
-from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 from digits.core.dataset import Images, Picture
@@ -26,7 +25,6 @@ from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture, decode_picture
 
 PAGE = Path(__file__).with_name("page.html")
-MEGAPIXELS = 280 * 280 / 1e6  # of the page's canvas; a larger drawing is refused
 
 
 class Player(NamedTuple):
@@ -43,21 +41,10 @@ class Player(NamedTuple):
     predict: Callable[[Images], np.ndarray]
 
 
-class Drawn(BaseModel):
-    """What the page sends: the canvas as a data URL."""
-
-    drawing: str
-
-
 def players(name: str, *, threads: int) -> list[Player]:
-    """Load the champion, and the challenger or else the former champion, if there is one.
-
-    Raises:
-        UsageError: there is no champion yet.
-    """
-    uris = {CHAMPION: f"models:/{name}@{CHAMPION}", **_opponent(Registry(name))}
+    """The champion, and the challenger or else the former champion; UsageError without champion."""
     loaded = []
-    for role, uri in uris.items():
+    for role, uri in {CHAMPION: f"models:/{name}@{CHAMPION}", **_opponent(Registry(name))}.items():
         with served(uri, threads=threads) as model:
             title = f"{model.origin.uri} {model.origin.params.get('model', '')}".strip()
             loaded.append(Player(role, title, model.files.shape, model.picture, model.predict))
@@ -76,7 +63,7 @@ def _opponent(registry: Registry) -> dict[str, str]:
 
 
 def demo_app(players: Sequence[Player]) -> Guard:
-    """The app with the page at `/`, and `/predict`, which takes a drawing."""
+    """The app with the page at `/`, and `/predict`, which takes a drawing as PNG."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/", response_class=HTMLResponse)
@@ -84,11 +71,10 @@ def demo_app(players: Sequence[Player]) -> Guard:
         return PAGE.read_text(encoding="utf-8")
 
     @app.post("/predict")
-    def predict(drawn: Drawn) -> list[dict[str, Any]]:
+    def predict(drawn: Annotated[bytes, Body(media_type="image/png")]) -> list[dict[str, Any]]:
         try:
-            content = base64.b64decode(drawn.drawing.partition(",")[2])
-            drawing = decode_picture(BytesIO(content), most=MEGAPIXELS).image.convert("L")
-        except (DataError, ValueError) as error:
+            drawing = decode_picture(BytesIO(drawn)).convert("L")
+        except DataError as error:
             raise HTTPException(422, str(error)) from None
         if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
             raise HTTPException(422, "nothing is drawn")
@@ -99,26 +85,20 @@ def demo_app(players: Sequence[Player]) -> Guard:
 
 def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     image, treatment = convert_picture(drawing, shape=player.shape, picture=player.picture)
-    probabilities = player.predict(image[np.newaxis])[0].tolist()
-    png = BytesIO()
-    Image.fromarray(image).save(png, format="PNG")
+    probabilities = player.predict(image[np.newaxis])[0]
+    Image.fromarray(image).save(png := BytesIO(), format="PNG")
     return {
         "role": player.role,
         "name": player.name,
-        "predicted": int(np.argmax(probabilities)),
-        "probabilities": probabilities,
-        "picture": treatment,
-        "treatment": TREATMENTS[treatment],
-        "seen": f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}",
+        "predicted": int(probabilities.argmax()),
+        "probabilities": probabilities.tolist(),
+        "picture": f"{treatment}: {TREATMENTS[treatment]}",
+        "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
     }
 
 
 def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
-    """A version's address with its number, and MLflow's own app that serves it.
-
-    Raises:
-        IntegrityError: its files are not those that were logged.
-    """
+    """A version's address with its number, and MLflow's own app that serves its verified files."""
     from mlflow.pyfunc import scoring_server
 
     origin = find_origin(uri)

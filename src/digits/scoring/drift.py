@@ -1,7 +1,9 @@
 """Drift of images from the data that a registered model was trained on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Dataset, Images
 from digits.core.files import md5
 from digits.data.validation.validate import SHOWN_ROWS, ValidateParams, finding, usual_ranges
-from digits.evaluation.confidence import no_answer
+from digits.evaluation.confidence import no_answer, too_few_rows
 from digits.evaluation.drift import (
     Comparison,
     Distances,
@@ -22,35 +24,36 @@ from digits.evaluation.drift import (
     count_values,
     judge,
 )
-from digits.params import Params
+from digits.params import Params, ProjectParams
 from digits.registry.served import Served
-from digits.scoring.predict import few_rows
+from digits.tracking import runs
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 6000  # validation rows that they are compared with
 SEED = 0
 
-ImageStats = dict[str, np.ndarray]  # a value per image, by the names of `image_stats`
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is said of the answers of a version, `model`.
+
+    `unsure` is the share of rows whose answer set cannot be used. `drifted` names statistics that
+    no longer look like those of the training data.
+    """
+
+    model: str
+    rows: int
+    class_counts: list[int]
+    unsure: float
+    warnings: list[str]
+    drift: list[Drift]
+    drifted: list[str]
 
 
-def image_stats(images: Images) -> ImageStats:
+def image_stats(images: Images) -> dict[str, np.ndarray]:
     """Per image mean_ink float32 (mean grey value) and contrast uint8 (maximum - minimum)."""
     mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
     return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
-
-
-def unusual(
-    stats: ImageStats | pd.DataFrame, names: Sequence[Any] | pd.Index, params: ValidateParams
-) -> list[str]:
-    """The warnings that validation would have for images with these statistics and names."""
-    warnings = []
-    for column, low, high, words in usual_ranges(params):
-        values = np.asarray(stats[column], np.float64).round(2)  # as when data are validated
-        rows = np.flatnonzero((values < low) | (values > high))
-        examples = [(names[row], values[row].item()) for row in rows[:SHOWN_ROWS]]
-        if len(rows):
-            warnings.append(finding("input", "row", words, len(rows), examples))
-    return warnings
 
 
 class Sample:
@@ -79,9 +82,9 @@ class FeatureDrift(NamedTuple):
 def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
     """How foreign images are to a model; None without its validation split."""
     validation = _split_of(model, "validation")
-    features = model.files.load_features(threads=model.threads) if validation else None
-    if features is None or validation is None:
+    if validation is None:
         return None
+    features = model.files.load_features(threads=model.threads)
     chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
     known = KnownFeatures(features(validation.images[chosen]))
     return FeatureDrift(known, known.distances(features(sample)))
@@ -90,7 +93,7 @@ def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
 def summarise(
     answers: pd.DataFrame, model: Served, params: Params, more: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
-    """What is said of answers, by its names in the results of scoring and monitoring.
+    """The fields of `Found`.
 
     `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
     names as index. Images and predicted classes are compared with the training split, if it is
@@ -106,32 +109,58 @@ def summarise(
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
     drift = judge([*comparisons, *more], params.drift.level)
-    odd = unusual(answers, answers.index, params.validation)
+    validation_rows = len(model.files.calibration.truth_probabilities)
+    few = too_few_rows(validation_rows, params.confidence.coverage)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": [*odd, *few_rows(model, params.confidence.coverage)],
+        "warnings": [*_unusual(answers, params.validation), *filter(None, [few])],
         "drift": drift,
         "drifted": [each.name for each in drift if each.drifted],
     }
 
 
-def drift_metrics(found: Sequence[Drift]) -> dict[str, float]:
-    """Effects and p-values, as MLflow's runs record them."""
-    effects = {f"drift_{drift.name}_effect": drift.effect for drift in found}
-    return effects | {f"drift_{drift.name}_p_value": drift.p_value for drift in found}
-
-
-def tell_drift(project: str, by: str, drifted: Sequence[str], payload: Mapping[str, Any]) -> None:
-    """Send the event `<project>.drift` to Prefect if anything drifted; `by` is who found it."""
+def record(
+    result: Found,
+    command: Literal["score", "monitor"],
+    project: ProjectParams,
+    *,
+    settings: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[Path] = (),
+) -> None:
+    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
+    drifted = ", ".join(result.drifted)
+    effects = {f"drift_{each.name}_effect": each.effect for each in result.drift}
+    p_values = {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
+    what = f"Answers of {result.model}, by `digits {command}`."
+    with runs.active_run(
+        command,
+        what=what,
+        experiment=project.part("scoring" if command == "score" else "monitoring"),
+        params=settings,
+        tags={"answered_by": result.model, "drifted": drifted},
+    ):
+        own = {"rows": result.rows, "unsure": result.unsure}
+        runs.log_metrics({**own, **effects, **p_values, **metrics})
+        runs.log_files(files)
     if drifted:
-        resource = {
-            "prefect.resource.id": f"{project}.{by}",
-            "digits.drifted": ", ".join(drifted),
-        }
-        events.emit(f"{project}.drift", resource, payload)
+        resource = {"prefect.resource.id": f"{project.name}.{command}", "digits.drifted": drifted}
+        events.emit(f"{project.name}.drift", resource, asdict(result))
+
+
+def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
+    """The warnings that validation would have for these images."""
+    warnings = []
+    for column, low, high, words in usual_ranges(params):
+        values = answers[column].to_numpy(np.float64).round(2)  # as when data are validated
+        rows = np.flatnonzero((values < low) | (values > high))
+        examples = [(answers.index[row], values[row].item()) for row in rows[:SHOWN_ROWS]]
+        if len(rows):
+            warnings.append(finding("input", "row", words, len(rows), examples))
+    return warnings
 
 
 def _split_of(model: Served, name: str) -> Dataset | None:

@@ -1,28 +1,23 @@
-"""Images to score from a folder of pictures, a CSV, an npz or a Parquet file, read in batches."""
+"""Images to score from a folder of pictures, a CSV, an npz or a Parquet file, in batches."""
 
-import hashlib
-import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from digits.core.dataset import Images, Picture, check_unpacked
-from digits.core.errors import DataError, one_line, printable
-from digits.core.files import md5, reading_as, require_file
+from digits.core.dataset import Images, Picture, check_unpacked, load_arrays
+from digits.core.errors import DataError, printable
+from digits.core.files import reading_as, require_file
 from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
 
 BATCH = 1000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
-BLOCK_BYTES = 4 << 20  # of a CSV, in memory at once
-ALLOWED = "a folder of pictures, a CSV, an npz or a Parquet file is allowed"
 
 Shape = tuple[int, int]
 
@@ -42,59 +37,31 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Itera
     """The images at a path, for a model that takes images of this shape (height, width).
 
     `picture` says how pictures of another form are converted; see `pictures.convert_picture`. The
-    first batch is read here, so that a wrong file is told before a model is loaded.
-
-    Raises:
-        DataError: the input cannot be scored, or its images have another size.
+    first batch is read here, so that a wrong file is told before a model is loaded (DataError).
     """
     batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)
     if first is None:
-        raise DataError(f"{path}: no images in it; at least one is needed")
+        raise DataError(f"{path}: no images in it; {', '.join(SUFFIXES)}, or rows are needed")
     return chain([first], batches)
 
 
-def content_md5(path: Path) -> str:
-    """The md5 of a file; of a folder that of each picture's md5 and name."""
-    if not path.is_dir():
-        return md5(path)
-    lines = [f"{md5(file)} {file.name}\n" for file in _files(path)]
-    return hashlib.md5(os.fsencode("".join(lines)), usedforsecurity=False).hexdigest()
-
-
-def open_parquet(path: Path, *, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
-    """Open a Parquet file.
-
-    `dictionaries` names columns to read as such: one long value may stand for many rows.
-
-    Raises:
-        ValueError: it unpacks to far more bytes than it has.
-        Exception: Arrow raises a dozen kinds on damaged files.
-    """
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file; ValueError if it unpacks to far more bytes than it has."""
     file = pq.ParquetFile(
         path,
-        read_dictionary=[*dictionaries],
         thrift_string_size_limit=MAX_FOOTER,
         thrift_container_size_limit=MAX_FOOTER,
         page_checksum_verification=True,  # where a file has them
     )
-    groups = map(file.metadata.row_group, range(file.num_row_groups))
-    unpacked = sum(group.total_byte_size for group in groups)
+    groups = range(file.num_row_groups)
+    unpacked = sum(file.metadata.row_group(number).total_byte_size for number in groups)
     check_unpacked(unpacked, packed=path.stat().st_size)
     return file
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if is_picture(file.name))
-
-
 def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
-    files = _files(folder)
-    if not files:
-        raise DataError(
-            f"{folder}: no pictures in it; {', '.join(SUFFIXES)} are read; --out FOLDER/ scores"
-            " all tables of a folder"
-        )
+    files = sorted(file for file in folder.iterdir() if is_picture(file.name))
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
         images, treatments = zip(*read_pictures(some, shape=shape, picture=picture), strict=True)
@@ -104,7 +71,7 @@ def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
     require_file(path)
     if not path.exists():
-        raise DataError(f"{path}: not found; {ALLOWED}")
+        raise DataError(f"{path}: not found")
     with path.open("rb") as file:
         head = file.read(4)
     form, read = _FORMATS.get(head, ("CSV", _csv))
@@ -116,51 +83,26 @@ def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
 
 
 def _npz(path: Path, shape: Shape) -> Iterator[Images]:
-    """One uint8 array (n, height, width), alone or named `images`, `x_test` or `x_train`.
-
-    It is read as a stream: it may be larger than the memory.
-    """
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-        check_unpacked(unpacked, packed=path.stat().st_size)
-        names = archive.namelist()
-        known = [name for name in ("images.npy", "x_test.npy", "x_train.npy") if name in names]
-        if not known and len(names) != 1:
-            held = one_line(", ".join(names))
-            raise DataError(f"{path}: holds {held}; one array, or one named images is allowed")
-        with archive.open((known or names)[0]) as stream:
-            count = _checked_header(path, stream, shape)
-            for row in range(0, count, BATCH):
-                rows = min(BATCH, count - row)
-                content = stream.read(rows * prod(shape))
-                yield np.frombuffer(content, np.uint8).reshape(rows, *shape)
-            if stream.read(1):  # at the end zipfile compares the checksum
-                raise DataError(f"{path}: holds more than the {count:,} images it declares")
-
-
-def _checked_header(path: Path, stream: Any, shape: Shape) -> int:
-    """The number of images of a .npy; the stream is then at its values."""
-    if np.lib.format.read_magic(stream) == (1, 0):
-        found, in_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        found, in_columns, dtype = np.lib.format.read_array_header_2_0(stream)
-    if dtype != np.uint8 or found[1:] != shape or in_columns:
-        raise DataError(
-            f"{path}: {dtype} {found}{' in Fortran order' if in_columns else ''}; the model takes"
-            f" uint8 (n, {shape[0]}, {shape[1]})"
-        )
-    return int(found[0])
+    """One array uint8 (n, height, width), alone or named `images`, `x_test` or `x_train`."""
+    with path.open("rb") as file:
+        arrays = load_arrays(file)
+    known = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
+    if known == [*arrays] and len(known) > 1:
+        raise DataError(f"{path}: holds {len(arrays)} arrays; one, or one named images is allowed")
+    images = arrays[known[0]]
+    if images.dtype != np.uint8 or images.shape[1:] != shape:
+        wanted = f"the model takes uint8 (n, {shape[0]}, {shape[1]})"
+        raise DataError(f"{path}: {images.dtype} {images.shape}; {wanted}")
+    for row in range(0, len(images), BATCH):
+        yield images[row : row + BATCH]
 
 
 def _csv(path: Path, shape: Shape) -> Iterator[Images]:
     """Columns `pixel0`, `pixel1`, …; others, such as `label`, are left out."""
     types = dict.fromkeys(_pixels(shape), pa.uint8())
-    reader = pa.csv.open_csv(
-        path,
-        # a single thread counts rows, so that an error names its row
-        pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-        convert_options=pa.csv.ConvertOptions(column_types=types, null_values=[]),
-    )
+    options = pa.csv.ReadOptions(use_threads=False, block_size=4 << 20)  # so errors name their row
+    convert = pa.csv.ConvertOptions(column_types=types, null_values=[])
+    reader = pa.csv.open_csv(path, options, convert_options=convert)
     columns = _columns(path, reader.schema, shape)
     for block in reader:
         for start in range(0, len(block), BATCH):
@@ -172,25 +114,23 @@ def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
     with open_parquet(path) as file:
         columns = _columns(path, file.schema_arrow, shape)
         for batch in file.iter_batches(BATCH, columns=columns):
-            if columns != ["image"]:
-                yield _numbers(path, batch, shape)
-            elif batch["image"].null_count:
-                raise DataError(f"{path} column image: an empty cell; none is allowed")
-            else:
-                content = b"".join(batch["image"].to_pylist())
+            if columns == ["image"]:
+                content = b"".join(batch["image"].to_pylist())  # an empty cell is a TypeError
                 yield np.frombuffer(content, np.uint8).reshape(-1, *shape)
+            else:
+                yield _numbers(path, batch, shape)
 
 
 def _columns(path: Path, schema: pa.Schema, shape: Shape) -> list[str]:
     """The columns of the images, after a check that they have the model's size."""
-    (height, width), size = shape, prod(shape)
+    size = prod(shape)
     if "image" in schema.names and schema.field("image").type == pa.binary(size):
         return ["image"]
     found = [name for name in schema.names if name.startswith("pixel")]
     if sorted(found) != sorted(_pixels(shape)):
         raise DataError(
-            f"{path}: {len(found)} pixel columns; the model takes {height}×{width} = {size},"
-            f" pixel0…pixel{size - 1}, or in Parquet a column image of fixed_size_binary[{size}]"
+            f"{path}: {len(found)} pixel columns; the model takes pixel0…pixel{size - 1}, or in"
+            f" Parquet a column image of fixed_size_binary[{size}]"
         )
     return _pixels(shape)
 

@@ -1,7 +1,6 @@
 """What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import prod
 from pathlib import Path
@@ -22,8 +21,7 @@ MAX_LABELS_BYTES = 200_000_000
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """The last days of a log: `newest` is the time of its last row, `model` who answered it.
 
     `model` is the address of a version.
@@ -47,24 +45,16 @@ class Logged(NamedTuple):
     others: int
 
 
-def is_log(path: Path) -> bool:
-    """Whether a folder holds Parquet files, as a service logs them."""
-    return path.is_dir() and any(_files(path))
-
-
-def open_log(folder: Path, *, days: int) -> Log:
-    """The rows of the `days` × 24 hours before the newest row.
-
-    Raises:
-        DataError: the last file is no such log.
-    """
-    files = sorted(_files(folder))
+def open_log(folder: Path, *, days: int) -> Log | None:
+    """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
+    # the service writes to names that begin with a dot
+    files = sorted(folder.rglob("[!.]*.parquet")) if folder.is_dir() else []
+    if not files:
+        return None
     with reading_as("a service's log", files[-1]):
         rows = [row for batch in _batches(files[-1], ["at", "model"]) for row in batch.to_pylist()]
-    if not rows:
-        raise DataError(f"{files[-1]}: no row; a service logs at least one")
-    last = max(rows, key=lambda row: row["at"])
-    since = last["at"] - timedelta(days=days)
+        last = max(rows, key=lambda row: row["at"])
+        since = last["at"] - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
     name, _, version = last["model"].rpartition(" ")
@@ -72,11 +62,7 @@ def open_log(folder: Path, *, days: int) -> Log:
 
 
 def read_log(log: Log, model: Served) -> Iterator[Logged]:
-    """The rows that a model answered, in batches.
-
-    Raises:
-        DataError: a file is damaged, or its images or classes are not the model's.
-    """
+    """The rows that a model answered, in batches; DataError if it cannot have answered them."""
     title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
     shape, classes = model.files.shape, model.files.classes
     for path in log.files:
@@ -84,27 +70,24 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
             for batch in _batches(path, COLUMNS):
                 recent = batch.filter(pc.greater(batch["at"], pa.scalar(log.since)))
                 own = recent.filter(pc.equal(recent["model"].cast(pa.string()), title))
-                images = _images(path, own["image"], shape)
                 answers = own.select(["predicted", "set_size"]).to_pandas().astype(np.int64)
                 if not answers["predicted"].between(0, classes - 1).all():
                     raise DataError(f"{path} column predicted: a class outside 0…{classes - 1}")
+                images = own["image"].to_pylist()
+                if any(len(image) != prod(shape) for image in images):
+                    raise DataError(f"{path} column image: no images of {shape[0]}×{shape[1]}")
+                pixels = np.frombuffer(b"".join(images), np.uint8).reshape(-1, *shape)
                 at = own["at"].cast(pa.int64()).to_numpy()
-                yield Logged(images, answers.set_index(at), len(recent) - len(own))
+                yield Logged(pixels, answers.set_index(at), len(recent) - len(own))
 
 
 def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
-    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
-
-    Raises:
-        DataError: it cannot be read, is too large, has other columns, a label is no class, or a
-            key occurs twice.
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`. Raises a DataError.
     """
-    require_file(path)
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
-        size = f"{MAX_LABELS_BYTES // 10**6} MB"
-        raise DataError(f"{path}: no CSV or Parquet file of at most {size}")
+        raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
     with reading_as("labels", path):
         if path.suffix == ".parquet":
             with open_parquet(path) as table:
@@ -119,32 +102,15 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     labels = frame.set_index(key)["label"]
     if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
         raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")
-    if repeated := int(labels.index.duplicated().sum()):
-        raise DataError(f"{path} column {key}: {repeated:,} values occur twice")
+    if labels.index.has_duplicates:
+        raise DataError(f"{path} column {key}: a value occurs twice")
     return labels
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Those that are complete: the service writes to names that begin with a dot."""
-    return folder.rglob("[!.]*.parquet")
-
-
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, 1,000 at a time, all cells filled; Arrow raises on a damaged one."""
     require_file(path)
-    with open_parquet(path, dictionaries=["image"]) as file:
+    with open_parquet(path) as file:
         for batch in file.iter_batches(BATCH, columns=columns):
-            if empty := [name for name in columns if batch[name].null_count]:
-                raise DataError(f"{path} column {empty[0]}: an empty cell; none is allowed")
-            if batch.schema.field("at").type != pa.timestamp("us", "UTC"):
-                raise DataError(f"{path} column at: no timestamp in microseconds, UTC")
+            if any(batch[name].null_count for name in columns):
+                raise DataError(f"{path}: an empty cell; none is allowed")
             yield batch
-
-
-def _images(path: Path, column: pa.DictionaryArray, shape: tuple[int, int]) -> Images:
-    # before they are unpacked: one value in the file may stand for many rows
-    for size in pc.unique(pc.binary_length(column.dictionary)).to_pylist():
-        if size != prod(shape):
-            wanted = f"the model takes {shape[0]}×{shape[1]}"
-            raise DataError(f"{path} column image: {size} bytes; {wanted}")
-    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, *shape)

@@ -1,7 +1,7 @@
 """Watch a model at work: drift, unsure answers, and its accuracy where labels have arrived."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,22 +12,13 @@ from mlflow import MlflowClient
 from digits.core.dataset import Images
 from digits.core.errors import DataError, printable
 from digits.evaluation.confidence import answer_sets
-from digits.evaluation.drift import Drift, compare_accuracy
+from digits.evaluation.drift import compare_accuracy
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
-from digits.scoring.drift import (
-    FeatureDrift,
-    Sample,
-    drift_metrics,
-    feature_drift,
-    image_stats,
-    summarise,
-    tell_drift,
-)
+from digits.scoring import drift
 from digits.scoring.inputs import open_input
 from digits.scoring.logged import Log, Logged, read_labels, read_log
 from digits.scoring.predict import set_threshold
-from digits.tracking import runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +26,29 @@ class Accuracy:
     """Share of right answers among the labelled rows, with its exact 95 % interval."""
 
     rows: int
-    correct: int
     value: float
     lower: float
     upper: float
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorResult(drift.Found):
     """What a model saw and answered.
 
     `since` and `until` are the times of a log's rows, empty for other sources; `other_rows` of it
     were answered by other versions and are left out. `far` is the share of images farther from
     all known ones than 95 % of the known are from each other, None if the features were not
-    compared. `unsure` is the share of answers that are none.
-    `holdout` has the hold-out's figures of the same names, as far as the model's run has them.
+    compared. `holdout` has the hold-out's figures of the same names, as far as the model's run
+    has them.
     """
 
     source: str
-    model: str
     since: str
     until: str
-    rows: int
     other_rows: int
-    class_counts: list[int]
     far: float | None
-    unsure: float
     accuracy: Accuracy | None
     holdout: dict[str, float]
-    warnings: list[str]
-    drift: list[Drift]
-    drifted: list[str]
 
 
 class Monitored(NamedTuple):
@@ -73,7 +56,7 @@ class Monitored(NamedTuple):
 
     result: MonitorResult
     sample: Images
-    features: FeatureDrift | None
+    features: drift.FeatureDrift | None
 
 
 def monitor(
@@ -81,63 +64,60 @@ def monitor(
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
-    Args:
-        source: Where the images are; `log` if a service logged them, with its answers.
-        labels: A file with the columns `label` and, of a log, `at`; otherwise `row` or `file`.
-
-    Raises:
-        DataError: the source or the labels cannot be read, or the model answered no row of it.
+    `source` is where the images are; `log` if a service logged them, with its answers. `labels`
+    is a file with the columns `label` and, of a log, `at`; otherwise `row` or `file`. What cannot
+    be read, or has no row that the model answered, is a DataError.
     """
-    classes, coverage = model.files.classes, params.confidence.coverage
     key = "at" if log else "file" if source.is_dir() else "row"
-    known = read_labels(labels, key=key, classes=classes) if labels else None
-    sample, others = Sample(), 0
+    known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
+    sample, others = drift.Sample(), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
-    for batch in read_log(log, model) if log else _asked(source, model, coverage):
+    batches = read_log(log, model) if log else _asked(source, model, params.confidence.coverage)
+    for batch in batches:
         sample.add(batch.images)
-        tables.append(batch.answers.assign(**image_stats(batch.images)))
+        tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
         others += batch.others
     answers = pd.concat(tables)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    right = pd.Series(dtype=bool)  # of labelled rows
+    accuracy, comparisons = None, []
+    features, holdout = drift.feature_drift(sample.images, model), _holdout(model)
+    if features:
+        least = params.drift.min_feature_effect
+        comparisons.append(features.known.compare(features.distances, least))
     if known is not None:
         truth = known.reindex(answers.index)
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-    features, holdout = feature_drift(sample.images, model), _holdout(model)
-    comparisons = []
-    if features:
-        least = params.drift.min_feature_effect
-        comparisons.append(features.known.compare(features.distances, least))
-    if len(right) and {"accuracy", "rows"} <= holdout.keys():
-        rows = round(holdout["rows"])
-        before = round(holdout["accuracy"] * rows), rows
-        comparisons.append(compare_accuracy(int(right.sum()), len(right), before))
+        accuracy = _accuracy(int(right.sum()), len(right))
+        if {"accuracy", "rows"} <= holdout.keys():
+            rows = round(holdout["rows"])
+            before = round(holdout["accuracy"] * rows), rows
+            comparisons.append(compare_accuracy(int(right.sum()), len(right), before))
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
         other_rows=others,
         far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
-        accuracy=_accuracy(int(right.sum()), len(right)),
+        accuracy=accuracy,
         holdout=holdout,
-        **summarise(answers, model, params, comparisons),
+        **drift.summarise(answers, model, params, comparisons),
     )
     return Monitored(result, sample.images, features)
 
 
 def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
-    """Log the result and its page as an MLflow run, and send `<project>.drift` if there is any."""
+    """Log the result and its page; see `drift.record`."""
     settings = {"source": result.source, "since": result.since, "until": result.until}
-    tags = {"monitored": result.model, "drifted": ", ".join(result.drifted)}
-    experiment = project.part("monitoring")
-    what = f"What {result.model} saw and answered, by `digits monitor`."
-    with runs.active_run("monitor", experiment=experiment, params=settings, tags=tags, what=what):
-        runs.log_metrics(_metrics(result))
-        runs.log_files([page])
-    tell_drift(project.name, "monitor", result.drifted, asdict(result))
+    metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
+    if result.far is not None:
+        metrics["far"] = result.far
+    if accuracy := result.accuracy:
+        metrics |= {"labelled": accuracy.rows, "accuracy": accuracy.value}
+        metrics |= {"accuracy_lower": accuracy.lower, "accuracy_upper": accuracy.upper}
+    drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
 
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
@@ -150,28 +130,14 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
 
 
-def _accuracy(correct: int, rows: int) -> Accuracy | None:
-    """With the interval of Clopper and Pearson; None without labels."""
-    if not rows:
-        return None
+def _accuracy(correct: int, rows: int) -> Accuracy:
     from scipy.stats import binomtest  # takes 0.4 s and 50 MB
 
-    interval = binomtest(correct, rows).proportion_ci()
-    return Accuracy(rows, correct, correct / rows, float(interval.low), float(interval.high))
+    interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
+    return Accuracy(rows, correct / rows, float(interval.low), float(interval.high))
 
 
 def _holdout(model: Served) -> dict[str, float]:
     metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
     names = ("accuracy", "rows", "unsure")
     return {name: metrics[f"holdout_{name}"] for name in names if f"holdout_{name}" in metrics}
-
-
-def _metrics(result: MonitorResult) -> dict[str, float]:
-    metrics = {"rows": result.rows, "unsure": result.unsure, **drift_metrics(result.drift)}
-    metrics |= {f"holdout_{name}": value for name, value in result.holdout.items()}
-    if result.far is not None:
-        metrics["far"] = result.far
-    if accuracy := result.accuracy:
-        metrics |= {"labelled": accuracy.rows, "accuracy": accuracy.value}
-        metrics |= {"accuracy_lower": accuracy.lower, "accuracy_upper": accuracy.upper}
-    return metrics

@@ -1,6 +1,5 @@
 """Image files as a model's input: read, checked and converted to its size and grey values."""
 
-import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ from digits.core.dataset import Images, Picture
 from digits.core.errors import DataError, one_line
 from digits.core.files import require_file
 
+FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_MEGAPIXELS = 25  # what a phone's camera makes; more would only fill memory
-LARGE = 1024  # pixels of the longer side; what has twice as many is scaled down
+MAX_PIXELS = 25_000_000  # what a phone's camera makes; more would only fill memory
+LARGE = (2000, 2000)  # what is larger is scaled down: conversion takes 40 bytes a pixel
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
@@ -39,13 +39,6 @@ class Converted(NamedTuple):
     treatment: str
 
 
-class Decoded(NamedTuple):
-    """A picture, and its megapixels before it was shrunk."""
-
-    image: Image.Image
-    megapixels: float
-
-
 def is_picture(name: str) -> bool:
     """Whether a file's name is that of a picture."""
     return name.lower().endswith(SUFFIXES)
@@ -54,21 +47,35 @@ def is_picture(name: str) -> bool:
 def read_pictures(
     paths: Sequence[Path], *, shape: tuple[int, int], picture: Picture
 ) -> list[Converted]:
-    """Read PNG or JPEG files as a model's input; see `convert_picture`.
-
-    Raises:
-        DataError: one finding per picture that cannot be read or is blank.
-    """
+    """Read PNG or JPEG files as a model's input; DataError with a finding per bad picture."""
     found: list[Converted] = []
     findings: list[str] = []
     for path in paths:
+        require_file(path)
         try:
-            found.append(_read(path, shape, picture))
+            found.append(convert_picture(decode_picture(path), shape=shape, picture=picture))
         except DataError as error:
-            findings += error.findings
+            findings.append(f"{path}: {error}")
     if findings:
         raise DataError(*findings)
     return found
+
+
+def decode_picture(file: IO[bytes] | Path) -> Image.Image:
+    """Decode a PNG or JPEG, and turn it upright by its EXIF orientation; DataError if it is none.
+
+    Its size is checked before its pixels are decoded.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
+            return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise DataError("neither PNG nor JPEG, whatever its name says") from None
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        reason = one_line(error) or type(error).__name__
+        raise DataError(f"cannot be read as an image: {reason}") from None
 
 
 def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
@@ -77,9 +84,7 @@ def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Pict
     A picture of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as
     it is. Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain`
     picture: made grey and stretched to the size, antialiased, neither cropped nor inverted.
-
-    Raises:
-        DataError: a `digit` is blank.
+    A blank `digit` is a DataError.
     """
     unchanged = _as_is(image, shape)
     if unchanged is not None:
@@ -98,81 +103,26 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
     dark: the border is taken for the background. It is cropped to the ink, scaled to 20/28 of
     the image with its proportions kept, and shifted so that its centre of mass is the image's
     centre (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
-
-    Raises:
-        DataError: the picture is blank.
+    A blank picture is a DataError.
     """
-    if (contrast := float(np.ptp(grey))) < MIN_CONTRAST:
-        raise DataError(
-            f"blank, its contrast is {contrast:.0f} of 255; at least {MIN_CONTRAST} needed"
-        )
+    if np.ptp(grey) < MIN_CONTRAST:
+        raise DataError(f"blank, its contrast is below {MIN_CONTRAST} of 255")
     ink = _ink(grey)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _centred(_scaled(cropped, shape), shape)
-
-
-def decode_picture(file: IO[bytes], *, most: float = MAX_MEGAPIXELS) -> Decoded:
-    """Decode a PNG or JPEG, turn it upright by its EXIF orientation, and shrink a large one.
-
-    Its size is checked before its pixels are: `most` are megapixels.
-
-    Raises:
-        DataError: it is no such image, or too large.
-    """
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(file, formats=("PNG", "JPEG")) as image,
-        ):
-            megapixels = image.width * image.height / 1e6
-            if megapixels > most:
-                raise DataError(
-                    f"{megapixels:.3g} megapixels ({image.width}×{image.height}); at most "
-                    f"{most:.3g} are allowed; scale it down"
-                )
-            return Decoded(ImageOps.exif_transpose(_shrunk(image)), megapixels)
-    except Image.DecompressionBombError:
-        raise DataError(f"far over {most:.3g} megapixels; at most that is allowed") from None
-    except UnidentifiedImageError:
-        raise DataError("neither PNG nor JPEG, whatever its name says") from None
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        reason = one_line(error) or type(error).__name__
-        raise DataError(f"cannot be read as an image: {reason}") from None
-
-
-def _read(path: Path, shape: tuple[int, int], picture: Picture) -> Converted:
-    require_file(path)
-    try:
-        with path.open("rb") as file:
-            return convert_picture(decode_picture(file).image, shape=shape, picture=picture)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def _shrunk(image: Image.Image) -> Image.Image:
-    """The decoded picture, its longer side at most LARGE if it was twice that or more.
-
-    What follows takes 40 bytes a pixel, a gigabyte for a phone's photograph.
-    """
-    if max(image.size) >= 2 * LARGE:
-        if image.mode in ("1", "P") or image.mode.startswith("I"):  # these cannot be averaged
-            image = image.convert({"1": "L", "P": "RGBA"}.get(image.mode, "I"))
-        image.thumbnail((LARGE, LARGE), Image.Resampling.BOX)
-    image.load()
-    return image
+    scale = BOX * min(shape) / max(cropped.shape)
+    height, width = (max(1, round(side * scale)) for side in cropped.shape)
+    scaled = _resized(cropped, (height, width), Image.Resampling.BICUBIC)
+    return _centred(np.clip(scaled * (255 / scaled.max()), 0, 255), shape)
 
 
 def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:
     """The picture's own pixels uint8 (height, width); None if it needs conversion."""
     if (image.height, image.width) != shape or image.mode not in EIGHT_BITS:
         return None
-    *colours, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
-    grey: Images = colours[0]
-    is_grey = all(np.array_equal(colour, grey) for colour in colours)
-    return grey if is_grey and alpha.min() == 255 else None
+    red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
+    unchanged = np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255
+    return red if unchanged else None
 
 
 def _resized(grey: Grey, shape: tuple[int, int], resampling: Image.Resampling) -> Grey:
@@ -182,12 +132,13 @@ def _resized(grey: Grey, shape: tuple[int, int], resampling: Image.Resampling) -
 
 def _grey(image: Image.Image) -> Grey:
     """Grey values 0…255, (height, width); transparent pixels get the opposite of the ink."""
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
-        return np.asarray(image, dtype=np.float64) / 257
-    if not image.has_transparency_data:
-        return np.asarray(image.convert("L"), dtype=np.float64)
-    grey, alpha = np.asarray(image.convert("LA"), dtype=np.float64).transpose(2, 0, 1)
-    opacity = alpha / 255
+    has_16_bits = image.mode.startswith("I")  # Pillow would clip them
+    image = image.convert("I" if has_16_bits else "LA" if image.has_transparency_data else "L")
+    image.thumbnail(LARGE, Image.Resampling.BOX)
+    values = np.asarray(image, np.float64)
+    if image.mode != "LA":
+        return values / 257 if has_16_bits else values
+    grey, opacity = values[..., 0], values[..., 1] / 255
     ink = float((grey * opacity).sum() / max(opacity.sum(), 1))
     paper = 255.0 if ink < 128 else 0.0
     return np.asarray(grey * opacity + paper * (1 - opacity))
@@ -195,21 +146,12 @@ def _grey(image: Image.Image) -> Grey:
 
 def _ink(grey: Grey) -> Grey:
     """The amount of ink per pixel, 0…255: its distance from the background, faint values 0."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    background = float(np.median(border))
-    lighter, darker = float(grey.max()) - background, background - float(grey.min())
-    ink = np.clip(grey - background if lighter > darker else background - grey, 0, None)
+    background = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    is_lighter = grey.max() - background > background - grey.min()
+    ink = np.clip(grey - background if is_lighter else background - grey, 0, None)
     ink *= 255 / ink.max()
     ink[ink < FAINT * 255] = 0
     return ink
-
-
-def _scaled(ink: Grey, shape: tuple[int, int]) -> Grey:
-    """The ink scaled so that its longer side is 20/28 of the image's, and its maximum 255."""
-    longest = max(ink.shape)
-    height, width = (max(1, round(BOX * min(shape) * side / longest)) for side in ink.shape)
-    scaled = _resized(ink, (height, width), Image.Resampling.BICUBIC)
-    return np.asarray(np.clip(scaled * (255 / scaled.max()), 0, 255))
 
 
 def _centred(digit: Grey, shape: tuple[int, int]) -> Images:

@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.core.artifacts import Calibration
-from digits.core.errors import IntegrityError
-from digits.evaluation.confidence import answer_sets, threshold, too_few_rows, unsure
+from digits.evaluation.confidence import answer_sets, threshold, unsure
 from digits.registry.served import Served
 from digits.scoring.pictures import read_pictures
 
@@ -30,14 +28,11 @@ class Answer(NamedTuple):
 
 
 def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
-    """Predict the class of each picture; at least `coverage` of the answer sets hold the true one.
-
-    Raises:
-        DataError: one finding per picture that cannot be read or is blank.
-    """
+    """Predict the class of each picture; `coverage` of the answer sets hold the true one."""
     pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(np.stack([converted.image for converted in pictures]))
     sets = answer_sets(probabilities, set_threshold(model, coverage))
+    rows = zip(paths, pictures, probabilities, sets, unsure(sets).tolist(), strict=True)
     return [
         Answer(
             str(path),
@@ -45,25 +40,12 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
             row.tolist(),
             converted.treatment,
             np.argsort(-row, kind="stable")[: chosen.sum()].tolist(),
-            bool(unsure(chosen[np.newaxis])[0]),
+            is_unsure,
         )
-        for path, converted, row, chosen in zip(paths, pictures, probabilities, sets, strict=True)
+        for path, converted, row, chosen, is_unsure in rows
     ]
 
 
 def set_threshold(model: Served, coverage: float) -> float:
     """The probability from which a class is in an answer set."""
-    return threshold(_calibration(model).truth_probabilities, coverage)
-
-
-def few_rows(model: Served, coverage: float) -> list[str]:
-    """A warning if every answer is unsure, since the version has too few validation rows."""
-    found = too_few_rows(len(_calibration(model).truth_probabilities), coverage)
-    return [found] if found else []
-
-
-def _calibration(model: Served) -> Calibration:
-    calibration = model.files.calibration
-    if calibration is None:
-        raise IntegrityError(f"{model.origin.uri}: it has no calibration; train and promote anew")
-    return calibration
+    return threshold(model.files.calibration.truth_probabilities, coverage)

@@ -1,103 +1,198 @@
-"""Score images with a registered model: predict, look for what is odd, track."""
+"""Score images with a registered model: files of predictions, what is odd in them, an MLflow run.
 
-import sys
+Each input gets a Parquet file, written whole; in a folder it is kept if it is there.
+"""
+
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from hashlib import md5
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from digits.core.errors import DataError, printable
-from digits.evaluation.drift import Drift
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from fsspec.core import strip_protocol  # type: ignore[import-untyped]
+
+from digits.core import process
+from digits.core.errors import DataError, UsageError, printable
+from digits.evaluation.confidence import answer_sets
 from digits.params import Params
-from digits.registry.served import Served
-from digits.scoring.drift import drift_metrics, summarise, tell_drift
-from digits.scoring.predictions import plan, read_counted, write_predictions
-from digits.tracking import runs
+from digits.registry.served import Served, served
+from digits.registry.trace import Origin
+from digits.scoring import storage
+from digits.scoring.drift import Found, image_stats, record, summarise
+from digits.scoring.inputs import Batch, open_input
+from digits.scoring.pictures import is_picture
+from digits.scoring.predict import set_threshold
+from digits.tracking import store
+
+COUNTED = ("row", "file", "picture", "predicted", "set_size", "mean_ink", "contrast")
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
-    """The result of scoring: row count and rate, class counts, and drift from the training data.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreResult(Found):
+    """The result of scoring: the rate, and what was found in the answers.
 
-    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. `unsure` is
-    the share of rows whose answer set cannot be used, at the `coverage` that was asked for.
-    `drifted` names statistics that no longer look like those of the training data. `kept` of the
-    `files` of predictions were there before.
+    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. The answer
+    sets have this `coverage`. `kept` of the `files` of predictions were there before.
     """
 
     input: str
     output: str
-    model: str
-    data_md5: str
-    rows: int
     rows_per_s: float
     pictures: dict[str, int]
-    class_counts: list[int]
     coverage: float
-    unsure: float
-    warnings: list[str]
-    drift: list[Drift]
-    drifted: list[str]
     files: int
     kept: int
+
+
+class Job(NamedTuple):
+    """An input to score: its address, and that of its predictions.
+
+    `stamp` names what decides these: version, hash of the model, coverage, and the input's state.
+    Without it they are never kept.
+    """
+
+    source: str
+    output: str
+    stamp: str = ""
 
 
 def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResult:
     """Write a prediction for every image to a Parquet file, or of each table to one in a folder.
 
-    Logs an MLflow run, and sends the event `<project>.drift` to Prefect if there is drift.
-
-    Raises:
-        DataError: inputs that cannot be read, with a finding each; the others are finished.
-        ServiceError: a store does not answer; finished files stay.
-        UsageError: see `plan`.
+    Logs an MLflow run, and sends the event `<project>.drift` to Prefect if there is drift. Inputs
+    that cannot be read are findings of one DataError; the others are finished.
     """
     coverage = params.confidence.coverage
     jobs = plan(source, out, model.origin, coverage)
     findings: list[str] = []
     written: list[int] = []
     started = time.perf_counter()
-    for number, job in enumerate(jobs, start=1):
+    for job in jobs:
         try:
             written.append(write_predictions(job, model, coverage))
         except DataError as error:
             findings += error.findings
-        if len(jobs) > 1:
-            print(f"{number:,} of {len(jobs):,} files", file=sys.stderr, flush=True)
     if findings:
         raise DataError(*findings)
     rate = sum(written) / (time.perf_counter() - started)
-    answers = read_counted(jobs)
-    digests = answers["data_md5"].unique().tolist()
-    of_all = md5("\n".join(digests).encode(), usedforsecurity=False).hexdigest()
+    answers = _read_counted(jobs)
+    pictures = Counter(answers["picture"]) if "picture" in answers else {}
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
-        data_md5=digests[0] if len(digests) == 1 else of_all,
         rows_per_s=rate,
-        pictures=dict(Counter(answers["picture"])) if "picture" in answers else {},
+        pictures=dict(pictures),
         coverage=coverage,
         files=len(jobs),
         kept=written.count(0),
         # the features are left to the monitor: they ask the network for 8,000 images more
         **summarise(answers, model, params),
     )
-    _log_run(result, params.project.part("scoring"))
-    tell_drift(params.project.name, "score", result.drifted, asdict(result))
+    settings = {"input": result.input, "output": result.output}
+    metrics = {f"pictures_{how.replace(' ', '_')}": count for how, count in pictures.items()}
+    record(
+        result, "score", params.project, settings=settings, metrics={**metrics, "rows_per_s": rate}
+    )
     return result
 
 
-def _log_run(result: ScoreResult, experiment: str) -> None:
-    metrics = {
-        "rows": result.rows,
-        "rows_per_s": result.rows_per_s,
-        "unsure": result.unsure,
-        **{f"pictures_{how.replace(' ', '_')}": count for how, count in result.pictures.items()},
-        **drift_metrics(result.drift),
-    }
-    drifted = ", ".join(result.drifted)
-    tags = {"scored_by": result.model, "data_md5": result.data_md5, "drifted": drifted}
-    settings = {"input": result.input, "output": result.output}
-    what = f"Answers of {result.model} to the images of `input`, by `digits score`."
-    with runs.active_run("score", what=what, experiment=experiment, params=settings, tags=tags):
-        runs.log_metrics(metrics)
+def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
+    """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
+
+    UsageError if an output would be an input, or that of two inputs.
+    """
+    if not storage.is_folder(out):
+        if storage.absolute(source) == storage.absolute(out):
+            raise UsageError(f"--out: {out} is the input itself; choose another file")
+        return [Job(source, out)]
+    source, out = storage.absolute(source), storage.absolute(out)
+    scored_by = f"{origin.uri} {origin.model_sha256} {coverage}"
+    jobs: dict[str, Job] = {}
+    files = storage.stored_files(source)
+    for file in files:
+        if is_picture(file):
+            continue
+        below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
+        output = f"{out}/{below.with_suffix('.parquet')}"
+        if output in jobs:
+            raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
+        jobs[output] = Job(file, output, f"{scored_by} {file} {files[file]}")
+    if not jobs:
+        raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
+    if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(storage.absolute, files)):
+        raise UsageError(f"--out: {out} is among the inputs; choose a folder outside")
+    return list(jobs.values())
+
+
+def write_predictions(job: Job, model: Served, coverage: float) -> int:
+    """Write the predictions of all images, unless they are there; the number of rows written.
+
+    Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
+    `predicted` · `set_size` (how many classes the answer set has, the most probable ones) · `p0`,
+    `p1`, … (probabilities, float32) · `mean_ink`, `contrast` (see `drift.image_stats`) · `model`
+    (its address with version) · `input`. A bad input is a DataError; nothing is written.
+    """
+    if job.stamp and _stamp(job.output) == job.stamp:
+        return 0
+    with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
+        batches = open_input(path, shape=model.files.shape, picture=model.picture)
+        limit = set_threshold(model, coverage)
+        tables = (_table(batch, model, limit, job) for batch in batches)
+        first, rows = next(tables), 0
+        schema = first.schema.with_metadata({"stamp": job.stamp})
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for table in chain([first], tables):
+                writer.write_table(table)
+                rows += len(table)
+    return rows
+
+
+def write_on_worker(job: Job, tracking_uri: str, uri: str, coverage: float) -> int:
+    """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
+    process.set_environment()
+    mlflow.set_tracking_uri(tracking_uri)
+    with store.service_errors(), served(uri, threads=1) as model:
+        return write_predictions(job, model, coverage)
+
+
+def _table(batch: Batch, model: Served, limit: float, job: Job) -> pa.Table:
+    probabilities = model.predict(batch.images)
+    columns = {"file" if batch.treatments else "row": pa.array(batch.names)}
+    if batch.treatments:
+        columns["picture"] = pa.array(batch.treatments)
+    columns["predicted"] = pa.array(probabilities.argmax(axis=1).astype(np.int16))
+    columns["set_size"] = pa.array(answer_sets(probabilities, limit).sum(axis=1, dtype=np.int16))
+    columns |= {f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)}
+    columns |= {key: pa.array(values) for key, values in image_stats(batch.images).items()}
+    zeros = pa.array(np.zeros(len(batch.names), np.int8))
+    columns["model"] = pa.DictionaryArray.from_arrays(zeros, [model.origin.uri])
+    columns["input"] = pa.DictionaryArray.from_arrays(zeros, [printable(job.source)])
+    return pa.table(columns)
+
+
+def _stamp(output: str) -> str:
+    """The stamp in a file of predictions; empty if there is none, or the file is damaged."""
+    with storage.filesystem_of(output) as (filesystem, name):
+        if filesystem.exists(name):
+            with suppress(pa.ArrowException, KeyError, TypeError), filesystem.open(name) as file:
+                return str(pq.read_schema(file).metadata[b"stamp"].decode())
+    return ""
+
+
+def _read_counted(jobs: Sequence[Job]) -> pd.DataFrame:
+    """The COUNTED columns of all predictions; `row` or `file` is the index."""
+    with storage.filesystem_of(jobs[0].output) as (filesystem, _):
+        names = [strip_protocol(job.output) for job in jobs]
+        dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
+        first, *others = [name for name in dataset.schema.names if name in COUNTED]
+        frame: pd.DataFrame = dataset.to_table([first, *others]).to_pandas()
+        return frame.set_index(first)

@@ -11,19 +11,14 @@ from digits.core.errors import DataError, DigitsError, ServiceError, one_line
 from digits.core.files import replacing, scratch
 
 
-def is_remote(address: str) -> bool:
-    """Whether it is no path."""
-    return "://" in address
-
-
 def absolute(address: str) -> str:
     """The same address seen from any folder, through links, without a slash at its end."""
-    return address.rstrip("/") if is_remote(address) else str(Path(address).resolve())
+    return address.rstrip("/") if _is_remote(address) else str(Path(address).resolve())
 
 
 def is_folder(address: str) -> bool:
     """Whether it is a folder to write to: ends in a slash, exists, or is remote without suffix."""
-    if is_remote(address):
+    if _is_remote(address):
         return address.endswith("/") or not PurePath(address).suffix
     return address.endswith("/") or Path(address).is_dir()
 
@@ -32,10 +27,6 @@ def stored_files(address: str) -> dict[str, str]:
     """The file at the address, or all below it, sorted; each with what changes when it is written.
 
     Names that begin with a dot or underscore are left out, as Spark, Dask and Arrow do.
-
-    Raises:
-        DataError: nothing is there.
-        ServiceError: the object store does not answer.
     """
     files = {}
     with filesystem_of(address) as (filesystem, name):
@@ -43,7 +34,7 @@ def stored_files(address: str) -> dict[str, str]:
         for path, info in sorted(filesystem.find(name, detail=True).items()):
             written = info.get("ETag") or info.get("mtime") or info.get("LastModified")
             if not any(part.startswith((".", "_")) for part in path[len(name) :].split("/")):
-                where = filesystem.unstrip_protocol(path) if is_remote(address) else path
+                where = filesystem.unstrip_protocol(path) if _is_remote(address) else path
                 files[where] = f"{info['size']} {written}"
     if not files:
         raise DataError(f"{address}: not found, or an empty folder")
@@ -56,7 +47,7 @@ def local_copy(address: str) -> Iterator[Path]:
 
     Of a remote folder only the files directly in it.
     """
-    if not is_remote(address):
+    if not _is_remote(address):
         yield Path(address)
         return
     address = address.rstrip("/")
@@ -74,7 +65,7 @@ def local_copy(address: str) -> Iterator[Path]:
 @contextmanager
 def writing(address: str) -> Iterator[Path]:
     """Yield a temporary path; on success the file written there is at the address, whole."""
-    if not is_remote(address):
+    if not _is_remote(address):
         with replacing(Path(address)) as temporary:
             yield temporary
         return
@@ -96,3 +87,7 @@ def filesystem_of(address: str) -> Iterator[tuple[Any, str]]:
     except Exception as error:  # each store has its own
         reason = f"{type(error).__name__}: {one_line(error, width=200)}"
         raise ServiceError(f"{address}: {reason}") from None
+
+
+def _is_remote(address: str) -> bool:
+    return "://" in address

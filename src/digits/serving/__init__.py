@@ -1,4 +1,1 @@
-"""The server of a package, and how a package is made.
-
-All but `package` run where only a package is installed: no MLflow, Prefect, DVC or TensorFlow.
-"""
+"""The server of a package; `package` makes one. The server needs no MLflow, DVC or TensorFlow."""

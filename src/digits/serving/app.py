@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from digits.core.dataset import Images
 from digits.core.guard import Guard
 from digits.serving.batches import Batcher
-from digits.serving.bodies import MAX_BODY, Reader
+from digits.serving.bodies import MAX_BODY, is_quick, read
 from digits.serving.metrics import Metrics
 from digits.serving.model import Model
 
@@ -27,29 +26,20 @@ if TYPE_CHECKING:
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-GET, POST = ("GET", "HEAD"), ("POST",)
+PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET"}
 
 
 class Service:
     """Answers requests with a model, and logs what was asked if there is a journal."""
 
-    def __init__(self, model: Model, journal: "Journal | None", *, threads: int) -> None:
+    def __init__(self, model: Model, journal: "Journal | None" = None) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title
-        self._reader = Reader(model.description.shape, model.description.picture)
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
-        self._batcher = Batcher(
-            model.network.predict, threads=threads, on_batch=self._metrics.batches.observe
-        )
+        self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
         self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
-        self._paths = {
-            "/predict": (POST, self._predict),
-            "/health": (GET, self._health),
-            "/model": (GET, self._describe),
-            "/metrics": (GET, self._measure),
-        }
 
     def app(self) -> ASGIApp:
         """The ASGI app."""
@@ -57,7 +47,7 @@ class Service:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        path = scope["path"] if scope["path"] in self._paths else "other"
+        path = scope["path"] if scope["path"] in PATHS else "other"
         try:
             response = await self._handle(path, Request(scope, receive))
         except HTTPException as error:
@@ -69,12 +59,17 @@ class Service:
         await response(scope, receive, send)
 
     async def _handle(self, path: str, request: Request) -> Response:
-        if path == "other":
-            raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
-        methods, handler = self._paths[path]
-        if request.method not in methods:
-            raise HTTPException(405, f"{methods[0]} is allowed", {"Allow": ", ".join(methods)})
-        return await handler(request)
+        if path not in PATHS:
+            raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
+        if request.method != PATHS[path]:
+            raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
+        if path == "/predict":
+            return await self._predict(request)
+        if path == "/metrics":
+            page, kind = self._metrics.page()
+            return Response(page, headers={"Content-Type": kind})
+        health = {"status": "ok", "model": self._title}
+        return answer(health if path == "/health" else self._model.description.model_dump())
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -96,15 +91,13 @@ class Service:
         return answer({"model": self._title, "predictions": answers})
 
     async def _receive(self, request: Request, body: bytearray) -> None:
-        """Append the request's body to `body`, and count it as held."""
         _limit(int(request.headers.get("content-length", "0")))
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():
                     _limit(len(body) + len(chunk))
                     if self._held + len(chunk) > MAX_HELD:
-                        sentence = "too many requests wait; send it again in a second"
-                        raise HTTPException(503, sentence, {"Retry-After": "1"})
+                        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
                     self._held += len(chunk)
                     body += chunk
         except TimeoutError:
@@ -114,25 +107,16 @@ class Service:
             raise HTTPException(400, "the request was cut off") from None
 
     async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
-        read = partial(self._reader.read, kind, body)
-        if self._reader.is_quick(kind, body):
-            return read()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
-
-    async def _health(self, _request: Request) -> Response:
-        return answer({"status": "ok", "model": self._title})
-
-    async def _describe(self, _request: Request) -> Response:
-        return answer(self._model.description.model_dump())
-
-    async def _measure(self, _request: Request) -> Response:
-        page, kind = self._metrics.page()
-        return Response(page, headers={"Content-Type": kind})
+        description = self._model.description
+        arguments = kind, body, description.shape, description.picture
+        if is_quick(kind, body):
+            return read(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
 
 
 def _limit(size: int) -> None:
     if size > MAX_BODY:
-        raise HTTPException(413, f"over {MAX_BODY:,} bytes long; at most that is allowed")
+        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -3,9 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import inf
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,67 +14,57 @@ MOST = inference.BATCH  # images; a larger batch is not faster per image, and ot
 QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
 
 
-class _Part(NamedTuple):
-    images: Images
-    answer: asyncio.Future[Probabilities]
-
-
 class Batcher:
-    """Asks a model from `threads` threads, each for many requests at once.
+    """Asks a model for many requests at once.
 
-    Images that come while a thread is free are predicted at once. Those that come meanwhile make
+    Images that come while the model is free are predicted at once. Those that come meanwhile make
     the next batch: they wait for one that runs, and never for others to come. A batch that takes
-    less than QUICK_S is predicted in the event loop itself.
+    less than QUICK_S is predicted in the event loop itself, others in a thread.
     """
 
-    def __init__(self, predict: Predict, *, threads: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
         self._predict, self._on_batch = predict, on_batch
-        self._queue: asyncio.Queue[_Part] = asyncio.Queue()
-        self._threads, self._count = ThreadPoolExecutor(threads, "predict"), threads
-        self._workers: list[asyncio.Task[None]] = []
+        self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
         self._image_s = inf  # seconds per image of the last batch
         self.waiting = 0  # images without an answer
 
     async def predict(self, images: Images) -> Probabilities:
         """The model's answers; many images are asked for in parts, between those of others."""
-        if not self._workers:
-            self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        self._worker = self._worker or asyncio.create_task(self._work())
         parts = []
         self.waiting += len(images)
         try:
             for start in range(0, len(images), MOST):
-                part = _Part(images[start : start + MOST], asyncio.Future())
-                self._queue.put_nowait(part)
-                parts.append(await part.answer)
+                answer: asyncio.Future[Probabilities] = asyncio.Future()
+                self._queue.put_nowait((images[start : start + MOST], answer))
+                parts.append(await answer)
         finally:
             self.waiting -= len(images)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
 
     async def _work(self) -> None:
         while True:
             batch = [await self._queue.get()]
-            while not self._queue.empty() and sum(len(part.images) for part in batch) < MOST:
+            while not self._queue.empty() and sum(len(part) for part, _ in batch) < MOST:
                 batch.append(self._queue.get_nowait())
-            # whoever is cancelled meanwhile waits no more
+            images = np.concatenate([part for part, _ in batch])
+            self._on_batch(len(images))
             try:
-                probabilities = await self._ask(np.concatenate([part.images for part in batch]))
+                if len(images) * self._image_s < QUICK_S:
+                    probabilities = self._timed(images)
+                else:
+                    probabilities = await asyncio.to_thread(self._timed, images)
             except Exception as error:
-                for part in batch:
-                    if not part.answer.done():
-                        part.answer.set_exception(error)
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
                 continue
             start = 0
-            for images, answer in batch:
-                rows = probabilities[start : (start := start + len(images))]
-                if not answer.done():
+            for part, answer in batch:
+                rows = probabilities[start : (start := start + len(part))]
+                if not answer.done():  # who was cancelled meanwhile waits no more
                     answer.set_result(rows)
-
-    async def _ask(self, images: Images) -> Probabilities:
-        self._on_batch(len(images))
-        if len(images) * self._image_s < QUICK_S:
-            return self._timed(images)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._timed, images)
 
     def _timed(self, images: Images) -> Probabilities:
         start = time.perf_counter()

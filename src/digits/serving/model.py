@@ -1,10 +1,10 @@
 """The model of a package: its description, its files verified, its answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from digits.core.dataset import Picture, Probabilities
@@ -30,21 +30,16 @@ class Description(StrictModel):
     """model.json: the model's name and version, its origin, and how its answers are to be read.
 
     `shape` is height and width of its images, `picture` how a picture of another form becomes one,
-    `splits` the md5 of each split, `model_sha256` the hash of the files that were registered.
-    `confidence` is None for a version without calibration: its answers have no sets.
+    `model_sha256` the hash of the files that were registered.
     """
 
     name: str
     version: str
-    run_id: str
-    git_commit: str
-    data_md5: str
-    splits: dict[str, str]
     model_sha256: str
     shape: tuple[int, int]
     class_names: list[str]
     picture: Picture
-    confidence: Confidence | None
+    confidence: Confidence
 
     @property
     def title(self) -> str:
@@ -52,8 +47,7 @@ class Description(StrictModel):
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A loaded model with its description."""
 
     description: Description
@@ -62,43 +56,21 @@ class Model:
     def answers(self, probabilities: Probabilities) -> list[dict[str, Any]]:
         """Per image: `predicted` class, `probabilities`, `answers` (the set), and `unsure`."""
         names = self.description.class_names
-        predicted = probabilities.argmax(axis=1).tolist()
-        answers: list[dict[str, Any]] = [
-            {"predicted": names[label], "probabilities": row}
-            for label, row in zip(predicted, probabilities, strict=True)
+        sets = answer_sets(probabilities, self.description.confidence.threshold)
+        rows = zip(probabilities, sets, unsure(sets).tolist(), strict=True)
+        return [
+            {
+                "predicted": names[row.argmax()],
+                "probabilities": row,
+                "answers": [names[label] for label in np.flatnonzero(chosen)],
+                "unsure": is_unsure,
+            }
+            for row, chosen, is_unsure in rows
         ]
-        if self.description.confidence:
-            sets = answer_sets(probabilities, self.description.confidence.threshold)
-            rows = zip(answers, sets.tolist(), unsure(sets).tolist(), strict=True)
-            for answer, row, is_unsure in rows:
-                answer["answers"] = [name for name, held in zip(names, row, strict=True) if held]
-                answer["unsure"] = is_unsure
-        return answers
 
 
 def load(folder: Path) -> Model:
-    """Verify and load the model of a package.
-
-    Raises:
-        IntegrityError: its files are not those that were packaged, or contradict each other.
-    """
-    check_files(folder)
-    description = read_json(folder / DESCRIPTION, Description)
-    network = inference.load(folder / MODEL, threads=1)  # the batcher has the threads
-    sides = (network.shape, network.classes)
-    if sides != (description.shape, len(description.class_names)):
-        raise IntegrityError(
-            f"{folder / MODEL}: has images and classes {sides}, {DESCRIPTION} says otherwise"
-        )
-    return Model(description, network)
-
-
-def check_files(folder: Path) -> None:
-    """Compare the files of a package with the hashes in SHA256SUMS.
-
-    Raises:
-        IntegrityError: files are gone, have changed, or are not in the list.
-    """
+    """Load the model of a package; IntegrityError if its files are not those in SHA256SUMS."""
     sums = listed(folder)
     if not sums:
         raise IntegrityError(f"{folder / SUMS}: does not list {MODEL}, so this is no package")
@@ -110,6 +82,8 @@ def check_files(folder: Path) -> None:
     ]
     if findings:
         raise IntegrityError(*findings)
+    description = read_json(folder / DESCRIPTION, Description)
+    return Model(description, inference.load(folder / MODEL, threads=1))
 
 
 def listed(folder: Path) -> dict[str, str]:
@@ -124,7 +98,7 @@ def unlisted(
     folder: Path, sums: Mapping[str, str], *, but: tuple[str, ...] = (*CACHES, LOG)
 ) -> list[str]:
     """Files of a folder that the list does not name, but for those in folders named `but`."""
-    known = {SUMS, *sums} if sums else set()
-    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    names = sorted(path.relative_to(folder) for path in paths)
-    return [str(name) for name in names if str(name) not in known and not {*but} & {*name.parts}]
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(folder) for path in paths)
+    found = {str(name) for name in names if not {*but} & {*name.parts}}
+    return sorted(found - ({SUMS, *sums} if sums else set()))

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for unknown clients: limits that uvicorn has not to connections, heads and pipelines."""
+"""HTTP/1.1 for unknown clients: limits that uvicorn does not set on heads and pipelines."""
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -11,7 +11,6 @@ MAX_CONNECTIONS = 500  # each is a file that is open, of which most systems allo
 MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first PIECE
 PIECE = 4096  # bytes that are parsed at once
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
-REFUSED_S = 1  # the same for a connection too many
 
 
 class _Flow(FlowControl):
@@ -30,35 +29,6 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class _Gathering:
-    """A transport that sends in one piece what is written in one turn of the event loop.
-
-    uvicorn writes head and body of an answer apart: two system calls, and an error in the log where
-    the client has gone in between.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._written: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self._send)
-        self._written.append(data)
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _send(self) -> None:
-        if self._written and not self._transport.is_closing():
-            self._transport.write(b"".join(self._written))
-        self._written.clear()
-
-
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
@@ -67,12 +37,10 @@ class Protocol(HttpToolsProtocol):
     _rest: bytes = b""  # not parsed yet; empty if no request waits for the answer to another
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head. One connection too many gets uvicorn's 503."""
-        super().connection_made(cast(asyncio.Transport, _Gathering(transport, self.loop)))
+        """Wait for a head."""
+        super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        too_many = len(self.connections) > MAX_CONNECTIONS
-        self.limit_concurrency = 0 if too_many else None
-        self._timer = self.loop.call_later(REFUSED_S if too_many else HEAD_S, transport.abort)
+        self._timer = self.loop.call_later(HEAD_S, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
