@@ -7,7 +7,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_CONNECTIONS = 500  # each is a file that is open, of which most systems allow 1024
+MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first PIECE
 PIECE = 4096  # bytes that are parsed at once
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
