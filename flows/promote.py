@@ -10,8 +10,7 @@ from pydantic import Field
 from flows.answer import ask_a_person
 from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
-from flows.support.forms import VERSION, Model
-from flows.support.prefect_artifacts import show_table
+from flows.support.pages import VERSION, Model, show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 

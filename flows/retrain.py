@@ -1,8 +1,6 @@
 """The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 from prefect import flow, runtime
@@ -14,11 +12,9 @@ from prefect.variables import Variable
 from digits import params
 from digits.core import provenance
 from digits.core.artifacts import TrainOutputs
-from digits.core.errors import DataError
-from digits.core.pipeline import check_sources
 from flows.promote import ALREADY_CHAMPION, promote
 from flows.support import lifecycle
-from flows.support.forms import VERSION, Model
+from flows.support.pages import VERSION, Model
 from flows.train import train
 
 Approval = Literal["required", "none"]
@@ -48,9 +44,7 @@ def retrain(
 def _retrain(models: Sequence[str], approval: Approval, *, force: bool) -> State[None]:
     named, seen = provenance.data_md5(), f"{params.project().name}_retrained_data"
     if not force and Variable.get(seen, default=None) == named:
-        with suppress(DataError):
-            check_sources(Path.cwd(), missing_ok=True)
-            return _end("unchanged", named, {}, "same data as before")
+        return _end("unchanged", named, {}, "same data as before")
     trained = train(pull=True, return_state=True)
     if not trained.is_completed():
         return _end("failed", "", {}, f"train: {trained.message}")

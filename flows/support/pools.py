@@ -38,7 +38,15 @@ class Pools:
                 f"commit {self._commit[:12]}: `origin` does not have it, from which workers clone"
                 " the code; `git push` brings it there"
             )
-        self._remote = _shared_remote(root)
+        with Repo(str(root)) as repo:  # passwords of the remote are each worker's own affair
+            remote = str(repo.config["core"].get("remote"))
+            address = str(repo.config["remote"].get(remote, {}).get("url", root))
+        if Path(address).is_relative_to(root.resolve()):
+            raise UsageError(
+                f"remote: {remote!r} is no remote that other machines reach;"
+                " `dvc remote add --local -d team s3://…` names one"
+            )
+        self._remote = (remote, address)
 
     def pool(self, stage: Stage) -> str | None:
         """The pool in which the stage runs; None: here."""
@@ -58,12 +66,21 @@ class Pools:
         if stage.upstream:
             dvc.other("push", "--quiet", *stage.upstream)
         get_run_logger().info("runs in the work pool %s, with commit %s", pool, self._commit[:12])
-        variables = {"COMMIT": self._commit, "ORIGIN": origin(self._root)}
+        paths = [params.PATH, *map(Path, stage.kept_in_git)]
+        files = {str(path): path.read_text("utf-8") for path in paths if path.exists()}
+        if OUTPUTS.exists():
+            files[str(OUTPUTS)] = read_lock(OUTPUTS)
         try:
             done: Any = run_deployment(
                 f"stage/{pool}",
-                parameters=self._parameters(stage),
-                job_variables={"env": variables},
+                parameters={
+                    "name": stage.name,
+                    "upstream": stage.upstream,
+                    "files": files,
+                    "remote": self._remote,
+                    "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
+                },
+                job_variables={"env": {"COMMIT": self._commit, "ORIGIN": origin()}},
                 flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
                 poll_interval=1,
                 # the client repeats a request that got no answer; a task's retry is another run
@@ -77,37 +94,12 @@ class Pools:
         dvc.reproduce(stage.name, ("repro", "--pull", "--single-item", stage.name))
         return f"in the work pool {pool}"
 
-    def _parameters(self, stage: Stage) -> dict[str, Any]:
-        paths = [str(params.PATH), *stage.kept_in_git]
-        files = {p: Path(p).read_text("utf-8") for p in paths if Path(p).exists()}
-        if OUTPUTS.exists():
-            files[str(OUTPUTS)] = read_lock(OUTPUTS)
-        return {
-            "name": stage.name,
-            "upstream": stage.upstream,
-            "files": files,
-            "remote": self._remote,
-            "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
-        }
-
     def cancel(self) -> None:
         """Cancel the stages of this flow run that still run: Prefect does not."""
         children = FlowRunFilterParentFlowRunId(any_=[runtime.flow_run.id])
-        of_this = FlowRunFilter(parent_flow_run_id=children)
         with get_client(sync_client=True) as client:
-            for run in client.read_flow_runs(flow_run_filter=of_this):
+            for run in client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(parent_flow_run_id=children)
+            ):
                 if run.state and not run.state.is_final():
                     client.set_flow_run_state(run.id, Cancelling())
-
-
-def _shared_remote(root: Path) -> tuple[str, str]:
-    """Name and address of DVC's default remote; its passwords are each worker's own affair."""
-    with Repo(str(root)) as repo:
-        name = str(repo.config["core"].get("remote"))
-        address = str(repo.config["remote"].get(name, {}).get("url", root))
-    if Path(address).is_relative_to(root.resolve()):
-        raise UsageError(
-            f"remote: {name!r} is no remote that other machines reach;"
-            " `dvc remote add --local -d team s3://…` names one"
-        )
-    return name, address

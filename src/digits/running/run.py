@@ -3,7 +3,6 @@
 import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -40,14 +39,12 @@ def run_pipeline(root: Path, params: Params) -> set[str]:
         if not stages:
             return set()
         schedule = Schedule(stages, params.train.threads)
-        guesses = {stage.name: durations.guess(stage.name, params) for stage in stages}
-        board = Board(schedule, guesses)
+        board = Board(schedule, {each.name: durations.guess(each.name, params) for each in stages})
         try:
             with board:
                 _run_all(schedule, board)
         finally:
-            with suppress(OSError):  # must not hide why a stage failed
-                durations.record(board.seconds(), params)
+            durations.record(board.seconds(), params)
     return set(board.seconds())
 
 

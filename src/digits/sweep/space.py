@@ -13,7 +13,7 @@ from digits.core.errors import UsageError
 from digits.core.yaml_files import read_yaml
 
 Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
-ALLOWED = "allowed is a range {low: …, high: …}, with step or log if you like, or a list of choices"
+ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"
 
 
 def read_space(path: Path, *, model: str, raw: Values) -> Values:
