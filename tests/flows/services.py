@@ -2,11 +2,13 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from support import until
 
 
 @contextmanager
@@ -43,3 +45,22 @@ def answers(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
         return True
     return False
+
+
+@contextmanager
+def dask(scheduler: Path, workers: Sequence[Path]) -> Iterator[str]:
+    """The address of a Dask scheduler, with a worker in each of these folders."""
+    from distributed import Client
+
+    program, port = Path(sys.executable).with_name("dask"), free_port()
+    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
+    with ExitStack() as stack:
+        started = (program, "scheduler", "--port", str(port), *options)
+        stack.enter_context(running(*started, cwd=scheduler))
+        assert until(lambda: answers(port), seconds=120)
+        for folder in workers:
+            worker = (program, "worker", address, "--nthreads", "1", "--no-nanny", *options)
+            stack.enter_context(running(*worker, cwd=folder))
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(len(workers), timeout=120)
+        yield address

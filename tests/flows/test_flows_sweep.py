@@ -3,17 +3,15 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from distributed import Client
 from mlflow import MlflowClient
-from services import answers, free_port, running
+from services import dask
 from small_project import run
-from support import SMALL, until, write_params
+from support import SMALL, write_params
 
 from digits.tracking import store
 from flows.sweep import sweep
@@ -70,19 +68,11 @@ def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
-    """The address of a Dask scheduler with two workers."""
-    dask, port = Path(sys.executable).with_name("dask"), free_port()
-    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
-    with ExitStack() as stack:
-        scheduler = (dask, "scheduler", "--port", str(port), *options)
-        stack.enter_context(running(*scheduler, cwd=workspace / "scheduler"))
-        assert until(lambda: answers(port), seconds=120)
-        for name in ("worker-0", "worker-1"):
-            run("git", "clone", "-q", str(sweep_project), name, cwd=workspace)
-            worker = (dask, "worker", address, "--nthreads", "1", "--no-nanny", *options)
-            stack.enter_context(running(*worker, cwd=workspace / name))
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+    """The address of a Dask scheduler with two workers, each in a clone."""
+    folders = [workspace / "worker-0", workspace / "worker-1"]
+    for folder in folders:
+        run("git", "clone", "-q", str(sweep_project), str(folder), cwd=workspace)
+    with dask(workspace / "scheduler", folders) as address:
         yield address
 
 

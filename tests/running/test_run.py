@@ -69,10 +69,10 @@ def test_log_shows_progress(dvc_project: Project) -> None:
     done = digits_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
     lines = done.stdout.splitlines()
     assert lines[0] == "to run: prepare 1:05, train@mlp 0:20, train@cnn 5:15, compare 0:02"
-    assert lines[1].startswith("0 of 4 stages, about 7:")
+    assert lines[1].startswith("0 of 4 stages, about 6:")
     assert "train@mlp: train-mlp epoch 2/2" in lines
     assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
-    assert lines[-2].endswith("; 4 of 4 stages")
+    assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in done.stdout
     assert "Running stage" not in done.stdout
     recorded = json.loads((dvc_project.root / durations.LAST_RUN).read_text())

@@ -14,7 +14,6 @@ from digits.core.errors import DigitsError, one_line
 from digits.sweep.trial import Spec, open_study
 from digits.tracking import runs
 
-PARENT = "parent_run"  # attribute of the study: its run in MLflow
 # Runs trials, and gives for each the accuracy, None if it was pruned, or the error.
 TrainAll = Callable[[list[Spec]], list[Any]]
 
@@ -22,8 +21,8 @@ TrainAll = Callable[[list[Spec]], list[Any]]
 def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple[str, str]:
     """Run so many more trials, then train best and default settings with so many other seeds.
 
-    All are child runs of one MLflow run, which the study remembers. Returns the best against the
-    default in one line, and the command that trains with the best.
+    All are child runs of one MLflow run. Returns the best against the default in one line, and the
+    command that trains with the best.
 
     Raises:
         DigitsError: no trial has completed, or a training of the comparison failed.
@@ -35,9 +34,7 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
         experiment=checked.project.part("sweeps"),
         params={"model": spec.model} | {f"space.{k}": str(v) for k, v in spec.space.items()},
         tags={},
-        resume=study.user_attrs.get(PARENT),
     ) as run:
-        study.set_user_attr(PARENT, run.info.run_id)
         spec = spec.model_copy(update={"parent_run": run.info.run_id})
         numbers = range(len(study.trials), len(study.trials) + trials)
         named = [{"name": f"trial {n}", "seed": checked.seed + n} for n in numbers]
