@@ -12,10 +12,8 @@ from support import REPOSITORY
 
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings that DVC and Prefect cause in libraries of theirs, which are not ours to mend."""
-    for ignored in (
-        "ignore:_NoneStep.value will soon raise:DeprecationWarning:",  # dvc in pygtrie
-    ):
-        config.addinivalue_line("filterwarnings", ignored)
+    ignored = "ignore:_NoneStep.value will soon raise:DeprecationWarning:"  # dvc in pygtrie
+    config.addinivalue_line("filterwarnings", ignored)
 
 
 @pytest.fixture
