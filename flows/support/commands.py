@@ -44,13 +44,12 @@ class Dvc(Commands):
 def run_digits(*arguments: str, allowed: Sequence[int] = (0,)) -> Any:
     """Run `digits ARGUMENTS --json`; returns the JSON that it printed.
 
-    Raises:
-        DigitsError: it ended with another exit code than those allowed; with its own errors.
+    Another exit code than those `allowed` is a DigitsError, with its own errors.
     """
-    command, log = [str(DIGITS), *arguments, "--json"], get_run_logger().info
+    command = [str(DIGITS), *arguments, "--json"]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
-            Commands().run(command, stdout=output, on_line=log)
+            Commands().run(command, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
                 said = [line[7:] for line in error.lines if line.startswith("error: ")]

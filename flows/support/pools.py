@@ -26,8 +26,7 @@ class Pools:
     def __init__(self, root: Path, where: Mapping[str, str]) -> None:
         """`where` gives the pool by stage, or by kind of stage (`train` is each `train@…`).
 
-        Raises:
-            UsageError: it names no stage, or others cannot get the commit or the data.
+        UsageError if it names no stage, or others cannot get the commit or the data.
         """
         known = stage_names(root)
         if unknown := [name for name in where if name not in known]:
@@ -53,13 +52,7 @@ class Pools:
         return self._where.get(stage.name, self._where.get(stage.name.split("@")[0]))
 
     def run(self, stage: Stage, pool: str, dvc: Dvc) -> str:
-        """Run the stage in the pool and bring its result here; returns where it ran.
-
-        Raises:
-            UsageError: there is no such pool, or its code is not committed.
-            ServiceError: its worker died.
-            DigitsError: it failed, or was cancelled.
-        """
+        """Run the stage in the pool and bring its result here; returns where it ran."""
         only = ("--", "dvc.yaml", *stage.deps, f":!{ARTIFACTS}")
         if changed := git(self._root, "diff", "HEAD", "--name-only", *only).splitlines():
             raise UsageError(f"{', '.join(changed)}: not committed; workers get committed code")
@@ -88,7 +81,7 @@ class Pools:
             )
         except ObjectNotFound:
             raise UsageError(f"where: no deployment stage/{pool}; see prefect.yaml") from None
-        if not done.state.is_completed():
+        if not done.state.is_completed():  # crashed: its worker died
             kind = ServiceError if done.state.is_crashed() else DigitsError
             raise kind(f"{stage.name}: {done.name}: {done.state.name}: {done.state.message}")
         dvc.reproduce(stage.name, ("repro", "--pull", "--single-item", stage.name))
@@ -97,9 +90,8 @@ class Pools:
     def cancel(self) -> None:
         """Cancel the stages of this flow run that still run: Prefect does not."""
         children = FlowRunFilterParentFlowRunId(any_=[runtime.flow_run.id])
+        of_this = FlowRunFilter(parent_flow_run_id=children)
         with get_client(sync_client=True) as client:
-            for run in client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(parent_flow_run_id=children)
-            ):
+            for run in client.read_flow_runs(flow_run_filter=of_this):
                 if run.state and not run.state.is_final():
                     client.set_flow_run_state(run.id, Cancelling())

@@ -27,11 +27,7 @@ def app() -> Guard:
 
 
 def ensure_server() -> None:
-    """Start a Prefect server that ends with this process, unless one is configured.
-
-    Raises:
-        ServiceError: it does not answer.
-    """
+    """Start a Prefect server that ends with this process, unless one is configured."""
     if not get_current_settings().api.url:
         _start()
     with get_client(sync_client=True) as client:

@@ -36,9 +36,8 @@ class Stages:
         for stage in pipeline:
             upstream = [futures[name] for name in stage.upstream if name in futures]
             work = partial(self._bring_up_to_date, stage)
-            futures[stage.name] = step.submit(
-                stage.name, work, return_state=False, wait_for=upstream
-            )
+            after: Any = {"wait_for": upstream}
+            futures[stage.name] = step.submit(stage.name, work, **after)
         for future in futures.values():
             future.wait()  # else `state` asks the server, which learns of it a little later
         return {name: future.state for name, future in futures.items()}
@@ -78,11 +77,7 @@ def step(name: str, work: Callable[[], str | None]) -> State[None]:
 
 @contextmanager
 def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
-    """The workers of a Dask scheduler, or `at_once` threads of this process without an address.
-
-    Raises:
-        ServiceError: there is no such scheduler, or it has no workers.
-    """
+    """The workers of a Dask scheduler, or `at_once` threads of this process without an address."""
     if not scheduler:
         with ThreadPoolTaskRunner[Any](max_workers=at_once) as threads:
             yield threads

@@ -166,7 +166,7 @@ def test_approved_model_becomes_champion(
     asked = answered.result()
     assert asked.startswith("Make **mlp** (run ")
     assert ") champion, the first?" in asked
-    assert "(at least 0.1)" in asked
+    assert ", at least 0.1\n" in asked
     assert "no champion to compare with\n" in asked
     [move] = json.loads(subprocess.check_output([commands.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")

@@ -105,17 +105,13 @@ class Commands:
 
 
 def _end_groups(groups: Sequence[int], grace_s: float) -> None:
-    _signal(groups, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while (living := _living(groups)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    _signal(living, signal.SIGKILL)
-
-
-def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
-    for group in groups:
-        with suppress(ProcessLookupError, PermissionError):  # macOS's word for a group of zombies
-            os.killpg(group, signum)
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        for group in _living(groups):
+            with suppress(ProcessLookupError):
+                os.killpg(group, signum)
+        while _living(groups) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def _living(groups: Sequence[int]) -> list[int]:

@@ -77,8 +77,8 @@ def _run_all(schedule: Schedule, board: Board) -> None:
             commands.stop()
             signal.signal(signal.SIGINT, handler)
     if failures:
-        not_done = [stage.name for stage in schedule.stages if stage.name not in done]
+        not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
         findings = [finding for each in failures for finding in each.findings]
-        failure = DigitsError(*findings, f"not done: {', '.join(not_done)}")
+        failure = DigitsError(*findings, f"not done: {not_done}")
         failure.exit_code = failures[0].exit_code
         raise failure

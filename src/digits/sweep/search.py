@@ -22,10 +22,7 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
     """Run so many more trials, then train best and default settings with so many other seeds.
 
     All are child runs of one MLflow run. Returns the best against the default in one line, and the
-    command that trains with the best.
-
-    Raises:
-        DigitsError: no trial has completed, or a training of the comparison failed.
+    command that trains with the best. DigitsError if no trial completes, or one of the last fails.
     """
     study, checked = open_study(spec), params.check(spec.raw)
     with runs.active_run(
@@ -37,19 +34,16 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
     ) as run:
         spec = spec.model_copy(update={"parent_run": run.info.run_id})
         numbers = range(len(study.trials), len(study.trials) + trials)
-        named = [{"name": f"trial {n}", "seed": checked.seed + n} for n in numbers]
-        outcomes = train_all([spec.model_copy(update=each) for each in named])
+        outcomes = train_all([_copy(spec, f"trial {n}", checked.seed + n) for n in numbers])
         if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             errors = [one_line(each, width=500) for each in outcomes if each is not None]
             raise DigitsError(f"study {spec.study}: no trial ran to its end", *errors[-3:])
         values = study.best_trial.user_attrs["values"]
         others = range(checked.seed + 1, checked.seed + 1 + seeds)  # its own may favour the best
-        named = [
-            {"name": f"{name}, seed {seed}", "seed": seed, "values": chosen}
-            for name, chosen in (("best", values), ("default", {}))
-            for seed in others
-        ]
-        accuracies = train_all([spec.model_copy(update=each) for each in named])
+        both = {"best": values, "default": {}}
+        accuracies = train_all(
+            [_copy(spec, f"{k}, seed {n}", n, values=both[k]) for k in both for n in others]
+        )
         for error in filter(lambda each: isinstance(each, Exception), accuracies):
             raise DigitsError(one_line(error, width=500))
         metrics, verdict = compare(accuracies[:seeds], accuracies[seeds:])
@@ -57,6 +51,10 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
         best = command(spec.model, values)
         runs.log_text(f"{verdict}\n{best}\n", "best.txt")
     return verdict, best
+
+
+def _copy(spec: Spec, name: str, seed: int, **update: Any) -> Spec:
+    return spec.model_copy(update={"name": name, "seed": seed, **update})
 
 
 def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, float], str]:

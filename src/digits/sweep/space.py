@@ -19,10 +19,8 @@ ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list
 def read_space(path: Path, *, model: str, raw: Values) -> Values:
     """Read a YAML mapping from keys of `train.<model>` to a range or a list of choices.
 
-    `raw` is the content of params.yaml; it must allow both ends of a range, and every choice.
-
-    Raises:
-        UsageError: the file is missing or no such mapping; a key or a value is not allowed.
+    `raw` is the content of params.yaml; UsageError unless it allows both ends of each range, and
+    every choice.
     """
     try:
         space = read_yaml(path)

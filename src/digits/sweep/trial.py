@@ -39,23 +39,18 @@ class Spec(StrictModel):
     raw: dict[str, Any]  # the content of params.yaml
     values: dict[str, Any] | None = None  # of keys of train.<model>; None: Optuna proposes them
     seed: int = 0  # of Optuna's proposals; of the training if there are values
-    study: str  # name of the Optuna study
-    storage: str  # its database URL
+    study: str
+    storage: str  # Optuna's database URL
     space: dict[str, Any]
     splits: dict[str, str]  # md5 of each split in FITTED_ON
     remote: str = ""  # DVC remote that has the splits; default: DVC's own
     tracking_uri: str
-    parent_run: str = ""  # id of the sweep's run in MLflow
-    flow_run: str = ""  # id of the sweep's flow run in Prefect
+    parent_run: str = ""  # of the sweep in MLflow
+    flow_run: str = ""  # of the sweep in Prefect
 
 
 def open_study(spec: Spec) -> optuna.Study:
-    """Create the study, or resume it: processes share it by its storage.
-
-    Raises:
-        ServiceError: the storage does not answer.
-        UsageError: the study is another model's.
-    """
+    """Create or resume the study, which processes share by its storage; raises a DigitsError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     what = f"Optuna storage of {spec.study}"
     if reason := database.no_answer(spec.storage):
@@ -82,12 +77,9 @@ def open_study(spec: Spec) -> optuna.Study:
 def run(
     spec: Spec, on_line: Callable[[str], None], commands: Commands | None = None
 ) -> float | None:
-    """Train in a new process; `on_line` gets what it prints.
+    """Train in a new process, one of `commands`; `on_line` gets what it prints.
 
-    Returns the validation accuracy after the last epoch; None if the trial was pruned.
-
-    Raises:
-        DigitsError: the trial failed, or `commands` were stopped; its last lines.
+    Returns the validation accuracy after the last epoch, or None if the trial was pruned.
     """
     context = {"flow_run": spec.flow_run, "parent_run": spec.parent_run}
     env = process.child_environment(root=Path.cwd(), **context)
