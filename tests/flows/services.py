@@ -18,16 +18,15 @@ def running(
     """A process, with `env` besides, that is ended with the block."""
     cwd.mkdir(exist_ok=True)
     env = {**os.environ, **(env or {})}
-    with (cwd / "log").open("ab") as log:
+    with cwd.resolve().with_suffix(".log").open("ab") as log:
         process = psutil.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
     try:
         yield process
     finally:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):
             process.terminate()
-        with suppress(psutil.TimeoutExpired):
-            process.wait(20)
-        if process.is_running():
+            with suppress(psutil.TimeoutExpired):
+                process.wait(20)
             process.kill()
             process.wait()
 

@@ -255,25 +255,12 @@ def test_flow_fails_as_digits(
 
 
 @pytest.fixture
-def upstream(project: Project, tmp_path: Path) -> Project:
-    """Where the project pulls from; both have the same DVC remote."""
+def team(project: Project) -> Project:
+    """The project with a DVC remote."""
     project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
     params = project.root / "params.yaml"
     params.write_text(params.read_text().replace("[mlp, cnn, compact]", "[mlp, cnn]"))
-    project.git("commit", "-qam", "for a team")
-    origin = Project(tmp_path / "upstream", project.control)
-    shutil.copytree(project.root, origin.root)
-    project.git("remote", "add", "origin", str(origin.root))
-    return origin
-
-
-def commit_data(upstream: Project, text: str) -> str:
-    """Commit and push other data; returns its md5."""
-    upstream.set_data(text)
-    upstream.dvc("add", "-q", "data")
-    upstream.dvc("push", "-q")
-    upstream.git("commit", "-qam", "other data")
-    return data_md5(upstream.root / "data.dvc")
+    return project
 
 
 def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
@@ -283,7 +270,7 @@ def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
     return [(payload["outcome"], payload["data_md5"]) for payload in found]
 
 
-def test_retrain_repeats_failure(project: Project, upstream: Project, digits: Digits) -> None:
+def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:
     began, data = datetime.now(UTC), data_md5()
     (digits.folder / "break").touch()
     state = retrain(models=["mlp"], return_state=True)
@@ -297,12 +284,13 @@ def test_retrain_repeats_failure(project: Project, upstream: Project, digits: Di
 
 
 @pytest.mark.slow
-def test_retrain_follows_git(project: Project, upstream: Project, digits: Digits) -> None:
+def test_retrain_pulls_new_data(team: Project, digits: Digits) -> None:
     began = datetime.now(UTC)
-    second = commit_data(upstream, "2")
-    project.git("pull", "-q", "origin", "main")
+    team.set_data("2")
+    team.dvc("add", "-q", "data")
+    team.dvc("push", "-q")
+    team.set_data("1")  # as after a `git pull` that changed data.dvc
     (digits.folder / "refuse").touch()
     assert retrain(models=["cnn"], return_state=True).name == "Refused"
-    assert '"2"' in (project.root / "artifacts/train-cnn.txt").read_text()
-    assert data_md5() == second
-    assert outcomes(began, 1) == [("refused", second)]
+    assert '"2"' in (team.root / "artifacts/train-cnn.txt").read_text()
+    assert outcomes(began, 1) == [("refused", data_md5())]

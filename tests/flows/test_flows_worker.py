@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 import yaml
 from deployed import (
     PREFECT,
-    Worker,
     completes,
     log_of,
     running_stages,
@@ -22,7 +22,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling
 from prefect.utilities.importtools import import_object
 from small_project import Project, run
-from support import REPOSITORY, until
+from support import REPOSITORY, has_ended, until
 
 from digits.params import project as of_params
 from flows.train import train
@@ -30,9 +30,7 @@ from flows.train import train
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
 
 
-def test_prefect_yaml_fits_flows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     named = of_params()
     for each in DEPLOYMENTS:
@@ -80,11 +78,13 @@ def cancel(flow_run_id: UUID) -> None:
 
 
 @pytest.mark.slow
-def test_rerun_after_killed_flow(deployment: tuple[Project, Worker], deployed: Project) -> None:
+def test_rerun_after_killed_flow(
+    deployment: tuple[Project, psutil.Popen], deployed: Project
+) -> None:
     deployed.sleeps("prepare", 600)
     killed = submit(force=True)
     assert until(lambda: running_stages(deployed) != [], seconds=240)
-    [flow] = deployment[1].flows()
+    [flow] = [each for each in deployment[1].children() if not has_ended(each.pid)]
     flow.kill()
     assert until(lambda: state_of(killed).is_crashed(), seconds=60)
     assert until(lambda: running_stages(deployed) == [], seconds=60)
