@@ -62,6 +62,7 @@ def sweep(
         varied = read_space(Path(space), model=model, raw=raw)
         store.connect(checked.project.part("sweeps"))
         _bring_split(remote)
+        Path(".state").mkdir(exist_ok=True)
         recorded = recorded_outputs()
         spec = trial.Spec(
             model=model,
