@@ -1,23 +1,15 @@
 """Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 import pytest
 import yaml
-from deployed import (
-    PREFECT,
-    completes,
-    log_of,
-    running_stages,
-    state_of,
-    submit,
-)
+from deployed import PREFECT, completes, log_of, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling
 from prefect.utilities.importtools import import_object
@@ -71,12 +63,6 @@ def test_experiments_run_at_once(deployed: Project) -> None:
     assert {flow_run for *_, flow_run in ends} == set(map(str, runs))
 
 
-def cancel(flow_run_id: UUID) -> None:
-    """As `prefect flow-run cancel` does."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run_id, Cancelling())
-
-
 @pytest.mark.slow
 def test_rerun_after_killed_flow(
     deployment: tuple[Project, psutil.Popen], deployed: Project
@@ -103,17 +89,13 @@ def test_failed_run_logs_no_traceback() -> None:
     assert "Traceback" not in log_of(failed)
 
 
-def in_pool(project: Project, **parameters: Any) -> State[None]:
-    """Train one model in the work pool, with inputs and result by git and DVC's remote."""
-    return train(["train@cnn"], where={"train": "digits"}, return_state=True, **parameters)
-
-
 @pytest.mark.slow
 def test_stage_in_pool_runs_once(
     deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed.set_epochs("cnn", 7)  # params that no commit has
-    state = in_pool(deployed)
+    in_pool: Any = partial(train, ["train@cnn"], where={"train": "digits"}, return_state=True)
+    state = in_pool()
     assert state.is_completed(), state.message
     [trained] = [words for words in deployed.log("end") if words[0] == "train-cnn"]
     assert trained[5] == str(state.state_details.flow_run_id)
@@ -123,14 +105,13 @@ def test_stage_in_pool_runs_once(
 
     ran = len(deployed.ran())
     clone = Project(tmp_path / "clone", deployed.control)
-    run("git", "clone", "-q", deployed.git("remote", "get-url", "origin").strip(),
-        str(clone.root), cwd=tmp_path)  # fmt: skip
-    remote = str(deployed.root.parent / "remote")
-    clone.dvc("remote", "add", "-q", "--local", "-d", "team", remote)
+    folder = deployed.root.parent
+    run("git", "clone", "-q", f"file://{folder}/origin.git", str(clone.root), cwd=tmp_path)
+    clone.dvc("remote", "add", "-q", "--local", "-d", "team", str(folder / "remote"))
     deployed.dvc("push", "-q", "data.dvc")
     clone.set_epochs("cnn", 7)
     monkeypatch.chdir(clone.root)
-    state = in_pool(clone, pull=True)
+    state = in_pool(pull=True)
     assert state.is_completed(), state.message
     assert clone.files()["artifacts/train-cnn.txt"] == there
     assert [name for name in deployed.ran()[ran:] if name != "prepare"] == []
@@ -142,7 +123,8 @@ def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
     deployed.sleeps("train-cnn", 600)
     cancelled = submit(targets=["train@cnn"], where={"train": "digits"})
     assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
-    cancel(cancelled)
+    with get_client(sync_client=True) as client:  # as `prefect flow-run cancel` does
+        client.set_flow_run_state(cancelled, Cancelling())
     assert until(lambda: running_stages(deployed) == [], seconds=60)
     assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=60)
     deployed.works()
