@@ -68,8 +68,7 @@ up() {
     export MLFLOW_PORT=${MLFLOW_PORT:-5000} PREFECT_PORT=${PREFECT_PORT:-4200} \
         PAGES_PORT=${PAGES_PORT:-4280}
     for name in MLFLOW_PORT PREFECT_PORT PAGES_PORT; do check_port $name "${!name}"; done
-    export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api \
-        DIGITS_MLFLOW_UI=http://127.0.0.1:$MLFLOW_PORT DIGITS_PAGES=http://127.0.0.1:$PAGES_PORT
+    export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api
     digits restore # before the servers start: two that create the tracking store at once spoil it
     page=$(MLFLOW_TRACKING_URI='' python -m digits.tracking.page "$MLFLOW_PORT")
     start Procfile.up MLflow "$MLFLOW_PORT" Prefect "$PREFECT_PORT" Pages "$PAGES_PORT"

@@ -31,8 +31,7 @@ class Approval(RunInput):
 def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     """Pause the flow run until somebody answers; without an answer in `timeout_s` s, reject.
 
-    Returns:
-        The options that tell `digits promote` the answer, and the note that came with it.
+    Returns the options that tell `digits promote` the answer, and the note that came with it.
     """
     form = Approval.with_initial_data(description=question)
     try:

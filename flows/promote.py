@@ -10,8 +10,7 @@ from pydantic import Field
 from flows.answer import ask_a_person
 from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
-from flows.support.forms import VERSION, Model
-from flows.support.prefect_artifacts import show_table
+from flows.support.pages import VERSION, Model, show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
@@ -67,10 +66,8 @@ def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[st
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    checks = [
-        f"- {check['name']}: {check['found']}" + f" ({check['allowed']})" * bool(check["allowed"])
-        for check in decision["checks"]
-    ]
+    texts = ((c["name"], filter(None, (c["found"], c["allowed"]))) for c in decision["checks"])
+    checks = [f"- {name}: {', '.join(text)}" for name, text in texts]
     return ask_a_person("\n".join([question, hint, "", *checks]), timeout_s)
 
 

@@ -6,18 +6,17 @@ from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
-from prefect.states import Completed
 
 from digits import params
-from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
+from digits.core.errors import DigitsError, UsageError
 from digits.registry.trace import find_origin
 from digits.scoring.score import plan, write_on_worker
 from digits.scoring.storage import is_folder
 from digits.tracking import store
 from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.forms import VERSION
-from flows.support.prefect_artifacts import show_table
+from flows.support.pages import VERSION, show_drift
+from flows.support.stages import task_runner
 
 
 @flow(name="score", version=VERSION)
@@ -38,17 +37,12 @@ def score(
             _score_on_workers(source, output, model, scheduler)
         options = ["--model", model] if model else []
         scored = run_digits("score", source, "--out", output, *options)  # keeps what is there
-        what = f"{scored['rows']:,} rows of {source} by {scored['model']}"
-        show_table(scored["drift"], "drift", "\n\n".join([what, *scored["warnings"]]))
-        drifted = ", ".join(scored["drifted"]) or "nothing"
-        return Completed(message=f"{scored['rows']:,} rows; drifted: {drifted}")
+        return show_drift(scored, "drift", source)
 
     return lifecycle.run_in_project(work)
 
 
 def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> None:
-    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
-
     if not is_folder(output):
         raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
     loaded = params.load()
@@ -58,12 +52,9 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
     common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "coverage": coverage}
     task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
     jobs = plan(source, output, origin, coverage)
-    try:
-        with DaskTaskRunner(address=scheduler) as runner:
-            futures = [runner.submit(task, {"job": job, **common}) for job in jobs]
-            wait(futures)
-    except OSError as error:
-        raise ServiceError(f"scheduler: {scheduler}: {one_line(error, width=200)}") from None
+    with task_runner(scheduler) as runner:
+        futures = [runner.submit(task, {"job": job, **common}) for job in jobs]
+        wait(futures)
     failed = [future.state.message or "failed" for future in futures if future.state.is_failed()]
     if failed:
         raise DigitsError(*failed)

@@ -33,14 +33,8 @@ def stage(
     for path, text in files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")
-    folders = (str(Path(sys.executable).parent), os.environ["PATH"])
-    env = {
-        **os.environ,
-        **env,
-        "PATH": os.pathsep.join(folders),
-        "PYTHONPATH": str(Path("src").resolve()),
-        "PYTHONUNBUFFERED": "1",
-    }
+    env = {**os.environ, **env, "PYTHONPATH": str(Path("src").resolve()), "PYTHONUNBUFFERED": "1"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     _dvc(env, "remote", "add", "--quiet", "--local", "--default", "--force", *remote)
     if upstream:  # without a target DVC would pull all
         _dvc(env, "pull", "--run-cache", *upstream)
@@ -50,17 +44,14 @@ def stage(
 
 def _dvc(env: Mapping[str, str], *arguments: str) -> None:
     """Run a DVC command, with its output in the log."""
+    # ends, with all that it started, when this process does
+    command = [sys.executable, "-m", "digits.core.commands", "dvc", *arguments]
+    out, err = subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(
-        # ends, with all that it started, when this process does
-        [sys.executable, "-m", "digits.core.commands", "dvc", *arguments],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        command, env=env, stdout=out, stderr=err, text=True, start_new_session=True
     ) as process:
+        assert process.stdout
         try:
-            assert process.stdout
             for line in process.stdout:
                 get_run_logger().info(line.rstrip())
         except BaseException:

@@ -2,31 +2,26 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from prefect import Task, flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from digits import params
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
-from digits.core.errors import DigitsError, ServiceError
+from digits.core.errors import DigitsError
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
 from flows.support import lifecycle
-from flows.support.forms import VERSION, Model, Space
-from flows.support.prefect_artifacts import show_markdown
+from flows.support.pages import VERSION, Model, Space, artifact_key
+from flows.support.stages import task_runner
 from flows.train import train
-
-if TYPE_CHECKING:
-    from digits.sweep.search import TrainAll
 
 
 @flow(name="sweep", version=VERSION)
@@ -55,11 +50,11 @@ def sweep(
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
 
-    def search() -> State[None]:
+    def work() -> State[None]:
         # here, because not everybody installs Optuna
+        from digits.sweep import trial
         from digits.sweep.search import search
         from digits.sweep.space import read_space
-        from digits.sweep.trial import FITTED_ON, Spec
 
         raw, root = params.read(), Path.cwd()
         checked = params.check(raw)
@@ -67,26 +62,42 @@ def sweep(
         varied = read_space(Path(space), model=model, raw=raw)
         store.connect(checked.project.part("sweeps"))
         _bring_split(remote)
+        Path(".state").mkdir(exist_ok=True)
         recorded = recorded_outputs()
-        spec = Spec(
+        spec = trial.Spec(
             model=model,
             raw=raw,
             study=f"{checked.project.name}/{study or model}",  # the storage may be others' too
             storage=storage or f"sqlite:///{root}/.state/sweeps.db",
             space=varied,
-            splits={name: recorded[split_path(name)] for name in FITTED_ON},
+            splits={name: recorded[split_path(name)] for name in trial.FITTED_ON},
             remote=remote,
             tracking_uri=store.tracking_uri(),
             flow_run=str(runtime.flow_run.id),
         )
+        commands = Commands()
+        ours = None if scheduler else commands  # for it cannot be sent to another process
+
+        def train_one(spec: trial.Spec) -> float | None:
+            return trial.run(spec, get_run_logger().info, ours)
+
+        one = Task(train_one, name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
         at_once = parallel or max(1, (os.cpu_count() or 1) // checked.train.threads)
-        with _training(scheduler, at_once) as train_all:
-            verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
+        with task_runner(scheduler, at_once) as runner:
+
+            def train_all(specs: list[trial.Spec]) -> list[Any]:
+                tasks = [runner.submit(one, {"spec": spec}, dependencies={}) for spec in specs]
+                return [task.result(raise_on_failure=False) for task in tasks]
+
+            try:
+                verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
+            finally:
+                commands.stop(grace_s=LONG_GRACE_S)
         get_run_logger().info("%s\n%s", verdict, best)
-        show_markdown(f"{verdict}\n\n    {best}\n", "sweep")
+        create_markdown_artifact(f"{verdict}\n\n    {best}\n", key=artifact_key("sweep"))
         return Completed(message=f"{verdict}\n{best}")
 
-    return lifecycle.run_in_project(search)
+    return lifecycle.run_in_project(work)
 
 
 def _bring_split(remote: str) -> None:
@@ -99,55 +110,7 @@ def _bring_split(remote: str) -> None:
         Commands().run(push, on_line=get_run_logger().info)
 
 
-@contextmanager
-def _training(scheduler: str, at_once: int) -> "Iterator[TrainAll]":
-    """Yield what runs trials as tasks: in processes of this machine, or of Dask's workers."""
-    from digits.sweep import trial
-
-    commands = Commands()
-    ours = None if scheduler else commands  # for it cannot be sent to another process
-    runner: Any = ThreadPoolTaskRunner(max_workers=at_once)
-    if scheduler:
-        from prefect_dask.task_runners import DaskTaskRunner
-
-        runner = DaskTaskRunner(address=scheduler)
-
-    def train_one(spec: "trial.Spec") -> float | None:
-        return trial.run(spec, get_run_logger().info, ours)
-
-    work = Task(
-        fn=train_one,
-        name="trial",
-        task_run_name="{spec.name}",
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
-
-    def train_all(specs: "list[trial.Spec]") -> list[Any]:
-        tasks = [runner.submit(work, {"spec": spec}, dependencies={}) for spec in specs]
-        return [task.result(raise_on_failure=False) for task in tasks]
-
-    with runner:
-        try:
-            has_workers = not scheduler or runner.client.scheduler_info()["workers"]
-        except OSError:
-            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
-        if not has_workers:
-            raise ServiceError(f"scheduler: {scheduler} has no workers")
-        try:
-            yield train_all
-        finally:
-            commands.stop(grace_s=LONG_GRACE_S)
-
-
-def start() -> State:
-    """Run the flow with the arguments of the command line."""
-    import optuna  # noqa: F401 - if it is missing, say so before the flow starts
-
-    return sweep(*sys.argv[1:], return_state=True)
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
-    lifecycle.run_as_program(start)
+    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

@@ -4,20 +4,19 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from filelock import FileLock
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
-from pydantic import Field
 
 from digits import params
 from digits.core.errors import UsageError
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from flows.support import lifecycle
 from flows.support.commands import Dvc
-from flows.support.forms import VERSION, Target
+from flows.support.pages import VERSION, Target
 from flows.support.pools import Pools
 from flows.support.stages import Stages, step
 
@@ -32,8 +31,6 @@ def train(
     force: bool = False,
     pull: bool = False,
     push: bool = False,
-    max_parallel: Annotated[int, Field(ge=0)] = 0,
-    stage_timeout_s: Annotated[float, Field(ge=0)] = 0,
     where: dict[Target, str] = HERE,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
@@ -45,9 +42,6 @@ def train(
         force: Run every stage, changed or not.
         pull: `dvc pull` first.
         push: `dvc push` at the end; of an experiment, `dvc exp push origin`.
-        max_parallel: Trainings at once; 0: as many as have cores of their own.
-        stage_timeout_s: Seconds after which a stage is ended and has failed; 0: none. It is the
-            time of all stages of an experiment.
         where: Stages that run in a Prefect work pool, such as `{"train": "POOL"}`. They get the
             code from git's remote `origin`, and data and results by DVC's default remote.
     """
@@ -55,25 +49,20 @@ def train(
     def work() -> State[None]:
         if where and (force or overrides):
             raise UsageError("where: is not for `force` and `overrides`, which run here")
-        root, dvc = Path.cwd(), Dvc(timeout_s=stage_timeout_s)
+        root, dvc = Path.cwd(), Dvc()
         pools = Pools(root, where) if where else None
         try:
             if overrides:
                 options = ["--force"] * force + ["--pull"] * pull
-                return _experiment(dvc, targets, overrides, options, push=push)
+                return _result(_experiment(dvc, targets, overrides, options, push=push))
             with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
-                states: dict[str, State[Any]] = {}
-                if pull:
-                    states["pull"] = step(
-                        "pull", partial(dvc.other, "pull", "--allow-missing"), return_state=True
-                    )
-                if not pull or states["pull"].is_completed():
+                states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
+                if _completed(states):
                     check_sources(root, targets)
-                    trainings = max_parallel or params.load().train.at_once
-                    stages = Stages(dvc, pools, trainings=trainings, force=force)
+                    stages = Stages(dvc, pools, trainings=params.load().train.at_once, force=force)
                     states |= stages.run_all(read_pipeline(root, targets))
-                if push and all(state.is_completed() for state in states.values()):
-                    states["push"] = step("push", partial(dvc.other, "push"), return_state=True)
+                if push and _completed(states):
+                    states |= _task("push", dvc.other, "push")
             return _result(states)
         finally:
             dvc.stop()
@@ -85,7 +74,7 @@ def train(
 
 def _experiment(
     dvc: Dvc, targets: Sequence[str], overrides: dict[str, Any], options: list[str], *, push: bool
-) -> State[None]:
+) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
     root, values = Path.cwd(), params.read()
     params.set_keys(values, overrides)
@@ -94,19 +83,24 @@ def _experiment(
     if "--pull" not in options:
         check_sources(root, targets)
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
-    for key, value in overrides.items():
-        options += ["--set-param", f"{key}={json.dumps(value)}"]
-    command = ["exp", "run", "--temp", "--name", name, *options, *targets]
-    work = partial(dvc.reproduce, name, command)
-    states = {"experiment": step("experiment", work, return_state=True)}
-    if push and states["experiment"].is_completed():
-        to_origin = partial(dvc.other, "exp", "push", "origin", name)
-        states["push"] = step("push", to_origin, return_state=True)
-    return _result(states)
+    changed = [f"--set-param={key}={json.dumps(value)}" for key, value in overrides.items()]
+    command = ["exp", "run", "--temp", "--name", name, *options, *changed, *targets]
+    states = _task("experiment", dvc.reproduce, name, command)
+    if push and _completed(states):
+        states |= _task("push", dvc.other, "exp", "push", "origin", name)
+    return states
+
+
+def _task(name: str, work: Any, *arguments: Any) -> dict[str, State[Any]]:
+    return {name: step(name, partial(work, *arguments), return_state=True)}
+
+
+def _completed(states: dict[str, State[Any]]) -> bool:
+    return all(state.is_completed() for state in states.values())
 
 
 def _result(states: dict[str, State[Any]]) -> State[None]:
-    if all(state.is_completed() for state in states.values()):
+    if _completed(states):
         cached = sum(state.name == "Cached" for state in states.values())
         return Completed(message=f"{len(states) - cached} ran, {cached} cached")
     failed = [state.message or "" for state in states.values() if state.is_failed()]

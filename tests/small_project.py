@@ -24,7 +24,7 @@ stages:
     meta: {timed: true}
     deps: [artifacts/prepare.txt]
     params: [train.threads, "train.${item.model}"]
-    outs: ["artifacts/train-${item.model}.txt", "artifacts/train/${item.model}/run.json"]
+    outs: ["artifacts/train-${item.model}.txt"]
   compare:
     cmd: python stage.py compare
     deps: [artifacts/train-mlp.txt, artifacts/train-cnn.txt]
@@ -64,8 +64,6 @@ def work():
     out.parent.mkdir(exist_ok=True)
     keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
     out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"], data()]))
-    if name.startswith("train-"):
-        record(sys.argv[-1])
     with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
         print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
 
@@ -75,31 +73,6 @@ def data():
     made = "prepare" if name.startswith("train-") else "train-mlp"
     return json.loads(Path(f"artifacts/{made}.txt").read_text())[-1]
 
-def record(model):
-    from digits.core.artifacts import RunRecord, TrainOutputs
-    from digits.core.provenance import data_md5
-    ids = dict.fromkeys(("run_id", "model_id", "experiment_id"), "1")
-    outputs = TrainOutputs(model)
-    outputs.run.parent.mkdir(parents=True, exist_ok=True)
-    record = RunRecord(**ids, tracking_uri="sqlite:///mlflow.db", name=model, params={},
-                       tags={"data_md5": data_md5()}, datasets={})
-    outputs.run.write_text(record.model_dump_json())
-
-def tracked():
-    from digits.tracking import runs
-    ending = seconds("ends-in")
-    with runs.active_run(name, params={}, tags={}), open(control / "log", "a") as log:
-        print(name, os.getpid(), time.time(), "tracked", file=log, flush=True)
-        try:
-            work()
-        except SystemExit:
-            time.sleep(ending)
-            raise
-
-if (control / f"{name}.tracks").exists():
-    from digits.core import process, system
-    system.die_with_parent()
-    process.run_program(tracked)
 work()
 """
 
@@ -153,13 +126,8 @@ class Project:
         """From now on the stage takes so long."""
         (self.control / f"{stage}.sleeps").write_text(str(seconds))
 
-    def tracks(self, stage: str, *, ends_in: float = 0) -> None:
-        """From now on the stage has an MLflow run, which it ends so late after a signal."""
-        (self.control / f"{stage}.tracks").touch()
-        (self.control / f"{stage}.ends-in").write_text(str(ends_in))
-
     def works(self) -> None:
-        """From now on no stage is slow, fails, or has an MLflow run."""
+        """From now on no stage is slow or fails."""
         for switch in self.control.glob("*.*"):
             switch.unlink()
 

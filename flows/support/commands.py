@@ -22,21 +22,15 @@ REFUSED = 5
 class Dvc(Commands):
     """DVC in the project's folder during one flow run; its output is the log of the task."""
 
-    def __init__(self, *, timeout_s: float = 0) -> None:
-        """`timeout_s`: seconds after which a stage is ended; 0: none."""
+    def __init__(self) -> None:
         super().__init__()
-        self._timeout_s = timeout_s or None
         env = process.child_environment(flow_run=str(runtime.flow_run.id))
         # the code of the folder in which a stage runs: of an experiment, a copy
         paths = filter(None, ["src", env.get("PYTHONPATH")])
         self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
     def other(self, *arguments: str) -> None:
-        """Run another command of DVC than `reproduce`.
-
-        Raises:
-            DigitsError: it failed, or the flow run ends; its last lines.
-        """
+        """Run a DVC command that runs no stage; raises DigitsError with its last lines."""
         try:
             self.run([*DVC, *arguments], env=self._env, on_line=get_run_logger().info)
         except CommandFailedError as error:
@@ -44,20 +38,18 @@ class Dvc(Commands):
 
     def reproduce(self, name: str, command: Sequence[str] = ()) -> str:
         """As `digits.running.repro.reproduce`."""
-        log = get_run_logger().info
-        return reproduce(name, self, log, command=command, env=self._env, timeout_s=self._timeout_s)
+        return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 
-def run_digits(*arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
+def run_digits(*arguments: str, allowed: Sequence[int] = (0,)) -> Any:
     """Run `digits ARGUMENTS --json`; returns the JSON that it printed.
 
-    Raises:
-        DigitsError: it ended with another exit code than those allowed; with its own errors.
+    Another exit code than those `allowed` is a DigitsError, with its own errors.
     """
-    command, log = [str(DIGITS), *arguments, "--json"], get_run_logger().info
+    command = [str(DIGITS), *arguments, "--json"]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
-            Commands().run(command, stdout=output, on_line=log)
+            Commands().run(command, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
                 said = [line[7:] for line in error.lines if line.startswith("error: ")]

@@ -15,7 +15,7 @@ from prefect.states import Failed
 from digits import params
 from digits.core import process
 from digits.core.errors import DigitsError
-from flows.support.forms import VERSION
+from flows.support.pages import VERSION
 from flows.support.server import ensure_server
 
 
@@ -31,14 +31,12 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
 
 
 def run_in_project(
-    work: Callable[[], State[None]],
-    *,
-    on_error: Callable[[str], State[None]] = lambda message: Failed(message=message),
+    work: Callable[[], State[None]], *, on_error: Callable[[str], State[None]] | None = None
 ) -> State[None]:
     """Do the work of a flow run in the project that is the current folder.
 
-    An error that the user can mend becomes the message of the state that `on_error` gives, without
-    a traceback in the log.
+    An error that the user can mend becomes the message of a Failed state, or of the one that
+    `on_error` gives, without a traceback in the log.
     """
     process.set_environment()
     cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
@@ -47,11 +45,12 @@ def run_in_project(
         params.load()  # fails first if this is no project
         return work()
     except DigitsError as error:
-        return on_error(str(error))
+        message = str(error)
     except ModuleNotFoundError as error:
-        if (message := process.missing_extra(error)) is None:
+        if not (missing := process.missing_extra(error)):
             raise
-        return on_error(message)
+        message = missing
+    return on_error(message) if on_error else Failed(message=message)
 
 
 def _is_new(record: LogRecord) -> bool:

@@ -26,8 +26,7 @@ class Pools:
     def __init__(self, root: Path, where: Mapping[str, str]) -> None:
         """`where` gives the pool by stage, or by kind of stage (`train` is each `train@…`).
 
-        Raises:
-            UsageError: it names no stage, or others cannot get the commit or the data.
+        UsageError if it names no stage, or others cannot get the commit or the data.
         """
         known = stage_names(root)
         if unknown := [name for name in where if name not in known]:
@@ -38,32 +37,43 @@ class Pools:
                 f"commit {self._commit[:12]}: `origin` does not have it, from which workers clone"
                 " the code; `git push` brings it there"
             )
-        self._remote = _shared_remote(root)
+        with Repo(str(root)) as repo:  # passwords of the remote are each worker's own affair
+            remote = str(repo.config["core"].get("remote"))
+            address = str(repo.config["remote"].get(remote, {}).get("url", root))
+        if Path(address).is_relative_to(root.resolve()):
+            raise UsageError(
+                f"remote: {remote!r} is no remote that other machines reach;"
+                " `dvc remote add --local -d team s3://…` names one"
+            )
+        self._remote = (remote, address)
 
     def pool(self, stage: Stage) -> str | None:
         """The pool in which the stage runs; None: here."""
         return self._where.get(stage.name, self._where.get(stage.name.split("@")[0]))
 
     def run(self, stage: Stage, pool: str, dvc: Dvc) -> str:
-        """Run the stage in the pool and bring its result here; returns where it ran.
-
-        Raises:
-            UsageError: there is no such pool, or its code is not committed.
-            ServiceError: its worker died.
-            DigitsError: it failed, or was cancelled.
-        """
+        """Run the stage in the pool and bring its result here; returns where it ran."""
         only = ("--", "dvc.yaml", *stage.deps, f":!{ARTIFACTS}")
         if changed := git(self._root, "diff", "HEAD", "--name-only", *only).splitlines():
             raise UsageError(f"{', '.join(changed)}: not committed; workers get committed code")
         if stage.upstream:
             dvc.other("push", "--quiet", *stage.upstream)
         get_run_logger().info("runs in the work pool %s, with commit %s", pool, self._commit[:12])
-        variables = {"COMMIT": self._commit, "ORIGIN": origin(self._root)}
+        paths = [params.PATH, *map(Path, stage.kept_in_git)]
+        files = {str(path): path.read_text("utf-8") for path in paths if path.exists()}
+        if OUTPUTS.exists():
+            files[str(OUTPUTS)] = read_lock(OUTPUTS)
         try:
             done: Any = run_deployment(
                 f"stage/{pool}",
-                parameters=self._parameters(stage),
-                job_variables={"env": variables},
+                parameters={
+                    "name": stage.name,
+                    "upstream": stage.upstream,
+                    "files": files,
+                    "remote": self._remote,
+                    "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
+                },
+                job_variables={"env": {"COMMIT": self._commit, "ORIGIN": origin()}},
                 flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
                 poll_interval=1,
                 # the client repeats a request that got no answer; a task's retry is another run
@@ -71,24 +81,11 @@ class Pools:
             )
         except ObjectNotFound:
             raise UsageError(f"where: no deployment stage/{pool}; see prefect.yaml") from None
-        if not done.state.is_completed():
+        if not done.state.is_completed():  # crashed: its worker died
             kind = ServiceError if done.state.is_crashed() else DigitsError
             raise kind(f"{stage.name}: {done.name}: {done.state.name}: {done.state.message}")
         dvc.reproduce(stage.name, ("repro", "--pull", "--single-item", stage.name))
         return f"in the work pool {pool}"
-
-    def _parameters(self, stage: Stage) -> dict[str, Any]:
-        paths = [str(params.PATH), *stage.kept_in_git]
-        files = {p: Path(p).read_text("utf-8") for p in paths if Path(p).exists()}
-        if OUTPUTS.exists():
-            files[str(OUTPUTS)] = read_lock(OUTPUTS)
-        return {
-            "name": stage.name,
-            "upstream": stage.upstream,
-            "files": files,
-            "remote": self._remote,
-            "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
-        }
 
     def cancel(self) -> None:
         """Cancel the stages of this flow run that still run: Prefect does not."""
@@ -98,16 +95,3 @@ class Pools:
             for run in client.read_flow_runs(flow_run_filter=of_this):
                 if run.state and not run.state.is_final():
                     client.set_flow_run_state(run.id, Cancelling())
-
-
-def _shared_remote(root: Path) -> tuple[str, str]:
-    """Name and address of DVC's default remote; its passwords are each worker's own affair."""
-    with Repo(str(root)) as repo:
-        name = str(repo.config["core"].get("remote"))
-        address = str(repo.config["remote"].get(name, {}).get("url", root))
-    if Path(address).is_relative_to(root.resolve()):
-        raise UsageError(
-            f"remote: {name!r} is no remote that other machines reach;"
-            " `dvc remote add --local -d team s3://…` names one"
-        )
-    return name, address

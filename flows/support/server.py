@@ -15,6 +15,8 @@ from digits.core.errors import ServiceError, one_line
 from digits.core.guard import Guard
 
 EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
+# a process that ends with this one, however it ends
+UVICORN = (sys.executable, "-m", "digits.core.commands", "uvicorn", "--log-level", "error")
 
 
 def app() -> Guard:
@@ -25,11 +27,7 @@ def app() -> Guard:
 
 
 def ensure_server() -> None:
-    """Start a Prefect server that ends with this process, unless one is configured.
-
-    Raises:
-        ServiceError: it does not answer.
-    """
+    """Start a Prefect server that ends with this process, unless one is configured."""
     if not get_current_settings().api.url:
         _start()
     with get_client(sync_client=True) as client:
@@ -41,20 +39,12 @@ def ensure_server() -> None:
 
 def _start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        uvicorn = ("uvicorn", "--factory", "flows.support.server:app", "--log-level", "error")
         server = subprocess.Popen(
-            # a process that ends with this one, however it ends
-            [
-                sys.executable,
-                "-m",
-                "digits.core.commands",
-                *uvicorn,
-                "--fd",
-                str(listening.fileno()),
-            ],
+            [*UVICORN, "--factory", "flows.support.server:app", "--fd", str(number)],
             env=os.environ | EPHEMERAL,
-            pass_fds=[listening.fileno()],
+            pass_fds=[number],
             start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
         )
     # before Prefect's own exit handlers, so they run after Prefect's

@@ -1,15 +1,16 @@
-"""The stages of a flow run as Prefect tasks."""
+"""The stages of a flow run as Prefect tasks, and where other tasks of a flow run."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from threading import Semaphore
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from digits.core.errors import BusyError, DigitsError, ServiceError
 from digits.core.pipeline import Stage
@@ -34,15 +35,14 @@ class Stages:
         futures: dict[str, Any] = {}
         for stage in pipeline:
             upstream = [futures[name] for name in stage.upstream if name in futures]
-            work = partial(self.bring_up_to_date, stage)
-            futures[stage.name] = step.submit(
-                stage.name, work, return_state=False, wait_for=upstream
-            )
+            work = partial(self._bring_up_to_date, stage)
+            after: Any = {"wait_for": upstream}
+            futures[stage.name] = step.submit(stage.name, work, **after)
         for future in futures.values():
             future.wait()  # else `state` asks the server, which learns of it a little later
         return {name: future.state for name, future in futures.items()}
 
-    def bring_up_to_date(self, stage: Stage) -> str:
+    def _bring_up_to_date(self, stage: Stage) -> str:
         """Run the stage if it or one of its upstream stages has changed; returns how it ended."""
         if not (self._force or stage.changed or self._changed.intersection(stage.upstream)):
             return "unchanged"
@@ -57,18 +57,14 @@ class Stages:
         return ended
 
 
-def _may_pass(_task: object, _task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether another try may succeed: a service failed, or something was busy."""
-    return state.data in PASSING
-
-
 @task(
     task_run_name="{name}",
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=[10, 60],
     retry_jitter_factor=0.3,
-    retry_condition_fn=_may_pass,
+    # another try may succeed where a service failed, or something was busy
+    retry_condition_fn=lambda _task, _task_run, state: state.data in PASSING,
 )
 def step(name: str, work: Callable[[], str | None]) -> State[None]:
     """One command of a flow run, such as a stage; `work` returns how it ended."""
@@ -77,3 +73,22 @@ def step(name: str, work: Callable[[], str | None]) -> State[None]:
     except DigitsError as error:
         return Failed(message=f"{error} (exit code {error.exit_code})", data=error.exit_code)
     return Completed(name="Cached" if ended in NOT_RUN.values() else None, message=ended)
+
+
+@contextmanager
+def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
+    """The workers of a Dask scheduler, or `at_once` threads of this process without an address."""
+    if not scheduler:
+        with ThreadPoolTaskRunner[Any](max_workers=at_once) as threads:
+            yield threads
+        return
+    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
+
+    with DaskTaskRunner(address=scheduler) as dask:
+        try:
+            workers = dask.client.scheduler_info()["workers"]
+        except OSError:
+            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
+        if not workers:
+            raise ServiceError(f"scheduler: {scheduler} has no workers")
+        yield dask

@@ -22,7 +22,7 @@ subprocess.Popen([sys.executable, "-c", deaf]).wait()
 """
 
 
-def test_lines_come_without_credentials_and_standard_output_goes_to_its_file() -> None:
+def test_lines_without_credentials_and_stdout_file() -> None:
     code = "import sys; print('{}'); print('http://me:secret@host', file=sys.stderr); sys.exit(5)"
     lines: list[str] = []
     with TemporaryFile("w+") as output, pytest.raises(CommandFailedError) as failed:
@@ -31,7 +31,7 @@ def test_lines_come_without_credentials_and_standard_output_goes_to_its_file() -
     assert lines == failed.value.lines == ["http://***@host"]
 
 
-def test_stopping_ends_what_runs_and_lets_nothing_start() -> None:
+def test_stop_ends_running_and_refuses_new() -> None:
     commands, pids = Commands(), list[str]()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(commands.run, [sys.executable, "-c", SLEEPS], on_line=pids.append)
@@ -45,7 +45,7 @@ def test_stopping_ends_what_runs_and_lets_nothing_start() -> None:
 
 
 @pytest.mark.parametrize("module", [SLEEPS, STARTS_ONE_THAT_IS_DEAF], ids=["sleeps", "deaf"])
-def test_a_leader_runs_a_module_and_ends_with_what_started_it(tmp_path: Path, module: str) -> None:
+def test_leader_ends_with_its_starter(tmp_path: Path, module: str) -> None:
     (tmp_path / "sleeps.py").write_text(module)
     leader = [sys.executable, "-m", "digits.core.commands", "sleeps"]
     start = f"import subprocess; subprocess.run({leader!r}, start_new_session=True)"

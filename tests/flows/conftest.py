@@ -4,18 +4,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from deployed import PREFECT, Worker
+from deployed import PREFECT
+from services import running
 from small_project import Project, run
 from support import REPOSITORY
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Warnings that DVC and Prefect cause in libraries of theirs, which are not ours to mend."""
-    for ignored in (
-        "ignore:_NoneStep.value will soon raise:DeprecationWarning:",  # dvc in pygtrie
-    ):
-        config.addinivalue_line("filterwarnings", ignored)
+    ignored = "ignore:_NoneStep.value will soon raise:DeprecationWarning:"  # dvc in pygtrie
+    config.addinivalue_line("filterwarnings", ignored)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def deployment(
     template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
-) -> Iterator[tuple[Project, Worker]]:
+) -> Iterator[tuple[Project, psutil.Popen]]:
     """The small project, pushed to `origin` and deployed, with a worker and a shared remote."""
     folder = tmp_path_factory.mktemp("deployed")
     root, control = folder / "project", folder / "control"
@@ -53,22 +53,20 @@ def deployment(
     project.git("remote", "add", "origin", f"file://{folder}/origin.git")
     project.git("fetch", "-q", "origin")
     project.dvc("remote", "add", "-q", "--local", "-d", "team", str(folder / "remote"))
-    home = str(folder / "prefect")
-    env = {"CONTROL": str(control), "PREFECT_API_URL": prefect_server, "PREFECT_HOME": home}
+    env = {"CONTROL": str(control), "PREFECT_API_URL": prefect_server}
+    env |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     run(*PREFECT, "work-pool", "create", "digits", "--type", "process", cwd=root, env=env)
     run(*PREFECT, "deploy", "--all", cwd=root, env=env)
-    worker = Worker(root, env)
-    yield project, worker
-    worker.stop()
+    with running(*PREFECT, "worker", "start", "--pool", "digits", cwd=root, env=env) as worker:
+        yield project, worker
 
 
 @pytest.fixture
-def deployed(deployment: tuple[Project, Worker], monkeypatch: pytest.MonkeyPatch) -> Project:
+def deployed(deployment: tuple[Project, psutil.Popen], monkeypatch: pytest.MonkeyPatch) -> Project:
     """The deployed project, with a worker and no slow stage; it is the current folder."""
-    project, worker = deployment
+    project, _worker = deployment
     monkeypatch.chdir(project.root)
     monkeypatch.setenv("CONTROL", str(project.control))
     (project.control / "log").unlink(missing_ok=True)
     project.works()
-    worker.ensure()
     return project

@@ -2,11 +2,13 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from support import until
 
 
 @contextmanager
@@ -16,16 +18,15 @@ def running(
     """A process, with `env` besides, that is ended with the block."""
     cwd.mkdir(exist_ok=True)
     env = {**os.environ, **(env or {})}
-    with (cwd / "log").open("ab") as log:
+    with cwd.resolve().with_suffix(".log").open("ab") as log:
         process = psutil.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
     try:
         yield process
     finally:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):
             process.terminate()
-        with suppress(psutil.TimeoutExpired):
-            process.wait(20)
-        if process.is_running():
+            with suppress(psutil.TimeoutExpired):
+                process.wait(20)
             process.kill()
             process.wait()
 
@@ -43,3 +44,22 @@ def answers(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
         return True
     return False
+
+
+@contextmanager
+def dask(scheduler: Path, workers: Sequence[Path]) -> Iterator[str]:
+    """The address of a Dask scheduler, with a worker in each of these folders."""
+    from distributed import Client
+
+    program, port = Path(sys.executable).with_name("dask"), free_port()
+    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
+    with ExitStack() as stack:
+        started = (program, "scheduler", "--port", str(port), *options)
+        stack.enter_context(running(*started, cwd=scheduler))
+        assert until(lambda: answers(port), seconds=120)
+        for folder in workers:
+            worker = (program, "worker", address, "--nthreads", "1", "--no-nanny", *options)
+            stack.enter_context(running(*worker, cwd=folder))
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(len(workers), timeout=120)
+        yield address

@@ -3,66 +3,53 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from distributed import Client
 from mlflow import MlflowClient
-from services import answers, free_port, running
+from services import dask
 from small_project import run
-from support import SMALL, until, write_params
+from support import SMALL, write_params, write_project
 
+from digits.core.dataset import Dataset
+from digits.params import Params
 from digits.tracking import store
 from flows.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
-SPLIT = """\
-import numpy as np
-from sklearn.datasets import load_digits
-from digits import params
-from digits.core.dataset import Dataset, RawData, save_split
-from digits.core.artifacts import split_path
-from digits.data.splitting import split
-
-loaded = params.load()
-images, labels = load_digits(return_X_y=True)
-data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
-parts = split(RawData(data, None), percent=100, params=loaded.split, seed=loaded.seed)
-split_path("train").parent.mkdir(parents=True, exist_ok=True)
-for name, part in parts.items():
-    save_split(split_path(name), part)
-"""
 PIPELINE = """\
 stages:
   split:
-    cmd: python make_split.py
+    cmd: "true"
     outs:
       - artifacts/split/train.npz
       - artifacts/split/validation.npz
-      - artifacts/split/test.npz
-      - artifacts/split/holdout.npz
 """
 
 
 @pytest.fixture
-def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def sweep_project(
+    workspace: Path,
+    prefect_server: str,
+    digits_8x8: Dataset,
+    small_params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A DVC project with real digits and a remote, its splits made and committed."""
     root = workspace / "project"
     root.mkdir()
     monkeypatch.chdir(root)
+    write_project(digits_8x8, small_params)
     write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
-    (root / "make_split.py").write_text(SPLIT)
+    (root / "dvc.lock").unlink()
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "space.yaml").write_text("optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n")
-    dvc = (sys.executable, "-m", "dvc")
     run("git", "init", "-q", cwd=root)
-    run(*dvc, "init", "-q", cwd=root)
-    run(*dvc, "remote", "add", "-q", "far", str(workspace / "remote"), cwd=root)
-    run(*dvc, "repro", "-q", cwd=root)
+    for command in ("init", f"remote add far {workspace / 'remote'}", "commit -f split"):
+        run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
     for command in ("config user.name t", "config user.email t@t", "add .", "commit -qm x"):
         run("git", *command.split(), cwd=root)
     return root
@@ -70,19 +57,11 @@ def sweep_project(workspace: Path, prefect_server: str, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
-    """The address of a Dask scheduler with two workers."""
-    dask, port = Path(sys.executable).with_name("dask"), free_port()
-    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
-    with ExitStack() as stack:
-        scheduler = (dask, "scheduler", "--port", str(port), *options)
-        stack.enter_context(running(*scheduler, cwd=workspace / "scheduler"))
-        assert until(lambda: answers(port), seconds=120)
-        for name in ("worker-0", "worker-1"):
-            run("git", "clone", "-q", str(sweep_project), name, cwd=workspace)
-            worker = (dask, "worker", address, "--nthreads", "1", "--no-nanny", *options)
-            stack.enter_context(running(*worker, cwd=workspace / name))
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+    """The address of a Dask scheduler with two workers, each in a clone."""
+    folders = [workspace / "worker-0", workspace / "worker-1"]
+    for folder in folders:
+        run("git", "clone", "-q", str(sweep_project), str(folder), cwd=workspace)
+    with dask(workspace / "scheduler", folders) as address:
         yield address
 
 
@@ -115,9 +94,7 @@ def test_sweep_on_dask_workers_with_clones(workspace: Path, scheduler: str) -> N
         ({"storage": "sqlite:////nowhere/at/all.db"}, "Optuna storage of digits/mlp: "),
     ],
 )
-def test_sweep_refuses_in_one_line(
-    sweep_project: Path, parameters: dict[str, Any], message: str
-) -> None:
+def test_sweep_refuses(sweep_project: Path, parameters: dict[str, Any], message: str) -> None:
     state = sweep(**{"model": "mlp", "space": "space.yaml", **parameters}, return_state=True)
     assert state.is_failed()
     assert message in str(state.message)

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from intruder import foreign, statuses
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
 from prefect.utilities.callables import parameter_schema
 from services import answers
 from small_project import Project, run
@@ -26,35 +24,29 @@ from flows.train import train
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def task_states(state: State[Any]) -> dict[str, str]:
-    """Name of each task of a flow run, and the name of its last state."""
-    with get_client(sync_client=True) as client:
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-        runs = client.read_task_runs(flow_run_filter=only)
-    return {run.name: run.state_name for run in runs}
-
-
-def test_runs_each_stage_as_a_task_and_again_only_what_changed(project: Project) -> None:
+def test_train_runs_what_changed(project: Project) -> None:
     state = train(return_state=True)
     assert state.message == "4 ran, 0 cached"
     assert project.ran()[0] == "prepare"
     assert {*project.ran()[1:3]} == {"train-mlp", "train-cnn"}
     assert project.ran()[3:] == ["compare"]
-    tasks = dict.fromkeys(("prepare", "train@mlp", "train@cnn", "compare"), "Completed")
-    assert until(lambda: task_states(state) == tasks)  # the server learns of them a little later
+    with get_client(sync_client=True) as client:
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+
+        def tasks() -> set[str]:
+            return {run.name for run in client.read_task_runs(flow_run_filter=only)}
+
+        # the server learns of them a little later
+        assert until(lambda: tasks() == {"prepare", "train@mlp", "train@cnn", "compare"})
     project.set_epochs("mlp", 2)
     assert train(return_state=True).message == "2 ran, 2 cached"
     assert project.ran()[4:] == ["train-mlp", "compare"]
-
-
-def test_force_runs_every_stage_of_the_targets(project: Project) -> None:
-    project.dvc("repro", "-q", "train@cnn")
     state = train(targets=["train@cnn"], force=True, return_state=True)
     assert state.message == "2 ran, 0 cached"
-    assert project.ran() == ["prepare", "train-cnn"] * 2
+    assert project.ran()[6:] == ["prepare", "train-cnn"]
 
 
-def test_a_failed_stage_fails_the_flow_and_others_finish(project: Project) -> None:
+def test_failed_stage_fails_flow(project: Project) -> None:
     project.fails("train-mlp")
     state = train(return_state=True)
     assert state.is_failed()
@@ -63,17 +55,7 @@ def test_a_failed_stage_fails_the_flow_and_others_finish(project: Project) -> No
     assert "train-cnn" in [words[0] for words in project.log("end")]
 
 
-def test_a_silent_stage_is_told_by_its_exit_code(project: Project) -> None:
-    stage = project.root / "dvc.yaml"
-    printing = "|\n      echo 'ERROR: failed to reproduce it, exited with 4'\n      exit 3\n"
-    stage.write_text(stage.read_text().replace("python stage.py prepare\n", printing))
-    state = train(targets=["prepare"], return_state=True)
-    assert str(state.message).endswith("(exit code 3)")
-
-
-def test_a_stage_is_retried_where_a_service_failed_or_something_was_busy(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages.step, "retry_delay_seconds", [0.1, 0.1])
     project.fails_with("prepare", 4, 6)
     assert train(targets=["prepare"], return_state=True).message == "1 ran, 0 cached"
@@ -83,17 +65,7 @@ def test_a_stage_is_retried_where_a_service_failed_or_something_was_busy(
     assert str(state.message).endswith("(exit code 4)")
 
 
-def test_a_stage_that_takes_too_long_is_ended(project: Project) -> None:
-    project.sleeps("prepare", 600)
-    began = time.monotonic()
-    state = train(targets=["prepare"], stage_timeout_s=4, return_state=True)
-    assert state.is_failed()
-    assert "prepare: took longer than 4 s" in str(state.message)
-    assert time.monotonic() - began < 60
-    assert until(lambda: has_ended(int(project.log()[0][1])), seconds=10)
-
-
-def test_push_and_pull_bring_results_to_another_place(project: Project) -> None:
+def test_push_and_pull(project: Project) -> None:
     project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
     assert train(push=True, return_state=True).is_completed()
     run("git", "add", "artifacts", cwd=project.root)
@@ -106,9 +78,7 @@ def test_push_and_pull_bring_results_to_another_place(project: Project) -> None:
 
 
 @pytest.mark.parametrize("parameters", [{}, {"overrides": {"train.mlp.fit.epochs": 2}}])
-def test_data_that_its_pointer_does_not_name_is_refused(
-    project: Project, parameters: dict[str, Any]
-) -> None:
+def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -> None:
     project.set_data("2")
     before = project.files()
     state = train(**parameters, return_state=True)
@@ -121,7 +91,7 @@ def test_data_that_its_pointer_does_not_name_is_refused(
     assert project.ran() == []
 
 
-def test_a_frozen_stage_is_checked_where_another_depends_on_it(project: Project) -> None:
+def test_frozen_stage_is_checked(project: Project) -> None:
     project.dvc("repro", "-q", "prepare")
     project.dvc("freeze", "prepare")
     (project.root / "artifacts/prepare.txt").write_text("by hand")
@@ -131,12 +101,11 @@ def test_a_frozen_stage_is_checked_where_another_depends_on_it(project: Project)
     assert project.ran() == ["prepare"]
 
 
-def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project) -> None:
+def test_overrides_make_experiment(project: Project) -> None:
     project.dvc("repro", "-q", "prepare", "train@cnn")
     project.git("add", "dvc.lock")
     (project.root / "raw.txt").write_text("changed, not committed")
     before = project.files()
-    overrides = {"train.mlp.fit.epochs": 2, "split.classes": [], "project.name": "other name"}
     overrides = {"train.mlp.fit.epochs": 2}
     state = train(targets=["train@mlp"], overrides=overrides, return_state=True)
     assert state.is_completed(), state.message
@@ -153,15 +122,12 @@ def test_overrides_leave_an_experiment_and_every_file_as_it_was(project: Project
     [
         ({"targets": ["trian"]}, "targets: 'trian' is no stage; there are compare, prepare"),
         ({"overrides": {"train.mlp.fit.epoch": 1}}, "params.yaml train.mlp.fit.epoch: unknown key"),
-        ({"overrides": {"train.mlp.fit.epochs": 0}}, "train.mlp.fit.epochs: 0: "),
         ({"where": {"tain": "pool"}}, "where: 'tain' is no stage; there are prepare, train, "),
         ({"where": {"train": "pool"}}, "`origin` does not have it, from which workers clone"),
         ({"where": {"train": "pool"}, "force": True}, "where: is not for `force`"),
     ],
 )
-def test_wrong_parameters_are_one_line_before_anything_runs(
-    project: Project, parameters: dict[str, Any], message: str
-) -> None:
+def test_wrong_parameters(project: Project, parameters: dict[str, Any], message: str) -> None:
     state = train(**parameters, return_state=True)
     assert state.is_failed()
     assert message in str(state.message)
@@ -169,7 +135,7 @@ def test_wrong_parameters_are_one_line_before_anything_runs(
     assert project.ran() == []
 
 
-def test_a_pool_needs_a_remote_and_committed_code(project: Project, tmp_path: Path) -> None:
+def test_pool_needs_remote_and_commit(project: Project, tmp_path: Path) -> None:
     project.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
     project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
     project.git("push", "-q", "origin", "main")
@@ -184,7 +150,7 @@ def test_a_pool_needs_a_remote_and_committed_code(project: Project, tmp_path: Pa
     assert str(state.message).startswith("raw.txt: not committed; workers get committed code")
 
 
-def test_the_form_offers_the_projects_stages_and_needs_no_project(
+def test_form_offers_stages(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = parameter_schema(train).properties["targets"]["items"]["enum"]
@@ -193,9 +159,7 @@ def test_the_form_offers_the_projects_stages_and_needs_no_project(
     assert "enum" not in parameter_schema(train).properties["targets"]["items"]
 
 
-def test_a_prefect_server_that_does_not_answer_is_one_line(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_without_prefect_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     done = python(REPOSITORY / "flows/train.py", cwd=project.root)
     assert done.returncode == 4
@@ -208,7 +172,7 @@ def test_a_prefect_server_that_does_not_answer_is_one_line(
     ("signum", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_a_program_ends_with_its_stages_and_its_guarded_server(
+def test_signal_ends_program_and_server(
     project: Project, signum: signal.Signals, code: int
 ) -> None:
     project.sleeps("prepare", 600)

@@ -39,26 +39,23 @@ class Clone:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-        environment = {
-            **kept,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{self.root / 'src'}{os.pathsep}{self.root}",
-        }
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+        env["PYTHONPATH"] = f"{self.root / 'src'}{os.pathsep}{self.root}"
         return subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            command, cwd=self.root, env=env, capture_output=True, text=True, check=False
         )
 
     def prefect(self, path: str) -> Any:
         """All that Prefect's server has at a path."""
-        return json.loads(self.ask("PREFECT_PORT", f"/api/{path}/filter", data=b"{}"))
+        return self.ask("PREFECT_PORT", f"/api/{path}/filter", data=b"{}")
 
-    def ask(self, name: str, path: str = "/", *, data: bytes | None = None, **headers: str) -> str:
+    def ask(self, name: str, path: str = "/", *, data: bytes | None = None, **headers: str) -> Any:
         """The answer of a server."""
         address = f"http://127.0.0.1:{self.ports[name]}{path}"
         request = Request(address, data, {"Content-Type": "application/json", **headers})
         with urlopen(request, timeout=30) as answer:
-            return str(answer.read(), "utf-8")
+            return json.load(answer)
 
     def processes(self) -> list[str]:
         """The commands that run in the clone."""
@@ -78,7 +75,7 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     fresh.make("down")
 
 
-def test_up_starts_everything_and_down_ends_it(clone: Clone) -> None:
+def test_up_and_down(clone: Clone) -> None:
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
     [shown] = re.findall(r"http://\S+/#/experiments/(\d+)/runs", up.stdout)
@@ -107,7 +104,7 @@ def test_up_starts_everything_and_down_ends_it(clone: Clone) -> None:
     assert clone.make("down").stdout == "nothing is up\n"
 
 
-def test_up_names_a_port_that_is_taken(clone: Clone) -> None:
+def test_up_with_taken_port(clone: Clone) -> None:
     with socket.create_server(("127.0.0.1", clone.ports["PREFECT_PORT"])):
         up = clone.make("up")
     taken = f"error: port {clone.ports['PREFECT_PORT']} is taken; choose another with make up"

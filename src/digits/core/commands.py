@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn
 
 import psutil
 
@@ -30,12 +30,11 @@ LONG_GRACE_S = 60.0
 
 
 class CommandFailedError(DigitsError):
-    """A command exited with a code other than 0, or was ended; `lines` is what it printed."""
+    """A command exited with a `code` other than 0, or was ended; `lines` is what it printed."""
 
-    def __init__(self, *findings: str, code: int = 1, lines: Sequence[str] = ()) -> None:
-        super().__init__(*findings)
-        self.code = code
-        self.lines = lines
+    def __init__(self, finding: str, *, code: int = 1, lines: Sequence[str] = ()) -> None:
+        super().__init__(finding)
+        self.code, self.lines = code, lines
 
 
 class Commands:
@@ -53,92 +52,66 @@ class Commands:
         on_line: Callable[[str], None],
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
         stdout: IO[str] | None = None,
     ) -> list[str]:
-        """Run a command to its end; after `timeout_s` seconds it is ended.
+        """Run a command to its end.
 
         `on_line` gets each line of its output as it comes, without credentials and characters that
         control a terminal; with a file for `stdout` only the lines of standard error. Returns all
         lines that `on_line` got.
 
         Raises:
-            CommandFailedError: it failed, took longer than `timeout_s`, or was stopped.
+            CommandFailedError: it failed, or was stopped.
         """
-        child = self._start(command, stdout, cwd=cwd, env=env)
-        timer = Timer(timeout_s or 0, end_groups, [[child.pid]])
-        timer.daemon = True
-        started = time.monotonic()
-        try:
-            if timeout_s:
-                timer.start()
-            lines = _stream(child, on_line)
-        except BaseException:
-            end_groups([child.pid])
-            raise
-        finally:
-            child.wait()
-            timer.cancel()
-            self._groups.discard(child.pid)
-        if child.returncode != 0:
-            reason = f"ended with {child.returncode}"
-            if timeout_s and time.monotonic() - started >= timeout_s:
-                reason = f"took longer than {timeout_s:g} s"
-            elif child.returncode < 0:
-                reason = f"was ended by {signal.Signals(-child.returncode).name}"
-            raise CommandFailedError(reason, code=child.returncode, lines=lines)
-        return lines
-
-    def stop(self, *, grace_s: float = GRACE_S) -> None:
-        """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
-        with self._lock:
-            self._stopped = True
-        end_groups(list(self._groups), grace_s=grace_s)
-
-    def _start(
-        self, command: Sequence[str], stdout: IO[str] | None, **place: Any
-    ) -> "subprocess.Popen[str]":
         with self._lock:
             if self._stopped:
                 raise CommandFailedError("was not started: the flow run ends")
             child = subprocess.Popen(
                 command,
+                cwd=cwd,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout or subprocess.PIPE,
                 stderr=subprocess.PIPE if stdout else subprocess.STDOUT,
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                **place,
             )
             self._groups.add(child.pid)
-            return child
+        lines = list[str]()
+        output = child.stdout or child.stderr
+        assert output is not None
+        try:
+            with output:
+                for line in output:
+                    lines.append(printable(without_credentials(line.rstrip())))
+                    on_line(lines[-1])
+        except BaseException:
+            _end_groups([child.pid], GRACE_S)
+            raise
+        finally:
+            child.wait()
+            self._groups.discard(child.pid)
+        if (code := child.returncode) != 0:
+            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else ""
+            raise CommandFailedError(ended or f"ended with {code}", code=code, lines=lines)
+        return lines
+
+    def stop(self, *, grace_s: float = GRACE_S) -> None:
+        """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
+        with self._lock:
+            self._stopped = True
+        _end_groups(list(self._groups), grace_s)
 
 
-def _stream(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> list[str]:
-    lines = []
-    output = child.stdout or child.stderr
-    assert output is not None
-    with output:
-        for line in output:
-            lines.append(printable(without_credentials(line.rstrip())))
-            on_line(lines[-1])
-    return lines
-
-
-def end_groups(groups: Sequence[int], *, grace_s: float = GRACE_S) -> None:
-    """Send SIGTERM to each process group, and SIGKILL to those that live `grace_s` s later."""
-    _signal(groups, signal.SIGTERM)
+def _end_groups(groups: Sequence[int], grace_s: float) -> None:
     deadline = time.monotonic() + grace_s
-    while (living := _living(groups)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    _signal(living, signal.SIGKILL)
-
-
-def _signal(groups: Sequence[int], signum: signal.Signals) -> None:
-    for group in groups:
-        with suppress(ProcessLookupError, PermissionError):  # macOS's word for a group of zombies
-            os.killpg(group, signum)
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        for group in _living(groups):
+            with suppress(ProcessLookupError):
+                os.killpg(group, signum)
+        while _living(groups) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def _living(groups: Sequence[int]) -> list[int]:
@@ -154,7 +127,7 @@ def _living(groups: Sequence[int]) -> list[int]:
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
-    end_groups([os.getpgrp()], grace_s=LONG_GRACE_S)
+    _end_groups([os.getpgrp()], LONG_GRACE_S)
     sys.exit(128 + signum)
 
 

@@ -15,29 +15,19 @@ from digits.core.errors import BusyError, DataError, ServiceError, UsageError, o
 
 # Held by whoever runs the pipeline in the project's own folder.
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
-MISSING = "deleted"  # DVC's word for an output that is not there
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, by the name that `dvc repro` takes.
-
-    Attributes:
-        upstream: Names of the stages and `.dvc` files that it depends on directly.
-        changed: Whether `dvc status` lists it.
-        threaded: Whether it computes with `train.threads` threads.
-        timed: Whether its seconds are compared (`meta:` in dvc.yaml), so it shares no core.
-        deps: The files and folders that it depends on.
-        kept_in_git: The outputs of its upstream stages that git keeps, and not DVC's cache.
-    """
+    """One stage, by the name that `dvc repro` takes."""
 
     name: str
-    upstream: tuple[str, ...]
-    changed: bool
-    threaded: bool
-    timed: bool = False
-    deps: tuple[str, ...] = ()
-    kept_in_git: tuple[str, ...] = ()
+    upstream: tuple[str, ...]  # the stages and `.dvc` files that it depends on directly
+    changed: bool  # `dvc status` lists it
+    threaded: bool  # computes with `train.threads` threads
+    timed: bool = False  # its seconds are compared (`meta:` in dvc.yaml), so it shares no core
+    deps: tuple[str, ...] = ()  # the files and folders that it depends on
+    kept_in_git: tuple[str, ...] = ()  # outputs of `upstream` that are not in DVC's cache
 
 
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
@@ -51,8 +41,7 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
         ServiceError: the folder is no DVC project.
     """
     with _opened(root) as repo:
-        graph = repo.index.graph
-        wanted = _with_upstream(repo, graph, targets)
+        graph, wanted = repo.index.graph, _with_upstream(repo, targets)
         changed = repo.status()
         position = {node: number for number, node in enumerate(repo.index.stages)}
         return [
@@ -83,24 +72,27 @@ def stage_names(root: Path) -> list[str]:
         return list(dict.fromkeys(part for name in names for part in (name.split("@")[0], name)))
 
 
-def check_sources(root: Path, targets: Sequence[str] = (), *, missing_ok: bool = False) -> None:
+def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
     """Check the outputs of the `.dvc` files and frozen stages that `targets` depend on.
 
     `dvc repro` would accept whatever lies there and record its hash.
 
     Raises:
-        DataError: an output has another hash than its `.dvc` file or dvc.lock says, or is missing
-            unless that is `missing_ok`.
+        DataError: an output is missing, or has another hash than its `.dvc` file or dvc.lock says.
     """
+    findings = []
     with _opened(root) as repo:
-        sources = filter(_never_runs, _with_upstream(repo, repo.index.graph, targets))
-        findings = [
-            _finding(node, path, state)
-            for node in sources
-            for output in node.outs
-            for path, state in output.workspace_status().items()
-            if not (missing_ok and state == MISSING)
-        ]
+        for node in filter(_never_runs, _with_upstream(repo, targets)):
+            name = node.addressing
+            states = [each for out in node.outs for each in out.workspace_status().items()]
+            for path, state in states:
+                keep = f"dvc commit {name}" if node.frozen or node.deps else f"dvc add {path}"
+                findings.append(
+                    f"{path}: not found; `dvc pull {name}` brings what {name} names"
+                    if state == "deleted"
+                    else f"{path}: is not what {name} names; `{keep}` keeps what lies there,"
+                    f" `dvc pull --force {name}` takes what {name} names"
+                )
     if findings:
         raise DataError(*sorted(findings))
 
@@ -109,33 +101,15 @@ def _never_runs(node: Any) -> bool:
     return bool(node.is_data_source or node.frozen)
 
 
-def _finding(node: Any, path: str, state: str) -> str:
-    name = node.addressing
-    if state == MISSING:
-        return f"{path}: not found; `dvc pull {name}` brings what {name} names"
-    keep = f"dvc commit {name}" if node.frozen or node.deps else f"dvc add {path}"
-    return (
-        f"{path}: is not what {name} names; `{keep}` keeps what lies there,"
-        f" `dvc pull --force {name}` takes what {name} names"
-    )
-
-
-def _with_upstream(repo: Any, graph: Any, targets: Sequence[str]) -> set[Any]:
-    stages = [node for node in graph if node.cmd]
-    if targets:
-        known = {target: _collect(repo, target) for target in targets}
-        if unknown := [target for target, nodes in known.items() if not nodes]:
-            names = ", ".join(sorted(node.addressing for node in stages))
-            raise UsageError(*(f"targets: {t!r} is no stage; there are {names}" for t in unknown))
-        stages = [node for nodes in known.values() for node in nodes]
-    return {node for stage in stages for node in (stage, *nx.descendants(graph, stage))}
-
-
-def _collect(repo: Any, target: str) -> list[Any]:
-    try:
-        return [node for node in repo.stage.collect(target) if node.cmd]
-    except DvcException:
-        return []
+def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
+    """The nodes of these stages (default: all) and of what they depend on."""
+    graph = repo.index.graph
+    named = {node: (node.addressing, node.addressing.split("@")[0]) for node in graph if node.cmd}
+    if unknown := [t for t in targets if not any(t in names for names in named.values())]:
+        known = ", ".join(sorted(name for name, _ in named.values()))
+        raise UsageError(*(f"targets: {t!r} is no stage; there are {known}" for t in unknown))
+    wanted = [node for node, names in named.items() if not targets or {*names} & {*targets}]
+    return {node for stage in wanted for node in (stage, *nx.descendants(graph, stage))}
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,21 +10,21 @@ from digits.core.addresses import HIDDEN, public, without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 
 
-def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+def git(folder: Path, *arguments: str) -> str:
     """Run a git command in a folder; returns what it printed.
 
     Raises:
         UsageError: the folder is no git repository, or has no such commit.
         ServiceError: git is not installed, or failed.
     """
+    english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
     command = ["git", *arguments]
-    english = {**(env or os.environ), "LC_ALL": "C"}  # the errors are told apart by their text
     try:
         done = subprocess.run(
             command, cwd=folder, env=english, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
-        raise ServiceError("git: not found; a copy of the project needs it") from None
+        raise ServiceError("git: not found") from None
     except subprocess.CalledProcessError as error:
         reason = one_line(without_credentials(error.stderr), width=500)
         if "not a git repository" in reason or "Needed a single revision" in reason:
@@ -52,38 +51,24 @@ def file_at(revision: str, path: Path) -> str:
     return try_git("show", "--end-of-options", f"{revision}:./{path}")
 
 
-def clone(root: Path, folder: Path, commit: str = "HEAD") -> None:
-    """Clone the project's git repository at a commit into a new folder, which reads its objects.
-
-    Raises:
-        UsageError, ServiceError: as `git`.
-    """
+def clone(root: Path, folder: Path, commit: str) -> None:
+    """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
     git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
     git(folder, "checkout", "--quiet", "--detach", commit)
 
 
-def origin(root: Path) -> str:
-    """Git's remote `origin` of `root`: its address without credentials; empty if none is set."""
-    try:
-        return shown(git(root, "remote", "get-url", "origin"))
-    except DigitsError:
-        return ""
+def origin() -> str:
+    """Git's remote `origin` without a password, of http without the user too; empty if none."""
+    address = try_git("remote", "get-url", "origin")
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https"):
+        return public(address)  # the user may be a token
+    return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
 
 
 def code_address() -> str:
     """Where others get the code, without credentials: git's remote `origin`; empty if nowhere."""
     short = r"^[\w.-]+@([\w.-]+):(?!/)"  # git's form without a scheme
-    address = public(re.sub(short, r"ssh://\1/", origin(Path())))
+    address = public(re.sub(short, r"ssh://\1/", origin()))
     return address if address.startswith(("http", "ssh")) and HIDDEN not in address else ""
-
-
-def shown(address: str) -> str:
-    """The address of a git repository as it may be stored and shown: without what is secret.
-
-    Of http addresses the user goes, too: it may be a token.
-    """
-    parts = urlsplit(address)
-    if parts.scheme in ("http", "https"):
-        return public(address)
-    return address.replace(f":{parts.password}@", "@", 1) if parts.password else address

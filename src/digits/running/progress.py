@@ -19,24 +19,21 @@ class Board:
         self._schedule, self._guesses = schedule, guesses
         self._started: dict[str, float] = {}  # by `time.monotonic`
         self._ended: dict[str, tuple[str, float]] = {}  # state and seconds
-        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         # a CI that forces colours is no terminal, and some terminals cannot draw in place
-        self._in_place = sys.stdout.isatty() and console.is_interactive
-        self._console = console
+        self._in_place = sys.stdout.isatty() and self._console.is_interactive
         self._table = Progress(
             TextColumn("{task.description}"),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True)),
-            console=console,
+            console=self._console,
             disable=not self._in_place,
             expand=True,
         )
-        names = [stage.name for stage in schedule.stages]
-        self._rows = {
-            name: self._table.add_task(name, start=False, state="waits", note="") for name in names
-        }
-        self._all = self._table.add_task("all", state="", note=self._summary())
+        add = self._table.add_task
+        self._rows = {name: add(name, start=False, state="waits", note="") for name in guesses}
+        self._all = add("all", state="", note=self._summary())
 
     def __enter__(self) -> "Board":
         self._table.start()
@@ -78,13 +75,14 @@ class Board:
         text = f"{len(self._ended) - failed} of {len(self._guesses)} stages"
         if failed or len(self._ended) == len(self._guesses):
             return text
-        now, open_ = time.monotonic(), self._guesses.keys() - self._ended.keys()
-        spent = {name: now - self._started.get(name, now) for name in open_}
-        left = {name: max(0.0, (self._guesses[name] or 0.0) - spent[name]) for name in open_}
-        running = [name for name in open_ if name in self._started]
+        now, left = time.monotonic(), dict[str, float]()
+        for name in self._guesses.keys() - self._ended.keys():
+            spent = now - self._started.get(name, now)
+            left[name] = max(0.0, (self._guesses[name] or 0.0) - spent)
+        running = self._started.keys() - self._ended.keys()
         seconds = self._schedule.seconds_left(left, running=running)
         how = "more than" if None in self._guesses.values() else "about"
-        return f"{text}, {how} {_words(seconds)} left"
+        return f"{text}, {how} {_clock(seconds)} left"
 
     def _log(self, text: str) -> None:
         if not self._in_place:
@@ -93,7 +91,3 @@ class Board:
 
 def _clock(seconds: float | None) -> str:
     return "?" if seconds is None else "{}:{:02}".format(*divmod(round(seconds), 60))
-
-
-def _words(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

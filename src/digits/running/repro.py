@@ -27,17 +27,9 @@ def reproduce(
     on_line: Callable[[str], None],
     *,
     command: Sequence[str] = (),
-    env: Mapping[str, str] | None = None,
-    timeout_s: float | None = None,
+    env: Mapping[str, str],
 ) -> str:
-    """`dvc repro` one stage; `on_line` gets the lines of its command.
-
-    Args:
-        name: Of the stage; errors begin with it.
-        commands: What can end it.
-        command: Another command of DVC that runs stages, such as `exp run`.
-        env: The environment; default: that of this process.
-        timeout_s: Seconds after which it is ended.
+    """`dvc repro` one stage (or another `command` of DVC that runs stages) as one of `commands`.
 
     Returns:
         How it ended: `done`, `unchanged`, or `from cache` where its command need not run.
@@ -52,7 +44,7 @@ def reproduce(
 
     dvc = [*DVC, *(command or ("repro", "--single-item", name))]
     try:
-        lines = commands.run(dvc, on_line=show, env=env, timeout_s=timeout_s)
+        lines = commands.run(dvc, on_line=show, env=env)
     except CommandFailedError as error:
         raise _failure(name, error) from None
     return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
@@ -65,17 +57,11 @@ def _failure(name: str, failed: CommandFailedError) -> DigitsError:
     error = DigitsError(*(f"{name}: {line}" for line in told or failed.findings))
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
-    else:
-        code = _stage_exit_code(failed)
-        error.exit_code = code if code > 0 else 128 - code  # negative: ended by a signal
+        return error
+    # DVC tells the exit code of the stage's command in words, after all that the command printed
+    _, failed_to, words = "\n".join(["", *failed.lines]).rpartition(f"\n{FAILED}")
+    codes = re.findall(r", exited with (-?\d+)$", words, re.MULTILINE) if failed_to else []
+    code = ServiceError.exit_code if failed.code == DVC_ERROR else failed.code
+    code = int(codes[-1]) if codes else code
+    error.exit_code = code if code > 0 else 128 - code  # negative: ended by a signal
     return error
-
-
-def _stage_exit_code(failed: CommandFailedError) -> int:
-    """That of the stage's command, which DVC tells in words; if it failed itself, a service's."""
-    starts = [n for n, line in enumerate(failed.lines) if line.startswith(FAILED)]
-    told = "\n".join(failed.lines[starts[-1] :]) if starts else ""
-    codes = re.findall(r", exited with (-?\d+)$", told, re.MULTILINE)
-    if codes:
-        return int(codes[-1])
-    return ServiceError.exit_code if failed.code == DVC_ERROR else failed.code

@@ -3,7 +3,6 @@
 import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -40,14 +39,12 @@ def run_pipeline(root: Path, params: Params) -> set[str]:
         if not stages:
             return set()
         schedule = Schedule(stages, params.train.threads)
-        guesses = {stage.name: durations.guess(stage.name, params) for stage in stages}
-        board = Board(schedule, guesses)
+        board = Board(schedule, {each.name: durations.guess(each.name, params) for each in stages})
         try:
             with board:
                 _run_all(schedule, board)
         finally:
-            with suppress(OSError):  # must not hide why a stage failed
-                durations.record(board.seconds(), params)
+            durations.record(board.seconds(), params)
     return set(board.seconds())
 
 
@@ -80,8 +77,8 @@ def _run_all(schedule: Schedule, board: Board) -> None:
             commands.stop()
             signal.signal(signal.SIGINT, handler)
     if failures:
-        not_done = [stage.name for stage in schedule.stages if stage.name not in done]
+        not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
         findings = [finding for each in failures for finding in each.findings]
-        failure = DigitsError(*findings, f"not done: {', '.join(not_done)}")
+        failure = DigitsError(*findings, f"not done: {not_done}")
         failure.exit_code = failures[0].exit_code
         raise failure

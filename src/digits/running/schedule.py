@@ -11,18 +11,18 @@ from digits.core.pipeline import Stage
 
 def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
     """The stages that changed, and those that depend on one of them; upstream first, as given."""
-    names: set[str] = set()
+    found: dict[str, Stage] = {}
     for stage in pipeline:
-        if stage.changed or not names.isdisjoint(stage.upstream):
-            names.add(stage.name)
-    return [stage for stage in pipeline if stage.name in names]
+        if stage.changed or not found.keys().isdisjoint(stage.upstream):
+            found[stage.name] = stage
+    return list(found.values())
 
 
 class Schedule(NamedTuple):
     """The stages to run, upstream first, and the cores for them.
 
-    `threads` is the number of cores that a stage with `train.threads` threads needs; others need
-    one. A timed stage shares no core: logical processors of one core would slow each other.
+    A stage with `train.threads` threads needs `threads` cores, others one. A timed stage shares no
+    core: logical processors of one core would slow each other.
     """
 
     stages: Sequence[Stage]
@@ -37,13 +37,14 @@ class Schedule(NamedTuple):
         """
         names = {stage.name for stage in self.stages}
         together = [stage for stage in self.stages if stage.name in running]
-        chosen: list[Stage] = []
+        chosen: list[str] = []
         for stage in sorted(self.stages, key=lambda stage: not stage.timed):
-            waits = stage.name not in running and stage.name not in done
+            waits = stage.name not in {*running, *done}
             ready = waits and names.intersection(stage.upstream) <= {*done}
-            if ready and self._fits([*together, *chosen, stage]):
-                chosen.append(stage)
-        return [stage.name for stage in chosen]
+            if ready and self._fits([*together, stage]):
+                together.append(stage)
+                chosen.append(stage.name)
+        return chosen
 
     def seconds_left(self, left: Mapping[str, float], *, running: Collection[str]) -> float:
         """Seconds until all is done, if the stages in `left` still take so long."""
@@ -51,8 +52,7 @@ class Schedule(NamedTuple):
         done = {stage.name for stage in self.stages} - {*left}
         clock = 0.0
         while True:
-            for name in self.startable(ends, done):
-                ends[name] = clock + left[name]
+            ends |= {name: clock + left[name] for name in self.startable(ends, done)}
             if not ends:
                 return clock
             name = min(ends, key=lambda name: ends[name])
@@ -60,8 +60,6 @@ class Schedule(NamedTuple):
             done.add(name)
 
     def _fits(self, together: Sequence[Stage]) -> bool:
-        if len(together) == 1:
-            return True
-        if any(stage.timed for stage in together):
+        if any(stage.timed for stage in together) and len(together) > 1:
             return sum(self.threads if stage.threaded else 1 for stage in together) <= self.cores
         return len(together) <= self.processors

@@ -14,7 +14,6 @@ from digits.core.errors import DigitsError, one_line
 from digits.sweep.trial import Spec, open_study
 from digits.tracking import runs
 
-PARENT = "parent_run"  # attribute of the study: its run in MLflow
 # Runs trials, and gives for each the accuracy, None if it was pruned, or the error.
 TrainAll = Callable[[list[Spec]], list[Any]]
 
@@ -22,13 +21,8 @@ TrainAll = Callable[[list[Spec]], list[Any]]
 def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple[str, str]:
     """Run so many more trials, then train best and default settings with so many other seeds.
 
-    All are child runs of one MLflow run, which the study remembers.
-
-    Returns:
-        The best against the default in one line, and the command that trains with the best.
-
-    Raises:
-        DigitsError: no trial has completed, or a training of the comparison failed.
+    All are child runs of one MLflow run. Returns the best against the default in one line, and the
+    command that trains with the best. DigitsError if no trial completes, or one of the last fails.
     """
     study, checked = open_study(spec), params.check(spec.raw)
     with runs.active_run(
@@ -37,20 +31,19 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
         experiment=checked.project.part("sweeps"),
         params={"model": spec.model} | {f"space.{k}": str(v) for k, v in spec.space.items()},
         tags={},
-        resume=study.user_attrs.get(PARENT),
     ) as run:
-        study.set_user_attr(PARENT, run.info.run_id)
         spec = spec.model_copy(update={"parent_run": run.info.run_id})
-        first = len(study.trials)
-        numbers = range(first, first + trials)
-        outcomes = train_all([_changed(spec, f"trial {n}", checked.seed + n) for n in numbers])
+        numbers = range(len(study.trials), len(study.trials) + trials)
+        outcomes = train_all([_copy(spec, f"trial {n}", checked.seed + n) for n in numbers])
         if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
             errors = [one_line(each, width=500) for each in outcomes if each is not None]
             raise DigitsError(f"study {spec.study}: no trial ran to its end", *errors[-3:])
         values = study.best_trial.user_attrs["values"]
         others = range(checked.seed + 1, checked.seed + 1 + seeds)  # its own may favour the best
         both = {"best": values, "default": {}}
-        accuracies = train_all([_changed(spec, k, n, both[k]) for k in both for n in others])
+        accuracies = train_all(
+            [_copy(spec, f"{k}, seed {n}", n, values=both[k]) for k in both for n in others]
+        )
         for error in filter(lambda each: isinstance(each, Exception), accuracies):
             raise DigitsError(one_line(error, width=500))
         metrics, verdict = compare(accuracies[:seeds], accuracies[seeds:])
@@ -60,17 +53,14 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
     return verdict, best
 
 
-def _changed(spec: Spec, name: str, seed: int, values: dict[str, Any] | None = None) -> Spec:
-    name = name if values is None else f"{name}, seed {seed}"
-    return spec.model_copy(update={"name": name, "seed": seed, "values": values})
+def _copy(spec: Spec, name: str, seed: int, **update: Any) -> Spec:
+    return spec.model_copy(update={"name": name, "seed": seed, **update})
 
 
 def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, float], str]:
     """Compare validation accuracies, one per seed, of two settings.
 
-    Returns:
-        The difference of the means and its standard error (the variances may differ, Welch 1947),
-        and both in one line.
+    Returns the difference of the means with its standard error (Welch 1947), and both in one line.
     """
     difference = mean(best) - mean(default)
     error = math.sqrt(sum(variance(each) / len(each) for each in (best, default)))
@@ -85,4 +75,4 @@ def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, 
 def command(model: str, values: Mapping[str, Any]) -> str:
     """The shell command that trains with these values of `train.<model>`."""
     settings = [f"train.{model}.{key}={json.dumps(value)}" for key, value in values.items()]
-    return " ".join(["dvc exp run", *(f"-S {shlex.quote(setting)}" for setting in settings)])
+    return shlex.join(["dvc", "exp", "run", *(word for each in settings for word in ("-S", each))])

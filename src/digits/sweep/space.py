@@ -13,16 +13,14 @@ from digits.core.errors import UsageError
 from digits.core.yaml_files import read_yaml
 
 Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
-ALLOWED = "allowed is a range {low: …, high: …}, with step or log if you like, or a list of choices"
+ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"
 
 
 def read_space(path: Path, *, model: str, raw: Values) -> Values:
     """Read a YAML mapping from keys of `train.<model>` to a range or a list of choices.
 
-    `raw` is the content of params.yaml; it must allow both ends of a range, and every choice.
-
-    Raises:
-        UsageError: the file is missing or no such mapping; a key or a value is not allowed.
+    `raw` is the content of params.yaml; UsageError unless it allows both ends of each range, and
+    every choice.
     """
     try:
         space = read_yaml(path)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +29,6 @@ FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
 SPEC = "DIGITS_TRIAL"  # environment variable
 LAST_LINES = 10
-# Never pruned: the first trials of a study, and the first epoch of a trial.
-STARTUP_TRIALS, WARMUP_EPOCHS = 5, 1
-HEARTBEAT_S = 30  # after twice as long without one, Optuna takes a trial for failed
 
 
 class Spec(StrictModel):
@@ -43,39 +39,31 @@ class Spec(StrictModel):
     raw: dict[str, Any]  # the content of params.yaml
     values: dict[str, Any] | None = None  # of keys of train.<model>; None: Optuna proposes them
     seed: int = 0  # of Optuna's proposals; of the training if there are values
-    study: str  # name of the Optuna study
-    storage: str  # its database URL
+    study: str
+    storage: str  # Optuna's database URL
     space: dict[str, Any]
     splits: dict[str, str]  # md5 of each split in FITTED_ON
     remote: str = ""  # DVC remote that has the splits; default: DVC's own
     tracking_uri: str
-    parent_run: str = ""  # id of the sweep's run in MLflow
-    flow_run: str = ""  # id of the sweep's flow run in Prefect
+    parent_run: str = ""  # of the sweep in MLflow
+    flow_run: str = ""  # of the sweep in Prefect
 
 
 def open_study(spec: Spec) -> optuna.Study:
-    """Create the study, or resume it: processes share it by its storage.
-
-    Raises:
-        ServiceError: the storage does not answer.
-        UsageError: the study is another model's.
-    """
+    """Create or resume the study, which processes share by its storage; raises a DigitsError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     what = f"Optuna storage of {spec.study}"
     if reason := database.no_answer(spec.storage):
         raise ServiceError(f"{what}: {reason}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = optuna.storages.RDBStorage(spec.storage, heartbeat_interval=HEARTBEAT_S)
         study = optuna.create_study(
             study_name=spec.study,
-            storage=storage,
+            storage=spec.storage,
             load_if_exists=True,
             direction="maximize",
             # constant_liar: proposals that run at the same time differ
             sampler=optuna.samplers.TPESampler(seed=spec.seed, constant_liar=True),
-            pruner=optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_EPOCHS),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         )
         known = study.user_attrs.get("model", spec.model)
         study.set_user_attr("model", known)
@@ -89,13 +77,9 @@ def open_study(spec: Spec) -> optuna.Study:
 def run(
     spec: Spec, on_line: Callable[[str], None], commands: Commands | None = None
 ) -> float | None:
-    """Train in a new process; `on_line` gets what it prints.
+    """Train in a new process, one of `commands`; `on_line` gets what it prints.
 
-    Returns:
-        Validation accuracy after the last epoch; None if the trial was pruned.
-
-    Raises:
-        DigitsError: the trial failed, or `commands` were stopped; its last lines.
+    Returns the validation accuracy after the last epoch, or None if the trial was pruned.
     """
     context = {"flow_run": spec.flow_run, "parent_run": spec.parent_run}
     env = process.child_environment(root=Path.cwd(), **context)
@@ -113,39 +97,34 @@ def run(
 def main() -> None:
     """Read the `Spec` from the environment, train, and print the accuracy unless pruned."""
     spec = Spec.model_validate_json(os.environ[SPEC])
-    if spec.values is not None:
-        raw = override(spec.raw, spec.model, spec.values) | {"seed": spec.seed}
-        print(train(spec, raw, spec.name))
-        return
 
     def objective(trial: optuna.Trial) -> float:
         values = propose(trial, spec.space)
         trial.set_user_attr("values", values)
-        raw = override(spec.raw, spec.model, values)
-        accuracy = train(spec, raw, f"trial {trial.number}", trial)
+        accuracy = _train(spec, override(spec.raw, spec.model, values), trial)
         print(accuracy)
         return accuracy
 
-    open_study(spec).optimize(objective, n_trials=1)
+    if spec.values is None:
+        open_study(spec).optimize(objective, n_trials=1)
+    else:
+        print(_train(spec, override(spec.raw, spec.model, spec.values) | {"seed": spec.seed}))
 
 
-def train(spec: Spec, raw: dict[str, Any], name: str, trial: optuna.Trial | None = None) -> float:
-    """Train in a child run of the sweep; returns the validation accuracy after the last epoch.
-
-    Raises:
-        TrialPruned: its learning curve is below the median.
-    """
+def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -> float:
+    """Train in a child run of the sweep; raises TrialPruned if its curve is below the median."""
+    name = f"trial {trial.number}" if trial else spec.name
     checked = params.check(raw)
     recipe = checked.recipe(spec.model)
-    data, validation = (read_split(spec, split) for split in FITTED_ON)
+    data, validation = (_read_split(spec, split) for split in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
         from digits.training import devices, fit
     from digits.tracking import runs
 
     def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
         runs.log_epoch(epoch, metrics)
-        accuracy, done = metrics[OBJECTIVE], f"{name} epoch {epoch + 1}/{recipe.fit.epochs}"
-        print(f"{done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
+        accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.fit.epochs}"
+        print(f"{name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
         if trial:
             trial.report(accuracy, epoch)
             if epoch + 1 < recipe.fit.epochs and trial.should_prune():
@@ -153,12 +132,9 @@ def train(spec: Spec, raw: dict[str, Any], name: str, trial: optuna.Trial | None
                 raise optuna.TrialPruned
 
     distribute = checked.train.distribute
-    tags = {
-        "device": devices.used(distribute, mixed=recipe.fit.mixed_precision),
-        **provenance.tags(stage=f"sweep@{spec.model}"),
-        "model": spec.model,
-        "split_md5": spec.splits["train"],
-    }
+    device = devices.used(distribute, mixed=recipe.fit.mixed_precision)
+    tags = {"device": device, **provenance.tags(stage=f"sweep@{spec.model}")}
+    tags |= {"model": spec.model, "split_md5": spec.splits["train"]}
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
     logged, experiment = checked.of_training(spec.model), checked.project.part("sweeps")
     with (
@@ -181,18 +157,14 @@ def train(spec: Spec, raw: dict[str, Any], name: str, trial: optuna.Trial | None
     raise optuna.TrialPruned
 
 
-def read_split(spec: Spec, name: str) -> Dataset:
-    """Read a split; pull it first if this folder, a clone of the project, has another one.
-
-    Raises:
-        IntegrityError: the clone's dvc.lock names another one, too.
-    """
+def _read_split(spec: Spec, name: str) -> Dataset:
+    """Read a split; pull it first if this folder, a clone of the project, has another one."""
     path, wanted = split_path(name), spec.splits[name]
     if not path.exists() or md5(path) != wanted:
         pull = (sys.executable, "-m", "dvc", "--wait-for-lock", "pull", "--quiet", "--force")
         remote = ("--remote", spec.remote) if spec.remote else ()
         subprocess.run([*pull, *remote, str(path)], check=False, stdout=sys.stderr)
-    if md5(path) != wanted:
+    if md5(path) != wanted:  # the clone's dvc.lock names another one, too
         raise IntegrityError(f"{path.resolve()}: is not the split of the sweep; `git pull` there")
     return load_split(path).data
 

@@ -1,9 +1,14 @@
-"""What Prefect's pages show of a flow: the choices in its form, and the version of its code."""
+"""What Prefect's pages show of a flow: choices in its form, the version of its code, artifacts."""
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
+
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from digits import params
 from digits.core.errors import DigitsError
@@ -38,3 +43,21 @@ def _models() -> list[str]:
 Model = Annotated[str, Choices(_models)]
 Space = Annotated[str, Choices(lambda: sorted(map(str, Path("spaces").glob("*.yaml"))))]
 Target = Annotated[str, Choices(lambda: stage_names(Path.cwd()))]
+
+
+def artifact_key(name: str) -> str:
+    """The key of an artifact of this project, in the characters that Prefect allows."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{params.project().name}-{name}".lower()).strip("-")
+
+
+def show_table(rows: list[dict[str, Any]], name: str, description: str) -> None:
+    """Create a table artifact of this project; the keys of the rows are its columns."""
+    create_table_artifact(rows, key=artifact_key(name), description=description)
+
+
+def show_drift(found: dict[str, Any], name: str, source: str, *lines: str) -> State[None]:
+    """Show the drift that `digits score` or `digits monitor` found; returns the flow's state."""
+    what = f"{found['rows']:,} rows of {source} by {found['model']}"
+    show_table(found["drift"], name, "\n\n".join([what, *lines, *found["warnings"]]))
+    drifted = ", ".join(found["drifted"]) or "nothing"
+    return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
