@@ -19,8 +19,7 @@ from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdi
 from digits.evaluation.confidence import answer_sets, measure, threshold
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.evaluation.temperature import truth_probabilities
-from digits.reporting.page.render import render
-from digits.reporting.page.tables import ModelResult, ReportContent, SplitResult
+from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
 from digits.reporting.plots.theme import save
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
@@ -116,7 +115,7 @@ def content_of(models, seconds, reference, predicted, *, png):
     pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
     return ReportContent(
         verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],
-        table=[{"model": model.name, "elapsed s": f"{model.train_s:.1f}"} for model in candidates],
+        table={model.name: {"elapsed s": f"{model.train_s:.1f}"} for model in candidates},
         pairs=list(map(as_dict, pairs)),
         models=models,
         validation=VALIDATION,

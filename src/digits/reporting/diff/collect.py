@@ -1,6 +1,6 @@
 """Read the recorded results at two revisions, and compare them model by model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from digits import params as parameters
 from digits.core import provenance
-from digits.core.artifacts import EvaluateOutputs, Metrics, TrainOutputs, split_path
+from digits.core.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
 from digits.core.dataset import Labels, load_split
 from digits.core.errors import DataError, printable
 from digits.core.files import read_json, scratch
@@ -55,7 +55,7 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
     """
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
-        params = changes(*(side.params for side in sides.values()))
+        params = changes(*(side.params() for side in sides.values()))
         diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
@@ -73,15 +73,16 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
 def _compare(
     model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
 ) -> Difference:
-    rows = [side.rows(model) for side in sides.values()]
-    shared = [split for split, digest in rows[0].items() if digest == rows[-1].get(split)]
+    rows = set.intersection(*(side.rows(model) for side in sides.values()))
+    shared = [split for split in EVALUATED if split in dict(rows)]
     diff.notes += [
         f"{model}: evaluated on other {split} rows, so without {without}"
         for split, without in (("test", "paired test"), ("holdout", "the gate"))
         if split not in shared
     ]
     results = {name: _result(side, model) for name, side in sides.items()}
-    labels = {split: _labels(split, [*sides.values()][-1], results) for split in shared}
+    newest = [*sides.values()][-1]
+    labels = {split: _labels(split, newest, results.values()) for split in shared}
     diff.notes += [
         f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
         "of its cores meanwhile"
@@ -95,35 +96,32 @@ def _result(side: Side, model: str) -> Result:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
     side.fetch(evaluated.behaviour, evaluated.predictions)
-    size_mb = (provenance.recorded_size(trained.model, side.root) or 0) / 1e6
+    size = provenance.recorded_size(trained.model, side.root)
     trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
     with side.reading():
-        scores: Metrics = parameters.flatten(evaluated.read_metrics())
-        metrics = scores | trained.read_metrics() | {"size_mb": size_mb}
-        for name, accuracy in evaluated.read_behaviour().items():
-            if name != "clean":  # the same number as test.accuracy
-                metrics[f"behaviour.{name}"] = accuracy
+        metrics: Metrics = parameters.flatten(evaluated.read_metrics())
+        metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
+        behaviour = evaluated.read_behaviour()
+        del behaviour["clean"]  # the same number as test.accuracy
+        metrics |= {f"behaviour.{name}": accuracy for name, accuracy in behaviour.items()}
+        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+        if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+            raise DataError(f"{model}: its test accuracy or training time is no number above 0")
         of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        return Result(_finite(model, metrics), sensitivity, evaluated.read_predictions())
+        return Result(metrics, sensitivity, evaluated.read_predictions())
 
 
-def _finite(model: str, metrics: Metrics) -> Metrics:
-    finite = {name: value for name, value in metrics.items() if isfinite(value)}
-    if "test.accuracy" not in finite or finite.get("elapsed_s", 0) <= 0:
-        raise DataError(f"{model}: its test accuracy or training time is no number above 0")
-    return finite
-
-
-def _labels(split: str, side: Side, results: Mapping[str, Result]) -> Labels:
+def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
     """The true classes of a split, which the predictions of each side must fit."""
-    side.fetch(split_path(split))
+    path = split_path(split)
+    side.fetch(path)
     with side.reading():
-        labels = load_split(side.root / split_path(split)).data.labels
-        for rows, classes in (result.probabilities[split].shape for result in results.values()):
+        labels = load_split(side.root / path).data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results):
             if rows != len(labels) or classes <= labels.max():
-                raise DataError(f"{split_path(split)}: its rows are not those of the predictions")
+                raise DataError(f"{path}: its rows are not those of the predictions")
     return labels
 
 

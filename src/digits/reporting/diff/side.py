@@ -23,9 +23,11 @@ class Side:
             self.outputs = provenance.recorded_outputs(root)
             self.raw = parameters.read(root / parameters.PATH)
         listed = self.raw.get("models")
-        named = filter(_is_name, listed if isinstance(listed, list) else [])
-        self.models = [name for name in named if EvaluateOutputs(name).metrics in self.outputs]
-        self.params = self._params()
+        self.models = [
+            name
+            for name in (listed if isinstance(listed, list) else [])
+            if _is_name(name) and EvaluateOutputs(name).metrics in self.outputs
+        ]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -38,9 +40,8 @@ class Side:
 
     def fetch(self, *paths: Path) -> None:
         """Copy outputs to `root`, and check that they are what dvc.lock records."""
-        self.revision.download(
-            [path for path in paths if not (self.root / path).exists()], self.root
-        )
+        missing = [path for path in paths if not (self.root / path).exists()]
+        self.revision.download(missing, self.root)
         with self.reading():
             provenance.check_outputs(paths, self.root)
 
@@ -49,18 +50,14 @@ class Side:
         folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
         return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
 
-    def rows(self, model: str) -> dict[str, str]:
-        """The md5 of each split that the model was evaluated on, if the split is still recorded."""
-        read = provenance.recorded_inputs(f"evaluate@{model}", self.root)
-        paths = {split: split_path(split) for split in EVALUATED}
-        return {
-            split: read[path]
-            for split, path in paths.items()
-            if path in read and read[path] == self.outputs.get(path)
-        }
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        paths = {split_path(split): split for split in EVALUATED}
+        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
 
-    def _params(self) -> dict[str, Any]:
-        """All params by dotted key.
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them.
 
         The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
         """
@@ -75,14 +72,11 @@ class Side:
         }
         data = {"data (md5)": provenance.recorded_data("split", self.root)}
         made = data | others | parameters.flatten(recorded)
-        return {key: _plain(value) for key, value in made.items()}
+        plain = json.dumps(made, default=str, skipkeys=True)
+        values: dict[str, Any] = json.loads(plain, parse_constant=str)  # NaN as text
+        return values
 
 
 def _is_name(value: object) -> bool:
     """Whether it can name a module, and so neither a path nor Markdown."""
     return isinstance(value, str) and value.isidentifier() and len(value) <= 100
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; NaN and what JSON cannot hold as text."""
-    return json.loads(json.dumps(value, default=str, skipkeys=True), parse_constant=str)
