@@ -21,7 +21,7 @@ from digits.evaluation.leaderboard import Comparison, cells
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
     from digits.evaluation.drift import Drift
-    from digits.evaluation.seeds import Group, Spread
+    from digits.evaluation.seeds import Group
     from digits.scoring.monitor import MonitorResult
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
@@ -35,7 +35,6 @@ class Terminal(Console):
         super().__init__(highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Rich's own method; all text passes through it."""
         return super().render_str(_lines(text), **options)
 
 
@@ -98,7 +97,13 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
         console.print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
         for measure, spread in group.measures.items():
-            table.add_row(measure, *_spread_cells(spread))
+            n, interval = str(spread.n), f"{spread.low:.4f} to {spread.high:.4f}"
+            cells = [f"{value:.4f}" for value in (spread.mean, spread.sd, spread.minimum)]
+            if spread.n == 0:
+                cells, interval = ["n/a"] * 3, "n/a: trained on shared cores"
+            elif spread.n == 1:
+                cells[1], interval = "n/a", "n/a: one run"
+            table.add_row(measure, n, *cells, interval)
         console.print(table)
         if len(group.commits) > 1:
             commits = ", ".join(commit[:7] for commit in group.commits)
@@ -108,16 +113,18 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
 def print_answers(
     model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
 ) -> None:
-    """Print one line per picture: its class or answer set, and the probability of each class."""
-    without_sets = any(answer.answer_set is None for answer in answers)
+    """Print one line per picture: its answer set, and the probability of each class."""
     if as_json:
-        found, asked = [answer._asdict() for answer in answers], None if without_sets else coverage
-        print_json({"model": model, "coverage": asked, "answers": found})
+        found = [answer._asdict() for answer in answers]
+        print_json({"model": model, "coverage": coverage, "answers": found})
         return
-    print(model if without_sets else f"{model}, answers with {100 * coverage:g} % coverage")
+    print(f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
+        said = " or ".join(map(str, answer.answer_set))
+        if answer.unsure:
+            said = f"unsure, most probably {answer.predicted}"
         chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
-        print(f"{printable(answer.file)}: {_said(answer)}  ({chances})  {answer.picture}")
+        print(f"{printable(answer.file)}: {said}  ({chances})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
 
 
@@ -145,9 +152,8 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     )
     if result.files > 1:
         print(f"{result.files:,} files, {result.kept:,} of them kept from before")
-    if result.unsure is not None and result.coverage is not None:
-        sets = f"answer sets with {100 * result.coverage:g} % coverage"
-        print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
+    sets = f"answer sets with {100 * result.coverage:g} % coverage"
+    print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
     if result.pictures:
         print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
     _print_treatments(result.pictures)
@@ -163,23 +169,12 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
     _print_found(result.warnings, result.drift)
     for verdict in verdicts(result):
         print(verdict)
-    if result.unsure is not None:
-        print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
+    print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
     others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
     print(f"{result.rows:,} rows by {result.model}{others} → {page}")
 
 
-def _said(answer: "Answer") -> str:
-    """The answer in words: «3», «3 or 5», or «unsure, most probably 3»."""
-    if answer.answer_set is None:
-        return str(answer.predicted)
-    if answer.unsure:
-        return f"unsure, most probably {answer.predicted}"
-    return " or ".join(map(str, answer.answer_set))
-
-
 def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
-    """Print what is odd about images, and their drift."""
     for warning in warnings:
         print(f"warning: {printable(warning)}")
     table = Table("drift of", "effect", "p", "")
@@ -192,17 +187,7 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
         print("drift: not known, artifacts/split is not what this model was trained on")
 
 
-def _spread_cells(spread: "Spread") -> list[str]:
-    if not spread.n:
-        return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
-    sd, interval = f"{spread.sd:.4f}", f"{spread.low:.4f} to {spread.high:.4f}"
-    if spread.n == 1:
-        sd, interval = "n/a", "n/a: one run"
-    return [str(spread.n), f"{spread.mean:.4f}", sd, f"{spread.minimum:.4f}", interval]
-
-
 def _print_treatments(names: Collection[str]) -> None:
-    """Explain the names of treatments that were printed beside predictions."""
     from digits.scoring.pictures import TREATMENTS
 
     for name, meaning in TREATMENTS.items():

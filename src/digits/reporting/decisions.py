@@ -16,11 +16,7 @@ if TYPE_CHECKING:  # these import MLflow
     from digits.registry.promotion import Outcome
     from digits.registry.trace import Origin
 
-MOVE_FIGURES = {
-    "holdout_accuracy": "accuracy",
-    "champion_accuracy": "champion's",
-    "worse_p_value": "p",
-}
+FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
 def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
@@ -55,21 +51,19 @@ def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
     if not moves:
         print("no champion yet; digits promote MODEL makes one")
         return
-    when, what, figures = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
+    when, what, values = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
     by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
-    table = Table("#", when, what, by, why, figures)
+    table = Table("#", when, what, by, why, values)
     for move in moves:
+        figures = move.figures
+        known = {words: figures[name] for name, words in FIGURES.items() if name in figures}
         table.add_row(
             str(move.number),
             move.at[:16].replace("T", "\n"),
             f"{move.action} {move.before or '-'} → {move.after or '-'}",
             "\n".join(filter(None, [move.by, move.approval])),
             move.reason,
-            "\n".join(
-                f"{MOVE_FIGURES[name]} {value:.4g}"
-                for name, value in move.figures.items()
-                if name in MOVE_FIGURES
-            ),
+            "\n".join(f"{words} {value:.4g}" for words, value in known.items()),
         )
     Terminal().print(table)
 

@@ -102,7 +102,7 @@ def _result(side: Side, model: str) -> Result:
         metrics: Metrics = parameters.flatten(evaluated.read_metrics())
         metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
         behaviour = evaluated.read_behaviour()
-        del behaviour["clean"]  # the same number as test.accuracy
+        behaviour.pop("clean", None)  # the same number as test.accuracy
         metrics |= {f"behaviour.{name}": accuracy for name, accuracy in behaviour.items()}
         metrics = {name: value for name, value in metrics.items() if isfinite(value)}
         if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from digits.core.colours import BLUE
-from digits.reporting.plots.theme import GREY, new_figure, quiet_axes, set_title
+from digits.reporting.plots.theme import GREY, add_legend, new_axes, new_figure, quiet_axes
 
 if TYPE_CHECKING:
     from digits.evaluation.seeds import Group
@@ -34,24 +34,36 @@ def pareto(
         accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
         front: models that no other beats in both.
     """
-    figure = new_figure(8.5, 5.2)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(8.5, 5.2, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
     axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
     middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
+    models_at: dict[str, list[str]] = defaultdict(list)
     for model, time in seconds.items():
-        _point(axes, time, accuracy[model], BLUE if model in front else GREY)
-    for text, model in _labels(seconds, accuracy).items():
-        _name(axes, text, seconds[model], accuracy[model][0], right=seconds[model] > middle)
+        share, low, high = accuracy[model]
+        away, colour = [[share - low], [high - share]], BLUE if model in front else GREY
+        axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
+        duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
+        models_at[f"{100 * share:.2f} %, {duration}"].append(model)
+    for place, models in models_at.items():
+        time, right = seconds[models[0]], seconds[models[0]] > middle
+        axes.annotate(
+            f"{', '.join(models)}\n{place}",
+            (time, accuracy[models[0]][0]),
+            xytext=(-10 if right else 10, 8),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=11,
+            parse_math=False,
+        )
     _time_axis(axes, list(seconds.values()))
     axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     quiet_axes(axes)
-    figure.legend(["Pareto front"], loc="outside lower right", frameon=False, fontsize=11)
-    set_title(axes, title)
+    add_legend(figure, ["Pareto front"])
     return figure
 
 
@@ -64,34 +76,6 @@ def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
         _spread(axes, [group for group in groups if group.measures[measure].n], measure)
         axes.set_xlabel(measure, fontsize=12, parse_math=False)
     return figure
-
-
-def _point(axes: Axes, seconds: float, accuracy: tuple[float, float, float], colour: str) -> None:
-    middle, low, high = accuracy
-    away = [[middle - low], [high - middle]]
-    axes.errorbar(seconds, middle, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
-
-
-def _labels(
-    seconds: Mapping[str, float], accuracy: Mapping[str, tuple[float, float, float]]
-) -> dict[str, str]:
-    """Label to model; models at the same point share one label, which names the first of them."""
-    models_at: dict[str, list[str]] = defaultdict(list)
-    for model, time in seconds.items():
-        models_at[f"{100 * accuracy[model][0]:.2f} %, {_duration(time)}"].append(model)
-    return {f"{', '.join(models)}\n{place}": models[0] for place, models in models_at.items()}
-
-
-def _name(axes: Axes, text: str, seconds: float, accuracy: float, *, right: bool) -> None:
-    axes.annotate(
-        text,
-        (seconds, accuracy),
-        xytext=(-10 if right else 10, 8),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=11,
-        parse_math=False,
-    )
 
 
 def _per_cent(share: float, _place: int) -> str:
@@ -108,10 +92,6 @@ def _time_axis(axes: Axes, seconds: list[float]) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label, fontsize=12)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _spread(axes: Axes, groups: Sequence["Group"], measure: str) -> None:

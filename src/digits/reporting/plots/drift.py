@@ -9,7 +9,15 @@ from matplotlib.ticker import StrMethodFormatter
 from digits.core.colours import BLUE, VERMILION
 from digits.core.dataset import Images
 from digits.evaluation.drift import Distances
-from digits.reporting.plots.theme import GREY, blank_grid, new_figure, quiet_axes, set_title, show
+from digits.reporting.plots.theme import (
+    GREY,
+    add_legend,
+    blank_grid,
+    new_axes,
+    new_figure,
+    quiet_axes,
+    show,
+)
 
 BINS = 40
 PANELS_A_ROW = 12
@@ -20,8 +28,7 @@ def distances(known: Distances, new: Distances, *, cut: float, title: str) -> Fi
 
     The last bin holds all that are farther.
     """
-    figure = new_figure(9, 4)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(9, 4, title)
     end = max(2 * cut, float(np.quantile(new, 0.99)), 1e-6)
     edges = np.linspace(0, end, BINS + 1).tolist()
     for values, colour, label in ((known, BLUE, "known"), (new, VERMILION, "new")):
@@ -36,8 +43,7 @@ def distances(known: Distances, new: Distances, *, cut: float, title: str) -> Fi
     axes.set_yscale("log")  # few of the images are far, and they matter
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     quiet_axes(axes, grid="y")
-    figure.legend(loc="outside lower right", frameon=False, fontsize=11, ncols=3)
-    set_title(axes, title)
+    add_legend(figure, columns=3)
     return figure
 
 

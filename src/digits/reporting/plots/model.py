@@ -4,6 +4,7 @@ A confusion matrix is counts int64 (classes, classes): rows predictions, columns
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from digits.core.colours import BLUE, VERMILION
+from digits.core.colours import BLUE, SERIES, VERMILION
 from digits.core.dataset import Matrix
 from digits.reporting.plots.theme import (
     GREY,
     INK,
     PALE_GREY,
     blank_grid,
+    new_axes,
     new_figure,
     percent,
     quiet_axes,
-    series_colour,
     set_title,
     show,
 )
@@ -51,8 +52,7 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
-    figure = new_figure(cell * classes + 1.6, cell * classes + 1.6)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
     colours = _cell_colours(matrix)
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
@@ -69,7 +69,6 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
             fontweight="bold" if wrong else "normal",
         )
     _name_classes(axes, names, upright=max(map(len, names)) <= 9 * cell)
-    set_title(axes, title)
     return figure
 
 
@@ -166,22 +165,20 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     figure = new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        for index, (model, history) in enumerate(histories.items()):
-            _draw_curves(axes, history, measure, model, series_colour(index))
+        for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
+            marker = "o" if len(history) <= FEW_EPOCHS else None
+            common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+            training = [epoch[measure] for epoch in history]
+            validation = [epoch[f"val_{measure}"] for epoch in history]
+            axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
+            axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)
         quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         set_title(axes, measure)
     handles, labels = panels[0].get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
-    figure.legend(handles, labels, **place, frameon=False, fontsize=11)
+    columns = min(len(labels), 4)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=11
+    )
     return figure
-
-
-def _draw_curves(axes: Axes, history: History, measure: str, model: str, colour: str) -> None:
-    marker = "o" if len(history) <= FEW_EPOCHS else None
-    common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
-    training = [epoch[measure] for epoch in history]
-    validation = [epoch[f"val_{measure}"] for epoch in history]
-    axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
-    axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)

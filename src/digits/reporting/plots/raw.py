@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
@@ -13,11 +12,12 @@ from digits.core.colours import BLUE
 from digits.core.dataset import Images
 from digits.reporting.plots.theme import (
     GREY,
+    add_legend,
     blank_grid,
+    new_axes,
     new_figure,
     percent,
     quiet_axes,
-    set_title,
     show,
 )
 
@@ -33,8 +33,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     `distribution` is as `exploration.class_distribution` returns it.
     """
     classes, total = len(distribution), int(distribution["count"].sum())
-    figure = new_figure(9, 1.8 + 0.36 * classes)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(9, 1.8 + 0.36 * classes, title)
     bars = axes.barh(range(classes), distribution["count"], color=BLUE, height=0.72)
     texts = [f"{count:,}  ({percent(count, total)})" for count in distribution["count"].tolist()]
     legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
@@ -46,8 +45,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     axes.set_xlabel("images", fontsize=12)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     quiet_axes(axes, grid="x")
-    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
-    set_title(axes, title)
+    add_legend(figure)
     return figure
 
 
@@ -63,7 +61,10 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
     grid = blank_grid(figure, rows, columns)
     highest = max(float(np.nanmax(images, initial=1)), 1)
     for axes, image, name in zip(grid.flat, images, names, strict=False):
-        _panel(axes, image, name, highest)
+        axes.imshow(image, cmap="cividis", vmin=0, vmax=highest)
+        axes.set_title(name, fontsize=12, parse_math=False)
+        if np.isnan(image).all():
+            axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
     bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, pad=0.02)
     bar.set_label("grey value", fontsize=11)
     return figure
@@ -75,23 +76,15 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     height, width = drawn[0].shape[1:]
     side = min(1.0, 9 / columns)
     beside = 0.6 + 0.12 * max(map(len, names))
-    figure = new_figure(side * columns + beside, side * height / width * len(names) + 0.8)
-    axes = figure.add_subplot()
+    size = side * columns + beside, side * height / width * len(names) + 0.8
+    figure, axes = new_axes(*size, title)
     show(axes, _mosaic(drawn, columns))
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
     axes.set_yticks(middles, names, parse_math=False)
     axes.tick_params(length=0, labelsize=12)
-    set_title(axes, title)
     return figure
-
-
-def _panel(axes: Axes, image: "ClassImages", name: str, highest: float) -> None:
-    axes.imshow(image, cmap="cividis", vmin=0, vmax=highest)
-    axes.set_title(name, fontsize=12, parse_math=False)
-    if np.isnan(image).all():
-        axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
 
 
 def _mosaic(drawn: list[Images], columns: int) -> Images:
