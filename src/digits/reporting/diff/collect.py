@@ -1,9 +1,12 @@
-"""Read the recorded results at two revisions, and compare them model by model."""
+"""Read the recorded results at two revisions, without a checkout, and compare them by model."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
@@ -11,14 +14,13 @@ from digits import params as parameters
 from digits.core import provenance
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
 from digits.core.dataset import Labels, load_split
-from digits.core.errors import DataError, printable
+from digits.core.errors import DataError, IntegrityError, UsageError, printable
 from digits.core.files import read_json, scratch
 from digits.core.revision import Revision, open_revision
 from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
 from digits.evaluation.gate import PromoteParams
 from digits.evaluation.leaderboard import SHARED_CORES
-from digits.reporting.diff.side import Side
 
 MOST_CLASSES = 50  # of a matrix that one can read
 
@@ -37,6 +39,75 @@ class Diff:
     models: dict[str, Difference | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     pictures: dict[str, list[Path]] = field(default_factory=dict)
+
+
+class Side:
+    """The results recorded at a revision; files are copied to `root` when they are read."""
+
+    def __init__(self, revision: Revision, root: Path) -> None:
+        self.revision, self.root = revision, root
+        revision.download([provenance.OUTPUTS, parameters.PATH], root)
+        with self.reading():
+            self.outputs = provenance.recorded_outputs(root)
+            self.raw = parameters.read(root / parameters.PATH)
+        listed = self.raw.get("models")
+        self.models = [
+            name
+            for name in (listed if isinstance(listed, list) else [])
+            if _is_name(name) and EvaluateOutputs(name).metrics in self.outputs
+        ]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors name the revision, not the folder to which its files were copied."""
+        try:
+            yield
+        except (DataError, IntegrityError, UsageError) as error:
+            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
+            raise type(error)(*(f"{self.revision.name}: {line}" for line in lines)) from None
+
+    def fetch(self, *paths: Path) -> None:
+        """Copy outputs to `root`, and check that they are what dvc.lock records."""
+        missing = [path for path in paths if not (self.root / path).exists()]
+        self.revision.download(missing, self.root)
+        with self.reading():
+            provenance.check_outputs(paths, self.root)
+
+    def of_model(self, model: str) -> dict[Path, str]:
+        """The md5 of each output of a model's stages."""
+        folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
+        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        paths = {split_path(split): split for split in EVALUATED}
+        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
+
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them.
+
+        The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
+        """
+        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
+        recorded: dict[str, Any] = {}
+        for stage in ("validate", "split", *stages):
+            recorded |= provenance.recorded_params(stage, self.root)
+        others = {
+            key: value
+            for key, value in parameters.flatten(self.raw).items()
+            if not any(f"{key}.".startswith(f"{block}.") for block in recorded)
+        }
+        data = {"data (md5)": provenance.recorded_data("split", self.root)}
+        made = data | others | parameters.flatten(recorded)
+        plain = json.dumps(made, default=str, skipkeys=True)
+        values: dict[str, Any] = json.loads(plain, parse_constant=str)  # NaN as text
+        return values
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can name a module, and so neither a path nor Markdown."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
 
 
 class _ClassFigures(BaseModel):

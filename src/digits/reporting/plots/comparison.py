@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from digits.core.colours import BLUE
-from digits.reporting.plots.theme import GREY, add_legend, new_axes, new_figure, quiet_axes
+from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
     from digits.evaluation.seeds import Group
@@ -34,7 +34,7 @@ def pareto(
         accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
         front: models that no other beats in both.
     """
-    figure, axes = new_axes(8.5, 5.2, title)
+    figure, axes = theme.new_axes(8.5, 5.2, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
     axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
@@ -42,7 +42,7 @@ def pareto(
     models_at: dict[str, list[str]] = defaultdict(list)
     for model, time in seconds.items():
         share, low, high = accuracy[model]
-        away, colour = [[share - low], [high - share]], BLUE if model in front else GREY
+        away, colour = [[share - low], [high - share]], BLUE if model in front else theme.GREY
         axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
         duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
         models_at[f"{100 * share:.2f} %, {duration}"].append(model)
@@ -62,15 +62,15 @@ def pareto(
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
-    quiet_axes(axes)
-    add_legend(figure, ["Pareto front"])
+    theme.quiet_axes(axes)
+    theme.add_legend(figure, ["Pareto front"])
     return figure
 
 
 def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
     """One panel per measure, one line per group of runs: mean and 95 % interval."""
     measures = list(groups[0].measures)
-    figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
+    figure = theme.new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
         _spread(axes, [group for group in groups if group.measures[measure].n], measure)
@@ -105,4 +105,4 @@ def _spread(axes: Axes, groups: Sequence["Group"], measure: str) -> None:
     axes.margins(x=0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    quiet_axes(axes, grid="x")
+    theme.quiet_axes(axes, grid="x")

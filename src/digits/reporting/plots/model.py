@@ -17,18 +17,7 @@ from numpy.typing import NDArray
 
 from digits.core.colours import BLUE, SERIES, VERMILION
 from digits.core.dataset import Matrix
-from digits.reporting.plots.theme import (
-    GREY,
-    INK,
-    PALE_GREY,
-    blank_grid,
-    new_axes,
-    new_figure,
-    percent,
-    quiet_axes,
-    set_title,
-    show,
-)
+from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +41,7 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
-    figure, axes = new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
+    figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
     colours = _cell_colours(matrix)
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
@@ -61,7 +50,7 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
         axes.text(
             column,
             row,
-            f"{count:,}\n{percent(int(count), int(totals[column]))}",
+            f"{count:,}\n{theme.percent(int(count), int(totals[column]))}",
             ha="center",
             va="center",
             color=_text_colour(colours[row, column], int(count)),
@@ -85,7 +74,7 @@ def _cell_colours(matrix: Matrix) -> Floats:
 
 def _text_colour(cell: Floats, count: int) -> str:
     dark = cell[:3] @ [0.299, 0.587, 0.114] < 0.6
-    return "white" if dark else INK if count else "#B0B0B0"
+    return "white" if dark else theme.INK if count else "#B0B0B0"
 
 
 def _name_classes(axes: Axes, names: list[str], *, upright: bool) -> None:
@@ -111,13 +100,15 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     columns = min(MISTAKES_A_ROW, max(count, 1))
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:]
-    figure = new_figure(max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5, title)
-    grid = blank_grid(figure, rows, columns)
+    figure = theme.new_figure(
+        max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5, title
+    )
+    grid = theme.blank_grid(figure, rows, columns)
     for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#D9D9D9")
-        show(axes, image)
+        theme.show(axes, image)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
@@ -133,27 +124,27 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     A point on the diagonal is a model that is right as often as it says. `tables` has one line
     per bin, as `scores.reliability` returns them, by the heading of each panel.
     """
-    figure = new_figure(5.5 * len(tables), 6.6, title)
+    figure = theme.new_figure(5.5 * len(tables), 6.6, title)
     panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
     for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
         away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
-        upper.plot([0, 1], [0, 1], "--", color=GREY)
+        upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
         upper.errorbar(
             table["confidence"], table["accuracy"], away, fmt="o", color=BLUE, clip_on=False
         )
         upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
         upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
-        set_title(upper, heading)
+        theme.set_title(upper, heading)
         width = table["up_to"] - table["above"]
         bars = lower.bar(
-            table["above"], table["rows"], width, align="edge", color=PALE_GREY, ec="white"
+            table["above"], table["rows"], width, align="edge", color=theme.PALE_GREY, ec="white"
         )
         lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
         lower.set_xlabel("confidence: the highest probability", fontsize=12)
         lower.set_ylabel("rows (log)", fontsize=12)
         for axes in (upper, lower):
-            quiet_axes(axes)
+            theme.quiet_axes(axes)
     return figure
 
 
@@ -162,7 +153,7 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
 
     `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0.
     """
-    figure = new_figure(11, 4.6, title)
+    figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
@@ -172,10 +163,10 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
             validation = [epoch[f"val_{measure}"] for epoch in history]
             axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
             axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)
-        quiet_axes(axes)
+        theme.quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        set_title(axes, measure)
+        theme.set_title(axes, measure)
     handles, labels = panels[0].get_legend_handles_labels()
     columns = min(len(labels), 4)
     figure.legend(

@@ -10,16 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from digits.core.colours import BLUE
 from digits.core.dataset import Images
-from digits.reporting.plots.theme import (
-    GREY,
-    add_legend,
-    blank_grid,
-    new_axes,
-    new_figure,
-    percent,
-    quiet_axes,
-    show,
-)
+from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
     from digits.data.exploration import ClassImages
@@ -33,19 +24,23 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     `distribution` is as `exploration.class_distribution` returns it.
     """
     classes, total = len(distribution), int(distribution["count"].sum())
-    figure, axes = new_axes(9, 1.8 + 0.36 * classes, title)
+    figure, axes = theme.new_axes(9, 1.8 + 0.36 * classes, title)
     bars = axes.barh(range(classes), distribution["count"], color=BLUE, height=0.72)
-    texts = [f"{count:,}  ({percent(count, total)})" for count in distribution["count"].tolist()]
+    texts = [
+        f"{count:,}  ({theme.percent(count, total)})" for count in distribution["count"].tolist()
+    ]
     legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
-    axes.axvline(total / classes, color=GREY, linestyle="--", linewidth=1.2, label="equal shares")
+    axes.axvline(
+        total / classes, color=theme.GREY, linestyle="--", linewidth=1.2, label="equal shares"
+    )
     axes.set_yticks(range(classes), distribution["name"].tolist(), parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
     axes.set_xlabel("images", fontsize=12)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    quiet_axes(axes, grid="x")
-    add_legend(figure)
+    theme.quiet_axes(axes, grid="x")
+    theme.add_legend(figure)
     return figure
 
 
@@ -57,8 +52,10 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
     columns = min(COLUMNS, len(names))
     rows = ceil(len(names) / columns)
     height, width = images.shape[1:]
-    figure = new_figure(1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5, title)
-    grid = blank_grid(figure, rows, columns)
+    figure = theme.new_figure(
+        1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5, title
+    )
+    grid = theme.blank_grid(figure, rows, columns)
     highest = max(float(np.nanmax(images, initial=1)), 1)
     for axes, image, name in zip(grid.flat, images, names, strict=False):
         axes.imshow(image, cmap="cividis", vmin=0, vmax=highest)
@@ -77,8 +74,8 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     side = min(1.0, 9 / columns)
     beside = 0.6 + 0.12 * max(map(len, names))
     size = side * columns + beside, side * height / width * len(names) + 0.8
-    figure, axes = new_axes(*size, title)
-    show(axes, _mosaic(drawn, columns))
+    figure, axes = theme.new_axes(*size, title)
+    theme.show(axes, _mosaic(drawn, columns))
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
