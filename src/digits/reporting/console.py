@@ -22,10 +22,15 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
     from digits.evaluation.drift import Drift
     from digits.evaluation.seeds import Group
+    from digits.registry.history import Move
+    from digits.registry.promotion import Outcome
+    from digits.registry.trace import Origin
     from digits.scoring.monitor import MonitorResult
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
     from digits.serving.package import Package
+
+FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
 class Terminal(Console):
@@ -48,22 +53,16 @@ def _lines(text: str) -> str:
 
 
 def print_results() -> None:
-    """Print the comparison of the last `dvc repro`, and how to see more.
-
-    Raises:
-        DataError: there is no comparison yet, or another version of digits wrote it.
-        IntegrityError: the comparison is not what dvc.lock records.
-    """
+    """Print the comparison of the last `dvc repro`, and how to see more."""
     check_outputs([COMPARISON])
     comparison = read_json(COMPARISON, Comparison)
     console = Terminal()
     columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
-    table = Table("", *(Column(column["model"], justify="right") for column in columns))
-    for heading in list(columns[0])[1:]:
+    table = Table("", *(Column(column.pop("model"), justify="right") for column in columns))
+    for heading in columns[0]:
         table.add_row(heading, *(column[heading] for column in columns))
     console.print(table)
-    for verdict in comparison.verdicts:
-        console.print(printable(verdict))
+    console.print(*map(printable, comparison.verdicts), sep="\n")
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     where = public(server) if server.startswith("http") else "make ui"
     console.print(f"\nRuns, curves and confusion matrices side by side: {where}")
@@ -132,31 +131,31 @@ def print_package(package: "Package", *, as_json: bool) -> None:
     """Print where a package lies, and how its answers were compared with the model's."""
     if as_json:
         print_json({**asdict(package), "folder": str(package.folder)})
-        return
-    print(
-        f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
-        f" the model's classes, probabilities within {package.largest_difference:.1g}"
-    )
-    print(f"serve it there with: python -m digits.serving   (SHA-256 {package.sha256[:12]})")
+    else:
+        print(
+            f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows"
+            f" get the model's classes, probabilities within {package.largest_difference:.1g}"
+        )
+        print(f"serve it there with: python -m digits.serving   (SHA-256 {package.sha256[:12]})")
 
 
 def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     """Print warnings, drift, the number of rows and the rate."""
     if as_json:
         print_json(asdict(result))
-        return
-    _print_found(result.warnings, result.drift)
-    print(
-        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-        f" → {printable(result.output)}"
-    )
-    if result.files > 1:
-        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
-    sets = f"answer sets with {100 * result.coverage:g} % coverage"
-    print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-    if result.pictures:
-        print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
-    _print_treatments(result.pictures)
+    else:
+        _print_found(result.warnings, result.drift)
+        print(
+            f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
+            f" → {printable(result.output)}"
+        )
+        if result.files > 1:
+            print(f"{result.files:,} files, {result.kept:,} of them kept from before")
+        sets = f"answer sets with {100 * result.coverage:g} % coverage"
+        print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
+        if result.pictures:
+            print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
+        _print_treatments(result.pictures)
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
@@ -165,13 +164,70 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
 
     if as_json:
         print_json(asdict(result))
+    else:
+        _print_found(result.warnings, result.drift)
+        print(*verdicts(result), sep="\n")
+        print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
+        others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
+        print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+
+
+def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print each check of a promotion, and whether the champion changed."""
+    if as_json:
+        print_json(outcome.as_dict())
+    elif outcome.decision is None:
+        print(f"version {outcome.version} is the champion already")
+    else:
+        columns = (Column(name, overflow="fold") for name in ("found", "allowed"))
+        table = Table("check", "", *columns)
+        for check in outcome.decision.checks:
+            verdict = Text("ok", "green") if check.passed else Text("no", "red")
+            table.add_row(check.name, verdict, check.found, check.allowed)
+        Terminal().print(table)
+        if outcome.moved:
+            print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+        elif outcome.decision.accepted:
+            print(f"{outcome.decision.challenger} would be promoted (dry run)")
+
+
+def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
+    """Print one row per move of the champion's alias."""
+    if as_json:
+        print_json([asdict(move) for move in moves])
         return
-    _print_found(result.warnings, result.drift)
-    for verdict in verdicts(result):
-        print(verdict)
-    print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
-    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+    if not moves:
+        print("no champion yet; digits promote MODEL makes one")
+        return
+    when, what, values = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
+    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
+    table = Table("#", when, what, by, why, values)
+    for move in moves:
+        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
+        table.add_row(
+            str(move.number),
+            move.at[:16].replace("T", "\n"),
+            f"{move.action} {move.before or '-'} → {move.after or '-'}",
+            "\n".join(filter(None, [move.by, move.approval])),
+            move.reason,
+            "\n".join(f"{words} {value:.4g}" for words, value in known),
+        )
+    Terminal().print(table)
+
+
+def print_origin(origin: "Origin", *, as_json: bool) -> None:
+    """Print one row per field."""
+    if as_json:
+        print_json(asdict(origin))
+    else:
+        table = Table("", Column(overflow="fold"), show_header=False)
+        for key, value in asdict(origin).items():
+            if isinstance(value, dict):
+                text = "\n".join(printable(f"{name} = {entry}") for name, entry in value.items())
+            else:
+                text = printable(", ".join(value) if isinstance(value, list) else str(value))
+            table.add_row(key, text)
+        Terminal().print(table)
 
 
 def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:

@@ -127,10 +127,8 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
-    column: dict[str, str | Cell] = as_tables(part.statistics).overall["value"].to_dict()
-    for undefined in part.statistics.undefined:
-        if undefined["class"] is None:
-            column[LABELS[undefined["figure"]]] = Cell("n/a", undefined["reason"])
+    column: dict[Any, str | Cell] = as_tables(part.statistics).overall["value"].to_dict()
+    column |= _undefined(part.statistics, None)
     for key, label in SCORES.items():
         column[label] = f"{part.scores[key]:.4f}" if key in part.scores else Cell("n/a", "no rows")
     sets = model.confidence[part.name]
@@ -147,13 +145,20 @@ def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
 
 def by_class(statistics: Statistics) -> Table:
     """The statistics of each class, one column per class."""
-    frame = as_tables(statistics).by_class.set_axis([*statistics.by_class], axis="columns")
-    columns: dict[str, dict[str, str | Cell]] = frame.to_dict()
-    for undefined in statistics.undefined:
-        if undefined["class"] is not None:
-            reason = Cell("n/a", undefined["reason"])
-            columns[undefined["class"]][LABELS[undefined["figure"]]] = reason
-    return columns
+    figures = as_tables(statistics).by_class.to_dict().values()
+    return {
+        name: {**column, **_undefined(statistics, name)}
+        for name, column in zip(statistics.by_class, figures, strict=True)
+    }
+
+
+def _undefined(statistics: Statistics, label: str | None) -> dict[str, Cell]:
+    """The cells of figures that do not exist, of a class or overall."""
+    return {
+        LABELS[each["figure"]]: Cell("n/a", each["reason"])
+        for each in statistics.undefined
+        if each["class"] == label
+    }
 
 
 def behaviour(models: Sequence[ModelResult]) -> Table:

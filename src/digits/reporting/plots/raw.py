@@ -26,14 +26,11 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     classes, total = len(distribution), int(distribution["count"].sum())
     figure, axes = theme.new_axes(9, 1.8 + 0.36 * classes, title)
     bars = axes.barh(range(classes), distribution["count"], color=BLUE, height=0.72)
-    texts = [
-        f"{count:,}  ({theme.percent(count, total)})" for count in distribution["count"].tolist()
-    ]
+    counts = distribution["count"].tolist()
+    texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
     legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
-    axes.axvline(
-        total / classes, color=theme.GREY, linestyle="--", linewidth=1.2, label="equal shares"
-    )
+    axes.axvline(total / classes, color=theme.GREY, ls="--", lw=1.2, label="equal shares")
     axes.set_yticks(range(classes), distribution["name"].tolist(), parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
@@ -52,9 +49,8 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
     columns = min(COLUMNS, len(names))
     rows = ceil(len(names) / columns)
     height, width = images.shape[1:]
-    figure = theme.new_figure(
-        1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5, title
-    )
+    size = 1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5
+    figure = theme.new_figure(*size, title)
     grid = theme.blank_grid(figure, rows, columns)
     highest = max(float(np.nanmax(images, initial=1)), 1)
     for axes, image, name in zip(grid.flat, images, names, strict=False):
@@ -75,19 +71,13 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     beside = 0.6 + 0.12 * max(map(len, names))
     size = side * columns + beside, side * height / width * len(names) + 0.8
     figure, axes = theme.new_axes(*size, title)
-    theme.show(axes, _mosaic(drawn, columns))
+    page = np.zeros((len(drawn), height + 1, columns, width + 1), dtype=np.uint8)
+    for row, images in enumerate(drawn):  # one pixel apart, white where there is none
+        page[row, :height, : len(images), :width] = images.transpose(1, 0, 2)
+    theme.show(axes, page.reshape(len(drawn) * (height + 1), columns * (width + 1)))
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
     axes.set_yticks(middles, names, parse_math=False)
     axes.tick_params(length=0, labelsize=12)
     return figure
-
-
-def _mosaic(drawn: list[Images], columns: int) -> Images:
-    """The images side by side, one pixel apart, white where there is none."""
-    height, width = drawn[0].shape[1:]
-    page = np.zeros((len(drawn), height + 1, columns, width + 1), dtype=np.uint8)
-    for row, images in enumerate(drawn):
-        page[row, :height, : len(images), :width] = images.transpose(1, 0, 2)
-    return page.reshape(len(drawn) * (height + 1), columns * (width + 1))
