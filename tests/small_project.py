@@ -85,21 +85,6 @@ def record(model):
                        tags={"data_md5": data_md5()}, datasets={})
     outputs.run.write_text(record.model_dump_json())
 
-def tracked():
-    from digits.tracking import runs
-    ending = seconds("ends-in")
-    with runs.active_run(name, params={}, tags={}), open(control / "log", "a") as log:
-        print(name, os.getpid(), time.time(), "tracked", file=log, flush=True)
-        try:
-            work()
-        except SystemExit:
-            time.sleep(ending)
-            raise
-
-if (control / f"{name}.tracks").exists():
-    from digits.core import process, system
-    system.die_with_parent()
-    process.run_program(tracked)
 work()
 """
 
@@ -153,13 +138,8 @@ class Project:
         """From now on the stage takes so long."""
         (self.control / f"{stage}.sleeps").write_text(str(seconds))
 
-    def tracks(self, stage: str, *, ends_in: float = 0) -> None:
-        """From now on the stage has an MLflow run, which it ends so late after a signal."""
-        (self.control / f"{stage}.tracks").touch()
-        (self.control / f"{stage}.ends-in").write_text(str(ends_in))
-
     def works(self) -> None:
-        """From now on no stage is slow, fails, or has an MLflow run."""
+        """From now on no stage is slow or fails."""
         for switch in self.control.glob("*.*"):
             switch.unlink()
 

@@ -237,10 +237,8 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
     for drift in found:
         verdict = Text("drifted", "red") if drift.drifted else "ok"
         table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
-    if found:
-        Terminal().print(table)
-    else:
-        print("drift: not known, artifacts/split is not what this model was trained on")
+    unknown = "drift: not known, artifacts/split is not what this model was trained on"
+    Terminal().print(table if found else unknown, soft_wrap=not found)
 
 
 def _print_treatments(names: Collection[str]) -> None:
