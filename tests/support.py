@@ -71,19 +71,14 @@ def _npy(shape: str, dtype: str = "'|u1'") -> bytes:
 
 # Members of an npz that are no array of images; each makes NumPy raise something else.
 DAMAGED_ARRAYS = {
-    "empty": b"",
-    "no magic": b"x" * 100,
     "unknown version": b"\x93NUMPY\x07\0" + bytes(100),
-    "header cut off": _npy("(3, 4, 5)")[:20],
     "header no mapping": b"\x93NUMPY\x01\0\x06\0[1, 2]",
     "deep header": _npy("(" * 3000 + ")" * 3000),
     "unknown dtype": _npy("(3, 4, 5)", "'zz'") + bytes(60),
     "objects": _npy("(3, 4, 5)", "'|O'") + bytes(60),
     "no data": _npy("(3, 4, 5)"),
-    "negative count": _npy("(-3, 4, 5)") + bytes(60),
     "count of 5,000 digits": _npy(f"({'9' * 5000}, 4, 5)") + bytes(60),
     "count beyond all memory": _npy(f"({10**14}, 4, 5)") + bytes(60),
-    "count beyond 64 bits": _npy(f"({10**30}, 4, 5)") + bytes(60),
 }
 
 

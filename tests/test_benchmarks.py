@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import client, machine, tables, trainings  # noqa: E402
-from benchmarks.workspace import Training, Workspace  # noqa: E402
+from benchmarks.workspace import Training  # noqa: E402
 
 
 def training(*val_accuracy, fit_s=10.0):
@@ -38,13 +38,6 @@ def test_the_page_shows_what_the_json_holds():
 def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
     reached = trainings.seconds_to(0.9, done)
     assert (reached["reached"], reached["median_s"]) == expected
-
-
-def test_commands_of_a_part_know_no_store_of_the_part_before(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////gone/mlflow.db")
-    workspace = object.__new__(Workspace)
-    workspace.root = tmp_path
-    assert "MLFLOW_TRACKING_URI" not in workspace.environment()
 
 
 @pytest.mark.parametrize(("asked", "code"), [("--help", 0), ("trainngs", 2)])
@@ -140,9 +133,3 @@ def test_a_client_counts_each_answer_and_what_is_wrong_with_it(server, path, err
     result = client.Load(job).run()
     assert len(result.latencies) == 20
     assert result.errors == errors
-
-
-def test_answers_that_are_late_are_counted_by_the_second_they_were_due_in(server, monkeypatch):
-    monkeypatch.setattr(client, "SLOW_S", 0)
-    job = client.Job(server, "/200/1", ["{}"], [1], clients=1, requests=3, rate=1.0)
-    assert client.Load(job).run().slow == {0: 1, 1: 1, 2: 1}

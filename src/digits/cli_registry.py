@@ -52,7 +52,7 @@ def promote(
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
     from digits.evaluation.gate import approval
     from digits.registry.promotion import promote_training
-    from digits.reporting.decisions import print_outcome
+    from digits.reporting.console import print_outcome
 
     with connected(patient=True) as params:
         outcome = promote_training(
@@ -78,7 +78,7 @@ def rollback(
 ) -> None:
     """Make the previous champion, or another version, champion again."""
     from digits.registry import promotion
-    from digits.reporting.decisions import print_moves
+    from digits.reporting.console import print_moves
 
     with connected(patient=True) as params:
         version = None if to is None else str(to)
@@ -90,7 +90,7 @@ def rollback(
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     from digits.registry.versions import Registry
-    from digits.reporting.decisions import print_moves
+    from digits.reporting.console import print_moves
 
     with connected() as params:
         moves = Registry(params.project.name).moves()
@@ -104,7 +104,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     Ends with 7 if its files are not those that were logged.
     """
     from digits.registry.trace import check_unchanged, find_origin
-    from digits.reporting.decisions import print_origin
+    from digits.reporting.console import print_origin
 
     with connected():
         origin = find_origin(uri)

@@ -169,20 +169,14 @@ def test_every_block_has_a_language() -> None:
     assert inner <= known
 
 
-def test_what_runs_in_another_test_names_it() -> None:
+def test_run_by_names_a_test() -> None:
     comments = [block.comment for block in SHELL if block.comment.startswith(RUN_BY)]
     names = [name for comment in comments for name in comment.removeprefix(RUN_BY).split(", ")]
     assert [name for name in names if not (REPOSITORY / name).is_file()] == []
 
 
-def test_what_no_test_runs_is_little_and_has_a_reason() -> None:
-    left_out = [block.comment for block in SHELL if block.comment.startswith(NOT_RUN)]
-    assert len(left_out) <= 4
-    assert all(len(comment.removeprefix(NOT_RUN).split()) > 3 for comment in left_out)
-
-
 @pytest.mark.slow
-def test_every_other_command_succeeds(session: Session) -> None:
+def test_every_command(session: Session) -> None:
     for block in BLOCKS:
         if not block.comment.startswith((NOT_RUN, RUN_BY)):
             session.run(block)

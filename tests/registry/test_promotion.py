@@ -29,7 +29,7 @@ from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, account, find, trained_run
-from digits.reporting.decisions import print_moves
+from digits.reporting.console import print_moves
 from digits.tracking import store
 
 

@@ -19,8 +19,7 @@ from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdi
 from digits.evaluation.confidence import answer_sets, measure, threshold
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.evaluation.temperature import truth_probabilities
-from digits.reporting.page.render import render
-from digits.reporting.page.tables import ModelResult, ReportContent, SplitResult
+from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
 from digits.reporting.plots.theme import save
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
@@ -116,7 +115,7 @@ def content_of(models, seconds, reference, predicted, *, png):
     pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
     return ReportContent(
         verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],
-        table=[{"model": model.name, "elapsed s": f"{model.train_s:.1f}"} for model in candidates],
+        table={model.name: {"elapsed s": f"{model.train_s:.1f}"} for model in candidates},
         pairs=list(map(as_dict, pairs)),
         models=models,
         validation=VALIDATION,
@@ -159,21 +158,21 @@ def page(content):
     return render(content)
 
 
-def test_the_page_loads_nothing_from_outside(page):
+def test_page_loads_nothing(page):
     sources = re.findall(r'<(?:img|script|link|iframe)[^>]*?(?:src|href)="([^"]*)"', page)
     assert sources
     assert all(source.startswith("data:") for source in sources)
     assert "default-src 'none'" in page
 
 
-def test_the_verdict_stands_before_everything_else(content, page):
+def test_verdict_comes_first(content, page):
     first_line = content.verdicts[0].splitlines()[0].replace("<", "&lt;")
     assert (
         0 < page.index(first_line) < page.index("mlp is fragile: it falls") < page.index("<table>")
     )
 
 
-def test_the_pair_has_its_figures_and_its_rows(content, page):
+def test_pair_has_figures_and_rows(content, page):
     pair = content.pairs[0]
     assert f"{100 * pair['gain']:.2f} points" in page
     interval = f"{100 * pair['lower']:.2f} to {100 * pair['upper']:.2f} points"
@@ -189,25 +188,25 @@ def test_the_pair_has_its_figures_and_its_rows(content, page):
         (None, 'title="no gain, so no error is avoided">n/a</td>'),
     ],
 )
-def test_the_price_of_an_error_avoided_is_told(content, seconds, cell):
+def test_price_of_error_avoided(content, seconds, cell):
     pair = content.pairs[0] | {"seconds_per_error": seconds}
     assert cell in render(replace(content, pairs=[pair]))
 
 
-def test_a_fragile_model_is_marked_in_the_table_of_behaviour(page):
+def test_fragile_model_is_marked(page):
     row = re.search(r'<tr><th scope="row">rotated by ±15°</th>(.*?)</tr>', page)
     assert row is not None
     assert row[1].count('class="marked"') == 2
     assert "(−20.0)" in row[1]
 
 
-def test_a_figure_that_does_not_exist_is_na_with_its_reason(extreme):
+def test_undefined_figure_has_reason(extreme):
     page, absent = render(extreme), "Ankle boot $ &amp; more"
     assert f'title="class {absent} absent">n/a</td>' in page
     assert f"one: n/a: class {absent} absent" in page
 
 
-def test_refused_data_is_told_too(content):
+def test_refused_data(content):
     critical = VALIDATION["findings"][0] | {"severity": "critical", "message": "label <10>"}
     refused = VALIDATION | {"success": False, "critical": 1, "findings": [critical]}
     page = render(replace(content, validation=refused))
@@ -215,14 +214,14 @@ def test_refused_data_is_told_too(content):
     assert 'class="critical">critical:</span> label &lt;10&gt;' in page
 
 
-def test_without_a_server_the_links_lead_to_the_page_that_make_ui_opens(page):
+def test_links_without_server(page):
     assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/0123456789abcdef?' in page
     assert '?workflowType=machine_learning"' in page
     assert "make ui" in page
     assert "/home/someone" not in page
 
 
-def test_a_class_name_cannot_become_markup(extreme):
+def test_class_name_is_escaped(extreme):
     assert "<script>alert" not in render(extreme)
 
 
@@ -256,9 +255,7 @@ def open_offline(browser, path: Path, width: int):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1366, 390])
 @pytest.mark.parametrize("case", ["content", "extreme"])
-def test_in_a_browser_without_network_every_figure_is_drawn(
-    case, width, browser, tmp_path, request
-):
+def test_browser_draws_every_figure(case, width, browser, tmp_path, request):
     content = request.getfixturevalue(case)
     path = tmp_path / "index.html"
     path.write_text(render(content), encoding="utf-8")

@@ -21,11 +21,16 @@ from digits.evaluation.leaderboard import Comparison, cells
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
     from digits.evaluation.drift import Drift
-    from digits.evaluation.seeds import Group, Spread
+    from digits.evaluation.seeds import Group
+    from digits.registry.history import Move
+    from digits.registry.promotion import Outcome
+    from digits.registry.trace import Origin
     from digits.scoring.monitor import MonitorResult
     from digits.scoring.predict import Answer
     from digits.scoring.score import ScoreResult
     from digits.serving.package import Package
+
+FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
 class Terminal(Console):
@@ -35,7 +40,6 @@ class Terminal(Console):
         super().__init__(highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Rich's own method; all text passes through it."""
         return super().render_str(_lines(text), **options)
 
 
@@ -49,22 +53,16 @@ def _lines(text: str) -> str:
 
 
 def print_results() -> None:
-    """Print the comparison of the last `dvc repro`, and how to see more.
-
-    Raises:
-        DataError: there is no comparison yet, or another version of digits wrote it.
-        IntegrityError: the comparison is not what dvc.lock records.
-    """
+    """Print the comparison of the last `dvc repro`, and how to see more."""
     check_outputs([COMPARISON])
     comparison = read_json(COMPARISON, Comparison)
     console = Terminal()
     columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
-    table = Table("", *(Column(column["model"], justify="right") for column in columns))
-    for heading in list(columns[0])[1:]:
+    table = Table("", *(Column(column.pop("model"), justify="right") for column in columns))
+    for heading in columns[0]:
         table.add_row(heading, *(column[heading] for column in columns))
     console.print(table)
-    for verdict in comparison.verdicts:
-        console.print(printable(verdict))
+    console.print(*map(printable, comparison.verdicts), sep="\n")
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     where = public(server) if server.startswith("http") else "make ui"
     console.print(f"\nRuns, curves and confusion matrices side by side: {where}")
@@ -98,7 +96,13 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
         console.print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
         for measure, spread in group.measures.items():
-            table.add_row(measure, *_spread_cells(spread))
+            n, interval = str(spread.n), f"{spread.low:.4f} to {spread.high:.4f}"
+            cells = [f"{value:.4f}" for value in (spread.mean, spread.sd, spread.minimum)]
+            if spread.n == 0:
+                cells, interval = ["n/a"] * 3, "n/a: trained on shared cores"
+            elif spread.n == 1:
+                cells[1], interval = "n/a", "n/a: one run"
+            table.add_row(measure, n, *cells, interval)
         console.print(table)
         if len(group.commits) > 1:
             commits = ", ".join(commit[:7] for commit in group.commits)
@@ -108,16 +112,18 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
 def print_answers(
     model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
 ) -> None:
-    """Print one line per picture: its class or answer set, and the probability of each class."""
-    without_sets = any(answer.answer_set is None for answer in answers)
+    """Print one line per picture: its answer set, and the probability of each class."""
     if as_json:
-        found, asked = [answer._asdict() for answer in answers], None if without_sets else coverage
-        print_json({"model": model, "coverage": asked, "answers": found})
+        found = [answer._asdict() for answer in answers]
+        print_json({"model": model, "coverage": coverage, "answers": found})
         return
-    print(model if without_sets else f"{model}, answers with {100 * coverage:g} % coverage")
+    print(f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
+        said = " or ".join(map(str, answer.answer_set))
+        if answer.unsure:
+            said = f"unsure, most probably {answer.predicted}"
         chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
-        print(f"{printable(answer.file)}: {_said(answer)}  ({chances})  {answer.picture}")
+        print(f"{printable(answer.file)}: {said}  ({chances})  {answer.picture}")
     _print_treatments({answer.picture for answer in answers})
 
 
@@ -137,20 +143,19 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     """Print warnings, drift, the number of rows and the rate."""
     if as_json:
         print_json(asdict(result))
-        return
-    _print_found(result.warnings, result.drift)
-    print(
-        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-        f" → {printable(result.output)}"
-    )
-    if result.files > 1:
-        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
-    if result.unsure is not None and result.coverage is not None:
+    else:
+        _print_found(result.warnings, result.drift)
+        print(
+            f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
+            f" → {printable(result.output)}"
+        )
+        if result.files > 1:
+            print(f"{result.files:,} files, {result.kept:,} of them kept from before")
         sets = f"answer sets with {100 * result.coverage:g} % coverage"
         print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-    if result.pictures:
-        print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
-    _print_treatments(result.pictures)
+        if result.pictures:
+            print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
+        _print_treatments(result.pictures)
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
@@ -159,50 +164,84 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
 
     if as_json:
         print_json(asdict(result))
-        return
-    _print_found(result.warnings, result.drift)
-    for verdict in verdicts(result):
-        print(verdict)
-    if result.unsure is not None:
+    else:
+        _print_found(result.warnings, result.drift)
+        print(*verdicts(result), sep="\n")
         print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
-    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+        others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
+        print(f"{result.rows:,} rows by {result.model}{others} → {page}")
 
 
-def _said(answer: "Answer") -> str:
-    """The answer in words: «3», «3 or 5», or «unsure, most probably 3»."""
-    if answer.answer_set is None:
-        return str(answer.predicted)
-    if answer.unsure:
-        return f"unsure, most probably {answer.predicted}"
-    return " or ".join(map(str, answer.answer_set))
+def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print each check of a promotion, and whether the champion changed."""
+    if as_json:
+        print_json(outcome.as_dict())
+    elif outcome.decision is None:
+        print(f"version {outcome.version} is the champion already")
+    else:
+        columns = (Column(name, overflow="fold") for name in ("found", "allowed"))
+        table = Table("check", "", *columns)
+        for check in outcome.decision.checks:
+            verdict = Text("ok", "green") if check.passed else Text("no", "red")
+            table.add_row(check.name, verdict, check.found, check.allowed)
+        Terminal().print(table)
+        if outcome.moved:
+            print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+        elif outcome.decision.accepted:
+            print(f"{outcome.decision.challenger} would be promoted (dry run)")
+
+
+def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
+    """Print one row per move of the champion's alias."""
+    if as_json:
+        print_json([asdict(move) for move in moves])
+        return
+    if not moves:
+        print("no champion yet; digits promote MODEL makes one")
+        return
+    when, what, values = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
+    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
+    table = Table("#", when, what, by, why, values)
+    for move in moves:
+        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
+        table.add_row(
+            str(move.number),
+            move.at[:16].replace("T", "\n"),
+            f"{move.action} {move.before or '-'} → {move.after or '-'}",
+            "\n".join(filter(None, [move.by, move.approval])),
+            move.reason,
+            "\n".join(f"{words} {value:.4g}" for words, value in known),
+        )
+    Terminal().print(table)
+
+
+def print_origin(origin: "Origin", *, as_json: bool) -> None:
+    """Print one row per field."""
+    if as_json:
+        print_json(asdict(origin))
+    else:
+        table = Table("", Column(overflow="fold"), show_header=False)
+        for key, value in asdict(origin).items():
+            if isinstance(value, dict):
+                text = "\n".join(printable(f"{name} = {entry}") for name, entry in value.items())
+            else:
+                text = printable(", ".join(value) if isinstance(value, list) else str(value))
+            table.add_row(key, text)
+        Terminal().print(table)
 
 
 def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
-    """Print what is odd about images, and their drift."""
     for warning in warnings:
         print(f"warning: {printable(warning)}")
     table = Table("drift of", "effect", "p", "")
     for drift in found:
         verdict = Text("drifted", "red") if drift.drifted else "ok"
         table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
-    if found:
-        Terminal().print(table)
-    else:
-        print("drift: not known, artifacts/split is not what this model was trained on")
-
-
-def _spread_cells(spread: "Spread") -> list[str]:
-    if not spread.n:
-        return ["0", *["n/a"] * 3, "n/a: trained on shared cores"]
-    sd, interval = f"{spread.sd:.4f}", f"{spread.low:.4f} to {spread.high:.4f}"
-    if spread.n == 1:
-        sd, interval = "n/a", "n/a: one run"
-    return [str(spread.n), f"{spread.mean:.4f}", sd, f"{spread.minimum:.4f}", interval]
+    unknown = "drift: not known, artifacts/split is not what this model was trained on"
+    Terminal().print(table if found else unknown, soft_wrap=not found)
 
 
 def _print_treatments(names: Collection[str]) -> None:
-    """Explain the names of treatments that were printed beside predictions."""
     from digits.scoring.pictures import TREATMENTS
 
     for name, meaning in TREATMENTS.items():

@@ -20,8 +20,7 @@ from digits.evaluation import leaderboard
 from digits.evaluation.caret import Statistics
 from digits.params import flatten, project
 from digits.params import load as load_params
-from digits.reporting.page.render import render
-from digits.reporting.page.tables import ModelResult, ReportContent, SplitResult
+from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {
@@ -39,7 +38,7 @@ def main() -> None:
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
-        table=leaderboard.cells(comparison.models),
+        table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
         models=[read_model(model) for model in models],
         validation=read_json(VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),

@@ -1,24 +1,26 @@
-"""Read the recorded results at two revisions, and compare them model by model."""
+"""Read the recorded results at two revisions, without a checkout, and compare them by model."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from digits import params as parameters
 from digits.core import provenance
-from digits.core.artifacts import EvaluateOutputs, Metrics, TrainOutputs, split_path
+from digits.core.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
 from digits.core.dataset import Labels, load_split
-from digits.core.errors import DataError, printable
+from digits.core.errors import DataError, IntegrityError, UsageError, printable
 from digits.core.files import read_json, scratch
 from digits.core.revision import Revision, open_revision
 from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
 from digits.evaluation.gate import PromoteParams
 from digits.evaluation.leaderboard import SHARED_CORES
-from digits.reporting.diff.side import Side
 
 MOST_CLASSES = 50  # of a matrix that one can read
 
@@ -39,6 +41,75 @@ class Diff:
     pictures: dict[str, list[Path]] = field(default_factory=dict)
 
 
+class Side:
+    """The results recorded at a revision; files are copied to `root` when they are read."""
+
+    def __init__(self, revision: Revision, root: Path) -> None:
+        self.revision, self.root = revision, root
+        revision.download([provenance.OUTPUTS, parameters.PATH], root)
+        with self.reading():
+            self.outputs = provenance.recorded_outputs(root)
+            self.raw = parameters.read(root / parameters.PATH)
+        listed = self.raw.get("models")
+        self.models = [
+            name
+            for name in (listed if isinstance(listed, list) else [])
+            if _is_name(name) and EvaluateOutputs(name).metrics in self.outputs
+        ]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors name the revision, not the folder to which its files were copied."""
+        try:
+            yield
+        except (DataError, IntegrityError, UsageError) as error:
+            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
+            raise type(error)(*(f"{self.revision.name}: {line}" for line in lines)) from None
+
+    def fetch(self, *paths: Path) -> None:
+        """Copy outputs to `root`, and check that they are what dvc.lock records."""
+        missing = [path for path in paths if not (self.root / path).exists()]
+        self.revision.download(missing, self.root)
+        with self.reading():
+            provenance.check_outputs(paths, self.root)
+
+    def of_model(self, model: str) -> dict[Path, str]:
+        """The md5 of each output of a model's stages."""
+        folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
+        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        paths = {split_path(split): split for split in EVALUATED}
+        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
+
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them.
+
+        The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
+        """
+        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
+        recorded: dict[str, Any] = {}
+        for stage in ("validate", "split", *stages):
+            recorded |= provenance.recorded_params(stage, self.root)
+        others = {
+            key: value
+            for key, value in parameters.flatten(self.raw).items()
+            if not any(f"{key}.".startswith(f"{block}.") for block in recorded)
+        }
+        data = {"data (md5)": provenance.recorded_data("split", self.root)}
+        made = data | others | parameters.flatten(recorded)
+        plain = json.dumps(made, default=str, skipkeys=True)
+        values: dict[str, Any] = json.loads(plain, parse_constant=str)  # NaN as text
+        return values
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can name a module, and so neither a path nor Markdown."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+
+
 class _ClassFigures(BaseModel):
     by_class: dict[str, dict[str, FiniteFloat | None]]
 
@@ -55,7 +126,7 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
     """
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
-        params = changes(*(side.params for side in sides.values()))
+        params = changes(*(side.params() for side in sides.values()))
         diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
@@ -73,15 +144,16 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
 def _compare(
     model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
 ) -> Difference:
-    rows = [side.rows(model) for side in sides.values()]
-    shared = [split for split, digest in rows[0].items() if digest == rows[-1].get(split)]
+    rows = set.intersection(*(side.rows(model) for side in sides.values()))
+    shared = [split for split in EVALUATED if split in dict(rows)]
     diff.notes += [
         f"{model}: evaluated on other {split} rows, so without {without}"
         for split, without in (("test", "paired test"), ("holdout", "the gate"))
         if split not in shared
     ]
     results = {name: _result(side, model) for name, side in sides.items()}
-    labels = {split: _labels(split, [*sides.values()][-1], results) for split in shared}
+    newest = [*sides.values()][-1]
+    labels = {split: _labels(split, newest, results.values()) for split in shared}
     diff.notes += [
         f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
         "of its cores meanwhile"
@@ -95,35 +167,32 @@ def _result(side: Side, model: str) -> Result:
     trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
     side.fetch(evaluated.behaviour, evaluated.predictions)
-    size_mb = (provenance.recorded_size(trained.model, side.root) or 0) / 1e6
+    size = provenance.recorded_size(trained.model, side.root)
     trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
     with side.reading():
-        scores: Metrics = parameters.flatten(evaluated.read_metrics())
-        metrics = scores | trained.read_metrics() | {"size_mb": size_mb}
-        for name, accuracy in evaluated.read_behaviour().items():
-            if name != "clean":  # the same number as test.accuracy
-                metrics[f"behaviour.{name}"] = accuracy
+        metrics: Metrics = parameters.flatten(evaluated.read_metrics())
+        metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
+        behaviour = evaluated.read_behaviour()
+        behaviour.pop("clean", None)  # the same number as test.accuracy
+        metrics |= {f"behaviour.{name}": accuracy for name, accuracy in behaviour.items()}
+        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+        if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+            raise DataError(f"{model}: its test accuracy or training time is no number above 0")
         of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        return Result(_finite(model, metrics), sensitivity, evaluated.read_predictions())
+        return Result(metrics, sensitivity, evaluated.read_predictions())
 
 
-def _finite(model: str, metrics: Metrics) -> Metrics:
-    finite = {name: value for name, value in metrics.items() if isfinite(value)}
-    if "test.accuracy" not in finite or finite.get("elapsed_s", 0) <= 0:
-        raise DataError(f"{model}: its test accuracy or training time is no number above 0")
-    return finite
-
-
-def _labels(split: str, side: Side, results: Mapping[str, Result]) -> Labels:
+def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
     """The true classes of a split, which the predictions of each side must fit."""
-    side.fetch(split_path(split))
+    path = split_path(split)
+    side.fetch(path)
     with side.reading():
-        labels = load_split(side.root / split_path(split)).data.labels
-        for rows, classes in (result.probabilities[split].shape for result in results.values()):
+        labels = load_split(side.root / path).data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results):
             if rows != len(labels) or classes <= labels.max():
-                raise DataError(f"{split_path(split)}: its rows are not those of the predictions")
+                raise DataError(f"{path}: its rows are not those of the predictions")
     return labels
 
 

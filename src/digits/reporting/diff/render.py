@@ -13,7 +13,7 @@ from digits.evaluation.comparison import verdict
 from digits.evaluation.difference import Change
 from digits.reporting.console import Terminal, print_json
 from digits.reporting.diff.collect import Diff
-from digits.reporting.page.render import environment
+from digits.reporting.page.report import environment
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
@@ -30,51 +30,22 @@ class Section(NamedTuple):
     quoted: int = 1
     align: Literal["left", "right"] = "left"
 
+    def cut(self) -> "Section":
+        """At most MOST_ROWS rows, with what is quoted in them cut to CELL_WIDTH."""
+        n, more = self.quoted, len(self.rows) - MOST_ROWS
+        rows = [[*map(_short, row[:n]), *row[n:]] for row in self.rows[:MOST_ROWS]]
+        below = [f"… and {more} more"] * (more > 0) + [*self.below]
+        return self._replace(rows=rows, below=below)
+
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
     """Print what differs, the verdicts first."""
     if as_json:
         print_json(_as_dict(diff))
-    elif as_markdown:
+        return
+    if as_markdown:
         print(markdown(diff), end="")
-    else:
-        _print_tables(diff)
-
-
-def write_page(diff: Diff, folder: Path) -> None:
-    """Write diff.md beside the pictures, which it shows."""
-    write_text(folder / "diff.md", markdown(diff, pictures=True))
-
-
-def markdown(diff: Diff, *, pictures: bool = False) -> str:
-    """GitHub's Markdown; the last tables are left out if it gets too long for a comment."""
-    sections = [*_sections(diff)]
-    for count in range(len(sections), -1, -1):
-        text = _render(diff, sections[:count], left_out=len(sections) - count, pictures=pictures)
-        if len(text) <= MOST_CHARACTERS:
-            break
-    return text
-
-
-def _render(diff: Diff, sections: Sequence[Section], *, left_out: int, pictures: bool) -> str:
-    template = environment("diff").get_template("diff.md.j2")
-    return template.render(
-        old=_words(diff.old),
-        new=_words(diff.new),
-        verdicts=[
-            (name, model.state, model.verdict.removeprefix(model.state))
-            for name, model in diff.models.items()
-            if model
-        ],
-        unchanged=[name for name, model in diff.models.items() if model is None],
-        notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
-        sections=sections,
-        left_out=left_out,
-        pictures=diff.pictures.values() if pictures else [],
-    )
-
-
-def _print_tables(diff: Diff) -> None:
+        return
     console = Terminal()
     console.print(f"{_words(diff.old)} → {_words(diff.new)}")
     for name, model in diff.models.items():
@@ -91,13 +62,36 @@ def _print_tables(diff: Diff) -> None:
         console.print("", section.title, table, *section.below, sep="\n")
 
 
+def write_page(diff: Diff, folder: Path) -> None:
+    """Write diff.md beside the pictures, which it shows."""
+    write_text(folder / "diff.md", markdown(diff, pictures=True))
+
+
+def markdown(diff: Diff, *, pictures: bool = False) -> str:
+    """GitHub's Markdown; the last tables are left out if it gets too long for a comment."""
+    template, sections = environment("diff").get_template("diff.md.j2"), [*_sections(diff)]
+    for left_out in range(len(sections) + 1):
+        text = template.render(
+            old=_words(diff.old),
+            new=_words(diff.new),
+            models=diff.models,
+            notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
+            sections=sections[: len(sections) - left_out],
+            left_out=left_out,
+            pictures=diff.pictures.values() if pictures else [],
+        )
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
+
+
 def _sections(diff: Diff) -> Iterator[Section]:
     if diff.params:
         params = [
             (key, *("–" if value is None else str(value) for value in pair))
             for key, pair in diff.params.items()
         ]
-        yield _cut(Section("params", ("", "old", "new"), params, quoted=3))
+        yield Section("params", ("", "old", "new"), params, quoted=3).cut()
     for name, model in diff.models.items():
         if model is None:
             continue
@@ -125,18 +119,7 @@ def _changes(
         if pair.old != pair.new
     ]
     if rows:
-        yield _cut(Section(title, ("", "old", "new", "change"), rows, below, align="right"))
-
-
-def _cut(section: Section) -> Section:
-    """At most MOST_ROWS rows, with what is quoted in them cut to CELL_WIDTH."""
-    rows = [
-        [*map(_short, row[: section.quoted]), *row[section.quoted :]]
-        for row in section.rows[:MOST_ROWS]
-    ]
-    more = len(section.rows) - len(rows)
-    below = [f"… and {more} more", *section.below] if more else section.below
-    return section._replace(rows=rows, below=below)
+        yield Section(title, ("", "old", "new", "change"), rows, below, align="right").cut()
 
 
 def _number(value: float | None, *, sign: str = "") -> str:

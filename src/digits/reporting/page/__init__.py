@@ -1,1 +1,1 @@
-"""The report as one HTML page: render (content and page), tables (its tables as texts)."""
+"""The pages that people open: report (of the pipeline) and monitor (of `digits monitor`)."""

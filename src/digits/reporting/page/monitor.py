@@ -6,9 +6,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.evaluation.drift import Drift
-from digits.reporting.page.render import environment
-from digits.reporting.page.tables import Cell, Png, Table
+from digits.reporting.page.report import Cell, Png, Table, environment
 from digits.reporting.plots import drift as plots
 from digits.scoring.monitor import Monitored, MonitorResult
 
@@ -24,8 +22,15 @@ WORDS = {
 
 def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
     """The page as HTML; `names` has one name per class."""
-    result = monitored.result
-    distances, foreign = _pictures(monitored)
+    result, pictures = monitored.result, []
+    if monitored.features:
+        known, new = monitored.features
+        farthest = np.argsort(-new, kind="stable")[:FOREIGN]
+        title = "How far new and known images are from the nearest known one"
+        histogram = plots.distances(known.known, new, cut=float(known.cuts[-1]), title=title)
+        title = f"The {len(farthest)} most foreign of {len(new):,} images"
+        pictures = [histogram, plots.foreign(monitored.sample[farthest], title=title)]
+    counts = dict(zip(names, result.class_counts, strict=True))
     return (
         environment("page")
         .get_template("monitor.html.j2")
@@ -33,11 +38,13 @@ def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
             result=result,
             verdicts=verdicts(result),
             when=" to ".join(time[:16].replace("T", " ") for time in (result.since, result.until)),
-            comparisons=_comparisons(result.drift),
+            comparisons=_comparisons(result),
             answers=_answers(result),
-            classes=_classes(result, names),
-            distances=distances,
-            foreign=foreign,
+            classes={
+                name: {"answers": f"{count:,}", "share": _percent(count / result.rows)}
+                for name, count in counts.items()
+            },
+            pictures=[_png(picture) for picture in pictures],
         )
     )
 
@@ -63,55 +70,33 @@ def verdicts(result: MonitorResult) -> list[str]:
     return found
 
 
-def _comparisons(drift: Sequence[Drift]) -> Table:
-    rows = [
-        (
-            WORDS[each.name],
-            [
-                Cell(f"{each.effect:.4f}"),
-                Cell("<0.0001" if each.p_value < 1e-4 else f"{each.p_value:.4f}"),
-                Cell("drifted" if each.drifted else "ok", marked=each.drifted),
-            ],
-        )
-        for each in drift
-    ]
-    return Table(["drift of", "effect", "p", ""], rows)
+def _comparisons(result: MonitorResult) -> Table:
+    drift = {WORDS[each.name]: each for each in result.drift}
+    p_values = {name: each.p_value for name, each in drift.items()}
+    return {
+        "effect": {name: f"{each.effect:.4f}" for name, each in drift.items()},
+        "p": {name: "<0.0001" if p < 1e-4 else f"{p:.4f}" for name, p in p_values.items()},
+        "": {
+            name: Cell("drifted" if each.drifted else "ok", marked=each.drifted)
+            for name, each in drift.items()
+        },
+    }
 
 
 def _answers(result: MonitorResult) -> Table:
-    accuracy, holdout = result.accuracy, result.holdout
-    interval = f" ({_percent(accuracy.lower)} to {_percent(accuracy.upper)})" if accuracy else ""
-    live = {
-        "accuracy": _percent(accuracy.value) + interval if accuracy else "n/a",
-        "labelled rows": f"{accuracy.rows:,}" if accuracy else "0",
-        "unsure": _percent(result.unsure),
+    now, holdout = {"accuracy": "n/a", "labelled rows": "0"}, result.holdout
+    if found := result.accuracy:
+        interval = f"({_percent(found.lower)} to {_percent(found.upper)})"
+        now["accuracy"] = f"{_percent(found.value)} {interval}"
+        now["labelled rows"] = f"{found.rows:,}"
+    return {
+        "now": now | {"unsure": _percent(result.unsure)},
+        "hold-out": {
+            "accuracy": _percent(holdout.get("accuracy")),
+            "labelled rows": f"{holdout['rows']:,.0f}" if "rows" in holdout else "n/a",
+            "unsure": _percent(holdout.get("unsure")),
+        },
     }
-    before = {
-        "accuracy": _percent(holdout.get("accuracy")),
-        "labelled rows": f"{holdout['rows']:,.0f}" if "rows" in holdout else "n/a",
-        "unsure": _percent(holdout.get("unsure")),
-    }
-    return Table(
-        ["", "now", "hold-out"],
-        [(name, [Cell(live[name]), Cell(before[name])]) for name in live],
-    )
-
-
-def _classes(result: MonitorResult, names: Sequence[str]) -> Table:
-    counts = [Cell(f"{count:,}") for count in result.class_counts]
-    shares = [Cell(_percent(count / result.rows)) for count in result.class_counts]
-    return Table(["class", *names], [("answers", counts), ("share", shares)])
-
-
-def _pictures(monitored: Monitored) -> tuple[Png | None, Png | None]:
-    if monitored.features is None:
-        return None, None
-    known, new = monitored.features
-    farthest = np.argsort(-new, kind="stable")[:FOREIGN]
-    title = "How far new and known images are from the nearest known one"
-    histogram = plots.distances(known.known, new, cut=float(known.cuts[-1]), title=title)
-    title = f"The {len(farthest)} most foreign of {len(new):,} images"
-    return _png(histogram), _png(plots.foreign(monitored.sample[farthest], title=title))
 
 
 def _png(figure: Figure) -> Png:

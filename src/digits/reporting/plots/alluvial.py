@@ -13,30 +13,32 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from digits.core.dataset import Matrix
-from digits.reporting.plots.theme import INK, PALE_GREY, RED, new_figure
+from digits.reporting.plots import theme
 
 LARGEST_FACTOR = 50  # by which correct predictions are narrowed
 
 Floats = NDArray[np.float64]
+Side = Literal["left", "right"]
 
 
 def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
-    named below the title, so that the errors fill about a third of the picture. The counts at
-    both sides are the true ones. A class without rows is left out on that side.
+    named below the title: to twice the width of all errors. A class without rows is left out.
     """
-    factor = narrowing(matrix)
+    correct = int(np.trace(matrix))
+    wrong = int(matrix.sum()) - correct
+    factor = min(max(round(correct / (2 * wrong)), 1), LARGEST_FACTOR) if wrong else 1
     widths = matrix / np.where(np.eye(len(matrix), dtype=bool), factor, 1)
     gap = widths.sum() / (2 * len(names))
     from_reference, from_prediction = _ribbon_tops(widths.T, gap), _ribbon_tops(widths, gap)
-    figure = new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7, title)
+    figure = theme.new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7, title)
     axes = figure.add_subplot()
     correct_first = sorted(np.argwhere(matrix).tolist(), key=lambda cell: cell[0] != cell[1])
     for prediction, reference in correct_first:
         left, right = from_reference[reference, prediction], from_prediction[prediction, reference]
-        colour = PALE_GREY if prediction == reference else RED
+        colour = theme.PALE_GREY if prediction == reference else theme.RED
         axes.add_patch(_ribbon(left, right, widths[prediction, reference], colour))
     axes.set(xlim=(0, 1), ylim=(1.5 * widths.sum(), -gap / 4))
     axes.set_xticks([0, 1], ["Reference", "Prediction"])
@@ -44,28 +46,17 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     axes.set_yticks([])
     axes.tick_params(length=0, labelsize=12)
     axes.spines[:].set_visible(False)
-    _name_boxes(axes, "left", from_reference, widths.T, _wrong_of(names, matrix.T))
-    _name_boxes(axes, "right", from_prediction, widths, _wrong_of(names, matrix))
+    _name_boxes(axes, "left", from_reference, widths.T, matrix.T, names)
+    _name_boxes(axes, "right", from_prediction, widths, matrix, names)
     narrowed = f", drawn {factor} times narrower than errors" if factor > 1 else ""
     axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10, pad=10)
     return figure
 
 
-def narrowing(matrix: Matrix) -> int:
-    """How many times narrower correct predictions are drawn: to twice the width of all errors.
-
-    1 where they are no wider anyway or nothing is wrong; 50 at most.
-    """
-    correct = int(np.trace(matrix))
-    wrong = int(matrix.sum()) - correct
-    return min(max(round(correct / (2 * wrong)), 1), LARGEST_FACTOR) if wrong else 1
-
-
 def _ribbon_tops(widths: Floats, gap: float) -> Floats:
-    """The upper end of each cell's ribbon on the side of the rows, from the top of the picture.
+    """The upper end of each cell's ribbon, from the top of the picture (classes, classes).
 
-    Each row of `widths` (classes, classes) is a box; boxes stand below each other with a gap. In
-    each box the ribbon of the correct predictions comes first.
+    Each row of `widths` is a box, with a gap below; its correct predictions come first.
     """
     correct = np.eye(len(widths), dtype=bool)
     errors = np.where(correct, 0, widths)
@@ -87,24 +78,20 @@ def _ribbon(left: float, right: float, width: float, colour: str) -> PathPatch:
 
 
 def _name_boxes(
-    axes: Axes, side: Literal["left", "right"], tops: Floats, widths: Floats, labels: list[str]
+    axes: Axes, side: Side, tops: Floats, widths: Floats, counts: Matrix, names: list[str]
 ) -> None:
-    """Draw and name the boxes of one side; `tops` and `widths` have a row per box."""
-    sizes = widths.sum(axis=1)
-    present = sizes > 0
-    begin, end = tops.min(axis=1)[present], (tops.min(axis=1) + sizes)[present]
+    """Draw and name the boxes of one side, which are the rows of the matrices."""
+    totals = counts.sum(axis=1)
+    labels = [
+        f"{name}: {total - correct:,} of {total:,} wrong"
+        for name, total, correct in zip(names, totals, counts.diagonal(), strict=True)
+    ]
+    present = totals > 0
+    begin = tops.min(axis=1)[present]
+    end = begin + widths.sum(axis=1)[present]
     axis = axes.secondary_yaxis(side)
     axis.set_yticks((begin + end) / 2, np.array(labels)[present], parse_math=False, fontsize=10)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     x = np.full(len(begin), 0 if side == "left" else 1)
-    axes.vlines(x, begin, end, color=INK, linewidth=4)
-
-
-def _wrong_of(names: list[str], matrix: Matrix) -> list[str]:
-    """What is written beside each row of the matrix."""
-    totals, correct = matrix.sum(axis=1), matrix.diagonal()
-    return [
-        f"{name}: {total - hits:,} of {total:,} wrong"
-        for name, total, hits in zip(names, totals, correct, strict=True)
-    ]
+    axes.vlines(x, begin, end, color=theme.INK, linewidth=4)

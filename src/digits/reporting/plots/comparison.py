@@ -1,16 +1,14 @@
 """Models side by side: accuracy against time, and spread over seeds."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from digits.core.colours import BLUE
-from digits.reporting.plots.theme import GREY, new_figure, quiet_axes, set_title
+from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
     from digits.evaluation.seeds import Group
@@ -27,102 +25,68 @@ def pareto(
 ) -> Figure:
     """Accuracy against training time, one point per model, the Pareto front joined.
 
-    The time axis is logarithmic if the slowest model takes 8 times as long as the fastest or more.
-
-    Args:
-        seconds: training time per model.
-        accuracy: per model accuracy with the ends of its 95 % interval, 0…1.
-        front: models that no other beats in both.
+    `accuracy` is 0…1, with the ends of its 95 % interval. The time axis is logarithmic if the
+    slowest model takes 8 times as long as the fastest or more.
     """
-    figure = new_figure(8.5, 5.2)
-    axes = figure.add_subplot()
+    figure, axes = theme.new_axes(8.5, 5.2, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
     axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
-    middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
+    fastest, slowest = min(seconds.values()), max(seconds.values())
     for model, time in seconds.items():
-        _point(axes, time, accuracy[model], BLUE if model in front else GREY)
-    for text, model in _labels(seconds, accuracy).items():
-        _name(axes, text, seconds[model], accuracy[model][0], right=seconds[model] > middle)
-    _time_axis(axes, list(seconds.values()))
-    axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
-    axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
-    axes.margins(x=0.18, y=0.15)
-    axes.set_xlim(left=max(axes.get_xlim()[0], 0))
-    quiet_axes(axes)
-    figure.legend(["Pareto front"], loc="outside lower right", frameon=False, fontsize=11)
-    set_title(axes, title)
-    return figure
-
-
-def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
-    """One panel per measure, one line per group of runs: mean and 95 % interval."""
-    measures = list(groups[0].measures)
-    figure = new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
-    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    for axes, measure in zip(panels, measures, strict=True):
-        _spread(axes, [group for group in groups if group.measures[measure].n], measure)
-        axes.set_xlabel(measure, fontsize=12, parse_math=False)
-    return figure
-
-
-def _point(axes: Axes, seconds: float, accuracy: tuple[float, float, float], colour: str) -> None:
-    middle, low, high = accuracy
-    away = [[middle - low], [high - middle]]
-    axes.errorbar(seconds, middle, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
-
-
-def _labels(
-    seconds: Mapping[str, float], accuracy: Mapping[str, tuple[float, float, float]]
-) -> dict[str, str]:
-    """Label to model; models at the same point share one label, which names the first of them."""
-    models_at: dict[str, list[str]] = defaultdict(list)
-    for model, time in seconds.items():
-        models_at[f"{100 * accuracy[model][0]:.2f} %, {_duration(time)}"].append(model)
-    return {f"{', '.join(models)}\n{place}": models[0] for place, models in models_at.items()}
-
-
-def _name(axes: Axes, text: str, seconds: float, accuracy: float, *, right: bool) -> None:
-    axes.annotate(
-        text,
-        (seconds, accuracy),
-        xytext=(-10 if right else 10, 8),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=11,
-        parse_math=False,
-    )
-
-
-def _per_cent(share: float, _place: int) -> str:
-    # ticks are not exact: 100 % may be 1.0000000000000002
-    return f"{100 * share:.5g} %" if share < 1 + 1e-9 else ""
-
-
-def _time_axis(axes: Axes, seconds: list[float]) -> None:
+        share, low, high = accuracy[model]
+        away, colour = [[share - low], [high - share]], BLUE if model in front else theme.GREY
+        axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
+        duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
+        right = time > (fastest * slowest) ** 0.5
+        axes.annotate(
+            f"{model}\n{100 * share:.2f} %, {duration}",
+            (time, share),
+            xytext=(-10 if right else 10, 8),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=11,
+            parse_math=False,
+        )
     label = "training time in seconds"
-    if min(seconds) > 0 and max(seconds) / min(seconds) >= LOGARITHMIC_FROM:
+    if fastest > 0 and slowest / fastest >= LOGARITHMIC_FROM:
         label += " (logarithmic)"
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label, fontsize=12)
+    axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
+    axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+    axes.margins(x=0.18, y=0.15)
+    axes.set_xlim(left=max(axes.get_xlim()[0], 0))
+    theme.quiet_axes(axes)
+    theme.add_legend(figure, ["Pareto front"])
+    return figure
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
+    """One panel per measure, one line per group of runs: mean and 95 % interval."""
+    measures = list(groups[0].measures)
+    figure = theme.new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        shown = [group for group in groups if group.measures[measure].n]
+        spreads = [group.measures[measure] for group in shown]
+        places, means = np.arange(len(shown)), [spread.mean for spread in spreads]
+        ends = np.array([[s.mean - s.low, s.high - s.mean] for s in spreads]).T
+        axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
+        labels = [f"{group.label}  (n = {group.measures[measure].n})" for group in shown]
+        axes.set_yticks(places, labels, parse_math=False)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.margins(x=0.1)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+        theme.quiet_axes(axes, grid="x")
+        axes.set_xlabel(measure, fontsize=12, parse_math=False)
+    return figure
 
 
-def _spread(axes: Axes, groups: Sequence["Group"], measure: str) -> None:
-    spreads = [group.measures[measure] for group in groups]
-    places, means = np.arange(len(groups)), [spread.mean for spread in spreads]
-    ends = np.array([[spread.mean - spread.low, spread.high - spread.mean] for spread in spreads]).T
-    axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
-    labels = [f"{group.label}  (n = {group.measures[measure].n})" for group in groups]
-    axes.set_yticks(places, labels, parse_math=False)
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.margins(x=0.1)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    quiet_axes(axes, grid="x")
+def _per_cent(share: float, _place: int) -> str:
+    # ticks are not exact: 100 % may be 1.0000000000000002
+    return f"{100 * share:.5g} %" if share < 1 + 1e-9 else ""

@@ -9,7 +9,7 @@ from matplotlib.ticker import StrMethodFormatter
 from digits.core.colours import BLUE, VERMILION
 from digits.core.dataset import Images
 from digits.evaluation.drift import Distances
-from digits.reporting.plots.theme import GREY, blank_grid, new_figure, quiet_axes, set_title, show
+from digits.reporting.plots import theme
 
 BINS = 40
 PANELS_A_ROW = 12
@@ -20,8 +20,7 @@ def distances(known: Distances, new: Distances, *, cut: float, title: str) -> Fi
 
     The last bin holds all that are farther.
     """
-    figure = new_figure(9, 4)
-    axes = figure.add_subplot()
+    figure, axes = theme.new_axes(9, 4, title)
     end = max(2 * cut, float(np.quantile(new, 0.99)), 1e-6)
     edges = np.linspace(0, end, BINS + 1).tolist()
     for values, colour, label in ((known, BLUE, "known"), (new, VERMILION, "new")):
@@ -30,14 +29,13 @@ def distances(known: Distances, new: Distances, *, cut: float, title: str) -> Fi
             np.minimum(values, end), edges, weights=shares, histtype="step", linewidth=2,
             color=colour, label=f"{label}: {len(values):,} images",
         )  # fmt: skip
-    axes.axvline(cut, color=GREY, linestyle="--", label="95 % of the known are nearer")
+    axes.axvline(cut, color=theme.GREY, linestyle="--", label="95 % of the known are nearer")
     axes.set_xlabel("cosine distance from the nearest known image", fontsize=12)
     axes.set_ylabel("% of the images", fontsize=12)
     axes.set_yscale("log")  # few of the images are far, and they matter
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    quiet_axes(axes, grid="y")
-    figure.legend(loc="outside lower right", frameon=False, fontsize=11, ncols=3)
-    set_title(axes, title)
+    theme.quiet_axes(axes, grid="y")
+    theme.add_legend(figure, columns=3)
     return figure
 
 
@@ -45,8 +43,8 @@ def foreign(images: Images, *, title: str) -> Figure:
     """The images uint8 (n, height, width) in rows of twelve, in their order."""
     rows = ceil(len(images) / PANELS_A_ROW)
     height, width = images.shape[1:]
-    figure = new_figure(0.85 * PANELS_A_ROW, 0.85 * height / width * rows + 0.5, title)
-    grid = blank_grid(figure, rows, PANELS_A_ROW)
+    figure = theme.new_figure(0.85 * PANELS_A_ROW, 0.85 * height / width * rows + 0.5, title)
+    grid = theme.blank_grid(figure, rows, PANELS_A_ROW)
     for axes, image in zip(grid.flat, images, strict=False):
-        show(axes, image)
+        theme.show(axes, image)
     return figure

@@ -4,30 +4,19 @@ A confusion matrix is counts int64 (classes, classes): rows predictions, columns
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from digits.core.colours import BLUE, VERMILION
+from digits.core.colours import BLUE, SERIES, VERMILION
 from digits.core.dataset import Matrix
-from digits.reporting.plots.theme import (
-    GREY,
-    INK,
-    PALE_GREY,
-    blank_grid,
-    new_figure,
-    percent,
-    quiet_axes,
-    series_colour,
-    set_title,
-    show,
-)
+from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,25 +40,33 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
-    figure = new_figure(cell * classes + 1.6, cell * classes + 1.6)
-    axes = figure.add_subplot()
+    figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
     colours = _cell_colours(matrix)
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
     for (row, column), count in np.ndenumerate(matrix):
-        wrong = bool(count) and row != column
+        dark = colours[row, column, :3] @ [0.299, 0.587, 0.114] < 0.6
         axes.text(
             column,
             row,
-            f"{count:,}\n{percent(int(count), int(totals[column]))}",
+            f"{count:,}\n{theme.percent(int(count), int(totals[column]))}",
             ha="center",
             va="center",
-            color=_text_colour(colours[row, column], int(count)),
+            color="white" if dark else theme.INK if count else "#B0B0B0",
             fontsize=12 if classes <= 15 else 9,
-            fontweight="bold" if wrong else "normal",
+            fontweight="bold" if count and row != column else "normal",
         )
-    _name_classes(axes, names, upright=max(map(len, names)) <= 9 * cell)
-    set_title(axes, title)
+    for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
+        axis.set_ticks(range(classes), names, parse_math=False)
+        axis.set_ticks(np.arange(classes + 1) - 0.5, minor=True)
+        axis.set_label_text(label, fontsize=13)
+    if max(map(len, names)) > 9 * cell:
+        axes.tick_params(axis="x", labelrotation=45)
+        for tick in axes.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
+    axes.tick_params(which="both", length=0, labelsize=13)
+    axes.spines[:].set_visible(False)
     return figure
 
 
@@ -84,41 +81,20 @@ def _cell_colours(matrix: Matrix) -> Floats:
     return np.asarray(colours, dtype=np.float64)
 
 
-def _text_colour(cell: Floats, count: int) -> str:
-    dark = cell[:3] @ [0.299, 0.587, 0.114] < 0.6
-    return "white" if dark else INK if count else "#B0B0B0"
-
-
-def _name_classes(axes: Axes, names: list[str], *, upright: bool) -> None:
-    places = range(len(names))
-    axes.set_xticks(places, names, parse_math=False)
-    if not upright:
-        axes.tick_params(axis="x", labelrotation=45)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names, parse_math=False)
-    axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
-    axes.tick_params(which="both", length=0, labelsize=13)
-    axes.set_xlabel("Reference", fontsize=13)
-    axes.set_ylabel("Prediction", fontsize=13)
-    axes.spines[:].set_visible(False)
-
-
 def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     """One panel per mistake, the most confident first; says so where there is none."""
     count = len(found.rows)
     columns = min(MISTAKES_A_ROW, max(count, 1))
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:]
-    figure = new_figure(max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5, title)
-    grid = blank_grid(figure, rows, columns)
+    size = max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5
+    figure = theme.new_figure(*size, title)
+    grid = theme.blank_grid(figure, rows, columns)
     for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#D9D9D9")
-        show(axes, image)
+        theme.show(axes, image)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
@@ -134,27 +110,24 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     A point on the diagonal is a model that is right as often as it says. `tables` has one line
     per bin, as `scores.reliability` returns them, by the heading of each panel.
     """
-    figure = new_figure(5.5 * len(tables), 6.6, title)
+    figure = theme.new_figure(5.5 * len(tables), 6.6, title)
     panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
     for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
         away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
-        upper.plot([0, 1], [0, 1], "--", color=GREY)
-        upper.errorbar(
-            table["confidence"], table["accuracy"], away, fmt="o", color=BLUE, clip_on=False
-        )
+        upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
+        points = table["confidence"], table["accuracy"], away
+        upper.errorbar(*points, fmt="o", color=BLUE, clip_on=False)
         upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
         upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
-        set_title(upper, heading)
-        width = table["up_to"] - table["above"]
-        bars = lower.bar(
-            table["above"], table["rows"], width, align="edge", color=PALE_GREY, ec="white"
-        )
+        theme.set_title(upper, heading)
+        boxes = table["above"], table["rows"], table["up_to"] - table["above"]
+        bars = lower.bar(*boxes, align="edge", color=theme.PALE_GREY, ec="white")
         lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
         lower.set_xlabel("confidence: the highest probability", fontsize=12)
         lower.set_ylabel("rows (log)", fontsize=12)
         for axes in (upper, lower):
-            quiet_axes(axes)
+            theme.quiet_axes(axes)
     return figure
 
 
@@ -163,25 +136,20 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
 
     `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0.
     """
-    figure = new_figure(11, 4.6, title)
+    figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        for index, (model, history) in enumerate(histories.items()):
-            _draw_curves(axes, history, measure, model, series_colour(index))
-        quiet_axes(axes)
+        for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
+            marker = "o" if len(history) <= FEW_EPOCHS else None
+            common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+            training = [epoch[measure] for epoch in history]
+            validation = [epoch[f"val_{measure}"] for epoch in history]
+            axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
+            axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)
+        theme.quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        set_title(axes, measure)
-    handles, labels = panels[0].get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": min(len(labels), 4)}
-    figure.legend(handles, labels, **place, frameon=False, fontsize=11)
+        theme.set_title(axes, measure)
+    series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
+    figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
     return figure
-
-
-def _draw_curves(axes: Axes, history: History, measure: str, model: str, colour: str) -> None:
-    marker = "o" if len(history) <= FEW_EPOCHS else None
-    common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
-    training = [epoch[measure] for epoch in history]
-    validation = [epoch[f"val_{measure}"] for epoch in history]
-    axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
-    axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)

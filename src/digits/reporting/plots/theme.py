@@ -1,12 +1,12 @@
 """What all pictures share: colours, how numbers are written, how a figure is made and saved."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from digits.core.colours import SERIES
 from digits.core.files import replacing
 
 # told apart by lightness
@@ -16,17 +16,8 @@ GREY = "#8C8C8C"
 INK = "#1F2328"
 
 
-def series_colour(index: int) -> str:
-    """The colour of the n-th series; the ninth has the colour of the first."""
-    return SERIES[index % len(SERIES)]
-
-
 def percent(count: int, total: int) -> str:
-    """`count` of `total` in per cent with one decimal, `n/a` if the total is 0.
-
-    Only 0 of them is written `0 %` and only all of them `100 %`; a share that would be rounded
-    to either is written `<0.1 %` or `>99.9 %`.
-    """
+    """`count` of `total` in per cent, `n/a` if the total is 0; never rounded to 0 or 100 %."""
     if total == 0:
         return "n/a"
     if count in (0, total):
@@ -38,14 +29,19 @@ def percent(count: int, total: int) -> str:
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure, size in inches, whose layout leaves room for all labels.
-
-    It is no pyplot figure: nothing global refers to it, so it need not be closed.
-    """
+    """An empty figure, size in inches, whose layout leaves room for all labels."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     if title:
         figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
+
+
+def new_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    """A figure with one plot in it, and the heading above the plot."""
+    figure = new_figure(width, height)
+    axes = figure.add_subplot()
+    set_title(axes, title)
+    return figure, axes
 
 
 def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
@@ -65,6 +61,11 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def add_legend(figure: Figure, *texts: Sequence[str], columns: int = 1) -> None:
+    """Name the series at the lower right."""
+    figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11, ncols=columns)
 
 
 def set_title(axes: Axes, text: str) -> None:
