@@ -97,8 +97,8 @@ def tracked():
             raise
 
 if (control / f"{name}.tracks").exists():
-    from digits.core import process, system
-    system.die_with_parent()
+    from digits.core import process
+    process.die_with_parent()
     process.run_program(tracked)
 work()
 """

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from importlib import import_module
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import NoReturn
 
-from digits.core import system
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, printable
 
@@ -50,11 +51,7 @@ _PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
 
 
 def set_environment() -> None:
-    """Set the environment variables of the project that the user has not set.
-
-    Child processes that are started as `python`, as DVC starts the stages, get this Python, even
-    if its environment is not activated.
-    """
+    """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
@@ -78,10 +75,7 @@ def flow_run() -> str:
 
 
 def take_parent_run() -> str | None:
-    """The id of the run of an enclosing `mlflow run`, removed from the environment.
-
-    If it stayed there, MLflow would resume that run in this process and in every child.
-    """
+    """The id of the run of an enclosing `mlflow run`, removed so that no child resumes it."""
     return os.environ.pop(_PARENT_RUN, None)
 
 
@@ -95,18 +89,8 @@ def child_environment(
     return others | {name: value for name, value in context.items() if value}
 
 
-def print_in_any_encoding() -> None:
-    """Escape what the encoding of stdout or stderr lacks, instead of raising an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def spare_the_collector() -> None:
-    """Collect garbage rarely, and not at exit: a third of the seconds that MLflow's import takes.
-
-    It makes hundreds of thousands of objects that no collection can free, as TensorFlow does.
-    """
+    """Collect garbage rarely, and not at exit: saves a third of the time MLflow's import takes."""
     gc.set_threshold(20_000, 100)
     atexit.register(gc.freeze)
 
@@ -118,8 +102,10 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     SIGTERM end the process through `finally` blocks.
     """
     set_environment()
-    print_in_any_encoding()
     spare_the_collector()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # escape what its encoding lacks
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
@@ -135,16 +121,28 @@ def run_program(work: Callable[[], object]) -> NoReturn:
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
-    system.die_with_parent()
-    run_program(lambda: main(*_arguments_for(main)))
+
+    def work() -> None:
+        arguments, names = sys.argv[1:], list(signature(main).parameters)
+        if len(arguments) != len(names):
+            wanted = " ".join(map(str.upper, names)) or "none"
+            raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
+        main(*arguments)
+
+    die_with_parent()
+    run_program(work)
 
 
-def _arguments_for(main: Callable[..., object]) -> list[str]:
-    arguments, names = sys.argv[1:], list(signature(main).parameters)
-    if len(arguments) != len(names):
-        wanted = " ".join(map(str.upper, names)) or "none"
-        raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
-    return arguments
+def die_with_parent() -> None:
+    """Get SIGTERM when the parent dies: no training outlives its `dvc repro`."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 def report_error(error: Exception) -> int:
@@ -158,8 +156,9 @@ def report_error(error: Exception) -> int:
     elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
         text = missing
     else:
-        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        text, code = f"{text} (DIGITS_DEBUG=1 shows where)", DigitsError.exit_code
+        first_line = str(error).partition("\n")[0]
+        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
+        code = DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
@@ -181,8 +180,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 def quiet_tensorflow(threads: int) -> Iterator[None]:
     """Import TensorFlow in this block, with `threads` threads and without its start-up lines.
 
-    It reads the thread counts once, at import; its C++ part writes to file descriptor 2 before a
-    log level can be set.
+    It reads the thread counts at import; its C++ part writes to descriptor 2 before any log level.
     """
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()
