@@ -43,17 +43,14 @@ ENVIRONMENT = {
 }
 
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
-_ROOT = "DVC_ROOT"
-_EXPERIMENT = "DVC_EXP_NAME"
-_FLOW_RUN = "PREFECT__FLOW_RUN_ID"
-_PARENT_RUN = "MLFLOW_RUN_ID"
-_PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
+ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
+_CONTEXT = (ROOT, "DVC_STAGE", "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
     """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(ENVIRONMENT | os.environ)
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != own:
         os.environ["PATH"] = f"{own}{os.pathsep}{path}"
@@ -61,31 +58,21 @@ def set_environment() -> None:
 
 def project_root() -> Path:
     """The project's folder. A DVC experiment may run in a copy of it, which is not returned."""
-    return Path(os.environ.get(_ROOT, ".")).resolve()
-
-
-def dvc_experiment() -> str:
-    """The name of the DVC experiment that this process belongs to, or an empty string."""
-    return os.environ.get(_EXPERIMENT, "")
-
-
-def flow_run() -> str:
-    """The id of the Prefect flow run that this process belongs to, or an empty string."""
-    return os.environ.get(_FLOW_RUN, "")
+    return Path(os.environ.get(ROOT, ".")).resolve()
 
 
 def take_parent_run() -> str | None:
     """The id of the run of an enclosing `mlflow run`, removed so that no child resumes it."""
-    return os.environ.pop(_PARENT_RUN, None)
+    return os.environ.pop(PARENT_RUN, None)
 
 
 def child_environment(
     *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
 ) -> dict[str, str]:
     """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
-    others = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
-    context = {_ROOT: str(root or ""), _EXPERIMENT: experiment}
-    context |= {_FLOW_RUN: flow_run, _PARENT_RUN: parent_run}
+    others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
+    context = {ROOT: str(root or ""), EXPERIMENT: experiment}
+    context |= {FLOW_RUN: flow_run, PARENT_RUN: parent_run}
     return others | {name: value for name, value in context.items() if value}
 
 

@@ -1,5 +1,6 @@
 """Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
 
+import os
 import platform
 import time
 from collections import defaultdict
@@ -46,8 +47,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "python": platform.python_version(),
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
-        "dvc_exp": process.dvc_experiment(),
-        "prefect_flow_run_id": process.flow_run(),
+        "dvc_exp": os.environ.get(process.EXPERIMENT, ""),
+        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
 
