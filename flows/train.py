@@ -14,6 +14,7 @@ from pydantic import Field
 
 from digits import params
 from digits.core.errors import UsageError
+from digits.core.machine import trainings_at_once
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from flows.support import lifecycle
 from flows.support.commands import Dvc
@@ -69,7 +70,7 @@ def train(
                     )
                 if not pull or states["pull"].is_completed():
                     check_sources(root, targets)
-                    trainings = max_parallel or params.load().train.at_once
+                    trainings = max_parallel or trainings_at_once(params.load().train.threads)
                     stages = Stages(dvc, pools, trainings=trainings, force=force)
                     states |= stages.run_all(read_pipeline(root, targets))
                 if push and all(state.is_completed() for state in states.values()):
