@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import client, machine, tables, trainings  # noqa: E402
-from benchmarks.workspace import Training, Workspace  # noqa: E402
+from benchmarks.workspace import Training  # noqa: E402
 
 
 def training(*val_accuracy, fit_s=10.0):
@@ -31,20 +31,12 @@ def test_the_page_shows_what_the_json_holds():
         ([training(0.8, 0.9, 0.8, 0.9)], (1, 5.0)),
         ([training(0.8, 0.9), training(0.9, 0.9), training(0.95, 0.9)], (3, 5.0)),
         ([training(0.8, 0.9), training(0.8, 0.8)], (1, 10.0)),
-        ([training(0.8, 0.8)], (0, None)),
         ([training()], (0, None)),
     ],
 )
 def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
     reached = trainings.seconds_to(0.9, done)
     assert (reached["reached"], reached["median_s"]) == expected
-
-
-def test_commands_of_a_part_know_no_store_of_the_part_before(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////gone/mlflow.db")
-    workspace = object.__new__(Workspace)
-    workspace.root = tmp_path
-    assert "MLFLOW_TRACKING_URI" not in workspace.environment()
 
 
 @pytest.mark.parametrize(("asked", "code"), [("--help", 0), ("trainngs", 2)])

@@ -93,7 +93,8 @@ def summary(
     from digits.tracking.runs import evaluated_runs
 
     if not (seed_groups := groups(evaluated_runs(last))):
-        raise DataError("MLflow: no run with an evaluation yet (restored ones do not count)")
+        none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
+        raise DataError(f"{none}; `dvc repro` makes them")
     save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), picture)
     print_summary(seed_groups, as_json=as_json)
     if not as_json:

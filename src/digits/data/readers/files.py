@@ -23,7 +23,7 @@ def data_files(folder: Path) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
     if not files:
-        raise DataError(f"{folder}: no data files found; {FETCH}")
+        raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     return files
 
 
