@@ -30,7 +30,14 @@ def _installed(requirements: Path, folder: Path) -> dict[str, float]:
     """Packages and 10⁶ bytes of a fresh environment with these requirements."""
     uv = Path(sys.executable).with_name("uv")
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    install = [uv, "pip", "install", "--quiet", "--python", folder.resolve() / "bin/python"]
+    install: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        folder.resolve() / "bin/python",
+    ]
     # a package's requirements are complete, have hashes, and name a wheel that lies beside them
     hashed = (
         ["--no-deps", "--require-hashes"] if "--hash" in requirements.read_text("utf-8") else []
