@@ -92,13 +92,16 @@ def summary(
     from digits.reporting.plots.theme import save
     from digits.tracking.runs import evaluated_runs
 
-    if not (seed_groups := groups(evaluated_runs(last))):
+    runs = evaluated_runs(last)
+    if not (seed_groups := groups(runs)):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
         raise DataError(f"{none}; `dvc repro` makes them")
     save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), picture)
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
-        print(f"picture of the last {last} runs: {printable(str(picture))}")
+        print(f"picture: {printable(str(picture))}")
+        if len(runs) == last:
+            print(f"of the last {last} runs; --last looks further back")
 
 
 @app.command()
