@@ -1,19 +1,19 @@
 """How long whole commands take that ask a model, and how much memory: evaluate, predict, score."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from statistics import median
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks.workspace import Workspace
-from digits.core import system
 from digits.core.dataset import Images
 
 EVALUATED, SCORED_BY = "cnn", "compact"
@@ -79,11 +79,12 @@ def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
     """Run a command that must succeed, and watch its memory."""
     peak_mb, start = 0.0, time.perf_counter()
     with TemporaryFile("w+") as output:
-        process = subprocess.Popen(
+        process = psutil.Popen(
             command, cwd=workspace.root, env=workspace.environment(), stdout=output
         )
         while process.poll() is None:
-            peak_mb = max(peak_mb, system.peak_memory(process.pid) / 1e6)
+            with suppress(psutil.Error):  # it ends just now
+                peak_mb = max(peak_mb, process.memory_info().rss / 1e6)
             time.sleep(POLL_S)
         wall_s = time.perf_counter() - start
         if process.returncode:

@@ -30,9 +30,21 @@ def _installed(requirements: Path, folder: Path) -> dict[str, float]:
     """Packages and 10⁶ bytes of a fresh environment with these requirements."""
     uv = Path(sys.executable).with_name("uv")
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    python = folder / "bin/python"
-    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python"]
-    subprocess.run([*install, python, "-r", requirements], check=True)
+    install: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        folder.resolve() / "bin/python",
+    ]
+    # a package's requirements are complete, have hashes, and name a wheel that lies beside them
+    hashed = (
+        ["--no-deps", "--require-hashes"] if "--hash" in requirements.read_text("utf-8") else []
+    )
+    subprocess.run(
+        [*install, *hashed, "-r", requirements.name], cwd=requirements.parent, check=True
+    )
     [packages] = folder.glob("lib/python*/site-packages")
     files = [path for path in packages.rglob("*") if path.is_file()]
     return {

@@ -46,9 +46,7 @@ def forward_operations(path: Path) -> int:
         convert_variables_to_constants_v2_as_graph,
     )
 
-    from digits.training import keras_inference
-
-    model = keras_inference.load(path)
+    model = keras.saving.load_model(path, compile=False)
     height, width = model.input_shape[1:]
     # a model that averages over views contains the trained network once
     network = next((inner for inner in model.layers if isinstance(inner, keras.Model)), model)

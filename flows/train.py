@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 
 from digits import params
 from digits.core.errors import UsageError
+from digits.core.machine import trainings_at_once
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from flows.support import lifecycle
 from flows.support.commands import Dvc
@@ -59,7 +60,8 @@ def train(
                 states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
                 if _completed(states):
                     check_sources(root, targets)
-                    stages = Stages(dvc, pools, trainings=params.load().train.at_once, force=force)
+                    trainings = trainings_at_once(params.load().train.threads)
+                    stages = Stages(dvc, pools, trainings=trainings, force=force)
                     states |= stages.run_all(read_pipeline(root, targets))
                 if push and _completed(states):
                     states |= _task("push", dvc.other, "push")

@@ -31,7 +31,6 @@ def test_the_page_shows_what_the_json_holds():
         ([training(0.8, 0.9, 0.8, 0.9)], (1, 5.0)),
         ([training(0.8, 0.9), training(0.9, 0.9), training(0.95, 0.9)], (3, 5.0)),
         ([training(0.8, 0.9), training(0.8, 0.8)], (1, 10.0)),
-        ([training(0.8, 0.8)], (0, None)),
         ([training()], (0, None)),
     ],
 )

@@ -101,12 +101,6 @@ class TestWhatIsMissing:
         machine.python("python3.13", "3.13")
         assert machine.made() == "3.13"
 
-    def test_a_named_python_that_does_not_do(self, machine: Machine) -> None:
-        machine.python("python3.9", "3.9")
-        machine.python("python3.11", "3.11")
-        said = machine.refusal("PYTHON=python3.9")
-        assert said.startswith("PYTHON=python3.9: is Python 3.9; one of 3.11 3.12 3.13 is needed: ")
-
     def test_no_git(self, machine: Machine) -> None:
         machine.python("python3.11", "3.11")
         (machine.bin / "git").unlink()
@@ -156,11 +150,6 @@ class TestMadeAnew:
         with (both.project / "pyproject.toml").open("a") as file:
             file.write("\n")
         assert both.made() == "3.13"
-
-    def test_in_another_folder(self, both: Machine) -> None:
-        both.made()
-        both.project = both.project.rename(both.project.with_name("moved"))
-        assert both.made() == "3.11"
 
     def test_after_an_installation_that_failed(self, both: Machine) -> None:
         both.program("python3.11", "exit 1")

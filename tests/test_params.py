@@ -35,7 +35,6 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
         ("project.name", "a-sweeps", "project.name: 'a-sweeps' must not begin with prefect or "
          "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
-        ("seed", "x", "seed: 'x': input should be a valid integer"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
         ("data", None, "data: None: input should be a mapping of keys"),
@@ -45,12 +44,9 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "'stratified'"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
-        ("train", [], "train: []: input should be a mapping of keys"),
-        ("train.threads", 0, "train.threads: 0: input should be greater than or equal to 1"),
         ("train.thread", 2, "train.thread: unknown key; known here: threads, distribute, best, "
          "cnn, compact, mlp, sprint"),
         ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
-        ("train.mlp.build", [], "train.mlp.build: []: input should be a mapping of keys"),
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; known here: units, "
          "dropout"),
         ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
@@ -60,15 +56,11 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.compact.schedule.name", "constant", "train.compact.schedule: warmup needs "
          "`name: cosine`"),
-        ("train.compact.augment.flip", True, "train.compact.augment.flip: unknown key; known "
-         "here: rotation, zoom, shear, shift"),
-        ("confidence.coverage", 1.0, "confidence.coverage: 1.0: input should be less than 1"),
         ("promote.min_accuracy", math.nan, "promote.min_accuracy: nan: input should be a finite "
          "number"),
-        ("models", [], "models: []: list should have at least 1 item after validation, not 0"),
-        ("models", ["mlp", "mlp"], "models: 'mlp' stands there 2 times; once is allowed"),
+        ("models", ["mlp", "mlp"], "models: each model may be listed once"),
         ("models", ["mlp", "../mlp"], "models: '../mlp' has no builder; there are best, cnn, "
-         "compact, mlp, sprint; add src/digits/models/../mlp.py with `BuildParams` and `build`"),
+         "compact, mlp, sprint; add src/digits/models/../mlp.py"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
@@ -88,27 +80,20 @@ def test_a_missing_key_is_one_line(key: str) -> None:
     assert finding(UsageError, lambda: params.check(values)) == f"params.yaml {key}: missing"
 
 
-def test_a_model_without_a_block_is_one_line() -> None:
+def test_a_model_without_a_block_or_a_file_is_one_line() -> None:
     values = changed({})
     del values["train"]["cnn"]
     assert finding(UsageError, lambda: params.check(values)) == (
         "params.yaml models: 'cnn' has no block train.cnn"
     )
-
-
-def test_a_model_without_a_file_is_one_line() -> None:
-    assert "'svm' has no builder" in refused({"models": ["svm"]})
+    for name in ("svm", "__init__", "model_dump", "threads"):
+        assert f"{name!r} has no builder" in refused({"models": [name]})
     assert "train.svm: unknown key" in refused({"models": ["svm"], "train.svm": {"fit": {}}})
 
 
 def test_every_fault_is_told_at_once() -> None:
     changes = {"seed": -1, "train.threads": 0, "train.mlp.fit.epochs": 0, "data.percent": 0}
     assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
-
-
-@pytest.mark.parametrize("name", ["__init__", "model_dump", "threads"])
-def test_a_name_of_python_or_pydantic_is_no_model(name: str) -> None:
-    assert f"{name!r} has no builder" in refused({"models": [name]})
 
 
 @pytest.mark.parametrize("block", ["train", "data"])
@@ -132,11 +117,9 @@ def nested_aliases(deep: int, entry: str, join: str) -> str:
         ("seed: 1\nmodels: [mlp\n", ":3: not YAML: expected ',' or ']'"),
         ("seed: 1\nseed: 2\n", ":2: not YAML: found duplicate key"),
         ("seed: !!python/object/apply:os.getcwd []\n", ":1: not YAML: could not"),
-        ("seed: \0\n", ": not YAML: unacceptable character"),
         (f"\nseed: {'9' * 5000}", ": not YAML: Exceeds the limit"),
         (f"seed: {'[' * 3000}{']' * 3000}", ":1: not YAML: maximum depth of data structure"),
-        (nested_aliases(9, "{<<: [%s]}", ","), ":2: not YAML: an alias (*name); write out what"),
-        ("seed: &a [*a]", ":1: not YAML: an alias (*name); write out what it stands for"),
+        (nested_aliases(9, "{<<: [%s]}", ","), ":2: not YAML: an alias (*name) is not allowed"),
         ("# no\n" * 20_001, ": has 100,005 bytes; at most 100,000 are allowed"),
         ("seed: 2001-13-41", ": not YAML: "),
     ],
@@ -146,20 +129,14 @@ def test_a_file_that_is_no_such_yaml_is_one_line(workspace: Path, text: str, sai
     assert finding(UsageError, params.load).startswith(f"params.yaml{said}")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(workspace: Path) -> None:
-    os.mkfifo("params.yaml")
-    assert finding(UsageError, params.load) == "params.yaml: is no regular file"
-
-
-def test_a_file_in_another_encoding_is_one_line(workspace: Path) -> None:
-    Path("params.yaml").write_bytes("seed: 1 # für".encode("latin-1"))
+def test_a_file_that_cannot_be_read_is_one_line(workspace: Path) -> None:
+    path = Path("params.yaml")
+    assert "not found; run from the project's folder" in finding(UsageError, params.load)
+    path.write_bytes("seed: 1 # für".encode("latin-1"))
     assert finding(UsageError, params.load).startswith("params.yaml: not YAML: 'utf-8' codec")
-
-
-def test_a_missing_file_is_one_line(workspace: Path) -> None:
-    assert finding(UsageError, params.load) == (
-        "params.yaml: not found; run from the project's folder"
-    )
+    path.unlink()
+    os.mkfifo(path)
+    assert finding(UsageError, params.load) == "params.yaml: is no regular file"
 
 
 @pytest.mark.parametrize("written", ["1e-05", "0.00001"])

@@ -12,9 +12,13 @@ from digits.cli_results import AsJson, app
 from digits.core import process
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from digits.params import Params
     from digits.registry.served import Served
 
+IMAGES = "folder of pictures, CSV, npz or Parquet"
+SCORED, PACKAGE = "predictions.parquet", Path("package")
 OrChampion = Annotated[str | None, typer.Option(help="models:/…; by default the champion.")]
 VersionOrChampion = Annotated[
     str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
@@ -40,16 +44,8 @@ def predict(
 
 @app.command()
 def score(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT", help="Folder of pictures, CSV, npz or Parquet; a path or s3://…"
-        ),
-    ],
-    out: Annotated[
-        str,
-        typer.Option(help="FILE, or FOLDER/ to score each table of INPUT into a file."),
-    ] = "predictions.parquet",
+    source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
+    out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
     model: OrChampion = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,18 +60,10 @@ def score(
 
 @app.command()
 def monitor(
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Log of a service; folder, CSV or npz.")
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV or Parquet: label, and at (of a log), row, or file."),
-    ] = None,
+    source: Annotated[Path, typer.Argument(help=f"Log of a service; {IMAGES}.")],
+    labels: Annotated[Path | None, typer.Option(help="CSV, Parquet: label; at, row, file.")] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
-    model: Annotated[
-        str | None,
-        typer.Option(help="models:/…; by default who answered the log last, else the champion."),
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Else the log's, or the champion.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
@@ -107,35 +95,28 @@ def demo(
 
     with connected() as params, listen(port) as listening:
         app = demo_app(players(params.project.name, threads=params.train.threads))
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        print(f"{address}   Ctrl-C ends it", flush=True)
+        print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
         serve_app(app, listening)
 
 
 @app.command()
-def serve(
-    model: VersionOrChampion = None,
-    port: Port = 5001,
-) -> None:
+def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     from digits.core.guard import listen
     from digits.scoring.demo import mlflow_app, serve_app
 
     with connected() as params, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, params), threads=params.train.threads)
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}/invocations"
-        print(f"{uri} at {address}   Ctrl-C ends it", flush=True)
+        print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
         serve_app(app, listening)
 
 
 @app.command()
 def package(
     model: VersionOrChampion = None,
-    out: Annotated[Path, typer.Option(help="New or empty folder, or one with a package.")] = Path(
-        "package"
-    ),
+    out: Annotated[Path, typer.Option(help="Empty folder, or one with a package.")] = PACKAGE,
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
@@ -152,15 +133,18 @@ def _served(model: str | None) -> Iterator[tuple["Params", "Served"]]:
     """The params, and a version to answer with; by default the champion."""
     from digits.registry.served import served
 
-    with (
-        connected() as params,
-        served(_uri(model, params), threads=params.train.threads) as loaded,
-    ):
-        yield params, loaded
+    with connected() as params:
+        uri, threads = _uri(model, params), params.train.threads
+        with served(uri, threads=threads) as loaded:
+            yield params, loaded
 
 
 def _uri(model: str | None, params: "Params") -> str:
     return model or f"models:/{params.project.name}@champion"
+
+
+def _address(listening: "socket") -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def main() -> None:

@@ -18,10 +18,7 @@ ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_de
 
 @contextmanager
 def connected(*, patient: bool = False) -> Iterator["Params"]:
-    """The params; within the block MLflow uses the tracking store, and its errors are one line.
-
-    If it is `patient`, it waits for a store that is away.
-    """
+    """The params; in the block MLflow uses the tracking store, for which a `patient` one waits."""
     from digits import params
     from digits.tracking import store
 
@@ -35,10 +32,7 @@ def connected(*, patient: bool = False) -> Iterator["Params"]:
 def promote(
     model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
     run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
-    exp: Annotated[
-        str | None,
-        typer.Option(help="The DVC experiment; MODEL says which training, if it has several."),
-    ] = None,
+    exp: Annotated[str | None, typer.Option(help="The DVC experiment; MODEL if several.")] = None,
     reason: Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
     approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
@@ -54,15 +48,10 @@ def promote(
     from digits.registry.promotion import promote_training
     from digits.reporting.console import print_outcome
 
+    asked = approval(approved_by, rejected_by)
     with connected(patient=True) as params:
         outcome = promote_training(
-            model,
-            run,
-            exp,
-            params=params,
-            reason=reason,
-            dry_run=dry_run,
-            approval=approval(approved_by, rejected_by),
+            model, run, exp, params=params, reason=reason, dry_run=dry_run, approval=asked
         )
     print_outcome(outcome, as_json=as_json)
     if outcome.decision and not outcome.decision.accepted:
@@ -80,8 +69,8 @@ def rollback(
     from digits.registry import promotion
     from digits.reporting.console import print_moves
 
+    version = None if to is None else str(to)
     with connected(patient=True) as params:
-        version = None if to is None else str(to)
         move = promotion.rollback(params.project.name, to=version, reason=reason)
     print_moves([move], as_json=as_json)
 
@@ -99,10 +88,7 @@ def history(as_json: AsJson = False) -> None:
 
 @app.command()
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
-    """The code, data, params, run and environment that a version was made from.
-
-    Ends with 7 if its files are not those that were logged.
-    """
+    """What a version was made from; ends with 7 if its files are not those that were logged."""
     from digits.registry.trace import check_unchanged, find_origin
     from digits.reporting.console import print_origin
 
@@ -115,9 +101,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
 @app.command()
 def reproduce(
     uri: ModelUri,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest difference of a probability that passes.")
-    ] = 0.0,
+    tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     from digits.registry.reproduce import reproduce_version

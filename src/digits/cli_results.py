@@ -1,7 +1,4 @@
-"""The commands of `digits` on the pipeline's results: each reads its options, calls a room, prints.
-
-Each imports what it needs itself, so that `digits --help` is quick.
-"""
+"""The commands of `digits` on the pipeline's results; each imports what only it needs."""
 
 import os
 from importlib.metadata import version
@@ -12,6 +9,7 @@ import typer
 
 from digits.core.errors import DataError, UsageError, printable
 
+SUMMARY = Path("artifacts/summary.png")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 app = typer.Typer(
@@ -84,9 +82,7 @@ def stats(
 @app.command()
 def summary(
     as_json: AsJson = False,
-    picture: Annotated[Path, typer.Option(help="Where to draw the error bars.")] = Path(
-        "artifacts/summary.png"
-    ),
+    picture: Annotated[Path, typer.Option(help="Where to draw the error bars.")] = SUMMARY,
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
@@ -97,12 +93,9 @@ def summary(
     from digits.tracking.runs import evaluated_runs
 
     runs = evaluated_runs(last)
-    seed_groups = groups(runs)
-    if not seed_groups:
-        raise DataError(
-            "MLflow: no finished run with an evaluation yet (restored ones do not count);"
-            " `dvc repro` makes them"
-        )
+    if not (seed_groups := groups(runs)):
+        none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
+        raise DataError(f"{none}; `dvc repro` makes them")
     save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), picture)
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
@@ -114,16 +107,10 @@ def summary(
 @app.command()
 def diff(
     old: Annotated[str, typer.Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
-    new: Annotated[
-        str | None, typer.Argument(metavar="REV2", help="By default the workspace.")
-    ] = None,
+    new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
     as_json: AsJson = False,
-    as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print Markdown for a pull request.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for diff.md and the pictures it shows.")
-    ] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for diff.md and its pictures.")] = None,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:

@@ -1,7 +1,6 @@
 """params.yaml, the only source of a value, checked as a whole before any work starts."""
 
 import reprlib
-from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -12,7 +11,6 @@ from pydantic_core import ErrorDetails
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
 from digits.core.files import StrictModel
-from digits.core.machine import trainings_at_once
 from digits.core.yaml_files import read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
@@ -32,17 +30,13 @@ class TrainParams(StrictModel):
     threads: Annotated[int, Field(ge=1)]
     distribute: Distribute
 
-    @property
-    def at_once(self) -> int:
-        """How many trainings run here at once, each with its own cores or GPU; at least 1."""
-        return trainings_at_once(self.threads)
 
-
+_NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]
 
 
-def _no_name_of_others(name: str) -> str:
-    """Names that Prefect keeps for itself, or that another project has with `part`."""
+def _free(name: str) -> str:
+    """Refuse names that Prefect keeps for itself, or that another project has with `part`."""
     taken = tuple(f"-{part}" for part in get_args(Part))
     if name.startswith("prefect") or name.endswith(taken):
         raise ValueError(f"{name!r} must not begin with prefect or end in {', '.join(taken)}")
@@ -50,18 +44,10 @@ def _no_name_of_others(name: str) -> str:
 
 
 class ProjectParams(StrictModel):
-    """`project:`; the name tells this project from others on the same servers.
-
-    MLflow's experiments and registered model have it, Prefect's work pool, deployments,
-    automations, variables and events, and Optuna's studies.
-    """
+    """`project:`; the name tells this project from others on the same servers."""
 
     # Every service takes these characters, and so do files; Prefect's keys lose further hyphens.
-    name: Annotated[
-        str,
-        Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40),
-        AfterValidator(_no_name_of_others),
-    ]
+    name: Annotated[str, Field(pattern=_NAME, max_length=40), AfterValidator(_free)]
 
     def part(self, part: Part) -> str:
         """A further name of this project's, which no other project can have."""
@@ -93,11 +79,7 @@ class Params(StrictModel):
     _recipes: dict[str, Recipe] = PrivateAttr(default_factory=dict)
 
     def recipe(self, model: str) -> Recipe:
-        """The recipe of one model, its block under `train:`.
-
-        Raises:
-            UsageError: params.yaml has no block for it.
-        """
+        """The recipe of one model, its block under `train:`; a UsageError if it has none."""
         if model not in self._recipes:
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
         return self._recipes[model]
@@ -116,11 +98,7 @@ class Params(StrictModel):
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
-    """Read the file as plain values, unchecked.
-
-    Raises:
-        UsageError: it is missing or no YAML mapping.
-    """
+    """Read the file as plain values, unchecked; a UsageError if it is no YAML mapping."""
     try:
         raw = read_yaml(path)
     except FileNotFoundError:
@@ -140,48 +118,40 @@ def load(path: Path = PATH) -> Params:
 
 
 def project() -> ProjectParams:
-    """`project` of the params.yaml in the current folder, whose other values may be wrong.
-
-    Raises:
-        UsageError: as `load`.
-    """
+    """`project` of the params.yaml in the current folder, whose other values may be wrong."""
     return _validated(ProjectParams, read().get("project"), "project")
 
 
 def tracking() -> TrackingParams:
-    """`tracking` of the same file; raises as `project`."""
+    """`tracking` of the same file."""
     return _validated(TrackingParams, read().get("tracking"), "tracking")
 
 
 def check(raw: dict[str, Any]) -> Params:
     """Check plain values as the content of params.yaml; raises as `load`."""
+    train = raw.get("train")
+    blocks = dict(train) if isinstance(train, dict) else {}
+    models = {name: blocks.pop(name) for name in sorted(blocks.keys() & available())}
     recipes: dict[str, Recipe] = {}
     findings: list[str] = []
-    values = dict(raw)
-    if isinstance(values.get("train"), dict):
-        values["train"] = dict(values["train"])
-        for model in sorted(values["train"].keys() & available()):
-            try:
-                recipes[model] = _recipe(model, values["train"].pop(model))
-            except UsageError as error:
-                findings += error.findings
     try:
-        params = _validated(Params, values)
-        params._recipes.update(recipes)
-        findings = findings or _untrainable_models(params)
+        params = _validated(Params, raw | ({"train": blocks} if models else {}))
     except UsageError as error:
-        findings = [*error.findings, *findings]
+        findings += error.findings
+    for model, block in models.items():
+        try:
+            if isinstance(block, dict) and "build" in block:
+                build = _validated(build_params(model), block["build"], f"train.{model}.build")
+                block = block | {"build": build}
+            recipes[model] = _validated(Recipe, block, f"train.{model}")
+        except UsageError as error:
+            findings += error.findings
+    if not findings:
+        params._recipes.update(recipes)
+        findings = _untrainable_models(params)
     if findings:
         raise UsageError(*findings)
     return params
-
-
-def _recipe(model: str, block: Any) -> Recipe:
-    """The block of a model, of which the class in the model's file types `build`."""
-    if isinstance(block, dict) and "build" in block:
-        build = _validated(build_params(model), block["build"], f"train.{model}.build")
-        block = {**block, "build": build}
-    return _validated(Recipe, block, f"train.{model}")
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -192,10 +162,7 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
     """
     unknown = []
     for key, value in overrides.items():
-        *blocks, last = key.split(".")
-        block: Any = values
-        for name in blocks:
-            block = block.get(name) if isinstance(block, MutableMapping) else None
+        block, last = _at(values, key.split(".")[:-1]), key.split(".")[-1]
         if isinstance(block, MutableMapping) and last in block:
             block[last] = value
         else:
@@ -206,9 +173,12 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 def value_of(key: str) -> Any:
     """The unchecked value of a dotted key in params.yaml; None if there is no such key."""
-    value: Any = read()
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+    return _at(read(), key.split("."))
+
+
+def _at(value: Any, names: list[str]) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, MutableMapping) else None
     return value
 
 
@@ -235,9 +205,9 @@ def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
 def _untrainable_models(params: Params) -> list[str]:
     """A finding per listed model that has no builder or no block, or is listed twice."""
     findings = []
-    for model, times in Counter(params.models).items():
-        if times > 1:
-            findings.append(f"{PATH} models: {model!r} stands there {times} times; once is allowed")
+    if len(params.models) > len({*params.models}):
+        findings.append(f"{PATH} models: each model may be listed once")
+    for model in dict.fromkeys(params.models):
         try:
             builder(model)
             params.recipe(model)

@@ -3,7 +3,6 @@
 from urllib.parse import quote
 
 import pytest
-from support import finding
 
 from digits.core.addresses import public, without_credentials
 from digits.core.errors import ServiceError
@@ -13,33 +12,29 @@ from digits.core.errors import ServiceError
     ("address", "shown"),
     [
         ("http://host:5000/mlflow", "http://host:5000/mlflow"),
-        ("https://me:secret@host", "https://host"),
         ("https://secret@host/x?token=secret#secret", "https://host/x"),
         ("postgresql+psycopg://me:se@cret@host:5432/db", "postgresql+psycopg://host:5432/db"),
         ("postgresql://me:sec%2Fret%40@[::1]:1/db", "postgresql://[::1]:1/db"),
         ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
-        ("s3://bucket/digits", "s3://bucket/digits"),
         ("sqlite:////home/me@work/a=b/mlflow.db", "sqlite:////home/me@work/a=b/mlflow.db"),
         # where the credentials end is not certain
         ("postgresql://me:1/secret@host/db", "postgresql://***"),
         ("postgresql://me:se#cret@host/db", "postgresql://***"),
-        ("postgresql://host/db?password=se@cret", "postgresql://***"),
         ("mysql://host/db;password=secret", "mysql://***"),
         ("sqlite:///x.db?key=secret@", "sqlite://***"),
         ("postgresql://me:secret", "postgresql://***"),
         ("me:secret@host/db", "***"),
     ],
 )
-def test_scheme_host_port_and_path_are_public_and_nothing_else(address: str, shown: str) -> None:
+def test_public(address: str, shown: str) -> None:
     assert public(address) == shown
 
 
-@pytest.mark.parametrize("password", ["secret", "se@cr/et", "s e?c#r:e&t", "%41secret", "pw"])
+@pytest.mark.parametrize("password", ["se@cr/et", "s e?c#r:e&t", "%41secret", "pw"])
 @pytest.mark.parametrize(
     "address",
     [
         "postgresql://me:{}@host/db",
-        "postgresql+psycopg://me:{}@host:5432/db",
         "postgresql://host/db?user=me&password={}",
         "postgresql://host/db?sslpassword={}&sslmode=require",
         "https://{}@host/path",
@@ -57,15 +52,7 @@ def test_a_message_shows_no_credentials_in_any_encoding(address: str, password: 
 
 
 def test_an_error_shows_no_credentials_of_any_address_in_it() -> None:
-    lines = "fatal: https://me:tok@en@host/x.git?key=tok not found; see s3://a:b@c"
-
-    def fail() -> None:
-        raise ServiceError(lines)
-
-    shown = finding(ServiceError, fail)
-    assert shown == "fatal: https://***@host/x.git?*** not found; see s3://***@c"
-
-
-def test_the_path_of_a_file_is_shown_whole() -> None:
+    error = ServiceError("fatal: https://me:tok@en@host/x.git?key=tok not found; see s3://a:b@c")
+    assert str(error) == "fatal: https://***@host/x.git?*** not found; see s3://***@c"
     text = "sqlite:////home/me@work/mlflow.db: no database"
     assert without_credentials(text) == text

@@ -1,6 +1,5 @@
 """Images and labels in memory, and the bytes they become."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +20,23 @@ def part(digits_8x8: Dataset) -> Split:
 def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> None:
     save_split(tmp_path / "train.npz", part)
     data, rows = load_split(tmp_path / "train.npz")
-    for found, written in (
-        (data.images, part.data.images),
-        (data.labels, part.data.labels),
-        (rows, part.rows),
+    was = part.data
+    for found, written in zip(
+        (data.images, data.labels, rows), (was.images, was.labels, part.rows), strict=True
     ):
         np.testing.assert_array_equal(found, written)
         assert found.dtype == written.dtype
 
 
-def test_equal_splits_are_equal_bytes(
+def test_equal_splits_are_equal_compressed_bytes(
     tmp_path: Path, part: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_split(tmp_path / "one.npz", part)
     monkeypatch.setattr("time.time", lambda: 2e9)
     save_split(tmp_path / "two.npz", part)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-
-
-def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    path = tmp_path / "train.npz"
-    assert finding(DataError, lambda: load_split(path)) == (
-        f"{path}: not found; `dvc repro split` makes it"
-    )
+    save_arrays(tmp_path / "zeros.npz", {"zeros": np.zeros(10_000)})
+    assert (tmp_path / "zeros.npz").stat().st_size < 8_000
 
 
 @pytest.mark.parametrize(
@@ -57,6 +50,7 @@ def test_a_missing_split_names_the_command_that_makes_it(tmp_path: Path) -> None
 )
 def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> None:
     path = tmp_path / "train.npz"
+    assert "`dvc repro split` makes it" in finding(DataError, lambda: load_split(path))
     save_split(path, part)
     path.write_bytes(damage(path.read_bytes()))
     assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
@@ -70,7 +64,6 @@ def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> Non
         lambda images, labels, rows: (images[:0], labels[:0], rows[:0]),
         lambda images, labels, rows: (images, labels[:2], rows),
         lambda images, labels, rows: (images, labels - 9, rows),
-        lambda images, labels, rows: (images, labels.astype(np.uint64), rows),
         lambda images, labels, rows: (images, labels, rows - 9),
         lambda images, labels, rows: (images, labels),
     ],
@@ -79,9 +72,7 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change
     path = tmp_path / "train.npz"
     arrays = change(part.data.images, part.data.labels, part.rows)
     save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=False)))
-    line = finding(DataError, lambda: load_split(path))
-    assert line.startswith(f"{path}: not a split file (")
-    assert line.endswith("); `dvc repro -f` makes it anew")
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
 
 
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
@@ -89,10 +80,8 @@ def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
     save_split(split_path("train"), part)
     assert len(read_split("train", classes=10).rows) == 3
     highest = part.data.labels.max()
-    assert finding(DataError, lambda: read_split("train", classes=highest)) == (
-        f"artifacts/split/train.npz: has label {highest}, params.yaml {highest} classes;"
-        " set data.classes, or `dvc repro -f split` makes it anew"
-    )
+    line = finding(DataError, lambda: read_split("train", classes=highest))
+    assert f"has label {highest}, params.yaml {highest} classes" in line
 
 
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
@@ -101,14 +90,6 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     assert "allow_pickle=False" in finding(DataError, lambda: load_split(path))
 
 
-def test_arrays_are_compressed(tmp_path: Path) -> None:
-    save_arrays(tmp_path / "zeros.npz", {"zeros": np.zeros(10_000)})
-    [member] = zipfile.ZipFile(tmp_path / "zeros.npz").infolist()
-    assert member.compress_size < member.file_size / 10
-
-
-@pytest.mark.parametrize(
-    ("given", "names"), [(None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])]
-)
-def test_classes_have_names(given: list[str] | None, names: list[str]) -> None:
-    assert DataParams(percent=100, classes=3, class_names=given, picture="digit").names == names
+def test_classes_have_names() -> None:
+    for given, names in ((None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])):
+        assert DataParams(percent=100, classes=3, class_names=given, picture="digit").names == names

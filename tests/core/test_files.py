@@ -2,55 +2,47 @@
 
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import finding, python
+from support import finding
 
 from digits.core.dataset import load_split
 from digits.core.errors import DataError
-from digits.core.files import read_json, replacing, scratch, write_json, write_text
+from digits.core.files import read_json, replacing, write_json, write_text
 from digits.data.readers.files import content_of
 from digits.evaluation.confusion_csv import read_matrix
 from digits.scoring.inputs import open_input
 from digits.scoring.pictures import read_pictures
 
 
-class TestReplacing:
-    def test_the_new_takes_the_place_of_the_old(self, tmp_path: Path) -> None:
-        path = tmp_path / "out.npz"
-        path.write_text("old")
-        with replacing(path) as temporary:
-            temporary.write_text("new")
-            assert (temporary.parent, temporary.suffix) == (tmp_path, ".npz")
-            assert path.read_text() == "old"
-        assert path.read_text() == "new"
-        assert list(tmp_path.iterdir()) == [path]
-
-    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-    def test_an_interrupted_write_leaves_the_old_and_no_rest(
-        self, tmp_path: Path, error: type[BaseException]
-    ) -> None:
-        path = tmp_path / "out.npz"
-        path.write_text("old")
-
-        def interrupted() -> None:
-            with replacing(path) as temporary:
-                temporary.write_text("half")
-                raise error
-
-        with pytest.raises(error):
-            interrupted()
+def test_replacing_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a/out.npz"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert (temporary.parent, temporary.suffix) == (path.parent, ".npz")
         assert path.read_text() == "old"
-        assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
 
-    def test_missing_parents_are_made(self, tmp_path: Path) -> None:
-        with replacing(tmp_path / "a/b/out.npz") as temporary:
-            temporary.write_text("new")
-        assert (tmp_path / "a/b/out.npz").read_text() == "new"
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_the_old(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "out.npz"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_into_dvcs_cache_is_replaced_and_the_cache_left_alone(tmp_path: Path) -> None:
@@ -78,40 +70,23 @@ def test_json_holds_no_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert read_json(tmp_path / "out.json", int) == 1
 
 
-def test_a_missing_output_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.json"
-    assert finding(DataError, lambda: read_json(path, dict[str, Any])) == (
-        f"{path}: not found; `dvc repro` makes it"
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b'{"a": 1', b"\xff\xfe{}", b"[" * 3000 + b"]" * 3000],
-)
-def test_a_damaged_output_is_one_line(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "metrics.json"
-    path.write_bytes(content)
-    line = finding(DataError, lambda: read_json(path, dict[str, Any]))
-    assert re.fullmatch(rf"{path}: not as a stage writes it \(.*\); `dvc repro -f` .*", line)
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"a": 1}', "holds no loss"),
-        ("[]", "not as a stage writes it (Input should be an object)"),
-        ('{"loss": "x"}', "not as a stage writes it (loss: Input should be a valid number"),
+        (None, "not found; `dvc repro` makes it"),
+        (b'{"a": 1', "not as a stage writes it ("),
+        (b"\xff\xfe{}", "not as a stage writes it ("),
+        (b"[" * 3000 + b"]" * 3000, "not as a stage writes it ("),
+        (b'{"loss": "x"}', "not as a stage writes it (loss: Input should be a valid number"),
+        (b'{"a": 1}', "holds no loss; `dvc repro -f` makes it anew"),
     ],
 )
-def test_an_output_that_holds_something_else_is_one_line(
-    tmp_path: Path, content: str, said: str
-) -> None:
+def test_a_damaged_output_is_one_line(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "metrics.json"
-    path.write_text(content)
+    if content is not None:
+        path.write_bytes(content)
     line = finding(DataError, lambda: read_json(path, dict[str, float], keys=["loss"]))
     assert line.startswith(f"{path}: {said}")
-    assert line.endswith("; `dvc repro -f` makes it anew")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
@@ -127,7 +102,7 @@ def test_an_output_that_holds_something_else_is_one_line(
     ],
     ids=["JSON", "split", "matrix", "picture", "data", "scoring"],
 )
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(
+def test_what_is_no_regular_file_is_refused(
     tmp_path: Path, read: Callable[[Path], object], kind: str
 ) -> None:
     path = tmp_path / "x"
@@ -138,10 +113,3 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
     assert finding(DataError, lambda: read(path)) == (
         f"{path}: is no regular file; write what it gives to a file first"
     )
-
-
-def test_code_in_a_temporary_folder_can_be_imported_as_reproduce_does() -> None:
-    with scratch() as folder:
-        (folder / "probe.py").write_text("print(__file__)", "utf-8")
-        done = python("-c", "import probe", env=os.environ | {"PYTHONPATH": str(folder)})
-    assert done.stdout.startswith(str(folder)), done.stderr

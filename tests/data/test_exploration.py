@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset
 from digits.core.errors import DataError
@@ -17,10 +15,9 @@ from digits.stages import explore
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-@pytest.fixture(scope="module")
-def digits():
-    bunch = load_digits()
-    return Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
+@pytest.fixture
+def digits(digits_8x8):
+    return digits_8x8
 
 
 def test_every_class_is_counted_and_shares_sum_to_100(digits):
@@ -51,14 +48,8 @@ def test_each_pixel_is_summarised_over_the_images_of_its_class():
     np.testing.assert_allclose(summary["standard_deviation"][0] ** 2, [[56 / 3, 14450, 0]])
     np.testing.assert_allclose(summary["mean"][1], [[99, 99, 99]])
 
-
-def test_one_image_has_no_deviation_and_a_class_without_images_is_nan():
-    summary = exploration.pixel_statistics(
-        Dataset(np.full((1, 2, 3), 7, dtype=np.uint8), np.array([0])), classes=2
-    )
-    for images in summary.values():
-        assert images.shape == (2, 2, 3)
-        assert np.isnan(images[1]).all()
+    summary = exploration.pixel_statistics(Dataset(images[:1], np.array([0])), classes=2)
+    assert all(np.isnan(values[1]).all() for values in summary.values())
     assert (summary["standard_deviation"][0] == 0).all()
 
 
@@ -73,12 +64,8 @@ def test_samples_are_of_their_class_differ_and_follow_the_seed(digits):
         assert len(keys) == 5
     np.testing.assert_array_equal(first, again)
     assert (np.stack(first) != np.stack(other)).any()
-
-
-def test_a_small_class_gives_all_it_has():
-    data = Dataset(np.zeros((3, 4, 4), dtype=np.uint8), np.array([0, 0, 2]))
-    drawn = exploration.samples(data, classes=3, per_class=5, seed=0)
-    assert [len(images) for images in drawn] == [2, 0, 1]
+    few = exploration.samples(digits.take(np.arange(3)), classes=4, per_class=5, seed=0)
+    assert [len(images) for images in few] == [1, 1, 1, 0]
 
 
 def test_the_stage_writes_the_table_and_five_pictures(digits, tmp_path, monkeypatch):
@@ -97,7 +84,3 @@ def test_the_stage_writes_the_table_and_five_pictures(digits, tmp_path, monkeypa
     assert [picture.stem for picture in pictures] == [
         *("class_distribution", "mean", "median", "samples", "standard_deviation"),
     ]
-    for picture in pictures:
-        with Image.open(picture) as image:
-            assert min(image.size) > 300
-    assert len(list(folder.iterdir())) == 6

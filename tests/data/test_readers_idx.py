@@ -28,11 +28,9 @@ def write(
     (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(LABELS[rows])))
 
 
-@pytest.mark.parametrize(
-    ("pack", "end"), [(bytes, ""), (gzip.compress, ".gz"), (gzip.compress, "")]
-)
+@pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
 @pytest.mark.parametrize(("maker", "test"), [("", "t10k"), ("emnist-digits-", "test")])
-def test_the_four_files_are_a_training_and_an_official_test_part(
+def test_the_four_files_are_two_parts(
     tmp_path: Path, pack: Callable[[bytes], bytes], end: str, test: str, maker: str
 ) -> None:
     write(tmp_path, f"{maker}train", slice(0, 20), pack, end)
@@ -55,25 +53,20 @@ def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "says", "size"),
+    ("change", "size"),
     [
-        (lambda text: text[:-1], "30×8×8, that is 1936 bytes", 1935),
-        (lambda text: text + b"\0", "30×8×8, that is 1936 bytes", 1937),
-        (lambda text: text[:4] + b"\xff" * 12, "4294967295×", 16),  # and no memory is taken
+        (lambda text: text[:-1], 1935),
+        (lambda text: text + b"\0", 1937),
+        (lambda text: text[:4] + b"\xff" * 12, 16),  # and no memory is taken
+        (lambda text: text[:4], 4),
+        (lambda text: text[:15], 15),
     ],
 )
-def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, says, size) -> None:
+def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size) -> None:
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    assert refusal(tmp_path).startswith(f"{path}: IDX header says {says}")
-    assert refusal(tmp_path).endswith(f"the file has {size}; `dvc pull` fetches it anew")
-
-
-@pytest.mark.parametrize("size", [4, 15])
-def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> None:
-    (tmp_path / "train-images").write_bytes(idx(IMAGES)[:size])
-    assert f"bytes; the file has {size}; `dvc pull`" in refusal(tmp_path)
+    assert refusal(tmp_path).startswith(f"{path}: {size} bytes, but its IDX header says ")
 
 
 @pytest.mark.parametrize(
@@ -86,51 +79,31 @@ def test_a_file_cut_off_in_its_header_is_refused(tmp_path: Path, size: int) -> N
 )
 def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "train-images").write_bytes(content)
-    assert f"IDX of {said}; type 0x08 (unsigned byte) with 3" in refusal(tmp_path)
+    assert f"IDX of {said}; type 0x08 with 3" in refusal(tmp_path)
 
 
-def test_images_and_labels_of_different_length_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "train-images").write_bytes(idx(IMAGES))
-    (tmp_path / "train-labels").write_bytes(idx(LABELS[:29]))
-    found = "part train has 30 images, 29 labels; one label for each image is needed"
-    assert refusal(tmp_path) == f"{tmp_path}: {found}"
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train-images": IMAGES, "train-labels": LABELS[:29]}, "train has 30 images, 29 labels"),
+        ({"train-labels": LABELS}, "part train has 30 labels; one label for each"),
+        ({"train-images": IMAGES, "valid-labels": LABELS}, "2 training and 0 test parts"),
+        ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
+        ({"train-images": IMAGES, "train-images.2": IMAGES}, "a second file of images of this"),
+        ({"train-images": IMAGES[:0], "train-labels": LABELS[:0]}, "no part may be empty"),
+    ],
+)
+def test_files_that_are_no_pairs_are_refused(
+    tmp_path: Path, files: dict[str, NDArray[np.uint8]], said: str
+) -> None:
+    for name, array in files.items():
+        (tmp_path / name).write_bytes(idx(array))
+    assert said in refusal(tmp_path)
 
 
-def test_half_a_pair_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "train-labels").write_bytes(idx(LABELS))
-    assert "part train has 30 labels; one label for each" in refusal(tmp_path)
-
-
-def test_files_of_two_pairs_do_not_make_a_pair(tmp_path: Path) -> None:
-    (tmp_path / "train-images").write_bytes(idx(IMAGES))
-    (tmp_path / "valid-labels").write_bytes(idx(LABELS))
-    assert "are 2 training and 0 test parts by name" in refusal(tmp_path)
-
-
-def test_a_test_pair_alone_is_never_trained_on(tmp_path: Path) -> None:
-    write(tmp_path, "t10k", slice(None))
-    assert "are 0 training and 1 test parts by name" in refusal(tmp_path)
-
-
-def test_the_same_file_packed_and_unpacked_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "train", slice(None))
-    write(tmp_path, "train", slice(None), gzip.compress, ".gz")
-    assert "images-idx3-ubyte.gz: a second file of images of this part; keep one" in refusal(
-        tmp_path
-    )
-
-
-@pytest.mark.parametrize("part", ["training", "test"])
-def test_a_part_without_images_is_refused(tmp_path: Path, part: str) -> None:
-    write(tmp_path, "train", slice(0, 0 if part == "training" else 20))
-    write(tmp_path, "t10k", slice(20, 30 if part == "training" else 20))
-    assert refusal(tmp_path).endswith("; no part may be empty")
-
-
-def test_training_and_test_images_of_different_size_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [IMAGES[20:, :4], IMAGES[:0]], ids=["another size", "empty"])
+def test_a_test_part_that_does_not_fit_is_refused(tmp_path: Path, images) -> None:
     write(tmp_path, "train", slice(0, 20))
-    (tmp_path / "t10k-images").write_bytes(idx(IMAGES[20:, :4]))
-    (tmp_path / "t10k-labels").write_bytes(idx(LABELS[20:]))
-    assert (
-        refusal(tmp_path) == f"{tmp_path}: images 20×8×8 and 10×4×8; both parts must have one size"
-    )
+    (tmp_path / "t10k-images").write_bytes(idx(images))
+    (tmp_path / "t10k-labels").write_bytes(idx(LABELS[: len(images)]))
+    assert refusal(tmp_path).startswith(f"{tmp_path}: images 20×8×8 and {len(images)}×")

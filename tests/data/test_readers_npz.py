@@ -37,17 +37,13 @@ def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">i8"])
-def test_labels_of_any_integer_width_become_int64(tmp_path: Path, dtype: str) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=LABELS.astype(dtype))
+def test_labels_become_int64_and_a_single_channel_is_dropped(tmp_path: Path, dtype: str) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=IMAGES[..., None], y_train=LABELS.astype(dtype))
     train, test = read_raw(tmp_path)
     assert test is None
     assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
+    np.testing.assert_array_equal(train.images, IMAGES)
     np.testing.assert_array_equal(train.labels, LABELS)
-
-
-def test_a_single_channel_is_dropped(tmp_path: Path) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES[..., None], y_train=LABELS)
-    np.testing.assert_array_equal(read_raw(tmp_path).train.images, IMAGES)
 
 
 def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
@@ -56,45 +52,34 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
     np.savez(data / "mnist.npz", x_train=IMAGES, y_train=bombs)
     line = refusal(data)
-    assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
+    assert line.startswith(f"{data}/mnist.npz: no npz of numbers: Object arrays")
     assert not (tmp_path / "unpickled").exists()
 
 
-@pytest.mark.parametrize(
-    "names",
-    [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"]],
-)
+@pytest.mark.parametrize("names", [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"]])
 def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     np.savez(tmp_path / "mnist.npz", **dict.fromkeys(names, IMAGES))
-    assert refusal(tmp_path) == (
-        f"{tmp_path}/mnist.npz: holds {', '.join(names)}; x_train, y_train and, for a test part,"
-        " x_test, y_test are allowed"
-    )
+    assert refusal(tmp_path).startswith(f"{tmp_path}/mnist.npz: holds {', '.join(names)}; x_train")
 
 
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "labels"),
     [
-        (IMAGES / 255, "float64 (30, 8, 8)"),
-        (IMAGES.reshape(30, 64), "uint8 (30, 64)"),
-        (np.stack([IMAGES] * 3, axis=3), "uint8 (30, 8, 8, 3)"),
+        (IMAGES / 255, LABELS),
+        (IMAGES.reshape(30, 64), LABELS),
+        (np.stack([IMAGES] * 3, axis=3), LABELS),
+        (IMAGES, LABELS.astype(float)),
+        (IMAGES, LABELS.astype("u8")),
+        (IMAGES, LABELS[:29]),
+        (IMAGES, LABELS[:, None]),
     ],
 )
-def test_images_of_another_type_or_shape_are_refused(tmp_path: Path, images, said: str) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=LABELS)
-    assert refusal(tmp_path) == (
-        f"{tmp_path}/mnist.npz: x_train {said}, y_train int64 (30,); uint8 (n, height, width) and"
-        " int64 (n,) are allowed"
+def test_other_types_and_shapes_are_refused(tmp_path: Path, images, labels) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels)
+    assert refusal(tmp_path).startswith(
+        f"{tmp_path}/mnist.npz: x_train {images.dtype} {images.shape}, y_train {labels.dtype} "
+        f"{labels.shape}; uint8 (n, h"
     )
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [LABELS.astype(float), LABELS.astype(str), LABELS.astype("u8"), LABELS[:29], LABELS[:, None]],
-)
-def test_other_labels_are_refused(tmp_path: Path, labels) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES, y_train=labels)
-    assert f"y_train {labels.dtype} {labels.shape}; uint8 (n, h" in refusal(tmp_path)
 
 
 def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
@@ -103,7 +88,7 @@ def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
     assert "unpacks to over 256 MB and 50 times its size" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("place", range(0, 1000, 97))
+@pytest.mark.parametrize("place", range(0, 1000, 197))
 def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, place: int) -> None:
     path = tmp_path / "mnist.npz"
     np.savez_compressed(path, x_train=IMAGES, y_train=LABELS)

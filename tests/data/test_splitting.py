@@ -47,7 +47,7 @@ def counts(dataset: Dataset) -> list[int]:
     return np.bincount(dataset.labels).tolist()
 
 
-def test_official_carves_exact_totals_stratified_to_within_one_row() -> None:
+def test_official_sizes_are_exact() -> None:
     raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
     splits = split(raw, percent=100, params=params(), seed=1)
     assert [len(splits[name].rows) for name in SPLITS] == [48_000, 6_000, 10_000, 6_000]
@@ -56,7 +56,7 @@ def test_official_carves_exact_totals_stratified_to_within_one_row() -> None:
         assert np.abs(carved - np.array(MNIST_TRAIN_COUNTS) / 10).max() < 1
 
 
-def test_official_test_part_is_the_test_set_and_stands_nowhere_else() -> None:
+def test_official_test_part_is_the_test_split() -> None:
     raw = real_digits()
     splits = split(raw, percent=100, params=params(), seed=1)
     assert raw.test is not None
@@ -65,9 +65,9 @@ def test_official_test_part_is_the_test_set_and_stands_nowhere_else() -> None:
     assert all(splits[name].rows.max() < len(raw.train) for name in SPLITS if name != "test")
 
 
-def test_official_without_an_official_test_part_is_refused_with_a_hint() -> None:
+def test_official_without_a_test_part_is_refused() -> None:
     raw = RawData(of_counts([50, 50]), None)
-    with pytest.raises(DataError, match=r"no official test part.*split\.method: stratified"):
+    with pytest.raises(DataError, match="no official test part"):
         split(raw, percent=100, params=params(), seed=1)
 
 
@@ -99,20 +99,15 @@ def test_stratified_leaves_an_official_test_part_out_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("method", ["official", "stratified"])
-def test_every_row_of_the_training_part_stands_in_exactly_one_split(method: str) -> None:
+def test_every_row_is_in_one_split_and_leads_back_to_its_image(method: str) -> None:
     raw = real_digits()
+    assert raw.test is not None
     splits = split(raw, percent=100, params=params(method=method), seed=1)
     rows = np.concatenate([splits[name].rows for name in SPLITS])
     np.testing.assert_array_equal(np.sort(rows[rows < len(raw.train)]), np.arange(len(raw.train)))
-
-
-@pytest.mark.parametrize("method", ["official", "stratified"])
-def test_rows_lead_back_to_the_raw_images_and_labels(method: str) -> None:
-    raw = real_digits()
-    assert raw.test is not None
     images = np.concatenate([raw.train.images, raw.test.images])
     labels = np.concatenate([raw.train.labels, raw.test.labels])
-    for part in split(raw, percent=50, params=params(method=method), seed=1).values():
+    for part in splits.values():
         np.testing.assert_array_equal(part.data.images, images[part.rows])
         np.testing.assert_array_equal(part.data.labels, labels[part.rows])
 
@@ -123,25 +118,17 @@ def test_the_same_seed_gives_the_same_splits_and_another_seed_others() -> None:
     for name in SPLITS:
         np.testing.assert_array_equal(first[name].rows, again[name].rows)
         assert not np.array_equal(first[name].rows, other[name].rows)
-
-
-def test_training_rows_are_shuffled_and_all_others_ascend() -> None:
-    splits = split(real_digits(), percent=100, params=params(), seed=1)
-    ascending = {name: bool((np.diff(splits[name].rows) > 0).all()) for name in SPLITS}
+    ascending = {name: bool((np.diff(first[name].rows) > 0).all()) for name in SPLITS}
     assert ascending == {"train": False, "validation": True, "test": True, "holdout": True}
 
 
 @pytest.mark.parametrize(
     ("percent", "drawn"),
-    [(100, [100, 301, 7]), (50, [50, 151, 4]), (7, [7, 22, 1]), (0.001, [1, 1, 1])],
+    [(100, [100, 301, 7]), (50, [50, 151, 4]), (7, [7, 22, 1])],
 )
 def test_percent_draws_that_part_of_each_class_rounded_up(percent: float, drawn: list[int]) -> None:
     dataset = of_counts([100, 301, 7])
     assert counts(dataset.take(sample(dataset, percent, seed=1))) == drawn
-
-
-def test_a_smaller_percentage_draws_a_subset_of_a_larger_one() -> None:
-    dataset = of_counts([100, 301, 7])
     assert set(sample(dataset, 10, seed=1)) < set(sample(dataset, 40, seed=1))
 
 
@@ -183,7 +170,7 @@ def test_holdout_within_test_is_told_from_accidental_overlap() -> None:
     assert report["overlaps"]["train-test"] == {"images": 0, "shared_rows": 0}
 
 
-def test_the_description_counts_rows_per_split_and_class_and_is_json() -> None:
+def test_the_summary_as_json() -> None:
     raw = RawData(of_counts([500, 300]), None)
     report = summarise_splits(
         split(raw, percent=100, params=params(method="stratified"), seed=1), raw

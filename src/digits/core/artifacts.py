@@ -29,17 +29,13 @@ SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
-LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows runs that were logged to a file
-_PAGE = "workflowType=machine_learning"  # else MLflow 3 opens among its tools for language models
-
 Metrics = dict[str, float]
 
 
 class RunRecord(StrictModel):
-    """The MLflow run of a training, with all that is needed to log the run again elsewhere.
+    """The MLflow run of a training, with all that is needed to log it again elsewhere.
 
-    `datasets` maps each split the model was fitted on to its md5; `params_yaml` is the text of
-    the params.yaml it was trained with.
+    `datasets` maps each split it was fitted on to its md5; `params_yaml` is the text of that file.
     """
 
     run_id: str
@@ -51,16 +47,6 @@ class RunRecord(StrictModel):
     tags: dict[str, str]
     datasets: dict[str, str]
     params_yaml: str = ""
-
-    @property
-    def on_server(self) -> bool:
-        """Whether an MLflow server shows the run already; otherwise start `make ui` first."""
-        return self.tracking_uri.startswith(("http://", "https://"))
-
-    def page(self, local: str = LOCAL_UI) -> str:
-        """Address of the run in MLflow's UI; `local` serves runs that were logged to a file."""
-        server = (self.tracking_uri if self.on_server else local).rstrip("/")
-        return f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}?{_PAGE}"
 
 
 def split_path(name: str) -> Path:
@@ -76,11 +62,7 @@ def split_tags(read: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_split(name: str, *, classes: int | None = None) -> Split:
-    """One split; see `digits.core.dataset.load_split`.
-
-    Raises:
-        DataError: it is missing or damaged, or a label is not below `classes`.
-    """
+    """One split; a DataError if it is missing or damaged, or a label is not below `classes`."""
     path = split_path(name)
     split = load_split(path)
     if classes and (highest := split.data.labels.max()) >= classes:
@@ -105,8 +87,8 @@ def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
 class Calibration(NamedTuple):
     """What the validation rows say of a model's confidence.
 
-    Its probabilities p are softmax(log(p of the fit) / `temperature`), above 0. The probability
-    of the true class of each row is in `truth_probabilities` float32 (n,), ascending, n at least 1.
+    Its probabilities p are softmax(log(p of the fit) / `temperature`). `truth_probabilities`
+    float32 (n,), n ≥ 1: that of the true class of each row, ascending.
     """
 
     temperature: float
@@ -114,11 +96,7 @@ class Calibration(NamedTuple):
 
 
 def read_calibration(path: Path) -> Calibration:
-    """A calibration.npz.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
+    """A calibration.npz; a DataError if it is missing or damaged."""
     with reading_as("calibration", path), path.open("rb") as file:
         arrays = load_arrays(file)
         temperature, truth = float(arrays["temperature"]), arrays["truth_probabilities"]
@@ -161,8 +139,8 @@ class TrainOutputs:
 
     def read_metrics(self) -> Metrics:
         """What the training cost, `parameters`, and the `temperature` of its probabilities."""
-        cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters")
-        return read_json(self.metrics, Metrics, keys=cost)
+        keys = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters")
+        return read_json(self.metrics, Metrics, keys=keys)
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
         """What the validation rows say of the model's confidence; see `Calibration`."""
@@ -171,21 +149,15 @@ class TrainOutputs:
             save_arrays(temporary, arrays | {"truth_probabilities": truth_probabilities})
 
     def read_run(self) -> RunRecord:
-        """The record of the run.
-
-        Raises:
-            DataError: there is none, or it is damaged.
-            IntegrityError: it is not what dvc.lock records.
-        """
+        """The record of the run; an IntegrityError if it is not what dvc.lock records."""
         check_outputs([self.run])
         return read_json(self.run, RunRecord)
 
 
 class EvaluateOutputs:
-    """artifacts/evaluate/<model>/ in `root`: all that is known of a model, in figures and pictures.
+    """artifacts/evaluate/<model>/ in `root`: all that is known of a model.
 
-    `mistakes` shows the most confident ones on the test split. `reliability` is a table, drawn in
-    `reliability_picture`.
+    `mistakes` shows the most confident ones on the test split.
     """
 
     def __init__(self, model: str, root: Path = Path()) -> None:
@@ -244,7 +216,7 @@ class EvaluateOutputs:
             save_arrays(temporary, probabilities)
 
     def read_predictions(self) -> dict[str, np.ndarray]:
-        """Class probabilities float32 (n, classes) per split."""
+        """As they were written."""
         with reading_as("predictions", self.predictions), self.predictions.open("rb") as file:
             arrays = load_arrays(file)
             if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):

@@ -19,7 +19,7 @@ from typing import IO, NoReturn
 
 import psutil
 
-from digits.core import process, system
+from digits.core import process
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, printable
 
@@ -133,7 +133,7 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_group)
-    system.die_with_parent()
+    process.die_with_parent()
     process.spare_the_collector()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

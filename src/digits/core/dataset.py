@@ -128,29 +128,19 @@ def check_unpacked(unpacked: int, *, packed: int) -> None:
 
 
 def load_split(path: Path) -> Split:
-    """Read a split that the `split` stage wrote.
-
-    Raises:
-        DataError: the file is missing or not such a split.
-    """
+    """Read a split that the `split` stage wrote; a DataError if it is missing or damaged."""
     require_file(path)
     try:
         with path.open("rb") as file:
             arrays = load_arrays(file)
-        _check_split(arrays)
+        expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
+        found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
+        if found != expected or len({len(array) for array in arrays.values()}) > 1:
+            raise ValueError("images uint8 (n, h, w), labels and rows int64 (n,) belong in it")
+        if not arrays["images"].size or min(arrays["labels"].min(), arrays["rows"].min()) < 0:
+            raise ValueError("no images, or a label or row number below 0")
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro split` makes it") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a split file ({error}); {ANEW}") from None
     return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])
-
-
-def _check_split(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise a ValueError if the arrays are not what `save_split` writes."""
-    expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
-    found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
-    if found != expected or len({len(array) for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{key} {a.dtype} {a.shape}" for key, a in arrays.items())
-        raise ValueError(f"{shapes}; images uint8 (n, h, w), labels and rows int64 (n,) belong")
-    if not arrays["images"].size or min(arrays["labels"].min(), arrays["rows"].min()) < 0:
-        raise ValueError("no images, or a label or row number below 0")

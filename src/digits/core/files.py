@@ -26,10 +26,7 @@ class StrictModel(BaseModel):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success the file written there replaces `path` atomically.
-
-    The temporary name keeps the suffix, by which some writers choose the format.
-    """
+    """Yield a temporary path of the same suffix; on success its file replaces `path` at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -59,11 +56,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Refuse a pipe, socket or device: reading it could block or never end.
-
-    Raises:
-        DataError: the path is one of these. A missing path or a folder is no error here.
-    """
+    """Raise a DataError for a pipe, socket or device: reading it could block or never end."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: is no regular file; write what it gives to a file first")
 
@@ -82,17 +75,14 @@ def reading_as(form: str, path: Path | str) -> Iterator[None]:
 
 def md5(path: Path) -> str:
     """The md5 of a file's bytes, as DVC computes it."""
-    return _digest(path, "md5")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
-    return _digest(path, "sha256")
-
-
-def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_sha256(text: str) -> str:
@@ -123,10 +113,8 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = "".join(f"{key}: " for key in fault["loc"])
-        raise DataError(
-            f"{path}: not as a stage writes it ({where}{fault['msg']}); {ANEW}"
-        ) from None
+        said = ": ".join(map(str, (*fault["loc"], fault["msg"])))
+        raise DataError(f"{path}: not as a stage writes it ({said}); {ANEW}") from None
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
     return value

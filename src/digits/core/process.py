@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from importlib import import_module
 from inspect import signature
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import NoReturn
 
-from digits.core import system
 from digits.core.addresses import without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, printable
 
@@ -42,21 +43,14 @@ ENVIRONMENT = {
 }
 
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
-_ROOT = "DVC_ROOT"
-_EXPERIMENT = "DVC_EXP_NAME"
-_FLOW_RUN = "PREFECT__FLOW_RUN_ID"
-_PARENT_RUN = "MLFLOW_RUN_ID"
-_PREFIXES = (_ROOT, "DVC_STAGE", "DVC_EXP", _FLOW_RUN, _PARENT_RUN)
+ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
+_CONTEXT = (ROOT, "DVC_STAGE", "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
-    """Set the environment variables of the project that the user has not set.
-
-    Child processes that are started as `python`, as DVC starts the stages, get this Python, even
-    if its environment is not activated.
-    """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
+    os.environ.update(ENVIRONMENT | os.environ)
     own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != own:
         os.environ["PATH"] = f"{own}{os.pathsep}{path}"
@@ -64,49 +58,26 @@ def set_environment() -> None:
 
 def project_root() -> Path:
     """The project's folder. A DVC experiment may run in a copy of it, which is not returned."""
-    return Path(os.environ.get(_ROOT, ".")).resolve()
-
-
-def dvc_experiment() -> str:
-    """The name of the DVC experiment that this process belongs to, or an empty string."""
-    return os.environ.get(_EXPERIMENT, "")
-
-
-def flow_run() -> str:
-    """The id of the Prefect flow run that this process belongs to, or an empty string."""
-    return os.environ.get(_FLOW_RUN, "")
+    return Path(os.environ.get(ROOT, ".")).resolve()
 
 
 def take_parent_run() -> str | None:
-    """The id of the run of an enclosing `mlflow run`, removed from the environment.
-
-    If it stayed there, MLflow would resume that run in this process and in every child.
-    """
-    return os.environ.pop(_PARENT_RUN, None)
+    """The id of the run of an enclosing `mlflow run`, removed so that no child resumes it."""
+    return os.environ.pop(PARENT_RUN, None)
 
 
 def child_environment(
     *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
 ) -> dict[str, str]:
     """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
-    others = {k: v for k, v in os.environ.items() if not k.startswith(_PREFIXES)}
-    context = {_ROOT: str(root or ""), _EXPERIMENT: experiment}
-    context |= {_FLOW_RUN: flow_run, _PARENT_RUN: parent_run}
+    others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
+    context = {ROOT: str(root or ""), EXPERIMENT: experiment}
+    context |= {FLOW_RUN: flow_run, PARENT_RUN: parent_run}
     return others | {name: value for name, value in context.items() if value}
 
 
-def print_in_any_encoding() -> None:
-    """Escape what the encoding of stdout or stderr lacks, instead of raising an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def spare_the_collector() -> None:
-    """Collect garbage rarely, and not at exit: a third of the seconds that MLflow's import takes.
-
-    It makes hundreds of thousands of objects that no collection can free, as TensorFlow does.
-    """
+    """Collect garbage rarely, and not at exit: saves a third of the time MLflow's import takes."""
     gc.set_threshold(20_000, 100)
     atexit.register(gc.freeze)
 
@@ -118,8 +89,10 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     SIGTERM end the process through `finally` blocks.
     """
     set_environment()
-    print_in_any_encoding()
     spare_the_collector()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # escape what its encoding lacks
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
@@ -135,16 +108,28 @@ def run_program(work: Callable[[], object]) -> NoReturn:
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
-    system.die_with_parent()
-    run_program(lambda: main(*_arguments_for(main)))
+
+    def work() -> None:
+        arguments, names = sys.argv[1:], list(signature(main).parameters)
+        if len(arguments) != len(names):
+            wanted = " ".join(map(str.upper, names)) or "none"
+            raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
+        main(*arguments)
+
+    die_with_parent()
+    run_program(work)
 
 
-def _arguments_for(main: Callable[..., object]) -> list[str]:
-    arguments, names = sys.argv[1:], list(signature(main).parameters)
-    if len(arguments) != len(names):
-        wanted = " ".join(map(str.upper, names)) or "none"
-        raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
-    return arguments
+def die_with_parent() -> None:
+    """Get SIGTERM when the parent dies: no training outlives its `dvc repro`."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 def report_error(error: Exception) -> int:
@@ -158,8 +143,9 @@ def report_error(error: Exception) -> int:
     elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
         text = missing
     else:
-        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        text, code = f"{text} (DIGITS_DEBUG=1 shows where)", DigitsError.exit_code
+        first_line = str(error).partition("\n")[0]
+        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
+        code = DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
@@ -181,8 +167,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
 def quiet_tensorflow(threads: int) -> Iterator[None]:
     """Import TensorFlow in this block, with `threads` threads and without its start-up lines.
 
-    It reads the thread counts once, at import; its C++ part writes to file descriptor 2 before a
-    log level can be set.
+    It reads the thread counts at import; its C++ part writes to descriptor 2 before any log level.
     """
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()

@@ -1,5 +1,6 @@
 """Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
 
+import os
 import platform
 import time
 from collections import defaultdict
@@ -30,22 +31,24 @@ SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 def tags(*, stage: str) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
-    `git_dirty` ignores params.yaml, which the run records completely, and what the pipeline
-    rewrites while it runs: dvc.lock and artifacts/. A changed data.dvc counts: no commit names
-    its data.
+    `git_dirty` ignores params.yaml, which the run records, and what the pipeline itself writes:
+    dvc.lock and artifacts/. A changed data.dvc counts: no commit names its data.
     """
     commit = try_git("rev-parse", "HEAD")
+    # data.dvc may name newer data, pulled while the pipeline ran
+    split_is_recorded = SPLIT.exists() and recorded_outputs().get(SPLIT) == md5(SPLIT)
+    data = recorded_data("split") if split_is_recorded else ""
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
         "git_dirty": str(bool(_changed_code())).lower() if commit else "",
-        "data_md5": _data_of_split() or data_md5() or "untracked",
+        "data_md5": data or data_md5() or "untracked",
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "python": platform.python_version(),
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
-        "dvc_exp": process.dvc_experiment(),
-        "prefect_flow_run_id": process.flow_run(),
+        "dvc_exp": os.environ.get(process.EXPERIMENT, ""),
+        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
 
@@ -56,57 +59,18 @@ def code_version() -> str | None:
     return commit + "-dirty" * bool(_changed_code()) if commit else None
 
 
-class _Data(BaseModel):
+class _File(BaseModel):
+    path: Path
     md5: str
+    size: int = 0
     desc: str = ""
 
 
 class _Pointer(BaseModel):
     """A .dvc file, as https://dvc.org/doc/user-guide/project-structure/dvc-files describes it."""
 
-    outs: Annotated[list[_Data], Field(min_length=1)]
+    outs: Annotated[list[_File], Field(min_length=1)]
     meta: dict[str, Any] = {}
-
-
-def _pointer(text: str) -> _Pointer | None:
-    with suppress(ValueError, RecursionError, YAMLError):
-        return _Pointer.model_validate(parse_yaml(text))
-    return None
-
-
-def data_md5(pointer_file: Path = DATA_POINTER) -> str:
-    """The md5 of the raw data as data.dvc records it; empty if there is none."""
-    pointer = _pointer(pointer_file.read_text("utf-8")) if pointer_file.is_file() else None
-    return pointer.outs[0].md5 if pointer else ""
-
-
-def described_data(md5: str, commit: str) -> dict[str, str]:
-    """What data.dvc says of the data with this md5: `desc`, and each text in `meta` by its key.
-
-    The data.dvc here counts, else that at the commit; nothing is said if neither names this data.
-    """
-    here = DATA_POINTER.read_text("utf-8") if DATA_POINTER.is_file() else ""
-    for pointer in map(_pointer, (here, file_at(commit, DATA_POINTER))):
-        if pointer and pointer.outs[0].md5 == md5:
-            texts = {"desc": pointer.outs[0].desc} | pointer.meta
-            return {key: text for key, text in texts.items() if text and isinstance(text, str)}
-    return {}
-
-
-def _data_of_split() -> str:
-    """The md5 of the data that the present split was made from; empty if dvc.lock does not say.
-
-    data.dvc may name newer data, pulled while the pipeline ran.
-    """
-    if not SPLIT.exists() or recorded_outputs().get(SPLIT) != md5(SPLIT):
-        return ""
-    return recorded_data("split")
-
-
-class _File(BaseModel):
-    path: Path
-    md5: str
-    size: int = 0
 
 
 class _Stage(BaseModel):
@@ -117,6 +81,28 @@ class _Stage(BaseModel):
 
 class _Lock(BaseModel):
     stages: dict[str, _Stage] = {}
+
+
+def _pointer(file: Path, commit: str = "") -> _Pointer | None:
+    with suppress(OSError, ValueError, RecursionError, YAMLError):
+        text = file_at(commit, file) if commit else file.read_text("utf-8")
+        return _Pointer.model_validate(parse_yaml(text))
+    return None
+
+
+def data_md5(pointer_file: Path = DATA_POINTER) -> str:
+    """The md5 of the raw data as data.dvc records it; empty if there is none."""
+    pointer = _pointer(pointer_file)
+    return pointer.outs[0].md5 if pointer else ""
+
+
+def described_data(md5: str, commit: str) -> dict[str, str]:
+    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
+    for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
+        if pointer and pointer.outs[0].md5 == md5:
+            texts = {"desc": pointer.outs[0].desc} | pointer.meta
+            return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+    return {}
 
 
 def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
@@ -150,7 +136,6 @@ def recorded_size(output: Path, root: Path = Path()) -> int:
 
 
 def _recorded(root: Path) -> defaultdict[str, _Stage]:
-    """The stages in dvc.lock in `root`, by name; unknown names give an empty stage."""
     path = root / OUTPUTS
     return defaultdict(_Stage, _stages(read_lock(path)) if path.exists() else {})
 
@@ -167,9 +152,7 @@ def _stages(lock: str) -> dict[str, _Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except (ValueError, RecursionError, YAMLError):
-        raise IntegrityError(
-            f"{OUTPUTS}: damaged; `git checkout dvc.lock` brings it back"
-        ) from None
+        raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout {OUTPUTS}` restores it") from None
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
@@ -191,10 +174,8 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
 
 
 def _changed_code() -> str:
-    """Files that differ from the commit, and untracked files that Python could import."""
-    everything = "."  # if git fails
+    """Files that differ from the commit, and untracked ones that Python could import."""
     paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
-    tracked = try_git("diff", "HEAD", "--name-only", *paths, failed=everything)
     others = ("--others", "--exclude-standard", "--", "src", "*.py")
-    untracked = try_git("ls-files", *others, failed=everything)
-    return tracked + untracked
+    commands = (("diff", "HEAD", "--name-only", *paths), ("ls-files", *others))
+    return "".join(try_git(*command, failed="unknown") for command in commands)

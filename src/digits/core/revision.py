@@ -29,7 +29,7 @@ class Revision:
         Raises:
             UsageError: there is no dvc.lock, so the revision has no results.
             DataError: a text is too large to be what a stage writes.
-            ServiceError: a file is neither in git nor in DVC's cache nor in its remote.
+            ServiceError: a file is nowhere to be had.
         """
         for path in paths:
             try:
@@ -38,10 +38,9 @@ class Revision:
                 if path == OUTPUTS:
                     raise UsageError(f"{self.name}: has no {path}, so no results") from None
                 if not self._download_versioned(path, root):
-                    reason = one_line(error, width=300) or type(error).__name__
                     raise ServiceError(
                         f"{self.name}: {path} is neither in DVC's cache nor in its remote "
-                        f"({reason}); `dvc push` it where it was made"
+                        f"({one_line(error, width=300)}); `dvc push` it where it was made"
                     ) from None
             size = (root / path).stat().st_size
             if path.suffix in PARSED_WHOLE and size > MAX_TEXT_BYTES:
@@ -50,10 +49,7 @@ class Revision:
                 )
 
     def _download_versioned(self, path: Path, root: Path) -> bool:
-        """Whether a remote that git tracks had the file at this revision.
-
-        The folder as it is now may have lost what older commits point to.
-        """
+        """Whether a remote that git tracks, and which may have lost it since, had the file then."""
         digest = recorded_outputs(root).get(path, "")
         if self._remote is None or not digest:
             return False
@@ -84,9 +80,9 @@ def open_revision(name: str | None) -> Iterator[Revision]:
         with Repo() as here:
             config = {key: here.config[key] for key in ("core", "remote")}
             config["cache"] = {"dir": here.cache.local_cache_dir}
-            remote = _inside(
-                Path(here.root_dir), config["remote"].get(config["core"].get("remote"))
-            )
+            root, named = Path(here.root_dir), config["remote"].get(config["core"].get("remote"))
+            folder = Path(named["url"]) if named else root.parent
+            remote = folder.relative_to(root) if name and folder.is_relative_to(root) else None
         files = DVCFileSystem(".", rev=name, config=config)
         commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
         _take_remotes(files.repo, config)
@@ -98,20 +94,12 @@ def open_revision(name: str | None) -> Iterator[Revision]:
             "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"
         ) from None
     with closing(files):
-        yield Revision(name or "workspace", commit, files, remote if name else None)
+        yield Revision(name or "workspace", commit, files, remote)
 
 
 def _take_remotes(repo: "Repo", config: dict[str, Any]) -> None:
-    """Whoever wrote the revision must not choose which addresses are contacted from here.
-
-    DVC merges the remotes of `config` into those of the revision, and asks an import's source.
-    """
+    """Contact no address that the revision names: neither a remote nor the source of an import."""
     repo.config.update({key: config[key] for key in ("core", "remote")})
     for stage in repo.index.stages:
         if stage.is_import:
             stage.deps.clear()
-
-
-def _inside(root: Path, remote: dict[str, str] | None) -> Path | None:
-    folder = Path(remote["url"]) if remote else root.parent
-    return folder.relative_to(root) if folder.is_relative_to(root) else None

@@ -19,10 +19,8 @@ class _NoAliases(Composer):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.loader.parser.check_event(AliasEvent):
-            problem = "an alias (*name); write out what it stands for"
-            raise ComposerError(
-                problem=problem, problem_mark=self.loader.parser.peek_event().start_mark
-            )
+            mark = self.loader.parser.peek_event().start_mark
+            raise ComposerError(problem="an alias (*name) is not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -38,12 +36,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file that a person wrote; see `parse_yaml`.
-
-    Raises:
-        UsageError: it is not such YAML, or has over MAX_BYTES.
-        OSError: it cannot be read.
-    """
+    """Read a YAML file that a person wrote, of at most MAX_BYTES; a UsageError if it is none."""
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: is no regular file")
     if (size := path.stat().st_size) > MAX_BYTES:

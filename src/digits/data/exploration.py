@@ -18,10 +18,8 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
     """
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
-        raise DataError(
-            f"labels: {outside.size} are outside 0…{len(names) - 1}, the first is {outside[0]};"
-            " mend them, or set data.classes"
-        )
+        found = f"{outside.size} are outside 0…{len(names) - 1}, the first is {outside[0]}"
+        raise DataError(f"labels: {found}; mend them, or set data.classes")
     count = np.bincount(labels, minlength=len(names))
     columns = {"label": np.arange(len(names)), "name": names, "count": count}
     return pd.DataFrame(columns | {"percent": 100 * count / max(len(labels), 1)})
@@ -30,8 +28,7 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
 def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
     """The `mean`, `median` and `standard_deviation` of each pixel over the images of each class.
 
-    The standard deviation divides by n (population form), so that a single image gives 0.
-    A class without images has NaN everywhere.
+    The deviation divides by n, so that a single image gives 0. A class without images gives NaN.
     """
     per_class = [_of_one_class(data.images[data.labels == label]) for label in range(classes)]
     names = ("mean", "median", "standard_deviation")
@@ -39,11 +36,7 @@ def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
 
 
 def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
-    """Draw up to `per_class` images of each class without replacement.
-
-    Returns:
-        One array uint8 (k, height, width) per class, k = min(per_class, images of the class).
-    """
+    """Draw up to `per_class` images of each class: for each, uint8 (k, height, width)."""
     generator = np.random.default_rng(seed)
     of_class = [np.flatnonzero(data.labels == label) for label in range(classes)]
     return [data.images[generator.permutation(rows)[:per_class]] for rows in of_class]

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -18,10 +19,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class OfficialParams(StrictModel):
-    """Fractions of the official training part; the remaining rows are for training.
-
-    The official test part is the test split.
-    """
+    """Fractions of the official training part; the official test part is the test split."""
 
     validation: Share
     holdout: Share
@@ -35,10 +33,7 @@ class OfficialParams(StrictModel):
 
 
 class StratifiedParams(StrictModel):
-    """`test` is the fraction of all rows that is never trained on.
-
-    `holdout` is a fraction of those rows, `validation` a fraction of all other rows.
-    """
+    """`test` is a fraction of all rows, `holdout` one of those rows, `validation` of all others."""
 
     test: Share
     holdout: Share
@@ -48,8 +43,7 @@ class StratifiedParams(StrictModel):
 class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
-    With `holdout_within_test` the hold-out rows are test rows, too. Then the results on the two
-    splits are not independent.
+    With `holdout_within_test` the hold-out rows are test rows, too: not independent results.
     """
 
     method: Literal["official", "stratified"]
@@ -69,9 +63,10 @@ def sample(dataset: Dataset, percent: float, seed: int) -> Rows:
 
     With the same seed, a smaller percentage draws a subset of what a larger one draws.
     """
-    counts = [ceil(count * _exact(percent) / 100) for count in _class_counts(dataset.labels)]
-    drawn, _ = _draw(dataset.labels, np.arange(len(dataset)), counts, np.random.default_rng(seed))
-    return drawn
+    of_class = np.bincount(dataset.labels).tolist()
+    counts = [ceil(count * _exact(percent) / 100) for count in of_class]
+    rows, rng = np.arange(len(dataset)), np.random.default_rng(seed)
+    return _draw(dataset.labels, rows, counts, rng)[0]
 
 
 def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
@@ -79,19 +74,26 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
 
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
-    caret::createDataPartition does; an official test part is not used at all.
-    Training rows are in random order, all others ascending. Equal raw data, params and seed
-    give equal splits.
+    caret::createDataPartition does; an official test part is not used.
+    Training rows are in random order, all others ascending. Equal input gives equal splits.
 
     Raises:
-        DataError: `official` without an official test part, or a class with too few rows to
-            be in every split.
+        DataError: `official` without an official test part, or too few rows of a class.
     """
-    if params.method == "official":
-        splits = _official(raw, percent, params.official, seed)
-    else:
-        splits = _stratified(raw.train, percent, params, seed)
-    _require_every_class(splits)
+    method = _official if params.method == "official" else _stratified
+    splits = method(raw, percent, params, seed)
+    present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
+    missing = {
+        label: ", ".join(name for name in splits if label not in present[name])
+        for label in sorted(set().union(*present.values()))
+    }
+    findings = [
+        f"class {label} has too few rows: none for {names}; add rows of it, or raise data.percent"
+        for label, names in missing.items()
+        if names
+    ]
+    if findings:
+        raise DataError(*findings)
     return splits
 
 
@@ -99,7 +101,7 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     """Rows, rows per class, overlaps and unused rows, ready for JSON.
 
     `learning_rows` counts train and validation together, `held_out_rows` test and hold-out;
-    a row that is in both splits counts once. `percent` and `stratified` leave rows unused.
+    a row that is in both splits counts once.
     """
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))
@@ -113,7 +115,7 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             "official_test": official - (len(used) - of_train),
         },
         "class_counts": {
-            name: {str(label): count for label, count in enumerate(_class_counts(part.data.labels))}
+            name: {str(c): count for c, count in enumerate(np.bincount(part.data.labels).tolist())}
             for name, part in splits.items()
         },
         "overlaps": overlaps(splits),
@@ -121,11 +123,7 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
 
 
 def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
-    """What each pair of splits shares, by names such as `train-test`; 0 if nothing.
-
-    `images` counts distinct image contents in both. `shared_rows` counts raw rows in both; it is
-    above 0 only with `holdout_within_test`.
-    """
+    """What each pair of splits, such as `train-test`, shares: distinct `images` and raw rows."""
     contents = {name: set(fingerprints(part.data.images)) for name, part in splits.items()}
     return {
         f"{first}-{second}": {
@@ -136,18 +134,13 @@ def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
     }
 
 
-def _official(raw: RawData, percent: float, params: OfficialParams, seed: int) -> dict[str, Split]:
+def _official(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
     if raw.test is None:
-        raise DataError(
-            "split.method: official, but the data has no official test part;"
-            " use `split.method: stratified`"
-        )
-    rng = np.random.default_rng(seed)
-    labels = raw.train.labels
-    rows = sample(raw.train, percent, seed)
-    validation, rest = _draw(labels, rows, _apportion(labels[rows], params.validation), rng)
-    holdout, train = _draw(labels, rest, _apportion(labels[rows], params.holdout), rng)
-    test = sample(raw.test, percent, seed)
+        raise DataError("data: no official test part; use `split.method: stratified`")
+    rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.official
+    rows, test = sample(raw.train, percent, seed), sample(raw.test, percent, seed)
+    validation, rest = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
+    holdout, train = _draw(labels, rest, _apportion(labels[rows], shares.holdout), rng)
     return {
         "train": _take(raw.train, rng.permutation(train)),
         "validation": _take(raw.train, validation),
@@ -156,26 +149,21 @@ def _official(raw: RawData, percent: float, params: OfficialParams, seed: int) -
     }
 
 
-def _stratified(
-    dataset: Dataset, percent: float, params: SplitParams, seed: int
-) -> dict[str, Split]:
-    rng = np.random.default_rng(seed)
-    labels, shares = dataset.labels, params.stratified
-    rows = sample(dataset, percent, seed)
+def _stratified(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
+    rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.stratified
+    rows = sample(raw.train, percent, seed)
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
     validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
     return {
-        "train": _take(dataset, rng.permutation(train)),
-        "validation": _take(dataset, validation),
-        "test": _take(dataset, held_out if params.holdout_within_test else test),
-        "holdout": _take(dataset, holdout),
+        "train": _take(raw.train, rng.permutation(train)),
+        "validation": _take(raw.train, validation),
+        "test": _take(raw.train, held_out if params.holdout_within_test else test),
+        "holdout": _take(raw.train, holdout),
     }
 
 
-def _draw(
-    labels: Labels, rows: Rows, counts: list[int], rng: np.random.Generator
-) -> tuple[Rows, Rows]:
+def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tuple[Rows, Rows]:
     """Draw counts[c] of the rows of each class c; the drawn and the other rows, both ascending."""
     of_class = [rows[labels[rows] == label] for label in range(len(counts))]
     picked = [rng.permutation(own)[:count] for own, count in zip(of_class, counts, strict=True)]
@@ -185,12 +173,12 @@ def _draw(
 
 def _floor(labels: Labels, share: float) -> list[int]:
     """A share of each class, rounded down; caret rounds up the remaining piece."""
-    return [int(count * _exact(share)) for count in _class_counts(labels)]
+    return [int(count * _exact(share)) for count in np.bincount(labels).tolist()]
 
 
 def _apportion(labels: Labels, share: float) -> list[int]:
     """A share of all rows, rounded once, divided among the classes by largest remainder."""
-    quotas = [count * _exact(share) for count in _class_counts(labels)]
+    quotas = [count * _exact(share) for count in np.bincount(labels).tolist()]
     seats = [int(quota) for quota in quotas]
     by_remainder = sorted(range(len(quotas)), key=lambda c: seats[c] - quotas[c])
     for label in by_remainder[: round(sum(quotas)) - sum(seats)]:
@@ -203,28 +191,5 @@ def _exact(share: float) -> Fraction:
     return Fraction(str(share))
 
 
-def _class_counts(labels: Labels) -> list[int]:
-    counts: list[int] = np.bincount(labels).tolist()
-    return counts
-
-
 def _take(dataset: Dataset, rows: Rows) -> Split:
     return Split(dataset.take(rows), rows)
-
-
-def _require_every_class(splits: dict[str, Split]) -> None:
-    """Raise a DataError with one finding per class that is missing from a split."""
-    present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
-    missing = {
-        label: [name for name in splits if label not in present[name]]
-        for label in sorted(set().union(*present.values()))
-    }
-    if any(missing.values()):
-        raise DataError(
-            *(
-                f"class {label} has too few rows: none for {', '.join(names)};"
-                " add rows of it, or raise data.percent"
-                for label, names in missing.items()
-                if names
-            )
-        )

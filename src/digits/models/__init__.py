@@ -29,16 +29,11 @@ def builder(name: str) -> Builder:
 
     It takes `BuildParams`, `image_shape` (height, width) and `classes`; it returns a Keras model
     from images (n, height, width) of 0…255 to class probabilities float32 (n, classes), or
-    (n, members, classes) for an ensemble.
-
-    Raises:
-        UsageError: there is no such model.
+    (n, members, classes) for an ensemble. A UsageError if there is no such model.
     """
-    if name not in available():
-        raise UsageError(
-            f"params.yaml models: {name!r} has no builder; there are {', '.join(available())}; "
-            f"add src/digits/models/{name}.py with `BuildParams` and `build`"
-        )
+    if name not in (known := available()):
+        have = f"there are {', '.join(known)}; add src/digits/models/{name}.py"
+        raise UsageError(f"params.yaml models: {name!r} has no builder; {have}")
     build: Builder = import_module(f"digits.models.{name}").build
     return build
 

@@ -13,10 +13,7 @@ Padding = Literal["valid", "same"]
 
 
 def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
-    """Input layers from images (n, height, width) of 0…255 to float (n, height, width, 1) of 0…1.
-
-    Scaling is part of the model, so training, evaluation and serving cannot differ in it.
-    """
+    """Input layers from uint8 images (n, height, width) to float (n, height, width, 1) of 0…1."""
     from keras import Input, layers
 
     height, width = image_shape

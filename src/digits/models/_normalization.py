@@ -17,12 +17,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         """From float (n, height, width, channels) to the same shape and dtype."""
         if not training:
             return super().call(inputs, training=False, mask=mask)
+        gamma, beta = map(tf.convert_to_tensor, (self.gamma, self.beta))
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
-            tf.convert_to_tensor(self.gamma),
-            tf.convert_to_tensor(self.beta),
-            epsilon=self.epsilon,
-            is_training=True,
+            inputs, gamma, beta, epsilon=self.epsilon, is_training=True
         )
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))

@@ -28,18 +28,11 @@ def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) ->
     from keras import Model, layers
 
     inputs, *scaling = raw_pixels(image_shape)
-    pixels = apply(scaling, inputs)
-    members = [
-        apply(
-            [
-                *compact_network(
-                    params.filters, size, image_shape=image_shape, dropout=params.dropout
-                ),
-                probabilities(classes),
-                layers.Reshape((1, classes), dtype="float32"),
-            ],
-            pixels,
+    pixels, members = apply(scaling, inputs), []
+    for size in params.kernels:
+        network = compact_network(
+            params.filters, size, image_shape=image_shape, dropout=params.dropout
         )
-        for size in params.kernels
-    ]
+        last = [probabilities(classes), layers.Reshape((1, classes), dtype="float32")]
+        members.append(apply([*network, *last], pixels))
     return Model(inputs, layers.Concatenate(axis=1, dtype="float32")(members))

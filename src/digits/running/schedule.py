@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import psutil
 
-from digits.core import system
+from digits.core import machine
 from digits.core.pipeline import Stage
 
 
@@ -27,8 +27,8 @@ class Schedule(NamedTuple):
 
     stages: Sequence[Stage]
     threads: int
-    cores: int = min(psutil.cpu_count(logical=False) or 1, system.processors())
-    processors: int = system.processors()
+    cores: int = min(psutil.cpu_count(logical=False) or 1, machine.processors())
+    processors: int = machine.processors()
 
     def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
         """The names of the stages that may start beside the running ones; timed ones come first.

@@ -17,10 +17,10 @@ def main() -> None:
     raw = read_raw(Path("data"))
     result = validate(raw, params=params.validation, classes=params.data.classes)
     write_json(VALIDATION, result.as_dict())
-    for finding in result.warnings:
-        print(f"warning: {printable(str(finding))}")
-    if result.critical:
-        raise DataError(*map(str, result.critical))
+    for finding in result.failed("warning"):
+        print(f"warning: {printable(finding)}")
+    if critical := result.failed("critical"):
+        raise DataError(*critical)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,8 @@ def read_csv(path: Path, content: bytes) -> Dataset:
     side = isqrt(len(names) - 1)
     if wrong or side**2 != len(names) - 1 or not side:
         found = f"column {one_line(wrong[0], width=40)!r}" if wrong else f"{len(names)} columns"
-        raise DataError(
-            f"{path}:1: {found} in the header; label,pixel0,pixel1,… of a square image is allowed"
-        )
+        allowed = "label,pixel0,pixel1,… of a square image is allowed"
+        raise DataError(f"{path}:1: {found} in the header; {allowed}")
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(content),

@@ -15,25 +15,16 @@ Format = Literal["IDX", "CSV", "npz"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
-FETCH = "`dvc pull` fetches it anew"
+FETCH = "`dvc pull` fetches the data"
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files directly in a folder, sorted by name, without hidden ones.
-
-    Raises:
-        DataError: the folder is missing, unreadable or empty.
-    """
-    try:
-        files = [path for path in sorted(folder.iterdir()) if not path.is_dir()]
-    except FileNotFoundError:
-        raise DataError(f"{folder}: not found; `dvc pull` fetches the data") from None
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read as a folder: {error.strerror}") from None
-    visible = [path for path in files if not path.name.startswith(".")]
-    if not visible:
-        raise DataError(f"{folder}: no data files in it; `dvc pull` fetches the data")
-    return visible
+    """The files directly in a folder, sorted by name, without hidden ones; DataError if none."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+    if not files:
+        raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
+    return files
 
 
 def content_of(path: Path) -> bytes:
@@ -44,21 +35,16 @@ def content_of(path: Path) -> bytes:
     """
     require_file(path)
     try:
-        content = path.read_bytes()
-        return _unpacked(content) if content.startswith(GZIP_MAGIC) else content
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as gzip: {one_line(error)}; {FETCH}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _unpacked(content: bytes) -> bytes:
-    pieces, size = [], 0
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        for piece in iter(partial(file.read, 1 << 20), b""):
-            check_unpacked(size := size + len(piece), packed=len(content))
-            pieces.append(piece)
-    return b"".join(pieces)
+        content, pieces, size = path.read_bytes(), [], 0
+        if not content.startswith(GZIP_MAGIC):
+            return content
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            for piece in iter(partial(file.read, 1 << 20), b""):
+                check_unpacked(size := size + len(piece), packed=len(content))
+                pieces.append(piece)
+        return b"".join(pieces)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {one_line(error)}; {FETCH}") from None
 
 
 def format_of(content: bytes) -> Format:

@@ -36,9 +36,8 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     trainings = [part for part in parts if part not in tests]
     if len(trainings) != 1 or len(tests) > 1:
         raise DataError(
-            f"{folder}: {', '.join(path.name for path in contents)} are {len(trainings)} training"
-            f" and {len(tests)} test parts by name; one training part (train-…) and at most one"
-            " test part (t10k-… or test-…) is allowed"
+            f"{folder}: {len(trainings)} training and {len(tests)} test parts by name; one train-…"
+            " and at most one t10k-… or test-… is allowed"
         )
     test = _paired(folder, tests[0], parts[tests[0]]) if tests else None
     return RawData(_paired(folder, trainings[0], parts[trainings[0]]), test)
@@ -48,18 +47,14 @@ def _array(path: Path, content: bytes) -> NDArray[np.uint8]:
     """One IDX file: images (n, height, width) or labels (n,), uint8."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     if kind != UNSIGNED_BYTE or dimensions not in KINDS:
-        raise DataError(
-            f"{path}: IDX of type 0x{kind:02x} with {dimensions} dimensions; type 0x08 (unsigned"
-            " byte) with 3 (images) or 1 (labels) is allowed"
-        )
+        found = f"{path}: IDX of type 0x{kind:02x} with {dimensions} dimensions"
+        raise DataError(f"{found}; type 0x08 with 3 (images) or 1 (labels) is allowed")
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
     if len(content) != start + prod(shape):
-        raise DataError(
-            f"{path}: IDX header says {'×'.join(map(str, shape))}, that is"
-            f" {start + prod(shape)} bytes; the file has {len(content)}; {FETCH}"
-        )
+        said = "×".join(map(str, shape))
+        raise DataError(f"{path}: {len(content)} bytes, but its IDX header says {said}; {FETCH}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 

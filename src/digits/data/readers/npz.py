@@ -26,14 +26,10 @@ def read_npz(path: Path, content: bytes) -> RawData:
     try:
         arrays = load_arrays(io.BytesIO(content))
     except ValueError as error:
-        raise DataError(
-            f"{path}: cannot be read as npz of numbers: {one_line(error)}; {FETCH}"
-        ) from None
+        raise DataError(f"{path}: no npz of numbers: {one_line(error)}; {FETCH}") from None
     if arrays.keys() not in ({*TRAIN}, {*TRAIN, *TEST}):
-        raise DataError(
-            f"{path}: holds {one_line(', '.join(arrays))}; x_train, y_train and, for a test part,"
-            " x_test, y_test are allowed"
-        )
+        allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"
+        raise DataError(f"{path}: holds {one_line(', '.join(arrays))}; {allowed}")
     test = _dataset(path, arrays, TEST) if TEST[0] in arrays else None
     return RawData(_dataset(path, arrays, TRAIN), test)
 
@@ -42,13 +38,9 @@ def _dataset(path: Path, arrays: dict[str, NDArray[Any]], names: tuple[str, str]
     images, labels = (arrays[name] for name in names)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
+    grey = images.dtype == np.uint8 and images.ndim == 3
     numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 3
-        or not numbers
-        or labels.shape != (len(images),)
-    ):
+    if not grey or not numbers or labels.shape != (len(images),):
         found = ", ".join(f"{name} {arrays[name].dtype} {arrays[name].shape}" for name in names)
         raise DataError(f"{path}: {found}; uint8 (n, height, width) and int64 (n,) are allowed")
     return Dataset(images, labels.astype(np.int64))

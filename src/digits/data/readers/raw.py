@@ -15,16 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 def read_raw(folder: Path) -> RawData:
-    """Read the only data set in a folder.
+    """Read the only data set in a folder: images of any size, in the order of the file.
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Kaggle's files without
-    labels are left out with a log warning.
-
-    Returns:
-        Images uint8 (n, height, width) of any size and labels int64 (n,), in the order of the
-        file. Whether a label is one of the classes is not checked here.
+    labels are left out with a log warning. Whether a label is a class is not checked here.
 
     Raises:
         DataError: there is no data set or more than one, or a file is damaged.
@@ -40,25 +36,16 @@ def read_raw(folder: Path) -> RawData:
     idx, csv, npz = files["IDX"], files["CSV"], files["npz"]
     if bool(idx) + len(csv) + len(npz) != 1:
         names = ", ".join(path.name for path in [*idx, *csv, *npz]) or "none"
-        raise DataError(
-            f"{folder}: has these data sets: {names}; one is allowed, an IDX pair, a CSV"
-            " label,pixel0,pixel1,… or a Keras npz"
-        )
+        allowed = "IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
+        raise DataError(f"{folder}: has these data sets: {names}; one is allowed: {allowed}")
     if idx:
         raw = read_idx(folder, idx)
     elif npz:
         raw = read_npz(*npz.popitem())
     else:
         raw = RawData(read_csv(*csv.popitem()), None)
-    _check_sizes(folder, raw)
-    return raw
-
-
-def _check_sizes(folder: Path, raw: RawData) -> None:
-    """Refuse a part without images, and two parts with different image sizes."""
     shapes = [data.images.shape for data in raw if data is not None]
-    found = f"{folder}: images {' and '.join('×'.join(map(str, shape)) for shape in shapes)}"
-    if not all(map(prod, shapes)):
-        raise DataError(f"{found}; no part may be empty")
-    if len({shape[1:] for shape in shapes}) > 1:
-        raise DataError(f"{found}; both parts must have one size")
+    if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
+        found = " and ".join("×".join(map(str, shape)) for shape in shapes)
+        raise DataError(f"{folder}: images {found}; no part may be empty, and all have one size")
+    return raw

@@ -33,14 +33,13 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
     """Check the training part and, if there is one, the official test part.
 
     Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
-    missing, all images have one shape, the training part has `min_rows`. Warnings: class
-    shares, blank images, duplicates, images in both parts, mean ink.
+    missing, all images have one shape, the training part has `min_rows`. The rest are warnings.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
     checks, summary = [], {}
     for part, rows in images.groupby("part", sort=False):
-        of_images = [*_possible(shape, classes), *_usual(params), _of_part(str(part), params)]
+        of_images = _of_images(str(part), shape, classes, params)
         checks += _check(rows, of_images, unit="row")
         checks += _check(class_frame(rows, classes), _of_classes(params), unit="class")
         summary[str(part)] = _summary(rows, classes)
@@ -53,14 +52,17 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
     Columns: part (`train` or `test`), row (in its part, from 0), label, shape (`28x28`),
     min_pixel and max_pixel (missing if any pixel is missing), mean_ink (mean grey value),
     contrast (max_pixel - min_pixel), duplicate_of (the first row of the same part with equal
-    pixels; missing for that row itself), same_as_train (for a test row, the training row with
-    equal pixels; missing if there is none).
+    pixels; missing for that row itself), same_as_train (for a test row, the first training row
+    with equal pixels; missing if there is none).
     """
-    frames = [_part_frame("train", raw.train, {})]
-    if raw.test is not None:
-        first_in_train = _first_rows(fingerprints(raw.train.images))
-        frames.append(_part_frame("test", raw.test, first_in_train))
-    return pd.concat(frames, ignore_index=True)
+    parts = {"train": raw.train} | ({"test": raw.test} if raw.test is not None else {})
+    frame = pd.concat([_pixels(*part) for part in parts.items()], ignore_index=True)
+    first = frame.groupby(["part", "hash"], sort=False)["row"].transform("first").astype("Int64")
+    frame["duplicate_of"] = first.where(first < frame["row"])
+    firsts = frame[frame["part"] == "train"].drop_duplicates("hash").set_index("hash")["row"]
+    in_train = frame["hash"].map(firsts).astype("Int64")
+    frame["same_as_train"] = in_train.where(frame["part"] == "test")
+    return frame.drop(columns="hash")
 
 
 def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
@@ -69,10 +71,32 @@ def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     relative_share is the class's share of the part's rows times `classes`: 1 if all classes
     are equally frequent, missing if the class has no rows.
     """
-    counts = np.array([int((rows["label"] == label).sum()) for label in range(classes)])
-    share = pd.Series(counts * float(classes) / len(rows)).where(counts > 0).round(4)
+    counts = pd.Series(_class_counts(rows, classes))
+    share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
     columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
     return pd.DataFrame(columns | {"relative_share": share})
+
+
+def _class_counts(rows: pd.DataFrame, classes: int) -> list[int]:
+    return [int((rows["label"] == label).sum()) for label in range(classes)]
+
+
+def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
+    images = dataset.images
+    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
+    return pd.DataFrame(
+        {
+            "part": part,
+            "row": np.arange(len(dataset)),
+            "label": dataset.labels,
+            "shape": f"{images.shape[1]}x{images.shape[2]}",
+            "min_pixel": low,
+            "max_pixel": high,
+            "mean_ink": images.mean(axis=(1, 2)).round(2),
+            "contrast": high - low,  # never negative, so uint8 cannot wrap around
+            "hash": fingerprints(images),
+        }
+    )
 
 
 def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
@@ -80,7 +104,7 @@ def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
-        "class_counts": {str(c): int((rows["label"] == c).sum()) for c in range(classes)},
+        "class_counts": {str(c): count for c, count in enumerate(_class_counts(rows, classes))},
         "mean_ink": round(float(rows["mean_ink"].mean()), 4),
         "blank_images": int((rows["contrast"] == 0).sum()),
         "duplicate_images": int(rows["duplicate_of"].notna().sum()),
@@ -88,14 +112,32 @@ def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
     }
 
 
-def _of_part(part: str, params: ValidateParams) -> Any:
-    """What is expected of one of the two parts alone."""
-    if part == "train":
-        rows = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
-        few = f"fewer than {params.min_rows} rows"
-        return _critical(rows, few, "add data, or lower validate.min_rows")
-    known = Null(column="same_as_train")
-    return _warning(known, "image also in train", "the test result will flatter", "as row {}")
+def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> list[Any]:
+    """What every image and label must be, then what an image worth training on looks like."""
+    known = InSet(column="label", value_set=list(range(classes)))
+    outside = f"label outside 0…{classes - 1}"
+    size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
+    grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
+    whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
+    copied = ("image seen before", "copies may end in two splits", "as row {}")
+    flattered = ("image also in train", "the test result will flatter", "as row {}")
+    number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
+    few = (f"fewer than {params.min_rows} rows", "add data, or lower validate.min_rows")
+    return [
+        _critical(NotNull(column="label"), "no label", "remove or mend them"),
+        _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
+        _critical(known, outside, "mend the labels, or set data.classes", "label {}"),
+        *(_critical(each, *whole) for each in grey),
+        _critical(size, other, "give all images one size", "{}"),
+        *(
+            _warning(Between(column=column, min_value=low, max_value=high), *words)
+            for column, low, high, words in usual_ranges(params)
+        ),
+        _warning(Null(column="duplicate_of"), *copied),
+        _critical(number, *few)
+        if part == "train"
+        else _warning(Null(column="same_as_train"), *flattered),
+    ]
 
 
 def _of_classes(params: ValidateParams) -> list[Any]:
@@ -106,34 +148,6 @@ def _of_classes(params: ValidateParams) -> list[Any]:
     return [
         _critical(rows, "no images", "add images of it, or lower data.classes"),
         _warning(share, unequal, "accuracy will favour the frequent classes", "{} times"),
-    ]
-
-
-def _possible(shape: str, classes: int) -> list[Any]:
-    """Critical: what every image and label must be."""
-    known = InSet(column="label", value_set=list(range(classes)))
-    outside = f"label outside 0…{classes - 1}"
-    size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
-    grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
-    whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
-    return [
-        _critical(NotNull(column="label"), "no label", "remove or mend them"),
-        _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
-        _critical(known, outside, "mend the labels, or set data.classes", "label {}"),
-        *(_critical(each, *whole) for each in grey),
-        _critical(size, other, "give all images one size", "{}"),
-    ]
-
-
-def _usual(params: ValidateParams) -> list[Any]:
-    """Warnings: what an image that is worth training on looks like."""
-    first = Null(column="duplicate_of")
-    return [
-        *(
-            _warning(Between(column=column, min_value=low, max_value=high), *words)
-            for column, low, high, words in usual_ranges(params)
-        ),
-        _warning(first, "image seen before", "copies may end in two splits", "as row {}"),
     ]
 
 
@@ -172,50 +186,24 @@ def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[
 def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
     """A check from one of Great Expectations' results."""
     config, details = result["expectation_config"], result["result"]
-    failing = [int(entry[unit]) for entry in details.get("partial_unexpected_index_list") or []]
+    column, words = config["kwargs"].get("column"), Words(**config["meta"])
+    entries = details.get("partial_unexpected_index_list") or []
+    count = details.get("unexpected_count", 0)
+    failing = [int(entry[unit]) for entry in entries]
+    message = None
+    if not result["success"] and "observed_value" in details:
+        message = f"{part}: {words.what}: {details['observed_value']} found; {words.hint}"
+    elif not result["success"]:
+        examples = [(entry[unit], entry[column]) for entry in entries]
+        message = finding(part, unit, words, count, examples)
     return Check(
         part=part,
         severity=config["severity"],
         expectation=config["type"],
-        column=config["kwargs"].get("column"),
+        column=column,
         success=result["success"],
-        count=details.get("unexpected_count", 0),
+        count=count,
         rows=failing if unit == "row" else [],
         classes=failing if unit == "class" else [],
-        message=None if result["success"] else _message(part, unit, config, details),
+        message=message,
     )
-
-
-def _message(part: str, unit: Unit, config: dict[str, Any], details: dict[str, Any]) -> str:
-    words = Words(**config["meta"])
-    if "observed_value" in details:
-        return f"{part}: {words.what}: {details['observed_value']} found; {words.hint}"
-    column = config["kwargs"]["column"]
-    examples = [(entry[unit], entry[column]) for entry in details["partial_unexpected_index_list"]]
-    return finding(part, unit, words, details["unexpected_count"], examples)
-
-
-def _part_frame(part: str, dataset: Dataset, first_in_train: dict[bytes, int]) -> pd.DataFrame:
-    images = dataset.images
-    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
-    hashes = fingerprints(images)
-    first = _first_rows(hashes)
-    earlier = [first[key] if first[key] < row else None for row, key in enumerate(hashes)]
-    return pd.DataFrame(
-        {
-            "part": part,
-            "row": np.arange(len(dataset)),
-            "label": dataset.labels,
-            "shape": f"{images.shape[1]}x{images.shape[2]}",
-            "min_pixel": low,
-            "max_pixel": high,
-            "mean_ink": images.mean(axis=(1, 2)).round(2),
-            "contrast": high - low,  # never negative, so uint8 cannot wrap around
-            "duplicate_of": pd.array(earlier, dtype="Int64"),
-            "same_as_train": pd.array([first_in_train.get(key) for key in hashes], dtype="Int64"),
-        }
-    )
-
-
-def _first_rows(hashes: list[bytes]) -> dict[bytes, int]:
-    return {key: row for row, key in reversed([*enumerate(hashes)])}

@@ -1,7 +1,6 @@
 """Validation of raw data: its params, its result, and how a finding is said.
 
-Great Expectations takes 4 s to import: `expectations` does it, so that neither reading params nor
-scoring does.
+Only `expectations` imports Great Expectations, which takes 4 s: reading params and scoring do not.
 """
 
 from collections.abc import Sequence
@@ -13,14 +12,14 @@ from pydantic import Field, model_validator
 from digits.core.files import StrictModel
 
 SHOWN_ROWS = 5
+Severity = Literal["critical", "warning"]
 
 
 class ValidateParams(StrictModel):
     """`validate:` in params.yaml. `min_rows` is a critical check, the others only warn.
 
     A class gets a warning if its share of the rows differs from 1 / classes by more than
-    `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of one image,
-    0…255.
+    `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of an image, 0…255.
     """
 
     min_rows: Annotated[int, Field(ge=1)]
@@ -39,13 +38,13 @@ class ValidateParams(StrictModel):
 class Check:
     """The result of one expectation on one part of the data.
 
-    `expectation` is Great Expectations' name, `column` one of the frame; None for a check of the
-    number of rows. `count` rows or classes fail, of which `rows` (counted from 0 within the part)
-    or `classes` holds the first. `message` is one line if the check fails.
+    `expectation` is Great Expectations' name, `column` one of the frame (None: number of rows).
+    `count` rows or classes fail; `rows` (from 0 in the part) or `classes` holds the first.
+    `message` is one line if the check fails.
     """
 
     part: str
-    severity: Literal["critical", "warning"]
+    severity: Severity
     expectation: str
     column: str | None
     success: bool
@@ -53,9 +52,6 @@ class Check:
     rows: list[int]
     classes: list[int]
     message: str | None
-
-    def __str__(self) -> str:
-        return self.message or f"{self.part}: {self.expectation} holds"
 
 
 @dataclass(frozen=True)
@@ -65,24 +61,18 @@ class Result:
     summary: dict[str, Any]
     checks: list[Check]
 
-    @property
-    def critical(self) -> list[Check]:
-        """Failed checks that forbid training on the data."""
-        return [c for c in self.checks if c.severity == "critical" and not c.success]
-
-    @property
-    def warnings(self) -> list[Check]:
-        """Failed checks that the user should know of."""
-        return [c for c in self.checks if c.severity == "warning" and not c.success]
+    def failed(self, severity: Severity) -> list[str]:
+        """What failed checks say. A critical one forbids training on the data."""
+        return [c.message for c in self.checks if c.severity == severity and c.message]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; holds no time and no random id."""
         checks = [asdict(check) for check in self.checks]
         brief = ("part", "severity", "expectation", "column", "success")
         return {
-            "success": not self.critical,
-            "critical": len(self.critical),
-            "warnings": len(self.warnings),
+            "success": not self.failed("critical"),
+            "critical": len(self.failed("critical")),
+            "warnings": len(self.failed("warning")),
             "summary": self.summary,
             "findings": [check for check in checks if not check["success"]],
             "expectations": [{key: check[key] for key in brief} for check in checks],
@@ -97,22 +87,13 @@ class Words(NamedTuple):
     value: str = ""
 
 
-class UsualRange(NamedTuple):
-    """Where the values of a column of `expectations.raw_frame` lie; others get a warning."""
-
-    column: str
-    low: float
-    high: float
-    words: Words
-
-
-def usual_ranges(params: ValidateParams) -> list[UsualRange]:
-    """What an image that is worth training on looks like."""
+def usual_ranges(params: ValidateParams) -> list[tuple[str, float, float, Words]]:
+    """Column of `expectations.raw_frame`, lowest and highest usual value, words for others."""
     low, high = params.min_mean_ink, params.max_mean_ink
     blank = Words("blank image", "nothing can be learned from it")
     hint = "is the contrast inverted, or the scale not 0…255?"
     ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-    return [UsualRange("contrast", 1, 255, blank), UsualRange("mean_ink", low, high, ink)]
+    return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
 
 
 def finding(
@@ -124,8 +105,7 @@ def finding(
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 
-    `examples` are the numbers or names of the first of `count` failing rows or classes, and their
-    values.
+    `examples`: number or name, and value, of the first of `count` failing rows or classes.
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
     shown = [
