@@ -40,55 +40,45 @@ def candidate(
 
 
 def _known_or_restored(model: str, root: Path) -> TrainedRun:
-    """The training's run in this store; logged again if the store does not know it."""
     run = restore.known(TrainOutputs(model, root)) or restore.restore(model, root)
     return trained_run(run.run_id, run.model_id)
 
 
 @contextmanager
 def _experiment_outputs(name: str, model: str | None) -> Iterator[tuple[str, Path]]:
-    """The model, and a temporary folder with its outputs, laid out as the project.
-
-    The folder also holds the rows of validation and hold-out, and the result of `validate`.
-    """
+    """The model, and a temporary folder with its outputs, the rows and the result of `validate`."""
     with scratch() as root, open_revision(name) as revision:
         revision.download([OUTPUTS, DATA_POINTER], root)
-        model = model or _only_trained(name, revision.commit, root)
-        paths = _train_outputs(model, root)
-        if not paths:
-            raise UsageError(f"experiment {name}: has no model {model!r}; {_choice(root)}")
-        rows = [split_path("validation"), split_path("holdout")]
+        trained = _trained(root)
+        if model is None:
+            before = root / "before"
+            before.mkdir()
+            lock = file_at(f"{revision.commit}^", OUTPUTS) or "{}"
+            (before / OUTPUTS).write_text(lock, encoding="utf-8")
+            old = _trained(before)
+            anew = [each for each in trained if trained[each] != old.get(each)]
+            if len(anew) != 1:
+                found = f"trained {', '.join(anew) or 'nothing'} anew"
+                raise UsageError(f"experiment {name}: {found}; {_choice(trained)}")
+            [model] = anew
+        if model not in trained:
+            raise UsageError(f"experiment {name}: has no model {model!r}; {_choice(trained)}")
+        rows, paths = [split_path("validation"), split_path("holdout")], trained[model]
         revision.download([VALIDATION, *rows, *paths], root)
         check_outputs([rows[0], *paths], root)  # the gate checks the other two
         yield model, root
 
 
-def _only_trained(name: str, revision: str, root: Path) -> str:
-    """The model whose training differs from that of the experiment's parent commit."""
-    before = root / "before"
-    before.mkdir()
-    (before / OUTPUTS).write_text(file_at(f"{revision}^", OUTPUTS) or "{}", encoding="utf-8")
-    anew = [
-        model
-        for model in _models(root)
-        if _train_outputs(model, root) != _train_outputs(model, before)
-    ]
-    if len(anew) != 1:
-        raise UsageError(
-            f"experiment {name}: trained {', '.join(anew) or 'nothing'} anew; {_choice(root)}"
-        )
-    return anew[0]
+def _trained(root: Path) -> dict[str, dict[Path, str]]:
+    """For each model that dvc.lock in `root` has: its training outputs and their md5."""
+    outputs = recorded_outputs(root)
+    models = [path.parent.name for path in outputs if path.match("train/*/run.json")]
+    folders = {model: TrainOutputs(model).folder for model in models}
+    return {
+        model: {path: md5 for path, md5 in outputs.items() if path.parent == folder}
+        for model, folder in folders.items()
+    }
 
 
-def _train_outputs(model: str, root: Path) -> dict[Path, str]:
-    """The md5 of each training output by dvc.lock in `root`."""
-    folder = TrainOutputs(model).folder
-    return {path: md5 for path, md5 in recorded_outputs(root).items() if path.parent == folder}
-
-
-def _models(root: Path) -> list[str]:
-    return [path.parent.name for path in recorded_outputs(root) if path.match("train/*/run.json")]
-
-
-def _choice(root: Path) -> str:
-    return f"name one model: {', '.join(_models(root)) or 'it has none'}"
+def _choice(models: dict[str, dict[Path, str]]) -> str:
+    return f"name one model: {', '.join(models) or 'it has none'}"

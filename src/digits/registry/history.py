@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from digits.core.errors import IntegrityError
 
 PREFIX = "champion."
-ELSEWHERE = "moved by other means than digits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,8 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
     number, before = (settled[-1].number, settled[-1].after) if settled else (0, None)
     if champion != before:
         pending = [m for m in moves if m.number > number and m.after == champion]
-        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", ELSEWHERE, {})
+        why = "moved by other means than digits"
+        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", why, {})
         settled.append(replace([elsewhere, *pending][-1], done=True))
     return settled
 
@@ -89,8 +89,7 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
 def line_of_succession(moves: Sequence[Move]) -> list[str]:
     """The versions that rollbacks step back through, the present champion last.
 
-    A rollback to a version of the line drops those after it, so that the next rollback goes
-    further back.
+    A rollback to a version of the line drops those after it.
     """
     line: list[str] = []
     for move in moves:

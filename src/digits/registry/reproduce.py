@@ -1,7 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import platform
-import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +23,10 @@ from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
 
-_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
-
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """Two models' predictions for the same rows: rows with the same class, and the largest
-    difference between two probabilities, 0…1.
-    """
+    """Two models' answers to the same rows: how many agree, and how far probabilities differ."""
 
     rows: int
     identical: int
@@ -55,12 +50,14 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             a probability differs by more than `tolerance`.
     """
     origin = find_origin(uri)
-    _check_record(origin)
+    if not origin.git_commit or origin.git_dirty != "false":
+        raise IntegrityError(
+            f"{origin.uri}: trained with uncommitted changes on "
+            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
+        )
     check_gate_record(origin)
-    with (
-        served(origin.uri, threads=int(origin.params["threads"])) as model,
-        scratch() as temporary,
-    ):
+    name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
+    with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
         folder = temporary / "project"
         try:
             repository.clone(Path.cwd(), folder, origin.git_commit)
@@ -75,29 +72,17 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
         for line in environment_differences(origin, folder, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
-        _train_again(folder, str(origin.params["model"]))
+        _train_again(folder, name)
         check_inputs(origin, folder)
         images = load_split(folder / split_path("test")).data.images
-        outputs = TrainOutputs(str(origin.params["model"]), folder)
-        repeated = inference.load(outputs.model, threads=model.threads)
+        repeated = inference.load(TrainOutputs(name, folder).model, threads=own_threads)
         reproduction = compare(model.predict(images), repeated.predict(images))
     check_tolerance(origin.uri, reproduction, tolerance)
     return reproduction
 
 
-def _check_record(origin: Origin) -> None:
-    if not origin.git_commit or origin.git_dirty != "false":
-        raise IntegrityError(
-            f"{origin.uri}: trained with uncommitted changes on "
-            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
-        )
-
-
 def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
-    """Threads, CPU and packages that differ from the recorded ones.
-
-    The recorded packages are those of the lock file in `folder`, a clone of the version's commit.
-    """
+    """Threads, CPU and packages (of the lock file in `folder`) that differ from the recorded."""
     recorded_here = {
         "threads": (str(origin.params["threads"]), str(threads)),
         "Python": (origin.python, platform.python_version()),
@@ -115,10 +100,7 @@ def environment_differences(origin: Origin, folder: Path, *, threads: int) -> li
 
 
 def package_differences(lock: Path) -> list[str]:
-    """The packages pinned by a lock file that are installed in another version, or not at all.
-
-    A package that the lock names for other platforms or Pythons only is no difference.
-    """
+    """The packages pinned by a lock file for this platform that are not installed like that."""
     differences = []
     for line in lock.read_text(encoding="utf-8").splitlines():
         if not line[:1].isalnum():
@@ -150,13 +132,12 @@ def _share_dvc(root: Path, folder: Path) -> None:
 
 
 def _train_again(folder: Path, model: str) -> None:
-    """Fetch the data and train one model in the clone, without DVC's run cache.
-
-    The run is logged to a store in the clone and deleted with it.
-    """
+    """Fetch the data and train one model in the clone, which has the run's store, too."""
     _share_dvc(Path.cwd(), folder)
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
+    env = process.child_environment() | {
+        "PYTHONPATH": str(folder / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
     to_stderr = partial(print, file=sys.stderr)
     for command in (
         ["pull", "--quiet", "data.dvc"],
@@ -164,19 +145,13 @@ def _train_again(folder: Path, model: str) -> None:
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:
-            Commands().run(
-                dvc, on_line=to_stderr, cwd=folder, env=process.child_environment() | own
-            )
+            Commands().run(dvc, on_line=to_stderr, cwd=folder, env=env)
         except CommandFailedError as error:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 
 
 def check_inputs(origin: Origin, folder: Path) -> None:
-    """Compare splits and params of the training in `folder` with the recorded ones.
-
-    Raises:
-        IntegrityError: one differs.
-    """
+    """Raise IntegrityError if a split or param of the training in `folder` differs."""
     for split, recorded in origin.splits.items():
         actual = md5(folder / split_path(split))
         if actual != recorded:
