@@ -13,7 +13,8 @@ from mlflow.utils.credentials import read_mlflow_creds
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
-from digits.tracking import descriptions, store
+from digits.tracking import store
+from digits.tracking.descriptions import REGISTERED_MODEL
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
@@ -111,8 +112,7 @@ class Registry:
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            text = descriptions.of_registered_model(self.name)
-            self._client.create_registered_model(self.name, description=text)
+            self._client.create_registered_model(self.name, description=REGISTERED_MODEL)
         of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run

@@ -143,7 +143,7 @@ def train(spec: Spec, raw: dict[str, Any], name: str, trial: optuna.Trial | None
     from digits.tracking import runs
 
     def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
-        runs.log_epoch(epoch, metrics)
+        runs.log_metrics(metrics, epoch)
         accuracy, done = metrics[OBJECTIVE], f"{name} epoch {epoch + 1}/{recipe.fit.epochs}"
         print(f"{done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
         if trial:

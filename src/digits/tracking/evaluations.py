@@ -26,9 +26,7 @@ def log_evaluation(
     """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
 
     `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
-    The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
-    runs have in common; the image grid and the table by class are MLflow's own formats. The tag
-    SHA256 is logged last.
+    The tag SHA256 is logged last.
     """
     client = MlflowClient()
     client.log_artifacts(run_id, str(outputs.folder))
