@@ -36,10 +36,9 @@ def main(model: str) -> dict[str, float]:
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
-    tags = {"model": model, **split_tags(datasets)}
-    tags |= provenance.tags(stage=f"train@{model}")
-    recipe = params.recipe(model)
-    tags["device"] = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+    mixed = params.recipe(model).fit.mixed_precision
+    tags = {"model": model, "device": devices.used(params.train.distribute, mixed=mixed)}
+    tags |= split_tags(datasets) | provenance.tags(stage=f"train@{model}")
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
@@ -50,7 +49,8 @@ def main(model: str) -> dict[str, float]:
         trained = fit(params, model, data, validation, run)
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
-        cost = trained.timing | write(outputs, trained, validation, threads=params.train.threads)
+        temperature = write(outputs, trained, validation, threads=params.train.threads)
+        cost = trained.timing | {"temperature": temperature}
         marks |= {**trained.marks, "export": perf_counter()}
         logged["parameters"] = trained.parameters
         run.log_rest()
@@ -102,13 +102,11 @@ def fit(
         )
 
 
-def write(
-    outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int
-) -> dict[str, float]:
-    """Calibrate the model, write it as Keras and as ONNX, and prove that both answer alike.
+def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int) -> float:
+    """Calibrate the model, write it as Keras and as ONNX, prove that both answer alike.
 
     Returns:
-        Its `temperature`.
+        Its temperature.
     """
     from digits.training import export, saved_model
 
@@ -118,7 +116,7 @@ def write(
     export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
     outputs.write_calibration(calibrated.temperature, calibrated.truth_probabilities)
     outputs.write_history(trained.history)
-    return {"temperature": calibrated.temperature}
+    return calibrated.temperature
 
 
 if __name__ == "__main__":
