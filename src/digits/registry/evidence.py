@@ -133,8 +133,7 @@ def _check_splits(run: TrainedRun, root: Path) -> None:
             raise IntegrityError(
                 f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
                 f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
-                "bring its split back (git checkout, dvc checkout), promote its experiment "
-                f"(--exp NAME), or train again: `dvc repro -f -s train@{tags.get('model')}`"
+                "bring its split back, promote its experiment (--exp NAME), or train it again"
             )
 
 

@@ -79,9 +79,8 @@ def promote_training(
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
     """Return what `promote` would decide; register, write and move nothing. Raises as `promote`."""
     with fetched(run.uri, run.sha256) as files:
-        registry = Registry(name)
-        champion = registry.champion()
-        if champion and find(registry.uri(champion)).run_id == run.run_id:
+        champion = Registry(name).champion()
+        if champion and find(f"models:/{name}/{champion}").run_id == run.run_id:
             return Outcome(run.run_id, champion, champion, None)
         decision = judge(run, files, f"run {run.run_id[:8]}", champion)
         return Outcome(run.run_id, None, champion, decision)
@@ -91,8 +90,7 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
     The decision and the model card are written to the version in both cases. If another champion
-    was made in the meantime, it is judged again. After a kill, the alias names the old or the new
-    version; another call completes the promotion.
+    was made in the meantime, it is judged again. Another call completes one that was killed.
 
     Raises:
         BusyError: another promotion or rollback does not end.

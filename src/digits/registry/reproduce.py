@@ -1,18 +1,15 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
-import platform
 import sys
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from mlflow.artifacts import load_text
-from packaging.requirements import Requirement
 
 from digits import params
-from digits.core import machine, process, provenance, repository
+from digits.core import process, provenance, repository
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
@@ -69,7 +66,7 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
                 f"{origin.uri}: trained on data {origin.data_md5}, "
                 f"its commit has {data_md5 or 'none'}"
             )
-        for line in environment_differences(origin, folder, threads=threads):
+        for line in environment_differences(origin, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
         _train_again(folder, name)
@@ -81,40 +78,17 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
     return reproduction
 
 
-def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
-    """Threads, CPU and packages (of the lock file in `folder`) that differ from the recorded."""
-    recorded_here = {
-        "threads": (str(origin.params["threads"]), str(threads)),
-        "Python": (origin.python, platform.python_version()),
-        "CPU": (origin.cpu, machine.cpu()),
-        "CPU features": (origin.cpu_features, " ".join(machine.cpu_features())),
+def environment_differences(origin: Origin, *, threads: int) -> list[str]:
+    """Threads, Python, CPU and lock file that differ from the recorded ones."""
+    here = {**provenance.tags(stage=""), "threads": str(threads)}
+    recorded = {"threads": str(origin.params["threads"])} | {
+        name: getattr(origin, name) for name in ("python", "cpu", "cpu_features", "lock_md5")
     }
-    lines = [
-        f"{name}: {recorded or 'none'} recorded, {here} here"
-        for name, (recorded, here) in recorded_here.items()
-        if recorded != here
+    return [
+        f"{name}: {value or 'none'} recorded, {here[name] or 'none'} here"
+        for name, value in recorded.items()
+        if value != here[name]
     ]
-    lock = folder / provenance.LOCK
-    packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
-    return lines + [f"package: {line}" for line in packages]
-
-
-def package_differences(lock: Path) -> list[str]:
-    """The packages pinned by a lock file for this platform that are not installed like that."""
-    differences = []
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        if not line[:1].isalnum():
-            continue
-        pinned = Requirement(line.removesuffix("\\"))
-        if pinned.marker and not pinned.marker.evaluate():
-            continue
-        try:
-            installed = version(pinned.name)
-        except PackageNotFoundError:
-            installed = "none"
-        if (recorded := str(pinned.specifier).removeprefix("==")) != installed:
-            differences.append(f"{pinned.name} {recorded} recorded, {installed} here")
-    return differences
 
 
 def _share_dvc(root: Path, folder: Path) -> None:
@@ -174,9 +148,7 @@ def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
     return Reproduction(len(recorded), int(same.sum()), largest)
 
 
-def check_tolerance(uri: str, reproduction: Reproduction, tolerance: float) -> None:
+def check_tolerance(uri: str, found: Reproduction, tolerance: float) -> None:
     """Raise IntegrityError if a probability differs by more than `tolerance`, or is NaN."""
-    if not reproduction.largest_difference <= tolerance:  # false for NaN
-        raise IntegrityError(
-            f"{uri}: {reproduction}; at most {tolerance:g} is allowed (--tolerance)"
-        )
+    if not found.largest_difference <= tolerance:  # false for NaN
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")

@@ -17,7 +17,7 @@ from digits.registry.versions import MISSING, find
 from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
 
-# Tags of the run that become fields of the same name.
+# tags of the run that become fields of the same name
 _TAGS = (
     *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp"),
     *("python", "cpu", "cpu_features", "device"),
