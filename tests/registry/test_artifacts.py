@@ -93,8 +93,8 @@ def test_a_file_too_large_for_a_model_is_not_parsed(version, monkeypatch):
 def test_a_damaged_calibration_is_a_line(version, content):
     (version.folder / "extra_files/calibration.npz").write_bytes(content)
     line = finding(IntegrityError, version.calibration)
-    assert line.startswith(f"{URI}: extra_files/calibration.npz: no calibration (")
-    assert line.endswith("); delete the version, or put its artifacts back")
+    assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
+    assert line.endswith("; delete the version, or put its artifacts back")
 
 
 @pytest.mark.parametrize(
