@@ -82,7 +82,7 @@ def record(model):
     outputs = TrainOutputs(model)
     outputs.run.parent.mkdir(parents=True, exist_ok=True)
     record = RunRecord(**ids, tracking_uri="sqlite:///mlflow.db", name=model, params={},
-                       tags={"data_md5": data_md5()}, datasets={})
+                       tags={"data_md5": data_md5()}, datasets={}, params_yaml="")
     outputs.run.write_text(record.model_dump_json())
 
 def tracked():

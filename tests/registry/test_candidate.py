@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from support import SMALL, finding, write_params
 
 from digits import params
-from digits.core.artifacts import SPLITS, RunRecord, TrainOutputs, split_path
+from digits.core.artifacts import SPLITS, TrainOutputs, split_path
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
@@ -79,8 +79,8 @@ def record(run: TrainedRun, *models: str) -> None:
     """Write the records of trainings that had this run."""
     ids = {"run_id": run.run_id, "model_id": run.model_id, "experiment_id": "", "tracking_uri": ""}
     for model in models:
-        written = RunRecord(**ids, name=model, params={}, tags={}, datasets={})
-        write_json(TrainOutputs(model).run, written.model_dump())
+        rest = {"params": {}, "tags": {}, "datasets": {}, "params_yaml": ""}
+        write_json(TrainOutputs(model).run, {**ids, "name": model, **rest})
 
 
 def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:

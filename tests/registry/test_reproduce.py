@@ -9,7 +9,7 @@ import pytest
 from arena import NAME, accept, fighter
 from support import finding
 
-from digits.core.artifacts import RunRecord, TrainOutputs
+from digits.core.artifacts import TrainOutputs
 from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
@@ -60,8 +60,8 @@ def test_other_params_than_the_run_says_are_told(ring):
     found = find_origin(f"models:/{NAME}/1")
     ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
     said = arena.RECORDED | {"seed": 7}
-    record = RunRecord(**ids, name="mlp", params=said, tags={}, datasets={})
-    write_json(TrainOutputs("mlp").run, record.model_dump())
+    rest = {"name": "mlp", "params": said, "tags": {}, "datasets": {}, "params_yaml": ""}
+    write_json(TrainOutputs("mlp").run, ids | rest)
     line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 

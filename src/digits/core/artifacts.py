@@ -50,7 +50,7 @@ class RunRecord(StrictModel):
     params: dict[str, Any]
     tags: dict[str, str]
     datasets: dict[str, str]
-    params_yaml: str = ""
+    params_yaml: str
 
     @property
     def on_server(self) -> bool:
