@@ -21,8 +21,7 @@ PREFIX = "champion."
 class Move:
     """One move of the champion's alias from version `before` to `after`; None means no version.
 
-    `by`: user of MLflow's server, else system account. `approval`: `approved by NAME`, or empty.
-    `figures`: the gate's. `at`: UTC, ISO 8601. Two moves at the same moment have the same `number`.
+    `figures` are the gate's. Two moves at the same moment have the same `number`.
     """
 
     number: int

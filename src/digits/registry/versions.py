@@ -69,7 +69,7 @@ def find(uri: str) -> ModelVersion:
 
 
 def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
-    """The run with this id, and a model that it logged; the last one if `model_id` is None.
+    """A run and a model that it logged; the last one if `model_id` is None.
 
     Raises:
         UsageError: there is no such run, or it was deleted.

@@ -53,7 +53,7 @@ def main() -> None:
     write_text(REPORT, render(content))
     from digits.tracking.live import Attempt  # MLflow takes a second
 
-    Attempt("the comparison is not logged")(lambda: log_comparison(models), None, patient=False)
+    Attempt("the comparison is not logged")(lambda: log_comparison(models), patient=False)
 
 
 def read_model(model: str) -> ModelResult:

@@ -43,8 +43,8 @@ def main(model: str) -> dict[str, float]:
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
     with live.training_run(model, what=what, params=logged, tags=tags) as run:
-        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE), None)
-        run.attempt(lambda: runs.log_datasets(run.run_id, datasets), None)
+        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
+        run.attempt(lambda: runs.log_datasets(run.run_id, datasets))
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation, run)
         outputs = TrainOutputs(model)
@@ -56,12 +56,12 @@ def main(model: str) -> dict[str, float]:
         run.log_rest()
         example = validation.images[:1]
         model_id = run.attempt(
-            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost), ""
+            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost)
         )
-        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters), None)
+        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters))
         record = RunRecord(
             run_id=run.run_id,
-            model_id=model_id,
+            model_id=model_id or "",
             experiment_id=run.experiment_id,
             tracking_uri=store.portable_uri(),
             name=model,

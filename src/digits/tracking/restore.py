@@ -65,13 +65,10 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     `digests` maps each split to the md5 of its file. If the server is away, one line says so.
     """
     outputs, attempt = TrainOutputs(model), Attempt()
-    attempt(store.connect, "", patient=False)
-    run = attempt(lambda: known(outputs) or restore(model), None)
-    if run:
+    attempt(store.connect, patient=False)
+    if run := attempt(lambda: known(outputs) or restore(model)):
         evaluated = EvaluateOutputs(model)
-        attempt(
-            lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests), None
-        )
+        attempt(lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests))
 
 
 def known(outputs: TrainOutputs) -> Known | None:
