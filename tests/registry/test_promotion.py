@@ -150,8 +150,8 @@ class TestPromote:
         assert machine.cpu() in check.found
 
     def test_a_run_is_registered_once(self, promote):
-        model = fighter(EVEN)
-        promote(fighter())
+        model = fighter()
+        promote(fighter(EVEN))
         assert promote(model).version == "2"
         again = promote(model)
         assert (again.version, again.decision, again.moved) == ("2", None, False)
