@@ -98,6 +98,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
         params=RECORDED | {"model": model},
         tags={**split_tags({}), **provenance.tags(stage=f"train@{model}")},
         datasets={},
+        params_yaml="",
     )
     write_json(outputs.run, record.model_dump())
     record_outputs()

@@ -60,6 +60,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
         params={"model": name, "seed": 1},
         tags={"model": name},
         datasets={"train": "0" * 32},
+        params_yaml="",
     )
     write_json(outputs.run, record.model_dump() | {"run_id": name.ljust(32, "0")})
 

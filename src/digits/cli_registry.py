@@ -32,7 +32,7 @@ def connected(*, patient: bool = False) -> Iterator["Params"]:
 def promote(
     model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
     run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
-    exp: Annotated[str | None, typer.Option(help="The DVC experiment; MODEL if several.")] = None,
+    exp: Annotated[str | None, typer.Option(help="The DVC experiment that trained MODEL.")] = None,
     reason: Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
     approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
@@ -41,7 +41,7 @@ def promote(
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
     if bool(model or exp) == bool(run):
-        raise UsageError("digits promote: give MODEL, --exp NAME [MODEL], or --run ID")
+        raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
     from digits.evaluation.gate import approval

@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from support import SMALL, finding, write_params
 
 from digits import params
-from digits.core.artifacts import SPLITS, RunRecord, TrainOutputs, split_path
+from digits.core.artifacts import SPLITS, TrainOutputs, split_path
 from digits.core.dataset import Dataset
 from digits.core.errors import IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
@@ -44,7 +44,7 @@ stages:
 
 @pytest.fixture
 def experiments(project: Path, digits_8x8: Dataset) -> Iterator[Repo]:
-    """A project with the experiments `wide`, which trained an mlp, and `both`."""
+    """A project with the experiment `wide`, which trained an mlp."""
     arena.prepare(digits_8x8)
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
     store.connect()
@@ -62,12 +62,11 @@ def experiments(project: Path, digits_8x8: Dataset) -> Iterator[Repo]:
         git("add", ".")
         git("commit", "-qm", "baseline")
         good = fighter()
-        for name, models in (("wide", ["mlp"]), ("both", ["mlp", "cnn"])):
-            record(good, *models)
-            repo.commit(force=True)
-            repo.experiments.save(name=name)
-            git("checkout", "-q", "dvc.lock")
-            repo.checkout(force=True)
+        record(good, "mlp")
+        repo.commit(force=True)
+        repo.experiments.save(name="wide")
+        git("checkout", "-q", "dvc.lock")
+        repo.checkout(force=True)
         yield repo
 
 
@@ -80,8 +79,8 @@ def record(run: TrainedRun, *models: str) -> None:
     """Write the records of trainings that had this run."""
     ids = {"run_id": run.run_id, "model_id": run.model_id, "experiment_id": "", "tracking_uri": ""}
     for model in models:
-        written = RunRecord(**ids, name=model, params={}, tags={}, datasets={})
-        write_json(TrainOutputs(model).run, written.model_dump())
+        rest = {"params": {}, "tags": {}, "datasets": {}, "params_yaml": ""}
+        write_json(TrainOutputs(model).run, {**ids, "name": model, **rest})
 
 
 def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:
@@ -96,7 +95,7 @@ def cached(repo: Repo, path: Path) -> Path:
 
 def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> None:
     split_path("holdout").write_bytes(b"not its own")
-    outcome = promote(exp="wide")
+    outcome = promote("mlp", "wide")
     assert outcome.moved, outcome.decision
     [check] = [check for check in outcome.decision.checks if check.name == "clean_commit"]
     assert check.passed
@@ -107,14 +106,11 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> Non
     assert (again.version, again.decision) == (outcome.version, None)
 
 
-def test_of_several_trainings_one_is_named(experiments: Repo) -> None:
-    line = finding(UsageError, lambda: promote(exp="narrow"))
+def test_unknown_experiment_or_model_is_a_line(experiments: Repo) -> None:
+    line = finding(UsageError, lambda: promote("mlp", "narrow"))
     assert line.startswith("narrow: unknown Git revision 'narrow'; ")
-    line = finding(UsageError, lambda: promote(exp="both"))
-    assert line == "experiment both: trained mlp, cnn anew; name one model: mlp, cnn"
     line = finding(UsageError, lambda: promote("gnn", "wide"))
     assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
-    assert promote("cnn", "both").moved
     outcome = promote("mlp", experiments.scm.get_rev())  # a revision, here of the baseline
     assert "paired_test" in outcome.decision.failed
 
@@ -128,10 +124,10 @@ def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
         config["core"]["remote"] = "far"
     shutil.copytree(experiments.cache.local_cache_dir, tmp_path / "far")
     cached(experiments, holdout).unlink()
-    assert promote(exp="wide").moved
+    assert promote("mlp", "wide").moved
     shutil.rmtree(tmp_path / "far")
     cached(experiments, holdout).unlink(missing_ok=True)
-    line = finding(ServiceError, lambda: promote(exp="wide"))
+    line = finding(ServiceError, lambda: promote("mlp", "wide"))
     assert line.startswith(f"wide: {holdout} is neither in DVC's cache nor in its remote")
 
 

@@ -87,19 +87,6 @@ def another_model(folder: Path) -> None:
     onnx.save(network, folder / "model.onnx")
 
 
-def append(name: str, folder: Path) -> None:
-    with (folder / name).open("a", encoding="utf-8") as file:
-        file.write("\n")
-
-
-def write(name: str, text: str, folder: Path) -> None:
-    (folder / name).write_text(text, encoding="utf-8")
-
-
-def cut(folder: Path) -> None:
-    os.truncate(folder / "model.onnx", 1000)
-
-
 def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
     return promotion.promote_training(
         None, model.run_id, None, params=params.load(), dry_run=dry_run
@@ -118,14 +105,6 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 
-REPLACEMENTS: dict[str, Callable[[Path], object]] = {
-    "description": partial(append, "MLmodel"),
-    "cut": cut,
-    "added file": partial(write, "more.txt", ""),
-    "calibration": partial(append, "extra_files/calibration.npz"),
-    "Keras model": partial(append, "extra_files/model.keras"),
-}
-
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_champion_that_was_replaced_is_refused_by_all_that_read_it(
@@ -139,9 +118,10 @@ def test_a_champion_that_was_replaced_is_refused_by_all_that_read_it(
     assert Registry(NAME).champion() == "2"
 
 
-@pytest.mark.parametrize("replacement", REPLACEMENTS)
-def test_every_file_of_the_model_counts(ring: Ring, replacement: str) -> None:
-    REPLACEMENTS[replacement](ring.folder(ring.champion))
+@pytest.mark.parametrize("file", ["MLmodel", "extra_files/calibration.npz", "added.txt"])
+def test_every_file_of_the_model_counts(ring: Ring, file: str) -> None:
+    with (ring.folder(ring.champion) / file).open("a", encoding="utf-8") as changed:
+        changed.write("\n")
     line = finding(IntegrityError, lambda: READERS["predict"](ring))
     assert line.startswith(f"{CHAMPION}: its files are not those that were logged")
 

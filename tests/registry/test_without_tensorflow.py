@@ -1,21 +1,14 @@
-"""Whoever asks a model imports neither TensorFlow nor Keras; a real MLflow server answers, too."""
+"""Whoever asks a model imports neither TensorFlow nor Keras."""
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-import requests
 from arena import EVEN, NAME, accept, fighter
 from PIL import Image
-from support import SMALL, forbid_tensorflow, python, until, write_params
+from support import SMALL, forbid_tensorflow, python, write_params
 
 from digits.core.artifacts import read_split
 from digits.registry import promotion
@@ -73,51 +66,3 @@ def test_trained_models_are_logged_evaluated_and_compared_without_it(
         copy = shutil.copytree if part == "artifacts" else shutil.copy
         copy(trained_project / part, part)
     run_without(EVALUATION)
-
-
-@pytest.mark.slow
-def test_mlflow_serves_it_without_it(champion: str, tmp_path: Path) -> None:
-    holdout = read_split("holdout").data
-    with mlflow_server(champion, tmp_path) as address:
-        for key in ("inputs", "instances"):
-            asked = {key: holdout.images[:5].tolist()}
-            answer = requests.post(address, json=asked, timeout=60).json()
-            found = np.array(answer["predictions"]["probabilities"])
-            assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
-        wrong = requests.post(address, json={"inputs": [[[0]]]}, timeout=60)
-        assert wrong.status_code == 400
-
-
-@contextmanager
-def mlflow_server(uri: str, folder: Path) -> Iterator[str]:
-    """Where `mlflow models serve` answers, in a process that ends if it imports TensorFlow."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
-    environment = {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        **forbid_tensorflow(folder / "forbidden"),
-    }
-    log = folder / "server.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=os.environ | environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        ready = f"http://127.0.0.1:{port}/ping"
-        assert until(lambda: _is_ready(ready), seconds=120), log.read_text()
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-
-
-def _is_ready(address: str) -> bool:
-    with suppress(requests.ConnectionError):
-        return requests.get(address, timeout=5).ok
-    return False

@@ -103,6 +103,7 @@ def recorded_run(experiment_id, tracking_uri):
         params={},
         tags={},
         datasets={},
+        params_yaml="",
     )
 
 

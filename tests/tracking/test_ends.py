@@ -23,28 +23,18 @@ def status(run_id: str) -> str:
 
 
 class TestARunEnds:
-    def ended(self, error: BaseException | None) -> str:
-        with runs.active_run("mlp", params={"seed": 1}, tags={"model": "mlp"}) as active:
-            if error:
-                raise error
-        return str(active.info.run_id)
-
-    def test_finished(self, tracked: Path) -> None:
-        assert status(self.ended(None)) == "FINISHED"
-
     @pytest.mark.parametrize(
         ("error", "end"),
         [
             (DataError("bad data"), "FAILED"),
-            (ValueError("ours"), "FAILED"),
             (KeyboardInterrupt(), "KILLED"),
             (SystemExit(143), "KILLED"),
         ],
         ids=repr,
     )
     def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
-        with pytest.raises(type(error)) as caught:
-            self.ended(error)
+        with pytest.raises(type(error)) as caught, runs.active_run("mlp", params={}, tags={}):
+            raise error
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
 
@@ -100,24 +90,13 @@ class TestAbandonedRuns:
             pass
         return status(run.info.run_id)
 
-    @pytest.fixture
-    def gone(self) -> int:
+    def test_end_as_killed_if_they_are_ours_and_gone(self, tracked: Path) -> None:
         child = subprocess.Popen([sys.executable, "-c", ""])
         child.wait()
-        return child.pid
-
-    def test_are_killed_by_the_next(self, tracked: Path, gone: int) -> None:
-        assert self.left_behind(f"{socket.gethostname()}:{gone}") == "KILLED"
-
-    def test_are_none_whose_process_lives(self, tracked: Path) -> None:
-        assert self.left_behind(f"{socket.gethostname()}:{os.getpid()}") == "RUNNING"
-
-    def test_on_another_machine_are_not_ours_to_judge(self, tracked: Path, gone: int) -> None:
-        assert self.left_behind(f"elsewhere:{gone}") == "RUNNING"
-
-    @pytest.mark.parametrize("tag", [None, "training", f"{socket.gethostname()}:x"])
-    def test_without_our_tag_are_not_ours_to_judge(self, tracked: Path, tag: str | None) -> None:
-        assert self.left_behind(tag) == "RUNNING"
+        here = socket.gethostname()
+        assert self.left_behind(f"{here}:{child.pid}") == "KILLED"
+        for other in (f"{here}:{os.getpid()}", f"elsewhere:{child.pid}", None, f"{here}:x"):
+            assert self.left_behind(other) == "RUNNING"
 
 
 class TestUnderMlflowRun:
@@ -142,9 +121,6 @@ class TestUnderMlflowRun:
         assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
         assert {run.info.experiment_id for run in children} == {parent.info.experiment_id}
         assert status(parent.info.run_id) == "RUNNING"
-
-    def test_no_process_started_from_here_resumes_the_parent(self, parent: Run) -> None:
-        store.connect()
         assert "MLFLOW_RUN_ID" not in os.environ
 
     def test_an_unknown_parent_is_one_line(

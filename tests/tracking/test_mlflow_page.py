@@ -8,15 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import REPOSITORY, train_project, until, write_params
+from support import REPOSITORY, train_project, until
 
 from digits.core.dataset import Dataset
 from digits.core.files import read_json
@@ -52,37 +49,26 @@ class Ui(NamedTuple):
     server: str
 
 
-def make_ui(folder: Path) -> tuple["subprocess.Popen[str]", Path]:
-    """`make ui` in a folder, and the file in which its browser notes the address."""
+@pytest.fixture(scope="module")
+def ui(store: Path) -> Iterator[Ui]:
+    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    browser, opened = folder / "browser", folder / "opened"
+    browser, opened = store / "browser", store / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # below `make test`, make would say in which folder it is
+    env = {"MAKELEVEL": "0", "MAKEFLAGS": "", "PATH": path, "BROWSER": str(browser)}
     process = subprocess.Popen(
         ["make", "-f", REPOSITORY / "Makefile", "-o", ".venv/.done", "ui", f"MLFLOW_PORT={port}"],
-        cwd=folder,
-        # below `make test`, make would say in which folder it is
-        env={
-            **os.environ,
-            "MAKELEVEL": "0",
-            "MAKEFLAGS": "",
-            "PATH": path,
-            "BROWSER": str(browser),
-        },
+        cwd=store,
+        env=os.environ | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    return process, opened
-
-
-@pytest.fixture(scope="module")
-def ui(store: Path) -> Iterator[Ui]:
-    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
-    process, opened = make_ui(store)
     came = until(lambda: opened.exists() or process.poll() is not None, seconds=PATIENCE)
     if came and process.poll() is None:
         address = opened.read_text().strip()
@@ -117,28 +103,6 @@ def first_page(browser: Browser, ui: Ui) -> Page:
     page.set_default_timeout(1000 * PATIENCE)
     page.goto(ui.opened)
     return page
-
-
-def answers(port: int | None) -> bool:
-    """Whether a server listens on this port."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_its_server_ends_when_make_is_told_to_end(tracked: Path) -> None:
-    write_params({})
-    process, opened = make_ui(tracked)
-    try:
-        assert until(opened.exists, seconds=PATIENCE)
-        port = urlsplit(opened.read_text().strip()).port
-        assert answers(port)
-        process.terminate()
-        process.wait(PATIENCE)
-        assert until(lambda: not answers(port), seconds=10)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def card(page: Page, title: str) -> Locator:
@@ -185,26 +149,9 @@ class TestTheFirstPage:
 
         assert until(lambda: len(drawn()) == 2 * len(MODELS), seconds=PATIENCE)
 
-    def test_needs_no_scrolling_for_them(self, first_page: Page) -> None:
-        for title in ("test_accuracy_percent", "elapsed_s", "val_loss vs loss"):
-            box = card(first_page, title).bounding_box()
-            assert box is not None
-            assert box["y"] + box["height"] <= 900
-
-    def test_lists_the_same_runs_with_metrics_as_columns(self, browser: Browser, ui: Ui) -> None:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(ui.opened.replace("CHART", "TABLE"), timeout=1000 * PATIENCE)
-        cells = page.locator(".ag-header-cell")
-        cells.filter(has_text="test_loss").wait_for(timeout=1000 * PATIENCE)
-        lefts = cells.evaluate_all("all => all.map(cell => cell.getBoundingClientRect().left)")
-        headings = [name for _, name in sorted(zip(lefts, cells.all_inner_texts(), strict=True))]
-        first = headings.index("test_accuracy")
-        assert headings[first:][:4] == ["test_accuracy", "test_loss", "elapsed_s", "parameters"]
-        assert not {"Source", "User", "Dataset", "Models"} & {*headings}
-
 
 @pytest.mark.parametrize("split", ["test", "holdout"])
-def test_the_confusion_matrices_of_all_runs_stand_side_by_side(page: Page, split: str) -> None:
+def test_confusion_matrices_stand_side_by_side(page: Page, split: str) -> None:
     name = f"{split}_confusion_matrix.png"
     page.get_by_text(name, exact=True).first.click()
     matrices = page.get_by_role("img", name=name)
@@ -214,8 +161,5 @@ def test_the_confusion_matrices_of_all_runs_stand_side_by_side(page: Page, split
         assert matrix.evaluate("image => image.decode().then(() => image.naturalWidth)") > 800
     boxes = [box for matrix in matrices.all() if (box := matrix.bounding_box())]
     assert len({box["y"] for box in boxes}) == 1
-    for left, right in pairwise(boxes):
-        assert left["x"] + left["width"] <= right["x"]
-    assert min(box["width"] for box in boxes) > 500
     pictures = {matrix.get_attribute("src") for matrix in matrices.all()}
     assert len(pictures) == len(MODELS)

@@ -12,7 +12,6 @@ from mlflow.entities import Run
 from support import SMALL, only_run, until, write_params
 
 from digits.core.artifacts import TrainOutputs, read_calibration
-from digits.core.colours import SERIES
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
 from digits.evaluation.confidence import threshold
@@ -39,31 +38,22 @@ class TestARun:
     def test_holds_the_params_that_decide_the_result(self, run: Run, trained_project: Path) -> None:
         split_md5 = md5(trained_project / "artifacts/split/train.npz")
         assert run.data.params == {
-            "model": "mlp",
-            "seed": "42",
-            "classes": "10",
-            "threads": "2",
-            "distribute": "none",
-            "picture": "digit",
-            "build.units": "[16, 12, 8]",
-            "build.dropout": "[0.1, 0.1, 0.1]",
-            "optimizer.name": "rmsprop",
-            "optimizer.learning_rate": "0.001",
-            "fit.epochs": "2",
-            "fit.batch_size": "100",
-            "parameters": "1438",
-            "data_md5": "untracked",
-            "split_md5": split_md5,
+            **{"model": "mlp", "seed": "42", "classes": "10", "threads": "2", "picture": "digit"},
+            **{"distribute": "none", "parameters": "1438", "data_md5": "untracked"},
+            **{"build.units": "[16, 12, 8]", "build.dropout": "[0.1, 0.1, 0.1]"},
+            **{"optimizer.name": "rmsprop", "optimizer.learning_rate": "0.001"},
+            **{"fit.epochs": "2", "fit.batch_size": "100", "split_md5": split_md5},
         }
 
-    @pytest.mark.parametrize("metric", ["loss", "accuracy", "val_loss", "val_accuracy"])
     def test_holds_a_curve_per_epoch(
-        self, client: MlflowClient, run: Run, trained_project: Path, metric: str
+        self, client: MlflowClient, run: Run, trained_project: Path
     ) -> None:
         history = pd.read_csv(trained_project / "artifacts/train/mlp/history.csv")
-        curve = client.get_metric_history(run.info.run_id, metric)
-        assert [point.step for point in curve] == history["epoch"].to_list() == [0, 1]
-        np.testing.assert_allclose([point.value for point in curve], history[metric], rtol=1e-12)
+        for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            curve = client.get_metric_history(run.info.run_id, metric)
+            assert [point.step for point in curve] == history["epoch"].to_list() == [0, 1]
+            values = [point.value for point in curve]
+            np.testing.assert_allclose(values, history[metric], rtol=1e-12)
 
     def test_holds_what_the_training_cost(self, run: Run, trained_project: Path) -> None:
         cost = read_json(trained_project / "artifacts/train/mlp/metrics.json", dict)
@@ -96,20 +86,16 @@ class TestARun:
         assert metrics[f"{split}_unsure"] == found[split]["unsure"]
         assert metrics[f"{split}_coverage_asked"] == 0.99
 
-    @pytest.mark.parametrize("split", ["test", "holdout"])
-    def test_holds_confusion_matrix_and_table_by_class(
-        self, client: MlflowClient, run: Run, split: str
-    ) -> None:
-        keys = {Path(path).name.split("+")[0] for path in self.artifacts(client, run, "images")}
-        assert f"{split}_confusion_matrix" in keys
-        assert self.artifacts(client, run, split) == {f"{split}/by_class.json"}
-
     def test_holds_all_that_evaluate_wrote(
         self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path
     ) -> None:
         for local in (trained_project / "artifacts/evaluate/mlp").iterdir():
             logged = client.download_artifacts(run.info.run_id, local.name, str(tmp_path))
             assert Path(logged).read_bytes() == local.read_bytes()
+        for split in ("test", "holdout"):
+            assert self.artifacts(client, run, split) == {f"{split}/by_class.json"}
+        keys = {Path(path).name.split("+")[0] for path in self.artifacts(client, run, "images")}
+        assert keys >= {"test_confusion_matrix", "holdout_confusion_matrix"}
 
     @pytest.mark.parametrize("split", ["train", "validation", "test", "holdout"])
     def test_names_the_data_it_was_fitted_and_evaluated_on(
@@ -133,17 +119,15 @@ class TestARun:
         assert of_split >= {f"{split}_accuracy", f"{split}_kappa", f"{split}_rows"}
         assert {known[key] for key in of_split} == {(split, digest)}
 
-    def test_says_where_it_comes_from(self, run: Run) -> None:
+    def test_says_where_it_comes_from(self, run: Run, trained_project: Path) -> None:
+        record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
+        model_id = run.outputs.model_outputs[0].model_id
+        assert (record["run_id"], record["model_id"]) == (run.info.run_id, model_id)
         tags = run.data.tags
         assert tags["dvc_stage"] == "train@mlp"
         assert tags["model"] == "mlp"
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
-
-    def test_is_the_run_that_dvc_records(self, run: Run, trained_project: Path) -> None:
-        record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
-        assert record["run_id"] == run.info.run_id
-        assert record["model_id"] == run.outputs.model_outputs[0].model_id
 
     def test_has_a_model_that_predicts_on_raw_pixels(self, run: Run, trained_project: Path) -> None:
         import mlflow
@@ -194,34 +178,15 @@ class TestARun:
         assert logged_model.files_sha256(logged) == run.data.tags[logged_model.MODEL_SHA256]
 
 
-def test_each_of_the_last_runs_has_a_colour_of_its_own(tracked: Path) -> None:
-    colours = []
-    for _ in range(len(SERIES) + 1):
-        with runs.active_run("mlp", params={}, tags={}) as active:
-            colours.append(MlflowClient().get_run(active.info.run_id).data.tags["mlflow.runColor"])
-    assert colours == [*SERIES, SERIES[0]]
-
-
-class TestSystemMetrics:
-    """Measured by MLflow beside the run, where params.yaml asks for it."""
-
-    @pytest.fixture(autouse=True)
-    def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
-
-    def logged(self, *, wanted: bool, **options: bool) -> set[str]:
-        """The system metrics of a run that waits for them, or for half a second."""
-        write_params({**SMALL, "tracking.system_metrics": wanted})
-        with runs.active_run("mlp", params={}, tags={}, **options) as active:
-            client = MlflowClient()
-            run_id = active.info.run_id
-            seconds = 20 if wanted and not options else 0.5
-            until(lambda: bool(client.get_run(run_id).data.metrics), seconds=seconds)
-        return set(client.get_run(run_id).data.metrics)
-
-    def test_are_logged_if_wanted(self, tracked: Path) -> None:
-        named = {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"}
-        assert self.logged(wanted=True) >= named
-
-    def test_are_not_logged_otherwise(self, tracked: Path) -> None:
-        assert self.logged(wanted=False) == set()
+@pytest.mark.parametrize("wanted", [True, False])
+def test_system_metrics_are_logged_if_wanted(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    write_params({**SMALL, "tracking.system_metrics": wanted})
+    client, named = MlflowClient(), "system/cpu_utilization_percentage"
+    with runs.active_run("mlp", params={}, tags={}) as active:
+        run_id = active.info.run_id
+        until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
+    logged = client.get_run(run_id).data.metrics
+    assert (named in logged) == wanted == bool(logged)

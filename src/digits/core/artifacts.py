@@ -46,7 +46,7 @@ class RunRecord(StrictModel):
     params: dict[str, Any]
     tags: dict[str, str]
     datasets: dict[str, str]
-    params_yaml: str = ""
+    params_yaml: str
 
 
 def split_path(name: str) -> Path:

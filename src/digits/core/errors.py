@@ -9,6 +9,7 @@ from digits.core.addresses import without_credentials
 
 # Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+MAX_LINES = 20
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
 
 
@@ -26,23 +27,21 @@ def one_line(text: object, *, width: int = 80) -> str:
 
 
 class DigitsError(Exception):
-    """An error that the user can fix, printed as `error: …` lines without a traceback.
+    """An error that the user can fix, printed as one `error: …` line per finding.
 
-    Each finding is one line: where, what was found, what is allowed, and how to fix it.
     Credentials in it are replaced by `***`, control characters are escaped.
     """
 
     exit_code = 1
-    max_lines = 20
 
     def __init__(self, *findings: str) -> None:
         self.findings: Sequence[str] = [printable(without_credentials(each)) for each in findings]
         super().__init__(*self.findings)
 
     def __str__(self) -> str:
-        hidden = len(self.findings) - self.max_lines
+        hidden = len(self.findings) - MAX_LINES
         more = [f"… and {hidden} more"] if hidden > 0 else []
-        return "\n".join([*self.findings[: self.max_lines], *more])
+        return "\n".join([*self.findings[:MAX_LINES], *more])
 
 
 class UsageError(DigitsError):

@@ -9,14 +9,10 @@ PROFILES = Path(".prefect/profiles.toml")  # where prefect.toml puts this projec
 
 
 def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
-    """Send one event to the Prefect server; without a configured server this does nothing.
+    """Send one event, such as `digits.promote`, to the Prefect server if one is configured.
 
-    A server that does not answer costs some seconds and a line of Prefect's; the event is lost.
-
-    Args:
-        event: The name of the event, such as `digits.promote`.
-        resource: What the event is about: `prefect.resource.id`, and labels for automations.
-        payload: Further data, ready for JSON.
+    `resource` is what it is about: `prefect.resource.id`, and labels for automations. If the
+    server does not answer, the event is lost.
     """
     if not os.environ.get("PREFECT_API_URL") and not PROFILES.exists():
         return  # importing Prefect takes a second

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from mlflow.types import Schema
 from requests import RequestException
 
 from digits.core.artifacts import Calibration, read_calibration
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
+_NOT_READ = (MlflowException, RequestException, OSError)
 GONE = "delete the version, or put its artifacts back"
 
 
@@ -49,20 +49,12 @@ class ModelFiles(NamedTuple):
 
     @property
     def calibration(self) -> Calibration:
-        """What the validation rows say of its confidence.
-
-        Raises:
-            IntegrityError: the file is damaged.
-        """
+        """What the validation rows say of its confidence; IntegrityError if it is damaged."""
         with self._undamaged():
             return read_calibration(self.folder / CALIBRATION)
 
     def load(self, *, threads: int) -> Network:
-        """The model, to answer with this number of threads.
-
-        Raises:
-            IntegrityError: the file is damaged, or the model contradicts its signature.
-        """
+        """The model; IntegrityError if it is damaged or contradicts its signature."""
         with self._undamaged():
             network = inference.load(self.network, threads=threads)
         if (network.shape, network.classes) != (self.shape, self.classes):
@@ -73,11 +65,7 @@ class ModelFiles(NamedTuple):
         return network
 
     def load_features(self, *, threads: int) -> Callable[[Images], Features]:
-        """A function from images to the last hidden layer.
-
-        Raises:
-            IntegrityError: the file is damaged, or names no such layer.
-        """
+        """A function from images to the last hidden layer; IntegrityError if there is none."""
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)
 
@@ -98,9 +86,7 @@ class ModelFiles(NamedTuple):
 
 @contextmanager
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
-    """Copy the files of the model at `models:/…` for the time of the block, and verify them.
-
-    `sha256` is the recorded hash.
+    """A copy of the files of the model at `models:/…`, verified by their recorded SHA-256.
 
     Raises:
         ServiceError: the server that has them does not answer.
@@ -124,22 +110,18 @@ def _downloaded(uri: str, to: Path) -> Path:
         if not (folder / "MLmodel").is_file():
             raise FileNotFoundError("no MLmodel")
         return folder
-    except (MlflowException, RequestException, OSError) as error:
+    except _NOT_READ as error:
         reason = one_line(error, width=200)
-        with store.service_errors():
-            if _are_listed(uri):
-                raise ServiceError(f"{uri}: cannot be downloaded ({reason})") from error
-        raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
-
-
-def _are_listed(uri: str) -> bool:
-    """Whether the store still has the files that it did not give."""
-    try:
-        return bool(mlflow.artifacts.list_artifacts(artifact_uri=uri))
-    except (MlflowException, RequestException, OSError) as error:
-        if store.is_away(error):
-            raise
-        return False
+    with store.service_errors():
+        try:  # MLflow does not say whether files are gone or were not sent
+            listed = mlflow.artifacts.list_artifacts(artifact_uri=uri)
+        except _NOT_READ as error:
+            if store.is_away(error):
+                raise
+            listed = []
+    if listed:
+        raise ServiceError(f"{uri}: cannot be downloaded ({reason})")
+    raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
 
 
 def _read_description(uri: str, folder: Path) -> ModelFiles:
@@ -158,18 +140,15 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
     signature = description.signature
     sides = (signature.inputs, signature.outputs) if signature else (None, None)
-    input_shape, output_shape = map(_shape, sides)
-    if len(input_shape) != 3 or len(output_shape) != 2:
+    shapes: list[tuple[int, ...]] = []
+    for side in sides:  # () if there are several tensors, or none
+        specs = side.inputs if side else []
+        shapes.append(tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ())
+    if list(map(len, shapes)) != [3, 2]:
         raise IntegrityError(
-            f"{uri}: by its signature it takes {input_shape} and gives {output_shape}; "
+            f"{uri}: by its signature it takes {shapes[0]} and gives {shapes[1]}; "
             "a classifier of images takes (n, height, width) and gives (n, classes)"
         )
     types = [side.inputs[0].type for side in sides if side]
-    text = f"{types[0]} {input_shape} → {types[1]} {output_shape}"
-    return ModelFiles(uri, folder, text, input_shape[1:], output_shape[1])
-
-
-def _shape(schema: Schema | None) -> tuple[int, ...]:
-    """Shape of a model's only input or output; () if there are several, or it is no tensor."""
-    specs = schema.inputs if schema else []
-    return tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ()
+    text = f"{types[0]} {shapes[0]} → {types[1]} {shapes[1]}"
+    return ModelFiles(uri, folder, text, (shapes[0][1], shapes[0][2]), shapes[1][1])

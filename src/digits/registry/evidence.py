@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from digits import params as parameters
 from digits.core import machine, provenance, repository
 from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
-from digits.core.dataset import Dataset, Images, load_split
+from digits.core.dataset import Dataset, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation.behaviour import request_times
@@ -47,31 +46,81 @@ def judge_by_holdout(
     _check_splits(run, root)
     _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
-    threads = params.train.threads
-    challenger = _contender(name, files, holdout, params.data.classes, threads)
+    registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
+
+    def contender(name: str, files: ModelFiles, classes: int) -> Contender:
+        shape = holdout.images.shape[1:]
+        if (files.shape, files.classes) != (shape, classes):
+            misfit = (
+                f"takes images {files.shape} and gives {files.classes} classes; "
+                f"the hold-out rows are {shape} and of {classes}"
+            )
+            return Contender(name, None, files.signature, misfit)
+        probabilities = files.load(threads=params.train.threads).predict(holdout.images)
+        return Contender.answering(name, probabilities, holdout.labels, files.signature)
+
+    challenger = contender(name, files, params.data.classes)
+
+    def opponent(version: str) -> Contender:
+        """A version; without predictions if it cannot be compared to the challenger."""
+        origin = find_origin(registry.uri(version))
+        with fetched(origin.uri, origin.model_sha256) as theirs:
+            if theirs.signature != challenger.signature or challenger.finding:
+                return Contender(version, None, theirs.signature)
+            return contender(version, theirs, theirs.classes)
+
+    def former_accuracy(version: str) -> float | None:
+        """As the gate recorded it, or computed now; None if the version cannot predict."""
+        try:
+            tags = find(registry.uri(version)).tags
+            if tags.get("gate_rows") == rows_md5:
+                recorded = json.loads(tags["gate_figures"]).get("holdout_accuracy")
+                if recorded is not None:
+                    return float(recorded)
+            predicted = opponent(version).predicted
+        except UsageError:  # the version was deleted
+            return None
+        return None if predicted is None else float((predicted == holdout.labels).mean())
+
+    former: dict[str, float | None] = {}
+    if params.promote.max_total_loss is not None and not challenger.finding:
+        versions = dict.fromkeys(move.after for move in registry.moves())
+        former = {v: former_accuracy(v) for v in versions if v and v != champion}
+    return decide(
+        challenger,
+        opponent(champion) if champion else None,
+        holdout.labels,
+        _facts(run, files, holdout, challenger, params, root),
+        params=params.promote,
+        former=former,
+        approval=approval,
+        rows_md5=rows_md5,
+    )
+
+
+def _facts(
+    run: TrainedRun,
+    files: ModelFiles,
+    holdout: Dataset,
+    challenger: Contender,
+    params: Params,
+    root: Path,
+) -> Facts:
+    latency_ms: dict[int, float] = {}
+    if params.promote.max_latency_ms is not None and not challenger.finding:
+        predict = files.load_as_served().predict
+        latency_ms = {
+            size: request_times(predict, holdout.images, size=size)[1] for size in REQUEST_SIZES
+        }
     data_md5 = run.tags.get("data_md5", "")
-    timed = params.promote.max_latency_ms is not None and not challenger.finding
-    facts = Facts(
-        latency_ms=_latencies(files, holdout.images) if timed else {},
+    return Facts(
+        latency_ms=latency_ms,
         cpu=machine.cpu(),
         size_mb=files.network.stat().st_size / 1e6,
         data_md5=data_md5,
         data_finding=_data_finding(data_md5, root),
         commit=run.tags.get("git_commit", ""),
         commit_finding=_commit_finding(run.tags),
-    )
-    rows_md5 = run.tags[SPLIT_TAGS["holdout"]]
-    opponents = _Opponents(Registry(params.project.name), holdout, rows_md5, challenger, threads)
-    needs_former = params.promote.max_total_loss is not None and not challenger.finding
-    return decide(
-        challenger,
-        opponents.version(champion) if champion else None,
-        holdout.labels,
-        facts,
-        params=params.promote,
-        former=opponents.former(champion) if needs_former else {},
-        approval=approval,
-        rows_md5=rows_md5,
     )
 
 
@@ -84,9 +133,7 @@ def _check_splits(run: TrainedRun, root: Path) -> None:
             raise IntegrityError(
                 f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
                 f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
-                "bring its split back (git checkout, dvc checkout), promote its experiment "
-                "(--exp NAME), or train it again: "
-                f"`dvc repro -f -s train@{tags.get('model', 'MODEL')}`"
+                "bring its split back, promote its experiment (--exp NAME), or train it again"
             )
 
 
@@ -102,64 +149,6 @@ def _check_settings(root: Path) -> None:
                     f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
                     "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
                 )
-
-
-def _contender(
-    name: str, files: ModelFiles, holdout: Dataset, classes: int, threads: int
-) -> Contender:
-    """The model with its predictions for the hold-out rows."""
-    shape = holdout.images.shape[1:]
-    if files.shape != shape or files.classes != classes:
-        misfit = (
-            f"takes images {files.shape} and gives {files.classes} classes; "
-            f"the hold-out rows are {shape} and of {classes}"
-        )
-        return Contender(name, None, files.signature, misfit)
-    probabilities = files.load(threads=threads).predict(holdout.images)
-    return Contender.answering(name, probabilities, holdout.labels, files.signature)
-
-
-def _latencies(files: ModelFiles, images: Images) -> dict[int, float]:
-    """95th percentile in ms of the time for a request, asked as MLflow serves the model."""
-    predict = files.load_as_served().predict
-    return {size: request_times(predict, images, size=size)[1] for size in REQUEST_SIZES}
-
-
-@dataclass(frozen=True)
-class _Opponents:
-    """The versions that a challenger is compared with, on the same hold-out rows."""
-
-    registry: Registry
-    holdout: Dataset
-    rows_md5: str
-    challenger: Contender
-    threads: int
-
-    def version(self, number: str) -> Contender:
-        """A version with its predictions; without, if it cannot be compared to the challenger."""
-        origin = find_origin(self.registry.uri(number))
-        with fetched(origin.uri, origin.model_sha256) as files:
-            if files.signature != self.challenger.signature or self.challenger.finding:
-                return Contender(number, None, files.signature)
-            return _contender(number, files, self.holdout, files.classes, self.threads)
-
-    def former(self, champion: str | None) -> dict[str, float | None]:
-        """All champions before this one, with their accuracy."""
-        numbers = dict.fromkeys(move.after for move in self.registry.moves())
-        return {n: self._accuracy(n) for n in numbers if n and n != champion}
-
-    def _accuracy(self, number: str) -> float | None:
-        """As the gate recorded it, or computed now; None if the version cannot predict."""
-        try:
-            tags = find(self.registry.uri(number)).tags
-            if tags.get("gate_rows") == self.rows_md5:
-                recorded = json.loads(tags["gate_figures"]).get("holdout_accuracy")
-                if recorded is not None:
-                    return float(recorded)
-            predicted = self.version(number).predicted
-        except UsageError:  # the version was deleted
-            return None
-        return None if predicted is None else float((predicted == self.holdout.labels).mean())
 
 
 def _data_finding(data_md5: str, root: Path) -> str | None:

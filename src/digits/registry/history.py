@@ -15,15 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from digits.core.errors import IntegrityError
 
 PREFIX = "champion."
-ELSEWHERE = "moved by other means than digits"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """One move of the champion's alias from version `before` to `after`; None means no version.
 
-    `by`: user of MLflow's server, else system account. `approval`: `approved by NAME`, or empty.
-    `figures`: the gate's. `at`: UTC, ISO 8601. Two moves at the same moment have the same `number`.
+    `figures` are the gate's. Two moves at the same moment have the same `number`.
     """
 
     number: int
@@ -81,7 +79,8 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
     number, before = (settled[-1].number, settled[-1].after) if settled else (0, None)
     if champion != before:
         pending = [m for m in moves if m.number > number and m.after == champion]
-        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", ELSEWHERE, {})
+        why = "moved by other means than digits"
+        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", why, {})
         settled.append(replace([elsewhere, *pending][-1], done=True))
     return settled
 
@@ -89,8 +88,7 @@ def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
 def line_of_succession(moves: Sequence[Move]) -> list[str]:
     """The versions that rollbacks step back through, the present champion last.
 
-    A rollback to a version of the line drops those after it, so that the next rollback goes
-    further back.
+    A rollback to a version of the line drops those after it.
     """
     line: list[str] = []
     for move in moves:

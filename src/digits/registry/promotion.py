@@ -35,8 +35,7 @@ WAIT_S = 600.0  # for another promotion or rollback
 class Outcome:
     """The result of a promotion.
 
-    `version` is None after a dry run of an unregistered run, `decision` if the version was
-    champion before.
+    `version` is None after a dry run, `decision` if the version was champion before.
     """
 
     run_id: str
@@ -66,10 +65,7 @@ def promote_training(
     dry_run: bool = False,
     approval: Check | None = None,
 ) -> Outcome:
-    """Promote a model's last training, a run or an experiment's training by the gate's decision.
-
-    See `candidate` for the choice, and `promote` or, with `dry_run`, `preview` for the rest.
-    """
+    """Promote the training that `candidate` finds; with `dry_run` as `preview`, else `promote`."""
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
     name = params.project.name
@@ -83,9 +79,8 @@ def promote_training(
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
     """Return what `promote` would decide; register, write and move nothing. Raises as `promote`."""
     with fetched(run.uri, run.sha256) as files:
-        registry = Registry(name)
-        champion = registry.champion()
-        if champion and find(registry.uri(champion)).run_id == run.run_id:
+        champion = Registry(name).champion()
+        if champion and find(f"models:/{name}/{champion}").run_id == run.run_id:
             return Outcome(run.run_id, champion, champion, None)
         decision = judge(run, files, f"run {run.run_id[:8]}", champion)
         return Outcome(run.run_id, None, champion, decision)
@@ -95,8 +90,7 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
     The decision and the model card are written to the version in both cases. If another champion
-    was made in the meantime, it is judged again. After a kill, the alias names the old or the new
-    version; another call completes the promotion.
+    was made in the meantime, it is judged again. Another call completes one that was killed.
 
     Raises:
         BusyError: another promotion or rollback does not end.
@@ -122,7 +116,10 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
     with _alone(name):
         registry = Registry(name)
         moves = registry.moves()
-        version = to or _previous_champion(name, moves)
+        line = line_of_succession(moves)
+        if not to and len(line) < 2:
+            raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
+        version = to or line[-2]
         origin = find_origin(registry.uri(version))
         if version == _champion(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
@@ -147,63 +144,47 @@ def _alone(name: str) -> Iterator[None]:
     try:
         lock = FileLock(path).acquire(timeout=WAIT_S)
     except Timeout:
-        raise BusyError(
-            f"{path}: another promotion or rollback holds it for over {WAIT_S:g} s"
-        ) from None
+        finding = f"{path}: another promotion or rollback holds it for over {WAIT_S:g} s"
+        raise BusyError(finding) from None
     with lock:
         yield
 
 
 def _decide(
-    registry: Registry,
-    run: TrainedRun,
-    version: str,
-    files: ModelFiles,
-    judge: Judge,
-    reason: str,
+    registry: Registry, run: TrainedRun, version: str, files: ModelFiles, judge: Judge, reason: str
 ) -> Outcome:
-    moves = registry.moves()
-    champion = _champion(moves)
-    if champion == version:
-        registry.drop_challenger(version)
-        return Outcome(run.run_id, version, champion, None)
-    registry.set_challenger(version)
-    decision = judge(run, files, f"version {version}", champion)
-    _record(registry, version, run, decision, reason)
-    outcome = Outcome(run.run_id, version, champion, decision)
-    if not decision.accepted:
-        return outcome
-    move = _new_move("promote", moves, version, reason, decision)
-    if not registry.move(move):  # another champion was made in the meantime
-        return _decide(registry, run, version, files, judge, reason)
-    registry.drop_challenger(version)
-    return replace(outcome, move=move)
+    while True:
+        moves = registry.moves()
+        champion = _champion(moves)
+        if champion == version:
+            registry.drop_challenger(version)
+            return Outcome(run.run_id, version, champion, None)
+        registry.set_challenger(version)
+        decision = judge(run, files, f"version {version}", champion)
+        _record(registry, version, run, decision, reason)
+        outcome = Outcome(run.run_id, version, champion, decision)
+        if not decision.accepted:
+            return outcome
+        move = replace(
+            _new_move("promote", moves, version, reason),
+            figures=dict(decision.figures),
+            approval=decision.approval,
+        )
+        if registry.move(move):  # else another champion was made in the meantime
+            registry.drop_challenger(version)
+            return replace(outcome, move=move)
 
 
 def _new_move(
-    action: Literal["promote", "rollback"],
-    moves: Sequence[Move],
-    version: str,
-    reason: str,
-    decision: Decision | None = None,
+    action: Literal["promote", "rollback"], moves: Sequence[Move], version: str, reason: str
 ) -> Move:
     number = moves[-1].number + 1 if moves else 1
-    figures, approval = (decision.figures, decision.approval) if decision else ({}, "")
-    what = (number, action, _champion(moves), version)
-    return Move(
-        *what, now(), account(), printable(reason)[:MAX_REASON], dict(figures), approval=approval
-    )
+    why = printable(reason)[:MAX_REASON]
+    return Move(number, action, _champion(moves), version, now(), account(), why, {})
 
 
 def _champion(moves: Sequence[Move]) -> str | None:
     return moves[-1].after if moves else None
-
-
-def _previous_champion(name: str, moves: Sequence[Move]) -> str:
-    line = line_of_succession(moves)
-    if len(line) < 2:
-        raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
-    return line[-2]
 
 
 def _record(

@@ -1,19 +1,15 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
-import platform
-import re
 import sys
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from mlflow.artifacts import load_text
-from packaging.requirements import Requirement
 
 from digits import params
-from digits.core import machine, process, provenance, repository
+from digits.core import process, provenance, repository
 from digits.core.artifacts import TrainOutputs, split_path
 from digits.core.commands import CommandFailedError, Commands
 from digits.core.dataset import load_split
@@ -24,14 +20,10 @@ from digits.registry.trace import Origin, check_gate_record, find_origin
 from digits.tracking import runs
 from digits.training import inference
 
-_PINNED = re.compile(r"^([\w.-]+)(?:\[.*?\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
-
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """Two models' predictions for the same rows: rows with the same class, and the largest
-    difference between two probabilities, 0…1.
-    """
+    """Two models' answers to the same rows: how many agree, and how far probabilities differ."""
 
     rows: int
     identical: int
@@ -55,12 +47,14 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
             a probability differs by more than `tolerance`.
     """
     origin = find_origin(uri)
-    _check_record(origin)
+    if not origin.git_commit or origin.git_dirty != "false":
+        raise IntegrityError(
+            f"{origin.uri}: trained with uncommitted changes on "
+            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
+        )
     check_gate_record(origin)
-    with (
-        served(origin.uri, threads=int(origin.params["threads"])) as model,
-        scratch() as temporary,
-    ):
+    name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
+    with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
         folder = temporary / "project"
         try:
             repository.clone(Path.cwd(), folder, origin.git_commit)
@@ -72,67 +66,29 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
                 f"{origin.uri}: trained on data {origin.data_md5}, "
                 f"its commit has {data_md5 or 'none'}"
             )
-        for line in environment_differences(origin, folder, threads=threads):
+        for line in environment_differences(origin, threads=threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
-        _train_again(folder, str(origin.params["model"]))
+        _train_again(folder, name)
         check_inputs(origin, folder)
         images = load_split(folder / split_path("test")).data.images
-        outputs = TrainOutputs(str(origin.params["model"]), folder)
-        repeated = inference.load(outputs.model, threads=model.threads)
+        repeated = inference.load(TrainOutputs(name, folder).model, threads=own_threads)
         reproduction = compare(model.predict(images), repeated.predict(images))
     check_tolerance(origin.uri, reproduction, tolerance)
     return reproduction
 
 
-def _check_record(origin: Origin) -> None:
-    if not origin.git_commit or origin.git_dirty != "false":
-        raise IntegrityError(
-            f"{origin.uri}: trained with uncommitted changes on "
-            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
-        )
-
-
-def environment_differences(origin: Origin, folder: Path, *, threads: int) -> list[str]:
-    """Threads, CPU and packages that differ from the recorded ones.
-
-    The recorded packages are those of the lock file in `folder`, a clone of the version's commit.
-    """
-    recorded_here = {
-        "threads": (str(origin.params["threads"]), str(threads)),
-        "Python": (origin.python, platform.python_version()),
-        "CPU": (origin.cpu, machine.cpu()),
-        "CPU features": (origin.cpu_features, " ".join(machine.cpu_features())),
+def environment_differences(origin: Origin, *, threads: int) -> list[str]:
+    """Threads, Python, CPU and lock file that differ from the recorded ones."""
+    here = {**provenance.tags(stage=""), "threads": str(threads)}
+    recorded = {"threads": str(origin.params["threads"])} | {
+        name: getattr(origin, name) for name in ("python", "cpu", "cpu_features", "lock_md5")
     }
-    lines = [
-        f"{name}: {recorded or 'none'} recorded, {here} here"
-        for name, (recorded, here) in recorded_here.items()
-        if recorded != here
+    return [
+        f"{name}: {value or 'none'} recorded, {here[name] or 'none'} here"
+        for name, value in recorded.items()
+        if value != here[name]
     ]
-    lock = folder / provenance.LOCK
-    packages = package_differences(lock) if lock.exists() else ["no lock at that commit"]
-    return lines + [f"package: {line}" for line in packages]
-
-
-def package_differences(lock: Path) -> list[str]:
-    """The packages pinned by a lock file that are installed in another version, or not at all.
-
-    A package that the lock names for other platforms or Pythons only is no difference.
-    """
-    differences = []
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        if not line[:1].isalnum():
-            continue
-        pinned = Requirement(line.removesuffix("\\"))
-        if pinned.marker and not pinned.marker.evaluate():
-            continue
-        try:
-            installed = version(pinned.name)
-        except PackageNotFoundError:
-            installed = "none"
-        if (recorded := str(pinned.specifier).removeprefix("==")) != installed:
-            differences.append(f"{pinned.name} {recorded} recorded, {installed} here")
-    return differences
 
 
 def _share_dvc(root: Path, folder: Path) -> None:
@@ -150,13 +106,12 @@ def _share_dvc(root: Path, folder: Path) -> None:
 
 
 def _train_again(folder: Path, model: str) -> None:
-    """Fetch the data and train one model in the clone, without DVC's run cache.
-
-    The run is logged to a store in the clone and deleted with it.
-    """
+    """Fetch the data and train one model in the clone, which has the run's store, too."""
     _share_dvc(Path.cwd(), folder)
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    own = {"PYTHONPATH": str(folder / "src"), "MLFLOW_TRACKING_URI": store}
+    env = process.child_environment() | {
+        "PYTHONPATH": str(folder / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
     to_stderr = partial(print, file=sys.stderr)
     for command in (
         ["pull", "--quiet", "data.dvc"],
@@ -164,19 +119,13 @@ def _train_again(folder: Path, model: str) -> None:
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:
-            Commands().run(
-                dvc, on_line=to_stderr, cwd=folder, env=process.child_environment() | own
-            )
+            Commands().run(dvc, on_line=to_stderr, cwd=folder, env=env)
         except CommandFailedError as error:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 
 
 def check_inputs(origin: Origin, folder: Path) -> None:
-    """Compare splits and params of the training in `folder` with the recorded ones.
-
-    Raises:
-        IntegrityError: one differs.
-    """
+    """Raise IntegrityError if a split or param of the training in `folder` differs."""
     for split, recorded in origin.splits.items():
         actual = md5(folder / split_path(split))
         if actual != recorded:
@@ -199,9 +148,7 @@ def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
     return Reproduction(len(recorded), int(same.sum()), largest)
 
 
-def check_tolerance(uri: str, reproduction: Reproduction, tolerance: float) -> None:
+def check_tolerance(uri: str, found: Reproduction, tolerance: float) -> None:
     """Raise IntegrityError if a probability differs by more than `tolerance`, or is NaN."""
-    if not reproduction.largest_difference <= tolerance:  # false for NaN
-        raise IntegrityError(
-            f"{uri}: {reproduction}; at most {tolerance:g} is allowed (--tolerance)"
-        )
+    if not found.largest_difference <= tolerance:  # false for NaN
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")

@@ -17,8 +17,8 @@ from digits.registry.trace import Origin, find_origin
 class Served:
     """A version and a verified copy of its files.
 
-    `picture` is how pictures of other sizes become its input. `predict` loads the network, so
-    that errors in the images are reported first.
+    `picture` is how pictures of other sizes become its input. The network is loaded at the first
+    `predict`, so that errors in the images are reported first.
     """
 
     origin: Origin
@@ -31,8 +31,7 @@ class Served:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
 
         Raises:
-            IntegrityError: the network contradicts its signature; or, when called, an answer is
-                no probability distribution.
+            IntegrityError: the network contradicts its signature, or an answer is no probability.
         """
         predict = self.files.load(threads=self.threads).predict
 
@@ -51,14 +50,11 @@ def served(uri: str, *, threads: int) -> Iterator[Served]:
 
     Raises:
         UsageError: there is no such version.
-        IntegrityError: its run or its files are gone, its files have changed, it is no image
-            classifier, or its run recorded an unknown treatment of pictures.
+        IntegrityError: its run or files are gone or changed, or it is no image classifier.
     """
     origin = find_origin(uri)
     picture: Picture = origin.params.get("picture", "digit")
-    if picture not in (allowed := get_args(Picture)):
-        raise IntegrityError(
-            f"{origin.uri}: its run recorded picture {picture!r}; {' or '.join(allowed)} is allowed"
-        )
+    if picture not in get_args(Picture):
+        raise IntegrityError(f"{origin.uri}: its run recorded picture {picture!r}, which is none")
     with fetched(origin.uri, origin.model_sha256) as files:
         yield Served(origin, files, picture, threads)

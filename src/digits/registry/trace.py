@@ -1,6 +1,7 @@
 """The origin of a version: code, data, params and environment; whether it is still as recorded."""
 
 from ast import literal_eval
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,11 @@ from digits.core.artifacts import SPLIT_TAGS
 from digits.core.errors import IntegrityError
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
-from digits.registry.versions import MISSING, find, or_forbidden
+from digits.registry.versions import MISSING, find
 from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
 
-# Tags of the run that become fields of the same name.
+# tags of the run that become fields of the same name
 _TAGS = (
     *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp"),
     *("python", "cpu", "cpu_features", "device"),
@@ -64,25 +65,25 @@ def find_origin(uri: str) -> Origin:
         UsageError: there is no such version.
         IntegrityError: its run was deleted for good.
     """
-    version, client = find(uri), MlflowClient()
-    run_id = version.run_id or ""
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in MISSING:
-            raise
-        raise IntegrityError(f"{uri}: its run {run_id} is gone{or_forbidden()}") from None
-    tags = run.data.tags
+    version, client, run = find(uri), MlflowClient(), None
+    with store.ignoring(*MISSING):
+        run = client.get_run(version.run_id or "")
+    if run is None:
+        raise IntegrityError(f"{uri}: its run {version.run_id} is gone, or you may not read it")
+    tags, params = run.data.tags, dict(sorted(run.data.params.items()))
+    for key, text in params.items():
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):  # it is no literal
+            params[key] = literal_eval(text)
     return Origin(
         model=version.name,
         version=str(version.version),
         aliases=sorted(version.aliases),
-        run_id=run_id,
+        run_id=run.info.run_id,
         experiment=client.get_experiment(run.info.experiment_id).name,
         splits={split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
         model_sha256=version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
         flow_run=tags.get("prefect_flow_run_id", ""),
-        params={key: _value(text) for key, text in sorted(run.data.params.items())},
+        params=params,
         gate={key: text for key, text in sorted(version.tags.items()) if key.startswith("gate")},
         **{name: tags.get(name, "") for name in _TAGS},
     )
@@ -99,9 +100,7 @@ def check_unchanged(origin: Origin) -> None:
 
 
 def check_gate_record(origin: Origin) -> str:
-    """Compare the gate's record of a version with its recorded hash; returns its text.
-
-    The text is empty if the gate never judged the version.
+    """The gate's record of a version, compared with its recorded hash; empty if never judged.
 
     Raises:
         IntegrityError: it is gone or has changed.
@@ -121,11 +120,3 @@ def check_gate_record(origin: Origin) -> str:
             " the tags of the version hold what the gate decided"
         )
     return text
-
-
-def _value(text: str) -> Any:
-    """The Python value of a logged param; its text if it is no literal."""
-    try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text

@@ -13,7 +13,8 @@ from mlflow.utils.credentials import read_mlflow_creds
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
-from digits.tracking import descriptions, store
+from digits.tracking import store
+from digits.tracking.descriptions import REGISTERED_MODEL
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 
@@ -39,11 +40,7 @@ class TrainedRun:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the model's files that was recorded when the run logged it.
-
-        Raises:
-            IntegrityError: none was recorded.
-        """
+        """The recorded SHA-256 of the model's files; IntegrityError if none was recorded."""
         if MODEL_SHA256 not in self.tags:
             raise IntegrityError(f"run {self.run_id}: has no tag {MODEL_SHA256}; train it again")
         return self.tags[MODEL_SHA256]
@@ -66,12 +63,13 @@ def find(uri: str) -> ModelVersion:
     found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
     known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
     raise UsageError(
-        f"{uri}: no such version, {known}{or_forbidden()}; `digits promote MODEL` makes a champion"
+        f"{uri}: no such version that you may read, {known}; "
+        "`digits promote MODEL` makes a champion"
     )
 
 
 def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
-    """The run with this id, and a model that it logged; the last one if `model_id` is None.
+    """A run and a model that it logged; the last one if `model_id` is None.
 
     Raises:
         UsageError: there is no such run, or it was deleted.
@@ -80,12 +78,8 @@ def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
     run = None
     with ignoring(*MISSING):
         run = MlflowClient().get_run(run_id)
-    if run is None:
-        raise UsageError(f"run {run_id}: unknown to the tracking store{or_forbidden()}")
-    if run.info.lifecycle_stage == "deleted":
-        raise UsageError(
-            f"run {run_id}: was deleted; `mlflow runs restore --run-id` brings it back"
-        )
+    if run is None or run.info.lifecycle_stage == "deleted":
+        raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
     models = run.outputs.model_outputs if run.outputs else []
     if not models or run.info.status != "FINISHED":
         raise DataError(
@@ -113,14 +107,12 @@ class Registry:
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first; the last one leads to the champion."""
         model = self._model()
-        recorded = history.read(model.tags if model else {})
-        return history.settle(recorded, _alias(model, CHAMPION))
+        return history.settle(history.read(model.tags if model else {}), _alias(model, CHAMPION))
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            text = descriptions.of_registered_model(self.name)
-            self._client.create_registered_model(self.name, description=text)
+            self._client.create_registered_model(self.name, description=REGISTERED_MODEL)
         of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run
@@ -151,16 +143,13 @@ class Registry:
         Returns:
             False if another process has moved the alias; then nothing was moved.
         """
-        assert move.after is not None
-        model = self._client.get_registered_model(self.name)
-        recorded = history.read(model.tags)
-        settled = history.settle(recorded, _alias(model, CHAMPION))
-        for each in [*settled, move]:
+        recorded = history.read(self._client.get_registered_model(self.name).tags)
+        for each in [*self.moves(), move]:
             if each not in recorded:  # interrupted, made by other means, or the one to make
                 self._write(each)
         if self.champion() != move.before:
             return False
-        self._client.set_registered_model_alias(self.name, CHAMPION, move.after)
+        self._client.set_registered_model_alias(self.name, CHAMPION, str(move.after))
         self._write(replace(move, done=True))
         return True
 
@@ -174,22 +163,13 @@ class Registry:
 
 def account() -> str:
     """Name of who decides: the user of MLflow's server if there is one, else the system account."""
+    uri, user = store.tracking_uri(), None
+    if uri.startswith("http"):
+        user = urlsplit(uri).username or read_mlflow_creds().username
     try:
-        return _server_user() or getuser()
+        return user or getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
         return "unknown"
-
-
-def or_forbidden() -> str:
-    """A second reason for a missing thing: MLflow's basic-auth reports a forbidden one alike."""
-    return f", or {user} may not read it" if (user := _server_user()) else ""
-
-
-def _server_user() -> str:
-    uri = store.tracking_uri()
-    if not uri.startswith("http"):
-        return ""
-    return urlsplit(uri).username or read_mlflow_creds().username or ""
 
 
 def _alias(model: RegisteredModel | None, alias: str) -> str | None:

@@ -13,12 +13,10 @@ from digits.core.artifacts import (
     read_split,
     write_learning_curves,
 )
-from digits.core.dataset import Images, Labels
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
 from digits.evaluation.comparison import (
     Candidate,
-    Pair,
     as_dict,
     compare_pair,
     pareto_front,
@@ -38,26 +36,29 @@ from digits.reporting.plots.model import learning_curves
 from digits.reporting.plots.theme import save
 from digits.training import inference
 
-FIGURES = [
-    "test_accuracy",
-    "test_loss",
-    "test_ece",
-    "holdout_accuracy",
-    "holdout_loss",
-    "elapsed_s",
-]
+FIGURES = (
+    *("test_accuracy", "test_loss", "test_ece"),
+    *("holdout_accuracy", "holdout_loss", "elapsed_s"),
+)
 
 
 def main() -> None:
     """Write artifacts/compare/."""
     params = load_params()
-    models, test = params.models, read_split("test").data
-    latencies = measure_latencies(models, test.images, threads=params.train.threads)
-    rows = [read_row(model, latencies[model]) for model in models]
-    pairs = compare_pairs(rows, test.labels)
+    models, test, threads = params.models, read_split("test").data, params.train.threads
+    evaluated = {model: EvaluateOutputs(model) for model in models}
+    networks = {m: inference.load(TrainOutputs(m).model, threads=threads) for m in models}
+    rows = [
+        read_row(model, measure_latency(network.predict, test.images))
+        for model, network in networks.items()
+    ]
+    answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
+    candidates = [Candidate(row.model, answers[row.model], row.elapsed_s) for row in rows]
+    pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     doubts = [line(row) for line in (shared_line, miscalibrated_line) for row in rows]
-    verdicts = [*map(verdict, pairs), *filter(None, doubts), *fragile_lines(models)]
+    fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
+    verdicts = [*map(verdict, pairs), *filter(None, doubts), *filter(None, fragile)]
 
     comparison = {
         "models": [row._asdict() for row in rows],
@@ -68,22 +69,20 @@ def main() -> None:
     write_json(COMPARISON, comparison)
     bullets = [f"- {line}" for line in verdicts]
     write_text(COMPARE / "comparison.md", "\n".join([markdown(rows), *bullets, ""]))
-    write_json(COMPARE / "metrics.json", metrics(rows))
+    ratios = time_ratios(rows)
+    metrics = {  # that `dvc metrics diff` compares
+        row.model: {name: getattr(row, name) for name in FIGURES}
+        | {"time_ratio": ratios[row.model]}
+        for row in rows
+    }
+    write_json(COMPARE / "metrics.json", metrics)
     draw_pareto(rows, front)
     histories = {model: TrainOutputs(model).read_history() for model in models}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
     save(curves, COMPARE / "learning_curves.png")
     write_learning_curves(histories)
-    matrices = {model: read_matrix(EvaluateOutputs(model).matrix("test")) for model in models}
+    matrices = {model: read_matrix(each.matrix("test")) for model, each in evaluated.items()}
     write_cells(CONFUSION, matrices)
-
-
-def measure_latencies(
-    models: Sequence[str], images: Images, *, threads: int
-) -> dict[str, dict[str, float]]:
-    """Measure each model's latency on this machine, one after the other in this process."""
-    networks = {m: inference.load(TrainOutputs(m).model, threads=threads) for m in models}
-    return {model: measure_latency(each.predict, images) for model, each in networks.items()}
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> Row:
@@ -97,39 +96,13 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
         test_ece=test["ece"],
         holdout_accuracy=holdout["accuracy"],
         holdout_loss=holdout["loss"],
-        user_s=cost["user_s"],
-        system_s=cost["system_s"],
-        elapsed_s=cost["elapsed_s"],
-        epoch_s=cost["epoch_s"],
+        **{key: cost[key] for key in ("user_s", "system_s", "elapsed_s", "epoch_s")},
         shared_cores=cost.get("shared_cores", 0.0),
         parameters=int(cost["parameters"]),
         size_bytes=trained.model.stat().st_size,
         **latency,
         run_id=trained.read_run().run_id,
     )
-
-
-def compare_pairs(rows: Sequence[Row], reference: Labels) -> list[Pair]:
-    """Compare every two models on the test rows."""
-    answers = {r.model: EvaluateOutputs(r.model).read_predictions()["test"] for r in rows}
-    candidates = [Candidate(r.model, answers[r.model].argmax(axis=1), r.elapsed_s) for r in rows]
-    return [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
-
-
-def fragile_lines(models: Sequence[str]) -> list[str]:
-    """One line for each model that a disturbance of the images costs much accuracy."""
-    lines = [fragile_line(model, EvaluateOutputs(model).read_behaviour()) for model in models]
-    return [line for line in lines if line]
-
-
-def metrics(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """The figures that `dvc metrics diff` compares: one file in git, for whichever models."""
-    ratios = time_ratios(rows)
-    return {
-        row.model: {name: getattr(row, name) for name in FIGURES}
-        | {"time_ratio": ratios[row.model]}
-        for row in rows
-    }
 
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:

@@ -1,14 +1,13 @@
 """`evaluate@<model>`: scores, statistics and pictures of a model on the test and hold-out rows."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digits.core import process
 from digits.core.artifacts import (
     EVALUATED,
-    Calibration,
     EvaluateOutputs,
     TrainOutputs,
     read_calibration,
@@ -43,17 +42,12 @@ def main(model: str) -> None:
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
         behaviour = beside.submit(accuracy_under, predict, test, clean=probabilities["test"])
         matrices = write_figures(outputs, splits, probabilities, names=names)
-        write_answer_sets(
-            outputs,
-            splits,
-            probabilities,
-            calibration=read_calibration(TrainOutputs(model).calibration),
-            coverage=params.confidence.coverage,
-        )
-        mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
-        draw(model, matrices, mistakes, names=names)
+        found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
+        write_json(outputs.confidence, found)
         by_confidence = {n: reliability(probabilities[n], d.labels) for n, d in splits.items()}
-        draw_reliability(model, by_confidence)
+        outputs.write_reliability(by_confidence)
+        mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
+        draw(model, matrices, mistakes, by_confidence, names=names)
         from digits.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, behaviour.result())
     restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
@@ -83,31 +77,32 @@ def write_figures(
     return matrices
 
 
-def write_answer_sets(
-    outputs: EvaluateOutputs,
-    splits: dict[str, Dataset],
-    probabilities: dict[str, np.ndarray],
-    *,
-    calibration: Calibration,
-    coverage: float,
-) -> None:
-    """Write what the answer sets of each split are worth; `coverage` is what is asked of them."""
+def answer_sets_worth(
+    model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
+) -> dict[str, Any]:
+    """What the answer sets of each split are worth; `coverage` is what is asked of them."""
     from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows
 
-    if finding := too_few_rows(len(calibration.truth_probabilities), coverage):
+    truth = read_calibration(TrainOutputs(model).calibration).truth_probabilities
+    if finding := too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
-    limit = threshold(calibration.truth_probabilities, coverage)
+    limit = threshold(truth, coverage)
     found = {
         name: measure(answer_sets(probabilities[name], limit), data.labels)._asdict()
         for name, data in splits.items()
     }
-    write_json(outputs.confidence, {"asked": coverage, "threshold": limit, **found})
+    return {"asked": coverage, "threshold": limit, **found}
 
 
 def draw(
-    model: str, matrices: dict[str, Matrix], mistakes: "Mistakes", *, names: list[str]
+    model: str,
+    matrices: dict[str, Matrix],
+    mistakes: "Mistakes",
+    by_confidence: "dict[str, pd.DataFrame]",
+    *,
+    names: list[str],
 ) -> None:
-    """Draw each split's confusion matrix, the mistakes on the test split, the learning curves."""
+    """Draw confusion matrices, the mistakes on the test split, learning curves and reliability."""
     from digits.reporting.plots import model as plots
     from digits.reporting.plots.alluvial import alluvial
     from digits.reporting.plots.theme import save
@@ -122,19 +117,10 @@ def draw(
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
     history = TrainOutputs(model).read_history()
     save(plots.learning_curves({model: history}, title=model), outputs.learning_curves)
-
-
-def draw_reliability(model: str, tables: "dict[str, pd.DataFrame]") -> None:
-    """Write accuracy by confidence of each split, and draw it."""
-    from digits.reporting.plots import model as plots
-    from digits.reporting.plots.theme import save
-
-    outputs = EvaluateOutputs(model)
-    outputs.write_reliability(tables)
     scores = outputs.read_metrics()
     panels = {
         f"{split}: calibration error {scores[split]['ece']:.4f}": table
-        for split, table in tables.items()
+        for split, table in by_confidence.items()
     }
     title = f"{model}: how often it is right, by its confidence"
     save(plots.reliability(panels, title=title), outputs.reliability_picture)

@@ -50,7 +50,9 @@ def main() -> None:
         },
     )
     write_text(REPORT, render(content))
-    log_comparison(models)
+    from digits.tracking.live import Attempt  # MLflow takes a second
+
+    Attempt("the comparison is not logged")(lambda: log_comparison(models), patient=False)
 
 
 def read_model(model: str) -> ModelResult:
@@ -82,20 +84,16 @@ def read_model(model: str) -> ModelResult:
 def log_comparison(models: Sequence[str]) -> None:
     """Log the comparison and the page as an MLflow run in an experiment of their own."""
     from digits.tracking import runs
-    from digits.tracking.live import Attempt
 
-    def log() -> None:
-        with runs.active_run(
-            "comparison",
-            what="Comparison of all models by the stage `report` of `dvc repro`.",
-            experiment=project().part("comparisons"),
-            params={"models": ", ".join(models)},
-            tags=provenance.tags(stage="report"),
-        ):
-            runs.log_metrics(flatten(read_json(COMPARE / "metrics.json", dict[str, Any])))
-            runs.log_files([REPORT, *sorted(COMPARE.iterdir())])
-
-    Attempt("the comparison is not logged")(log, None, patient=False)
+    with runs.active_run(
+        "comparison",
+        what="Comparison of all models by the stage `report` of `dvc repro`.",
+        experiment=project().part("comparisons"),
+        params={"models": ", ".join(models)},
+        tags=provenance.tags(stage="report"),
+    ):
+        runs.log_metrics(flatten(read_json(COMPARE / "metrics.json", dict[str, Any])))
+        runs.log_files([REPORT, *sorted(COMPARE.iterdir())])
 
 
 if __name__ == "__main__":

@@ -36,32 +36,32 @@ def main(model: str) -> dict[str, float]:
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
-    tags = {"model": model, **split_tags(datasets)}
-    tags |= provenance.tags(stage=f"train@{model}")
-    recipe = params.recipe(model)
-    tags["device"] = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+    mixed = params.recipe(model).fit.mixed_precision
+    tags = {"model": model, "device": devices.used(params.train.distribute, mixed=mixed)}
+    tags |= split_tags(datasets) | provenance.tags(stage=f"train@{model}")
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
     with live.training_run(model, what=what, params=logged, tags=tags) as run:
-        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE), None)
-        run.attempt(lambda: runs.log_datasets(run.run_id, datasets), None)
+        run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
+        run.attempt(lambda: runs.log_datasets(run.run_id, datasets))
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation, run)
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
-        cost = trained.timing | write(outputs, trained, validation, threads=params.train.threads)
+        temperature = write(outputs, trained, validation, threads=params.train.threads)
+        cost = trained.timing | {"temperature": temperature}
         marks |= {**trained.marks, "export": perf_counter()}
         logged["parameters"] = trained.parameters
         run.log_rest()
         example = validation.images[:1]
         model_id = run.attempt(
-            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost), ""
+            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost)
         )
-        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters), None)
+        run.attempt(lambda: mlflow.log_param("parameters", trained.parameters))
         record = RunRecord(
             run_id=run.run_id,
-            model_id=model_id,
+            model_id=model_id or "",
             experiment_id=run.experiment_id,
             tracking_uri=store.portable_uri(),
             name=model,
@@ -102,13 +102,11 @@ def fit(
         )
 
 
-def write(
-    outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int
-) -> dict[str, float]:
-    """Calibrate the model, write it as Keras and as ONNX, and prove that both answer alike.
+def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int) -> float:
+    """Calibrate the model, write it as Keras and as ONNX, prove that both answer alike.
 
     Returns:
-        Its `temperature`.
+        Its temperature.
     """
     from digits.training import export, saved_model
 
@@ -118,7 +116,7 @@ def write(
     export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
     outputs.write_calibration(calibrated.temperature, calibrated.truth_probabilities)
     outputs.write_history(trained.history)
-    return {"temperature": calibrated.temperature}
+    return calibrated.temperature
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     from digits.tracking import runs
 
     def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
-        runs.log_epoch(epoch, metrics)
+        runs.log_metrics(metrics, epoch)
         accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.fit.epochs}"
         print(f"{name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
         if trial:

@@ -1,3 +1,3 @@
-"""MLflow runs: store and database (where they are), runs, live (a training's run), evaluations,
-restore, sweeps; view and descriptions (what MLflow's pages show).
+"""MLflow runs: store, database, runs, live (a training's run), logged_model, evaluations, restore;
+page and descriptions (what MLflow's pages show).
 """

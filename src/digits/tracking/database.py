@@ -13,17 +13,6 @@ from digits.core.files import replacing
 from digits.core.process import missing_extra
 
 SQLITE = "sqlite:///"
-_SERVERS = ("postgresql", "mysql", "mssql")
-
-
-def check(uri: str) -> None:
-    """Ask a tracking store that is a database server whether it answers; others pass.
-
-    Raises:
-        ServiceError: it does not answer.
-    """
-    if uri.startswith(_SERVERS) and (reason := no_answer(uri)):
-        raise unusable(uri, reason)
 
 
 def unusable(uri: str, reason: str) -> ServiceError:
@@ -63,41 +52,29 @@ def opening(uri: str) -> Iterator[None]:
     MLflow creates its tables in a temporary file, which is then renamed.
 
     Raises:
-        ServiceError: the address names no file.
-        sqlite3.Error: the file is no database of MLflow's, cannot be written, or has no folder.
+        ServiceError: the address names no file in a folder that exists.
+        sqlite3.Error: the file is no database of MLflow's, or cannot be written.
     """
+    from mlflow import MlflowClient
+
     name = uri.removeprefix(SQLITE)
-    if name == uri or not name or set(name) & set("?#") or name.endswith(":memory:"):
-        raise unusable(uri, f"{SQLITE}PATH is the only form for SQLite, and PATH names a file")
     path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():
-        found = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise sqlite3.OperationalError(f"unable to open database file, {found}")
+    is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
+    if name == uri or not is_file or set(name) & set("?#"):
+        raise unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
     try:
         lock = FileLock(f"{path}.lock").acquire()
     except OSError as error:
         raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
     with lock:
         if path.exists() and path.stat().st_size:
-            _check_usable(path)
+            # MLflow would try again for 100 s, or fail within a migration
+            with closing(sqlite3.connect(path, timeout=60)) as database:
+                database.execute("BEGIN IMMEDIATE")
+                tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+            if ("alembic_version",) not in tables:
+                raise sqlite3.OperationalError("not a database of MLflow's; move it away")
         else:
             with replacing(path) as temporary:
-                _create(temporary)
+                MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
         yield
-
-
-def _check_usable(path: Path) -> None:
-    # MLflow would try again for 100 s, or fail within a migration
-    with closing(sqlite3.connect(path, timeout=60)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        tables = database.execute("SELECT name FROM sqlite_master").fetchall()
-    if ("alembic_version",) not in tables:
-        raise sqlite3.OperationalError(
-            "not a database of MLflow's, or one whose creation was interrupted; move it away"
-        )
-
-
-def _create(path: Path) -> None:
-    from mlflow import MlflowClient
-
-    MlflowClient(f"{SQLITE}{path}").search_experiments(max_results=1)

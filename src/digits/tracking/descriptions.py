@@ -1,13 +1,11 @@
-"""What MLflow's pages say of experiments, runs and the registered model: what, how made, what next.
+"""What MLflow's pages say of experiments and the registered model: what, how made, what next.
 
 A description is written where there is none: what a person writes in its place stays.
 """
 
-from digits.core import repository
-
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
-_TRAININGS = """\
+TRAININGS = """\
 Each run is one training of an image classifier, by `dvc repro`, `digits run` or the flow `train`; \
 solid curves are of validation, dashed ones of training. What the names mean:
 
@@ -19,7 +17,7 @@ solid curves are of validation, dashed ones of training. What the names mean:
 A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
 `digits promote MODEL` puts the last training of a model to the gate."""
 
-_PARTS = {
+PARTS = {  # by the end of the experiment's name, see `ProjectParams.part`
     "comparisons": "Each run is one comparison of all models, by the stage `report` of `dvc repro`:"
     " its artifact `index.html` is the page with all results.",
     "monitoring": "Each run is one `digits monitor`, or the flow `monitor`: whether what the"
@@ -29,39 +27,11 @@ _PARTS = {
     "sweeps": "Each run is one search for better params, by the flow `sweep`, and its child runs"
     " are its trials. The artifact `best.txt` says what was best.",
 }
-
-
-def of_trainings() -> str:
-    """The description of the project's own experiment."""
-    return _TRAININGS + _code()
-
-
-def of_part(experiment: str) -> str:
-    """The description of another experiment of the project; empty if it is not known."""
-    text = _PARTS.get(experiment.rpartition("-")[2])  # as `ProjectParams.part` names them
-    return text + _code() if text else ""
-
-
-def of_run(what: str, commit: str) -> str:
-    """The description of a run: what it is, in a sentence, and its code."""
-    return what + _code(commit)
-
-
-def of_registered_model(name: str) -> str:
-    """The description of the project's registered model."""
-    return f"""\
-The image classifiers of the project {name}. Each version is a training that `digits promote` put \
+REGISTERED_MODEL = """\
+The image classifiers of the project. Each version is a training that `digits promote` put \
 to the gate; its description is its model card.
 
 - `champion` is the version that answers: `digits predict`, `digits score`, `digits serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
 - `digits history` says who replaced whom and why, `digits rollback` takes the last champion back
-- the tags `champion.…` hold that history{_code()}"""
-
-
-def _code(commit: str = "") -> str:
-    """A paragraph that says where the code is; empty if that is not known."""
-    address = repository.code_address()
-    parts = [f"commit `{commit[:12]}`" if commit else "", address]
-    known = " of ".join(filter(None, parts))
-    return f"\n\nCode: {known}" if known else ""
+- the tags `champion.…` hold that history"""

@@ -12,6 +12,10 @@ from digits.core.artifacts import EVALUATED, EvaluateOutputs, read_split_rows
 from digits.core.files import folder_sha256
 from digits.tracking import runs
 
+ANSWER_SETS = {  # names in MLflow, and in confidence.json
+    **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
+    **{"mean_set_size": "mean_size", "unsure": "unsure"},
+}
 SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
 
@@ -26,9 +30,7 @@ def log_evaluation(
     """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
 
     `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
-    The files lie at the top of the run's artifacts, where MLflow's compare page lists what two
-    runs have in common; the image grid and the table by class are MLflow's own formats. The tag
-    SHA256 is logged last.
+    The tag SHA256 is logged last.
     """
     client = MlflowClient()
     client.log_artifacts(run_id, str(outputs.folder))
@@ -77,14 +79,8 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     confidence = outputs.read_confidence()
     for split in EVALUATED:
         sets = confidence[split]
-        metrics[split] |= {
-            f"{split}_coverage_asked": confidence["asked"],
-            f"{split}_coverage": sets["coverage"],
-            f"{split}_coverage_lower": sets["lower"],
-            f"{split}_coverage_upper": sets["upper"],
-            f"{split}_mean_set_size": sets["mean_size"],
-            f"{split}_unsure": sets["unsure"],
-        }
+        metrics[split] |= {f"{split}_coverage_asked": confidence["asked"]}
+        metrics[split] |= {f"{split}_{name}": sets[key] for name, key in ANSWER_SETS.items()}
     test = metrics["test"]
     # MLflow's bars show two decimals
     test["test_accuracy_percent"] = 100 * test["test_accuracy"]

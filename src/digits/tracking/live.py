@@ -30,8 +30,8 @@ class Attempt:
         self.gave_up = False
         self._loss = loss
 
-    def __call__(self, work: Callable[[], T], otherwise: T, *, patient: bool = True) -> T:
-        """The result of the work; `otherwise` if the server is away or was before.
+    def __call__(self, work: Callable[[], T], *, patient: bool = True) -> T | None:
+        """The result of the work; None if the server is away or was before.
 
         Unless `patient`, a server that does not answer is asked once more only.
 
@@ -39,7 +39,7 @@ class Attempt:
             ServiceError: the store cannot be used for another reason.
         """
         if self.gave_up:
-            return otherwise
+            return None
         try:
             with store.service_errors(), store.patient() if patient else nullcontext():
                 return work()
@@ -48,7 +48,7 @@ class Attempt:
                 raise
             self.gave_up = True
             print(f"warning: {error}; {self._loss}", file=sys.stderr, flush=True)
-            return otherwise
+            return None
 
 
 class LiveRun:
@@ -56,7 +56,7 @@ class LiveRun:
 
     def __init__(self, start: Callable[[], "mlflow.ActiveRun"]) -> None:
         self.attempt = Attempt()
-        active = self.attempt(start, None, patient=False)
+        active = self.attempt(start, patient=False)
         self.run_id = str(active.info.run_id) if active else uuid4().hex
         self.experiment_id = str(active.info.experiment_id) if active else ""
         self._unsent: list[Metric] = []
@@ -77,12 +77,12 @@ class LiveRun:
 
     def log_rest(self) -> None:
         """Send the epochs that did not arrive."""
-        self.attempt(lambda: runs.send(self.run_id, self._unsent), None)
+        self.attempt(lambda: runs.send(self.run_id, self._unsent))
 
     def end(self, status: str) -> None:
         """End the run. It is FINISHED only if the server has all of it."""
         if status == "FINISHED":
-            self.attempt(lambda: mlflow.end_run(status), None)
+            self.attempt(lambda: mlflow.end_run(status))
             status = "FAILED"  # if it still runs
         runs.end(status)
 

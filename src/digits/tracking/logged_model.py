@@ -25,10 +25,10 @@ def log(
     """Log the ONNX model of a training as the model of a run, and what the training cost.
 
     The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
-    all files becomes a tag of the run: the store keeps tags in its database, not beside the files.
+    all files becomes a tag of the run: tags are not stored beside the files.
 
     Args:
-        example: One image, uint8 (1, height, width), which the model shows as its input.
+        example: One image, uint8 (1, height, width).
 
     Returns:
         The model's id.
@@ -68,10 +68,7 @@ def of_run(run_id: str) -> str:
 
 
 def files_sha256(folder: Path) -> str:
-    """The SHA-256 of all files of an MLflow model; see `files.folder_sha256`.
-
-    Leaves out `registered_model_meta`, which MLflow adds when it downloads or serves a model.
-    """
+    """The SHA-256 of all files of an MLflow model, but for one that MLflow adds to downloads."""
     return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 

@@ -19,12 +19,12 @@ from digits.core.dataset import load_split
 from digits.core.errors import DataError
 from digits.core.files import ANEW
 from digits.params import load as load_params
-from digits.tracking import evaluations, logged_model, runs, store, view
+from digits.tracking import evaluations, logged_model, page, runs, store
 from digits.tracking.live import Attempt
 
 
 class Known(NamedTuple):
-    """A finished run of a training: its id, that of its model, the tag of its evaluation."""
+    """A finished run of a training, its model, and the SHA-256 of its evaluation."""
 
     run_id: str
     model_id: str
@@ -62,17 +62,13 @@ def restore_all() -> None:
 def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     """Upload the written evaluation to the model's run; an unknown run is logged again first.
 
-    `digests` maps each split that was evaluated to the md5 of its file. A server that is away is
-    told in one line: `restore_all` does this later.
+    `digests` maps each split to the md5 of its file. If the server is away, one line says so.
     """
     outputs, attempt = TrainOutputs(model), Attempt()
-    attempt(store.connect, "", patient=False)
-    run = attempt(lambda: known(outputs) or restore(model), None)
-    if run:
+    attempt(store.connect, patient=False)
+    if run := attempt(lambda: known(outputs) or restore(model)):
         evaluated = EvaluateOutputs(model)
-        attempt(
-            lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests), None
-        )
+        attempt(lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests))
 
 
 def known(outputs: TrainOutputs) -> Known | None:
@@ -85,7 +81,7 @@ def known(outputs: TrainOutputs) -> Known | None:
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
-        ids = [own, *(each.experiment_id for each in experiments if view.TAG not in each.tags)]
+        ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
         # a run that is not finished was interrupted, or lacks what a server did not get
         condition = "attributes.status = 'FINISHED' and "
         found = runs.find(f"{condition}attributes.run_id = '{record.run_id}'", *ids)
@@ -100,9 +96,7 @@ def known(outputs: TrainOutputs) -> Known | None:
 
 
 def restore(model: str, root: Path = Path()) -> Known:
-    """Log the recorded training as a new run tagged `restored_from`.
-
-    `root` is the project, or a folder with an experiment's outputs.
+    """Log the recorded training in the project `root` as a new run tagged `restored_from`.
 
     Raises:
         DataError: an output of the training, or a validation row as an example, is missing.
@@ -111,7 +105,9 @@ def restore(model: str, root: Path = Path()) -> Known:
     outputs = TrainOutputs(model, root)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    _check_present(outputs)
+    logged = (outputs.model, outputs.keras, outputs.calibration)
+    if missing := [path for path in logged if not path.is_file()]:
+        raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
     example = load_split(root / split_path("validation")).data.images[:1]
     cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     epochs = enumerate(outputs.read_history())
@@ -130,9 +126,3 @@ def restore(model: str, root: Path = Path()) -> Known:
         model_id = logged_model.log(run_id, outputs, example=example, metrics=cost)
         MlflowClient().set_tag(run_id, "model_id", model_id)
     return Known(run_id, model_id)
-
-
-def _check_present(outputs: TrainOutputs) -> None:
-    logged = (outputs.model, outputs.keras, outputs.calibration)
-    if missing := [path for path in logged if not path.is_file()]:
-        raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))

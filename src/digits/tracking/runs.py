@@ -18,16 +18,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from digits.core.artifacts import split_path
-from digits.core.colours import SERIES
 from digits.params import tracking
-from digits.tracking import descriptions, store
+from digits.tracking import store
+from digits.tracking.descriptions import NOTE
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 PARAMS_FILE = "params.yaml"
 PROCESS_TAG = "process"  # host and process id
-COLOUR_TAG = "mlflow.runColor"  # without it MLflow takes one of 29 colours, many of them alike
 MOST = 1000  # metrics that MLflow takes in one request
 
 
@@ -67,10 +66,9 @@ def start(
     if parent:
         experiment_id = parent.info.experiment_id
     end_abandoned(experiment_id)
-    process = f"{socket.gethostname()}:{os.getpid()}"
-    own = {PROCESS_TAG: process, COLOUR_TAG: _free_colour(experiment_id)}
+    own = {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
     if what:
-        own[descriptions.NOTE] = descriptions.of_run(what, tags.get("git_commit", ""))
+        own[NOTE] = what
     measured = system_metrics and not experiment and tracking().system_metrics
     active = mlflow.start_run(
         run_name=name,
@@ -125,8 +123,7 @@ def end_abandoned(experiment_id: str) -> None:
 def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
     """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
 
-    With `newest` at most so many, the newest first. A run costs the server 3 ms and more: filter
-    by what few runs have, or limit their number.
+    With `newest` at most so many, the newest first. A run costs the server 3 ms and more.
     """
     order = ["attributes.start_time DESC" if newest else "attributes.start_time ASC"]
     return mlflow.search_runs(
@@ -139,22 +136,12 @@ def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
 
 
 def evaluated_runs(limit: int) -> list[RunData]:
-    """The data of the experiment's last finished and evaluated runs, the newest first.
-
-    Restored runs are left out: they were trained elsewhere, and their times are not this machine's.
-    """
+    """The data of the last runs that were trained here and evaluated, the newest first."""
     experiment_id = store.connect()
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
         found = find(evaluated, experiment_id, newest=limit)
     return [each.data for each in found if "restored_from" not in each.data.tags]
-
-
-def _free_colour(experiment_id: str) -> str:
-    """A colour that none of the experiment's last runs has: each model's curves have their own."""
-    last = find("", experiment_id, newest=len(SERIES) - 1)
-    taken = {run.data.tags.get(COLOUR_TAG) for run in last}
-    return next(colour for colour in SERIES if colour not in taken)
 
 
 def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
@@ -177,14 +164,9 @@ def send(run_id: str, metrics: list[Metric]) -> None:
         del metrics[:MOST]
 
 
-def log_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-    """Log the metrics of one epoch to the active run, with the epoch as step."""
+def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:
+    """Log metrics to the active run, with the epoch as step if it is given."""
     mlflow.log_metrics(dict(metrics), step=epoch)
-
-
-def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Log metrics to the active run, without a step."""
-    mlflow.log_metrics(dict(metrics))
 
 
 def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:

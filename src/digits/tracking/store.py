@@ -18,29 +18,24 @@ from digits.core.addresses import public
 from digits.core.errors import one_line
 from digits.core.process import ENVIRONMENT, project_root, take_parent_run
 from digits.params import project
-from digits.tracking import database, descriptions, view
+from digits.tracking import database, page
 from digits.tracking.database import SQLITE
-from digits.tracking.descriptions import NOTE
+from digits.tracking.descriptions import NOTE, PARTS, TRAININGS
 
 PATIENT = 6  # retries of a request, within two minutes
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
+_SERVERS = ("postgresql", "mysql", "mssql")
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (
     *_UNREACHABLE,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.RetryError,
+    *(requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError),
 )
 _FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the SQLite file mlflow.db in the project's folder.
-
-    A relative SQLite path starts at the project's folder, because a DVC experiment may run in a
-    copy of it.
-    """
+    """MLFLOW_TRACKING_URI, or mlflow.db in the project's folder, where SQLite's paths start."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
         return f"{SQLITE}{project_root() / uri.removeprefix(SQLITE)}"
@@ -65,12 +60,12 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = take_parent_run() or _parent
     uri, name = tracking_uri(), experiment or project().name
-    database.check(uri)
+    if uri.startswith(_SERVERS) and (reason := database.no_answer(uri)):
+        raise database.unusable(uri, reason)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
-        is_file = uri.startswith("sqlite")
-        with database.opening(uri) if is_file else nullcontext():
-            return _experiment_id(name, uri, with_view=not experiment)
+        with database.opening(uri) if uri.startswith("sqlite") else nullcontext():
+            return _experiment_id(name, uri, is_project=not experiment)
 
 
 _parent: str | None = None
@@ -112,10 +107,7 @@ def ignoring(*codes: str) -> Iterator[None]:
 
 @contextmanager
 def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
-    """Within the block, MLflow repeats a request that got no answer so often, with longer pauses.
-
-    It waits for each answer for `timeout_s` seconds; default: as the environment says.
-    """
+    """Within the block, MLflow repeats a request so often, and waits `timeout_s` for an answer."""
     limits = {_RETRIES: str(times)} | ({_TIMEOUT: str(timeout_s)} if timeout_s else {})
     before = {name: os.environ.pop(name, None) for name in limits}
     os.environ |= limits  # which MLflow reads for each request
@@ -140,34 +132,33 @@ def is_away(error: BaseException | None) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, _NO_REPLY) or (isinstance(status, int) and status >= _FAILING):
             return True
-        if isinstance(error, MlflowException):
-            code = error.error_code
-            if code == "TEMPORARILY_UNAVAILABLE":  # the database of a server, or of ours
-                return True
-            if code == "INTERNAL_ERROR" and isinstance(error, RestException):
-                return True
+        code = error.error_code if isinstance(error, MlflowException) else None
+        failed_there = code == "INTERNAL_ERROR" and isinstance(error, RestException)
+        if failed_there or code == "TEMPORARILY_UNAVAILABLE":  # the database of a server, or ours
+            return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def _experiment_id(name: str, uri: str, *, with_view: bool) -> str:
+def _experiment_id(name: str, uri: str, *, is_project: bool) -> str:
     client = MlflowClient()
     experiment = client.get_experiment_by_name(name)
     present = experiment.tags if experiment else {}
-    tags = view.missing_tags(present) if with_view else {}
+    wanted = page.tags() if is_project else {}
     if NOTE not in present:
-        text = descriptions.of_trainings() if with_view else descriptions.of_part(name)
-        tags |= {NOTE: text} if text else {}
+        text = TRAININGS if is_project else PARTS.get(name.rpartition("-")[2])
+        wanted |= {NOTE: text} if text else {}
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
         location = folder.as_uri() if uri.startswith(SQLITE) else None
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            return client.create_experiment(name, artifact_location=location, tags=tags)
-        return _experiment_id(name, uri, with_view=with_view)  # another process created it
+            return client.create_experiment(name, artifact_location=location, tags=wanted)
+        return _experiment_id(name, uri, is_project=is_project)  # another process created it
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
-        for key, value in tags.items():
-            client.set_experiment_tag(experiment.experiment_id, key, value)
+        for key, value in wanted.items():
+            if present.get(key) != value:
+                client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)
