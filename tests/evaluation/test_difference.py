@@ -74,7 +74,7 @@ def test_the_verdict_is_one_line(old: Result | None, new: Result | None, verdict
 def test_the_paired_test_is_that_of_compare() -> None:
     old, new = result(40), result(25, offset=20)
     pair = compared(old, new).pair
-    a, b = (Candidate(name, r.predicted("test"), 1) for name, r in (("a", old), ("b", new)))
+    a, b = (Candidate(name, r.probabilities["test"].argmax(axis=1), 1) for name, r in (("a", old), ("b", new)))
     assert pair is not None
     assert 0 < pair.p_value == compare_pair(a, b, TRUTH).p_value < 1
 

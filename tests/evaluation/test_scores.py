@@ -12,7 +12,7 @@ from digits.core.dataset import Dataset
 from digits.core.errors import DigitsError
 from digits.evaluation.scores import (
     confusion_matrix,
-    expected_calibration_error,
+    calibration_error,
     most_confident_mistakes,
     reliability,
     score_probabilities,
@@ -60,13 +60,13 @@ def test_ece_weighs_the_gap_of_each_bin_by_its_rows():
     reference = labels(0, 0, 1, 0)
     # (0.9333, 1]: 3 rows, confidence 0.95, 2 right; (0.6, 0.6667]: 1 row, 0.62, right
     expected = 3 / 4 * (0.95 - 2 / 3) + 1 / 4 * (1 - 0.62)
-    assert expected_calibration_error(chances, reference) == pytest.approx(expected)
+    assert calibration_error(chances, reference) == pytest.approx(expected)
 
 
 def test_ece_bins_are_closed_on_the_right():
     same_bin = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 = 9/15 belongs to (8/15, 9/15]
     expected = abs((0.6 + 0.55) / 2 - 1 / 2)
-    assert expected_calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
+    assert calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
 
 
 def test_reliability_has_a_line_per_bin_with_rows_worked_out_by_hand():
