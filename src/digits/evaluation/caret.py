@@ -14,8 +14,7 @@ from scipy.stats import binomtest, chi2
 
 from digits.core.dataset import Matrix
 
-# The figures, each with the label that caret prints.
-OVERALL = {
+OVERALL = {  # the figures, each with the label that caret prints
     "accuracy": "Accuracy",
     "accuracy_lower": "95% CI lower",
     "accuracy_upper": "95% CI upper",
@@ -138,7 +137,7 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     Two classes get the continuity correction, unless both errors are equally frequent; more
     classes get Bowker's test of symmetry.
     """
-    if _never_confused(matrix) is not None:
+    if _never_confused(matrix):
         return None
     pairs = np.triu_indices(len(matrix), k=1)
     above, below = matrix[pairs], matrix.T[pairs]
@@ -146,9 +145,9 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     return float(chi2.sf((away**2 / (above + below)).sum(), df=len(away)))
 
 
-def _never_confused(matrix: Matrix) -> tuple[int, int] | None:
-    pairs = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))
-    return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None
+def _never_confused(matrix: Matrix) -> list[list[int]]:
+    pairs: list[list[int]] = np.argwhere(np.triu(matrix + matrix.T == 0, k=1)).tolist()
+    return pairs
 
 
 def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
@@ -174,12 +173,12 @@ def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
 
 
 def _why_undefined(figure: str, matrix: Matrix, names: Sequence[str]) -> str:
-    pair = _never_confused(matrix)
-    if matrix.sum() == 0 or pair is None:
+    if matrix.sum() == 0:
         return "no rows"
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
-    return f"class {names[pair[0]]} and class {names[pair[1]]} never confused"
+    first, second = _never_confused(matrix)[0]
+    return f"class {names[first]} and class {names[second]} never confused"
 
 
 def _why_undefined_for(k: int, figure: str, matrix: Matrix, names: Sequence[str]) -> str:

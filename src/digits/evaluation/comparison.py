@@ -112,12 +112,16 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
     both = f"{pair.better} and {pair.other}"
+    faster = f"{pair.better} trains {1 / pair.time_ratio:,.1f} times faster"
+    on_a_tie = "both train equally long" if _same_time(pair.time_ratio) else faster
+    interval = f"95 % interval {_points(pair, pair.lower)} to {_points(pair, pair.upper)}"
+    evidence = f"({interval}, {p_text(pair)})"
     if pair.disagreements == 0:
-        return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
+        return f"{both} give the same answer on all {pair.rows:,} images; {on_a_tie}"
     if pair.gain == 0:
-        return f"{both} are equally accurate ({_evidence(pair)}); {_on_a_tie(pair)}"
+        return f"{both} are equally accurate {evidence}; {on_a_tie}"
     points = f"{_points(pair, pair.gain)} points over {pair.other}"
-    gain = f"{pair.better} gains {points} ({_evidence(pair)}) {_at_what_time(pair.time_ratio)}"
+    gain = f"{pair.better} gains {points} {evidence} {_at_what_time(pair.time_ratio)}"
     return f"no difference beyond noise: {gain}" if pair.within_noise else gain + _price(pair)
 
 
@@ -129,12 +133,6 @@ def p_text(pair: Pair) -> str:
 def as_dict(pair: Pair) -> dict[str, Any]:
     """The pair with its verdict, for JSON."""
     return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
-
-
-def _on_a_tie(pair: Pair) -> str:
-    if _same_time(pair.time_ratio):
-        return "both train equally long"
-    return f"{pair.better} trains {1 / pair.time_ratio:,.1f} times faster"
 
 
 def _at_what_time(ratio: float) -> str:
@@ -156,11 +154,6 @@ def _price(pair: Pair) -> str:
 def _same_time(ratio: float) -> bool:
     """Whether the ratio and its inverse are printed as 1.0."""
     return max(ratio, 1 / ratio) < 1.05
-
-
-def _evidence(pair: Pair) -> str:
-    interval = f"{_points(pair, pair.lower)} to {_points(pair, pair.upper)}"
-    return f"95 % interval {interval}, {p_text(pair)}"
 
 
 def _points(pair: Pair, share: float) -> str:
