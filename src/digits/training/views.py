@@ -12,8 +12,7 @@ View = list[keras.Layer]  # from and to a raster (n, height, width, 1)
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     """The model that averages this one over the views in `by`; this one itself without views.
 
-    Both take images uint8 (n, height, width). The views are made by Keras's own layers; what a
-    view leaves empty is 0, as in augmented training images.
+    Both take images uint8 (n, height, width). What a view leaves empty is 0.
     """
     height, width = model.input_shape[1:]
     views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
