@@ -11,7 +11,6 @@ from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_cells, wr
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
 NOT_SQUARE = f"m.csv: is no square table of at least 2 classes; {LAYOUT}"
-OTHER_NAMES = "m.csv: rows and columns must name the same classes in the same order, each once"
 
 
 @pytest.fixture
@@ -68,8 +67,8 @@ def test_a_written_matrix_comes_back(tmp_path, names):
         ("5,1,0\n2,6,1\n", NOT_SQUARE),
         ("a,b\n5,1\n2,6\n", NOT_SQUARE),
         ("0,0\n0,0\n", "m.csv: every count is 0; there must be at least one prediction"),
-        (",a,b\nb,5,1\na,2,6\n", OTHER_NAMES),
-        (",a,a\na,5,1\na,2,6\n", OTHER_NAMES),
+        (",a,b\nb,5,1\na,2,6\n", NOT_SQUARE),
+        (",a,a\na,5,1\na,2,6\n", NOT_SQUARE),
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(refused, content, finding):

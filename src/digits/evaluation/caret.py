@@ -67,7 +67,7 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     names = list(classes or map(str, range(len(matrix))))
     overall = _overall(matrix)
     undefined = [
-        {"figure": figure, "class": None, "reason": _why_undefined(figure, matrix, names)}
+        {"figure": figure, "class": None, "reason": _why_undefined(figure, None, matrix, names)}
         for figure, value in overall.items()
         if value is None
     ]
@@ -76,7 +76,7 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
         for k, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
             by_class[name][figure] = None if math.isnan(value) else value
             if math.isnan(value):
-                reason = _why_undefined_for(k, figure, matrix, names)
+                reason = _why_undefined(figure, k, matrix, names)
                 undefined.append({"figure": figure, "class": name, "reason": reason})
     return Statistics(overall, by_class, undefined)
 
@@ -172,26 +172,21 @@ def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
         }
 
 
-def _why_undefined(figure: str, matrix: Matrix, names: Sequence[str]) -> str:
+def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
     if matrix.sum() == 0:
         return "no rows"
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
-    first, second = _never_confused(matrix)[0]
-    return f"class {names[first]} and class {names[second]} never confused"
-
-
-def _why_undefined_for(k: int, figure: str, matrix: Matrix, names: Sequence[str]) -> str:
-    total, present, name = matrix.sum(), matrix[:, k].sum(), names[k]
-    if total == 0:
-        return "no rows"
-    if present == 0:
-        return f"class {name} absent"
-    if present == total:
-        return f"no class but {name} present"
+    if k is None:
+        first, second = _never_confused(matrix)[0]
+        return f"class {names[first]} and class {names[second]} never confused"
+    if (present := matrix[:, k].sum()) == 0:
+        return f"class {names[k]} absent"
+    if present == matrix.sum():
+        return f"no class but {names[k]} present"
     if figure == "pos_pred_value":
-        return f"class {name} never predicted"
-    return f"no class but {name} predicted"
+        return f"class {names[k]} never predicted"
+    return f"no class but {names[k]} predicted"
 
 
 def _overall_text(figure: str, value: float | None) -> str:

@@ -14,8 +14,8 @@ from digits.core.files import replacing, require_file
 MAX_DIGITS = 12
 MAX_BYTES = 64 << 20  # some thousand classes
 LAYOUT = (
-    "a confusion matrix has the class names in its first row (reference) and in its first column "
-    "(prediction), or holds counts alone, separated by commas"
+    "a confusion matrix has the same class names, each once, in its first row (reference) and in "
+    "its first column (prediction), or holds counts alone, separated by commas"
 )
 
 
@@ -57,12 +57,13 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     named = not rows[0][0].lstrip("+-").replace(".", "", 1).isdecimal()
     names = rows[0][1:] if named else list(map(str, range(len(rows))))
     cells = [row[1:] for row in rows[1:]] if named else rows
-    if len(names) < 2 or {len(cells), *map(len, cells)} != {len(names)}:
+    is_square = len(names) > 1 and {len(cells), *map(len, cells)} == {len(names)}
+    if (
+        not is_square
+        or (named and names != [row[0] for row in rows[1:]])
+        or len({*names}) < len(names)
+    ):
         raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
-    if named and (names != [row[0] for row in rows[1:]] or len({*names}) < len(names)):
-        raise DataError(
-            f"{path}: rows and columns must name the same classes in the same order, each once"
-        )
     for cell in chain.from_iterable(cells):
         if not (cell.isascii() and cell.isdecimal() and len(cell) <= MAX_DIGITS):
             found = cell[:40] or "empty"
