@@ -4,9 +4,9 @@ Every perturbation takes and returns images uint8 (n, height, width), seeded, wi
 direction for each image. What moves in from outside is black (0).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from timeit import repeat, timeit
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
     p50, p95 = request_times(predict, images)
     batch = np.resize(images, (BATCH_IMAGES, *images.shape[1:]))
     predict(batch)
-    fastest = min(_seconds(predict, batch) for _ in range(BATCH_CALLS))
+    fastest = min(repeat(partial(predict, batch), number=1, repeat=BATCH_CALLS))
     return {"p50_ms": p50, "p95_ms": p95, "images_per_s": BATCH_IMAGES / fastest}
 
 
@@ -122,7 +122,8 @@ def request_times(
     requests = np.resize(images, (REQUESTS, size, *images.shape[1:]))
     for request in requests[:WARM_UP_CALLS]:
         predict(request)
-    p50, p95 = np.percentile([_seconds(predict, request) for request in requests], [50, 95])
+    seconds = [timeit(partial(predict, request), number=1) for request in requests]
+    p50, p95 = np.percentile(seconds, [50, 95])
     return 1000 * float(p50), 1000 * float(p95)
 
 
@@ -136,9 +137,3 @@ def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Imag
 
 def _grey(values: NDArray[np.float32]) -> Images:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
-
-
-def _seconds(predict: Callable[[Images], object], images: Images) -> float:
-    start = time.perf_counter()
-    predict(images)
-    return time.perf_counter() - start

@@ -57,12 +57,9 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     named = not rows[0][0].lstrip("+-").replace(".", "", 1).isdecimal()
     names = rows[0][1:] if named else list(map(str, range(len(rows))))
     cells = [row[1:] for row in rows[1:]] if named else rows
-    is_square = len(names) > 1 and {len(cells), *map(len, cells)} == {len(names)}
-    if (
-        not is_square
-        or (named and names != [row[0] for row in rows[1:]])
-        or len({*names}) < len(names)
-    ):
+    columns = [row[0] for row in rows[1:]] if named else names
+    sizes = {len(cells), len({*names}), *map(len, cells)}
+    if len(names) < 2 or names != columns or sizes != {len(names)}:
         raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
     for cell in chain.from_iterable(cells):
         if not (cell.isascii() and cell.isdecimal() and len(cell) <= MAX_DIGITS):
