@@ -112,17 +112,26 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
     both = f"{pair.better} and {pair.other}"
-    faster = f"{pair.better} trains {1 / pair.time_ratio:,.1f} times faster"
-    on_a_tie = "both train equally long" if _same_time(pair.time_ratio) else faster
-    interval = f"95 % interval {_points(pair, pair.lower)} to {_points(pair, pair.upper)}"
-    evidence = f"({interval}, {p_text(pair)})"
+    gain, low, high = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
+    evidence = f"(95 % interval {low} to {high}, {p_text(pair)})"
+    same_time = max(pair.time_ratio, 1 / pair.time_ratio) < 1.05  # both are printed as 1.0
+    faster = f"trains {1 / pair.time_ratio:,.1f} times faster"
+    on_a_tie = "both train equally long" if same_time else f"{pair.better} {faster}"
     if pair.disagreements == 0:
         return f"{both} give the same answer on all {pair.rows:,} images; {on_a_tie}"
-    if pair.gain == 0:
+    if pair.seconds_per_error is None:
         return f"{both} are equally accurate {evidence}; {on_a_tie}"
-    points = f"{_points(pair, pair.gain)} points over {pair.other}"
-    gain = f"{pair.better} gains {points} {evidence} {_at_what_time(pair.time_ratio)}"
-    return f"no difference beyond noise: {gain}" if pair.within_noise else gain + _price(pair)
+    if same_time:
+        time, price = "for the same training time", ""
+    elif pair.time_ratio < 1:
+        time, price = f"and {faster}", ": better in both"
+    else:
+        seconds = pair.seconds_per_error
+        amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+        time = f"for {pair.time_ratio:,.1f} times the training time"
+        price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    line = f"{pair.better} gains {gain} points over {pair.other} {evidence} {time}"
+    return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 
 def p_text(pair: Pair) -> str:
@@ -133,27 +142,6 @@ def p_text(pair: Pair) -> str:
 def as_dict(pair: Pair) -> dict[str, Any]:
     """The pair with its verdict, for JSON."""
     return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
-
-
-def _at_what_time(ratio: float) -> str:
-    if _same_time(ratio):
-        return "for the same training time"
-    faster = f"and trains {1 / ratio:,.1f} times faster"
-    return faster if ratio < 1 else f"for {ratio:,.1f} times the training time"
-
-
-def _price(pair: Pair) -> str:
-    seconds = pair.seconds_per_error
-    if seconds is None or _same_time(pair.time_ratio):
-        return ""
-    amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
-    price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
-    return price if seconds >= 0 else ": better in both"
-
-
-def _same_time(ratio: float) -> bool:
-    """Whether the ratio and its inverse are printed as 1.0."""
-    return max(ratio, 1 / ratio) < 1.05
 
 
 def _points(pair: Pair, share: float) -> str:
