@@ -88,12 +88,6 @@ def _transforms(
     cos, sin = tf.cos(angle), tf.sin(angle)
     xx, xy = cos * zoom_x, (shear * cos - sin) * zoom_y
     yx, yy = sin * zoom_x, (shear * sin + cos) * zoom_y
+    of_x, of_y = (xx, xy, x - xx * x - xy * y + shift_x), (yx, yy, y - yx * x - yy * y + shift_y)
     zero = tf.zeros_like(angle)
-    return tf.stack(
-        [
-            *(xx, xy, x - xx * x - xy * y + shift_x),
-            *(yx, yy, y - yx * x - yy * y + shift_y),
-            *(zero, zero),
-        ],
-        axis=1,
-    )
+    return tf.stack([*of_x, *of_y, zero, zero], axis=1)

@@ -22,6 +22,7 @@ IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
 # Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
 # than threads that share every operation: twice the images per second.
 BATCH = 50
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 MAX_BYTES = 500_000_000  # of a model's file; ours have up to 5 MB
 
 Features = NDArray[np.float32]  # (n, k), the last hidden layer
@@ -92,9 +93,7 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.intra_op_num_threads = 1  # see BATCH
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
     # the file holds all its weights; without this it could name files of the current folder
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", devnull
-    )
+    options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
     try:
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # each fault has a class of its own, below Exception

@@ -33,19 +33,16 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
 
 def _shifted(pixels: int) -> list[View]:
     """Shifted right, and shifted left."""
-    if not pixels:
-        return []
     return [
         [layers.ZeroPadding2D((0, (before, after))), layers.Cropping2D((0, (after, before)))]
         for before, after in ((pixels, 0), (0, pixels))
+        if pixels
     ]
 
 
 def _stretched(fraction: float, height: int, width: int) -> list[View]:
     """Wider and lower, and narrower and higher."""
     y, x = round(fraction * height / 2), round(fraction * width / 2)
-    if not (x or y):
-        return []
     return [
         [
             layers.Resizing(height + 2 * dy, width + 2 * dx),
@@ -53,4 +50,5 @@ def _stretched(fraction: float, height: int, width: int) -> list[View]:
             layers.Cropping2D((max(dy, 0), max(dx, 0))),
         ]
         for dy, dx in ((-y, x), (y, -x))
+        if x or y
     ]
