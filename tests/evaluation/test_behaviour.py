@@ -23,8 +23,6 @@ from digits.evaluation.behaviour import (
     shift,
 )
 
-every_perturbation = pytest.mark.parametrize("name", PERTURBATIONS)
-
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
@@ -44,22 +42,16 @@ def dot(rows: int, size: int = 9, grey: int = 200) -> np.ndarray:
     return images
 
 
-@every_perturbation
-@pytest.mark.parametrize("shape", [(0, 8, 8), (1, 8, 8), (5, 28, 28), (3, 5, 9)], ids=str)
+@pytest.mark.parametrize("name", PERTURBATIONS)
+@pytest.mark.parametrize("shape", [(0, 8, 8), (3, 5, 9)], ids=str)
 def test_shape_and_type_stay_and_the_input_is_untouched(name, shape):
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     before = images.copy()
     disturbed = PERTURBATIONS[name].apply(images)
+    assert np.array_equal(disturbed, PERTURBATIONS[name].apply(images))
     assert disturbed.shape == shape
     assert disturbed.dtype == np.uint8
     assert np.array_equal(images, before)
-
-
-@every_perturbation
-def test_the_same_images_are_always_disturbed_the_same_way(name, digits):
-    first, second = (PERTURBATIONS[name].apply(digits.images[:50]) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first, digits.images[:50])
 
 
 @pytest.mark.parametrize("pixels", [1, 2])
@@ -115,10 +107,6 @@ def test_fragile_is_what_costs_more_than_a_tenth_worst_first():
     accuracies = {"clean": 0.98, "shift_1px": 0.89, "shift_2px": 0.7, "inverted": 0.1, "blur": 0.99}
     assert fragile(accuracies) == pytest.approx({"inverted": 0.88, "shift_2px": 0.28})
     assert list(fragile(accuracies)) == ["inverted", "shift_2px"]
-
-
-def test_a_fragile_model_gets_one_line_that_names_its_losses():
-    accuracies = {"clean": 0.98, "shift_2px": 0.7, "inverted": 0.1}
     assert fragile_line("mlp", accuracies) == (
         "mlp is fragile: accuracy falls by 88 points on images with inverted contrast, "
         "by 28 points on images shifted by 2 pixels"

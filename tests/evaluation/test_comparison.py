@@ -1,14 +1,11 @@
 """Two models on the same rows: figures, Pareto front, and the verdict in words."""
 
-import json
-
 import numpy as np
 import pytest
 
 from digits.evaluation.comparison import (
     Candidate,
     Pair,
-    as_dict,
     compare_pair,
     mcnemar_exact,
     paired_interval,
@@ -38,13 +35,10 @@ def pair_of(
     )
 
 
-def test_the_more_accurate_model_comes_first_whatever_the_order():
+def test_pair_names_the_more_accurate_then_the_faster():
     for pair in (pair_of(30, 10), pair_of(10, 30)):
         assert pair.gain == pytest.approx(20 / ROWS)
     assert (pair_of(30, 10).better, pair_of(10, 30).better) == ("cnn", "mlp")
-
-
-def test_on_a_tie_the_faster_model_comes_first():
     assert pair_of(10, 10, seconds=(200, 20)).better == "mlp"
     assert pair_of(10, 10, seconds=(20, 200)).better == "cnn"
 
@@ -101,12 +95,9 @@ def test_mcnemar_can_ask_whether_a_is_worse(only_a, only_b, p_value):
         ({"good": (0.99, 100), "bad": (0.98, 100)}, ["good"]),
         ({"b": (0.99, 100), "a": (0.99, 100)}, ["a", "b"]),
         ({"c": (0.99, 300), "b": (0.97, 200), "a": (0.98, 100)}, ["a", "c"]),
-        ({"only": (0.5, 1)}, ["only"]),
-        ({}, []),
     ],
-    ids=["trade-off", "same accuracy", "same time", "twins", "one beaten", "one", "none"],
 )
-def test_the_front_holds_what_no_other_model_beats(points, front):
+def test_pareto_front(points, front):
     assert pareto_front(points) == front
 
 
@@ -117,11 +108,6 @@ def test_the_front_holds_what_no_other_model_beats(points, front):
             pair_of(150, 40, seconds=(2310, 222)),
             "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
             "for 10.4 times the training time: 19 s per error avoided in 10,000",
-        ),
-        (
-            pair_of(150, 40, seconds=(150, 100)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
-            "for 1.5 times the training time: 0.45 s per error avoided in 10,000",
         ),
         (
             pair_of(600, 100, seconds=(1_000_000, 1_000), rows=1_000_000),
@@ -137,11 +123,6 @@ def test_the_front_holds_what_no_other_model_beats(points, front):
             pair_of(150, 40, seconds=(102, 100)),
             "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
             "for the same training time",
-        ),
-        (
-            pair_of(60, 40, seconds=(1000, 100)),
-            "no difference beyond noise: cnn gains 0.20 points over mlp "
-            "(95 % interval 0.00 to 0.40, p = 0.057) for 10.0 times the training time",
         ),
         (
             pair_of(30, 25, seconds=(50, 100)),
@@ -162,20 +143,6 @@ def test_the_front_holds_what_no_other_model_beats(points, front):
             "cnn and mlp give the same answer on all 10,000 images; both train equally long",
         ),
     ],
-    ids=[
-        *("gain for time", "cheap gain", "dear and small gain", "better in both", "same time"),
-        *("within noise", "within noise and faster", "equally accurate"),
-        *("identical predictions", "identical models"),
-    ],
 )
-def test_the_verdict_says_what_the_figures_say(pair, sentence):
+def test_verdict(pair, sentence):
     assert verdict(pair) == sentence
-
-
-def test_a_pair_is_written_as_json_with_its_verdict():
-    pair = pair_of(3, 2, rows=20, seconds=(200, 100))
-    written = json.loads(json.dumps(as_dict(pair), allow_nan=False))
-    assert written["better_right"] == [0, 1, 2]
-    assert written["verdict"] == verdict(pair)
-    assert written["within_noise"] is True
-    assert written["time_ratio"] == 2

@@ -10,7 +10,6 @@ from digits.evaluation.drift import (
     compare_accuracy,
     compare_counts,
     compare_values,
-    count_values,
     judge,
 )
 
@@ -27,7 +26,7 @@ def drifted(comparison):
 @pytest.mark.parametrize("shift", [0, 0.05, 0.1])
 def test_values_are_compared_as_scipy_does(shift):
     new, known = RNG.normal(shift, size=3000).round(1), RNG.normal(size=5000).round(1)
-    comparison = compare_values("ink", count_values(new), count_values(known), LEAST)
+    comparison = compare_values("ink", new, known, LEAST)
     expected = ks_2samp(new, known)
     assert comparison.effect == pytest.approx(expected.statistic)
     assert comparison.p_value == pytest.approx(expected.pvalue, rel=0.1)
@@ -39,16 +38,12 @@ def test_counts_are_compared_as_scipy_does():
     assert compare_counts("classes", new, known, LEAST).p_value == pytest.approx(expected.pvalue)
 
 
-def test_a_shift_drifts():
-    new, known = (count_values(RNG.normal(*each)) for each in ((1, 1, 500), (0, 1, 5000)))
-    comparison = compare_values("ink", new, known, LEAST)
+def test_a_shift_drifts_and_a_significant_trifle_does_not():
+    comparison = compare_values("ink", RNG.normal(1, 1, 500), RNG.normal(size=5000), LEAST)
     assert comparison.effect > 0.3
     assert drifted(comparison)
-
-
-def test_a_significant_trifle_does_not():
     many = RNG.normal(0.05, size=90_000), RNG.normal(size=90_000)
-    comparison = compare_values("ink", *map(count_values, many), LEAST)
+    comparison = compare_values("ink", *many, LEAST)
     assert comparison.p_value < LEVEL
     assert not drifted(comparison)
 
@@ -100,12 +95,6 @@ def test_a_tenth_of_foreign_features_drifts():
     foreign = features(5000, classes=10)
     foreign = foreign[known.distances(foreign) > known.cuts[-1]][:50]
     assert feature_drifts(known, np.concatenate([features(450), foreign]))
-
-
-def test_features_that_are_all_a_little_off_drift():
-    known = KnownFeatures(features(3000))
-    shaken = features(500)
-    assert feature_drifts(known, shaken + RNG.normal(0, 0.3, shaken.shape).astype(np.float32))
 
 
 def test_what_is_known_is_not_far_and_its_length_does_not_count():

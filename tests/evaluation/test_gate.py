@@ -46,15 +46,9 @@ def failed(challenger, champion=None, *, facts=GOOD, former=None, **changes):
     return decide(challenger, champion, TRUTH, facts, params=params, former=former or {}).failed
 
 
-def test_a_first_champion_needs_no_opponent():
+def test_gate_accepts_a_first_a_better_and_an_equal_challenger():
     assert failed(wrong_on(0, 1)) == []
-
-
-def test_a_better_challenger_is_accepted():
     assert failed(wrong_on(), wrong_on(*range(50))) == []
-
-
-def test_an_equal_challenger_with_other_errors_is_accepted():
     assert failed(wrong_on(*range(10)), wrong_on(*range(10, 20))) == []
 
 
@@ -63,14 +57,10 @@ def test_a_loss_within_the_margin_is_accepted_and_one_row_more_is_not():
     assert failed(wrong_on(*range(5)), wrong_on()) == ["paired_test", "max_accuracy_loss"]
 
 
-def test_a_loss_that_could_be_chance_is_still_refused_beyond_the_margin():
+def test_margin_and_paired_test_refuse_alone():
     challenger, champion = wrong_on(*range(20)), wrong_on(*range(100, 115))
     assert failed(challenger, champion) == ["max_accuracy_loss"]
-
-
-def test_a_small_but_significant_loss_is_refused_by_the_paired_test():
-    wide = {"max_accuracy_loss": 0.5}
-    assert failed(wrong_on(*range(5)), wrong_on(), **wide) == ["paired_test"]
+    assert failed(wrong_on(*range(5)), wrong_on(), max_accuracy_loss=0.5) == ["paired_test"]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +87,9 @@ def test_too_low_an_accuracy_is_refused_without_an_opponent():
     assert failed(wrong_on(*range(200))) == []
 
 
-def test_another_input_is_refused():
+def test_champion_of_another_input_is_no_opponent():
     other = wrong_on(signature="uint8 (-1, 28, 28)")
     assert failed(wrong_on(), other) == ["same_signature"]
-
-
-def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with():
     blind = Contender("old", None, "uint8 (-1, 28, 28)")
     names = ["same_signature", "paired_test", "max_accuracy_loss", "max_sensitivity_loss"]
     assert failed(wrong_on(), blind) == names
@@ -119,6 +106,7 @@ def test_a_champion_that_cannot_take_the_rows_is_no_opponent_to_be_compared_with
 )
 def test_each_fact_is_refused_by_its_own_check(fact, value, check):
     assert failed(wrong_on(), facts=replace(GOOD, **{fact: value})) == [check]
+    assert failed(wrong_on(), facts=replace(GOOD, latency_ms={1: 50}, size_mb=50)) == []
 
 
 def test_probabilities_that_say_more_than_the_answers_are_right_are_refused():
@@ -150,14 +138,8 @@ def test_the_time_for_one_image_is_limited_and_that_for_more_is_on_record_with_t
     decision = decide(wrong_on(), None, TRUTH, GOOD, former={}, params=PARAMS)
     [check] = [check for check in decision.checks if check.name == "max_latency_ms"]
     assert check.passed
-    assert (
-        check.found == "images a request: 5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)"
-    )
+    assert "5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)" in check.found
     assert check.figures == {"latency_1_p95_ms": 5, "latency_100_p95_ms": 60}
-
-
-def test_what_just_meets_a_budget_is_accepted():
-    assert failed(wrong_on(), facts=replace(GOOD, latency_ms={1: 50}, size_mb=50)) == []
 
 
 def test_a_class_may_lose_just_as_much_as_is_allowed():
@@ -166,17 +148,14 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
         assert failed(wrong_on(*of_class_3[:lost]), wrong_on(*elsewhere[:5])) == refused
 
 
-def test_every_check_can_be_turned_off_by_name():
+def test_checks_are_named_as_their_keys_and_turned_off_by_them():
+    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=PARAMS)
+    assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
     for off in (None, False):
         params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off))
         decision = decide(wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, former={}, params=params)
         assert decision.checks == ()
         assert decision.accepted
-
-
-def test_the_checks_are_named_as_their_keys():
-    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=PARAMS)
-    assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
 
 
 def test_the_figures_behind_a_decision_are_kept():

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -51,121 +51,77 @@ def measured(measure: str = "test_accuracy") -> list[tuple[int, float]]:
     return [(one.n, round(one.mean, 6)) for one in found]
 
 
-class TestTheSpread:
-    def test_is_that_of_a_textbook(self) -> None:
-        # t(0.975, 2) = 4.303 in every table; 4.303 * 1 / sqrt(3) = 2.484
-        assert spread([1.0, 2.0, 3.0]) == pytest.approx((3, 2, 1, 1, -0.4841, 4.4841), abs=1e-4)
-
-    def test_of_a_single_value_is_not_known(self) -> None:
-        found = spread([0.5])
-        assert (found.n, found.mean, found.minimum) == (1, 0.5, 0.5)
-        assert isnan(found.sd)
-        assert isnan(found.low)
-        assert isnan(found.high)
+def test_spread_is_that_of_a_textbook() -> None:
+    # t(0.975, 2) = 4.303 in every table; 4.303 * 1 / sqrt(3) = 2.484
+    assert spread([1.0, 2.0, 3.0]) == pytest.approx((3, 2, 1, 1, -0.4841, 4.4841), abs=1e-4)
+    assert spread([0.5]) == pytest.approx((1, 0.5, nan, 0.5, nan, nan), nan_ok=True)
 
 
-class TestTheGroups:
-    def test_hold_the_runs_that_differ_in_the_seed_and_in_the_split_it_draws(
-        self, log: Log
-    ) -> None:
-        for seed, accuracy in ((1, 0.8), (2, 0.9), (10, 1.0)):
-            log(seed, accuracy)
-        [group] = groups(evaluated_runs(100))
-        assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
-        assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
-        assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
-
-    def test_leave_out_the_time_of_a_run_that_shared_its_cores(
-        self, log: Log, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        log(1, metrics={"shared_cores": 0.9})
-        assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
-        print_summary(groups(evaluated_runs(100)), as_json=False)
-        assert "trained on shared cores" in capsys.readouterr().out
-        log(2)
-        assert measured("elapsed_s") == [(1, 12)]
-        assert measured("test_accuracy") == [(2, 0.9)]
-
-    @pytest.mark.parametrize(
-        ("apart", "label"),
-        [
-            ({"params": {"fit.epochs": 3}}, "fit.epochs"),
-            ({"params": {"data_md5": "d2"}}, "data_md5"),
-            ({"params": {"threads": 4}}, "threads"),
-            ({"metrics": {"train_rows": 480.0}}, "train_rows"),
-            ({"tags": {"cpu": "another"}}, "cpu"),
-            ({"tags": {"lock_md5": "l2"}}, "lock_md5"),
-        ],
-    )
-    def test_keep_apart_what_differs_in_more_and_say_in_what(
-        self, log: Log, apart: dict[str, Any], label: str
-    ) -> None:
-        log(1, 0.8)
-        log(2, 0.9)
-        log(3, 0.4, **apart)
-        assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
-        assert any(f"{label}=" in group.label for group in groups(evaluated_runs(100)))
-
-    def test_pool_commits_and_name_them(self, log: Log) -> None:
-        log(1, 0.8)
-        log(2, 0.9, tags={"git_commit": "b" * 40})
-        [group] = groups(evaluated_runs(100))
-        assert group.measures["test_accuracy"].n == 2
-        assert group.commits == ["b" * 40, "a" * 40]
-
-    def test_count_a_seed_once_and_its_newest_run(self, log: Log) -> None:
-        log(1, 0.8)
-        log(2, 0.9)
-        log(1, 0.7)
-        assert measured() == [(2, 0.8)]
+def test_group_holds_runs_that_differ_in_the_seed(log: Log) -> None:
+    for seed, accuracy in ((1, 0.8), (2, 0.9), (10, 0.3)):
+        log(seed, accuracy)
+    log(10, 1.0, tags={"git_commit": "b" * 40})  # the newest of a seed counts
+    [group] = groups(evaluated_runs(100))
+    assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
+    assert group.commits == ["b" * 40, "a" * 40]
+    assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
+    assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
 
 
-class TestNotCounted:
-    def test_are_runs_that_did_not_finish(self, log: Log) -> None:
-        log(1, 0.8)
-        for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
-            MlflowClient().update_run(log(seed, 0.1), status=status)
-        assert measured() == [(1, 0.8)]
-
-    def test_are_runs_that_were_never_evaluated(self, log: Log) -> None:
-        log(1, 0.8)
-        with runs.active_run("mlp", params=PARAMS | {"seed": 2}, tags=TAGS):
-            runs.log_metrics({"elapsed_s": 1.0})
-        assert measured() == [(1, 0.8)]
-
-    def test_are_runs_restored_from_elsewhere(self, log: Log) -> None:
-        log(1, 0.8)
-        log(2, 0.1, tags={"restored_from": "0" * 32})
-        assert measured() == [(1, 0.8)]
+def test_time_on_shared_cores_is_left_out(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    log(1, metrics={"shared_cores": 0.9})
+    assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
+    print_summary(groups(evaluated_runs(100)), as_json=False)
+    assert "trained on shared cores" in capsys.readouterr().out
+    log(2)
+    assert measured("elapsed_s") == [(1, 12)]
+    assert measured("test_accuracy") == [(2, 0.9)]
 
 
-class TestTheCommand:
-    def test_prints_n_mean_sd_minimum_and_interval(
-        self, log: Log, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
-            log(seed, accuracy)
+@pytest.mark.parametrize(
+    ("apart", "label"),
+    [
+        ({"params": {"fit.epochs": 3}}, "fit.epochs"),
+        ({"metrics": {"train_rows": 480.0}}, "train_rows"),
+        ({"tags": {"cpu": "another"}}, "cpu"),
+    ],
+)
+def test_other_recipe_is_another_group(log: Log, apart: dict[str, Any], label: str) -> None:
+    log(1, 0.8)
+    log(2, 0.9)
+    log(3, 0.4, **apart)
+    assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
+    assert any(f"{label}=" in group.label for group in groups(evaluated_runs(100)))
+
+
+def test_unfinished_and_restored_runs_do_not_count(log: Log) -> None:
+    log(1, 0.8)
+    for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
+        MlflowClient().update_run(log(seed, 0.1), status=status)
+    log(5, 0.1, tags={"restored_from": "0" * 32})
+    assert measured() == [(1, 0.8)]
+
+
+def test_summary_prints_a_table_and_json(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
+        log(seed, accuracy)
+    summary()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
+    [line] = [line for line in lines if "test_accuracy" in line]
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
+    assert lines[-1] == "picture: artifacts/summary.png"
+    summary(as_json=True, last=1)
+    [group] = json.loads(capsys.readouterr().out)
+    assert group["recipe"]["fit.epochs"] == "2"
+    assert "seed" not in group["recipe"]
+    accuracy = group["measures"]["test_accuracy"]
+    assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 1.0, None)
+
+
+def test_summary_without_a_run_is_one_line(tracked: Path) -> None:
+    with pytest.raises(DataError, match=r"no finished run .*`dvc repro` makes them") as caught:
         summary()
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
-        [line] = [line for line in lines if "test_accuracy" in line]
-        cells = [cell.strip() for cell in line.split("│")[1:-1]]
-        assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
-        assert lines[-1] == "picture: artifacts/summary.png"
-
-    def test_prints_json_in_which_the_unknown_is_null(
-        self, log: Log, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        log(1, 0.8)
-        summary(as_json=True)
-        [group] = json.loads(capsys.readouterr().out)
-        assert group["recipe"]["fit.epochs"] == "2"
-        assert "seed" not in group["recipe"]
-        accuracy = group["measures"]["test_accuracy"]
-        assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 0.8, None)
-
-    def test_says_that_there_is_no_run_yet(self, tracked: Path) -> None:
-        with pytest.raises(DataError, match=r"no finished run .*`dvc repro` makes them") as caught:
-            summary()
-        assert len(caught.value.findings) == 1
-        assert not Path("artifacts").exists()
+    assert len(caught.value.findings) == 1
+    assert not Path("artifacts").exists()

@@ -42,14 +42,10 @@ def test_an_epoch_shows_each_image_once_and_the_last_batch_may_be_smaller(
     assert sorted(order(epoch)) == list(range(100))
 
 
-def test_each_epoch_has_an_order_of_its_own(numbered: Dataset) -> None:
-    orders = [order(epoch) for epoch in epochs(numbered, count=3)]
-    assert len({tuple(numbers) for numbers in [*orders, range(100)]}) == 4
-
-
 def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
     first, again, other = (epochs(numbered, count=2, seed=seed) for seed in (1, 1, 2))
     assert [*map(order, first)] == [*map(order, again)]
+    assert order(first[0]) != order(first[1])
     assert order(first[0]) != order(other[0])
     assert order(first[1]) != order(other[1])
 

@@ -1,13 +1,12 @@
 """How a model behaves in use: its accuracy on perturbed images, and how fast it answers.
 
-Every perturbation takes and returns images uint8 (n, height, width) of any size. It is seeded;
-each image has its own random direction, so the accuracy averages over directions. What moves in
-from outside is black (0).
+Every perturbation takes and returns images uint8 (n, height, width), seeded, with a random
+direction for each image. What moves in from outside is black (0).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from timeit import repeat, timeit
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from digits.core.dataset import Dataset, Images, Predict, Probabilities
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up
-BLUR_SIGMA = 1.0  # pixels
 NOISE_SHARE = 0.2  # standard deviation, as a share of the brightest grey value
 FRAGILE_LOSS = 0.1  # of accuracy, 0…1
 
@@ -26,13 +24,6 @@ REQUESTS = 50
 BATCH_IMAGES = 512
 BATCH_CALLS = 3
 WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
-
-
-class Perturbation(NamedTuple):
-    """One way to perturb images: the words for a sentence, and the function."""
-
-    words: str
-    apply: Callable[[Images], Images]
 
 
 def shift(images: Images, pixels: int) -> Images:
@@ -50,7 +41,7 @@ def rotate(images: Images, degrees: float) -> Images:
 
 def blur(images: Images) -> Images:
     """Gaussian blur, standard deviation 1 pixel."""
-    sigma = (0, BLUR_SIGMA, BLUR_SIGMA)
+    sigma = (0, 1, 1)
     return _grey(ndimage.gaussian_filter(images, sigma, output=np.float32, mode="constant"))
 
 
@@ -65,6 +56,13 @@ def invert(images: Images) -> Images:
     return np.asarray(images.max(initial=0) - images, dtype=np.uint8)
 
 
+class Perturbation(NamedTuple):
+    """One way to perturb images: the words for a sentence, and the function."""
+
+    words: str
+    apply: Callable[[Images], Images]
+
+
 PERTURBATIONS: Mapping[str, Perturbation] = {
     "shift_1px": Perturbation("shifted by 1 pixel", lambda images: shift(images, 1)),
     "shift_2px": Perturbation("shifted by 2 pixels", lambda images: shift(images, 2)),
@@ -77,10 +75,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 
 def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> dict[str, float]:
-    """Accuracy 0…1 under each perturbation, and `clean` on the unchanged images.
-
-    The argument `clean` holds the predictions for the unchanged images: float32 (n, classes).
-    """
+    """Accuracy 0…1 under each perturbation, and `clean`: that of the given probabilities."""
     predictions = {"clean": clean}
     predictions |= {name: predict(each.apply(data.images)) for name, each in PERTURBATIONS.items()}
     return {
@@ -90,10 +85,7 @@ def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> 
 
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
-    """The accuracy lost under each perturbation that costs more than 0.1, worst first.
-
-    `accuracies` is the result of `accuracy_under`.
-    """
+    """The accuracy lost under each perturbation that costs more than 0.1, worst first."""
     losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
     worst_first = sorted(losses, key=lambda name: -losses[name])
     return {name: losses[name] for name in worst_first if losses[name] > FRAGILE_LOSS}
@@ -109,17 +101,14 @@ def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
 
 
 def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
-    """Time 50 calls with one image each and 3 calls with 512, after warming up both.
+    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512.
 
-    The result holds the median and the 95th percentile for one image in ms, `p50_ms` and
-    `p95_ms`, and `images_per_s` in batches. `images` uint8 (n, height, width), n at least
-    1; fewer than 512 are repeated. The batch rate is that of the fastest call, since other work
-    on the machine can only slow it.
+    The rate is that of the fastest of 3 calls, since other work on the machine can only slow it.
     """
     p50, p95 = request_times(predict, images)
     batch = np.resize(images, (BATCH_IMAGES, *images.shape[1:]))
     predict(batch)
-    fastest = min(_seconds(predict, batch) for _ in range(BATCH_CALLS))
+    fastest = min(repeat(partial(predict, batch), number=1, repeat=BATCH_CALLS))
     return {"p50_ms": p50, "p95_ms": p95, "images_per_s": BATCH_IMAGES / fastest}
 
 
@@ -133,12 +122,12 @@ def request_times(
     requests = np.resize(images, (REQUESTS, size, *images.shape[1:]))
     for request in requests[:WARM_UP_CALLS]:
         predict(request)
-    p50, p95 = np.percentile([_seconds(predict, request) for request in requests], [50, 95])
+    seconds = [timeit(partial(predict, request), number=1) for request in requests]
+    p50, p95 = np.percentile(seconds, [50, 95])
     return 1000 * float(p50), 1000 * float(p95)
 
 
 def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Images:
-    """Move each image by one of the functions, drawn with equal probability."""
     moved = np.zeros_like(images)
     drawn = np.random.default_rng(SEED).integers(len(moves), size=len(images))
     for number, move in enumerate(moves):
@@ -148,9 +137,3 @@ def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Imag
 
 def _grey(values: NDArray[np.float32]) -> Images:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
-
-
-def _seconds(predict: Callable[[Images], object], images: Images) -> float:
-    start = time.perf_counter()
-    predict(images)
-    return time.perf_counter() - start

@@ -1,7 +1,6 @@
-"""All figures of R's `caret::confusionMatrix`, for any number of classes, and as tables.
+"""All figures of R's `caret::confusionMatrix`: rows are predictions, columns the reference.
 
-Rows are predictions, columns the reference. With two classes caret prints the figures of the
-first («positive») class only; here every class has its figures, whatever their number.
+With two classes caret prints the figures of the first class only; here every class has its own.
 """
 
 import math
@@ -15,8 +14,7 @@ from scipy.stats import binomtest, chi2
 
 from digits.core.dataset import Matrix
 
-# The figures, each with the label that caret prints.
-OVERALL = {
+OVERALL = {  # the figures, each with the label that caret prints
     "accuracy": "Accuracy",
     "accuracy_lower": "95% CI lower",
     "accuracy_upper": "95% CI upper",
@@ -43,11 +41,9 @@ NOT_AVAILABLE = "n/a"
 
 
 class Statistics(NamedTuple):
-    """The figures of one confusion matrix, as statistics.json holds them; None where undefined.
+    """The figures of OVERALL, and per class those of BY_CLASS; None where undefined.
 
-    `overall` has the keys of OVERALL; `by_class` has a mapping with those of BY_CLASS per class.
-    `undefined` lists each None: its `figure`, its `class` (None for an overall figure), and the
-    `reason`.
+    `undefined` lists each None: its `figure`, `class` (None for an overall figure) and `reason`.
     """
 
     overall: dict[str, float | None]
@@ -56,11 +52,7 @@ class Statistics(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The figures as caret prints them; every cell is a string.
-
-    `overall`: one row per figure, column `value`. `by_class`: one row per figure, one column
-    per class. `notes`: why a cell is n/a, one line per reason.
-    """
+    """The figures as caret prints them: a row of strings per figure; notes say why one is n/a."""
 
     overall: pd.DataFrame
     by_class: pd.DataFrame
@@ -70,27 +62,22 @@ class Tables(NamedTuple):
 def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
     """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION.
 
-    `classes` holds the classes' names; by default they are numbered. Every matrix of counts is
-    accepted, without warnings. Definitions: help page and source of `caret::confusionMatrix`
-    (Kuhn 2008, doi:10.18637/jss.v028.i05).
+    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05.
     """
     names = list(classes or map(str, range(len(matrix))))
-    overall, by_class = _overall(matrix), {}
+    overall = _overall(matrix)
     undefined = [
-        {"figure": figure, "class": None, "reason": _why_undefined(figure, matrix, names)}
+        {"figure": figure, "class": None, "reason": _why_undefined(figure, None, matrix, names)}
         for figure, value in overall.items()
         if value is None
     ]
-    figures = _by_class(matrix)
-    undefined += [
-        {"figure": figure, "class": name, "reason": _why_undefined_for(k, figure, matrix, names)}
-        for figure, values in figures.items()
-        for k, name in enumerate(names)
-        if math.isnan(values[k])
-    ]
-    for k, name in enumerate(names):
-        values = {figure: float(each[k]) for figure, each in figures.items()}
-        by_class[name] = {f: None if math.isnan(value) else value for f, value in values.items()}
+    by_class: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    for figure, values in _by_class(matrix).items():
+        for k, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
+            by_class[name][figure] = None if math.isnan(value) else value
+            if math.isnan(value):
+                reason = _why_undefined(figure, k, matrix, names)
+                undefined.append({"figure": figure, "class": name, "reason": reason})
     return Statistics(overall, by_class, undefined)
 
 
@@ -101,15 +88,18 @@ def as_tables(statistics: Statistics) -> Tables:
         f"Class: {name}": _column_texts(list(figures.values()))
         for name, figures in statistics.by_class.items()
     }
+    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
+    for note in statistics.undefined:
+        labels.setdefault(note["reason"], {})[LABELS[note["figure"]]] = None
     return Tables(
         pd.DataFrame({"value": overall}, index=[*OVERALL.values()]),
         pd.DataFrame(by_class, index=[*BY_CLASS.values()]),
-        _notes(statistics),
+        [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()],
     )
 
 
 def p_value_text(value: float) -> str:
-    """A p-value to 4 significant digits, as R's `format.pval`: «<2.2e-16» below its precision."""
+    """A p-value as R's `format.pval` writes it: 4 significant digits, «<2.2e-16» below."""
     return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
 
 
@@ -147,7 +137,7 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     Two classes get the continuity correction, unless both errors are equally frequent; more
     classes get Bowker's test of symmetry.
     """
-    if _never_confused(matrix) is not None:
+    if _never_confused(matrix):
         return None
     pairs = np.triu_indices(len(matrix), k=1)
     above, below = matrix[pairs], matrix.T[pairs]
@@ -155,14 +145,12 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     return float(chi2.sf((away**2 / (above + below)).sum(), df=len(away)))
 
 
-def _never_confused(matrix: Matrix) -> tuple[int, int] | None:
-    """The first two classes that are never confused, in neither direction."""
-    pairs = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))
-    return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None
+def _never_confused(matrix: Matrix) -> list[list[int]]:
+    pairs: list[list[int]] = np.argwhere(np.triu(matrix + matrix.T == 0, k=1)).tolist()
+    return pairs
 
 
 def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
-    """Each figure as float64 (classes,), NaN for 0/0."""
     total = matrix.sum()
     true_positive = np.diag(matrix)
     predicted, present = matrix.sum(axis=1), matrix.sum(axis=0)
@@ -184,26 +172,21 @@ def _by_class(matrix: Matrix) -> dict[str, NDArray[np.float64]]:
         }
 
 
-def _why_undefined(figure: str, matrix: Matrix, names: Sequence[str]) -> str:
-    pair = _never_confused(matrix)
-    if matrix.sum() == 0 or pair is None:
+def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
+    if matrix.sum() == 0:
         return "no rows"
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
-    return f"class {names[pair[0]]} and class {names[pair[1]]} never confused"
-
-
-def _why_undefined_for(k: int, figure: str, matrix: Matrix, names: Sequence[str]) -> str:
-    total, present, name = matrix.sum(), matrix[:, k].sum(), names[k]
-    if total == 0:
-        return "no rows"
-    if present == 0:
-        return f"class {name} absent"
-    if present == total:
-        return f"no class but {name} present"
+    if k is None:
+        first, second = _never_confused(matrix)[0]
+        return f"class {names[first]} and class {names[second]} never confused"
+    if (present := matrix[:, k].sum()) == 0:
+        return f"class {names[k]} absent"
+    if present == matrix.sum():
+        return f"no class but {names[k]} present"
     if figure == "pos_pred_value":
-        return f"class {name} never predicted"
-    return f"no class but {name} predicted"
+        return f"class {names[k]} never predicted"
+    return f"no class but {names[k]} predicted"
 
 
 def _overall_text(figure: str, value: float | None) -> str:
@@ -213,16 +196,9 @@ def _overall_text(figure: str, value: float | None) -> str:
 
 
 def _column_texts(values: Sequence[float | None]) -> list[str]:
-    """One column as R prints it: all with the decimals that one value needs for 4 digits."""
+    """All with the decimals that one value needs for 4 digits, as R prints a column."""
     decimals = 0
     for value in filter(None, values):
         text = np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
         decimals = max(decimals, len(text.partition(".")[2]))
     return [NOT_AVAILABLE if value is None else f"{value:.{decimals}f}" for value in values]
-
-
-def _notes(statistics: Statistics) -> list[str]:
-    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
-    for note in statistics.undefined:
-        labels.setdefault(note["reason"], {})[LABELS[note["figure"]]] = None
-    return [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]

@@ -25,13 +25,11 @@ class Candidate(NamedTuple):
 class Pair:
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
-    `gain` is accuracy(better) − accuracy(other), with its 95 % interval `lower`…`upper`;
-    `p_value` is that of McNemar's exact test. `better_right` and `other_right` are the rows
-    that only this model gets right; `disagreements` counts the rows on which
-    they predict different classes, also where both are wrong.
-    `time_ratio` is train_s(better) / train_s(other). `seconds_per_error` is the additional
-    training time per error avoided in 10,000 images: None without a gain, negative if the
-    better model is also the faster.
+    `gain` in accuracy has the 95 % interval `lower`…`upper`, `p_value` is that of McNemar's exact
+    test. `better_right` and `other_right` are the rows that only this model gets right.
+    `disagreements` counts the rows with different answers, also where both are wrong.
+    `time_ratio` is better / other. `seconds_per_error` is the additional training time per error
+    avoided in 10,000 images: None without a gain, negative if the better is also the faster.
     """
 
     better: str
@@ -79,12 +77,10 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
 
 
 def paired_interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
-    """95 % interval of accuracy(a) − accuracy(b) where both saw the same rows.
+    """95 % interval of accuracy(a) − accuracy(b); `only_a`: rows that only a gets right.
 
-    `only_a` and `only_b` count the rows that only this model gets right. This is Bonett and
-    Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), recommended by Fagerland,
-    Lydersen and Laake (2014, doi:10.1002/sim.6148): it respects the pairing and keeps its coverage
-    if the models differ on few rows or none, where the plain Wald interval shrinks to a point.
+    Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
+    coverage where the models differ on few rows (Fagerland et al. 2014, doi:10.1002/sim.6148).
     """
     share_a, share_b = (only_a + 1) / (rows + 2), (only_b + 1) / (rows + 2)
     centre = share_a - share_b
@@ -95,22 +91,16 @@ def paired_interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
 def mcnemar_exact(
     only_a: int, only_b: int, *, alternative: Literal["two-sided", "less"] = "two-sided"
 ) -> float:
-    """P-value of McNemar's exact test (McNemar 1947, doi:10.1007/BF02295996).
+    """P-value of McNemar's exact test (1947, doi:10.1007/BF02295996); `less`: that a is worse.
 
-    `only_a` and `only_b` count the rows that only this model gets right. If both models were
-    equally good, each such row would fall to either with probability 1/2. The alternative is
-    that they differ, or, with `less`, that a is the worse.
+    `only_a` and `only_b` count the rows that only this model gets right.
     """
     rows = only_a + only_b
     return float(binomtest(only_a, rows, p=0.5, alternative=alternative).pvalue) if rows else 1.0
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The models that no other dominates in accuracy and training time, fastest first.
-
-    `points` holds accuracy (0…1) and training time (s) of each model. A model is dominated by one
-    that is at least as good in both and better in one.
-    """
+    """The models that no other dominates in (accuracy 0…1, training time in s), fastest first."""
     front: list[str] = []
     for name in sorted(points, key=lambda name: (points[name][1], -points[name][0], name)):
         best = points[front[-1]] if front else (-1.0, 0.0)
@@ -122,15 +112,26 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
     both = f"{pair.better} and {pair.other}"
+    gain, low, high = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
+    evidence = f"(95 % interval {low} to {high}, {p_text(pair)})"
+    same_time = max(pair.time_ratio, 1 / pair.time_ratio) < 1.05  # both are printed as 1.0
+    faster = f"trains {1 / pair.time_ratio:,.1f} times faster"
+    on_a_tie = "both train equally long" if same_time else f"{pair.better} {faster}"
     if pair.disagreements == 0:
-        return f"{both} give the same answer on all {pair.rows:,} images; {_on_a_tie(pair)}"
-    if pair.gain == 0:
-        return f"{both} are equally accurate ({_evidence(pair)}); {_on_a_tie(pair)}"
-    points = f"{_points(pair, pair.gain)} points over {pair.other}"
-    gain = f"{pair.better} gains {points} ({_evidence(pair)})"
-    if pair.within_noise:
-        return f"no difference beyond noise: {gain} {_at_what_time(pair.time_ratio)}"
-    return f"{gain} {_at_what_time(pair.time_ratio)}{_price(pair)}"
+        return f"{both} give the same answer on all {pair.rows:,} images; {on_a_tie}"
+    if pair.seconds_per_error is None:
+        return f"{both} are equally accurate {evidence}; {on_a_tie}"
+    if same_time:
+        time, price = "for the same training time", ""
+    elif pair.time_ratio < 1:
+        time, price = f"and {faster}", ": better in both"
+    else:
+        seconds = pair.seconds_per_error
+        amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+        time = f"for {pair.time_ratio:,.1f} times the training time"
+        price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    line = f"{pair.better} gains {gain} points over {pair.other} {evidence} {time}"
+    return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 
 def p_text(pair: Pair) -> str:
@@ -141,38 +142,6 @@ def p_text(pair: Pair) -> str:
 def as_dict(pair: Pair) -> dict[str, Any]:
     """The pair with its verdict, for JSON."""
     return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
-
-
-def _on_a_tie(pair: Pair) -> str:
-    if _same_time(pair.time_ratio):
-        return "both train equally long"
-    return f"{pair.better} trains {1 / pair.time_ratio:,.1f} times faster"
-
-
-def _at_what_time(ratio: float) -> str:
-    if _same_time(ratio):
-        return "for the same training time"
-    faster = f"and trains {1 / ratio:,.1f} times faster"
-    return faster if ratio < 1 else f"for {ratio:,.1f} times the training time"
-
-
-def _price(pair: Pair) -> str:
-    seconds = pair.seconds_per_error
-    if seconds is None or _same_time(pair.time_ratio):
-        return ""
-    amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
-    price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
-    return price if seconds >= 0 else ": better in both"
-
-
-def _same_time(ratio: float) -> bool:
-    """Whether the ratio and its inverse are printed as 1.0."""
-    return max(ratio, 1 / ratio) < 1.05
-
-
-def _evidence(pair: Pair) -> str:
-    interval = f"{_points(pair, pair.lower)} to {_points(pair, pair.upper)}"
-    return f"95 % interval {interval}, {p_text(pair)}"
 
 
 def _points(pair: Pair, share: float) -> str:

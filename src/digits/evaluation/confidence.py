@@ -22,13 +22,10 @@ class ConfidenceParams(StrictModel):
 
 
 def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> float:
-    """The probability from which a class belongs to an answer set.
+    """The probability from which a class belongs to a set; 0 if there are too few rows.
 
-    Split conformal prediction: of new rows like the n given ones, at least the share `coverage`
-    get a set that holds their true class (Sadinle, Lei and Wasserman 2019, «Least Ambiguous
-    Set-Valued Classifiers with Bounded Error Levels»; with 1 − p as the score, rank
-    ⌈(n + 1) · coverage⌉ of n). 0, hence every class, if n is too small to promise that.
-    `truth_probabilities` float32 (n,), ascending, are of rows that did not train the model.
+    Split conformal prediction: rank ⌈(n + 1) · coverage⌉ of n (Sadinle, Lei and Wasserman 2019,
+    doi:10.1080/01621459.2017.1395341). `truth_probabilities` float32 (n,), ascending.
     """
     missed = (len(truth_probabilities) + 1) * (1 - coverage)
     rank = floor(round(missed, 6))  # 10 rows at 0.9 give 0.9999999999999998
@@ -51,7 +48,7 @@ def no_answer(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
 
 
 def too_few_rows(rows: int, coverage: float) -> str:
-    """Why `threshold` gives 0 for so many rows, and what mends it; empty if it does not."""
+    """Why `threshold` gives 0 for so many rows; empty if it does not."""
     needed = ceil(round(coverage / (1 - coverage), 6))
     if rows >= needed:
         return ""
@@ -62,14 +59,9 @@ def too_few_rows(rows: int, coverage: float) -> str:
 
 
 class Coverage(NamedTuple):
-    """What answer sets are worth on rows whose truth is known.
+    """Shares of answer sets: those with the true class (exact 95 % interval), unsure, empty.
 
-    Attributes:
-        coverage: share of the sets that hold the true class.
-        lower, upper: its exact 95 % interval (Clopper and Pearson).
-        mean_size: classes in a set, on average.
-        unsure: share of the sets that are no answer, see `unsure`.
-        empty: share of the sets without any class.
+    `mean_size` is the mean number of classes in a set.
     """
 
     coverage: float
@@ -84,14 +76,7 @@ def measure(sets: Sets, labels: Labels) -> Coverage:
     """Compare at least one answer set with the true classes int64 (n,)."""
     from scipy.stats import binomtest
 
-    hits = int(sets[np.arange(len(labels)), labels].sum())
-    interval = binomtest(hits, len(labels)).proportion_ci()
-    sizes = sets.sum(axis=1)
-    return Coverage(
-        coverage=hits / len(labels),
-        lower=float(interval.low),
-        upper=float(interval.high),
-        mean_size=float(sizes.mean()),
-        unsure=float(unsure(sets).mean()),
-        empty=float((sizes == 0).mean()),
-    )
+    hits, sizes = int(sets[np.arange(len(labels)), labels].sum()), sets.sum(axis=1)
+    low, high = map(float, binomtest(hits, len(labels)).proportion_ci()[:2])
+    shares = float(unsure(sets).mean()), float((sizes == 0).mean())
+    return Coverage(hits / len(labels), low, high, float(sizes.mean()), *shares)

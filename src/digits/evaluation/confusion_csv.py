@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from digits.core.files import replacing, require_file
 MAX_DIGITS = 12
 MAX_BYTES = 64 << 20  # some thousand classes
 LAYOUT = (
-    "a confusion matrix has the class names in its first row (reference) and in its first column "
-    "(prediction), or holds counts alone, separated by commas"
+    "a confusion matrix has the same class names, each once, in its first row (reference) and in "
+    "its first column (prediction), or holds counts alone, separated by commas"
 )
 
 
@@ -22,16 +23,16 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
     """Write a confusion matrix int64 (classes, classes) with the names of its classes."""
     import pandas as pd
 
-    frame = pd.DataFrame(matrix, index=names, columns=names)
     with replacing(path) as temporary:
+        frame = pd.DataFrame(matrix, index=names, columns=names)
         frame.to_csv(temporary, index_label="prediction")
 
 
 def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
-    """Write the matrices of several models, each with its class names, as one table.
+    """Write the matrices of several models as rows `model prediction reference count`.
 
-    A row is a cell: `model prediction reference count`. The correct cells of a model come first,
-    in the order of its classes, which plots take for their axes; then those errors that occur.
+    The correct cells of a model come first, in the order of its classes, which plots take for
+    their axes; then those errors that occur.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -44,13 +45,10 @@ def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) ->
 
 
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
-    """Read a comma-separated confusion matrix, ROWS = PREDICTION, COLUMNS = REFERENCE.
+    """Read a confusion matrix int64 (classes, classes), and the names of its classes.
 
-    Returns it as int64 (classes, classes), and the names of its classes.
-
-    Two layouts are read: class names both in the first row and in the first column, as
-    `write_matrix`, pandas and R's `write.csv` write them; or counts alone (the first cell is a
-    number), whose classes are numbered from 0.
+    Class names stand in the first row and the first column; or, if the first cell is a number,
+    there are none, and the classes are numbered from 0.
 
     Raises:
         DataError: no such file, or not a square table of counts.
@@ -59,13 +57,11 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     named = not rows[0][0].lstrip("+-").replace(".", "", 1).isdecimal()
     names = rows[0][1:] if named else list(map(str, range(len(rows))))
     cells = [row[1:] for row in rows[1:]] if named else rows
-    if len(names) < 2 or {len(cells), *map(len, cells)} != {len(names)}:
+    columns = [row[0] for row in rows[1:]] if named else names
+    sizes = {len(cells), len({*names}), *map(len, cells)}
+    if len(names) < 2 or names != columns or sizes != {len(names)}:
         raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
-    if named and (names != [row[0] for row in rows[1:]] or len({*names}) < len(names)):
-        raise DataError(
-            f"{path}: rows and columns must name the same classes in the same order, each once"
-        )
-    for cell in (cell for row in cells for cell in row):
+    for cell in chain.from_iterable(cells):
         if not (cell.isascii() and cell.isdecimal() and len(cell) <= MAX_DIGITS):
             found = cell[:40] or "empty"
             raise DataError(f"{path}: {found} is no count: a whole number of up to 12 digits")

@@ -1,7 +1,4 @@
-"""One model's results at two revisions: whether the new ones are better, and what the gate says.
-
-The paired test is that of `comparison`, the checks are those of the gate.
-"""
+"""One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,35 +33,29 @@ class Change(NamedTuple):
 class Result:
     """What is recorded of one model at one revision.
 
-    `metrics` by name; `test.accuracy`, `elapsed_s` (above 0) and `size_mb` are among them.
-    `sensitivity` on the test rows by class name. `probabilities` float32 (n, classes) by split.
+    `test.accuracy`, `elapsed_s` (above 0) and `size_mb` are among the metrics; `sensitivity` on
+    the test rows by class name; `probabilities` float32 (n, classes) by split.
     """
 
     metrics: Mapping[str, float]
     sensitivity: Mapping[str, float | None]
     probabilities: Mapping[str, Probabilities]
 
-    def predicted(self, split: str) -> Labels:
-        """Predicted classes int64 (n,)."""
-        predicted: Labels = self.probabilities[split].argmax(axis=1)
-        return predicted
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Difference:
     """A model's results at both revisions, compared.
 
-    `pair` calls the two `old` and `new`. It is None if they were not evaluated on the same test
-    rows, and `gate` if they were not on the same hold-out rows. `not_asked` lists the checks that
-    are turned on and need more than recorded results.
+    `pair` is None if they were not evaluated on the same test rows, `gate` if not on the same
+    hold-out rows. `not_asked` lists the checks that need more than recorded results.
     """
 
     state: str
     metrics: dict[str, Change]
     sensitivity: dict[str, Change]
-    pair: Pair | None = None
-    gate: Decision | None = None
-    not_asked: Sequence[str] = ()
+    pair: Pair | None
+    gate: Decision | None
+    not_asked: Sequence[str]
 
     @property
     def verdict(self) -> str:
@@ -100,18 +91,26 @@ def compare_results(
 ) -> Difference:
     """Compare a model's results; None stands for a revision without the model.
 
-    `labels` has the true classes int64 (n,) of `test` and `holdout`. Leave a split out if the
-    results were not evaluated on the same rows of it. `params` are the gate's; None asks no gate.
+    `labels` has the true classes int64 (n,) of `test` and `holdout`; only of a split with the same
+    rows at both. `params` are the gate's, for which `old` is the champion; None asks no gate.
     """
     pair = gate = None
     if old and new and "test" in labels:
         a, b = (
-            Candidate(name, result.predicted("test"), result.metrics["elapsed_s"])
-            for name, result in (("old", old), ("new", new))
+            Candidate(name, r.probabilities["test"].argmax(axis=1), r.metrics["elapsed_s"])
+            for name, r in (("old", old), ("new", new))
         )
         pair = compare_pair(a, b, labels["test"])
     if new and params and "holdout" in labels:
-        gate = _ask_gate(old, new, labels["holdout"], params)
+        truth = labels["holdout"]
+        gate = decide(
+            Contender.answering("new", new.probabilities["holdout"], truth),
+            Contender.answering("old", old.probabilities["holdout"], truth) if old else None,
+            truth,
+            Facts({}, "", new.metrics["size_mb"], "", None, "", None),
+            params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
+            former={},
+        )
     return Difference(
         state=_state(old, new, pair),
         metrics=changes(old.metrics if old else {}, new.metrics if new else {}),
@@ -137,17 +136,3 @@ def _state(old: Result | None, new: Result | None, pair: Pair | None) -> str:
     if pair.within_noise:
         return "no difference beyond noise"
     return "better" if pair.better == "new" else "worse"
-
-
-def _ask_gate(
-    old: Result | None, new: Result, reference: Labels, params: PromoteParams
-) -> Decision:
-    """Apply the checks that recorded results answer; `old` stands for the champion."""
-    return decide(
-        Contender.answering("new", new.probabilities["holdout"], reference),
-        Contender.answering("old", old.probabilities["holdout"], reference) if old else None,
-        reference,
-        Facts({}, "", new.metrics["size_mb"], "", None, "", None),
-        params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
-        former={},
-    )

@@ -13,9 +13,11 @@ from digits.evaluation.scores import calibration_error, chance_calibration_error
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 Off = BeforeValidator(lambda value: None if value is False else value)
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
+Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
+Positive = Annotated[Annotated[float, Field(gt=0)] | None, Off]
+Switch = Annotated[bool | None, Off]
 
 
 class PromoteParams(StrictModel):
@@ -24,17 +26,17 @@ class PromoteParams(StrictModel):
     Shares are of the hold-out rows, 0…1; `paired_test` is the level α of the test.
     """
 
-    min_accuracy: Annotated[Share | None, Off]
-    paired_test: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
-    max_accuracy_loss: Annotated[Share | None, Off]
-    max_sensitivity_loss: Annotated[Share | None, Off]
-    max_total_loss: Annotated[Share | None, Off]
-    max_calibration_error: Annotated[Share | None, Off]
-    max_latency_ms: Annotated[Positive | None, Off]
-    max_size_mb: Annotated[Positive | None, Off]
-    same_signature: Annotated[bool | None, Off]
-    data_validated: Annotated[bool | None, Off]
-    clean_commit: Annotated[bool | None, Off]
+    min_accuracy: Share
+    paired_test: Level
+    max_accuracy_loss: Share
+    max_sensitivity_loss: Share
+    max_total_loss: Share
+    max_calibration_error: Share
+    max_latency_ms: Positive
+    max_size_mb: Positive
+    same_signature: Switch
+    data_validated: Switch
+    clean_commit: Switch
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,8 +44,8 @@ class Contender:
     """The challenger or the champion.
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
-    `finding` says why. `signature` describes input and output. `calibration_error` is the expected
-    one on these rows, 0…1, and `by_chance` what an honest model may have, too.
+    `finding` says why. `signature` describes input and output. `calibration_error` is that on
+    these rows, 0…1, and `by_chance` what an honest model may have, too.
     """
 
     name: str
@@ -70,8 +72,7 @@ class Facts:
     """Facts about the challenger besides its predictions.
 
     `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others,
-    measured on `cpu`. `size_mb`: 10⁶ bytes. `data_finding` and `commit_finding` say what is wrong
-    with the training data and the code; None if nothing is wrong.
+    measured on `cpu`. A finding says what is wrong with the training data or the code, or is None.
     """
 
     latency_ms: Mapping[int, float]

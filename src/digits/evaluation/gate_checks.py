@@ -27,9 +27,8 @@ def decide(
     """Apply every check that is turned on.
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
-    version of each earlier champion to its accuracy on these rows, None if it was deleted or takes
-    other images. A challenger with unusable predictions fails the check `answers`, whatever is
-    turned on.
+    version of each earlier champion to its accuracy on these rows, None if it cannot answer.
+    A challenger with unusable predictions fails the check `answers`, whatever is turned on.
     """
     if challenger.predicted is None:
         allowed = "probabilities of its classes"
@@ -39,7 +38,7 @@ def decide(
         checks = [
             *absolute(challenger, hits, facts, params),
             *against(challenger, hits, champion, reference, params),
-            *in_total(hits, former, champion, reference, params),
+            *in_total(hits, former, champion, reference, params.max_total_loss),
         ]
     checks += [*origin(facts, params), *filter(None, [approval])]
     return Decision(challenger.name, champion.name if champion else None, (*checks,), rows_md5)
@@ -49,41 +48,26 @@ def absolute(
     challenger: Contender, hits: Hits, facts: Facts, params: PromoteParams
 ) -> Iterator[Check]:
     """Limits that need no champion: accuracy, calibration error, latency, size."""
-    if params.min_accuracy is not None:
-        accuracy = float(hits.mean())
-        yield Check(
-            "min_accuracy",
-            accuracy >= params.min_accuracy,
-            f"{accuracy:.4f} on {len(hits):,} hold-out rows",
-            f"at least {params.min_accuracy:g}",
-            {"holdout_accuracy": accuracy, "holdout_rows": len(hits)},
-        )
-    if params.max_calibration_error is not None:
+    if (limit := params.min_accuracy) is not None:
+        accuracy, rows = float(hits.mean()), len(hits)
+        found, allowed = f"{accuracy:.4f} on {rows:,} hold-out rows", f"at least {limit:g}"
+        figures = {"holdout_accuracy": accuracy, "holdout_rows": rows}
+        yield Check("min_accuracy", accuracy >= limit, found, allowed, figures)
+    if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
-        yield Check(
-            "max_calibration_error",
-            error <= params.max_calibration_error + by_chance,
-            f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows",
-            f"at most {params.max_calibration_error:g}, and {by_chance:.4f} by chance",
-            {"holdout_ece": error, "holdout_ece_by_chance": by_chance},
-        )
-    if params.max_latency_ms is not None:
-        times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in facts.latency_ms.items())
-        yield Check(
-            "max_latency_ms",
-            facts.latency_ms[1] <= params.max_latency_ms,
-            f"images a request: {times} (p95; {facts.cpu})",
-            f"at most {params.max_latency_ms:g} for 1",
-            {f"latency_{count}_p95_ms": ms for count, ms in facts.latency_ms.items()},
-        )
-    if params.max_size_mb is not None:
-        yield Check(
-            "max_size_mb",
-            facts.size_mb <= params.max_size_mb,
-            f"{facts.size_mb:.1f} MB",
-            f"at most {params.max_size_mb:g}",
-            {"size_mb": facts.size_mb},
-        )
+        found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"
+        allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
+        figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
+        yield Check("max_calibration_error", error <= limit + by_chance, found, allowed, figures)
+    if (limit := params.max_latency_ms) is not None:
+        latency = facts.latency_ms
+        times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
+        found, allowed = f"images a request: {times} (p95; {facts.cpu})", f"at most {limit:g} for 1"
+        figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
+        yield Check("max_latency_ms", latency[1] <= limit, found, allowed, figures)
+    if (limit := params.max_size_mb) is not None:
+        found, figures = f"{facts.size_mb:.1f} MB", {"size_mb": facts.size_mb}
+        yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
 
 
 def against(
@@ -121,37 +105,27 @@ def _paired_test(before: Hits, now: Hits, _reference: Labels, level: float) -> C
 
     only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
     p_value = mcnemar_exact(only, only_champion, alternative="less")
-    return Check(
-        "paired_test",
-        p_value >= level,
-        f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}",
-        f"p at least {level:g}",
-        {"only_challenger": only, "only_champion": only_champion, "worse_p_value": p_value},
-    )
+    found = f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}"
+    figures = {"only_challenger": only, "only_champion": only_champion, "worse_p_value": p_value}
+    return Check("paired_test", p_value >= level, found, f"p at least {level:g}", figures)
 
 
 def _accuracy_loss(before: Hits, now: Hits, _reference: Labels, limit: float) -> Check:
     accuracy, change = float(before.mean()), float(now.mean()) - float(before.mean())
-    return Check(
-        "max_accuracy_loss",
-        _is_within(limit, accuracy, now),
-        f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}",
-        f"a loss of at most {limit:g}",
-        {"champion_accuracy": accuracy, "accuracy_change": change},
-    )
+    found = f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}"
+    figures = {"champion_accuracy": accuracy, "accuracy_change": change}
+    passed = _is_within(limit, accuracy, now)
+    return Check("max_accuracy_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
 def _sensitivity_loss(before: Hits, now: Hits, reference: Labels, limit: float) -> Check:
     champions, challengers = sensitivities(before, reference), sensitivities(now, reference)
     worst = int(np.nanargmin(challengers - champions))
     loss = float(champions[worst] - challengers[worst])
-    return Check(
-        "max_sensitivity_loss",
-        loss <= limit + 1e-9,
-        f"class {worst}: {challengers[worst]:.4f} against {champions[worst]:.4f}",
-        f"a loss of at most {limit:g} in any class",
-        {"worst_class": worst, "worst_class_sensitivity_change": -loss},
-    )
+    found = f"class {worst}: {challengers[worst]:.4f} against {champions[worst]:.4f}"
+    allowed = f"a loss of at most {limit:g} in any class"
+    figures = {"worst_class": worst, "worst_class_sensitivity_change": -loss}
+    return Check("max_sensitivity_loss", loss <= limit + 1e-9, found, allowed, figures)
 
 
 def sensitivities(hits: Hits, reference: Labels) -> NDArray[np.float64]:
@@ -166,10 +140,9 @@ def in_total(
     former: Mapping[str, float | None],
     champion: Contender | None,
     reference: Labels,
-    params: PromoteParams,
+    limit: float | None,
 ) -> Iterator[Check]:
     """No worse than the best champion so far, so that small losses do not add up."""
-    limit = params.max_total_loss
     if limit is None:
         return
     best = {version: accuracy for version, accuracy in former.items() if accuracy is not None}

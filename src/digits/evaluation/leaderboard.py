@@ -9,12 +9,9 @@ MISCALIBRATED = 0.02  # expected calibration error on the test rows
 
 
 class Row(NamedTuple):
-    """One model and its MLflow run.
+    """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image.
 
-    Accuracies are 0…1, losses in nats, times in seconds. `test_ece` is the expected calibration
-    error; see `scores.score_probabilities`. `shared_cores` is the mean number of
-    its cores that other processes used during training; `p50_ms` and `p95_ms` are the latency of
-    one image, `images_per_s` is the throughput in batches.
+    `shared_cores` is the mean number of its cores that other processes used during training.
     """
 
     model: str

@@ -1,8 +1,7 @@
-"""How good predictions are: the confusion matrix, and scores of the predicted probabilities.
+"""The confusion matrix, and scores of the predicted probabilities.
 
 Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
-THE REFERENCE (the truth). `matrix[p, r]` counts the images of class r that were predicted as p.
-scikit-learn and Keras use the transpose.
+THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,25 +28,17 @@ def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> M
 
     Both arguments are class numbers 0…classes−1, int64 (n,); n may be 0.
     """
-    from sklearn.metrics import confusion_matrix as reference_by_prediction
-
-    if len(reference) == 0:
-        return np.zeros((classes, classes), dtype=np.int64)
-    counts = reference_by_prediction(reference, predicted, labels=np.arange(classes))
-    return np.asarray(counts.T, dtype=np.int64)
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(counts, (predicted, reference), 1)
+    return counts
 
 
 def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
-    - `accuracy`: share of rows whose most probable class is the true one.
-    - `loss`: mean cross-entropy (log loss, natural logarithm), see `log_loss`.
-    - `brier`: mean squared distance to the one-hot truth, summed over classes, 0…2
-      (Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
-    - `ece`: expected calibration error, see `expected_calibration_error`.
-    - `top2_accuracy`: share of rows whose true class is among the two most probable.
-
-    All values are finite. Without any rows the result is empty.
+    `accuracy`; `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot
+    truth, 0…2 (Brier 1950); `ece`: see `calibration_error`; `top2_accuracy`: share of rows whose
+    true class is among the two most probable. Empty without any rows.
 
     Raises:
         DigitsError: a row is no probability distribution.
@@ -65,48 +56,38 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
     return {
         "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
-        "loss": log_loss(chances, reference),
+        "loss": _log_loss(chances, reference),
         "brier": float(brier),
-        "ece": expected_calibration_error(chances, reference),
+        "ece": calibration_error(probabilities, reference),
         "top2_accuracy": float(top2),
     }
 
 
-def log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
-    """Mean cross-entropy in nats, as `keras.losses.SparseCategoricalCrossentropy` defines it.
-
-    Keras clips probabilities to 1e-7…1−1e-7 and normalises each row again, so that one
-    confident mistake costs at most 16.1. scikit-learn's log_loss clips elsewhere.
-    """
+def _log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
+    """Clipped and normalised as in `keras.losses.SparseCategoricalCrossentropy`: at most 16.1."""
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = clipped[np.arange(len(reference)), reference]
     return float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth)))
 
 
-def expected_calibration_error(chances: NDArray[np.float64], reference: Labels) -> float:
+def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
     """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
 
-    Bins are open on the left, closed on the right, and weighted by their rows
-    (Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3).
+    Weighted by the rows of the bins (Guo et al. 2017, «On Calibration of Modern Neural Networks»,
+    equation 3).
     """
+    chances = _normalised(probabilities)
     confidence = chances.max(axis=1)
     surplus = confidence - (chances.argmax(axis=1) == reference)
     per_bin = np.bincount(_bins(confidence), weights=surplus, minlength=ECE_BINS)
     return float(np.abs(per_bin).sum() / len(reference))
 
 
-def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
-    """`ece` of `score_probabilities` alone."""
-    return expected_calibration_error(_normalised(probabilities), reference)
-
-
 def chance_calibration_error(probabilities: Probabilities) -> float:
-    """The `ece` that an honest model with these probabilities exceeds by chance once in 20 times.
+    """The `calibration_error` that an honest model exceeds by chance once in 20 times.
 
-    However honest, a model is right on more or fewer of n rows than it expects. Outcomes are drawn
-    from the model's own probabilities, as consistency bars are (Bröcker and Smith 2007,
-    «Increasing the Reliability of Reliability Diagrams»); here as their normal approximation: the
-    gap of each bin is half-normal.
+    Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
+    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
     """
     confidence = _normalised(probabilities).max(axis=1)
     variance = np.bincount(_bins(confidence), weights=confidence * (1 - confidence))
@@ -115,17 +96,11 @@ def chance_calibration_error(probabilities: Probabilities) -> float:
     return float(mean + Z_95 * spread)
 
 
-def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:
-    chances = np.asarray(probabilities, dtype=np.float64)
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
-
-
 def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
-    """Confidence against accuracy in each bin of `expected_calibration_error` that has rows.
+    """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
-    One line per bin: `above` and `up_to` (its bounds), `rows`, their mean `confidence`, their
+    Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
     `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
-    `probabilities` float32 (n, classes), `reference` int64 (n,).
     """
     import pandas as pd
     from scipy.stats import binomtest
@@ -145,11 +120,6 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
     return pd.DataFrame(table, columns=columns)
 
 
-def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
-    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-
-
 def not_probabilities(answers: np.ndarray) -> str | None:
     """Why the rows of float (n, classes) are no probability distributions; None if they are."""
     with np.errstate(invalid="ignore"):  # infinite answers of both signs
@@ -163,14 +133,20 @@ def not_probabilities(answers: np.ndarray) -> str | None:
     return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
 
 
-class Mistakes(NamedTuple):
-    """Wrongly predicted images, the most confident mistake first.
+def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:
+    chances = np.asarray(probabilities, dtype=np.float64)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
-    Attributes:
-        images: uint8 (n, height, width).
-        truth, prediction: int64 (n,).
-        probability: float32 (n,), the probability of the predicted class.
-        rows: int64 (n,), each image's row in the predicted split, from 0.
+
+def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+
+
+class Mistakes(NamedTuple):
+    """Wrongly predicted images uint8 (n, height, width), the most confident mistake first.
+
+    `probability` is that of the predicted class; `rows` are the rows in the predicted split.
     """
 
     images: Images
@@ -181,12 +157,8 @@ class Mistakes(NamedTuple):
 
 
 def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
-    """Up to `limit` mistakes with the highest probability; equal ones in row order.
-
-    `data` are the images that were predicted, `probabilities` float32 (n, classes).
-    """
-    prediction = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
+    """Up to `limit` mistakes of the predicted `data`; equally confident ones in row order."""
+    prediction, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
     return Mistakes(data.images[rows], data.labels[rows], prediction[rows], confidence[rows], rows)

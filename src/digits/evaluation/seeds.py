@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -20,11 +20,9 @@ SURROUNDINGS = ("cpu", "lock_md5")
 
 
 class Spread(NamedTuple):
-    """n values: mean, standard deviation (n - 1), minimum, and 95 % interval of the mean.
+    """n values: mean, standard deviation (n - 1), minimum, and Student's 95 % interval of the mean.
 
-    The interval is Student's, mean ± t(0.975, n - 1) · sd / √n (NIST/SEMATECH e-Handbook of
-    Statistical Methods, 1.3.5.2). Without a value all but n are NaN; for a single value the
-    interval and the deviation are.
+    Without a value all but n are NaN; for a single value the interval and the deviation are.
     """
 
     n: int
@@ -36,14 +34,10 @@ class Spread(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs of one recipe.
+    """Runs of one recipe: the params, numbers of rows and surroundings that all of them share.
 
-    Attributes:
-        label: the model, and how the group differs from the model's other groups.
-        recipe: params, numbers of rows and surroundings that all its runs share.
-        seeds: one per run that counts.
-        commits: of the code, newest run first.
-        measures: the spread of each.
+    `label` is the model, and how the group differs from the model's other groups; `commits` are
+    those of the code, newest run first.
     """
 
     label: str
@@ -53,32 +47,20 @@ class Group(NamedTuple):
     measures: Mapping[str, Spread]
 
 
-class SeedRun(Protocol):
-    """The params, metrics and tags of one finished run; MLflow's RunData is such."""
+def groups(runs: Sequence[Any]) -> list[Group]:
+    """Group MLflow's RunData, given newest first, that differ only in the seed.
 
-    @property
-    def params(self) -> Mapping[str, str]: ...
-    @property
-    def metrics(self) -> Mapping[str, float]: ...
-    @property
-    def tags(self) -> Mapping[str, str]: ...
-
-
-def groups(runs: Sequence[SeedRun]) -> list[Group]:
-    """Group runs, given newest first, that differ only in the seed.
-
-    The runs of a group share all params, the raw data (`data_md5`), the number of rows in each
-    split, the processor (which determines the time) and the locked environment. The rows may
-    differ: the seed draws the split too, so the spread is that of split and training together.
-    The commits may differ too, because most commits change no result; a group lists them.
-
-    Of several runs with one seed the newest counts, since they are one training. Runs that lack a
-    measure are left out, and so are the times of runs that shared their cores.
+    The seed draws the split too, so the spread is that of split and training together. Commits may
+    differ, because most change no result. Of several runs with one seed the newest counts. Runs
+    that lack a measure are left out, and so are the times of runs that shared their cores.
     """
-    by_recipe: dict[tuple[tuple[str, str], ...], dict[str, SeedRun]] = defaultdict(dict)
+    by_recipe: dict[tuple[tuple[str, str], ...], dict[str, Any]] = defaultdict(dict)
     for run in runs:
         if all(measure in run.metrics for measure in MEASURES):
-            by_recipe[_recipe(run)].setdefault(run.params.get("seed", ""), run)
+            recipe = {k: value for k, value in run.params.items() if k not in DETERMINED_BY_SEED}
+            recipe |= {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
+            recipe |= {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
+            by_recipe[tuple(sorted(recipe.items()))].setdefault(run.params.get("seed", ""), run)
     varying = _varying([dict(recipe) for recipe in by_recipe])
     return [_group(dict(recipe), seeds, varying) for recipe, seeds in sorted(by_recipe.items())]
 
@@ -93,36 +75,6 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(n, mean, sd, min(values), mean - half, mean + half)
 
 
-def _recipe(run: SeedRun) -> tuple[tuple[str, str], ...]:
-    params = {key: value for key, value in run.params.items() if key not in DETERMINED_BY_SEED}
-    rows = {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
-    surroundings = {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
-    return tuple(sorted((params | rows | surroundings).items()))
-
-
-def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
-    """Params in which two groups of the same model differ."""
-    values: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for recipe in recipes:
-        for key in {key for other in recipes for key in other}:
-            values[recipe.get("model", ""), key].add(recipe.get(key))
-    return {key for (_, key), different in values.items() if len(different) > 1}
-
-
-def _group(recipe: dict[str, str], seeds: Mapping[str, SeedRun], varying: set[str]) -> Group:
-    apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
-    runs = list(seeds.values())
-    timed = [run for run in runs if run.metrics.get("shared_cores", 0.0) < SHARED_CORES]
-    values = {m: [run.metrics[m] for run in (timed if m == TIME else runs)] for m in MEASURES}
-    return Group(
-        label=" ".join([recipe.get("model", "?"), *apart]),
-        recipe=recipe,
-        seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
-        commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
-        measures={measure: spread(values[measure]) for measure in MEASURES},
-    )
-
-
 def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
     """The groups for JSON; what is undefined is None."""
     return [
@@ -135,3 +87,26 @@ def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
         }
         for group in seed_groups
     ]
+
+
+def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
+    """Params in which two groups of the same model differ."""
+    values: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for recipe in recipes:
+        for key in {key for other in recipes for key in other}:
+            values[recipe.get("model", ""), key].add(recipe.get(key))
+    return {key for (_, key), different in values.items() if len(different) > 1}
+
+
+def _group(recipe: dict[str, str], seeds: Mapping[str, Any], varying: set[str]) -> Group:
+    apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
+    runs = list(seeds.values())
+    timed = [run for run in runs if run.metrics.get("shared_cores", 0.0) < SHARED_CORES]
+    values = {m: [run.metrics[m] for run in (timed if m == TIME else runs)] for m in MEASURES}
+    return Group(
+        label=" ".join([recipe.get("model", "?"), *apart]),
+        recipe=recipe,
+        seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
+        commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
+        measures={measure: spread(values[measure]) for measure in MEASURES},
+    )

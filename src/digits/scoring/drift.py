@@ -21,7 +21,6 @@ from digits.evaluation.drift import (
     KnownFeatures,
     compare_counts,
     compare_values,
-    count_values,
     judge,
 )
 from digits.params import Params, ProjectParams
@@ -104,8 +103,8 @@ def summarise(
     least, comparisons = params.drift.min_effect, []
     if train := _split_of(model, "train"):
         for key, known in image_stats(train.images).items():
-            new = count_values(answers[key].to_numpy())
-            comparisons.append(compare_values(key, new, count_values(known), least))
+            new = answers[key].to_numpy()
+            comparisons.append(compare_values(key, new, known, least))
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
     drift = judge([*comparisons, *more], params.drift.level)

@@ -82,11 +82,11 @@ def fit(
     from digits.training import fit as training
 
     recipe = params.recipe(model)
-    with training_progress(model, recipe.fit.epochs) as progress:
+    with training_progress(model, recipe.fit.epochs) as (on_batches, show_epoch):
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
             run.log_epoch(epoch, metrics)
-            progress.on_epoch(epoch, metrics)
+            show_epoch(epoch, metrics)
 
         return training.train(
             builder(model),
@@ -98,7 +98,7 @@ def fit(
             threads=params.train.threads,
             distribute=params.train.distribute,
             on_epoch=on_epoch,
-            on_batches=progress.on_batches,
+            on_batches=on_batches,
         )
 
 

@@ -7,8 +7,6 @@ import tensorflow as tf
 from digits.core.dataset import Dataset
 from digits.training.recipe import SIDE, AugmentParams
 
-PREFETCH = 4
-
 
 def batches(
     data: Dataset,
@@ -22,12 +20,9 @@ def batches(
     """One epoch of batches: (images (b, height, width), one-hot labels float32 (b, classes)).
 
     Every iteration over the result yields the next epoch: every row once, in a new order and
-    moved anew, both determined by the seed and the number of the iteration alone. (Keras's own
-    shuffle repeats one order in every epoch once the seed is set.)
-
-    Images stay uint8, or become float32 where they are augmented. The last batch may be smaller.
-    With `replicas` every batch has the same multiple of them, and an epoch leaves some rows out:
-    Keras's `fit` fails where the parts of a batch differ in size.
+    moved anew, both determined by the seed and the number of the iteration alone. Images stay
+    uint8, or become float32 where they are augmented. The last batch may be smaller; with several
+    `replicas` it is left out, and all others are a multiple of them, as Keras needs.
     """
     steps = -(-len(data) // batch_size)
     if replicas > 1:
@@ -58,7 +53,7 @@ def batches(
     return (
         epochs.flat_map(epoch)
         .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(PREFETCH)
+        .prefetch(4)
         .with_options(options)
     )
 
@@ -66,8 +61,7 @@ def batches(
 def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre by random amounts.
 
-    From uint8 (n, height, width) to float32 of the same shape and range, bilinear; what moves in
-    from outside is 0. The same seed int64 (2,) moves the images in the same way.
+    From uint8 (n, height, width) to float32 of the same shape and range; `seed` int64 (2,).
     """
     height, width = images.shape[1:]
     transformed = tf.raw_ops.ImageProjectiveTransformV3(
@@ -84,10 +78,7 @@ def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor
 def _transforms(
     n: tf.Tensor, seed: tf.Tensor, by: AugmentParams, *, height: int, width: int
 ) -> tf.Tensor:
-    """float32 (n, 8): the first eight entries of each matrix from output to input pixels.
-
-    The matrix is rotation · shear · zoom about the centre, then the shift.
-    """
+    """float32 (n, 8): matrices from output to input pixels, rotation · shear · zoom, then shift."""
     x, y = (width - 1) / 2, (height - 1) / 2
     drawn = tf.random.stateless_uniform((6, n), seed, -1.0, 1.0)
     angle, shear = drawn[0] * math.radians(by.rotation), drawn[1] * by.shear
@@ -97,12 +88,6 @@ def _transforms(
     cos, sin = tf.cos(angle), tf.sin(angle)
     xx, xy = cos * zoom_x, (shear * cos - sin) * zoom_y
     yx, yy = sin * zoom_x, (shear * sin + cos) * zoom_y
+    of_x, of_y = (xx, xy, x - xx * x - xy * y + shift_x), (yx, yy, y - yx * x - yy * y + shift_y)
     zero = tf.zeros_like(angle)
-    return tf.stack(
-        [
-            *(xx, xy, x - xx * x - xy * y + shift_x),
-            *(yx, yy, y - yx * x - yy * y + shift_y),
-            *(zero, zero),
-        ],
-        axis=1,
-    )
+    return tf.stack([*of_x, *of_y, zero, zero], axis=1)

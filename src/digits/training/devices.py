@@ -23,10 +23,7 @@ def strategy(distribute: Distribute) -> tf.distribute.Strategy:
 
 
 def policy(*, mixed: bool) -> str:
-    """Keras's policy: bfloat16 if `mixed` and the devices have it, otherwise float32.
-
-    Every GPU must have it, or the CPU where there is no GPU. (float16 would need its loss scaled.)
-    """
+    """Keras's policy: bfloat16 if `mixed` and every GPU (or the CPU alone) has it, else float32."""
     capabilities = [each.get("compute_capability", (0, 0)) for each in _gpus()]
     on_gpus = min(capabilities, default=(0, 0)) >= BFLOAT16_FROM
     on_cpu = not capabilities and not BFLOAT16.isdisjoint(cpu_features())
@@ -34,10 +31,7 @@ def policy(*, mixed: bool) -> str:
 
 
 def used(distribute: Distribute, *, mixed: bool) -> str:
-    """The devices of a training and its precision, such as `2 × NVIDIA A100-SXM4-40GB, bfloat16`.
-
-    A CPU is called `CPU`; runs have its name in another tag.
-    """
+    """The devices of a training and its precision, such as `2 × NVIDIA A100, bfloat16`."""
     count = strategy(distribute).num_replicas_in_sync
     name = next((gpu.get("device_name") for gpu in _gpus()), "CPU")
     precision = policy(mixed=mixed).removeprefix("mixed_")

@@ -20,10 +20,9 @@ TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum f
 
 
 class Calibrated(NamedTuple):
-    """A network whose probabilities are scaled by its temperature.
+    """A network scaled by its temperature, and its probabilities float32 of the validation rows.
 
-    `validation` float32 (n, classes) are its probabilities for the validation rows;
-    `truth_probabilities` float32 (n,) those of the true classes, in ascending order.
+    `validation` (n, classes) are all, `truth_probabilities` (n,) the true classes', ascending.
     """
 
     model: keras.Model
@@ -35,9 +34,8 @@ class Calibrated(NamedTuple):
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     """Fold the temperature that fits the validation rows best into a copy of the network.
 
-    The classes stay the same: softmax(log p / T) has the order of p (Guo et al. 2017, «On
-    Calibration of Modern Neural Networks»). `log p` replaces the logits, which an ensemble or a
-    mean over views does not have; they differ by one number per row, which softmax cancels.
+    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble or a
+    mean over views does not have (they differ by one number per row, which softmax cancels).
 
     Raises:
         DigitsError: the network answers no numbers.
@@ -83,26 +81,23 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
     largest = float(np.abs(answers - expected).max())
     if not largest <= TOLERANCE:  # false for NaN
         raise DigitsError(
-            f"{path}: ONNX Runtime's probabilities of the {len(answers):,} validation rows differ "
-            f"from Keras's by up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build the "
-            "model of other layers"
+            f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
+            f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
         )
 
 
 def _last_hidden(model: keras.Model) -> keras.KerasTensor:
     """The input of the last layer that has weights; of several members, the last one's."""
     last = [layer for layer in model.layers if layer.weights][-1]
-    if isinstance(last, keras.Model):  # averaged over views: the layer for the image itself
-        hidden = keras.Model(last.inputs, _last_hidden(last), name="of_the_image")
-        return hidden(model.inputs[0], training=False)
-    return last.input
+    if not isinstance(last, keras.Model):
+        return last.input
+    # averaged over views: the layer for the image itself
+    hidden = keras.Model(last.inputs, _last_hidden(last), name="of_the_image")
+    return hidden(model.inputs[0], training=False)
 
 
 def _normalise(graph: onnx.GraphProto) -> None:
-    """Leave `probabilities` as the only output; order nodes and constants by use, and number them.
-
-    The exporter's names count what was exported before, its order is that of a hash table.
-    """
+    """Leave only the output `probabilities`; order nodes and constants by use, number them."""
     nodes = _in_order(graph)
     fixed = (IMAGES, PROBABILITIES, FEATURES, "")
     used = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
@@ -127,12 +122,13 @@ def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     makers = {name: node for node in graph.node for name in node.output}
     ordered: dict[str, onnx.NodeProto] = {}  # by its first output
 
-    def add(node: onnx.NodeProto) -> None:
-        for name in reversed(node.input):
-            if name in makers and makers[name].output[0] not in ordered:
-                add(makers[name])
-        ordered[node.output[0]] = node
+    def add(name: str) -> None:
+        node = makers.get(name)
+        if node and node.output[0] not in ordered:
+            for needed in reversed(node.input):
+                add(needed)
+            ordered[node.output[0]] = node
 
     for output in sorted((each.name for each in graph.output), reverse=True):
-        add(makers[output])
+        add(output)
     return list(ordered.values())

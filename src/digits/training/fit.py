@@ -35,19 +35,15 @@ WARMUP_START = 1 / 25
 class Trained(NamedTuple):
     """A trained model, its metrics after each epoch, and what the fit cost.
 
-    `marks` says when `build`, `first epoch` and `further epochs` ended, in seconds of
-    `time.perf_counter`.
+    `parameters` counts all weights. `marks` says when `build`, `first epoch` and `further epochs`
+    ended, in seconds of `time.perf_counter`.
     """
 
     model: keras.Model
     history: list[EpochMetrics]
     timing: dict[str, float]
     marks: dict[str, float]
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights, trainable or not."""
-        return int(self.model.count_params())
+    parameters: int
 
 
 def train(
@@ -63,21 +59,14 @@ def train(
     on_epoch: OnEpoch,
     on_batches: OnBatches,
 ) -> Trained:
-    """Build the model and fit it.
+    """Build the model and fit it; the returned one averages its members and test-time views.
 
     A model whose output is (n, members, classes) is an ensemble: each member is fitted to the
-    labels, metrics are means over the members, and the returned model averages the members. It
-    also averages the test-time views; metrics during training do not include them.
+    labels, and metrics are means over the members, without views. The same seed, data, recipe,
+    thread count, processor and number of devices give bit-identical weights.
 
-    The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights. `on_epoch(epoch, metrics)` is called after every epoch, counted from 0;
-    `on_batches(epochs_done)` every few batches, with the current epoch as a fraction.
-    `threads` is the number TensorFlow was imported with; `distribute` see `devices.strategy`.
-
-    Returns the model, as it is saved and served; per epoch `loss accuracy val_loss val_accuracy`,
-    the losses as cross-entropy without label smoothing; and of the fit `user_s system_s elapsed_s`
-    (seconds), `epoch_s` (median seconds per epoch, validation included), `samples_per_s` and
-    `shared_cores` (mean number of its cores that other processes kept busy meanwhile).
+    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0, `on_batches` every few
+    batches with the epochs done. `threads` is the number TensorFlow was imported with.
 
     Raises:
         UsageError: the model cannot be exported; see `saved_model.check_exportable`.
@@ -124,28 +113,21 @@ def train(
         verbose=0,
     )
     final = over_views(for_inference(model), by=recipe.test_time_augment)
-    timing = clock.timing(images=len(data), threads=threads)
-    return Trained(final, clock.history, timing, clock.marks())
+    timing, marks = clock.timing(images=len(data), threads=threads), clock.marks()
+    return Trained(final, clock.history, timing, marks, int(final.count_params()))
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
-    """Let moving means and variances cover at most the last tenth of the steps.
-
-    In a short training they would still contain their initial values, and the saved model would
-    be worse than the trained one.
-    """
+    """Let moving means and variances cover the last tenth of the steps, not initial values."""
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
 
 
 def _optimizer(params: OptimizerParams, schedule: ScheduleParams, *, steps: int) -> keras.Optimizer:
-    config = params.model_dump(exclude={"name", "learning_rate"}, exclude_unset=True)
-    rate = learning_rate(params.learning_rate, schedule, steps=steps)
-    optimizer: keras.Optimizer = keras.optimizers.get(params.name).from_config(
-        {"learning_rate": rate, **config}
-    )
-    return optimizer
+    config = params.model_dump(exclude={"name"}, exclude_unset=True)
+    config["learning_rate"] = learning_rate(params.learning_rate, schedule, steps=steps)
+    return keras.optimizers.get(params.name).from_config(config)
 
 
 def learning_rate(
@@ -154,19 +136,17 @@ def learning_rate(
     """The learning rate for a Keras optimizer over `steps` steps: a number or a schedule."""
     if schedule.name == "constant":
         return highest
-    warmup = round(schedule.warmup * steps)
+    warmup, decay = round(schedule.warmup * steps), keras.optimizers.schedules.CosineDecay
     if not warmup:
-        return keras.optimizers.schedules.CosineDecay(highest, steps)
-    return keras.optimizers.schedules.CosineDecay(
-        highest * WARMUP_START, steps - warmup, warmup_target=highest, warmup_steps=warmup
-    )
+        return decay(highest, steps)
+    start = highest * WARMUP_START
+    return decay(start, steps - warmup, warmup_target=highest, warmup_steps=warmup)
 
 
 def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
     """One-hot labels (n, classes), repeated to (n, members, classes) for an ensemble."""
-    if not is_ensemble(model):
-        return labels
-    return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1)
+    repeated = is_ensemble(model)
+    return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1) if repeated else labels
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -174,8 +154,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, *, on_epoch: OnEpoch, on_batches: OnBatches) -> None:
         super().__init__()
-        self._on_epoch = on_epoch
-        self._on_batches = on_batches
+        self._on_epoch, self._on_batches = on_epoch, on_batches
         self._start, self._busy = os.times(), _busy_s()
         self._ends = [time.perf_counter()]
         self.history: list[EpochMetrics] = []
@@ -190,7 +169,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_epoch(epoch, self.history[-1])
 
     def timing(self, *, images: int, threads: int) -> dict[str, float]:
-        """What the fit cost since the clock was made; see `train`."""
+        """What the fit cost; `shared_cores` is the mean number of its cores used by others."""
         now, elapsed = os.times(), time.perf_counter() - self._ends[0]
         user, system = now.user - self._start.user, now.system - self._start.system
         other_cores = (_busy_s() - self._busy - user - system) / elapsed
@@ -211,16 +190,12 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _busy_s() -> float:
-    """CPU seconds that all cores of this machine have worked since it started."""
     times = psutil.cpu_times()
     return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
 
 
 def _epoch_metrics(logs: EpochMetrics) -> EpochMetrics:
-    """Keras's metrics, with the plain cross-entropy as the loss.
-
-    The minimized loss includes label smoothing, so it cannot be compared between models.
-    """
+    """Keras's metrics, with the plain cross-entropy as loss: comparable, as without smoothing."""
     metrics = {name: float(value) for name, value in logs.items()}
     for prefix in ("", "val_"):
         metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")

@@ -1,7 +1,4 @@
-"""Ask the ONNX model of a training: raw images in, class probabilities out.
-
-Neither TensorFlow nor Keras is needed: ONNX Runtime loads the file in 0.05 s.
-"""
+"""Ask the ONNX model of a training: raw images in, class probabilities out; no TensorFlow."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +22,14 @@ IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
 # Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
 # than threads that share every operation: twice the images per second.
 BATCH = 50
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 MAX_BYTES = 500_000_000  # of a model's file; ours have up to 5 MB
 
 Features = NDArray[np.float32]  # (n, k), the last hidden layer
 
 
 class Network(NamedTuple):
-    """A loaded model.
-
-    `predict` takes raw images uint8 (n, height, width), n ≥ 0, of the size `shape`, and returns
-    probabilities float32 (n, classes).
-    """
+    """A loaded model: `predict` takes raw images uint8 (n, height, width) of the size `shape`."""
 
     shape: tuple[int, int]
     classes: int
@@ -99,9 +93,7 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.intra_op_num_threads = 1  # see BATCH
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
     # the file holds all its weights; without this it could name files of the current folder
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", devnull
-    )
+    options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
     try:
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:  # each fault has a class of its own, below Exception

@@ -33,8 +33,7 @@ class ScheduleParams(StrictModel):
     """`schedule:` of the learning rate over all steps of the training.
 
     `cosine` falls from `optimizer.learning_rate` to 0, after a linear warm-up over the fraction
-    `warmup` of the steps. With a warm-up of about 0.3 it is the one-cycle policy of Smith and
-    Topin, «Super-Convergence» (2018), with a cosine descent.
+    `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
     name: Literal["constant", "cosine"] = "constant"
@@ -62,10 +61,9 @@ class AugmentParams(StrictModel):
 class ViewParams(StrictModel):
     """`test_time_augment:` the views whose predictions are averaged; none if both are 0.
 
-    The views are the image itself, the image shifted left and right, and the image stretched
-    along one axis while squeezed along the other. Training takes no longer; a prediction takes
-    as many times longer as there are views. Both amounts scale with the image and are rounded
-    to its whole pixels; `shift` is in pixels of a 28×28 image.
+    They are the image itself, shifted left and right, and stretched along one axis while squeezed
+    along the other. A prediction takes as many times longer as there are views. Both amounts scale
+    with the image and are rounded to its whole pixels.
     """
 
     shift: Annotated[int, Field(ge=0)] = 0  # pixels of 28

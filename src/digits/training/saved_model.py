@@ -16,25 +16,14 @@ def check_exportable(model: keras.Model) -> None:
     """Refuse before the fit a network that could not be written as ONNX after it.
 
     Raises:
-        UsageError: it has no weights, a layer that becomes a loop in ONNX, or weights last in a
-            model within it that does not take the image itself.
+        UsageError: it has no weights, or a layer that becomes a loop in ONNX.
     """
-    findings = [
-        f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX"
-        for layer in _layers(model)
-        if isinstance(layer, keras.layers.RNN)
-        and not isinstance(layer, keras.layers.LSTM)
-        and not layer.unroll
-    ]
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    weighted = [layer for layer in layers if layer.weights]
-    if not weighted:
-        findings.append("no layer has weights: there is nothing to train")
-    elif isinstance(weighted[-1], keras.Model) and weighted[-1] is not layers[0]:
-        name = weighted[-1].name
-        findings.append(f"{name}: a model within the model must take the image itself")
-    if findings:
-        raise UsageError(*(f"the network cannot be exported: {finding}" for finding in findings))
+    if not model.weights:
+        raise UsageError("the network has no weights: there is nothing to train")
+    for layer in _layers(model):
+        is_loop = isinstance(layer, keras.layers.RNN) and not isinstance(layer, keras.layers.LSTM)
+        if is_loop and not layer.unroll:
+            raise UsageError(f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX")
 
 
 def _layers(layer: keras.Layer) -> list[keras.Layer]:
@@ -44,17 +33,14 @@ def _layers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def for_inference(model: keras.Model) -> keras.Model:
-    """A copy in float32 and of Keras's own layers, so that it loads and runs anywhere.
-
-    An ensemble's copy returns the mean over its members. The copy is not compiled: an
-    optimizer's state would double or treble the file.
-    """
+    """A copy in float32 and of Keras's own layers, not compiled; of an ensemble, the mean."""
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
     [images], [probabilities] = copy.inputs, copy.outputs
     if is_ensemble(model):
         probabilities = keras.layers.GlobalAveragePooling1D()(probabilities)
-    return keras.Model(images, probabilities)  # a new one: a clone is compiled as its model is
+    # a new one: a clone is compiled as its model is, and an optimizer's state trebles the file
+    return keras.Model(images, probabilities)
 
 
 def is_ensemble(model: keras.Model) -> bool:
@@ -63,11 +49,7 @@ def is_ensemble(model: keras.Model) -> bool:
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Write the model as `.keras`, atomically.
-
-    Keras writes the date and memory addresses into the archive, which would make equal models
-    different files for DVC; they are left out.
-    """
+    """Write the model as `.keras`, without Keras's date and memory addresses: equal bytes."""
     with replacing(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary) as archive:

@@ -12,8 +12,7 @@ View = list[keras.Layer]  # from and to a raster (n, height, width, 1)
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     """The model that averages this one over the views in `by`; this one itself without views.
 
-    Both take images uint8 (n, height, width). The views are made by Keras's own layers; what a
-    view leaves empty is 0, as in augmented training images.
+    Both take images uint8 (n, height, width). What a view leaves empty is 0.
     """
     height, width = model.input_shape[1:]
     views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
@@ -34,19 +33,16 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
 
 def _shifted(pixels: int) -> list[View]:
     """Shifted right, and shifted left."""
-    if not pixels:
-        return []
     return [
         [layers.ZeroPadding2D((0, (before, after))), layers.Cropping2D((0, (after, before)))]
         for before, after in ((pixels, 0), (0, pixels))
+        if pixels
     ]
 
 
 def _stretched(fraction: float, height: int, width: int) -> list[View]:
     """Wider and lower, and narrower and higher."""
     y, x = round(fraction * height / 2), round(fraction * width / 2)
-    if not (x or y):
-        return []
     return [
         [
             layers.Resizing(height + 2 * dy, width + 2 * dx),
@@ -54,4 +50,5 @@ def _stretched(fraction: float, height: int, width: int) -> list[View]:
             layers.Cropping2D((max(dy, 0), max(dx, 0))),
         ]
         for dy, dx in ((-y, x), (y, -x))
+        if x or y
     ]
