@@ -112,7 +112,7 @@ def test_unknown_experiment_or_model_is_a_line(experiments: Repo) -> None:
     line = finding(UsageError, lambda: promote("gnn", "wide"))
     assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
     outcome = promote("mlp", experiments.scm.get_rev())  # a revision, here of the baseline
-    assert "paired_test" in outcome.decision.failed
+    assert outcome.decision.failed == ["clean_commit"]
 
 
 def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(

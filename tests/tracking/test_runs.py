@@ -184,8 +184,9 @@ def test_system_metrics_are_logged_if_wanted(
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
-    client, named = MlflowClient(), "system/cpu_utilization_percentage"
+    named = "system/cpu_utilization_percentage"
     with runs.active_run("mlp", params={}, tags={}) as active:
+        client = MlflowClient()
         run_id = active.info.run_id
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
     logged = client.get_run(run_id).data.metrics

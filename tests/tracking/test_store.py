@@ -106,7 +106,6 @@ def test_interrupted_creation_leaves_no_store(
         with pytest.raises(KeyboardInterrupt):
             store.connect("digits")
     assert not Path("mlflow.db").exists()
-    store.connect("digits")
 
 
 class TestAStoreThatCannotBeUsed:

@@ -85,9 +85,9 @@ def environment_differences(origin: Origin, *, threads: int) -> list[str]:
         name: getattr(origin, name) for name in ("python", "cpu", "cpu_features", "lock_md5")
     }
     return [
-        f"{name}: {value or 'none'} recorded, {here[name] or 'none'} here"
+        f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
         for name, value in recorded.items()
-        if value != here[name]
+        if value != here.get(name, "")
     ]
 
 
