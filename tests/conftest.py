@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import small_project
 from filelock import FileLock
-from intruder import RESOLVED
 from sklearn.datasets import load_digits
 from support import (
     PARAMS,
@@ -177,9 +176,7 @@ def browser() -> "Iterator[Browser]":
     if chromium is None:
         pytest.skip("no Chromium here: apt-get install chromium, or put it on the PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", RESOLVED]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -5,7 +5,6 @@ from http.client import HTTPConnection
 
 # A page's own name may mean this machine, and MLflow takes the last two for private addresses.
 NAMES = ("evil.example", "192.168.0.1", "10.evil.example")
-RESOLVED = f"--host-resolver-rules={','.join(f'MAP {name} 127.0.0.1' for name in NAMES)}"
 
 
 def statuses(
