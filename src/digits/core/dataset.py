@@ -37,7 +37,9 @@ class DataParams(StrictModel):
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":
-        names = [name.strip() for name in self.names]  # as the reader of a confusion matrix does
+        if self.class_names is None:
+            return self
+        names = [name.strip() for name in self.class_names]  # as a confusion matrix is read
         if len(names) != self.classes or len({*names}) < len(names):
             raise ValueError(f"class_names must be {self.classes} different names")
         return self
