@@ -29,6 +29,9 @@ SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
+LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows runs that were logged to a file
+_PAGE = "workflowType=machine_learning"  # else MLflow 3 opens among its tools for language models
+
 Metrics = dict[str, float]
 
 
@@ -47,6 +50,17 @@ class RunRecord(StrictModel):
     tags: dict[str, str]
     datasets: dict[str, str]
     params_yaml: str
+
+    @property
+    def on_server(self) -> bool:
+        """Whether an MLflow server shows the run already; otherwise start `make ui` first."""
+        return self.tracking_uri.startswith(("http://", "https://"))
+
+    @property
+    def page(self) -> str:
+        """Address of the run in MLflow's UI."""
+        server = (self.tracking_uri if self.on_server else LOCAL_UI).rstrip("/")
+        return f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}?{_PAGE}"
 
 
 def split_path(name: str) -> Path:

@@ -60,7 +60,7 @@ def code_version() -> str | None:
 
 
 class _File(BaseModel):
-    path: Path
+    path: Path = DATA
     md5: str
     size: int = 0
     desc: str = ""
