@@ -110,7 +110,7 @@ def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     }
 
 
-def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
+def mlflow_app(uri: str) -> tuple[str, Guard]:
     """A version's address with its number, and MLflow's own app that serves its verified files."""
     from mlflow.pyfunc import scoring_server
 
