@@ -108,7 +108,7 @@ def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     from digits.scoring.demo import mlflow_app, serve_app
 
     with connected() as params, listen(port) as listening:
-        uri, app = mlflow_app(_uri(model, params), threads=params.train.threads)
+        uri, app = mlflow_app(_uri(model, params))
         print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
         serve_app(app, listening)
 

@@ -30,6 +30,7 @@ from digits.registry.reproduce import reproduce_version
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, TrainedRun
 from digits.scoring.demo import players
+from digits.tracking.logged_model import MODEL_SHA256
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 
@@ -102,6 +103,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
     "reproduce": lambda _: reproduce_version(CHAMPION, threads=2, tolerance=0),
     "serve": lambda _: cli.serve(port=0),
+    "package": lambda _: cli.package(out=Path("package")),
     "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 
@@ -116,6 +118,33 @@ def test_a_champion_that_was_replaced_is_refused_by_all_that_read_it(
     assert line.startswith("models:/")
     assert "its files are not those that were logged (SHA-256 " in line
     assert Registry(NAME).champion() == "2"
+
+
+@pytest.mark.parametrize("reader", ["predict", "score", "demo", "trace", "serve", "package"])
+def test_version_without_hash_is_refused(ring: Ring, reader: str) -> None:
+    client = MlflowClient()
+    client.delete_model_version_tag(NAME, "2", MODEL_SHA256)
+    client.delete_tag(ring.champion.run_id, MODEL_SHA256)
+    try:
+        line = finding(IntegrityError, lambda: READERS[reader](ring))
+    finally:
+        client.set_tag(ring.champion.run_id, MODEL_SHA256, ring.champion.sha256)
+    assert line.startswith(f"{CHAMPION}: its files are not those that were logged")
+    assert line.endswith(", recorded none); put those back, or delete the version")
+
+
+@pytest.mark.parametrize("tag", ["gate_figures", "gate_record"])
+def test_damaged_tag_of_the_gate_is_no_traceback(ring: Ring, tag: str) -> None:
+    client, before = MlflowClient(), MlflowClient().get_model_version(NAME, "1").tags[tag]
+    client.set_model_version_tag(NAME, "1", tag, "no")
+    try:
+        if tag == "gate_figures":
+            assert promote(ring.new, dry_run=True).decision.figures  # type: ignore[attr-defined]
+        else:
+            client.delete_model_version_tag(NAME, "1", tag)
+            assert "gone" in finding(IntegrityError, lambda: check_unchanged(find_origin(FORMER)))
+    finally:
+        client.set_model_version_tag(NAME, "1", tag, before)
 
 
 @pytest.mark.parametrize("file", ["MLmodel", "extra_files/calibration.npz", "added.txt"])

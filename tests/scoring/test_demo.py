@@ -111,9 +111,15 @@ def test_drawing_is_answered_by_each_model(address):
 
 
 def test_other_than_a_drawing_is_refused(address):
-    for sent, says in ((b"no", "neither PNG"), (drawing(ink=0), "nothing is drawn"), (b"", "")):
+    endless = (bytes(100_000) for _ in range(100))
+    for sent, status, says in (
+        (b"no", 422, "neither PNG"),
+        (drawing(ink=0), 422, "nothing is drawn"),
+        (b"", 422, "neither PNG"),
+        (endless, 413, "over 1,000,000 bytes"),
+    ):
         response = ask(address, sent)
-        assert response.status_code == 422
+        assert response.status_code == status
         assert says in str(response.json()["detail"])
 
 

@@ -58,6 +58,11 @@ class TestARunEnds:
         assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
         assert only_run(MlflowClient()).info.status == "FAILED"
 
+    def test_failed_when_its_params_are_refused(self, tracked: Path) -> None:
+        with pytest.raises(ServiceError), runs.active_run("x", params={"../x": 1}, tags={}):
+            pass
+        assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
+
     @pytest.mark.slow
     def test_killed_when_the_stage_is_and_its_curves_were_live(self, project: Path) -> None:
         write_params({**SMALL, "train.mlp.fit.epochs": 100_000})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,10 @@ def judge_by_holdout(
         try:
             tags = find(registry.uri(version)).tags
             if tags.get("gate_rows") == rows_md5:
-                recorded = json.loads(tags["gate_figures"]).get("holdout_accuracy")
-                if recorded is not None:
-                    return float(recorded)
+                with suppress(LookupError, TypeError, ValueError):  # turned off, or damaged
+                    recorded = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
+                    if 0 <= recorded <= 1:
+                        return recorded
             predicted = opponent(version).predicted
         except UsageError:  # the version was deleted
             return None

@@ -10,7 +10,7 @@ from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
 
 from digits.core.artifacts import SPLIT_TAGS
-from digits.core.errors import IntegrityError
+from digits.core.errors import IntegrityError, one_line
 from digits.core.files import text_sha256
 from digits.registry.artifacts import fetched
 from digits.registry.versions import MISSING, find
@@ -107,13 +107,13 @@ def check_gate_record(origin: Origin) -> str:
     """
     if "gate_sha256" not in origin.gate:
         return ""
-    record, sha256 = origin.gate["gate_record"], origin.gate["gate_sha256"]
+    record, sha256 = origin.gate.get("gate_record", ""), origin.gate["gate_sha256"]
     try:
         text = load_text(record)
     except (MlflowException, OSError) as error:
         if store.is_away(error):
             raise
-        raise IntegrityError(f"{record}: is gone ({str(error).splitlines()[0]})") from None
+        raise IntegrityError(f"{record}: is gone ({one_line(error)})") from None
     if (actual := text_sha256(text)) != sha256:
         raise IntegrityError(
             f"{record}: is not what the gate wrote (SHA-256 {actual[:12]}, recorded {sha256[:12]});"

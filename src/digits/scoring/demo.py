@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from PIL import Image
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from digits.core.dataset import Images, Picture
@@ -25,6 +27,7 @@ from digits.registry.versions import CHALLENGER, CHAMPION, Registry, find
 from digits.scoring.pictures import MIN_CONTRAST, TREATMENTS, convert_picture, decode_picture
 
 PAGE = Path(__file__).with_name("page.html")
+MAX_BYTES = 1_000_000  # of a drawing
 
 
 class Player(NamedTuple):
@@ -71,16 +74,26 @@ def demo_app(players: Sequence[Player]) -> Guard:
         return PAGE.read_text(encoding="utf-8")
 
     @app.post("/predict")
-    def predict(drawn: Annotated[bytes, Body(media_type="image/png")]) -> list[dict[str, Any]]:
-        try:
-            drawing = decode_picture(BytesIO(drawn)).convert("L")
-        except DataError as error:
-            raise HTTPException(422, str(error)) from None
-        if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
-            raise HTTPException(422, "nothing is drawn")
-        return [_answer(player, drawing) for player in players]
+    async def predict(request: Request) -> list[dict[str, Any]]:
+        drawn = bytearray()
+        with suppress(ClientDisconnect):
+            async for chunk in request.stream():
+                drawn += chunk
+                if len(drawn) > MAX_BYTES:
+                    raise HTTPException(413, f"over {MAX_BYTES:,} bytes long")
+        return await run_in_threadpool(_answers, players, bytes(drawn))
 
     return Guard(app)
+
+
+def _answers(players: Sequence[Player], drawn: bytes) -> list[dict[str, Any]]:
+    try:
+        drawing = decode_picture(BytesIO(drawn)).convert("L")
+    except DataError as error:
+        raise HTTPException(422, str(error)) from None
+    if np.ptp(np.asarray(drawing)) < MIN_CONTRAST:
+        raise HTTPException(422, "nothing is drawn")
+    return [_answer(player, drawing) for player in players]
 
 
 def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
@@ -97,7 +110,7 @@ def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
     }
 
 
-def mlflow_app(uri: str, *, threads: int) -> tuple[str, Guard]:
+def mlflow_app(uri: str) -> tuple[str, Guard]:
     """A version's address with its number, and MLflow's own app that serves its verified files."""
     from mlflow.pyfunc import scoring_server
 

@@ -25,7 +25,8 @@ from digits.evaluation.confidence import answer_sets
 from digits.serving.model import Description
 
 FLUSH_S = 60
-FLUSH_ROWS = 5_000
+FLUSH_BYTES = 4_000_000  # of images
+MAX_HELD = 16_000_000  # in memory; while the disk is slower than the requests, no more
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
 
 
@@ -39,6 +40,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._description = folder, description
         self._asked: list[tuple[NDArray[np.datetime64], Images, Probabilities]] = []
+        self._held = 0  # bytes of their images
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock, self._wake, self._ended = Lock(), Event(), False
         self._thread = Thread(target=self._write_regularly, name="journal")
@@ -62,8 +64,10 @@ class Journal:
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
         with self._lock:
-            self._asked.append((at, images, probabilities))
-            if sum(len(each) for each, _, _ in self._asked) >= FLUSH_ROWS:
+            if self._held < MAX_HELD:
+                self._asked.append((at, images, probabilities))
+                self._held += images.nbytes
+            if self._held >= FLUSH_BYTES:
                 self._wake.set()
         return at
 
@@ -75,10 +79,13 @@ class Journal:
             ended = self._ended
             with self._lock:
                 asked, self._asked = self._asked, []
+                is_full, self._held = self._held >= MAX_HELD, 0
             try:
                 if asked:
                     self._write(*map(np.concatenate, zip(*asked, strict=True)))
                 _forget(self._folder)
+                if is_full:
+                    raise OSError("slower than the requests, rows are left out")
             except Exception as error:  # pyarrow has many kinds
                 print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
 

@@ -84,7 +84,7 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
                 f"{difference:.1e}; nothing was written"
             )
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(temporary / "before")  # a link is replaced, not what it names
         folder.rename(out)
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 

@@ -40,7 +40,9 @@ class Protocol(HttpToolsProtocol):
         """Wait for a head."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        self._timer = self.loop.call_later(HEAD_S, transport.abort)
+        # uvicorn answers 503 to one too many, but keeps it open
+        wait_s = HEAD_S if len(self.connections) < MAX_CONNECTIONS else 1
+        self._timer = self.loop.call_later(wait_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""

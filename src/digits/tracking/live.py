@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Attempt:
     """Does work that logs, until a server is away: then it warns once, and skips what follows."""
 
-    def __init__(self, loss: str = "`digits restore` logs the rest later") -> None:
+    def __init__(self, loss: str = "later `digits restore` logs the rest") -> None:
         self.gave_up = False
         self._loss = loss
 

@@ -77,7 +77,11 @@ def start(
         tags={**tags, **own},
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
-    mlflow.log_params(dict(params))
+    try:
+        mlflow.log_params(dict(params))
+    except BaseException as error:  # else MLflow ends it as FINISHED when the process ends
+        end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
     return active
 
 
