@@ -39,6 +39,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
         ("data", None, "data: None: input should be a mapping of keys"),
         ("data.class_names", [], "data: class_names must be 10 different names"),
+        ("data.classes", 10**9, "data.classes: 1000000000: input should be less than or equal to "
+         "10000"),
         ("data.class_names", [*"abcdefghi", "a "],
          "data: class_names must be 10 different names"),
         ("split.method", "kfold", "split.method: 'kfold': input should be 'official' or "

@@ -1,5 +1,6 @@
 """Which code, data and starter a run comes from."""
 
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -174,3 +175,20 @@ def test_waits_for_a_dvc_lock_that_is_being_written(repository: Path) -> None:
         thread.submit(write)
         time.sleep(0.02)
         assert provenance.read_lock(Path("dvc.lock")) == whole
+
+
+def test_reads_a_dvc_lock_again_that_was_written_meanwhile(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, read = Path("dvc.lock"), Path.read_text
+    os.utime(lock, (1, 1))
+
+    def read_text(path: Path, *args: str, **options: str) -> str:
+        text = read(path, *args, **options)
+        if path == lock and lock.stat().st_mtime == 1:
+            lock.write_text("stages: {}")
+            return ""
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert provenance.read_lock(lock) == "stages: {}"

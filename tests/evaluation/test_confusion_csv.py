@@ -68,6 +68,7 @@ def test_a_written_matrix_comes_back(tmp_path, names):
         ("a,b\n5,1\n2,6\n", NOT_SQUARE),
         ("0,0\n0,0\n", "m.csv: every count is 0; there must be at least one prediction"),
         (",a,b\nb,5,1\na,2,6\n", NOT_SQUARE),
+        ("5,1,6\n2,6,8\n7,7,14\n", "m.csv: the last row and column are totals; leave them out"),
         (",a,a\na,5,1\na,2,6\n", NOT_SQUARE),
     ],
 )

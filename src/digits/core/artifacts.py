@@ -29,9 +29,6 @@ SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
-LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows runs that were logged to a file
-_PAGE = "workflowType=machine_learning"  # else MLflow 3 opens among its tools for language models
-
 Metrics = dict[str, float]
 
 
@@ -56,11 +53,11 @@ class RunRecord(StrictModel):
         """Whether an MLflow server shows the run already; otherwise start `make ui` first."""
         return self.tracking_uri.startswith(("http://", "https://"))
 
-    @property
     def page(self) -> str:
-        """Address of the run in MLflow's UI."""
-        server = (self.tracking_uri if self.on_server else LOCAL_UI).rstrip("/")
-        return f"{server}/#/experiments/{self.experiment_id}/runs/{self.run_id}?{_PAGE}"
+        """Address of the run in MLflow's UI; `make ui` serves runs that were logged to a file."""
+        server = self.tracking_uri.rstrip("/") if self.on_server else "http://127.0.0.1:5000"
+        run = f"experiments/{self.experiment_id}/runs/{self.run_id}"
+        return f"{server}/#/{run}?workflowType=machine_learning"
 
 
 def split_path(name: str) -> Path:

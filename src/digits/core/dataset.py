@@ -31,7 +31,7 @@ class DataParams(StrictModel):
     """`data:` in params.yaml."""
 
     percent: Annotated[float, Field(gt=0, le=100)]
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=10_000)]
     class_names: list[str] | None = None
     picture: Picture
 

@@ -142,9 +142,12 @@ def _recorded(root: Path) -> defaultdict[str, _Stage]:
 
 def read_lock(path: Path) -> str:
     """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
-    while 0 <= time.time() - path.stat().st_mtime < SETTLED_S:
+    while True:
+        written = path.stat().st_mtime
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not 0 <= time.time() - written < SETTLED_S and path.stat().st_mtime == written:
+            return text
         time.sleep(POLL_S)
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 @lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing takes 60 ms

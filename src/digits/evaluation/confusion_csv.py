@@ -68,6 +68,10 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     matrix = np.array(cells, dtype=np.int64)
     if not matrix.any():
         raise DataError(f"{path}: every count is 0; there must be at least one prediction")
+    inner = matrix[:-1, :-1]
+    totals = [*inner.sum(axis=0), inner.sum()], [*inner.sum(axis=1), inner.sum()]
+    if len(names) > 2 and np.array_equal((matrix[-1], matrix[:, -1]), totals):
+        raise DataError(f"{path}: the last row and column are totals; leave them out")
     return matrix, names
 
 

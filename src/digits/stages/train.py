@@ -36,8 +36,9 @@ def main(model: str) -> dict[str, float]:
 
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
-    mixed = params.recipe(model).fit.mixed_precision
-    tags = {"model": model, "device": devices.used(params.train.distribute, mixed=mixed)}
+    recipe = params.recipe(model)
+    device = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+    tags = {"model": model, "device": device}
     tags |= split_tags(datasets) | provenance.tags(stage=f"train@{model}")
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}

@@ -7,13 +7,14 @@ from digits.core.artifacts import VALIDATION
 from digits.core.errors import DataError, printable
 from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
-from digits.data.validation.expectations import validate
 from digits.params import load as load_params
 
 
 def main() -> None:
     """Write artifacts/validate/result.json, also if the data is refused."""
     params = load_params()
+    from digits.data.validation.expectations import validate  # 4 s, in which one may press Ctrl-C
+
     raw = read_raw(Path("data"))
     result = validate(raw, params=params.validation, classes=params.data.classes)
     write_json(VALIDATION, result.as_dict())
