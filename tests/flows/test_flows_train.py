@@ -188,7 +188,7 @@ def test_signal_ends_program_and_server(
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
     program.send_signal(signum)
-    _, said = program.communicate(timeout=60)
+    _, said = program.communicate(timeout=180)
     assert program.returncode == code, said
-    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=30)
+    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
     assert not answers(port)
