@@ -19,6 +19,7 @@ from digits.core.errors import DigitsError
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
 from flows.support import lifecycle
+from flows.support.commands import Dvc
 from flows.support.pages import VERSION, Model, Space, artifact_key
 from flows.support.stages import task_runner
 from flows.train import train
@@ -106,8 +107,7 @@ def _bring_split(remote: str) -> None:
     if not state.is_completed():
         raise DigitsError(*(state.message or "split failed").splitlines())
     if remote:
-        push = (sys.executable, "-m", "dvc", "push", "--quiet", "--remote", remote, "split")
-        Commands().run(push, on_line=get_run_logger().info)
+        Dvc().other("push", "--quiet", "--remote", remote, "split")
 
 
 if __name__ == "__main__":
