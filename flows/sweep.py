@@ -1,6 +1,5 @@
 """The `sweep` flow: hyper-parameter search, its trials on this machine or on a Dask cluster."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +15,11 @@ from digits import params
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
 from digits.core.errors import DigitsError
+from digits.core.machine import trainings_at_once
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
 from flows.support import lifecycle
+from flows.support.commands import Dvc
 from flows.support.pages import VERSION, Model, Space, artifact_key
 from flows.support.stages import task_runner
 from flows.train import train
@@ -82,7 +83,7 @@ def sweep(
             return trial.run(spec, get_run_logger().info, ours)
 
         one = Task(train_one, name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
-        at_once = parallel or max(1, (os.cpu_count() or 1) // checked.train.threads)
+        at_once = parallel or trainings_at_once(checked.train.threads)
         with task_runner(scheduler, at_once) as runner:
 
             def train_all(specs: list[trial.Spec]) -> list[Any]:
@@ -106,8 +107,7 @@ def _bring_split(remote: str) -> None:
     if not state.is_completed():
         raise DigitsError(*(state.message or "split failed").splitlines())
     if remote:
-        push = (sys.executable, "-m", "dvc", "push", "--quiet", "--remote", remote, "split")
-        Commands().run(push, on_line=get_run_logger().info)
+        Dvc().other("push", "--quiet", "--remote", remote, "split")
 
 
 if __name__ == "__main__":

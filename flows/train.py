@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,13 @@ def train(
             raise UsageError("where: is not for `force` and `overrides`, which run here")
         root, dvc = Path.cwd(), Dvc()
         pools = Pools(root, where) if where else None
-        try:
-            if overrides:
-                options = ["--force"] * force + ["--pull"] * pull
-                return _result(_experiment(dvc, targets, overrides, options, push=push))
-            with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+        # one after the other in the project's folder
+        lock: Any = nullcontext() if overrides else FileLock(root / PROJECT_LOCK)
+        with lock:
+            try:
+                if overrides:
+                    options = ["--force"] * force + ["--pull"] * pull
+                    return _result(_experiment(dvc, targets, overrides, options, push=push))
                 states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
                 if _completed(states):
                     check_sources(root, targets)
@@ -65,11 +68,11 @@ def train(
                     states |= stages.run_all(read_pipeline(root, targets))
                 if push and _completed(states):
                     states |= _task("push", dvc.other, "push")
-            return _result(states)
-        finally:
-            dvc.stop()
-            if pools:
-                pools.cancel()
+                return _result(states)
+            finally:  # before the lock is released
+                dvc.stop()
+                if pools:
+                    pools.cancel()
 
     return lifecycle.run_in_project(work)
 

@@ -63,7 +63,8 @@ def work():
     out = Path(f"artifacts/{name}.txt")
     out.parent.mkdir(exist_ok=True)
     keep = ("DVC_EXP_NAME", "PREFECT__FLOW_RUN_ID")
-    out.write_text(json.dumps([name, params["seed"], params["train"]["mlp"]["fit"], data()]))
+    made = [name, params["seed"], params["train"]["mlp"]["fit"], data()]
+    out.write_text(json.dumps(made, sort_keys=True))  # params.yaml may be sorted by a test
     with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
         print(name, os.getpid(), time.time(), "end", *(os.environ.get(k) for k in keep), file=log)
 

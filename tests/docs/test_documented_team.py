@@ -23,8 +23,9 @@ def clone(tmp_path: Path) -> Iterator[Session]:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)  # for PostgreSQL's user, if we are root
     session = Session(tmp_path / "digits")
-    with socket.create_server(("127.0.0.1", 0)) as free:  # below what the system gives to clients
-        session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 1000 * 10)
+    # below what the system gives to clients, with the S3 server's own 10,000 above
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 600 * 10)
     yield session
     session.bash("make team-down")
 

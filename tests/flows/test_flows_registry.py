@@ -188,7 +188,7 @@ def test_approved_model_becomes_champion(
     mlflow.set_tracking_uri("")
     for command in ("promote mlp --dry-run", "promote mlp", "promote mlp", "rollback"):
         subprocess.run([commands.DIGITS, *command.split()], check=True)
-    assert until(lambda: bool(told(began, "digits.rollback")), seconds=60)
+    assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
     moved = told(began, "digits.promote", "digits.rollback")
     assert [event["payload"]["approval"] for event in moved] == ["approved by Ada", "", ""]
     assert [event["resource"]["digits.version"] for event in moved] == ["1", "2", "1"]

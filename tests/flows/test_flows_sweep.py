@@ -65,6 +65,7 @@ def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.timeout(1800)  # eight trainings, each in a process of its own
 def test_sweep_on_dask_workers_with_clones(workspace: Path, scheduler: str) -> None:
     arguments: dict[str, Any] = {"scheduler": scheduler, "remote": "far"}
     state = sweep("mlp", "space.yaml", trials=2, **arguments, return_state=True)

@@ -57,14 +57,13 @@ def test_failed_stage_fails_flow(project: Project) -> None:
 
 def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages.step, "retry_delay_seconds", [0.1, 0.1])
-    project.fails_with("prepare", 4, 6)
-    assert train(targets=["prepare"], return_state=True).message == "1 ran, 0 cached"
-    assert project.ran() == ["prepare"] * 3
     project.fails_with("prepare", 4, 6, 4)
-    state = train(targets=["prepare"], force=True, return_state=True)
+    state = train(targets=["prepare"], return_state=True)
+    assert project.ran() == ["prepare"] * 3
     assert str(state.message).endswith("(exit code 4)")
 
 
+@pytest.mark.slow
 def test_push_and_pull(project: Project) -> None:
     project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
     assert train(push=True, return_state=True).is_completed()
@@ -91,6 +90,7 @@ def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -
     assert project.ran() == []
 
 
+@pytest.mark.slow
 def test_frozen_stage_is_checked(project: Project) -> None:
     project.dvc("repro", "-q", "prepare")
     project.dvc("freeze", "prepare")
@@ -101,6 +101,7 @@ def test_frozen_stage_is_checked(project: Project) -> None:
     assert project.ran() == ["prepare"]
 
 
+@pytest.mark.slow
 def test_overrides_make_experiment(project: Project) -> None:
     project.dvc("repro", "-q", "prepare", "train@cnn")
     project.git("add", "dvc.lock")
@@ -188,7 +189,7 @@ def test_signal_ends_program_and_server(
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
     program.send_signal(signum)
-    _, said = program.communicate(timeout=60)
+    _, said = program.communicate(timeout=180)
     assert program.returncode == code, said
-    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=30)
+    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
     assert not answers(port)

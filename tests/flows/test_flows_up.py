@@ -83,7 +83,7 @@ def test_up_and_down(clone: Clone) -> None:
     assert mlflow.get_experiment(shown).name == PARAMS["project"]["name"]
     deployments = {deployment["name"] for deployment in clone.prefect("deployments")}
     assert deployments == {"digits", "digits-nightly"}
-    assert until(lambda: len(clone.prefect("work_pools/digits/workers")) == 1, seconds=60)
+    assert until(lambda: len(clone.prefect("work_pools/digits/workers")) == 1, seconds=180)
     for name in PORTS:  # a web page that the browser shows is not let in
         for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
             with pytest.raises(HTTPError, match="403"):

@@ -72,8 +72,8 @@ def test_rerun_after_killed_flow(
     assert until(lambda: running_stages(deployed) != [], seconds=240)
     [flow] = [each for each in deployment[1].children() if not has_ended(each.pid)]
     flow.kill()
-    assert until(lambda: state_of(killed).is_crashed(), seconds=60)
-    assert until(lambda: running_stages(deployed) == [], seconds=60)
+    assert until(lambda: state_of(killed).is_crashed(), seconds=180)
+    assert until(lambda: running_stages(deployed) == [], seconds=180)
     deployed.works()
     assert completes(submit(force=True))
     assert deployed.dvc("status").strip() == "Data and pipelines are up to date."
@@ -125,8 +125,8 @@ def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
     assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
     with get_client(sync_client=True) as client:  # as `prefect flow-run cancel` does
         client.set_flow_run_state(cancelled, Cancelling())
-    assert until(lambda: running_stages(deployed) == [], seconds=60)
-    assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=60)
+    assert until(lambda: running_stages(deployed) == [], seconds=180)
+    assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=180)
     deployed.works()
     assert completes(submit())
 

@@ -43,7 +43,7 @@ def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
         [sys.executable, "-c", RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as program:
         try:
-            assert until(lambda: stage in project.ran(), seconds=60)
+            assert until(lambda: stage in project.ran(), seconds=180)
             yield program
         finally:
             program.kill()
@@ -130,7 +130,7 @@ def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -
         assert program.stderr
         assert program.stderr.read() == ""
     [_, process] = [int(words[1]) for words in dvc_project.log()]
-    assert until(lambda: has_ended(process), seconds=20)
+    assert until(lambda: has_ended(process), seconds=60)
     dvc_project.works()
     assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
@@ -145,7 +145,7 @@ def test_second_interrupt_ends_deaf_stage(dvc_project: Project) -> None:
             program.send_signal(signal.SIGINT)
             time.sleep(1)
         assert program.wait(30) == 128 + signal.SIGINT
-    assert until(lambda: has_ended(int(dvc_project.log()[0][1])), seconds=5)
+    assert until(lambda: has_ended(int(dvc_project.log()[0][1])), seconds=60)
 
 
 def test_busy_folder_is_refused(dvc_project: Project) -> None:
@@ -157,7 +157,7 @@ def test_busy_folder_is_refused(dvc_project: Project) -> None:
     command = [sys.executable, "-m", "digits.core.commands", "dvc", "repro", "-q"]
     with subprocess.Popen(command, start_new_session=True) as repro:
         try:
-            assert until(lambda: dvc_project.ran() == ["prepare"], seconds=60)
+            assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)
             done = digits_run()
         finally:
             repro.terminate()

@@ -85,10 +85,14 @@ def test_search_continues_study_and_prunes(spec: Spec) -> None:
 
 
 def test_search_without_complete_trial_fails(spec: Spec) -> None:
+    failure = ["study digits/s: no trial ran to its end", "out of memory"]
     enqueue(spec, 0.95)
-    lines = findings(DigitsError, lambda: search(spec, train_all, trials=1, seeds=3))
-    assert lines == ["study digits/s: no trial ran to its end", "out of memory"]
-    [run] = MlflowClient().search_runs([store.connect("digits-sweeps")])
+    assert findings(DigitsError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
+    enqueue(spec, 0.5)
+    search(spec, train_all, trials=1, seeds=3)
+    enqueue(spec, 0.95)  # also if one of an earlier sweep was complete
+    assert findings(DigitsError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
+    run, *_ = MlflowClient().search_runs([store.connect("digits-sweeps")])
     assert (run.info.run_name, run.info.status) == ("digits/s", "FAILED")
 
 

@@ -22,7 +22,7 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
     """Run so many more trials, then train best and default settings with so many other seeds.
 
     All are child runs of one MLflow run. Returns the best against the default in one line, and the
-    command that trains with the best. DigitsError if no trial completes, or one of the last fails.
+    command that trains with the best. DigitsError if every trial fails, or one of the last does.
     """
     study, checked = open_study(spec), params.check(spec.raw)
     with runs.active_run(
@@ -35,8 +35,9 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
         spec = spec.model_copy(update={"parent_run": run.info.run_id})
         numbers = range(len(study.trials), len(study.trials) + trials)
         outcomes = train_all([_copy(spec, f"trial {n}", checked.seed + n) for n in numbers])
-        if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-            errors = [one_line(each, width=500) for each in outcomes if each is not None]
+        errors = [one_line(e, width=500) for e in outcomes if isinstance(e, Exception)]
+        complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if len(errors) == trials or not complete:
             raise DigitsError(f"study {spec.study}: no trial ran to its end", *errors[-3:])
         values = study.best_trial.user_attrs["values"]
         others = range(checked.seed + 1, checked.seed + 1 + seeds)  # its own may favour the best

@@ -113,7 +113,6 @@ def main() -> None:
 
 def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -> float:
     """Train in a child run of the sweep; raises TrialPruned if its curve is below the median."""
-    name = f"trial {trial.number}" if trial else spec.name
     checked = params.check(raw)
     recipe = checked.recipe(spec.model)
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
@@ -124,7 +123,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
         runs.log_metrics(metrics, epoch)
         accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.fit.epochs}"
-        print(f"{name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
+        print(f"{spec.name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
         if trial:
             trial.report(accuracy, epoch)
             if epoch + 1 < recipe.fit.epochs and trial.should_prune():
@@ -138,7 +137,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
     logged, experiment = checked.of_training(spec.model), checked.project.part("sweeps")
     with (
-        runs.active_run(name, what=what, experiment=experiment, params=logged, tags=tags),
+        runs.active_run(spec.name, what=what, experiment=experiment, params=logged, tags=tags),
         suppress(optuna.TrialPruned),  # its run has finished all the same
     ):
         trained = fit.train(
