@@ -70,6 +70,7 @@ NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first; the tests of a file stay in one process."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))
