@@ -18,7 +18,7 @@ run: .venv/.done ## environment, data, what changed of the pipeline, table of re
 	@digits run
 
 # One process more than cores: tests of servers wait.
-PYTEST = pytest --dist loadgroup --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))')
+PYTEST = pytest --dist loadfile --no-loadscope-reorder --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))')
 
 test: .venv/.done ## what a change can break, in about 8 minutes
 	@$(PYTEST) -m "not slow"

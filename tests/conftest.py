@@ -30,6 +30,8 @@ from digits.params import Params, check
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
     from digits.registry.versions import Registry
 
@@ -70,16 +72,24 @@ NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first; the tests of a file stay in one process."""
+    """The longest first; what needs packages is slow."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))
     for item in items:
-        file = item.nodeid.partition("::")[0]
-        together = "servers" if file.startswith(TOGETHER) else file
-        item.add_marker(pytest.mark.xdist_group(together))
         if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+    """Each file goes to one process, and what shares servers, too."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "servers" if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
 
 
 def _first_that_begins(nodeid: str) -> int:
