@@ -114,4 +114,5 @@ def running(folder: Path, *options: str, **environment: str) -> Iterator[Running
     finally:
         process.terminate()
         _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (0, "")
+    assert not said, said
+    assert process.returncode == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,6 +29,35 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+class _JoinedWrites:
+    """A transport that sends in one piece what is written in one turn of the event loop.
+
+    uvicorn writes head and body of an answer apart: two system calls, and an error in the log where
+    the client has gone in between.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._written and not self._transport.is_closing():
+            self._transport.write(b"".join(self._written))
+        self._written.clear()
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
@@ -38,7 +67,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport, self.loop)))
         self.flow = _Flow(transport, self.pipeline)
         # uvicorn answers 503 to one too many, but keeps it open
         wait_s = HEAD_S if len(self.connections) < MAX_CONNECTIONS else 1
