@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from blocks import blocks
@@ -16,18 +17,19 @@ BLOCKS = [b for b in blocks(REPOSITORY / "docs/how-to/team.md") if b.comment == 
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Session]:
+def clone() -> Iterator[Session]:
     """A clone whose team has free ports; in the end its servers are stopped."""
     if not [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]:
         pytest.skip("no PostgreSQL here: apt-get install postgresql")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # for PostgreSQL's user, if we are root
-    session = Session(tmp_path / "digits")
-    # below what the system gives to clients, with the S3 server's own 10,000 above
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 600 * 10)
-    yield session
-    session.bash("make team-down")
+    # not below pytest's folder, which is for its user alone: PostgreSQL refuses root
+    with TemporaryDirectory(prefix="team-") as folder:
+        Path(folder).chmod(0o711)
+        session = Session(Path(folder) / "digits")
+        # below what the system gives to clients, with the S3 server's own 10,000 above
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 600 * 10)
+        yield session
+        session.bash("make team-down")
 
 
 def check(clone: Session) -> None:
