@@ -234,7 +234,7 @@ def test_second_clone_reproduces_experiment(
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.root}/mlflow.db"}
     printed = second.run("digits", "reproduce", "models:/digits/1", **store).stdout
     lines = printed.splitlines()
-    assert lines[0] == "warning: threads: 2 recorded and used, params.yaml has 1"
+    assert lines[0] == "warning: threads: 2 recorded, 1 here"
     assert lines[-1] == "205 of 205 predictions identical, largest probability difference 0"
 
 
