@@ -40,13 +40,15 @@ start() { # PROCFILE, then NAME and PORT of each server
     : >"$log"
     set -m # a process group of its own, else Ctrl-C would end it whenever it is pressed here
     nohup honcho --no-colour -f "deploy/$1" start >>"$log" 2>&1 </dev/null &
-    echo $! >$folder/servers.pid
+    honcho=$!
+    echo $honcho >$folder/servers.pid
     set +m
     SECONDS=0
     while shift && [ $# -gt 0 ]; do
         until listens "$2"; do
             sleep 0.5
-            is_up && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
+            # not is_up: until the shell has become honcho, its command is another
+            kill -0 $honcho 2>/dev/null && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
         done
         printf '%-11s127.0.0.1:%s\n' "$1" "$2"
         shift
