@@ -20,9 +20,9 @@ check_port() { # VARIABLE PORT
     ! listens "$2" || fail 6 "port $2 is taken; choose another with make $target $1=…"
 }
 
-is_up() { # a zombie's command does not match
+is_up() { # a zombie's command does not match; -ww, else COLUMNS cuts a long one
     [ -e $folder/servers.pid ] &&
-        ps -p "$(cat $folder/servers.pid)" -o command= | grep -q 'honcho.*start'
+        [[ $(ps -ww -p "$(cat $folder/servers.pid)" -o command=) == *honcho*start* ]]
 }
 
 end() {
