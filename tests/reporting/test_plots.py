@@ -11,9 +11,8 @@ from matplotlib.text import Text
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
 from digits.evaluation.scores import reliability as by_confidence
-from digits.evaluation.seeds import Group, Spread, spread
 from digits.reporting.plots.alluvial import alluvial
-from digits.reporting.plots.comparison import error_bars, pareto
+from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import confusion_matrix, learning_curves, mistakes, reliability
 from digits.reporting.plots.raw import class_distribution, class_images, samples
 from digits.reporting.plots.theme import percent, save
@@ -238,20 +237,6 @@ def test_the_pareto_front_joins_its_models_only():
     assert front.get_xdata().tolist() == [30, 400]
     assert front.get_ydata().tolist() == [0.98, 0.99]
     assert "svm\n97.00 %, 60 s" in texts(figure)
-
-
-def test_error_bars_show_mean_interval_and_number_of_runs():
-    five, one = Spread(5, 0.98, 0.01, 0.97, 0.97, 0.99), spread([0.99])
-    groups = [
-        Group("mlp", {}, [], [], {"accuracy": five, "seconds": five}),
-        Group("cnn, epochs 3", {}, [], [], {"accuracy": one, "seconds": one}),
-    ]
-    figure = error_bars(groups, title="Over seeds")
-    assert_legible(figure)
-    assert {"mlp  (n = 5)", "cnn, epochs 3  (n = 1)"} <= set(texts(figure))
-    bars = figure.axes[0].collections[0].get_segments()
-    np.testing.assert_allclose(bars[0][:, 0], [0.97, 0.99])
-    assert bars[1].size == 0  # one run has no interval
 
 
 def test_learning_curves():

@@ -117,7 +117,7 @@ def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
     monitored = watch()
     page = render_monitor(monitored, names=[f"<{k}>" for k in range(10)])
-    assert page.count("data:image/png") == 2
+    assert page.count("data:image/png") == 24
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
     MONITOR.write_text(page, encoding="utf-8")

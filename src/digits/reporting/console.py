@@ -1,27 +1,27 @@
 """What the commands print: tables for people, JSON for scripts."""
 
 import json
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from digits.core.addresses import public
 from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import read_json
 from digits.core.provenance import check_outputs
 from digits.evaluation.leaderboard import Comparison, cells
+from digits.params import flatten
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
     from digits.evaluation.drift import Drift
-    from digits.evaluation.seeds import Group
+    from digits.evaluation.seeds import Group, Spread
     from digits.registry.history import Move
     from digits.registry.promotion import Outcome
     from digits.registry.trace import Origin
@@ -52,21 +52,31 @@ def _lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    justify: Literal["left", "right"] = "left",
+) -> None:
+    """Print a table; `justify` is that of all columns but the first."""
+    first, *others = headings
+    columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
+    table = Table(Column(first, overflow="fold"), *columns)
+    for row in rows:
+        table.add_row(*row)
+    Terminal().print(table)
+
+
 def print_results() -> None:
     """Print the comparison of the last `dvc repro`, and how to see more."""
     check_outputs([COMPARISON])
     comparison = read_json(COMPARISON, Comparison)
-    console = Terminal()
     columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
-    table = Table("", *(Column(column.pop("model"), justify="right") for column in columns))
-    for heading in columns[0]:
-        table.add_row(heading, *(column[heading] for column in columns))
-    console.print(table)
-    console.print(*map(printable, comparison.verdicts), sep="\n")
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    where = public(server) if server.startswith("http") else "make ui"
-    console.print(f"\nRuns, curves and confusion matrices side by side: {where}")
-    console.print("Everything on one page: make report")
+    names = [column.pop("model") for column in columns]
+    rows = ([key, *(column[key] for column in columns)] for key in columns[0])
+    print_table(["", *names], rows, justify="right")
+    print(*map(printable, comparison.verdicts), sep="\n")
+    print("\nmake report shows everything on one page, make ui the runs side by side.")
 
 
 def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
@@ -79,8 +89,7 @@ def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
     tables, console = as_tables(statistics), Terminal()
     console.print(tables.overall.to_string(header=False), "\n")
     console.print(tables.by_class.to_string(line_width=console.width))
-    for note in tables.notes:
-        console.print(printable(note))
+    print(*map(printable, tables.notes), sep="\n")
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
@@ -90,23 +99,19 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     if as_json:
         print_json(as_dicts(groups))
         return
-    console = Terminal()
+    headings = "measure", "n", "mean", "sd", "minimum", "95 % interval of the mean"
     for group in groups:
         seeds = ", ".join(group.seeds)
-        console.print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
-        table = Table("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
-        for measure, spread in group.measures.items():
-            n, interval = str(spread.n), f"{spread.low:.4f} to {spread.high:.4f}"
-            cells = [f"{value:.4f}" for value in (spread.mean, spread.sd, spread.minimum)]
-            if spread.n == 0:
-                cells, interval = ["n/a"] * 3, "n/a: trained on shared cores"
-            elif spread.n == 1:
-                cells[1], interval = "n/a", "n/a: one run"
-            table.add_row(measure, n, *cells, interval)
-        console.print(table)
-        if len(group.commits) > 1:
-            commits = ", ".join(commit[:7] for commit in group.commits)
-            console.print(printable(f"of {len(group.commits)} commits: {commits}"), "\n", sep="")
+        print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
+        measures = group.measures.items()
+        print_table(headings, ([name, *_spread(spread)] for name, spread in measures))
+    print("n/a: of a single run, or without one whose training had its cores to itself")
+
+
+def _spread(spread: "Spread") -> list[str]:
+    values = (spread.mean, spread.sd, spread.minimum, spread.low, spread.high)
+    mean, sd, minimum, low, high = ("n/a" if isnan(x) else f"{x:.4f}" for x in values)
+    return [str(spread.n), mean, sd, minimum, f"{low} to {high}"]
 
 
 def print_answers(
@@ -143,19 +148,17 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     """Print warnings, drift, the number of rows and the rate."""
     if as_json:
         print_json(asdict(result))
-    else:
-        _print_found(result.warnings, result.drift)
-        print(
-            f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-            f" → {printable(result.output)}"
-        )
-        if result.files > 1:
-            print(f"{result.files:,} files, {result.kept:,} of them kept from before")
-        sets = f"answer sets with {100 * result.coverage:g} % coverage"
-        print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-        if result.pictures:
-            print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
-        _print_treatments(result.pictures)
+        return
+    _print_found(result.warnings, result.drift)
+    print(
+        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
+        f" → {printable(result.output)}"
+    )
+    if result.files > 1:
+        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
+    sets = f"answer sets with {100 * result.coverage:g} % coverage"
+    print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
+    _print_treatments(result.pictures)
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
@@ -164,81 +167,67 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
 
     if as_json:
         print_json(asdict(result))
-    else:
-        _print_found(result.warnings, result.drift)
-        print(*verdicts(result), sep="\n")
-        print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
-        others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-        print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+        return
+    _print_found(result.warnings, result.drift)
+    print(*verdicts(result), sep="\n")
+    print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
+    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
+    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
 
 
 def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     """Print each check of a promotion, and whether the champion changed."""
     if as_json:
         print_json(outcome.as_dict())
-    elif outcome.decision is None:
+        return
+    if outcome.decision is None:
         print(f"version {outcome.version} is the champion already")
-    else:
-        columns = (Column(name, overflow="fold") for name in ("found", "allowed"))
-        table = Table("check", "", *columns)
-        for check in outcome.decision.checks:
-            verdict = Text("ok", "green") if check.passed else Text("no", "red")
-            table.add_row(check.name, verdict, check.found, check.allowed)
-        Terminal().print(table)
-        if outcome.moved:
-            print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
-        elif outcome.decision.accepted:
-            print(f"{outcome.decision.challenger} would be promoted (dry run)")
+        return
+    verdicts = {True: Text("ok", "green"), False: Text("no", "red")}
+    rows = [(c.name, verdicts[c.passed], c.found, c.allowed) for c in outcome.decision.checks]
+    print_table(("check", "", "found", "allowed"), rows)
+    if outcome.moved:
+        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+    elif outcome.decision.accepted:
+        print(f"{outcome.decision.challenger} would be promoted (dry run)")
 
 
 def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
-    """Print one row per move of the champion's alias."""
+    """Print each move of the champion's alias, and the gate's figures below it."""
     if as_json:
         print_json([asdict(move) for move in moves])
         return
+    for move in moves:
+        what = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
+        why = " · ".join(filter(None, (move.by, move.approval, move.reason)))
+        print(printable(f"{move.number}  {what}  {why}"))
+        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
+        print("  ", ", ".join(f"{words} {value:.4g}" for words, value in known))
     if not moves:
         print("no champion yet; digits promote MODEL makes one")
-        return
-    when, what, values = (Column(name, no_wrap=True) for name in ("when (UTC)", "what", "figures"))
-    by, why = (Column(name, min_width=8, overflow="fold") for name in ("by", "why"))
-    table = Table("#", when, what, by, why, values)
-    for move in moves:
-        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
-        table.add_row(
-            str(move.number),
-            move.at[:16].replace("T", "\n"),
-            f"{move.action} {move.before or '-'} → {move.after or '-'}",
-            "\n".join(filter(None, [move.by, move.approval])),
-            move.reason,
-            "\n".join(f"{words} {value:.4g}" for words, value in known),
-        )
-    Terminal().print(table)
 
 
 def print_origin(origin: "Origin", *, as_json: bool) -> None:
     """Print one row per field."""
     if as_json:
         print_json(asdict(origin))
-    else:
-        table = Table("", Column(overflow="fold"), show_header=False)
-        for key, value in asdict(origin).items():
-            if isinstance(value, dict):
-                text = "\n".join(printable(f"{name} = {entry}") for name, entry in value.items())
-            else:
-                text = printable(", ".join(value) if isinstance(value, list) else str(value))
-            table.add_row(key, text)
-        Terminal().print(table)
+        return
+    fields = flatten(asdict(origin) | {"aliases": ", ".join(origin.aliases)})
+    print_table(("field", "value"), [(k, printable(str(value))) for k, value in fields.items()])
 
 
 def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
     for warning in warnings:
         print(f"warning: {printable(warning)}")
-    table = Table("drift of", "effect", "p", "")
-    for drift in found:
-        verdict = Text("drifted", "red") if drift.drifted else "ok"
-        table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
-    unknown = "drift: not known, artifacts/split is not what this model was trained on"
-    Terminal().print(table if found else unknown, soft_wrap=not found)
+    if not found:
+        print("drift: not known, artifacts/split is not what this model was trained on")
+        return
+    verdicts = {True: Text("drifted", "red"), False: "ok"}
+    rows = [
+        (each.name, f"{each.effect:.4f}", f"{each.p_value:.3g}", verdicts[each.drifted])
+        for each in found
+    ]
+    print_table(("drift of", "effect", "p", ""), rows)
 
 
 def _print_treatments(names: Collection[str]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 
-from digits.reporting.page.report import Cell, Png, Table, environment
-from digits.reporting.plots import drift as plots
+from digits.core.dataset import Images
+from digits.reporting.page.report import environment
 from digits.scoring.monitor import Monitored, MonitorResult
 
 FOREIGN = 24  # images that are shown
@@ -22,30 +22,13 @@ WORDS = {
 
 def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
     """The page as HTML; `names` has one name per class."""
-    result, pictures = monitored.result, []
+    result, foreign = monitored.result, []
     if monitored.features:
-        known, new = monitored.features
-        farthest = np.argsort(-new, kind="stable")[:FOREIGN]
-        title = "How far new and known images are from the nearest known one"
-        histogram = plots.distances(known.known, new, cut=float(known.cuts[-1]), title=title)
-        title = f"The {len(farthest)} most foreign of {len(new):,} images"
-        pictures = [histogram, plots.foreign(monitored.sample[farthest], title=title)]
-    counts = dict(zip(names, result.class_counts, strict=True))
-    return (
-        environment("page")
-        .get_template("monitor.html.j2")
-        .render(
-            result=result,
-            verdicts=verdicts(result),
-            when=" to ".join(time[:16].replace("T", " ") for time in (result.since, result.until)),
-            comparisons=_comparisons(result),
-            answers=_answers(result),
-            classes={
-                name: {"answers": f"{count:,}", "share": _percent(count / result.rows)}
-                for name, count in counts.items()
-            },
-            pictures=[_png(picture) for picture in pictures],
-        )
+        farthest = np.argsort(-monitored.features.distances, kind="stable")[:FOREIGN]
+        foreign = [_png(image) for image in monitored.sample[farthest]]
+    template = environment("page").get_template("monitor.html.j2")
+    return template.render(
+        result=result, verdicts=verdicts(result), foreign=foreign, names=names, words=WORDS
     )
 
 
@@ -64,46 +47,14 @@ def verdicts(result: MonitorResult) -> list[str]:
         )
     if accuracy := result.accuracy:
         found.append(
-            f"Accuracy {_percent(accuracy.value)} on {accuracy.rows:,} labelled rows, 95 % "
-            f"interval {_percent(accuracy.lower)} to {_percent(accuracy.upper)}."
+            f"Accuracy {100 * accuracy.value:.2f} % on {accuracy.rows:,} labelled rows, 95 % "
+            f"interval {100 * accuracy.lower:.2f} to {100 * accuracy.upper:.2f} %."
         )
     return found
 
 
-def _comparisons(result: MonitorResult) -> Table:
-    drift = {WORDS[each.name]: each for each in result.drift}
-    p_values = {name: each.p_value for name, each in drift.items()}
-    return {
-        "effect": {name: f"{each.effect:.4f}" for name, each in drift.items()},
-        "p": {name: "<0.0001" if p < 1e-4 else f"{p:.4f}" for name, p in p_values.items()},
-        "": {
-            name: Cell("drifted" if each.drifted else "ok", marked=each.drifted)
-            for name, each in drift.items()
-        },
-    }
-
-
-def _answers(result: MonitorResult) -> Table:
-    now, holdout = {"accuracy": "n/a", "labelled rows": "0"}, result.holdout
-    if found := result.accuracy:
-        interval = f"({_percent(found.lower)} to {_percent(found.upper)})"
-        now["accuracy"] = f"{_percent(found.value)} {interval}"
-        now["labelled rows"] = f"{found.rows:,}"
-    return {
-        "now": now | {"unsure": _percent(result.unsure)},
-        "hold-out": {
-            "accuracy": _percent(holdout.get("accuracy")),
-            "labelled rows": f"{holdout['rows']:,.0f}" if "rows" in holdout else "n/a",
-            "unsure": _percent(holdout.get("unsure")),
-        },
-    }
-
-
-def _png(figure: Figure) -> Png:
+def _png(image: Images) -> bytes:
+    """Dark on white."""
     content = BytesIO()
-    figure.savefig(content, format="png")
+    Image.fromarray(255 - image).save(content, "png")
     return content.getvalue()
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{100 * share:.2f} %"

@@ -1,17 +1,12 @@
-"""Models side by side: accuracy against time, and spread over seeds."""
+"""Models side by side: accuracy against time."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from digits.core.colours import BLUE
 from digits.reporting.plots import theme
-
-if TYPE_CHECKING:
-    from digits.evaluation.seeds import Group
 
 LOGARITHMIC_FROM = 8.0  # slowest over fastest training
 
@@ -62,28 +57,6 @@ def pareto(
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     theme.quiet_axes(axes)
     theme.add_legend(figure, ["Pareto front"])
-    return figure
-
-
-def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
-    """One panel per measure, one line per group of runs: mean and 95 % interval."""
-    measures = list(groups[0].measures)
-    figure = theme.new_figure(4.6 * len(measures) + 1, 1.9 + 0.55 * len(groups), title)
-    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    for axes, measure in zip(panels, measures, strict=True):
-        shown = [group for group in groups if group.measures[measure].n]
-        spreads = [group.measures[measure] for group in shown]
-        places, means = np.arange(len(shown)), [spread.mean for spread in spreads]
-        ends = np.array([[s.mean - s.low, s.high - s.mean] for s in spreads]).T
-        axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
-        labels = [f"{group.label}  (n = {group.measures[measure].n})" for group in shown]
-        axes.set_yticks(places, labels, parse_math=False)
-        axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.margins(x=0.1)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-        theme.quiet_axes(axes, grid="x")
-        axes.set_xlabel(measure, fontsize=12, parse_math=False)
     return figure
 
 

@@ -63,9 +63,9 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def add_legend(figure: Figure, *texts: Sequence[str], columns: int = 1) -> None:
+def add_legend(figure: Figure, *texts: Sequence[str]) -> None:
     """Name the series at the lower right."""
-    figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11, ncols=columns)
+    figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11)
 
 
 def set_title(axes: Axes, text: str) -> None:
