@@ -38,7 +38,7 @@ class Diff:
     params: Mapping[str, Change]
     models: dict[str, Difference | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    pictures: dict[str, list[Path]] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
 
 
 class Side:
@@ -85,24 +85,14 @@ class Side:
         return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
 
     def params(self) -> dict[str, Any]:
-        """All params by dotted key, as JSON has them.
-
-        The values are those of dvc.lock, which the stages ran with; params.yaml gives the others.
-        """
+        """All params by dotted key, as JSON has them; those that the stages ran with come first."""
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
-        recorded: dict[str, Any] = {}
+        values = {"data (md5)": provenance.recorded_data("split", self.root)}
+        values |= parameters.flatten(self.raw)
         for stage in ("validate", "split", *stages):
-            recorded |= provenance.recorded_params(stage, self.root)
-        others = {
-            key: value
-            for key, value in parameters.flatten(self.raw).items()
-            if not any(f"{key}.".startswith(f"{block}.") for block in recorded)
-        }
-        data = {"data (md5)": provenance.recorded_data("split", self.root)}
-        made = data | others | parameters.flatten(recorded)
-        plain = json.dumps(made, default=str, skipkeys=True)
-        values: dict[str, Any] = json.loads(plain, parse_constant=str)  # NaN as text
-        return values
+            values |= parameters.flatten(provenance.recorded_params(stage, self.root))
+        plain = json.dumps(values, default=str, skipkeys=True)
+        return dict(json.loads(plain, parse_constant=str))  # NaN as text
 
 
 def _is_name(value: object) -> bool:
@@ -137,7 +127,7 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
                 continue
             diff.models[model] = _compare(model, present, gate, diff)
             if pictures:
-                diff.pictures[model] = _draw(model, present, pictures)
+                diff.pictures += _draw(model, present, pictures)
     return diff
 
 
@@ -205,7 +195,7 @@ def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
         return None
 
 
-def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[Path]:
+def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[str]:
     """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
     from digits.reporting.plots.model import confusion_matrix, learning_curves  # matplotlib
     from digits.reporting.plots.theme import save
@@ -219,8 +209,9 @@ def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[Path]:
             histories[name] = TrainOutputs(model, side.root).read_history()
         if len(classes) <= MOST_CLASSES:
             names, title = [*map(printable, classes)], f"{model}, test, {name}"
-            pictures[f"{name}-confusion"] = confusion_matrix(counts, names=names, title=title)
-    pictures["learning-curves"] = learning_curves(histories, title=model)
-    for name, figure in pictures.items():
-        save(figure, folder / f"{model}-{name}.png")
-    return [Path(f"{model}-{name}.png") for name in pictures]
+            picture = confusion_matrix(counts, names=names, title=title)
+            pictures[f"{model}-{name}-confusion.png"] = picture
+    pictures[f"{model}-learning-curves.png"] = learning_curves(histories, title=model)
+    for file, picture in pictures.items():
+        save(picture, folder / file)
+    return [*pictures]

@@ -1,17 +1,15 @@
 """What `digits diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from rich.table import Table
+from typing import Any, NamedTuple
 
 from digits.core.errors import printable
 from digits.core.files import write_text
 from digits.core.revision import Revision
 from digits.evaluation.comparison import verdict
 from digits.evaluation.difference import Change
-from digits.reporting.console import Terminal, print_json
+from digits.reporting.console import print_json, print_table
 from digits.reporting.diff.collect import Diff
 from digits.reporting.page.report import environment
 
@@ -21,21 +19,12 @@ CELL_WIDTH = 100
 
 
 class Section(NamedTuple):
-    """A table; its first `quoted` columns are texts from git, the others our own."""
+    """A table, whose cells may be texts from git."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     below: Sequence[str] = ()
-    quoted: int = 1
-    align: Literal["left", "right"] = "left"
-
-    def cut(self) -> "Section":
-        """At most MOST_ROWS rows, with what is quoted in them cut to CELL_WIDTH."""
-        n, more = self.quoted, len(self.rows) - MOST_ROWS
-        rows = [[*map(_short, row[:n]), *row[n:]] for row in self.rows[:MOST_ROWS]]
-        below = [f"… and {more} more"] * (more > 0) + [*self.below]
-        return self._replace(rows=rows, below=below)
 
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
@@ -46,58 +35,54 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
     if as_markdown:
         print(markdown(diff), end="")
         return
-    console = Terminal()
-    console.print(f"{_words(diff.old)} → {_words(diff.new)}")
+    print(f"{_words(diff.old)} → {_words(diff.new)}")
     for name, model in diff.models.items():
-        console.print(f"{name}: {model.verdict if model else 'unchanged'}")
+        print(f"{name}: {model.verdict if model else 'unchanged'}")
     for note in diff.notes:
-        console.print(printable(note))
+        print(printable(note))
     for section in _sections(diff):
-        table = Table()
-        for k, name in enumerate(section.columns):
-            justify = "left" if k < section.quoted else section.align
-            table.add_column(name, justify=justify, overflow="fold")
-        for row in section.rows:
-            table.add_row(*row)
-        console.print("", section.title, table, *section.below, sep="\n")
+        print(f"\n{section.title}")
+        print_table(section.columns, section.rows)
+        print("\n".join(section.below))
 
 
 def write_page(diff: Diff, folder: Path) -> None:
     """Write diff.md beside the pictures, which it shows."""
-    write_text(folder / "diff.md", markdown(diff, pictures=True))
+    write_text(folder / "diff.md", markdown(diff, pictures=diff.pictures))
 
 
-def markdown(diff: Diff, *, pictures: bool = False) -> str:
-    """GitHub's Markdown; the last tables are left out if it gets too long for a comment."""
-    template, sections = environment("diff").get_template("diff.md.j2"), [*_sections(diff)]
-    for left_out in range(len(sections) + 1):
+def markdown(diff: Diff, *, pictures: Sequence[str] = ()) -> str:
+    """GitHub's Markdown; without the tables if they make it too long for a comment."""
+    template = environment("diff").get_template("diff.md.j2")
+    for sections in (_sections(diff), None):
         text = template.render(
             old=_words(diff.old),
             new=_words(diff.new),
             models=diff.models,
             notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
-            sections=sections[: len(sections) - left_out],
-            left_out=left_out,
-            pictures=diff.pictures.values() if pictures else [],
+            sections=sections,
+            pictures=pictures,
         )
         if len(text) <= MOST_CHARACTERS:
             break
     return text
 
 
-def _sections(diff: Diff) -> Iterator[Section]:
-    if diff.params:
-        params = [
-            (key, *("–" if value is None else str(value) for value in pair))
-            for key, pair in diff.params.items()
-        ]
-        yield Section("params", ("", "old", "new"), params, quoted=3).cut()
+def _sections(diff: Diff) -> list[Section]:
+    """What differs, a table each; those that would be empty are left out."""
+    columns = "", "old", "new", "change"
+    params = ((key, *map(_param, pair)) for key, pair in diff.params.items())
+    sections = [_section("params", columns[:3], params)]
     for name, model in diff.models.items():
         if model is None:
             continue
         words = [verdict(model.pair)] if model.pair else []
-        yield from _changes(f"{name}: metrics", model.metrics, words)
-        yield from _changes(f"{name}: sensitivity of each class, test", model.sensitivity)
+        sections += [
+            _section(f"{name}: metrics", columns, _changes(model.metrics), words),
+            _section(
+                f"{name}: sensitivity of each class, test", columns, _changes(model.sensitivity)
+            ),
+        ]
         if model.gate and (model.gate.failed or model.state != "same answers"):
             checks = [
                 (check.name, "ok" if check.passed else "no", check.found, check.allowed)
@@ -106,28 +91,40 @@ def _sections(diff: Diff) -> Iterator[Section]:
             below = ["on the hold-out rows; old stands for the champion"]
             if model.not_asked:
                 below.append(f"not asked: {', '.join(model.not_asked)}; digits promote asks them")
-            yield Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
+            sections.append(
+                Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
+            )
+    return [section for section in sections if section.rows]
 
 
-def _changes(
-    title: str, values: Mapping[str, Change], below: Sequence[str] = ()
-) -> Iterator[Section]:
-    """A row for each value that differs; nothing if none does."""
-    rows = [
+def _section(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], below: Sequence[str] = ()
+) -> Section:
+    """A table of at most MOST_ROWS rows."""
+    cells = [[*map(_short, row)] for row in rows]
+    more = len(cells) - MOST_ROWS
+    return Section(
+        title, columns, cells[:MOST_ROWS], [f"… and {more} more"] * (more > 0) + [*below]
+    )
+
+
+def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
+    """A row for each value that differs."""
+    return [
         (name, _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
         for name, pair in values.items()
         if pair.old != pair.new
     ]
-    if rows:
-        yield Section(title, ("", "old", "new", "change"), rows, below, align="right").cut()
+
+
+def _param(value: object) -> str:
+    return "–" if value is None else str(value)
 
 
 def _number(value: float | None, *, sign: str = "") -> str:
     if value is None:
         return "–"
-    if abs(value) >= 1e9:
-        return f"{value:{sign}.4g}"
-    return f"{value:{sign}z,.0f}" if abs(value) >= 1000 else f"{value:{sign}z.4f}"
+    return f"{round(value, 4):{sign}z,.10g}"
 
 
 def _short(text: str, width: int = CELL_WIDTH) -> str:
