@@ -16,7 +16,6 @@ from digits.evaluation.caret import LABELS, Statistics, as_tables, p_value_text
 
 Png = bytes  # the content of a PNG file
 
-ROWS_SHOWN = 500
 SCORES = {
     "loss": "Log loss",
     "brier": "Brier score",
@@ -26,11 +25,10 @@ SCORES = {
 
 
 class Cell(NamedTuple):
-    """A cell that is more than a text; `note` is its tooltip, and a marked one is bold."""
+    """A cell with a tooltip."""
 
     text: str
-    note: str = ""
-    marked: bool = False
+    note: str
 
 
 Table = Mapping[str, Mapping[str, str | Cell]]
@@ -79,8 +77,9 @@ class ReportContent:
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
     template = environment("page").get_template("index.html.j2")
-    functions = pairs, overall, by_class, behaviour, validated, row_numbers, as_tables
-    return template.render(content=content, **{each.__name__: each for each in functions})
+    functions = overall, by_class, as_tables, fragile, p_value_text
+    named = {each.__name__: each for each in functions}
+    return template.render(content=content, disturbances=PERTURBATIONS, **named)
 
 
 def environment(folder: str) -> Environment:
@@ -94,31 +93,6 @@ def environment(folder: str) -> Environment:
     )
     templates.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
     return templates
-
-
-def pairs(compared: Sequence[Mapping[str, Any]]) -> Table:
-    """One column per pair of models."""
-    return {f"{pair['better']} over {pair['other']}": _pair(pair) for pair in compared}
-
-
-def _pair(pair: Mapping[str, Any]) -> dict[str, str | Cell]:
-    low, high = (f"{100 * pair[end]:z.2f}".replace("-", "−") for end in ("lower", "upper"))
-    price: str | Cell = Cell("n/a", "no gain, so no error is avoided")
-    if (seconds := pair["seconds_per_error"]) is not None:
-        nothing = Cell("nothing", "the more accurate model is also the faster one")
-        price = nothing if seconds < 0 else f"{seconds:,.2f} s"
-    return {
-        "gain in accuracy": Cell(
-            f"{100 * pair['gain']:.2f} points", marked=not pair["within_noise"]
-        ),
-        "95 % interval": f"{low} to {high} points",
-        "exact McNemar p": p_value_text(pair["p_value"]),
-        "only the first is right": f"{len(pair['better_right']):,} rows",
-        "only the second is right": f"{len(pair['other_right']):,} rows",
-        "answers differ": f"{pair['disagreements']:,} rows",
-        "training time": f"{pair['time_ratio']:,.2f}×",
-        "per error avoided in 10,000": price,
-    }
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
@@ -159,39 +133,3 @@ def _undefined(statistics: Statistics, label: str | None) -> dict[str, Cell]:
         for each in statistics.undefined
         if each["class"] == label
     }
-
-
-def behaviour(models: Sequence[ModelResult]) -> Table:
-    """Accuracy on disturbed images, one column per model, with the change in brackets."""
-    return {model.name: _behaviour(model.behaviour) for model in models}
-
-
-def _behaviour(accuracies: Mapping[str, float]) -> dict[str, str | Cell]:
-    column: dict[str, str | Cell] = {}
-    for name, accuracy in accuracies.items():
-        words, change = "as they are", ""
-        if name != "clean":
-            words = PERTURBATIONS[name].words
-            change = f" ({100 * (accuracy - accuracies['clean']):+z.1f})".replace("-", "−")
-        marked = name in fragile(accuracies)
-        column[words] = Cell(f"{100 * accuracy:.1f} %{change}", marked=marked)
-    return column
-
-
-def validated(summary: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Rows, shapes and other properties of the data, one column per part."""
-    return {
-        part: {
-            key.replace("_", " "): ", ".join(map(str, v)) if isinstance(v, list) else f"{v:,}"
-            for key, v in figures.items()
-            if key != "class_counts"
-        }
-        for part, figures in summary.items()
-    }
-
-
-def row_numbers(rows: Sequence[int]) -> str:
-    """At most 500 row numbers, and how many more there are."""
-    listed = ", ".join(map(str, rows[:ROWS_SHOWN]))
-    more = len(rows) - ROWS_SHOWN
-    return f"{listed} … and {more} more" if more > 0 else listed or "none"
