@@ -33,16 +33,6 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
 FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
-class Terminal(Console):
-    """Rich's console without markup, and with control codes escaped."""
-
-    def __init__(self) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(_lines(text), **options)
-
-
 def print_json(value: object) -> None:
     """JSON for scripts."""
     print(_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
@@ -63,8 +53,8 @@ def print_table(
     columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
     table = Table(Column(first, overflow="fold"), *columns)
     for row in rows:
-        table.add_row(*row)
-    Terminal().print(table)
+        table.add_row(*(Text(_lines(cell)) if isinstance(cell, str) else cell for cell in row))
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 def print_results() -> None:
@@ -86,9 +76,9 @@ def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
     if as_json:
         print_json(statistics._asdict())
         return
-    tables, console = as_tables(statistics), Terminal()
-    console.print(tables.overall.to_string(header=False), "\n")
-    console.print(tables.by_class.to_string(line_width=console.width))
+    tables = as_tables(statistics)
+    print(tables.overall.to_string(header=False), "\n")
+    print(_lines(tables.by_class.to_string(line_width=Console().width)))
     print(*map(printable, tables.notes), sep="\n")
 
 
@@ -105,7 +95,7 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
         print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         measures = group.measures.items()
         print_table(headings, ([name, *_spread(spread)] for name, spread in measures))
-    print("n/a: of a single run, or without one whose training had its cores to itself")
+    print("n/a: a single run, or trained on shared cores")
 
 
 def _spread(spread: "Spread") -> list[str]:
@@ -180,7 +170,7 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     if as_json:
         print_json(outcome.as_dict())
         return
-    if outcome.decision is None:
+    if not outcome.decision:
         print(f"version {outcome.version} is the champion already")
         return
     verdicts = {True: Text("ok", "green"), False: Text("no", "red")}

@@ -85,7 +85,7 @@ class Side:
         return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
 
     def params(self) -> dict[str, Any]:
-        """All params by dotted key, as JSON has them; those that the stages ran with come first."""
+        """All params by dotted key, as JSON has them; those that the stages ran with count."""
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
         values = {"data (md5)": provenance.recorded_data("split", self.root)}
         values |= parameters.flatten(self.raw)
@@ -108,11 +108,6 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
     """Compare the results at two revisions; None is the workspace.
 
     `pictures` is a folder to draw into, if given.
-
-    Raises:
-        UsageError: a revision is unknown, or has no results.
-        DataError, IntegrityError: a recorded file is damaged, or not what dvc.lock records.
-        ServiceError: an output is neither in git nor in DVC's cache nor in its remote.
     """
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}

@@ -16,6 +16,7 @@ from digits.reporting.page.report import environment
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
 CELL_WIDTH = 100
+GATE = "check", "", "found", "allowed"
 
 
 class Section(NamedTuple):
@@ -71,7 +72,10 @@ def markdown(diff: Diff, *, pictures: Sequence[str] = ()) -> str:
 def _sections(diff: Diff) -> list[Section]:
     """What differs, a table each; those that would be empty are left out."""
     columns = "", "old", "new", "change"
-    params = ((key, *map(_param, pair)) for key, pair in diff.params.items())
+    params = [
+        (key, *("–" if value is None else str(value) for value in pair))
+        for key, pair in diff.params.items()
+    ]
     sections = [_section("params", columns[:3], params)]
     for name, model in diff.models.items():
         if model is None:
@@ -79,9 +83,7 @@ def _sections(diff: Diff) -> list[Section]:
         words = [verdict(model.pair)] if model.pair else []
         sections += [
             _section(f"{name}: metrics", columns, _changes(model.metrics), words),
-            _section(
-                f"{name}: sensitivity of each class, test", columns, _changes(model.sensitivity)
-            ),
+            _section(f"{name}: test sensitivity", columns, _changes(model.sensitivity)),
         ]
         if model.gate and (model.gate.failed or model.state != "same answers"):
             checks = [
@@ -91,9 +93,7 @@ def _sections(diff: Diff) -> list[Section]:
             below = ["on the hold-out rows; old stands for the champion"]
             if model.not_asked:
                 below.append(f"not asked: {', '.join(model.not_asked)}; digits promote asks them")
-            sections.append(
-                Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
-            )
+            sections.append(Section(f"{name}: gate", GATE, checks, below))
     return [section for section in sections if section.rows]
 
 
@@ -102,10 +102,9 @@ def _section(
 ) -> Section:
     """A table of at most MOST_ROWS rows."""
     cells = [[*map(_short, row)] for row in rows]
-    more = len(cells) - MOST_ROWS
-    return Section(
-        title, columns, cells[:MOST_ROWS], [f"… and {more} more"] * (more > 0) + [*below]
-    )
+    if (more := len(cells) - MOST_ROWS) > 0:
+        below = [f"… and {more} more", *below]
+    return Section(title, columns, cells[:MOST_ROWS], below)
 
 
 def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
@@ -117,14 +116,8 @@ def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
     ]
 
 
-def _param(value: object) -> str:
-    return "–" if value is None else str(value)
-
-
 def _number(value: float | None, *, sign: str = "") -> str:
-    if value is None:
-        return "–"
-    return f"{round(value, 4):{sign}z,.10g}"
+    return "–" if value is None else f"{round(value, 4):{sign}z,.10g}"
 
 
 def _short(text: str, width: int = CELL_WIDTH) -> str:
