@@ -95,11 +95,11 @@ def pixels_differ(figure):
         (0, 0, "n/a"),
     ],
 )
-def test_a_share_is_never_rounded_to_none_or_all(count, total, text):
+def test_percent(count, total, text):
     assert percent(count, total) == text
 
 
-def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
+def test_same_figure_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         figure = confusion_matrix(matrix_of(3), names=list("abc"), title="model")
         save(figure, tmp_path / "new folder" / name)
@@ -109,7 +109,7 @@ def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("classes", NAMES)
-def test_any_number_of_classes_is_legible(classes):
+def test_legible_for_any_number_of_classes(classes):
     names, matrix = NAMES[classes], matrix_of(classes)
     confusion = confusion_matrix(matrix, names=names, title="cnn, test")
     assert len(confusion.axes[0].texts) == classes**2
@@ -127,7 +127,7 @@ def test_any_number_of_classes_is_legible(classes):
     assert set(names) <= set(texts(averages)) & set(texts(lines))
 
 
-def test_each_cell_has_count_and_per_cent_of_the_reference_class():
+def test_confusion_matrix_cells():
     matrix = np.array([[90, 1], [10, 9_999]])  # rows: prediction
     figure = confusion_matrix(matrix, names=["a", "b"], title="model")
     cells = [text.get_text() for text in figure.axes[0].texts]
@@ -150,7 +150,7 @@ def ribbons(figure):
     ]
 
 
-def test_errors_are_red_ribbons_on_grey_ones_narrowed_by_a_named_factor():
+def test_alluvial_ribbons():
     figure = alluvial(ERRORS, names=GARMENTS, title="model")
     widths, colours = zip(*ribbons(figure), strict=True)
     assert colours == (*["#C4C4C4"] * 3, *["#C4122F"] * 2)
@@ -158,7 +158,7 @@ def test_errors_are_red_ribbons_on_grey_ones_narrowed_by_a_named_factor():
     assert "grey: correct, drawn 11 times narrower than errors · red: errors" in texts(figure)
 
 
-def test_a_class_absent_or_never_predicted_is_left_out_on_that_side():
+def test_alluvial_without_class():
     matrix = np.array([[5, 0, 2], [0, 0, 1], [0, 0, 0]])
     written = [text for text in texts(alluvial(matrix, names=list("abc"), title="")) if ":" in text]
     assert sorted(written) == [
@@ -167,14 +167,14 @@ def test_a_class_absent_or_never_predicted_is_left_out_on_that_side():
     ]
 
 
-def test_a_class_without_images_says_so():
+def test_class_without_images():
     images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), np.nan)])
     figure = class_images(images, names=["a", "b"], title="")
     assert [text.get_text() for text in figure.axes[1].texts] == ["no image"]
     assert pixels_differ(figure)
 
 
-def test_samples_stand_in_the_line_of_their_class():
+def test_samples_by_class():
     drawn = [np.full((2, 3, 4), 50, dtype=np.uint8), np.full((1, 3, 4), 90, dtype=np.uint8)]
     page = samples(drawn, names=["a", "b"], title="").axes[0].images[0].get_array()
     assert (page[0:3, 0:4] == 50).all()
@@ -183,7 +183,7 @@ def test_samples_stand_in_the_line_of_their_class():
     assert (page[4:7, 5:9] == 0).all()
 
 
-def test_mistakes_show_image_truth_prediction_and_probability():
+def test_mistakes():
     found = mistakes_of(8)
     figure = mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
     assert_legible(figure)
@@ -202,7 +202,7 @@ def confident(rows, concentration):
     return by_confidence(chances, np.array([random.choice(10, p=row) for row in chances]))
 
 
-def test_reliability_shows_accuracy_with_its_interval_at_the_confidence_of_each_bin():
+def test_reliability():
     table = confident(5_000, 0.1)
     figure = reliability({"test": table}, title="cnn")
     assert_legible(figure)
@@ -222,7 +222,7 @@ ACCURACY = {
 
 
 @pytest.mark.parametrize(("slowest", "scale"), [(400.0, "log"), (70.0, "linear")])
-def test_the_time_axis_is_logarithmic_where_times_are_far_apart(slowest, scale):
+def test_pareto_time_scale(slowest, scale):
     seconds = {"mlp": 30.0, "cnn": slowest, "svm": 60.0}
     figure = pareto(seconds, ACCURACY, front=["mlp", "cnn"], title="Accuracy against time")
     assert figure.axes[0].get_xscale() == scale
@@ -230,7 +230,7 @@ def test_the_time_axis_is_logarithmic_where_times_are_far_apart(slowest, scale):
     assert_legible(figure)
 
 
-def test_the_pareto_front_joins_its_models_only():
+def test_pareto_front():
     seconds = {"mlp": 30.0, "cnn": 400.0, "svm": 60.0}
     figure = pareto(seconds, ACCURACY, front=["cnn", "mlp"], title="")
     front = figure.axes[0].lines[0]
