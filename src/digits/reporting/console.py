@@ -183,16 +183,16 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
 
 
 def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
-    """Print each move of the champion's alias, and the gate's figures below it."""
+    """Print a line per move of the champion's alias."""
     if as_json:
         print_json([asdict(move) for move in moves])
         return
     for move in moves:
         what = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
-        why = " · ".join(filter(None, (move.by, move.approval, move.reason)))
-        print(printable(f"{move.number}  {what}  {why}"))
         known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
-        print("  ", ", ".join(f"{words} {value:.4g}" for words, value in known))
+        figures = ", ".join(f"{words} {value:.4g}" for words, value in known)
+        why = " · ".join(filter(None, (move.by, move.approval, figures, move.reason)))
+        print(printable(f"{move.number}  {what}  {why}"))
     if not moves:
         print("no champion yet; digits promote MODEL makes one")
 
