@@ -79,7 +79,8 @@ def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
     tables = as_tables(statistics)
     print(tables.overall.to_string(header=False), "\n")
     print(_lines(tables.by_class.to_string(line_width=Console().width)))
-    print(*map(printable, tables.notes), sep="\n")
+    for note in tables.notes:
+        print(printable(note))
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:

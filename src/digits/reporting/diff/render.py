@@ -44,7 +44,8 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
     for section in _sections(diff):
         print(f"\n{section.title}")
         print_table(section.columns, section.rows)
-        print("\n".join(section.below))
+        for line in section.below:
+            print(line)
 
 
 def write_page(diff: Diff, folder: Path) -> None:
