@@ -213,7 +213,7 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
     if not found:
         print("drift: not known, artifacts/split is not what this model was trained on")
         return
-    verdicts = {True: Text("drifted", "red"), False: "ok"}
+    verdicts = {True: Text("drifted", "red"), False: Text("ok")}
     rows = [
         (each.name, f"{each.effect:.4f}", f"{each.p_value:.3g}", verdicts[each.drifted])
         for each in found
