@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,8 @@ def print_answers(
     model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
 ) -> None:
     """Print one line per picture: its answer set, and the probability of each class."""
+    from digits.scoring.pictures import TREATMENTS
+
     if as_json:
         found = [answer._asdict() for answer in answers]
         print_json({"model": model, "coverage": coverage, "answers": found})
@@ -124,7 +126,8 @@ def print_answers(
             said = f"unsure, most probably {answer.predicted}"
         chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
         print(f"{printable(answer.file)}: {said}  ({chances})  {answer.picture}")
-    _print_treatments({answer.picture for answer in answers})
+    for name in sorted({answer.picture for answer in answers}):
+        print(f"{name}: {TREATMENTS[name]}")
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:
@@ -153,9 +156,6 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
             print(f"{result.files:,} files, {result.kept:,} of them kept from before")
         sets = f"answer sets with {100 * result.coverage:g} % coverage"
         print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-        if result.pictures:
-            print(", ".join(f"{count:,} {how}" for how, count in result.pictures.items()))
-        _print_treatments(result.pictures)
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
@@ -239,11 +239,3 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
         table.add_row(drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdict)
     unknown = "drift: not known, artifacts/split is not what this model was trained on"
     Terminal().print(table if found else unknown, soft_wrap=not found)
-
-
-def _print_treatments(names: Collection[str]) -> None:
-    from digits.scoring.pictures import TREATMENTS
-
-    for name, meaning in TREATMENTS.items():
-        if name in names:
-            print(f"{name}: {meaning}")
