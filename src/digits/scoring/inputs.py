@@ -36,8 +36,7 @@ class Batch(NamedTuple):
 def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Iterator[Batch]:
     """The images at a path, for a model that takes images of this shape (height, width).
 
-    `picture` says how pictures of another form are converted; see `pictures.convert_picture`. The
-    first batch is read here, so that a wrong file is told before a model is loaded (DataError).
+    The first batch is read here, so that a wrong file is told before a model is loaded.
     """
     batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)

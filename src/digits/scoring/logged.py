@@ -29,10 +29,9 @@ class Log(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """Rows of one version: images uint8 (n, height, width), and of each its answer.
+    """Rows of one version: images and answers; `others` counts rows of other versions.
 
     `answers` has the columns `predicted` and `set_size`, and microseconds since 1970 as index.
-    `others` counts rows of other versions.
     """
 
     images: Images
@@ -77,7 +76,7 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
 def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
-    The key is `at` (becomes microseconds since 1970), `row`, or `file`. Raises a DataError.
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
@@ -90,8 +89,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
         if frame.isna().any(axis=None):
             raise DataError(f"{path}: an empty cell; each row needs {key} and label")
         if key == "at":
-            at = pd.to_datetime(frame["at"], utc=True)
-            frame["at"] = at.dt.as_unit("us").astype("int64")
+            frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
     labels = frame.set_index(key)["label"]
     if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
         raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")

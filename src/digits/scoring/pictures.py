@@ -62,13 +62,10 @@ def read_pictures(
 
 
 def decode_picture(file: IO[bytes] | Path) -> Image.Image:
-    """Decode a PNG or JPEG, and turn it upright by its EXIF orientation; DataError if it is none.
-
-    Its size is checked before its pixels are decoded.
-    """
+    """Decode a PNG or JPEG, turned upright by its EXIF orientation; DataError if it is none."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS:  # before they are decoded
                 raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -81,9 +78,8 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
 def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
     """Convert a picture to the pixels (height, width) that a model takes.
 
-    A picture of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as
-    it is. Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain`
-    picture: made grey and stretched to the size, antialiased, neither cropped nor inverted.
+    One of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as it is.
+    Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain` picture.
     """
     if (image.height, image.width) == shape and image.mode in EIGHT_BITS:
         red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
@@ -129,13 +125,12 @@ def _grey(image: Image.Image) -> Grey:
     has_16_bits = image.mode.startswith("I")  # Pillow would clip them
     image = image.convert("I" if has_16_bits else "LA" if image.has_transparency_data else "L")
     image.thumbnail(LARGE, Image.Resampling.BOX)
-    values = np.asarray(image, np.float64)
-    if image.mode != "LA":
-        return values / 257 if has_16_bits else values
-    grey, opacity = values[..., 0], values[..., 1] / 255
-    ink = float((grey * opacity).sum() / max(opacity.sum(), 1))
-    paper = 255.0 if ink < 128 else 0.0
-    return np.asarray(grey * opacity + paper * (1 - opacity))
+    values: Grey = np.asarray(image, np.float64)
+    if image.mode == "LA":
+        grey, opacity = values[..., 0], values[..., 1] / 255
+        is_dark = (grey * opacity).sum() < 128 * opacity.sum()
+        return grey * opacity + (255 if is_dark else 0) * (1 - opacity)
+    return values / 257 if has_16_bits else values
 
 
 def _ink(grey: Grey) -> Grey:

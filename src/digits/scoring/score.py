@@ -48,10 +48,7 @@ class ScoreResult(Found):
 
 
 class Job(NamedTuple):
-    """An input to score: its address, and that of its predictions.
-
-    `stamp` names what decides these. Without it they are never kept.
-    """
+    """An input and its predictions; `stamp` names what decides these, without it none are kept."""
 
     source: str
     output: str
@@ -61,8 +58,7 @@ class Job(NamedTuple):
 def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResult:
     """Write a prediction for every image to a Parquet file, or of each table to one in a folder.
 
-    Logs an MLflow run, and sends the event `<project>.drift` to Prefect if there is drift. Inputs
-    that cannot be read are findings of one DataError; the others are finished.
+    Inputs that cannot be read are findings of one DataError; the others are finished.
     """
     coverage = params.confidence.coverage
     jobs = plan(source, out, model.origin, coverage)

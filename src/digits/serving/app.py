@@ -29,8 +29,6 @@ MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answer
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET"}
-
-
 # buckets of histograms
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 IMAGES = (1, 2, 5, 10, 20, 50, 100)
@@ -48,7 +46,9 @@ class Metrics:
         self.unsure = Counter("digits_unsure", "Answer sets, empty or too big", registry=own)
         self.waiting = Gauge("digits_waiting_images", "Not yet answered", registry=own)
         self.batches = Histogram("digits_batch_images", "At once", buckets=IMAGES, registry=own)
-        self.seconds = Histogram("digits_predict_seconds", "Of 200s", buckets=SECONDS, registry=own)
+        self.seconds = Histogram(
+            "digits_predict_seconds", "Until answered", buckets=SECONDS, registry=own
+        )
 
 
 class Service:
@@ -64,7 +64,6 @@ class Service:
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
 
     def app(self) -> ASGIApp:
-        """The ASGI app."""
         return Guard(self._respond)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +88,7 @@ class Service:
             return await self._predict(request)
         if path == "/metrics":
             page = generate_latest(self._metrics.registry)
-            return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            return Response(page, media_type=CONTENT_TYPE_LATEST)
         health = {"status": "ok", "model": self._title}
         return answer(health if path == "/health" else self._model.description.model_dump())
 
@@ -116,11 +115,11 @@ class Service:
         return answer({"model": self._title, "predictions": answers})
 
     async def _receive(self, request: Request, body: bytearray) -> None:
-        _limit(int(request.headers.get("content-length", "0")))
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():
-                    _limit(len(body) + len(chunk))
+                    if len(body) + len(chunk) > MAX_BODY:
+                        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
                     if self._held + len(chunk) > MAX_HELD:
                         raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
                     self._held += len(chunk)
@@ -137,11 +136,6 @@ class Service:
         if kind not in PICTURES and len(body) <= QUICK:
             return read(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
-
-
-def _limit(size: int) -> None:
-    if size > MAX_BODY:
-        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -36,7 +36,6 @@ class Description(StrictModel):
 
     @property
     def title(self) -> str:
-        """As answers give it."""
         return f"{self.name} {self.version}"
 
 

@@ -37,12 +37,7 @@ class Package(NamedTuple):
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
     """Write the package of a version to the new folder `out`.
 
-    It is asked for all hold-out rows before it is moved there.
-
-    Raises:
-        UsageError: `out` exists, or params.yaml has another number of classes.
-        DataError: the hold-out rows are missing, or are no images for this model.
-        IntegrityError: the package answers otherwise than the model.
+    IntegrityError if it answers otherwise than the model to any hold-out row.
     """
     if out.exists():
         raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
@@ -60,10 +55,8 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
         difference = float(np.abs(actual - probabilities).max())
         same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
         if not (same and difference <= TOLERANCE):  # NaN is not
-            raise IntegrityError(
-                f"package: answers to the hold-out rows differ from the model's by up to "
-                f"{difference:.1e}; nothing was written"
-            )
+            found = f"differ from the model's by up to {difference:.1e}; nothing was written"
+            raise IntegrityError(f"package: answers to the hold-out rows {found}")
         folder.rename(out)
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
@@ -72,9 +65,8 @@ def describe(model: Served, params: Params) -> Description:
     """What the package says of its model; class names and coverage are those of params.yaml."""
     origin, names = model.origin, params.data.names
     if len(names) != model.files.classes:
-        raise UsageError(
-            f"params.yaml has {len(names)} classes, {origin.uri} {model.files.classes}"
-        )
+        found = f"{len(names)} classes, {origin.uri} {model.files.classes}"
+        raise UsageError(f"params.yaml has {found}")
     coverage = params.confidence.coverage
     least = threshold(model.files.calibration.truth_probabilities, coverage)
     return Description(
@@ -102,9 +94,8 @@ def write_folder(
     own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
     write_text(folder / "requirements.txt", lock.read_text("utf-8") + own)
     write_text(folder / "requirements-log.txt", "-r requirements.txt\n" + log.read_text("utf-8"))
-    dockerfile = (TEMPLATE / "Dockerfile").read_text("utf-8")
-    python = "{}.{}".format(*sys.version_info)
-    write_text(folder / "Dockerfile", dockerfile.replace("PYTHON", python))
+    dockerfile, python = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
+    write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
     write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]

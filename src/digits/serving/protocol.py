@@ -15,8 +15,7 @@ HEAD_S = 20  # from the connection, or the last answer, until the head of a requ
 class _Flow(FlowControl):
     """Reads on only if no request waits for the answer to the one before it.
 
-    uvicorn reads on after each answer. A client that sends thousands of requests and reads nothing
-    would fill the memory.
+    uvicorn reads on after each answer: who sends thousands of requests would fill the memory.
     """
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
@@ -35,7 +34,6 @@ class Protocol(HttpToolsProtocol):
     _head: int | None = None  # bytes of the incomplete request head received so far
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         # uvicorn answers 503 to one too many, but keeps it open
@@ -43,7 +41,6 @@ class Protocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(wait_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
         self._timer.cancel()
         super().connection_lost(exc)
 
@@ -56,7 +53,6 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
 
     def on_message_begin(self) -> None:
-        """The first byte of a head."""
         super().on_message_begin()
         self._head = 0
 
