@@ -146,7 +146,7 @@ def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
         values = answers[column].astype(float).round(2)  # as when data are validated
         odd = values[~values.between(low, high)]
         if len(odd):
-            examples = [*odd.head(SHOWN_ROWS).items()]
+            examples: list[Any] = [*odd.head(SHOWN_ROWS).items()]
             warnings.append(finding("input", "row", words, len(odd), examples))
     return warnings
 

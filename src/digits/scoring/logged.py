@@ -47,7 +47,8 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         return None
     with reading_as("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"]).sort_values("at")
-        newest, (name, _, version) = rows["at"].iloc[-1], rows["model"].iloc[-1].rpartition(" ")
+        newest = rows["at"].iloc[-1].to_pydatetime()
+        name, _, version = rows["model"].iloc[-1].rpartition(" ")
         since = newest - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
