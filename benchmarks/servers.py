@@ -1,6 +1,7 @@
 """The servers of a trained model: MLflow's, and that of the package."""
 
 import json
+import shutil
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def package_server(workspace: Workspace, folder: Path) -> Iterator[Target]:
 def package(workspace: Workspace, model: str) -> Path:
     """Register the last training of the model, and package it; the folder."""
     folder = workspace.root / f"package-{model}"
+    shutil.rmtree(folder, ignore_errors=True)
     workspace.run("digits", "package", workspace.register(model), "--out", str(folder))
     return folder
 

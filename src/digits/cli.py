@@ -116,7 +116,7 @@ def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
 @app.command()
 def package(
     model: VersionOrChampion = None,
-    out: Annotated[Path, typer.Option(help="Empty folder, or one with a package.")] = PACKAGE,
+    out: Annotated[Path, typer.Option(help="A new folder.")] = PACKAGE,
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""

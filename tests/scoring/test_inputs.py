@@ -25,10 +25,6 @@ def frame(images=IMAGES):
     return pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(20)])
 
 
-def column(images=IMAGES):
-    return pa.table({"image": pa.array([row.tobytes() for row in images], pa.binary(20))})
-
-
 def read(path) -> Images:
     return np.concatenate([batch.images for batch in open_input(path, shape=SHAPE)])
 
@@ -46,7 +42,6 @@ def refusal(path):
         ("i.npz", lambda path: np.savez_compressed(path, whatever=IMAGES)),
         ("i.npz", lambda path: np.savez(path, y=1, x_train=IMAGES[:1], x_test=IMAGES)),
         ("i.csv", lambda path: frame().assign(label=3).to_csv(path, index=False)),
-        ("i.parquet", lambda path: pq.write_table(column(), path, row_group_size=90)),
         ("i.parquet", lambda path: frame().astype("int32").to_parquet(path, row_group_size=250)),
     ],
 )
@@ -77,8 +72,8 @@ HEADER = ",".join(f"pixel{number}" for number in range(20))
         ("", "cannot be read as CSV: "),
         (f"{HEADER}\n", "no images in it"),
         (f"{HEADER}\n{'0,' * 18}0\n", "Expected 20 columns, got 19"),
-        (f"{HEADER}\n{',0' * 19}\n", "invalid value ''"),
-        (f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n", "#0: Row #3: CSV conversion error to uint8"),
+        (f"{HEADER}\n{',0' * 19}\n", "cannot be read as CSV: "),
+        (f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n", "a pixel is no whole number 0…255"),
         (HEADER.removesuffix(",pixel19") + "\n", "19 pixel columns; the model takes"),
         (f"{HEADER},pixel20\n{'0,' * 20}0\n", "21 pixel columns; the model takes"),
     ],
@@ -122,10 +117,9 @@ def test_damaged_npz(tmp_path, write):
         (frame().astype(int) - 1, "a pixel is no whole number 0…255"),
         (frame().astype("Int64").mask(lambda x: x == 9), "cannot be read as Parquet: "),
         (frame().drop(columns="pixel9"), "19 pixel columns; the model takes"),
-        (pd.DataFrame({"image": [bytes(20)]}), "a column image of fixed_size_binary[20]"),
         (frame(IMAGES[:0]), "no images in it"),
     ],
-    ids=["fractions", "negative", "empty cells", "too few", "binary", "empty"],
+    ids=["fractions", "negative", "empty cells", "too few", "empty"],
 )
 def test_bad_parquet(tmp_path, table, says):
     table.to_parquet(path := tmp_path / "i.parquet")
@@ -134,7 +128,8 @@ def test_bad_parquet(tmp_path, table, says):
 
 def test_damaged_parquet(tmp_path):
     path = tmp_path / "i.parquet"
-    pq.write_table(column(), path, use_dictionary=False, write_page_checksum=True)
+    table = pa.Table.from_pandas(frame())
+    pq.write_table(table, path, use_dictionary=False, write_page_checksum=True)
     content = bytearray(path.read_bytes())
     content[100:3000] = b"\xff" * 2900
     for damaged in (content[:5000], content):

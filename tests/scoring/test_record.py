@@ -8,7 +8,7 @@ RNG = np.random.default_rng(0)
 
 
 def sample_of(images, batch):
-    sample = Sample()
+    sample = Sample(images.shape[1:])
     for start in range(0, len(images), batch):
         sample.add(images[start : start + batch])
     return sample.images

@@ -22,7 +22,6 @@ from digits.registry.served import served
 from digits.reporting.console import print_scored
 from digits.scoring import score as scoring
 from digits.scoring.drift import image_stats
-from digits.scoring.pictures import TREATMENTS
 from digits.scoring.predict import predict_pictures, set_threshold
 from digits.training import inference
 
@@ -39,6 +38,10 @@ def kept(*arguments, **changes):
 
 def scored_probabilities():
     return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
+
+
+def treatments():
+    return dict(pd.read_parquet("scored.parquet")["picture"].value_counts())
 
 
 @pytest.fixture
@@ -203,9 +206,10 @@ class TestPictures:
 
     def test_as_is(self, files, promote_with):
         promote_with("plain")
-        assert score().pictures == {}
+        score()
         of_arrays = scored_probabilities()
-        assert score("new").pictures == {"as is": len(files)}
+        score("new")
+        assert treatments() == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         with served(f"models:/{NAME}@champion", threads=2) as model:
             answers = predict_pictures(files, model, coverage=0.99)
@@ -213,22 +217,20 @@ class TestPictures:
         store = fsspec.filesystem("memory")
         store.put("new/", "/new", recursive=True)
         store.pipe("/new/1/00.png", b"no picture")
-        assert score("memory:///new/").pictures == {"as is": len(files)}
+        score("memory:///new/")
+        assert treatments() == {"as is": len(files)}
         store.pipe("/new/00.png", b"no picture")
         line = finding(DataError, lambda: score("memory:///new"))
         assert line.startswith("memory:///new/00.png: neither PNG nor JPEG")
 
     @pytest.mark.parametrize("treatment", ["plain", "digit"])
-    def test_converted_as_recorded(self, files, promote_with, capsys, treatment):
+    def test_converted_as_recorded(self, files, promote_with, treatment):
         large = np.zeros((40, 40), np.uint8)
         large[5:30, 10:14] = 255
         Image.fromarray(large).save("new/large.png")
         promote_with(treatment)
-        scored = score("new")
-        assert scored.pictures == {"as is": len(files), treatment: 1}
-        assert pd.read_parquet("scored.parquet")["picture"].iloc[-1] == treatment
-        print_scored(scored, as_json=False)
-        assert f"\n{treatment}: {TREATMENTS[treatment]}\n" in capsys.readouterr().out
+        score("new")
+        assert treatments() == {"as is": len(files), treatment: 1}
 
     def test_unknown_recorded_treatment(self, files, promote_with):
         promote_with("sideways")

@@ -63,22 +63,6 @@ def test_full_disk_is_a_warning(
     assert files(tmp_path) == []
 
 
-def test_no_more_is_held_than_fits(
-    log: journal.Journal,
-    package: Package,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(journal, "MAX_HELD", package.images.nbytes)
-    for _ in range(3):
-        log.add(package.images, package.probabilities)
-    with log:
-        pass
-    [path] = files(log._folder)
-    assert pq.ParquetFile(path).metadata.num_rows == len(package.images)
-    assert "rows are left out" in capfd.readouterr().err
-
-
 def test_oldest_files_go(
     log: journal.Journal, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

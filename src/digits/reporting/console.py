@@ -1,7 +1,7 @@
 """What the commands print: tables for people, JSON for scripts."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
@@ -109,6 +109,8 @@ def print_answers(
     model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
 ) -> None:
     """Print one line per picture: its answer set, and the probability of each class."""
+    from digits.scoring.pictures import TREATMENTS
+
     if as_json:
         found = [answer._asdict() for answer in answers]
         print_json({"model": model, "coverage": coverage, "answers": found})
@@ -120,7 +122,8 @@ def print_answers(
             said = f"unsure, most probably {answer.predicted}"
         chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
         print(f"{printable(answer.file)}: {said}  ({chances})  {answer.picture}")
-    _print_treatments({answer.picture for answer in answers})
+    for name in sorted({answer.picture for answer in answers}):
+        print(f"{name}: {TREATMENTS[name]}")
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:
@@ -149,7 +152,6 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
         print(f"{result.files:,} files, {result.kept:,} of them kept from before")
     sets = f"answer sets with {100 * result.coverage:g} % coverage"
     print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-    _print_treatments(result.pictures)
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
@@ -219,11 +221,3 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
         for each in found
     ]
     print_table(("drift of", "effect", "p", ""), rows)
-
-
-def _print_treatments(names: Collection[str]) -> None:
-    from digits.scoring.pictures import TREATMENTS
-
-    for name, meaning in TREATMENTS.items():
-        if name in names:
-            print(f"{name}: {meaning}")

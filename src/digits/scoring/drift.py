@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,7 @@ SEED = 0
 class Found:
     """What is said of the answers of a version, `model`.
 
-    `unsure` is the share of rows whose answer set cannot be used. `drifted` names statistics that
-    no longer look like those of the training data.
+    `unsure` is the share of rows whose answer set cannot be used; `drifted` names what drifted.
     """
 
     model: str
@@ -56,55 +55,46 @@ def image_stats(images: Images) -> dict[str, np.ndarray]:
 
 
 class Sample:
-    """A random sample of a stream of images: at most 2,000, uint8 (n, height, width)."""
+    """A random sample of a stream of images: those with the smallest random keys."""
 
-    def __init__(self) -> None:
-        self.images: Images = np.empty((0, 0, 0), np.uint8)
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.images: Images = np.empty((0, *shape), np.uint8)
         self._keys = np.empty(0)
         self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
-        """Draw from a batch: of all images so far, those with the smallest random keys stay."""
+        """Draw from a batch (n, height, width)."""
         keys = np.concatenate([self._keys, self._random.random(len(images))])
         chosen = np.argsort(keys)[:SAMPLE]
-        known = self.images.reshape(-1, *images.shape[1:])
-        self.images, self._keys = np.concatenate([known, images])[chosen], keys[chosen]
+        self.images = np.concatenate([self.images, images])[chosen]
+        self._keys = keys[chosen]
 
 
-class FeatureDrift(NamedTuple):
-    """The known features, and how foreign each image of a sample is."""
-
-    known: KnownFeatures
-    distances: Distances
-
-
-def feature_drift(sample: Images, model: Served) -> FeatureDrift | None:
-    """How foreign images are to a model; None without its validation split."""
+def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distances] | None:
+    """The known features, and how foreign each image is; None without its validation split."""
     validation = _split_of(model, "validation")
     if validation is None:
         return None
     features = model.files.load_features(threads=model.threads)
     chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
     known = KnownFeatures(features(validation.images[chosen]))
-    return FeatureDrift(known, known.distances(features(sample)))
+    return known, known.distances(features(sample))
 
 
 def summarise(
     answers: pd.DataFrame, model: Served, params: Params, more: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
-    """The fields of `Found`.
+    """The fields of `Found`; the training split is compared if it is here, `more` is added.
 
     `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
-    names as index. Images and predicted classes are compared with the training split, if it is
-    here; `more` are further comparisons.
+    names as index.
     """
-    classes = model.files.classes
+    classes, least = model.files.classes, params.drift.min_effect
     counts = np.bincount(answers["predicted"], minlength=classes)
-    least, comparisons = params.drift.min_effect, []
+    comparisons: list[Comparison] = []
     if train := _split_of(model, "train"):
         for key, known in image_stats(train.images).items():
-            new = answers[key].to_numpy()
-            comparisons.append(compare_values(key, new, known, least))
+            comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
     drift = judge([*comparisons, *more], params.drift.level)
@@ -132,18 +122,17 @@ def record(
 ) -> None:
     """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
     drifted = ", ".join(result.drifted)
-    effects = {f"drift_{each.name}_effect": each.effect for each in result.drift}
-    p_values = {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
-    what = f"Answers of {result.model}, by `digits {command}`."
+    found = {"rows": result.rows, "unsure": result.unsure, **metrics}
+    found |= {f"drift_{each.name}_effect": each.effect for each in result.drift}
+    found |= {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
     with runs.active_run(
         command,
-        what=what,
+        what=f"Answers of {result.model}, by `digits {command}`.",
         experiment=project.part("scoring" if command == "score" else "monitoring"),
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
     ):
-        own = {"rows": result.rows, "unsure": result.unsure}
-        runs.log_metrics({**own, **effects, **p_values, **metrics})
+        runs.log_metrics(found)
         runs.log_files(files)
     if drifted:
         resource = {"prefect.resource.id": f"{project.name}.{command}", "digits.drifted": drifted}
@@ -154,11 +143,11 @@ def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
     """The warnings that validation would have for these images."""
     warnings = []
     for column, low, high, words in usual_ranges(params):
-        values = answers[column].to_numpy(np.float64).round(2)  # as when data are validated
-        rows = np.flatnonzero((values < low) | (values > high))
-        examples = [(answers.index[row], values[row].item()) for row in rows[:SHOWN_ROWS]]
-        if len(rows):
-            warnings.append(finding("input", "row", words, len(rows), examples))
+        values = answers[column].astype(float).round(2)  # as when data are validated
+        odd = values[~values.between(low, high)]
+        if len(odd):
+            examples: list[Any] = [*odd.head(SHOWN_ROWS).items()]
+            warnings.append(finding("input", "row", words, len(odd), examples))
     return warnings
 
 

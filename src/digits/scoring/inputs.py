@@ -36,8 +36,7 @@ class Batch(NamedTuple):
 def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Iterator[Batch]:
     """The images at a path, for a model that takes images of this shape (height, width).
 
-    `picture` says how pictures of another form are converted; see `pictures.convert_picture`. The
-    first batch is read here, so that a wrong file is told before a model is loaded (DataError).
+    The first batch is read here, so that a wrong file is told before a model is loaded.
     """
     batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)
@@ -98,48 +97,32 @@ def _npz(path: Path, shape: Shape) -> Iterator[Images]:
 
 
 def _csv(path: Path, shape: Shape) -> Iterator[Images]:
-    """Columns `pixel0`, `pixel1`, …; others, such as `label`, are left out."""
-    types = dict.fromkeys(_pixels(shape), pa.uint8())
     options = pa.csv.ReadOptions(use_threads=False, block_size=4 << 20)  # so errors name their row
-    convert = pa.csv.ConvertOptions(column_types=types, null_values=[])
-    reader = pa.csv.open_csv(path, options, convert_options=convert)
-    columns = _columns(path, reader.schema, shape)
+    reader = pa.csv.open_csv(path, options)
+    columns = _pixels(path, reader.schema.names, shape)
     for block in reader:
         for start in range(0, len(block), BATCH):
-            yield _numbers(path, block.slice(start, BATCH).select(columns), shape)
+            yield _images(path, block.slice(start, BATCH).select(columns), shape)
 
 
 def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
-    """A column `image` of height × width bytes, or whole numbers `pixel0`, `pixel1`, …"""
     with open_parquet(path) as file:
-        columns = _columns(path, file.schema_arrow, shape)
+        columns = _pixels(path, file.schema_arrow.names, shape)
         for batch in file.iter_batches(BATCH, columns=columns):
-            if columns == ["image"]:
-                content = b"".join(batch["image"].to_pylist())  # an empty cell is a TypeError
-                yield np.frombuffer(content, np.uint8).reshape(-1, *shape)
-            else:
-                yield _numbers(path, batch, shape)
+            yield _images(path, batch, shape)
 
 
-def _columns(path: Path, schema: pa.Schema, shape: Shape) -> list[str]:
-    """The columns of the images, after a check that they have the model's size."""
-    size = prod(shape)
-    if "image" in schema.names and schema.field("image").type == pa.binary(size):
-        return ["image"]
-    found = [name for name in schema.names if name.startswith("pixel")]
-    if sorted(found) != sorted(_pixels(shape)):
-        raise DataError(
-            f"{path}: {len(found)} pixel columns; the model takes pixel0…pixel{size - 1}, or in"
-            f" Parquet a column image of fixed_size_binary[{size}]"
-        )
-    return _pixels(shape)
+def _pixels(path: Path, columns: Sequence[str], shape: Shape) -> list[str]:
+    """`pixel0`, `pixel1`, …; other columns, such as `label`, are left out."""
+    wanted = [f"pixel{number}" for number in range(prod(shape))]
+    found = [name for name in columns if name.startswith("pixel")]
+    if sorted(found) != sorted(wanted):
+        last = len(wanted) - 1
+        raise DataError(f"{path}: {len(found)} pixel columns; the model takes pixel0…pixel{last}")
+    return wanted
 
 
-def _pixels(shape: Shape) -> list[str]:
-    return [f"pixel{number}" for number in range(prod(shape))]
-
-
-def _numbers(path: Path, batch: pa.RecordBatch, shape: Shape) -> Images:
+def _images(path: Path, batch: pa.RecordBatch, shape: Shape) -> Images:
     values = batch.to_tensor().to_numpy()
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise DataError(f"{path}: a pixel is no whole number 0…255")

@@ -8,24 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError
-from digits.core.files import reading_as, require_file
+from digits.core.files import reading_as
 from digits.registry.served import Served
-from digits.scoring.inputs import BATCH, open_parquet
+from digits.scoring.inputs import open_parquet
 
 MAX_LABELS_BYTES = 200_000_000
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
 class Log(NamedTuple):
-    """The last days of a log: `newest` is the time of its last row, `model` who answered it.
-
-    `model` is the address of a version.
-    """
+    """The last days of a log: the time of its newest row, and the version that answered it."""
 
     files: list[Path]
     since: datetime
@@ -34,10 +29,9 @@ class Log(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """Rows of one version in a log: images uint8 (n, height, width), and of each its answer.
+    """Rows of one version: images and answers; `others` counts rows of other versions.
 
     `answers` has the columns `predicted` and `set_size`, and microseconds since 1970 as index.
-    `others` counts rows of other versions.
     """
 
     images: Images
@@ -52,39 +46,38 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     if not files:
         return None
     with reading_as("a service's log", files[-1]):
-        rows = [row for batch in _batches(files[-1], ["at", "model"]) for row in batch.to_pylist()]
-        last = max(rows, key=lambda row: row["at"])
-        since = last["at"] - timedelta(days=days)
+        rows = _read(files[-1], ["at", "model"]).sort_values("at")
+        newest = rows["at"].iloc[-1].to_pydatetime()
+        name, _, version = rows["model"].iloc[-1].rpartition(" ")
+        since = newest - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
-    name, _, version = last["model"].rpartition(" ")
-    return Log(recent, since, last["at"], f"models:/{name}/{version}")
+    return Log(recent, since, newest, f"models:/{name}/{version}")
 
 
 def read_log(log: Log, model: Served) -> Iterator[Logged]:
-    """The rows that a model answered, in batches; DataError if it cannot have answered them."""
+    """The rows that a model answered, by file; DataError if it cannot have answered them."""
     title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
     shape, classes = model.files.shape, model.files.classes
     for path in log.files:
         with reading_as("a service's log", path):
-            for batch in _batches(path, COLUMNS):
-                recent = batch.filter(pc.greater(batch["at"], pa.scalar(log.since)))
-                own = recent.filter(pc.equal(recent["model"].cast(pa.string()), title))
-                answers = own.select(["predicted", "set_size"]).to_pandas().astype(np.int64)
-                if not answers["predicted"].between(0, classes - 1).all():
-                    raise DataError(f"{path} column predicted: a class outside 0…{classes - 1}")
-                images = own["image"].to_pylist()
-                if any(len(image) != prod(shape) for image in images):
-                    raise DataError(f"{path} column image: no images of {shape[0]}×{shape[1]}")
-                pixels = np.frombuffer(b"".join(images), np.uint8).reshape(-1, *shape)
-                at = own["at"].cast(pa.int64()).to_numpy()
-                yield Logged(pixels, answers.set_index(at), len(recent) - len(own))
+            rows = _read(path, COLUMNS)
+            recent = rows[rows["at"] > log.since]
+            own = recent[recent["model"] == title]
+            if not own["predicted"].between(0, classes - 1).all():
+                raise DataError(f"{path} column predicted: a class outside 0…{classes - 1}")
+            if not (own["image"].str.len() == prod(shape)).all():
+                raise DataError(f"{path} column image: no images of {shape[0]}×{shape[1]}")
+            images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)
+            answers = own[["predicted", "set_size"]].astype(np.int64)
+            answers = answers.set_index(own["at"].dt.as_unit("us").astype(np.int64))
+            yield Logged(images, answers, len(recent) - len(own))
 
 
 def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
-    The key is `at` (becomes microseconds since 1970), `row`, or `file`. Raises a DataError.
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
@@ -97,8 +90,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
         if frame.isna().any(axis=None):
             raise DataError(f"{path}: an empty cell; each row needs {key} and label")
         if key == "at":
-            at = pd.to_datetime(frame["at"], utc=True)
-            frame["at"] = at.dt.as_unit("us").astype("int64")
+            frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
     labels = frame.set_index(key)["label"]
     if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
         raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")
@@ -107,10 +99,9 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     return labels
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    require_file(path)
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     with open_parquet(path) as file:
-        for batch in file.iter_batches(BATCH, columns=columns):
-            if any(batch[name].null_count for name in columns):
-                raise DataError(f"{path}: an empty cell; none is allowed")
-            yield batch
+        frame: pd.DataFrame = file.read(columns).to_pandas()
+    if frame.isna().any(axis=None):
+        raise DataError(f"{path}: an empty cell; none is allowed")
+    return frame

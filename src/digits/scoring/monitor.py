@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from digits.core.dataset import Images
 from digits.core.errors import DataError, printable
 from digits.evaluation.confidence import answer_sets
-from digits.evaluation.drift import compare_accuracy
+from digits.evaluation.drift import Distances, KnownFeatures, compare_accuracy
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
 from digits.scoring import drift
@@ -35,11 +35,9 @@ class Accuracy:
 class MonitorResult(drift.Found):
     """What a model saw and answered.
 
-    `since` and `until` are the times of a log's rows, empty for other sources; `other_rows` of it
-    were answered by other versions and are left out. `far` is the share of images farther from
-    all known ones than 95 % of the known are from each other, None if the features were not
-    compared. `holdout` has the hold-out's figures of the same names, as far as the model's run
-    has them.
+    `since` and `until` are the times of a log's rows; `other_rows` of it were answered by other
+    versions. `far` is the share of images farther from all known ones than 95 % of the known are
+    from each other. `holdout` has the hold-out's figures of the same names.
     """
 
     source: str
@@ -56,7 +54,7 @@ class Monitored(NamedTuple):
 
     result: MonitorResult
     sample: Images
-    features: drift.FeatureDrift | None
+    features: tuple[KnownFeatures, Distances] | None
 
 
 def monitor(
@@ -64,13 +62,12 @@ def monitor(
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
-    `source` is where the images are; `log` if a service logged them, with its answers. `labels`
-    is a file with the columns `label` and, of a log, `at`; otherwise `row` or `file`. What cannot
-    be read, or has no row that the model answered, is a DataError.
+    `log` is that of `source` if a service logged it, with its answers; for `labels` see
+    `read_labels`. What cannot be read, or has no row that the model answered, is a DataError.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
     known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
-    sample, others = drift.Sample(), 0
+    sample, others = drift.Sample(model.files.shape), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
     batches = read_log(log, model) if log else _asked(source, model, params.confidence.coverage)
     for batch in batches:
@@ -80,11 +77,12 @@ def monitor(
     answers = pd.concat(tables)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    accuracy, comparisons = None, []
-    features, holdout = drift.feature_drift(sample.images, model), _holdout(model)
-    if features:
-        least = params.drift.min_feature_effect
-        comparisons.append(features.known.compare(features.distances, least))
+    holdout, comparisons = _holdout(model), []
+    far = accuracy = None
+    if features := drift.feature_drift(sample.images, model):
+        usual, distances = features
+        comparisons.append(usual.compare(distances, params.drift.min_feature_effect))
+        far = float(np.mean(distances > usual.cuts[-1]))
     if known is not None:
         truth = known.reindex(answers.index)
         right = (truth == answers["predicted"])[truth.notna()]
@@ -100,7 +98,7 @@ def monitor(
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
         other_rows=others,
-        far=float(np.mean(features.distances > features.known.cuts[-1])) if features else None,
+        far=far,
         accuracy=accuracy,
         holdout=holdout,
         **drift.summarise(answers, model, params, comparisons),
@@ -112,11 +110,10 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
     """Log the result and its page; see `drift.record`."""
     settings = {"source": result.source, "since": result.since, "until": result.until}
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
-    if result.far is not None:
-        metrics["far"] = result.far
-    if accuracy := result.accuracy:
-        metrics |= {"labelled": accuracy.rows, "accuracy": accuracy.value}
-        metrics |= {"accuracy_lower": accuracy.lower, "accuracy_upper": accuracy.upper}
+    metrics |= {"far": result.far} if result.far is not None else {}
+    if found := result.accuracy:
+        metrics |= {"labelled": found.rows, "accuracy": found.value}
+        metrics |= {"accuracy_lower": found.lower, "accuracy_upper": found.upper}
     drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
 
 

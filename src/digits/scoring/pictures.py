@@ -62,13 +62,10 @@ def read_pictures(
 
 
 def decode_picture(file: IO[bytes] | Path) -> Image.Image:
-    """Decode a PNG or JPEG, and turn it upright by its EXIF orientation; DataError if it is none.
-
-    Its size is checked before its pixels are decoded.
-    """
+    """Decode a PNG or JPEG, turned upright by its EXIF orientation; DataError if it is none."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS:  # before they are decoded
                 raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -81,14 +78,13 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
 def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
     """Convert a picture to the pixels (height, width) that a model takes.
 
-    A picture of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as
-    it is. Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain`
-    picture: made grey and stretched to the size, antialiased, neither cropped nor inverted.
-    A blank `digit` is a DataError.
+    One of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as it is.
+    Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain` picture.
     """
-    unchanged = _as_is(image, shape)
-    if unchanged is not None:
-        return Converted(unchanged, "as is")
+    if (image.height, image.width) == shape and image.mode in EIGHT_BITS:
+        red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
+        if np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255:
+            return Converted(red, "as is")
     grey = _grey(image)
     if picture == "plain":
         stretched = _resized(grey, shape, Image.Resampling.BILINEAR)
@@ -97,12 +93,11 @@ def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Pict
 
 
 def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
-    """Convert a grey picture (height, width) 0…255 of a digit to MNIST's form, uint8.
+    """Convert a grey picture (height, width) 0…255 of a digit to MNIST's form: light on dark.
 
-    The result is light on dark. The picture may have any size, and be dark on light or light on
-    dark: the border is taken for the background. It is cropped to the ink, scaled to 20/28 of
-    the image with its proportions kept, and shifted so that its centre of mass is the image's
-    centre (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
+    The border is taken for the background. The digit is cropped to the ink, scaled to 20/28 of
+    the image with its proportions kept, and its centre of mass is shifted to the image's centre
+    (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
     A blank picture is a DataError.
     """
     if np.ptp(grey) < MIN_CONTRAST:
@@ -112,17 +107,12 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = BOX * min(shape) / max(cropped.shape)
     height, width = (max(1, round(side * scale)) for side in cropped.shape)
-    scaled = _resized(cropped, (height, width), Image.Resampling.BICUBIC)
-    return _centred(np.clip(scaled * (255 / scaled.max()), 0, 255), shape)
-
-
-def _as_is(image: Image.Image, shape: tuple[int, int]) -> Images | None:
-    """The picture's own pixels uint8 (height, width); None if it needs conversion."""
-    if (image.height, image.width) != shape or image.mode not in EIGHT_BITS:
-        return None
-    red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
-    unchanged = np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255
-    return red if unchanged else None
+    digit = _resized(cropped, (height, width), Image.Resampling.BICUBIC)
+    digit = np.clip(digit * (255 / digit.max()), 0, 255)
+    top, left = (_corner(digit.sum(axis=1 - axis), shape[axis]) for axis in (0, 1))
+    canvas = np.zeros(shape, dtype=np.uint8)
+    canvas[top : top + height, left : left + width] = np.rint(digit)
+    return canvas
 
 
 def _resized(grey: Grey, shape: tuple[int, int], resampling: Image.Resampling) -> Grey:
@@ -135,13 +125,12 @@ def _grey(image: Image.Image) -> Grey:
     has_16_bits = image.mode.startswith("I")  # Pillow would clip them
     image = image.convert("I" if has_16_bits else "LA" if image.has_transparency_data else "L")
     image.thumbnail(LARGE, Image.Resampling.BOX)
-    values = np.asarray(image, np.float64)
-    if image.mode != "LA":
-        return values / 257 if has_16_bits else values
-    grey, opacity = values[..., 0], values[..., 1] / 255
-    ink = float((grey * opacity).sum() / max(opacity.sum(), 1))
-    paper = 255.0 if ink < 128 else 0.0
-    return np.asarray(grey * opacity + paper * (1 - opacity))
+    values: Grey = np.asarray(image, np.float64)
+    if image.mode == "LA":
+        grey, opacity = values[..., 0], values[..., 1] / 255
+        is_dark = (grey * opacity).sum() < 128 * opacity.sum()
+        return grey * opacity + (255 if is_dark else 0) * (1 - opacity)
+    return values / 257 if has_16_bits else values
 
 
 def _ink(grey: Grey) -> Grey:
@@ -154,14 +143,7 @@ def _ink(grey: Grey) -> Grey:
     return ink
 
 
-def _centred(digit: Grey, shape: tuple[int, int]) -> Images:
-    """The digit in an empty image, its centre of mass on pixel side/2 as far as it fits."""
-    canvas = np.zeros(shape, dtype=np.uint8)
-    corner = []
-    for axis, (side, room) in enumerate(zip(digit.shape, shape, strict=True)):
-        weights = digit.sum(axis=1 - axis)
-        centre = float(np.arange(side) @ weights / weights.sum())
-        corner.append(min(max(round(room / 2 - centre), 0), room - side))
-    (top, left), (height, width) = corner, digit.shape
-    canvas[top : top + height, left : left + width] = np.rint(digit)
-    return canvas
+def _corner(weights: NDArray[np.float64], room: int) -> int:
+    """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
+    centre = np.average(np.arange(len(weights)), weights=weights)
+    return int(np.clip(round(room / 2 - centre), 0, room - len(weights)))

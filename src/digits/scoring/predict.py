@@ -12,11 +12,9 @@ from digits.scoring.pictures import read_pictures
 
 
 class Answer(NamedTuple):
-    """A picture's most probable class, and the probability of every class, 0…1.
+    """What a model says of a picture; `picture` is a key of `pictures.TREATMENTS`.
 
-    `picture` says how it became the model's input: a key of `pictures.TREATMENTS`. `answer_set`
-    holds the classes that may be the true one, the most probable first, and `unsure` says that
-    it cannot be used; see `evaluation.confidence`.
+    `answer_set` has the most probable class first; see `evaluation.confidence`.
     """
 
     file: str
@@ -28,7 +26,7 @@ class Answer(NamedTuple):
 
 
 def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
-    """Predict the class of each picture; `coverage` of the answer sets hold the true one."""
+    """Answer each picture; `coverage` of the answer sets hold the true class."""
     pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(np.stack([converted.image for converted in pictures]))
     sets = answer_sets(probabilities, set_threshold(model, coverage))

@@ -4,7 +4,6 @@ Each input gets a Parquet file, written whole; in a folder it is kept if it is t
 """
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,32 +32,23 @@ from digits.scoring.pictures import is_picture
 from digits.scoring.predict import set_threshold
 from digits.tracking import store
 
-COUNTED = ("row", "file", "picture", "predicted", "set_size", "mean_ink", "contrast")
+COUNTED = ("row", "file", "predicted", "set_size", "mean_ink", "contrast")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreResult(Found):
-    """The result of scoring: the rate, and what was found in the answers.
-
-    `pictures` counts the pictures of a folder by treatment; see `pictures.TREATMENTS`. The answer
-    sets have this `coverage`. `kept` of the `files` of predictions were there before.
-    """
+    """What was found; `kept` of the `files` of predictions were there before."""
 
     input: str
     output: str
     rows_per_s: float
-    pictures: dict[str, int]
     coverage: float
     files: int
     kept: int
 
 
 class Job(NamedTuple):
-    """An input to score: its address, and that of its predictions.
-
-    `stamp` names what decides these: version, hash of the model, coverage, and the input's state.
-    Without it they are never kept.
-    """
+    """An input and its predictions; `stamp` names what decides these, without it none are kept."""
 
     source: str
     output: str
@@ -68,8 +58,7 @@ class Job(NamedTuple):
 def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResult:
     """Write a prediction for every image to a Parquet file, or of each table to one in a folder.
 
-    Logs an MLflow run, and sends the event `<project>.drift` to Prefect if there is drift. Inputs
-    that cannot be read are findings of one DataError; the others are finished.
+    Inputs that cannot be read are findings of one DataError; the others are finished.
     """
     coverage = params.confidence.coverage
     jobs = plan(source, out, model.origin, coverage)
@@ -84,24 +73,18 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
     if findings:
         raise DataError(*findings)
     rate = sum(written) / (time.perf_counter() - started)
-    answers = _read_counted(jobs)
-    pictures = Counter(answers["picture"]) if "picture" in answers else {}
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
         rows_per_s=rate,
-        pictures=dict(pictures),
         coverage=coverage,
         files=len(jobs),
         kept=written.count(0),
         # the features are left to the monitor: they ask the network for 8,000 images more
-        **summarise(answers, model, params),
+        **summarise(_read_counted(jobs), model, params),
     )
     settings = {"input": result.input, "output": result.output}
-    metrics = {f"pictures_{how.replace(' ', '_')}": count for how, count in pictures.items()}
-    record(
-        result, "score", params.project, settings=settings, metrics={**metrics, "rows_per_s": rate}
-    )
+    record(result, "score", params.project, settings=settings, metrics={"rows_per_s": rate})
     return result
 
 
@@ -115,17 +98,15 @@ def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
             raise UsageError(f"--out: {out} is the input itself; choose another file")
         return [Job(source, out)]
     source, out = storage.absolute(source), storage.absolute(out)
-    scored_by = f"{origin.uri} {origin.model_sha256} {coverage}"
     jobs: dict[str, Job] = {}
     files = storage.stored_files(source)
-    for file in files:
-        if is_picture(file):
-            continue
+    for file in filter(lambda name: not is_picture(name), files):
         below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
         output = f"{out}/{below.with_suffix('.parquet')}"
         if output in jobs:
             raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
-        jobs[output] = Job(file, output, f"{scored_by} {file} {files[file]}")
+        stamp = f"{origin.uri} {origin.model_sha256} {coverage} {file} {files[file]}"
+        jobs[output] = Job(file, output, stamp)
     if not jobs:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
     if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(storage.absolute, files)):
@@ -137,9 +118,9 @@ def write_predictions(job: Job, model: Served, coverage: float) -> int:
     """Write the predictions of all images, unless they are there; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
-    `predicted` · `set_size` (how many classes the answer set has, the most probable ones) · `p0`,
-    `p1`, … (probabilities, float32) · `mean_ink`, `contrast` (see `drift.image_stats`) · `model`
-    (its address with version) · `input`. A bad input is a DataError; nothing is written.
+    `predicted` · `set_size` (classes in the answer set, the most probable ones) · `p0`, `p1`, …
+    (probabilities) · `mean_ink`, `contrast` (see `drift.image_stats`) · `model` · `input`.
+    A bad input is a DataError; nothing is written.
     """
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
@@ -165,17 +146,17 @@ def write_on_worker(job: Job, tracking_uri: str, uri: str, coverage: float) -> i
 
 
 def _table(batch: Batch, model: Served, limit: float, job: Job) -> pa.Table:
-    probabilities = model.predict(batch.images)
-    columns = {"file" if batch.treatments else "row": pa.array(batch.names)}
-    if batch.treatments:
-        columns["picture"] = pa.array(batch.treatments)
-    columns["predicted"] = pa.array(probabilities.argmax(axis=1).astype(np.int16))
-    columns["set_size"] = pa.array(answer_sets(probabilities, limit).sum(axis=1, dtype=np.int16))
-    columns |= {f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)}
-    columns |= {key: pa.array(values) for key, values in image_stats(batch.images).items()}
-    zeros = pa.array(np.zeros(len(batch.names), np.int8))
-    columns["model"] = pa.DictionaryArray.from_arrays(zeros, [model.origin.uri])
-    columns["input"] = pa.DictionaryArray.from_arrays(zeros, [printable(job.source)])
+    probabilities, rows = model.predict(batch.images), len(batch.images)
+    of_pictures = {"file": batch.names, "picture": batch.treatments}
+    columns = {
+        **(of_pictures if batch.treatments else {"row": batch.names}),
+        "predicted": probabilities.argmax(axis=1).astype(np.int16),
+        "set_size": answer_sets(probabilities, limit).sum(axis=1, dtype=np.int16),
+        **{f"p{k}": column for k, column in enumerate(probabilities.T)},
+        **image_stats(batch.images),
+        "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
+        "input": pa.repeat(printable(job.source), rows).dictionary_encode(),
+    }
     return pa.table(columns)
 
 

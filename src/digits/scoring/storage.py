@@ -24,7 +24,7 @@ def is_folder(address: str) -> bool:
 
 
 def stored_files(address: str) -> dict[str, str]:
-    """The file at the address, or all below it, sorted; each with what changes when it is written.
+    """The files at or below an address, sorted, each with size and time (or ETag).
 
     Names that begin with a dot or underscore are left out, as Spark, Dask and Arrow do.
     """
@@ -43,14 +43,10 @@ def stored_files(address: str) -> dict[str, str]:
 
 @contextmanager
 def local_copy(address: str) -> Iterator[Path]:
-    """The file or folder on this machine; a copy for the time of the block, if it is remote.
-
-    Of a remote folder only the files directly in it.
-    """
+    """The file, or folder without those below it; if it is remote, a copy for the block."""
     if not _is_remote(address):
         yield Path(address)
         return
-    address = address.rstrip("/")
     with scratch() as folder:
         copy = folder / PurePath(address).name
         with filesystem_of(address) as (filesystem, name):
@@ -58,8 +54,8 @@ def local_copy(address: str) -> Iterator[Path]:
         try:
             yield copy
         except DataError as error:
-            said = (finding.replace(str(copy), address) for finding in error.findings)
-            raise DataError(*said) from None
+            address = address.rstrip("/")
+            raise DataError(*(f.replace(str(copy), address) for f in error.findings)) from None
 
 
 @contextmanager

@@ -19,12 +19,7 @@ DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are give
 
 
 def serve(options: Namespace) -> None:
-    """Serve until SIGTERM or SIGINT; then answer the requests under way.
-
-    Raises:
-        IntegrityError: the package's files are not those that were packaged.
-        BusyError: another process listens there.
-    """
+    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
     loaded, journal = load(Path()), None
     if options.log:
         try:
@@ -48,14 +43,13 @@ def serve(options: Namespace) -> None:
             timeout_keep_alive=HEAD_S,
         )
         host, port = listening.getsockname()[:2]
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        print(f"{loaded.description.title} at {address}   Ctrl-C ends it", flush=True)
+        name = f"[{host}]" if ":" in host else host
+        print(f"{loaded.description.title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
         uvicorn.Server(config).run(sockets=[listening])
 
 
 def options() -> Namespace:
-    """What the command line says."""
     parser = ArgumentParser("python -m digits.serving", description="Serve this package.")
     add = parser.add_argument
     reached = f"{MORE_NAMES} lists the names by which others reach it"

@@ -8,6 +8,8 @@ from traceback import print_exc
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,8 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from digits.core.dataset import Images
 from digits.core.guard import Guard
 from digits.serving.batches import Batcher
-from digits.serving.bodies import MAX_BODY, is_quick, read
-from digits.serving.metrics import Metrics
+from digits.serving.bodies import MAX_BODY, PICTURES, read
 from digits.serving.model import Model
 
 if TYPE_CHECKING:
@@ -25,8 +26,29 @@ if TYPE_CHECKING:
 
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
+QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET"}
+# buckets of histograms
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+IMAGES = (1, 2, 5, 10, 20, 50, 100)
+
+
+class Metrics:
+    """What Prometheus reads of one server."""
+
+    def __init__(self, model: str) -> None:
+        self.registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        Info("digits_model", "The model that answers", registry=own).info({"model": model})
+        self.requests = Counter("digits_requests", "By path", ["path", "status"], registry=own)
+        self.predicted = Counter("digits_predictions", "By class", ["class"], registry=own)
+        self.unsure = Counter("digits_unsure", "Answer sets, empty or too big", registry=own)
+        self.waiting = Gauge("digits_waiting_images", "Not yet answered", registry=own)
+        self.batches = Histogram("digits_batch_images", "At once", buckets=IMAGES, registry=own)
+        self.seconds = Histogram(
+            "digits_predict_seconds", "Until answered", buckets=SECONDS, registry=own
+        )
 
 
 class Service:
@@ -42,7 +64,6 @@ class Service:
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
 
     def app(self) -> ASGIApp:
-        """The ASGI app."""
         return Guard(self._respond)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,8 +87,8 @@ class Service:
         if path == "/predict":
             return await self._predict(request)
         if path == "/metrics":
-            page, kind = self._metrics.page()
-            return Response(page, headers={"Content-Type": kind})
+            page = generate_latest(self._metrics.registry)
+            return Response(page, media_type=CONTENT_TYPE_LATEST)
         health = {"status": "ok", "model": self._title}
         return answer(health if path == "/health" else self._model.description.model_dump())
 
@@ -87,15 +108,18 @@ class Service:
         if self._journal:
             for each, at in zip(answers, self._journal.add(images, probabilities), strict=True):
                 each["at"] = at
-        self._metrics.count(answers, time.perf_counter() - started)
+        for each in answers:
+            self._metrics.predicted.labels(each["predicted"]).inc()
+            self._metrics.unsure.inc(each["unsure"])
+        self._metrics.seconds.observe(time.perf_counter() - started)
         return answer({"model": self._title, "predictions": answers})
 
     async def _receive(self, request: Request, body: bytearray) -> None:
-        _limit(int(request.headers.get("content-length", "0")))
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():
-                    _limit(len(body) + len(chunk))
+                    if len(body) + len(chunk) > MAX_BODY:
+                        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
                     if self._held + len(chunk) > MAX_HELD:
                         raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
                     self._held += len(chunk)
@@ -109,14 +133,9 @@ class Service:
     async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
         description = self._model.description
         arguments = kind, body, description.shape, description.picture
-        if is_quick(kind, body):
+        if kind not in PICTURES and len(body) <= QUICK:
             return read(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
-
-
-def _limit(size: int) -> None:
-    if size > MAX_BODY:
-        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

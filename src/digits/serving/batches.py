@@ -17,9 +17,8 @@ QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a 
 class Batcher:
     """Asks a model for many requests at once.
 
-    Images that come while the model is free are predicted at once. Those that come meanwhile make
-    the next batch: they wait for one that runs, and never for others to come. A batch that takes
-    less than QUICK_S is predicted in the event loop itself, others in a thread.
+    Those that come while a batch runs make the next one; it waits for no others. A batch that
+    takes less than QUICK_S is predicted in the event loop itself, others in a thread.
     """
 
     def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:

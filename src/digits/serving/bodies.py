@@ -16,19 +16,14 @@ from digits.scoring.pictures import convert_picture, decode_picture
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
 JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
-QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 
 Shape = tuple[int, int]
 
 
 def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images, list[str]]:
-    """The images uint8 (n, height, width) in a body of this Content-Type.
+    """The images in a body of this Content-Type, and of a picture its treatment.
 
-    Returns:
-        The images, and of a picture how it became one (`pictures.TREATMENTS`).
-
-    Raises:
-        HTTPException: 4xx with one sentence that says what is wrong and what is allowed.
+    An HTTPException has a sentence that says what is wrong and what is allowed.
     """
     treatments: list[str] = []
     if kind == JSON:
@@ -39,8 +34,8 @@ def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images
         images = np.frombuffer(body, np.uint8).reshape(-1, *shape)
     elif kind in PICTURES:
         try:
-            decoded = decode_picture(BytesIO(body))
-            image, treatment = convert_picture(decoded, shape=shape, picture=picture)
+            drawn = decode_picture(BytesIO(body))
+            image, treatment = convert_picture(drawn, shape=shape, picture=picture)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
         images, treatments = image[np.newaxis], [treatment]
@@ -50,11 +45,6 @@ def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images
     if len(images) > MAX_IMAGES:
         raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
     return images, treatments
-
-
-def is_quick(kind: str, body: bytes) -> bool:
-    """Whether it is read in less time than a prediction takes."""
-    return kind not in PICTURES and len(body) <= QUICK
 
 
 def _arrays(body: bytes, shape: Shape) -> Images:

@@ -7,7 +7,6 @@ a server have the same), `image` (height·width bytes), `predicted`, `p0`, `p1`,
 
 import sys
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -26,8 +25,9 @@ from digits.serving.model import Description
 
 FLUSH_S = 60
 FLUSH_BYTES = 4_000_000  # of images
-MAX_HELD = 16_000_000  # in memory; while the disk is slower than the requests, no more
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
+
+Times = NDArray[np.datetime64]  # (n,), microseconds UTC
 
 
 class Journal:
@@ -39,7 +39,7 @@ class Journal:
     def __init__(self, folder: Path, description: Description) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._description = folder, description
-        self._asked: list[tuple[NDArray[np.datetime64], Images, Probabilities]] = []
+        self._asked: list[tuple[Times, Images, Probabilities]] = []
         self._held = 0  # bytes of their images
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock, self._wake, self._ended = Lock(), Event(), False
@@ -54,21 +54,16 @@ class Journal:
         self._wake.set()
         self._thread.join()
 
-    def add(self, images: Images, probabilities: Probabilities) -> NDArray[np.datetime64]:
-        """Take the answers to one request: images uint8 (n, h, w), probabilities (n, classes).
-
-        Returns:
-            The `at` of each, its key in the log.
-        """
+    def add(self, images: Images, probabilities: Probabilities) -> Times:
+        """Take the answers to one request; returns the `at` of each, its key in the log."""
         first = max(time.time_ns() // 1000, self._next)
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
         with self._lock:
-            if self._held < MAX_HELD:
-                self._asked.append((at, images, probabilities))
-                self._held += images.nbytes
-            if self._held >= FLUSH_BYTES:
-                self._wake.set()
+            self._asked.append((at, images, probabilities))
+            self._held += images.nbytes
+        if self._held >= FLUSH_BYTES:
+            self._wake.set()
         return at
 
     def _write_regularly(self) -> None:
@@ -78,29 +73,23 @@ class Journal:
             self._wake.clear()
             ended = self._ended
             with self._lock:
-                asked, self._asked = self._asked, []
-                is_full, self._held = self._held >= MAX_HELD, 0
+                asked, self._asked, self._held = self._asked, [], 0
             try:
                 if asked:
                     self._write(*map(np.concatenate, zip(*asked, strict=True)))
                 _forget(self._folder)
-                if is_full:
-                    raise OSError("slower than the requests, rows are left out")
             except Exception as error:  # pyarrow has many kinds
                 print(f"warning: {self._folder}: {one_line(error, width=200)}", file=sys.stderr)
 
-    def _write(
-        self, at: NDArray[np.datetime64], images: Images, probabilities: Probabilities
-    ) -> None:
+    def _write(self, at: Times, images: Images, probabilities: Probabilities) -> None:
         sets = answer_sets(probabilities, self._description.confidence.threshold)
-        zeros, titles = np.zeros(len(images), np.int8), [self._description.title]
         columns = {
             "at": pa.array(at, pa.timestamp("us", "UTC")),
-            "image": pa.array([image.tobytes() for image in images], pa.binary()),
-            "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int16)),
-            **{f"p{k}": pa.array(column) for k, column in enumerate(probabilities.T)},
-            "set_size": pa.array(sets.sum(axis=1).astype(np.int16)),
-            "model": pa.DictionaryArray.from_arrays(zeros, titles),
+            "image": [image.tobytes() for image in images],
+            "predicted": probabilities.argmax(axis=1).astype(np.int16),
+            **{f"p{k}": column for k, column in enumerate(probabilities.T)},
+            "set_size": sets.sum(axis=1, dtype=np.int16),
+            "model": pa.repeat(self._description.title, len(images)).dictionary_encode(),
         }
         now = datetime.now(UTC)
         name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
@@ -110,12 +99,8 @@ class Journal:
 
 def _forget(folder: Path) -> None:
     """Delete the oldest files until the rest is within the limit."""
-    files = sorted(folder.glob("????-??-??/[!.]*.parquet"))
-    size = sum(file.stat().st_size for file in files)
-    for file in files:
-        if size <= MAX_BYTES:
-            break
-        size -= file.stat().st_size
-        file.unlink()
-        with suppress(OSError):  # other files are in it
-            file.parent.rmdir()
+    size = 0
+    for file in sorted(folder.glob("????-??-??/[!.]*.parquet"), reverse=True):
+        size += file.stat().st_size
+        if size > MAX_BYTES:
+            file.unlink()

@@ -1,6 +1,5 @@
 """The model of a package: its description, its files verified, its answers."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,8 +14,6 @@ from digits.training import inference
 from digits.training.inference import Network
 
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
-CACHES = ("__pycache__", ".pytest_cache", ".venv")
-LOG = "log"  # where .dockerignore and README.md expect the log
 
 
 class Confidence(StrictModel):
@@ -27,11 +24,7 @@ class Confidence(StrictModel):
 
 
 class Description(StrictModel):
-    """model.json: the model's name and version, its origin, and how its answers are to be read.
-
-    `shape` is height and width of its images, `picture` how a picture of another form becomes one,
-    `model_sha256` the hash of the files that were registered.
-    """
+    """model.json; `shape` is height and width, `model_sha256` the hash that was registered."""
 
     name: str
     version: str
@@ -43,7 +36,6 @@ class Description(StrictModel):
 
     @property
     def title(self) -> str:
-        """Name and version, as answers give them."""
         return f"{self.name} {self.version}"
 
 
@@ -71,11 +63,12 @@ class Model(NamedTuple):
 
 def load(folder: Path) -> Model:
     """Load the model of a package; IntegrityError if its files are not those in SHA256SUMS."""
-    sums = listed(folder)
-    if not sums:
-        raise IntegrityError(f"{folder / SUMS}: does not list {MODEL}, so this is no package")
-    findings = [f"{folder / name}: is not in {SUMS}" for name in unlisted(folder, sums)]
-    findings += [
+    path = folder / SUMS
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if not {MODEL, DESCRIPTION} <= sums.keys():
+        raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
+    findings = [
         f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"
         for name, digest in sums.items()
         if not (folder / name).is_file() or sha256(folder / name) != digest
@@ -84,21 +77,3 @@ def load(folder: Path) -> Model:
         raise IntegrityError(*findings)
     description = read_json(folder / DESCRIPTION, Description)
     return Model(description, inference.load(folder / MODEL, threads=1))
-
-
-def listed(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file by a package's list; empty if there is no list with a model."""
-    path = folder / SUMS
-    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    return sums if {MODEL, DESCRIPTION} <= sums.keys() else {}
-
-
-def unlisted(
-    folder: Path, sums: Mapping[str, str], *, but: tuple[str, ...] = (*CACHES, LOG)
-) -> list[str]:
-    """Files of a folder that the list does not name, but for those in folders named `but`."""
-    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    names = (path.relative_to(folder) for path in paths)
-    found = {str(name) for name in names if not {*but} & {*name.parts}}
-    return sorted(found - ({SUMS, *sums} if sums else set()))

@@ -11,30 +11,13 @@ import numpy as np
 
 from digits.core.artifacts import read_split
 from digits.core.dataset import Images
-from digits.core.errors import (
-    DataError,
-    IntegrityError,
-    ServiceError,
-    UsageError,
-    one_line,
-    printable,
-)
+from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import folder_sha256, scratch, sha256, write_text
 from digits.evaluation.confidence import threshold
 from digits.params import Params
 from digits.registry.card import card
 from digits.registry.served import Served
-from digits.serving.model import (
-    CACHES,
-    DESCRIPTION,
-    MODEL,
-    SUMS,
-    Confidence,
-    Description,
-    listed,
-    load,
-    unlisted,
-)
+from digits.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 
 REPOSITORY = Path(__file__).parents[3]
 TEMPLATE = Path(__file__).with_name("template")
@@ -52,19 +35,12 @@ class Package(NamedTuple):
 
 
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
-    """Write the package of a version to the folder `out`, which is new, empty or a package.
+    """Write the package of a version to the new folder `out`.
 
-    It is asked for all hold-out rows before it is moved there.
-
-    Raises:
-        UsageError: `out` holds something else, or params.yaml has another number of classes.
-        DataError: the hold-out rows are missing, or are no images for this model.
-        IntegrityError: the package answers otherwise than the model.
+    IntegrityError if it answers otherwise than the model to any hold-out row.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is no folder")
-    for name in unlisted(out, listed(out), but=CACHES):
-        raise UsageError(f"--out {out}: holds {printable(name)}, which is no package's")
+    if out.exists():
+        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
     images = read_split("holdout", classes=model.files.classes).data.images
     if images.shape[1:] != model.files.shape:
         found = f"{images.shape[1:]}, {model.origin.uri} takes {model.files.shape}"
@@ -79,12 +55,8 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
         difference = float(np.abs(actual - probabilities).max())
         same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
         if not (same and difference <= TOLERANCE):  # NaN is not
-            raise IntegrityError(
-                f"package: answers to the hold-out rows differ from the model's by up to "
-                f"{difference:.1e}; nothing was written"
-            )
-        if out.exists():
-            out.rename(temporary / "before")  # a link is replaced, not what it names
+            found = f"differ from the model's by up to {difference:.1e}; nothing was written"
+            raise IntegrityError(f"package: answers to the hold-out rows {found}")
         folder.rename(out)
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
@@ -93,9 +65,8 @@ def describe(model: Served, params: Params) -> Description:
     """What the package says of its model; class names and coverage are those of params.yaml."""
     origin, names = model.origin, params.data.names
     if len(names) != model.files.classes:
-        raise UsageError(
-            f"params.yaml has {len(names)} classes, {origin.uri} {model.files.classes}"
-        )
+        found = f"{len(names)} classes, {origin.uri} {model.files.classes}"
+        raise UsageError(f"params.yaml has {found}")
     coverage = params.confidence.coverage
     least = threshold(model.files.calibration.truth_probabilities, coverage)
     return Description(
@@ -123,13 +94,12 @@ def write_folder(
     own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
     write_text(folder / "requirements.txt", lock.read_text("utf-8") + own)
     write_text(folder / "requirements-log.txt", "-r requirements.txt\n" + log.read_text("utf-8"))
-    dockerfile = (TEMPLATE / "Dockerfile").read_text("utf-8")
-    python = "{}.{}".format(*sys.version_info)
-    write_text(folder / "Dockerfile", dockerfile.replace("PYTHON", python))
-    # in a git repository a package is no code of its project
-    write_text(folder / ".gitignore", "*\n")
-    files = unlisted(folder, {}, but=())
-    write_text(folder / SUMS, "".join(f"{sha256(folder / file)}  {file}\n" for file in files))
+    dockerfile, python = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
+    write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
+    write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
+    write_text(folder / SUMS, "".join(sums))
 
 
 def _build_wheel(folder: Path) -> Path:

@@ -2,22 +2,20 @@
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
-MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first PIECE
-PIECE = 4096  # bytes that are parsed at once
+MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first piece that is read
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
 
 
 class _Flow(FlowControl):
     """Reads on only if no request waits for the answer to the one before it.
 
-    uvicorn reads on after each answer. A client that sends thousands of requests and reads nothing
-    would fill the memory.
+    uvicorn reads on after each answer: who sends thousands of requests would fill the memory.
     """
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
@@ -29,73 +27,39 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class _JoinedWrites:
-    """A transport that sends in one piece what is written in one turn of the event loop.
-
-    uvicorn writes head and body of an answer apart: two system calls, and an error in the log where
-    the client has gone in between.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._written: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self._send)
-        self._written.append(data)
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _send(self) -> None:
-        if self._written and not self._transport.is_closing():
-            self._transport.write(b"".join(self._written))
-        self._written.clear()
-
-
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _timer: asyncio.TimerHandle
+    _running: RequestResponseCycle | None = None
     _head: int | None = None  # bytes of the incomplete request head received so far
-    _rest: bytes = b""  # not parsed yet; empty if no request waits for the answer to another
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head."""
-        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport, self.loop)))
+        super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         # uvicorn answers 503 to one too many, but keeps it open
         wait_s = HEAD_S if len(self.connections) < MAX_CONNECTIONS else 1
         self._timer = self.loop.call_later(wait_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
         self._timer.cancel()
+        if self._running:  # uvicorn tells only the last of a pipeline that the client has gone
+            self._running.disconnected = True
         super().connection_lost(exc)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def data_received(self, data: bytes) -> None:
-        """Parse what came until a request has to wait, and limit a head that is not complete."""
-        data, self._rest = self._rest + data, b""
-        for start in range(0, len(data), PIECE):
-            if self.pipeline:
-                self._rest = data[start:]
-                return
-            if self.transport.is_closing():
-                return
-            piece = data[start : start + PIECE]
-            if self._head is not None:
-                self._head += len(piece)
-            super().data_received(piece)
-            if self._head is not None and self._head > MAX_HEAD:
-                self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
+        """Parse what came, and limit a head that is not complete."""
+        if self._head is not None:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head is not None and self._head > MAX_HEAD:
+            self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
 
     def on_message_begin(self) -> None:
-        """The first byte of a head."""
         super().on_message_begin()
         self._head = 0
 
@@ -111,5 +75,3 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
-        if not self.pipeline:
-            self.data_received(b"")
