@@ -10,8 +10,7 @@ from pydantic_core import ErrorDetails
 
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
-from digits.core.files import StrictModel
-from digits.core.yaml_files import read_yaml
+from digits.core.files import StrictModel, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.confidence import ConfidenceParams

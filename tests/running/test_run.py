@@ -1,6 +1,5 @@
 """`digits run` on a small DVC project: what runs, what is said, how it ends."""
 
-import json
 import os
 import pty
 import shutil
@@ -18,7 +17,6 @@ from small_project import Project
 from support import has_ended, python, until
 
 from digits.core.pipeline import PROJECT_LOCK
-from digits.running import durations
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """
@@ -63,21 +61,14 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
 
 def test_log_shows_progress(dvc_project: Project) -> None:
     dvc_project.set_epochs("mlp", 2)
-    (dvc_project.root / durations.LAST_RUN).parent.mkdir()
-    known = {"prepare": [65, 1], "train@mlp": [20, 2], "compare": [2, 1]}
-    (dvc_project.root / durations.LAST_RUN).write_text(json.dumps(known))
     done = digits_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
     lines = done.stdout.splitlines()
-    assert lines[0] == "to run: prepare 1:05, train@mlp 0:20, train@cnn 5:15, compare 0:02"
-    assert lines[1].startswith("0 of 4 stages, about 6:")
+    assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
     assert "train@mlp: train-mlp epoch 2/2" in lines
     assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
     assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in done.stdout
     assert "Running stage" not in done.stdout
-    recorded = json.loads((dvc_project.root / durations.LAST_RUN).read_text())
-    assert sorted(recorded) == ALL
-    assert recorded["prepare"][0] < 65
 
 
 def test_terminal_shows_table(dvc_project: Project) -> None:
@@ -96,7 +87,6 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
     rows = {line.split()[0]: line for line in last if line.strip()}
     assert rows["train@mlp"].split()[1] == "done"
     assert rows["train@mlp"].rstrip().endswith("epoch 30/30")
-    assert "4 of 4 stages" in shown
 
 
 def test_run_ends_as_failed_stage(dvc_project: Project) -> None:

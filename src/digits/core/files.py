@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from digits.core.errors import DataError, DigitsError, one_line
+from digits.core.errors import DataError, DigitsError, UsageError, one_line
 
 T = TypeVar("T")
 
 ANEW = "`dvc repro -f` makes it anew"
+MAX_YAML = 100_000
 
 
 class StrictModel(BaseModel):
@@ -42,6 +43,25 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
     # a process that was ended may still write there
     with TemporaryDirectory(prefix="digits-", dir=parent, ignore_cleanup_errors=True) as name:
         yield Path(name)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2 as plain values, as DVC does: `1e-05` is a number; errors are ruamel's."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file that a person wrote; a UsageError if it is none, or over MAX_YAML bytes."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file")
+    if (size := path.stat().st_size) > MAX_YAML:
+        raise UsageError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the constructor of each value type raises its own errors
+        raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
 
 
 def write_text(path: Path, text: str) -> None:

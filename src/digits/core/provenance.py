@@ -15,9 +15,8 @@ from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
 from digits.core.errors import IntegrityError
-from digits.core.files import md5
+from digits.core.files import md5, parse_yaml
 from digits.core.repository import file_at, try_git
-from digits.core.yaml_files import parse_yaml
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")

@@ -12,7 +12,6 @@ from digits.core import pipeline
 from digits.core.commands import Commands
 from digits.core.errors import BusyError, DigitsError
 from digits.params import Params
-from digits.running import durations
 from digits.running.progress import Board
 from digits.running.repro import reproduce
 from digits.running.schedule import Schedule, may_change
@@ -38,14 +37,9 @@ def run_pipeline(root: Path, params: Params) -> set[str]:
         stages = may_change(pipeline.read_pipeline(root))
         if not stages:
             return set()
-        schedule = Schedule(stages, params.train.threads)
-        board = Board(schedule, {each.name: durations.guess(each.name, params) for each in stages})
-        try:
-            with board:
-                _run_all(schedule, board)
-        finally:
-            durations.record(board.seconds(), params)
-    return set(board.seconds())
+        with Board([stage.name for stage in stages]) as board:
+            _run_all(Schedule(stages, params.train.threads), board)
+    return {name for name, state in board.states.items() if state == "done"}
 
 
 def _run_all(schedule: Schedule, board: Board) -> None:

@@ -1,6 +1,6 @@
 """Which stages of the pipeline run, and which of them may run side by side."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import psutil
@@ -45,19 +45,6 @@ class Schedule(NamedTuple):
                 together.append(stage)
                 chosen.append(stage.name)
         return chosen
-
-    def seconds_left(self, left: Mapping[str, float], *, running: Collection[str]) -> float:
-        """Seconds until all is done, if the stages in `left` still take so long."""
-        ends = {name: left[name] for name in running}
-        done = {stage.name for stage in self.stages} - {*left}
-        clock = 0.0
-        while True:
-            ends |= {name: clock + left[name] for name in self.startable(ends, done)}
-            if not ends:
-                return clock
-            name = min(ends, key=lambda name: ends[name])
-            clock = ends.pop(name)
-            done.add(name)
 
     def _fits(self, together: Sequence[Stage]) -> bool:
         if any(stage.timed for stage in together) and len(together) > 1:

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from digits.core.colours import BLUE
 from digits.reporting.plots import theme
 
 if TYPE_CHECKING:
@@ -31,11 +30,11 @@ def pareto(
     figure, axes = theme.new_axes(8.5, 5.2, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
-    axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
+    axes.step([seconds[model] for model in on_front], heights, "o-", color=theme.BLUE, where="post")
     fastest, slowest = min(seconds.values()), max(seconds.values())
     for model, time in seconds.items():
         share, low, high = accuracy[model]
-        away, colour = [[share - low], [high - share]], BLUE if model in front else theme.GREY
+        away, colour = [[share - low], [high - share]], theme.BLUE if model in front else theme.GREY
         axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
         duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
         right = time > (fastest * slowest) ** 0.5
@@ -75,7 +74,7 @@ def error_bars(groups: Sequence["Group"], *, title: str) -> Figure:
         spreads = [group.measures[measure] for group in shown]
         places, means = np.arange(len(shown)), [spread.mean for spread in spreads]
         ends = np.array([[s.mean - s.low, s.high - s.mean] for s in spreads]).T
-        axes.errorbar(means, places, xerr=ends, fmt="o", color=BLUE, capsize=5, markersize=8)
+        axes.errorbar(means, places, xerr=ends, fmt="o", color=theme.BLUE, capsize=5, markersize=8)
         labels = [f"{group.label}  (n = {group.measures[measure].n})" for group in shown]
         axes.set_yticks(places, labels, parse_math=False)
         axes.set_ylim(len(shown) - 0.5, -0.5)

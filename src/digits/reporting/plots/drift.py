@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from digits.core.colours import BLUE, VERMILION
 from digits.core.dataset import Images
 from digits.evaluation.drift import Distances
 from digits.reporting.plots import theme
@@ -23,7 +22,7 @@ def distances(known: Distances, new: Distances, *, cut: float, title: str) -> Fi
     figure, axes = theme.new_axes(9, 4, title)
     end = max(2 * cut, float(np.quantile(new, 0.99)), 1e-6)
     edges = np.linspace(0, end, BINS + 1).tolist()
-    for values, colour, label in ((known, BLUE, "known"), (new, VERMILION, "new")):
+    for values, colour, label in ((known, theme.BLUE, "known"), (new, theme.VERMILION, "new")):
         shares = np.full(len(values), 100 / len(values))
         axes.hist(
             np.minimum(values, end), edges, weights=shares, histtype="step", linewidth=2,
