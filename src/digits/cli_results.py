@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digits.core.errors import DataError, UsageError, printable
+from digits.core.errors import DataError, UsageError
 
 SUMMARY = Path("artifacts/summary.png")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -81,9 +81,8 @@ def stats(
 
 @app.command()
 def summary(
-    as_json: AsJson = False,
-    picture: Annotated[Path, typer.Option(help="Where to draw the error bars.")] = SUMMARY,
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
+    as_json: AsJson = False,
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import groups
@@ -92,16 +91,13 @@ def summary(
     from digits.reporting.plots.theme import save
     from digits.tracking.runs import evaluated_runs
 
-    runs = evaluated_runs(last)
-    if not (seed_groups := groups(runs)):
+    if not (seed_groups := groups(evaluated_runs(last))):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
         raise DataError(f"{none}; `dvc repro` makes them")
-    save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), picture)
+    save(error_bars(seed_groups, title="Over seeds: mean and 95 % interval"), SUMMARY)
     print_summary(seed_groups, as_json=as_json)
     if not as_json:
-        print(f"picture: {printable(str(picture))}")
-        if len(runs) == last:
-            print(f"of the last {last} runs; --last looks further back")
+        print(f"picture: {SUMMARY}")
 
 
 @app.command()

@@ -49,9 +49,6 @@ def test_tags_name_commit_data_and_starter(
     assert recorded["dvc_stage"] == "train@mlp"
     assert (recorded["dvc_exp"], recorded["prefect_flow_run_id"]) == ("wide-mlp", "0123")
     assert "lock_md5" not in recorded
-    assert provenance.code_version() == head[:12]
-    Path("code.py").write_text("# changed\n")
-    assert provenance.code_version() == f"{head[:12]}-dirty"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +79,6 @@ def test_without_git_and_data_dvc_nothing_is_claimed(
         Path("data.dvc").write_text(pointer)
     assert not {"git_commit", "git_dirty"} & set(tags())
     assert tags()["data_md5"] == "untracked"
-    assert provenance.code_version() is None
     assert provenance.recorded_outputs() == {}
 
 
@@ -152,7 +148,7 @@ class TestOutputs:
 
     @pytest.mark.parametrize(
         "content",
-        ["", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: &a {}, b: *a}"],
+        ["", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: 1}"],
     )
     def test_a_damaged_lock_is_one_line(self, output: Path, content: str) -> None:
         Path("dvc.lock").write_text(content)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -123,19 +122,6 @@ def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -
     assert until(lambda: has_ended(process), seconds=60)
     dvc_project.works()
     assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
-
-
-@pytest.mark.slow
-def test_second_interrupt_ends_deaf_stage(dvc_project: Project) -> None:
-    script = dvc_project.root / "stage.py"
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    script.write_text(deaf + script.read_text())
-    with started(dvc_project, "prepare") as program:
-        for _ in range(2):
-            program.send_signal(signal.SIGINT)
-            time.sleep(1)
-        assert program.wait(30) == 128 + signal.SIGINT
-    assert until(lambda: has_ended(int(dvc_project.log()[0][1])), seconds=60)
 
 
 def test_busy_folder_is_refused(dvc_project: Project) -> None:

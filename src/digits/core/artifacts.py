@@ -155,9 +155,8 @@ class TrainOutputs:
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
         """What the validation rows say of the model's confidence; see `Calibration`."""
-        with replacing(self.calibration) as temporary:
-            arrays = {"temperature": np.array(temperature, np.float64)}
-            save_arrays(temporary, arrays | {"truth_probabilities": truth_probabilities})
+        both = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
+        save_arrays(self.calibration, both)
 
     def read_run(self) -> RunRecord:
         """The record of the run; an IntegrityError if it is not what dvc.lock records."""
@@ -221,13 +220,8 @@ class EvaluateOutputs:
         with replacing(self.reliability) as temporary:
             pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
-    def write_predictions(self, probabilities: dict[str, np.ndarray]) -> None:
-        """Class probabilities float32 (n, classes) per split."""
-        with replacing(self.predictions) as temporary:
-            save_arrays(temporary, probabilities)
-
     def read_predictions(self) -> dict[str, np.ndarray]:
-        """As they were written."""
+        """Class probabilities float32 (n, classes) per split."""
         with reading_as("predictions", self.predictions), self.predictions.open("rb") as file:
             arrays = load_arrays(file)
             if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from digits.core.errors import DataError
-from digits.core.files import ANEW, StrictModel, require_file
+from digits.core.files import ANEW, StrictModel, replacing, require_file
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)
@@ -90,8 +90,9 @@ def fingerprints(images: Images) -> list[bytes]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as a compressed npz; equal arrays give equal bytes (it holds no dates)."""
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    """Write arrays atomically as a compressed npz; equal arrays give equal bytes (no dates)."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
 def save_split(path: Path, split: Split) -> None:

@@ -52,12 +52,6 @@ def tags(*, stage: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def code_version() -> str | None:
-    """The commit of the code here, with `-dirty` if the code differs from it; None without one."""
-    commit = try_git("rev-parse", "--short=12", "HEAD")
-    return commit + "-dirty" * bool(_changed_code()) if commit else None
-
-
 class _File(BaseModel):
     path: Path = DATA
     md5: str

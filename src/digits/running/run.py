@@ -1,7 +1,6 @@
 """Run with DVC the stages that changed, and show how far they are."""
 
 import os
-import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -66,10 +65,7 @@ def _run_all(schedule: Schedule, board: Board) -> None:
                         board.end(name, "failed")
                         failures.append(error)
         finally:
-            # a second Ctrl-C must not spare a stage that ignores SIGTERM
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             commands.stop()
-            signal.signal(signal.SIGINT, handler)
     if failures:
         not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
         findings = [finding for each in failures for finding in each.findings]
