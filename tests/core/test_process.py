@@ -69,13 +69,6 @@ def test_names_in_errors_are_escaped(
     assert value.startswith(f"error: ValueError: {shown.split(chr(92))[0][:2]}")
 
 
-def test_what_an_encoding_lacks_is_escaped() -> None:
-    work = "print('7 \\u2192 8'); raise errors.DataError('\\xe9')"
-    done = run(work, PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stdout) == (3, "7 \\u2192 8\n")
-    assert done.stderr == "error: \\xe9\n"
-
-
 @pytest.mark.parametrize(
     ("work", "code", "stderr"),
     [

@@ -145,5 +145,7 @@ def test_wrong_data_is_refused_first(dvc_project: Project) -> None:
     dvc_project.set_data("2")
     done = digits_run()
     assert done.returncode == 3
-    assert done.stderr.startswith("error: data: is not what data.dvc names; `dvc add data` keeps ")
+    assert done.stderr.startswith(
+        "error: data: is not what data.dvc names; `dvc commit data.dvc` keeps "
+    )
     assert dvc_project.ran() == []

@@ -3,7 +3,7 @@
 import pytest
 
 from digits.core.pipeline import Stage
-from digits.running.schedule import Schedule, may_change
+from digits.running.run import Schedule, may_change
 
 
 def stage(name: str, *upstream: str, changed: bool = True) -> Stage:

@@ -196,10 +196,7 @@ class EvaluateOutputs:
 
     def read_metrics(self) -> dict[str, Metrics]:
         """Scores per split."""
-        metrics = read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
-        if any({"accuracy", "loss"} - scores.keys() for scores in metrics.values()):
-            raise DataError(f"{self.metrics}: holds no accuracy or no loss; {ANEW}")
-        return metrics
+        return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
         """Per split `overall`, `by_class` and `undefined`; see `caret.Statistics`."""

@@ -54,8 +54,6 @@ def parse_yaml(text: str) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file that a person wrote; a UsageError if it is none, or over MAX_YAML bytes."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: is no regular file")
     if (size := path.stat().st_size) > MAX_YAML:
         raise UsageError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
     try:
@@ -73,12 +71,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: equal values give equal bytes; NaN raises a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def require_file(path: Path) -> None:
-    """Raise a DataError for a pipe, socket or device: reading it could block or never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: is no regular file; write what it gives to a file first")
 
 
 @contextmanager
@@ -126,7 +118,6 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     Raises:
         DataError: it is missing, not JSON, or of another type.
     """
-    require_file(path)
     try:
         value = TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from io import TextIOWrapper
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -84,9 +83,6 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """
     set_environment()
     spare_the_collector()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # escape what its encoding lacks
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from digits.core.dataset import Images
 from digits.core.errors import DataError
-from digits.core.files import reading_as, require_file
+from digits.core.files import reading_as
 from digits.registry.served import Served
 from digits.scoring.inputs import BATCH, open_parquet
 
@@ -108,7 +108,6 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    require_file(path)
     with open_parquet(path) as file:
         for batch in file.iter_batches(BATCH, columns=columns):
             if any(batch[name].null_count for name in columns):

@@ -98,7 +98,8 @@ class Side:
             for key, value in parameters.flatten(self.raw).items()
             if not any(f"{key}.".startswith(f"{block}.") for block in recorded)
         }
-        data = {"data (md5)": provenance.recorded_data("split", self.root)}
+        read = provenance.recorded_inputs("split", self.root)
+        data = {"data (md5)": read.get(provenance.DATA, "")}
         made = data | others | parameters.flatten(recorded)
         plain = json.dumps(made, default=str, skipkeys=True)
         values: dict[str, Any] = json.loads(plain, parse_constant=str)  # NaN as text
