@@ -36,7 +36,7 @@ class Choices:
 
 
 def _models() -> list[str]:
-    blocks, known = params.read().get("train"), available()
+    blocks, known = params.value_of("train"), available()
     return [name for name in blocks if name in known] if isinstance(blocks, dict) else []
 
 

@@ -161,6 +161,11 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         raise UsageError(*unknown)
 
 
+def value_of(key: str) -> Any:
+    """The unchecked value of a dotted key in params.yaml; None if there is no such key."""
+    return _at(read(), key.split("."))
+
+
 def _at(value: Any, names: list[str]) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, MutableMapping) else None

@@ -48,14 +48,10 @@ class RunRecord(StrictModel):
     datasets: dict[str, str]
     params_yaml: str
 
-    @property
-    def on_server(self) -> bool:
-        """Whether an MLflow server shows the run already; otherwise start `make ui` first."""
-        return self.tracking_uri.startswith(("http://", "https://"))
-
     def page(self) -> str:
         """Address of the run in MLflow's UI; `make ui` serves runs that were logged to a file."""
-        server = self.tracking_uri.rstrip("/") if self.on_server else "http://127.0.0.1:5000"
+        uri = self.tracking_uri
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
         run = f"experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"{server}/#/{run}?workflowType=machine_learning"
 

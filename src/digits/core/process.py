@@ -89,9 +89,8 @@ def run_program(work: Callable[[], object]) -> NoReturn:
         work()
     except Exception as error:
         if os.environ.get("DIGITS_DEBUG"):
-            text = traceback.format_exc()
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
-            print(without_credentials(text, address), file=sys.stderr, end="")
+            print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digits import params as parameters
-from digits.core import machine, provenance
+from digits.core import machine, provenance, repository
 from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
 from digits.core.dataset import Dataset, load_split
 from digits.core.errors import IntegrityError, UsageError
