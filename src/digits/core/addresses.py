@@ -36,7 +36,8 @@ def without_credentials(text: str, address: str = "") -> str:
     Libraries quote parts of an address in their messages, as written or decoded.
     """
     rest = address.partition("://")[2]
-    secrets = [rest.rpartition("@")[0], rest.partition("?")[2]]
+    user = rest.rpartition("@")[0]
+    secrets = [user, user.partition(":")[2], *re.findall(r"=([^&;]*)", rest.partition("?")[2])]
     parts = {part for secret in secrets for part in (secret, *re.split(r"[:@/?#&=;]", secret))}
     for part in sorted(parts | {*map(unquote_plus, parts)}, key=len, reverse=True):
         if len(part) >= _SHORT:
