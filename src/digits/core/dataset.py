@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from digits.core.errors import DataError
 from digits.core.files import StrictModel, reading_as, replacing
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
@@ -131,6 +132,8 @@ def check_unpacked(unpacked: int, *, packed: int) -> None:
 
 def load_split(path: Path) -> Split:
     """Read a split that the `split` stage wrote; a DataError if it is missing or damaged."""
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc repro split` makes it")
     with reading_as("a split", path), path.open("rb") as file:
         arrays = load_arrays(file)
         expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
