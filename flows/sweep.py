@@ -15,7 +15,7 @@ from digits import params
 from digits.core.artifacts import split_path
 from digits.core.commands import LONG_GRACE_S, Commands
 from digits.core.errors import DigitsError
-from digits.core.machine import trainings_at_once
+from digits.core.machine import processors
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
 from flows.support import lifecycle
@@ -83,7 +83,7 @@ def sweep(
             return trial.run(spec, get_run_logger().info, ours)
 
         one = Task(train_one, name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
-        at_once = parallel or trainings_at_once(checked.train.threads)
+        at_once = parallel or max(1, processors() // checked.train.threads)
         with task_runner(scheduler, at_once) as runner:
 
             def train_all(specs: list[trial.Spec]) -> list[Any]:

@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 
 from digits import params
 from digits.core.errors import UsageError
-from digits.core.machine import trainings_at_once
+from digits.core.machine import processors
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from flows.support import lifecycle
 from flows.support.commands import Dvc
@@ -63,7 +63,7 @@ def train(
                 states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
                 if _completed(states):
                     check_sources(root, targets)
-                    trainings = trainings_at_once(params.load().train.threads)
+                    trainings = max(1, processors() // params.load().train.threads)
                     stages = Stages(dvc, pools, trainings=trainings, force=force)
                     states |= stages.run_all(read_pipeline(root, targets))
                 if push and _completed(states):

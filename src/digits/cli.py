@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits.cli_registry import connected
-from digits.cli_results import AsJson, app
+from digits.cli_results import AsJson, app, connected
 from digits.core import process
 
 if TYPE_CHECKING:

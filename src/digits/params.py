@@ -3,15 +3,14 @@
 import reprlib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
-from digits.core.files import StrictModel
-from digits.core.yaml_files import read_yaml
+from digits.core.files import StrictModel, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.confidence import ConfidenceParams
@@ -32,25 +31,16 @@ class TrainParams(StrictModel):
 
 
 _NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]
-
-
-def _free(name: str) -> str:
-    """Refuse names that Prefect keeps for itself, or that another project has with `part`."""
-    taken = tuple(f"-{part}" for part in get_args(Part))
-    if name.startswith("prefect") or name.endswith(taken):
-        raise ValueError(f"{name!r} must not begin with prefect or end in {', '.join(taken)}")
-    return name
 
 
 class ProjectParams(StrictModel):
     """`project:`; the name tells this project from others on the same servers."""
 
     # Every service takes these characters, and so do files; Prefect's keys lose further hyphens.
-    name: Annotated[str, Field(pattern=_NAME, max_length=40), AfterValidator(_free)]
+    name: Annotated[str, Field(pattern=_NAME, max_length=40)]
 
-    def part(self, part: Part) -> str:
-        """A further name of this project's, which no other project can have."""
+    def part(self, part: str) -> str:
+        """A further name of this project's, such as that of the MLflow experiment of sweeps."""
         return f"{self.name}-{part}"
 
 
@@ -199,7 +189,7 @@ def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
         return kind.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise UsageError(*(_finding(detail, kind, where) for detail in details)) from None
+        raise UsageError(*(_finding(detail, where) for detail in details)) from None
 
 
 def _untrainable_models(params: Params) -> list[str]:
@@ -216,24 +206,11 @@ def _untrainable_models(params: Params) -> list[str]:
     return findings
 
 
-def _finding(error: ErrorDetails, kind: type[BaseModel], where: str) -> str:
-    path = [*where.split("."), *map(str, error["loc"])]
-    key = " ".join(".".join(filter(None, path)).split())
-    if error["type"] == "missing":
-        return f"{PATH} {key}: missing"
-    if error["type"] == "extra_forbidden":
-        allowed = _keys(kind, error["loc"][:-1]) + (available() if path[-2] == "train" else [])
-        return f"{PATH} {key}: unknown key; known here: {', '.join(allowed)}"
-    value = reprlib.repr(error["input"])
+def _finding(error: ErrorDetails, where: str) -> str:
+    key = ".".join(filter(None, [where, *map(str, error["loc"])]))
+    if error["type"] in ("missing", "extra_forbidden"):
+        return f"{PATH} {key}: {'missing' if error['type'] == 'missing' else 'unknown key'}"
     message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if error["type"] == "value_error":  # of a block that contradicts itself; its message says all
-        return f"{PATH} {key}: {message}"
-    if error["type"] in ("model_type", "dict_type"):
-        message = "input should be a mapping of keys"
-    return f"{PATH} {key}: {value}: {message}"
-
-
-def _keys(block: Any, loc: tuple[int | str, ...]) -> list[str]:
-    fields = {field.alias or name: field for name, field in block.model_fields.items()}
-    return _keys(fields[str(loc[0])].annotation, loc[1:]) if loc else list(fields)
+    # the message of a block that contradicts itself says all
+    value = "" if error["type"] == "value_error" else f"{reprlib.repr(error['input'])}: "
+    return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"

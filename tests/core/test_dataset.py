@@ -53,7 +53,7 @@ def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> Non
     assert "`dvc repro split` makes it" in finding(DataError, lambda: load_split(path))
     save_split(path, part)
     path.write_bytes(damage(path.read_bytes()))
-    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: cannot be ")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change
     path = tmp_path / "train.npz"
     arrays = change(part.data.images, part.data.labels, part.rows)
     save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=False)))
-    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: not a split file (")
+    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: cannot be ")
 
 
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:

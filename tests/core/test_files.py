@@ -1,21 +1,14 @@
 """A reader finds the old output or the new one, never half of one."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import finding
 
-from digits.core.dataset import load_split
 from digits.core.errors import DataError
 from digits.core.files import read_json, replacing, write_json, write_text
-from digits.data.readers.files import content_of
-from digits.evaluation.confusion_csv import read_matrix
-from digits.scoring.inputs import open_input
-from digits.scoring.pictures import read_pictures
 
 
 def test_replacing_a_file(tmp_path: Path) -> None:
@@ -87,29 +80,3 @@ def test_a_damaged_output_is_one_line(tmp_path: Path, content: bytes | None, sai
         path.write_bytes(content)
     line = finding(DataError, lambda: read_json(path, dict[str, float], keys=["loss"]))
     assert line.startswith(f"{path}: {said}")
-
-
-@pytest.mark.parametrize("kind", ["pipe", "device"])
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda path: read_json(path, int),
-        load_split,
-        read_matrix,
-        lambda path: read_pictures([path], shape=(2, 2), picture="plain"),
-        content_of,
-        lambda path: open_input(path, shape=(2, 2)),
-    ],
-    ids=["JSON", "split", "matrix", "picture", "data", "scoring"],
-)
-def test_what_is_no_regular_file_is_refused(
-    tmp_path: Path, read: Callable[[Path], object], kind: str
-) -> None:
-    path = tmp_path / "x"
-    if kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to("/dev/zero")
-    assert finding(DataError, lambda: read(path)) == (
-        f"{path}: is no regular file; write what it gives to a file first"
-    )

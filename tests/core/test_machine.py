@@ -1,4 +1,4 @@
-"""The processor, and how many trainings it has cores for."""
+"""The processor and its instruction sets."""
 
 import os
 from pathlib import Path
@@ -22,12 +22,3 @@ def test_cpu_and_its_vector_instructions(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert machine.cpu_features() == ["avx2", "avx512_bf16", "fma"]
     monkeypatch.setenv("DIGITS_NO_BFLOAT16", "1")
     assert machine.cpu_features() == ["avx2", "fma"]
-
-
-@pytest.mark.parametrize(("cores", "threads", "expected"), [(8, 3, 2), (2, 4, 1)])
-def test_trainings_at_once(
-    cores: int, threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 1 <= machine.processors() <= (os.cpu_count() or 1)
-    monkeypatch.setattr(machine, "processors", lambda: cores)
-    assert machine.trainings_at_once(threads) == expected

@@ -83,7 +83,7 @@ def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -
     state = train(**parameters, return_state=True)
     assert state.is_failed()
     assert state.message == (
-        "data: is not what data.dvc names; `dvc add data` keeps what lies there,"
+        "data: is not what data.dvc names; `dvc commit data.dvc` keeps it,"
         " `dvc pull --force data.dvc` takes what data.dvc names"
     )
     assert project.files() == before

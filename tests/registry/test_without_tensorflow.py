@@ -15,7 +15,7 @@ from digits.registry import promotion
 
 COMMANDS = """
 from pathlib import Path
-from digits import cli, cli_registry, params
+from digits import cli, cli_results, params
 from digits.core import process
 from digits.scoring.demo import players
 from digits.tracking import store
@@ -24,7 +24,7 @@ process.set_environment()
 store.connect()
 cli.predict([Path("seven.png")])
 cli.score("new.npz", "scored.parquet")
-cli_registry.promote(run="RUN", dry_run=True)
+cli_results.promote(run="RUN", dry_run=True)
 assert len(players("digits", threads=2)) == 2
 """
 

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from support import finding, python, write_params
 
 from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
-from digits.core.dataset import Dataset, Split, save_split
+from digits.core.dataset import Dataset, Split, save_arrays, save_split
 from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
 from digits.reporting.diff.collect import Diff, collect_diff
@@ -98,7 +98,7 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
     write_json(trained.metrics, cost | {"parameters": 5000})
     write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
-    evaluated.write_predictions(chances)
+    save_arrays(evaluated.predictions, chances)
     write_figures(evaluated, truth, chances, names=names)
     summary = COMPARE / "metrics.json"
     figures = json.loads(summary.read_text("utf-8")) if summary.exists() else {}

@@ -1,13 +1,11 @@
 """`digits run` on a small DVC project: what runs, what is said, how it ends."""
 
-import json
 import os
 import pty
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +16,6 @@ from small_project import Project
 from support import has_ended, python, until
 
 from digits.core.pipeline import PROJECT_LOCK
-from digits.running import durations
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """
@@ -63,21 +60,14 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
 
 def test_log_shows_progress(dvc_project: Project) -> None:
     dvc_project.set_epochs("mlp", 2)
-    (dvc_project.root / durations.LAST_RUN).parent.mkdir()
-    known = {"prepare": [65, 1], "train@mlp": [20, 2], "compare": [2, 1]}
-    (dvc_project.root / durations.LAST_RUN).write_text(json.dumps(known))
     done = digits_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
     lines = done.stdout.splitlines()
-    assert lines[0] == "to run: prepare 1:05, train@mlp 0:20, train@cnn 5:15, compare 0:02"
-    assert lines[1].startswith("0 of 4 stages, about 6:")
+    assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
     assert "train@mlp: train-mlp epoch 2/2" in lines
     assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
     assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in done.stdout
     assert "Running stage" not in done.stdout
-    recorded = json.loads((dvc_project.root / durations.LAST_RUN).read_text())
-    assert sorted(recorded) == ALL
-    assert recorded["prepare"][0] < 65
 
 
 def test_terminal_shows_table(dvc_project: Project) -> None:
@@ -96,7 +86,6 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
     rows = {line.split()[0]: line for line in last if line.strip()}
     assert rows["train@mlp"].split()[1] == "done"
     assert rows["train@mlp"].rstrip().endswith("epoch 30/30")
-    assert "4 of 4 stages" in shown
 
 
 def test_run_ends_as_failed_stage(dvc_project: Project) -> None:
@@ -135,19 +124,6 @@ def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -
     assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
 
-@pytest.mark.slow
-def test_second_interrupt_ends_deaf_stage(dvc_project: Project) -> None:
-    script = dvc_project.root / "stage.py"
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    script.write_text(deaf + script.read_text())
-    with started(dvc_project, "prepare") as program:
-        for _ in range(2):
-            program.send_signal(signal.SIGINT)
-            time.sleep(1)
-        assert program.wait(30) == 128 + signal.SIGINT
-    assert until(lambda: has_ended(int(dvc_project.log()[0][1])), seconds=60)
-
-
 def test_busy_folder_is_refused(dvc_project: Project) -> None:
     with FileLock(dvc_project.root / PROJECT_LOCK):
         done = digits_run()
@@ -169,5 +145,5 @@ def test_wrong_data_is_refused_first(dvc_project: Project) -> None:
     dvc_project.set_data("2")
     done = digits_run()
     assert done.returncode == 3
-    assert done.stderr.startswith("error: data: is not what data.dvc names; `dvc add data` keeps ")
+    assert done.stderr.startswith("error: data: is not what data.dvc names; `dvc commit ")
     assert dvc_project.ran() == []

@@ -1,8 +1,7 @@
 """Addresses of services, and texts that hold them, without credentials."""
 
 import re
-from functools import partial
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import unquote_plus
 
 HIDDEN = "***"
 
@@ -10,7 +9,7 @@ HIDDEN = "***"
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])?(:\d{1,5})?(/[^@?#;&=]*)?")
 _CREDENTIALS = re.compile(r"(?<!sqlite)://\S*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
-# Shorter secrets also occur inside ordinary words: they are hidden only as whole words.
+# Shorter parts also occur inside ordinary words.
 _SHORT = 4
 
 
@@ -31,28 +30,16 @@ def public(address: str) -> str:
     return f"{scheme}://{place if certain else HIDDEN}"
 
 
-def without_credentials(text: str, *addresses: str) -> str:
-    """Replace the credentials in a text by `***`.
+def without_credentials(text: str, address: str = "") -> str:
+    """Replace the credentials of every address in the text, and of `address`, by `***`.
 
-    These are the credentials of every address in the text, and every part of the credentials of
-    `addresses`: libraries quote such parts in their messages, differently encoded or cut.
+    Libraries quote parts of an address in their messages, as written or decoded.
     """
-    for address in addresses:
-        for secret in sorted(_secrets(address), key=len, reverse=True):
-            pattern = re.escape(secret)
-            if len(secret) < _SHORT:
-                pattern = rf"(?<!\w){pattern}(?!\w)"
-            text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
-    return _QUERY.sub(rf"\1?{HIDDEN}", _CREDENTIALS.sub(f"://{HIDDEN}@", text))
-
-
-def _secrets(address: str) -> set[str]:
-    """User, password and query values: whole and in parts, as written, decoded and encoded."""
-    rest = address.partition("://")[2] or address
+    rest = address.partition("://")[2]
     user = rest.rpartition("@")[0]
-    values = re.findall(r"=([^&;]*)", rest.partition("?")[2])
-    wholes = [user, user.partition(":")[2], *values]
-    decoded = [decode(whole) for whole in wholes for decode in (str, unquote, unquote_plus)]
-    parts = {part for text in decoded for part in (text, *re.split(r"[:@/?#&=;\s]+", text))}
-    encoders = (str, partial(quote, safe=""), quote_plus)
-    return {encode(part) for part in parts for encode in encoders} - {""}
+    secrets = [user, user.partition(":")[2], *re.findall(r"=([^&;]*)", rest.partition("?")[2])]
+    parts = {part for secret in secrets for part in (secret, *re.split(r"[:@/?#&=;]", secret))}
+    for part in sorted(parts | {*map(unquote_plus, parts)}, key=len, reverse=True):
+        if len(part) >= _SHORT:
+            text = text.replace(part, HIDDEN)
+    return _QUERY.sub(rf"\1?{HIDDEN}", _CREDENTIALS.sub(f"://{HIDDEN}@", text))

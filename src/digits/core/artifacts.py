@@ -48,14 +48,10 @@ class RunRecord(StrictModel):
     datasets: dict[str, str]
     params_yaml: str
 
-    @property
-    def on_server(self) -> bool:
-        """Whether an MLflow server shows the run already; otherwise start `make ui` first."""
-        return self.tracking_uri.startswith(("http://", "https://"))
-
     def page(self) -> str:
         """Address of the run in MLflow's UI; `make ui` serves runs that were logged to a file."""
-        server = self.tracking_uri.rstrip("/") if self.on_server else "http://127.0.0.1:5000"
+        uri = self.tracking_uri
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
         run = f"experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"{server}/#/{run}?workflowType=machine_learning"
 
@@ -155,9 +151,8 @@ class TrainOutputs:
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
         """What the validation rows say of the model's confidence; see `Calibration`."""
-        with replacing(self.calibration) as temporary:
-            arrays = {"temperature": np.array(temperature, np.float64)}
-            save_arrays(temporary, arrays | {"truth_probabilities": truth_probabilities})
+        both = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
+        save_arrays(self.calibration, both)
 
     def read_run(self) -> RunRecord:
         """The record of the run; an IntegrityError if it is not what dvc.lock records."""
@@ -197,10 +192,7 @@ class EvaluateOutputs:
 
     def read_metrics(self) -> dict[str, Metrics]:
         """Scores per split."""
-        metrics = read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
-        if any({"accuracy", "loss"} - scores.keys() for scores in metrics.values()):
-            raise DataError(f"{self.metrics}: holds no accuracy or no loss; {ANEW}")
-        return metrics
+        return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
         """Per split `overall`, `by_class` and `undefined`; see `caret.Statistics`."""
@@ -221,13 +213,8 @@ class EvaluateOutputs:
         with replacing(self.reliability) as temporary:
             pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
-    def write_predictions(self, probabilities: dict[str, np.ndarray]) -> None:
-        """Class probabilities float32 (n, classes) per split."""
-        with replacing(self.predictions) as temporary:
-            save_arrays(temporary, probabilities)
-
     def read_predictions(self) -> dict[str, np.ndarray]:
-        """As they were written."""
+        """Class probabilities float32 (n, classes) per split."""
         with reading_as("predictions", self.predictions), self.predictions.open("rb") as file:
             arrays = load_arrays(file)
             if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):

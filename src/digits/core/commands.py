@@ -1,7 +1,7 @@
 """Run commands as process groups: stream their output, end them with all that they started.
 
 `python -m digits.core.commands MODULE …` runs a Python module as the leader of such a group, and
-ends the whole group when the process that started it dies, also what ignores SIGTERM.
+ends the whole group when the process that started it dies.
 """
 
 import os
@@ -41,7 +41,7 @@ class Commands:
     """The commands of one piece of work. `stop` ends them all, and none starts after it."""
 
     def __init__(self) -> None:
-        self._groups: set[int] = set()
+        self._running: set[subprocess.Popen[str]] = set()
         self._lock = Lock()
         self._stopped = False
 
@@ -77,7 +77,7 @@ class Commands:
                 errors="replace",
                 start_new_session=True,
             )
-            self._groups.add(child.pid)
+            self._running.add(child)
         lines = list[str]()
         output = child.stdout or child.stderr
         assert output is not None
@@ -87,47 +87,45 @@ class Commands:
                     lines.append(printable(without_credentials(line.rstrip())))
                     on_line(lines[-1])
         except BaseException:
-            _end_groups([child.pid], GRACE_S)
+            _end([child], GRACE_S)
             raise
         finally:
             child.wait()
-            self._groups.discard(child.pid)
+            self._running.discard(child)
         if (code := child.returncode) != 0:
             ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else ""
             raise CommandFailedError(ended or f"ended with {code}", code=code, lines=lines)
         return lines
 
     def stop(self, *, grace_s: float = GRACE_S) -> None:
-        """End every group: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
+        """End every command: SIGTERM, and SIGKILL for what still runs `grace_s` seconds later."""
         with self._lock:
             self._stopped = True
-        _end_groups(list(self._groups), grace_s)
+        _end(list(self._running), grace_s)
 
 
-def _end_groups(groups: Sequence[int], grace_s: float) -> None:
+def _end(children: Sequence["subprocess.Popen[str]"], grace_s: float) -> None:
     deadline = time.monotonic() + grace_s
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for group in _living(groups):
-            with suppress(ProcessLookupError):
-                os.killpg(group, signum)
-        while _living(groups) and time.monotonic() < deadline:
-            time.sleep(0.1)
+    for child in children:
+        _signal_group(child, signal.SIGTERM)
+    for child in children:
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal_group(child, signal.SIGKILL)
 
 
-def _living(groups: Sequence[int]) -> list[int]:
-    """The groups in which a process runs, besides this one."""
-    alive = set()
-    for running in psutil.process_iter(["status"]):
-        with suppress(ProcessLookupError):
-            if running.info["status"] != psutil.STATUS_ZOMBIE and running.pid != os.getpid():
-                alive.add(os.getpgid(running.pid))
-    return [group for group in groups if group in alive]
+def _signal_group(leader: "subprocess.Popen[str]", signum: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signum)
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
     # Only this process is told of its parent's death, and a stage may run other programs.
     signal.signal(signum, signal.SIG_IGN)
-    _end_groups([os.getpgrp()], LONG_GRACE_S)
+    started = psutil.Process().children(recursive=True)
+    os.killpg(0, signum)
+    psutil.wait_procs(started, timeout=LONG_GRACE_S)
     sys.exit(128 + signum)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from digits.core.errors import DataError
-from digits.core.files import ANEW, StrictModel, require_file
+from digits.core.files import StrictModel, reading_as, replacing
 
 Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
 Labels = NDArray[np.int64]  # (n,)
@@ -90,8 +90,9 @@ def fingerprints(images: Images) -> list[bytes]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as a compressed npz; equal arrays give equal bytes (it holds no dates)."""
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    """Write arrays atomically as a compressed npz; equal arrays give equal bytes (no dates)."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
 def save_split(path: Path, split: Split) -> None:
@@ -131,18 +132,14 @@ def check_unpacked(unpacked: int, *, packed: int) -> None:
 
 def load_split(path: Path) -> Split:
     """Read a split that the `split` stage wrote; a DataError if it is missing or damaged."""
-    require_file(path)
-    try:
-        with path.open("rb") as file:
-            arrays = load_arrays(file)
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc repro split` makes it")
+    with reading_as("a split", path), path.open("rb") as file:
+        arrays = load_arrays(file)
         expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
         found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
         if found != expected or len({len(array) for array in arrays.values()}) > 1:
             raise ValueError("images uint8 (n, h, w), labels and rows int64 (n,) belong in it")
         if not arrays["images"].size or min(arrays["labels"].min(), arrays["rows"].min()) < 0:
             raise ValueError("no images, or a label or row number below 0")
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found; `dvc repro split` makes it") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a split file ({error}); {ANEW}") from None
     return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])

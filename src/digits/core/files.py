@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from digits.core.errors import DataError, DigitsError, one_line
+from digits.core.errors import DataError, DigitsError, UsageError, one_line
 
 T = TypeVar("T")
 
 ANEW = "`dvc repro -f` makes it anew"
+MAX_YAML = 100_000
 
 
 class StrictModel(BaseModel):
@@ -44,6 +45,23 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         yield Path(name)
 
 
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2 as plain values, as DVC does: `1e-05` is a number; errors are ruamel's."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file that a person wrote; a UsageError if it is none, or over MAX_YAML bytes."""
+    if (size := path.stat().st_size) > MAX_YAML:
+        raise UsageError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the constructor of each value type raises its own errors
+        raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
@@ -53,12 +71,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: equal values give equal bytes; NaN raises a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def require_file(path: Path) -> None:
-    """Raise a DataError for a pipe, socket or device: reading it could block or never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: is no regular file; write what it gives to a file first")
 
 
 @contextmanager
@@ -106,7 +118,6 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     Raises:
         DataError: it is missing, not JSON, or of another type.
     """
-    require_file(path)
     try:
         value = TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:

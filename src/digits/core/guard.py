@@ -11,7 +11,9 @@ from errno import EACCES, EADDRINUSE
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.core.errors import BusyError, UsageError
@@ -81,12 +83,7 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 def pages() -> Guard:
     """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
-    from starlette.middleware.exceptions import ExceptionMiddleware
-    from starlette.staticfiles import StaticFiles
-
-    from digits.core.artifacts import ROOT
-
-    return Guard(ExceptionMiddleware(StaticFiles(directory=ROOT)))
+    return Guard(ExceptionMiddleware(StaticFiles(directory="artifacts")))
 
 
 def mlflow() -> Guard:

@@ -1,4 +1,4 @@
-"""The processors of this machine, and how many trainings they have cores for."""
+"""The processors of this machine."""
 
 import os
 import platform
@@ -32,11 +32,6 @@ def processors() -> int:
     import joblib  # type: ignore[import-untyped]  # 0.1 s
 
     return int(joblib.cpu_count())
-
-
-def trainings_at_once(threads: int) -> int:
-    """How many trainings with this number of threads have cores of their own; at least 1."""
-    return max(1, processors() // threads)
 
 
 def _cpuinfo(field: str) -> str:

@@ -80,19 +80,14 @@ def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
     Raises:
         DataError: an output is missing, or has another hash than its `.dvc` file or dvc.lock says.
     """
-    findings = []
     with _opened(root) as repo:
-        for node in filter(_never_runs, _with_upstream(repo, targets)):
-            name = node.addressing
-            states = [each for out in node.outs for each in out.workspace_status().items()]
-            for path, state in states:
-                keep = f"dvc commit {name}" if node.frozen or node.deps else f"dvc add {path}"
-                findings.append(
-                    f"{path}: not found; `dvc pull {name}` brings what {name} names"
-                    if state == "deleted"
-                    else f"{path}: is not what {name} names; `{keep}` keeps what lies there,"
-                    f" `dvc pull --force {name}` takes what {name} names"
-                )
+        findings = [
+            f"{path}: is not what {node.addressing} names; `dvc commit {node.addressing}` keeps it,"
+            f" `dvc pull --force {node.addressing}` takes what {node.addressing} names"
+            for node in filter(_never_runs, _with_upstream(repo, targets))
+            for out in node.outs
+            for path in out.workspace_status()
+        ]
     if findings:
         raise DataError(*sorted(findings))
 

@@ -3,23 +3,21 @@
 import atexit
 import gc
 import os
-import re
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
-from inspect import signature
-from io import TextIOWrapper
 from pathlib import Path
 from threading import Thread
 from types import FrameType
 from typing import NoReturn
 
 from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, ServiceError, UsageError, printable
+from digits.core.errors import DigitsError, ServiceError, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -61,11 +59,6 @@ def project_root() -> Path:
     return Path(os.environ.get(ROOT, ".")).resolve()
 
 
-def take_parent_run() -> str | None:
-    """The id of the run of an enclosing `mlflow run`, removed so that no child resumes it."""
-    return os.environ.pop(PARENT_RUN, None)
-
-
 def child_environment(
     *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
 ) -> dict[str, str]:
@@ -90,34 +83,22 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """
     set_environment()
     spare_the_collector()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # escape what its encoding lacks
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
         work()
     except Exception as error:
         if os.environ.get("DIGITS_DEBUG"):
-            text = traceback.format_exc()
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
-            print(without_credentials(text, address), file=sys.stderr, end="")
+            print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
 
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
-
-    def work() -> None:
-        arguments, names = sys.argv[1:], list(signature(main).parameters)
-        if len(arguments) != len(names):
-            wanted = " ".join(map(str.upper, names)) or "none"
-            raise UsageError(f"{len(arguments)} arguments given; allowed: {wanted}")
-        main(*arguments)
-
     die_with_parent()
-    run_program(work)
+    run_program(partial(main, *sys.argv[1:]))
 
 
 def die_with_parent() -> None:
@@ -140,8 +121,8 @@ def report_error(error: Exception) -> int:
     elif isinstance(error, OSError) and error.strerror:
         where = f"{printable(str(error.filename))}: " if error.filename else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
-    elif isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
-        text = missing
+    elif isinstance(error, ModuleNotFoundError):
+        text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
     else:
         first_line = str(error).partition("\n")[0]
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
@@ -149,18 +130,6 @@ def report_error(error: Exception) -> int:
     for line in without_credentials(text).split("\n"):
         print(f"error: {printable(line)}", file=sys.stderr)
     return code
-
-
-def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """How to install the missing module if an extra of this package brings it, else None."""
-    from importlib.metadata import requires  # 10 ms, for errors only
-
-    module = str(error.name).partition(".")[0]
-    for requirement in requires("digits") or []:
-        optional = re.match(r"([\w-]+).*; extra == .(\w+)", requirement)
-        if optional and optional[1].replace("-", "_") == module:
-            return f"{module} is not installed: pip install -e '.[{optional[2]}]'"
-    return None
 
 
 @contextmanager

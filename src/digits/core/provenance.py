@@ -15,9 +15,8 @@ from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
 from digits.core.errors import IntegrityError
-from digits.core.files import md5
-from digits.core.repository import file_at, try_git
-from digits.core.yaml_files import parse_yaml
+from digits.core.files import md5, parse_yaml
+from digits.core.repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
@@ -37,7 +36,7 @@ def tags(*, stage: str) -> dict[str, str]:
     commit = try_git("rev-parse", "HEAD")
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = SPLIT.exists() and recorded_outputs().get(SPLIT) == md5(SPLIT)
-    data = recorded_data("split") if split_is_recorded else ""
+    data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -51,12 +50,6 @@ def tags(*, stage: str) -> dict[str, str]:
         "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
-
-
-def code_version() -> str | None:
-    """The commit of the code here, with `-dirty` if the code differs from it; None without one."""
-    commit = try_git("rev-parse", "--short=12", "HEAD")
-    return commit + "-dirty" * bool(_changed_code()) if commit else None
 
 
 class _File(BaseModel):
@@ -85,7 +78,8 @@ class _Lock(BaseModel):
 
 def _pointer(file: Path, commit: str = "") -> _Pointer | None:
     with suppress(OSError, ValueError, RecursionError, YAMLError):
-        text = file_at(commit, file) if commit else file.read_text("utf-8")
+        at_commit = ("show", "--end-of-options", f"{commit}:./{file}")
+        text = try_git(*at_commit) if commit else file.read_text("utf-8")
         return _Pointer.model_validate(parse_yaml(text))
     return None
 
@@ -108,11 +102,6 @@ def described_data(md5: str, commit: str) -> dict[str, str]:
 def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
     """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
     return {dep.path: dep.md5 for dep in _recorded(root)[stage].deps}
-
-
-def recorded_data(stage: str, root: Path = Path()) -> str:
-    """The md5 of the raw data that a stage read, from dvc.lock in `root`; empty if not recorded."""
-    return recorded_inputs(stage, root).get(DATA, "")
 
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """Git commands on the project's repository, its clones, and its remote `origin`."""
 
 import os
-import re
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from digits.core.addresses import HIDDEN, public, without_credentials
+from digits.core.addresses import public, without_credentials
 from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 
 
@@ -41,16 +40,6 @@ def try_git(*arguments: str, failed: str = "") -> str:
         return failed
 
 
-def has_commit(commit: str) -> bool:
-    """Whether the repository here knows this commit."""
-    return bool(try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
-
-
-def file_at(revision: str, path: Path) -> str:
-    """The text of a file in this folder at a git revision; empty if it does not exist there."""
-    return try_git("show", "--end-of-options", f"{revision}:./{path}")
-
-
 def clone(root: Path, folder: Path, commit: str) -> None:
     """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
@@ -65,10 +54,3 @@ def origin() -> str:
     if parts.scheme in ("http", "https"):
         return public(address)  # the user may be a token
     return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
-
-
-def code_address() -> str:
-    """Where others get the code, without credentials: git's remote `origin`; empty if nowhere."""
-    short = r"^[\w.-]+@([\w.-]+):(?!/)"  # git's form without a scheme
-    address = public(re.sub(short, r"ssh://\1/", origin()))
-    return address if address.startswith(("http", "ssh")) and HIDDEN not in address else ""

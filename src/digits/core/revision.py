@@ -86,9 +86,7 @@ def open_revision(name: str | None) -> Iterator[Revision]:
         files = DVCFileSystem(".", rev=name, config=config)
         commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
         _take_remotes(files.repo, config)
-    except AttributeError:  # DVC takes it for a commit
-        raise UsageError(f"{name}: names a folder or file, not a commit") from None
-    except DvcException as error:
+    except (AttributeError, DvcException) as error:  # AttributeError: `name` is a file or folder
         raise UsageError(
             f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
             "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"

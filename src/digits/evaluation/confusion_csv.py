@@ -9,7 +9,7 @@ import numpy as np
 
 from digits.core.dataset import Matrix
 from digits.core.errors import DataError
-from digits.core.files import replacing, require_file
+from digits.core.files import replacing
 
 MAX_DIGITS = 12
 MAX_BYTES = 64 << 20  # some thousand classes
@@ -77,7 +77,6 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
 
 def _read_rows(path: Path) -> list[list[str]]:
     """The rows that are not empty; at least one."""
-    require_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: over {MAX_BYTES >> 20} MB long, no confusion matrix")

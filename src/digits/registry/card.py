@@ -109,7 +109,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "fragile": fragile_line("It", behaviour) if "clean" in behaviour else None,
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
-        "code": repository.code_address(),
+        "code": repository.origin(),
         "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
     }
 

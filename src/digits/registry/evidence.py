@@ -160,7 +160,7 @@ def _data_finding(data_md5: str, root: Path) -> str | None:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
     if not (root / VALIDATION).exists():
         return f"{VALIDATION} not found; `dvc repro validate` makes it"
-    validated = provenance.recorded_data("validate", root)
+    validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
     if VALIDATION not in provenance.recorded_outputs(root) or validated != data_md5:
         return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
     result = read_json(root / VALIDATION, dict[str, Any], keys=("success", "critical"))
@@ -176,4 +176,5 @@ def _commit_finding(tags: Mapping[str, str]) -> str | None:
         return "no commit recorded"
     if tags.get("git_dirty") != "false":
         return f"{commit[:12]} with uncommitted changes; commit them, then train again"
-    return None if repository.has_commit(commit) else f"{commit[:12]} is unknown here"
+    known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    return None if known else f"{commit[:12]} is unknown here"

@@ -1,1 +1,1 @@
-"""`digits run`: the pipeline of dvc.yaml, with its progress and the time it still takes."""
+"""`digits run`: the stages of dvc.yaml that changed, side by side where cores allow it."""

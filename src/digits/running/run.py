@@ -1,21 +1,22 @@
 """Run with DVC the stages that changed, and show how far they are."""
 
 import os
-import signal
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 from filelock import FileLock, Timeout
 
-from digits.core import pipeline
+from digits.core import machine, pipeline
 from digits.core.commands import Commands
 from digits.core.errors import BusyError, DigitsError
+from digits.core.pipeline import Stage
 from digits.params import Params
-from digits.running import durations
 from digits.running.progress import Board
 from digits.running.repro import reproduce
-from digits.running.schedule import Schedule, may_change
 
 POLL_S = 0.2  # for signals, which only the main thread gets
 
@@ -38,17 +39,12 @@ def run_pipeline(root: Path, params: Params) -> set[str]:
         stages = may_change(pipeline.read_pipeline(root))
         if not stages:
             return set()
-        schedule = Schedule(stages, params.train.threads)
-        board = Board(schedule, {each.name: durations.guess(each.name, params) for each in stages})
-        try:
-            with board:
-                _run_all(schedule, board)
-        finally:
-            durations.record(board.seconds(), params)
-    return set(board.seconds())
+        with Board([stage.name for stage in stages]) as board:
+            _run_all(Schedule(stages, params.train.threads), board)
+    return {name for name, state in board.states.items() if state == "done"}
 
 
-def _run_all(schedule: Schedule, board: Board) -> None:
+def _run_all(schedule: "Schedule", board: Board) -> None:
     """Run all stages. When one has failed no other starts; those that run come to their end."""
     running: dict[str, Future[str]] = {}
     done: set[str] = set()
@@ -72,13 +68,53 @@ def _run_all(schedule: Schedule, board: Board) -> None:
                         board.end(name, "failed")
                         failures.append(error)
         finally:
-            # a second Ctrl-C must not spare a stage that ignores SIGTERM
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             commands.stop()
-            signal.signal(signal.SIGINT, handler)
     if failures:
         not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
         findings = [finding for each in failures for finding in each.findings]
         failure = DigitsError(*findings, f"not done: {not_done}")
         failure.exit_code = failures[0].exit_code
         raise failure
+
+
+def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
+    """The stages that changed, and those that depend on one of them; upstream first, as given."""
+    found: dict[str, Stage] = {}
+    for stage in pipeline:
+        if stage.changed or not found.keys().isdisjoint(stage.upstream):
+            found[stage.name] = stage
+    return list(found.values())
+
+
+class Schedule(NamedTuple):
+    """The stages to run, upstream first, and the cores for them.
+
+    A stage with `train.threads` threads needs `threads` cores, others one. A timed stage shares no
+    core: logical processors of one core would slow each other.
+    """
+
+    stages: Sequence[Stage]
+    threads: int
+    cores: int = min(psutil.cpu_count(logical=False) or 1, machine.processors())
+    processors: int = machine.processors()
+
+    def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
+        """The names of the stages that may start beside the running ones; timed ones come first.
+
+        `done` are the stages of this run that have ended well.
+        """
+        names = {stage.name for stage in self.stages}
+        together = [stage for stage in self.stages if stage.name in running]
+        chosen: list[str] = []
+        for stage in sorted(self.stages, key=lambda stage: not stage.timed):
+            waits = stage.name not in {*running, *done}
+            ready = waits and names.intersection(stage.upstream) <= {*done}
+            if ready and self._fits([*together, stage]):
+                together.append(stage)
+                chosen.append(stage.name)
+        return chosen
+
+    def _fits(self, together: Sequence[Stage]) -> bool:
+        if any(stage.timed for stage in together) and len(together) > 1:
+            return sum(self.threads if stage.threaded else 1 for stage in together) <= self.cores
+        return len(together) <= self.processors

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from digits.core.dataset import Images, Picture, check_unpacked, load_arrays
 from digits.core.errors import DataError, printable
-from digits.core.files import reading_as, require_file
+from digits.core.files import reading_as
 from digits.scoring.pictures import SUFFIXES, is_picture, read_pictures
 
 BATCH = 1000
@@ -68,7 +68,6 @@ def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
 
 
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
-    require_file(path)
     if not path.exists():
         raise DataError(f"{path}: not found")
     with path.open("rb") as file:

@@ -11,7 +11,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digits.core.dataset import Images, Picture
 from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
 
 FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
@@ -51,7 +50,6 @@ def read_pictures(
     found: list[Converted] = []
     findings: list[str] = []
     for path in paths:
-        require_file(path)
         try:
             found.append(convert_picture(decode_picture(path), shape=shape, picture=picture))
         except DataError as error:

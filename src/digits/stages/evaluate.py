@@ -14,7 +14,7 @@ from digits.core.artifacts import (
     read_split,
     split_path,
 )
-from digits.core.dataset import Dataset, Matrix
+from digits.core.dataset import Dataset, Matrix, save_arrays
 from digits.core.files import md5, write_json
 from digits.params import load as load_params
 
@@ -38,7 +38,7 @@ def main(model: str) -> None:
     predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
     outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
-    outputs.write_predictions(probabilities)
+    save_arrays(outputs.predictions, probabilities)
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
         behaviour = beside.submit(accuracy_under, predict, test, clean=probabilities["test"])
         matrices = write_figures(outputs, splits, probabilities, names=names)

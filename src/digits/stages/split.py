@@ -5,7 +5,7 @@ from pathlib import Path
 from digits.core import process
 from digits.core.artifacts import SPLIT_SUMMARY, split_path
 from digits.core.dataset import save_split
-from digits.core.files import replacing, write_json
+from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
@@ -17,8 +17,7 @@ def main() -> None:
     raw = read_raw(Path("data"))
     splits = split(raw, percent=params.data.percent, params=params.split, seed=params.seed)
     for name, part in splits.items():
-        with replacing(split_path(name)) as temporary:
-            save_split(temporary, part)
+        save_split(split_path(name), part)
     write_json(SPLIT_SUMMARY, summarise_splits(splits, raw))
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
 

@@ -10,7 +10,7 @@ import optuna
 
 from digits import params
 from digits.core.errors import UsageError
-from digits.core.yaml_files import read_yaml
+from digits.core.files import read_yaml
 
 Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
 ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"

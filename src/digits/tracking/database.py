@@ -10,7 +10,6 @@ from filelock import FileLock
 from digits.core.addresses import public, without_credentials
 from digits.core.errors import ServiceError, one_line
 from digits.core.files import replacing
-from digits.core.process import missing_extra
 
 SQLITE = "sqlite:///"
 
@@ -33,7 +32,7 @@ def no_answer(uri: str) -> str | None:
         with create_engine(uri, poolclass=NullPool).connect() as connection:
             connection.execute(text("SELECT 1"))
     except ModuleNotFoundError as error:
-        return missing_extra(error) or f"its Python driver {error.name} is not installed"
+        return f"its Python driver {error.name} is not installed"
     except Exception as error:  # each driver has its own
         return reason(getattr(error, "orig", None) or error, uri)
     return None

@@ -16,7 +16,7 @@ from requests import RequestException
 
 from digits.core.addresses import public
 from digits.core.errors import one_line
-from digits.core.process import ENVIRONMENT, project_root, take_parent_run
+from digits.core.process import ENVIRONMENT, PARENT_RUN, project_root
 from digits.params import project
 from digits.tracking import database, page
 from digits.tracking.database import SQLITE
@@ -58,7 +58,7 @@ def connect(experiment: str | None = None) -> str:
         ServiceError: the store does not answer, or cannot be used.
     """
     global _parent
-    _parent = take_parent_run() or _parent
+    _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri, name = tracking_uri(), experiment or project().name
     if uri.startswith(_SERVERS) and (reason := database.no_answer(uri)):
         raise database.unusable(uri, reason)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Predict
 from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -77,7 +76,6 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
 
 
 def _content(path: Path) -> bytes:
-    require_file(path)
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")

@@ -9,7 +9,6 @@ from typing import Literal
 
 from digits.core.dataset import check_unpacked
 from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
 
 Format = Literal["IDX", "CSV", "npz"]
 
@@ -33,7 +32,6 @@ def content_of(path: Path) -> bytes:
     Raises:
         DataError: it cannot be read, its gzip is damaged, or unpacks to too many bytes.
     """
-    require_file(path)
     try:
         content, pieces, size = path.read_bytes(), [], 0
         if not content.startswith(GZIP_MAGIC):

@@ -87,7 +87,8 @@ class Side:
     def params(self) -> dict[str, Any]:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
-        values = {"data (md5)": provenance.recorded_data("split", self.root)}
+        read = provenance.recorded_inputs("split", self.root)
+        values = {"data (md5)": read.get(provenance.DATA, "")}
         values |= parameters.flatten(self.raw)
         for stage in ("validate", "split", *stages):
             values |= parameters.flatten(provenance.recorded_params(stage, self.root))

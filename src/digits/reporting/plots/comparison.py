@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from digits.core.colours import BLUE
 from digits.reporting.plots import theme
 
 LOGARITHMIC_FROM = 8.0  # slowest over fastest training
@@ -26,11 +25,11 @@ def pareto(
     figure, axes = theme.new_axes(8.5, 5.2, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
-    axes.step([seconds[model] for model in on_front], heights, "o-", color=BLUE, where="post")
+    axes.step([seconds[model] for model in on_front], heights, "o-", color=theme.BLUE, where="post")
     fastest, slowest = min(seconds.values()), max(seconds.values())
     for model, time in seconds.items():
         share, low, high = accuracy[model]
-        away, colour = [[share - low], [high - share]], BLUE if model in front else theme.GREY
+        away, colour = [[share - low], [high - share]], theme.BLUE if model in front else theme.GREY
         axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
         duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
         right = time > (fastest * slowest) ** 0.5

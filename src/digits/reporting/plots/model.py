@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from digits.core.colours import BLUE, SERIES, VERMILION
 from digits.core.dataset import Matrix
 from digits.reporting.plots import theme
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from digits.evaluation.scores import Mistakes
 
-CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", BLUE])
-WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", VERMILION])
+CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
+WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
 MISTAKES_A_ROW = 6
 FEW_EPOCHS = 40  # up to here each one has a marker
 
@@ -98,7 +97,7 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
-        axes.set_xlabel(called, fontsize=11, color=VERMILION, parse_math=False)
+        axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
     if count == 0:
         grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
     return figure
@@ -116,7 +115,7 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
         away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
         upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
         points = table["confidence"], table["accuracy"], away
-        upper.errorbar(*points, fmt="o", color=BLUE, clip_on=False)
+        upper.errorbar(*points, fmt="o", color=theme.BLUE, clip_on=False)
         upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
         upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
         theme.set_title(upper, heading)
@@ -139,7 +138,7 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
+        for (model, history), colour in zip(histories.items(), cycle(theme.SERIES), strict=False):
             marker = "o" if len(history) <= FEW_EPOCHS else None
             common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
             training = [epoch[measure] for epoch in history]

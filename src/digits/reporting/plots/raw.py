@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from digits.core.colours import BLUE
 from digits.core.dataset import Images
 from digits.reporting.plots import theme
 
@@ -25,7 +24,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     """
     classes, total = len(distribution), int(distribution["count"].sum())
     figure, axes = theme.new_axes(9, 1.8 + 0.36 * classes, title)
-    bars = axes.barh(range(classes), distribution["count"], color=BLUE, height=0.72)
+    bars = axes.barh(range(classes), distribution["count"], color=theme.BLUE, height=0.72)
     counts = distribution["count"].tolist()
     texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
     legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
