@@ -53,7 +53,7 @@ def artifacts(client: MlflowClient, run: Run) -> set[str]:
 
 def own_tags(run: Run) -> dict[str, str]:
     """The tags that a restored run has in common with its original."""
-    other = {runs.PROCESS_TAG, logged_model.MODEL_SHA256, "model_id", "restored_from"}
+    other = {logged_model.MODEL_SHA256, "restored_from"}
     tags = run.data.tags.items()
     return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
 
@@ -93,7 +93,10 @@ def test_known_run_is_left_alone(
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[:2] == (original.info.run_id, original.outputs.model_outputs[0].model_id)
+    assert (known.info.run_id, runs.model_id(known)) == (
+        original.info.run_id,
+        original.outputs.model_outputs[0].model_id,
+    )
 
 
 def test_restores_once_and_again_after_deletion(
@@ -104,7 +107,7 @@ def test_restores_once_and_again_after_deletion(
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[:2] == (first.info.run_id, first.data.tags["model_id"])
+    assert known.info.run_id == first.info.run_id
 
     restore_all()
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
@@ -161,7 +164,7 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
     assert (len(first), len(second)) == (1, 1)
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[0] == second[0].info.run_id
+    assert known.info.run_id == second[0].info.run_id
 
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:

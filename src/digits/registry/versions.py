@@ -14,7 +14,7 @@ from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
 from digits.tracking import store
-from digits.tracking.descriptions import REGISTERED_MODEL
+from digits.tracking.page import REGISTERED_MODEL
 from digits.tracking.logged_model import MODEL_SHA256
 from digits.tracking.store import ignoring
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from digits.core import provenance
 from digits.core.artifacts import (
@@ -23,14 +23,6 @@ from digits.tracking import evaluations, logged_model, page, runs, store
 from digits.tracking.live import Attempt
 
 
-class Known(NamedTuple):
-    """A finished run of a training, its model, and the SHA-256 of its evaluation."""
-
-    run_id: str
-    model_id: str
-    evaluation: str = ""
-
-
 def restore_all() -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
@@ -46,7 +38,7 @@ def restore_all() -> None:
         evaluated = EvaluateOutputs(model)
         expected = evaluations.sha256(evaluated)
         run = known(TrainOutputs(model))
-        if run and run.evaluation == expected:
+        if run and run.data.tags.get(evaluations.SHA256, "") == expected:
             continue
         if expected:
             provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
@@ -55,7 +47,7 @@ def restore_all() -> None:
             if expected:
                 read = provenance.recorded_inputs(f"evaluate@{model}")
                 digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
-                evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests)
+                evaluations.log_evaluation(run, evaluated, digests)
         print(f"{model}: logged again from DVC's outputs")
 
 
@@ -67,35 +59,24 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     outputs, attempt = TrainOutputs(model), Attempt()
     attempt(store.connect, patient=False)
     if run := attempt(lambda: known(outputs) or restore(model)):
-        evaluated = EvaluateOutputs(model)
-        attempt(lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests))
+        attempt(lambda: evaluations.log_evaluation(run, EvaluateOutputs(model), digests))
 
 
-def known(outputs: TrainOutputs) -> Known | None:
-    """This training among the project's finished runs, or None.
-
-    The run is the recorded one, or one that was restored from it.
-    """
-    record = outputs.read_run()
-    own = store.connect()
+def known(outputs: TrainOutputs) -> Run | None:
+    """The finished run of this training in the project, or the last one restored from it."""
+    own, trained = store.connect(), outputs.read_run().run_id
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
         ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
-        # a run that is not finished was interrupted, or lacks what a server did not get
-        condition = "attributes.status = 'FINISHED' and "
-        found = runs.find(f"{condition}attributes.run_id = '{record.run_id}'", *ids)
-        if found:
-            model_id = record.model_id or logged_model.of_run(record.run_id)
-        elif found := runs.find(f"{condition}tags.restored_from = '{record.run_id}'", *ids):
-            model_id = found[-1].data.tags["model_id"]
-        else:
-            return None
-    run = found[-1]
-    return Known(run.info.run_id, model_id, run.data.tags.get(evaluations.SHA256, ""))
+        for same in (f"attributes.run_id = '{trained}'", f"tags.restored_from = '{trained}'"):
+            # one that is not finished was interrupted, or lacks what a server did not get
+            if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
+                return found[-1]
+    return None
 
 
-def restore(model: str, root: Path = Path()) -> Known:
+def restore(model: str, root: Path = Path()) -> Run:
     """Log the recorded training in the project `root` as a new run tagged `restored_from`.
 
     Raises:
@@ -123,6 +104,5 @@ def restore(model: str, root: Path = Path()) -> Known:
         runs.send(run_id, history)
         runs.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets)
-        model_id = logged_model.log(run_id, outputs, example=example, metrics=cost)
-        MlflowClient().set_tag(run_id, "model_id", model_id)
-    return Known(run_id, model_id)
+        logged_model.log(run_id, outputs, example=example, metrics=cost)
+    return MlflowClient().get_run(run_id)

@@ -1,8 +1,6 @@
 """MLflow runs: open and end them, log to them with the same names for every model, find them."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +9,6 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
 from mlflow.exceptions import MlflowException
@@ -20,13 +17,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from digits.core.artifacts import split_path
 from digits.params import tracking
 from digits.tracking import store
-from digits.tracking.descriptions import NOTE
+from digits.tracking.page import NOTE
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 PARAMS_FILE = "params.yaml"
-PROCESS_TAG = "process"  # host and process id
 MOST = 1000  # metrics that MLflow takes in one request
 
 
@@ -65,16 +61,13 @@ def start(
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    end_abandoned(experiment_id)
-    own = {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
-    if what:
-        own[NOTE] = what
+    description = {NOTE: what} if what else {}
     measured = system_metrics and not experiment and tracking().system_metrics
     active = mlflow.start_run(
         run_name=name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags={**tags, **own},
+        tags={**tags, **description},
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
     try:
@@ -115,15 +108,6 @@ def end(status: str) -> None:
             mlflow.end_run(status)
 
 
-def end_abandoned(experiment_id: str) -> None:
-    """End as KILLED the runs of this machine's processes that ended without doing so."""
-    here = f"tags.{PROCESS_TAG} LIKE '{socket.gethostname()}:%'"
-    for each in find(f"attributes.status = 'RUNNING' and {here}", experiment_id):
-        pid = each.data.tags[PROCESS_TAG].split(":")[1]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            MlflowClient().set_terminated(each.info.run_id, "KILLED")
-
-
 def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
     """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
 
@@ -137,6 +121,12 @@ def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
         order_by=order,
         output_format="list",
     )
+
+
+def model_id(run: Run) -> str:
+    """The id of the last model that a run logged; empty if it logged none."""
+    models = run.outputs.model_outputs if run.outputs else []
+    return str(models[-1].model_id) if models else ""
 
 
 def evaluated_runs(limit: int) -> list[RunData]:
