@@ -24,16 +24,8 @@ def log(
     """Log the ONNX model of a training as the model of a run, and what the training cost.
 
     The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
-    all files becomes a tag of the run: tags are not stored beside the files.
-
-    Args:
-        example: One image, uint8 (1, height, width).
-
-    Returns:
-        The model's id.
-
-    Raises:
-        DataError: the ONNX file is missing or no classifier of images.
+    all files becomes a tag of the run: tags are not stored beside the files. `example` is one
+    image, uint8 (1, height, width). Returns the model's id.
     """
     client = MlflowClient()
     run = client.get_run(run_id)
@@ -50,10 +42,9 @@ def log(
         client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    model_id = str(model.model_id)
-    cost = [runs.metric(key, value, model_id=model_id) for key, value in metrics.items()]
+    cost = [runs.metric(key, value, model_id=model.model_id) for key, value in metrics.items()]
     client.log_batch(run_id, cost)
-    return model_id
+    return str(model.model_id)
 
 
 def files_sha256(folder: Path) -> str:

@@ -27,16 +27,6 @@ solid curves are of validation, dashed ones of training. What the names mean:
 A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
 `digits promote MODEL` puts the last training of a model to the gate."""
 
-PARTS = {  # by the end of the experiment's name, see `ProjectParams.part`
-    "comparisons": "Each run is one comparison of all models, by the stage `report` of `dvc repro`:"
-    " its artifact `index.html` is the page with all results.",
-    "monitoring": "Each run is one `digits monitor`, or the flow `monitor`: whether what the"
-    " service was asked still looks like the training data, and how sure its answers are.",
-    "scoring": "Each run is one `digits score`, or the flow `score`: how many rows, how fast, and"
-    " how far they are from the training data (`drift_…`).",
-    "sweeps": "Each run is one search for better params, by the flow `sweep`, and its child runs"
-    " are its trials. The artifact `best.txt` says what was best.",
-}
 REGISTERED_MODEL = """\
 The image classifiers of the project. Each version is a training that `digits promote` put \
 to the gate; its description is its model card.

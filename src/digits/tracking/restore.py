@@ -27,11 +27,7 @@ def restore_all() -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
     After `dvc pull` on another machine no stage runs, and the store there is empty; or the server
-    was away when a stage logged.
-
-    Raises:
-        IntegrityError: an output is not what dvc.lock records.
-        ServiceError: the store does not answer.
+    was away when a stage logged. IntegrityError if an output is not what dvc.lock records.
     """
     recorded = [model for model in load_params().models if TrainOutputs(model).run.exists()]
     for model in recorded:

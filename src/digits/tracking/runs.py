@@ -27,24 +27,21 @@ MOST = 1000  # metrics that MLflow takes in one request
 
 
 @contextmanager
-def active_run(name: str, **options: Any) -> "Iterator[ActiveRun]":
+def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> "Iterator[ActiveRun]":
     """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
 
-    `options` are those of `start`.
-
-    Raises:
-        ServiceError: the tracking store does not answer.
+    `options` are those of `start`. ServiceError if the tracking store does not answer.
     """
     with store.service_errors():
         active = start(name, **options)
         with ending(end):
+            mlflow.log_params(dict(params))
             yield active
 
 
 def start(
     name: str,
     *,
-    params: Mapping[str, Any],
     tags: Mapping[str, str],
     what: str = "",
     experiment: str | None = None,
@@ -63,19 +60,13 @@ def start(
         experiment_id = parent.info.experiment_id
     description = {NOTE: what} if what else {}
     measured = system_metrics and not experiment and tracking().system_metrics
-    active = mlflow.start_run(
+    return mlflow.start_run(
         run_name=name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
         tags={**tags, **description},
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
-    try:
-        mlflow.log_params(dict(params))
-    except BaseException as error:  # else MLflow ends it as FINISHED when the process ends
-        end("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    return active
 
 
 @contextmanager

@@ -143,9 +143,8 @@ def _experiment_id(name: str, uri: str, *, is_project: bool) -> str:
     experiment = client.get_experiment_by_name(name)
     present = experiment.tags if experiment else {}
     wanted = page.tags() if is_project else {}
-    text = page.TRAININGS if is_project else page.PARTS.get(name.rpartition("-")[2])
-    if text and page.NOTE not in present:
-        wanted[page.NOTE] = text
+    if is_project and page.NOTE not in present:
+        wanted[page.NOTE] = page.TRAININGS
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
