@@ -12,7 +12,7 @@ from support import finding, record_outputs, write_params
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import read_json
-from digits.tracking import evaluations, logged_model, restore, runs, store
+from digits.tracking import logged_model, restore, runs, store
 from digits.tracking.restore import restore_all
 
 
@@ -131,7 +131,9 @@ def test_unfinished_run_does_not_count(clone: Path, original: Run, status: str) 
 def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> None:
     restore_all()
     [run] = all_runs()
-    MlflowClient().delete_tag(run.info.run_id, evaluations.SHA256)  # the last thing to arrive
+    MlflowClient().delete_tag(
+        run.info.run_id, restore.EVALUATION_SHA256
+    )  # the last thing to arrive
     Path("artifacts/evaluate/mlp/behaviour.json").write_text('{"clean": 0.25}')
     for _ in range(2):
         restore_all()

@@ -87,9 +87,7 @@ class ModelFiles(NamedTuple):
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
     """A copy of the files of the model at `models:/…`, verified by their recorded SHA-256.
 
-    Raises:
-        IntegrityError: no hash is recorded, the files are gone, have changed, or are not those of
-            a model from images `uint8 (n, height, width)` to `float32 (n, classes)`.
+    IntegrityError if they are gone, have changed, or are not those of an image classifier.
     """
     with scratch() as temporary:
         try:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from digits.core.errors import IntegrityError
+from digits.core.errors import IntegrityError, printable
 
 PREFIX = "champion."
+MAX_REASON = 1000  # characters; the reason becomes a tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,6 @@ class Move:
         return dumps(asdict(self), ensure_ascii=False)
 
 
-def now() -> str:
-    """The time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def champion_of(moves: Sequence[Move]) -> str | None:
     """The version that the last of all moves led to."""
     return moves[-1].after if moves else None
@@ -55,11 +51,15 @@ def next_move(
     moves: Sequence[Move],
     action: Literal["promote", "rollback", "elsewhere"],
     after: str | None,
+    *,
+    reason: str,
     **rest: Any,
 ) -> Move:
     """A move of now that follows these moves."""
     number = moves[-1].number + 1 if moves else 1
-    return Move(number, action, champion_of(moves), after, now(), **rest)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    why = printable(reason)[:MAX_REASON]
+    return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
 
 
 def read(tags: Mapping[str, str], champion: str | None) -> list[Move]:

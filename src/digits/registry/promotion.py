@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from digits.core import events
-from digits.core.errors import BusyError, DigitsError, UsageError, one_line, printable
+from digits.core.errors import BusyError, DigitsError, UsageError, one_line
 from digits.core.files import text_sha256
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
@@ -27,7 +27,6 @@ from digits.tracking.database import SQLITE
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
 
-MAX_REASON = 1000  # characters; the reason becomes a tag
 WAIT_S = 600.0  # for another promotion or rollback
 
 
@@ -112,7 +111,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
         if version == champion_of(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
         with fetched(origin.uri, origin.model_sha256) as files:
-            move = next_move(moves, "rollback", version, by=account(), reason=_kept(reason))
+            move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):
                 raise BusyError(f"models:/{name}: another champion was made; run it again")
             registry.drop_challenger(version)
@@ -147,24 +146,15 @@ def _decide(
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
+        by, figures, approval = account(), decision.figures, decision.approval
         move = next_move(
-            moves,
-            "promote",
-            version,
-            by=account(),
-            reason=_kept(reason),
-            figures=dict(decision.figures),
-            approval=decision.approval,
+            moves, "promote", version, reason=reason, by=by, figures=figures, approval=approval
         )
         _record(registry, run, decision, move)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
         if registry.move(move):  # else another champion was made in the meantime
             return Outcome(run.run_id, version, champion, decision, move)
-
-
-def _kept(reason: str) -> str:
-    return printable(reason)[:MAX_REASON]
 
 
 def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:

@@ -40,11 +40,9 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
     """Train a version again from its commit, data and params, and compare the predictions.
 
     Prints what differs from the recorded environment before it starts. `threads` are those of
-    params.yaml, for that comparison only; the training uses the recorded number.
-
-    Raises:
-        IntegrityError: no commit holds the code, the model, data or a split have another hash, or
-            a probability differs by more than `tolerance`.
+    params.yaml, for that comparison only; the training uses the recorded number. IntegrityError if
+    no commit holds the code, the model, data or a split have another hash, or a probability differs
+    by more than `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":

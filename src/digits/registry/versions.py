@@ -65,12 +65,7 @@ def find(uri: str) -> ModelVersion:
 
 
 def trained_run(run_id: str) -> TrainedRun:
-    """A run and the last model that it logged.
-
-    Raises:
-        UsageError: there is no such run, or it was deleted.
-        DataError: it is not finished, or logged no model.
-    """
+    """A run and the last model that it logged; DataError if it is not finished, or has none."""
     run = None
     with ignoring(*MISSING):
         run = MlflowClient().get_run(run_id)
@@ -112,8 +107,9 @@ class Registry:
             # a version registered by hand may hold another model of this run
             if version.tags.get(MODEL_SHA256) == run.sha256:
                 return str(version.version)
-        ids, tags = {"run_id": run.run_id, "model_id": run.model_id}, {MODEL_SHA256: run.sha256}
-        created = self._client.create_model_version(self.name, run.uri, **ids, tags=tags)
+        created = self._client.create_model_version(
+            self.name, run.uri, run.run_id, {MODEL_SHA256: run.sha256}, model_id=run.model_id
+        )
         return str(created.version)
 
     def set_challenger(self, version: str) -> None:

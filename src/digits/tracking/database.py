@@ -46,12 +46,7 @@ def reason(error: BaseException, uri: str) -> str:
 
 @contextmanager
 def opening(uri: str) -> Iterator[None]:
-    """Hold the lock under which MLflow first opens its SQLite file; create a missing one whole.
-
-    Raises:
-        ServiceError: the address names no file in a folder that exists.
-        sqlite3.Error: the file is no database of MLflow's.
-    """
+    """Hold the lock under which MLflow first opens its SQLite file; create a missing one whole."""
     from mlflow import MlflowClient
 
     name = uri.removeprefix(SQLITE)

@@ -58,12 +58,13 @@ SECTIONS: list[dict[str, Any]] = [
     # MLflow's own name of the section in which it draws all other metrics
     {"name": "Model metrics", "display": False},
 ]
+BAR: dict[str, Any] = {"metricSectionId": "section-0", "type": "BAR"}
 # straight lines: smoothed curves are not those of the training
-CURVE: dict[str, Any] = {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
-MATRIX: dict[str, Any] = {"type": "IMAGE", "step": 0, "showRunParams": False}
+CURVE = BAR | {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
+MATRIX = {"metricSectionId": "section-1", "type": "IMAGE", "step": 0, "showRunParams": False}
 CHARTS: list[dict[str, Any]] = [
-    {"type": "BAR", "metricKey": "test_accuracy_percent"},
-    {"type": "BAR", "metricKey": "elapsed_s"},
+    BAR | {"metricKey": "test_accuracy_percent"},
+    BAR | {"metricKey": "elapsed_s"},
     CURVE | {"metricKey": "accuracy", "selectedMetricKeys": ["val_accuracy", "accuracy"]},
     CURVE | {"metricKey": "loss", "selectedMetricKeys": ["val_loss", "loss"]},
     *(MATRIX | {"imageKeys": [f"{split}_confusion_matrix"]} for split in EVALUATED),
@@ -86,13 +87,7 @@ def tags() -> dict[str, str]:
         "columnOrder": list(COLUMNS),
         "columnWidths": COLUMNS,
         "compareRunCharts": [
-            {
-                "uuid": f"chart-{n}",
-                "metricSectionId": f"section-{chart['type'] == 'IMAGE':d}",
-                "deleted": False,
-            }
-            | chart
-            for n, chart in enumerate(CHARTS)
+            {"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)
         ],
         "compareRunSections": [
             {"uuid": f"section-{n}", "display": True, "isReordered": True} | section

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 
 from digits.core import provenance
 from digits.core.artifacts import (
@@ -13,14 +13,21 @@ from digits.core.artifacts import (
     SPLIT_SUMMARY,
     EvaluateOutputs,
     TrainOutputs,
+    read_split_rows,
     split_path,
 )
 from digits.core.dataset import load_split
 from digits.core.errors import DataError
-from digits.core.files import ANEW
+from digits.core.files import ANEW, folder_sha256
 from digits.params import load as load_params
-from digits.tracking import evaluations, logged_model, page, runs, store
+from digits.tracking import logged_model, page, runs, store
 from digits.tracking.live import Attempt
+
+ANSWER_SETS = {  # names in MLflow, and in confidence.json
+    **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
+    **{"mean_set_size": "mean_size", "unsure": "unsure"},
+}
+EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
 
 def restore_all() -> None:
@@ -32,9 +39,9 @@ def restore_all() -> None:
     recorded = [model for model in load_params().models if TrainOutputs(model).run.exists()]
     for model in recorded:
         evaluated = EvaluateOutputs(model)
-        expected = evaluations.sha256(evaluated)
+        expected = _evaluation_sha256(evaluated)
         run = known(TrainOutputs(model))
-        if run and run.data.tags.get(evaluations.SHA256, "") == expected:
+        if run and run.data.tags.get(EVALUATION_SHA256, "") == expected:
             continue
         if expected:
             provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
@@ -43,7 +50,7 @@ def restore_all() -> None:
             if expected:
                 read = provenance.recorded_inputs(f"evaluate@{model}")
                 digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
-                evaluations.log_evaluation(run, evaluated, digests)
+                _log_evaluation(run, evaluated, digests)
         print(f"{model}: logged again from DVC's outputs")
 
 
@@ -55,7 +62,7 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     outputs, attempt = TrainOutputs(model), Attempt()
     attempt(store.connect, patient=False)
     if run := attempt(lambda: known(outputs) or restore(model)):
-        attempt(lambda: evaluations.log_evaluation(run, EvaluateOutputs(model), digests))
+        attempt(lambda: _log_evaluation(run, EvaluateOutputs(model), digests))
 
 
 def known(outputs: TrainOutputs) -> Run | None:
@@ -102,3 +109,48 @@ def restore(model: str, root: Path = Path()) -> Run:
         runs.log_datasets(run_id, record.datasets)
         logged_model.log(run_id, outputs, example=example, metrics=cost)
     return MlflowClient().get_run(run_id)
+
+
+def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
+    return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
+
+
+def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
+    """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
+
+    `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
+    The tag EVALUATION_SHA256 is logged last.
+    """
+    client, run_id = MlflowClient(), run.info.run_id
+    client.log_artifacts(run_id, str(outputs.folder))
+    for split in EVALUATED:
+        picture = mlflow.Image(str(outputs.matrix_picture(split)))
+        client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
+    runs.log_datasets(run_id, digests)
+    metrics = [
+        runs.metric(
+            key,
+            value,
+            model_id=runs.model_id(run),
+            dataset_name=split if split in digests else None,
+            dataset_digest=digests.get(split),
+        )
+        for split, of_split in _evaluation_metrics(outputs).items()
+        for key, value in of_split.items()
+    ]
+    client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
+
+
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
+    """What is known of each split's rows and answers, by the names they have in MLflow."""
+    metrics = {split: {f"{split}_rows": float(n)} for split, n in read_split_rows().items()}
+    statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
+    for split, scores in outputs.read_metrics().items():
+        figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
+        figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+    test = metrics["test"]
+    # MLflow's bars show two decimals
+    test["test_accuracy_percent"] = 100 * test["test_accuracy"]
+    test |= {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    return metrics

@@ -17,7 +17,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from digits.core.artifacts import split_path
 from digits.params import tracking
 from digits.tracking import store
-from digits.tracking.page import NOTE
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -49,22 +48,20 @@ def start(
 ) -> "ActiveRun":
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    Args:
-        what: What it is, in a sentence, for its description; default: it gets none.
-        experiment: Its name; default: the project's.
-        system_metrics: Log them in the project's experiment, if params.yaml says so.
+    `what` is its description; `experiment` by default the project's, where system metrics are
+    logged if params.yaml says so.
     """
     experiment_id = store.connect(experiment)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    description = {NOTE: what} if what else {}
     measured = system_metrics and not experiment and tracking().system_metrics
     return mlflow.start_run(
         run_name=name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags={**tags, **description},
+        tags=dict(tags),
+        description=what or None,
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
 
@@ -105,12 +102,9 @@ def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
     With `newest` at most so many, the newest first. A run costs the server 3 ms and more.
     """
     order = ["attributes.start_time DESC" if newest else "attributes.start_time ASC"]
+    limit = newest or 100_000
     return mlflow.search_runs(
-        [*experiment_ids],
-        condition,
-        max_results=newest or 100_000,
-        order_by=order,
-        output_format="list",
+        [*experiment_ids], condition, max_results=limit, order_by=order, output_format="list"
     )
 
 

@@ -51,11 +51,7 @@ def portable_uri() -> str:
 def connect(experiment: str | None = None) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
 
-    Args:
-        experiment: Its name; default: the project's, which gets its view too.
-
-    Raises:
-        ServiceError: the store does not answer, or cannot be used.
+    By default it is the project's, which gets its view too.
     """
     global _parent
     _parent = take_parent_run() or _parent
