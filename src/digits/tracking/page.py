@@ -61,7 +61,7 @@ SECTIONS: list[dict[str, Any]] = [
 BAR: dict[str, Any] = {"metricSectionId": "section-0", "type": "BAR"}
 # straight lines: smoothed curves are not those of the training
 CURVE = BAR | {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
-MATRIX = {"metricSectionId": "section-1", "type": "IMAGE", "step": 0, "showRunParams": False}
+MATRIX = BAR | {"type": "IMAGE", "metricSectionId": "section-1", "step": 0, "showRunParams": False}
 CHARTS: list[dict[str, Any]] = [
     BAR | {"metricKey": "test_accuracy_percent"},
     BAR | {"metricKey": "elapsed_s"},

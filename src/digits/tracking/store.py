@@ -12,7 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
-from requests import RequestException
+from requests.exceptions import RequestException, RetryError
 
 from digits.core.addresses import public
 from digits.core.errors import one_line
@@ -26,10 +26,7 @@ _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIM
 
 _SERVERS = ("postgresql", "mysql", "mssql")
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
-_NO_REPLY = (
-    *_UNREACHABLE,
-    *(requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError),
-)
+_NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
 _FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
 
