@@ -213,7 +213,7 @@ class TestPromote:
         assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
         MlflowClient().set_model_version_tag(NAME, "1", "gate_figures", "{}")
         work = partial(promotion.promote, worse, NAME, judge=judge)
-        assert "models:/digits/1: its artifacts are gone" in finding(IntegrityError, work)
+        assert "models:/digits/1: its files are not those" in finding(IntegrityError, work)
         MlflowClient().delete_model_version(NAME, "1")
         outcome = promotion.promote(worse, NAME, judge=judge)
         assert outcome.moved
@@ -258,7 +258,7 @@ class TestRollback:
     def test_not_to_a_version_whose_artifacts_are_gone(self, chain):
         shutil.rmtree(artifacts_of("2"))
         line = finding(IntegrityError, lambda: promotion.rollback(NAME))
-        assert line.startswith("models:/digits/2: its artifacts are gone")
+        assert line.startswith("models:/digits/2: its files are not those")
         assert chain.champion() == "3"
 
 
