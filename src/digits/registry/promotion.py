@@ -160,9 +160,9 @@ def _decide(
 def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
     version = str(move.after)
-    facts = {"at": move.at, "by": move.by, "reason": move.reason}
-    facts |= {"model": registry.name, "version": version, "accepted": decision.accepted}
-    text = json.dumps(facts | asdict(decision), indent=2, allow_nan=False)
+    made = {"at": move.at, "by": move.by, "reason": move.reason}
+    judged = {"model": registry.name, "version": version, "accepted": decision.accepted}
+    text = json.dumps(made | judged | asdict(decision), indent=2, allow_nan=False)
     path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
