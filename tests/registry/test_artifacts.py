@@ -1,9 +1,6 @@
 """The files of a version: they answer, and hostile ones are a line."""
 
-import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import onnx
@@ -14,9 +11,8 @@ from ruamel.yaml import YAML
 from support import DAMAGED_ARRAYS, finding
 
 from digits.core.artifacts import read_split
-from digits.core.errors import IntegrityError, ServiceError
+from digits.core.errors import IntegrityError
 from digits.registry import promotion
-from digits.registry.artifacts import fetched
 from digits.registry.served import served
 from digits.training import inference
 
@@ -110,36 +106,6 @@ def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(version
 
     line = finding(IntegrityError, version.answers)
     assert line.startswith(f"{URI}: MLmodel does not describe it (loaded by ")
-
-
-@pytest.mark.parametrize(("status", "error"), [(502, ServiceError), (404, IntegrityError)])
-def test_only_what_a_server_does_not_list_is_gone(monkeypatch, status, error):
-    files = [{"path": name, "is_dir": False} for name in "ab"]
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):
-            is_list = "artifacts?" in self.path
-            self.send_response(200 if is_list else status)
-            self.end_headers()
-            listed = {"files": files if status == 502 else []}
-            self.wfile.write(json.dumps(listed).encode() if is_list else b"")
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        model = f"{address}/api/2.0/mlflow-artifacts/artifacts/x"
-        try:
-            line = finding(error, lambda: fetched(model, "").__enter__())
-        finally:
-            server.shutdown()
-            thread.join()
-    assert line.startswith(model)
 
 
 @pytest.mark.parametrize(

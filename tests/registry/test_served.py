@@ -37,7 +37,7 @@ def test_a_model_that_takes_no_images_is_named(ring, signature):
     YAML().dump({**content, "signature": signature}, described)
     sign(model, "1")
     line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
-    assert line.startswith("models:/digits/1: by its signature it takes (")
+    assert line.startswith("models:/digits/1: by its signature it is no classifier")
 
 
 def test_answers_that_are_no_probabilities_are_named(ring):

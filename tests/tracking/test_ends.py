@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,10 +15,6 @@ from support import SMALL, finding, has_ended, only_run, until, write_params
 
 from digits.core.errors import DataError, ServiceError
 from digits.tracking import runs, store
-
-
-def status(run_id: str) -> str:
-    return str(MlflowClient().get_run(run_id).info.status)
 
 
 class TestARunEnds:
@@ -84,26 +79,6 @@ class TestARunEnds:
         assert until(lambda: all(has_ended(child.pid) for child in children))
 
 
-class TestAbandonedRuns:
-    """Runs that a SIGKILL or a power cut left RUNNING."""
-
-    def left_behind(self, process: str | None) -> str:
-        tags = {} if process is None else {runs.PROCESS_TAG: process}
-        experiment = store.connect()
-        run = MlflowClient().create_run(experiment, tags=tags)
-        with runs.active_run("next", params={}, tags={}):
-            pass
-        return status(run.info.run_id)
-
-    def test_end_as_killed_if_they_are_ours_and_gone(self, tracked: Path) -> None:
-        child = subprocess.Popen([sys.executable, "-c", ""])
-        child.wait()
-        here = socket.gethostname()
-        assert self.left_behind(f"{here}:{child.pid}") == "KILLED"
-        for other in (f"{here}:{os.getpid()}", f"elsewhere:{child.pid}", None, f"{here}:x"):
-            assert self.left_behind(other) == "RUNNING"
-
-
 class TestUnderMlflowRun:
     """`mlflow run` names its run in MLFLOW_RUN_ID."""
 
@@ -125,7 +100,7 @@ class TestUnderMlflowRun:
         assert [run.data.params["model"] for run in children] == ["mlp", "cnn"]
         assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
         assert {run.info.experiment_id for run in children} == {parent.info.experiment_id}
-        assert status(parent.info.run_id) == "RUNNING"
+        assert MlflowClient().get_run(parent.info.run_id).info.status == "RUNNING"
         assert "MLFLOW_RUN_ID" not in os.environ
 
     def test_an_unknown_parent_is_one_line(

@@ -12,7 +12,7 @@ from support import finding, record_outputs, write_params
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import read_json
-from digits.tracking import evaluations, logged_model, restore, runs, store
+from digits.tracking import logged_model, restore, runs, store
 from digits.tracking.restore import restore_all
 
 
@@ -53,7 +53,7 @@ def artifacts(client: MlflowClient, run: Run) -> set[str]:
 
 def own_tags(run: Run) -> dict[str, str]:
     """The tags that a restored run has in common with its original."""
-    other = {runs.PROCESS_TAG, logged_model.MODEL_SHA256, "model_id", "restored_from"}
+    other = {logged_model.MODEL_SHA256, "restored_from"}
     tags = run.data.tags.items()
     return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
 
@@ -93,7 +93,10 @@ def test_known_run_is_left_alone(
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[:2] == (original.info.run_id, original.outputs.model_outputs[0].model_id)
+    assert (known.info.run_id, runs.model_id(known)) == (
+        original.info.run_id,
+        original.outputs.model_outputs[0].model_id,
+    )
 
 
 def test_restores_once_and_again_after_deletion(
@@ -104,7 +107,7 @@ def test_restores_once_and_again_after_deletion(
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[:2] == (first.info.run_id, first.data.tags["model_id"])
+    assert known.info.run_id == first.info.run_id
 
     restore_all()
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
@@ -128,7 +131,9 @@ def test_unfinished_run_does_not_count(clone: Path, original: Run, status: str) 
 def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> None:
     restore_all()
     [run] = all_runs()
-    MlflowClient().delete_tag(run.info.run_id, evaluations.SHA256)  # the last thing to arrive
+    MlflowClient().delete_tag(
+        run.info.run_id, restore.EVALUATION_SHA256
+    )  # the last thing to arrive
     Path("artifacts/evaluate/mlp/behaviour.json").write_text('{"clean": 0.25}')
     for _ in range(2):
         restore_all()
@@ -161,7 +166,7 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
     assert (len(first), len(second)) == (1, 1)
     known = restore.known(TrainOutputs("mlp"))
     assert known is not None
-    assert known[0] == second[0].info.run_id
+    assert known.info.run_id == second[0].info.run_id
 
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:

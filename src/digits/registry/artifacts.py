@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import mlflow
+from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from requests import RequestException
 
 from digits.core.artifacts import Calibration, read_calibration
 from digits.core.dataset import Images
-from digits.core.errors import DataError, IntegrityError, ServiceError, one_line
+from digits.core.errors import DataError, IntegrityError, one_line
 from digits.core.files import ANEW, scratch
 from digits.tracking import store
 from digits.tracking.logged_model import files_sha256
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
-_NOT_READ = (MlflowException, RequestException, OSError)
 GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
-    """A copy of a model's files, and what its description says.
+    """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
 
     `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width of
     the images, `classes` the number of classes.
@@ -49,12 +48,12 @@ class ModelFiles(NamedTuple):
 
     @property
     def calibration(self) -> Calibration:
-        """What the validation rows say of its confidence; IntegrityError if it is damaged."""
+        """What the validation rows say of its confidence."""
         with self._undamaged():
             return read_calibration(self.folder / CALIBRATION)
 
     def load(self, *, threads: int) -> Network:
-        """The model; IntegrityError if it is damaged or contradicts its signature."""
+        """The model; IntegrityError, too, if it contradicts its signature."""
         with self._undamaged():
             network = inference.load(self.network, threads=threads)
         if (network.shape, network.classes) != (self.shape, self.classes):
@@ -65,7 +64,7 @@ class ModelFiles(NamedTuple):
         return network
 
     def load_features(self, *, threads: int) -> Callable[[Images], Features]:
-        """A function from images to the last hidden layer; IntegrityError if there is none."""
+        """A function from images to the last hidden layer."""
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)
 
@@ -88,13 +87,16 @@ class ModelFiles(NamedTuple):
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
     """A copy of the files of the model at `models:/…`, verified by their recorded SHA-256.
 
-    Raises:
-        ServiceError: the server that has them does not answer.
-        IntegrityError: no hash is recorded, the files are gone, have changed, or are not those of
-            a model from images `uint8 (n, height, width)` to `float32 (n, classes)`.
+    IntegrityError if they are gone, have changed, or are not those of an image classifier.
     """
     with scratch() as temporary:
-        folder = _downloaded(uri, temporary)
+        try:
+            folder = Path(download_artifacts(uri, dst_path=str(temporary)))
+        except (MlflowException, RequestException, OSError) as error:
+            if store.is_away(error):
+                raise
+            reason = one_line(error, width=200)
+            raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
         actual = files_sha256(folder)
         if actual != sha256:
             raise IntegrityError(
@@ -102,26 +104,6 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
                 f"{sha256[:12] or 'none'}); put those back, or delete the version"
             )
         yield _read_description(uri, folder)
-
-
-def _downloaded(uri: str, to: Path) -> Path:
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to)))
-        if not (folder / "MLmodel").is_file():
-            raise FileNotFoundError("no MLmodel")
-        return folder
-    except _NOT_READ as error:
-        reason = one_line(error, width=200)
-    with store.service_errors():
-        try:  # MLflow does not say whether files are gone or were not sent
-            listed = mlflow.artifacts.list_artifacts(artifact_uri=uri)
-        except _NOT_READ as error:
-            if store.is_away(error):
-                raise
-            listed = []
-    if listed:
-        raise ServiceError(f"{uri}: cannot be downloaded ({reason})")
-    raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}")
 
 
 def _read_description(uri: str, folder: Path) -> ModelFiles:
@@ -139,16 +121,13 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         reason = one_line(error, width=200) or type(error).__name__
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
     signature = description.signature
-    sides = (signature.inputs, signature.outputs) if signature else (None, None)
-    shapes: list[tuple[int, ...]] = []
-    for side in sides:  # () if there are several tensors, or none
-        specs = side.inputs if side else []
-        shapes.append(tuple(getattr(specs[0], "shape", ())) if len(specs) == 1 else ())
-    if list(map(len, shapes)) != [3, 2]:
+    try:
+        [images], [answers] = signature.inputs.inputs, signature.outputs.inputs
+        (_, height, width), (_, classes) = images.shape, answers.shape
+    except (AttributeError, TypeError, ValueError):
         raise IntegrityError(
-            f"{uri}: by its signature it takes {shapes[0]} and gives {shapes[1]}; "
-            "a classifier of images takes (n, height, width) and gives (n, classes)"
-        )
-    types = [side.inputs[0].type for side in sides if side]
-    text = f"{types[0]} {shapes[0]} → {types[1]} {shapes[1]}"
-    return ModelFiles(uri, folder, text, (shapes[0][1], shapes[0][2]), shapes[1][1])
+            f"{uri}: by its signature it is no classifier of images, which takes "
+            f"(n, height, width) and gives (n, classes): {one_line(signature, width=200)}"
+        ) from None
+    text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
+    return ModelFiles(uri, folder, text, (height, width), classes)

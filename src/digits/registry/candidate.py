@@ -21,27 +21,20 @@ def candidate(
     """The training's run, and the folder with the outputs that the gate judges it by.
 
     It is the MLflow run `run_id`, else the last training of `model`, or that of the DVC
-    `experiment` (name or revision).
-
-    Raises:
-        UsageError: there is no such training.
-        ServiceError: outputs of the experiment are neither in DVC's cache nor in its remote.
-        IntegrityError: outputs are not what dvc.lock records.
+    `experiment` (name or revision). IntegrityError if outputs are not what dvc.lock records.
     """
     if run_id:
         yield trained_run(run_id), Path()
-    elif not experiment:
-        params.recipe(model or "")
-        yield _known_or_restored(model or "", Path()), Path()
-    else:
-        with scratch() as root:
-            _download(experiment, model or "", root)
-            yield _known_or_restored(model or "", root), root
-
-
-def _known_or_restored(model: str, root: Path) -> TrainedRun:
-    run = restore.known(TrainOutputs(model, root)) or restore.restore(model, root)
-    return trained_run(run.run_id, run.model_id)
+        return
+    name = model or ""
+    with scratch() as folder:
+        root = Path()
+        if experiment:
+            _download(experiment, name, root := folder)
+        else:
+            params.recipe(name)  # an unknown one is a line
+        known = restore.known(TrainOutputs(name, root)) or restore.restore(name, root)
+        yield trained_run(known.info.run_id), root
 
 
 def _download(experiment: str, model: str, root: Path) -> None:

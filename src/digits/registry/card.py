@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from digits.core import provenance, repository
 from digits.core.artifacts import EVALUATED, EvaluateOutputs
@@ -47,12 +47,7 @@ class _Statistics(BaseModel):
 
 
 def card(origin: Origin, files: ModelFiles) -> str:
-    """The card of a version; `files` are its own, fetched and verified.
-
-    Raises:
-        MlflowException: the tracking store does not answer.
-        IntegrityError: the gate's record of the version is gone or has changed.
-    """
+    """The card of a version; `files` are its own, fetched and verified."""
     environment = Environment(
         loader=PackageLoader("digits.registry", "."),
         finalize=_escaped,
@@ -67,7 +62,7 @@ def card(origin: Origin, files: ModelFiles) -> str:
 def write(origin: Origin, files: ModelFiles) -> None:
     """Log the card beside the gate's record, and make it the version's description.
 
-    What a description has no room for is cut off; one that a person wrote stays. Raises as `card`.
+    What a description has no room for is cut off; one that a person wrote stays.
     """
     text, client = card(origin, files), MlflowClient()
     path = f"gate/{origin.model}-{origin.version}-card.md"
@@ -128,7 +123,7 @@ def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     try:  # a damaged file must not keep a version from being promoted
         text = load_text(f"runs:/{run_id}/{STATISTICS}")
         return TypeAdapter(dict[str, _Statistics]).validate_json(text)["test"].by_class
-    except (ValidationError, KeyError, UnicodeDecodeError, OSError):
+    except (ValueError, KeyError, OSError):
         return {}
 
 

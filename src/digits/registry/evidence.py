@@ -37,11 +37,8 @@ def judge_by_holdout(
 
     `run`, `files` and `name` (for messages) are the challenger's; `champion` is a version number,
     None if there is none. `root` is the project, or a folder with an experiment's outputs.
-
-    Raises:
-        DataError: the hold-out rows are missing.
-        IntegrityError: they are not those of the run's split, a model's files are gone or have
-            changed, or an output is not what dvc.lock records.
+    IntegrityError if the hold-out rows are not those of the run's split, a model's files are gone
+    or have changed, or an output is not what dvc.lock records.
     """
     provenance.check_outputs([VALIDATION, split_path("holdout")], root)
     _check_splits(run, root)
@@ -49,18 +46,18 @@ def judge_by_holdout(
     holdout = load_split(root / split_path("holdout")).data
     registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
 
-    def contender(name: str, files: ModelFiles, classes: int) -> Contender:
-        shape = holdout.images.shape[1:]
-        if (files.shape, files.classes) != (shape, classes):
-            misfit = (
-                f"takes images {files.shape} and gives {files.classes} classes; "
-                f"the hold-out rows are {shape} and of {classes}"
-            )
-            return Contender(name, None, files.signature, misfit)
+    def answering(name: str, files: ModelFiles) -> Contender:
         probabilities = files.load(threads=params.train.threads).predict(holdout.images)
         return Contender.answering(name, probabilities, holdout.labels, files.signature)
 
-    challenger = contender(name, files, params.data.classes)
+    if (files.shape, files.classes) == (holdout.images.shape[1:], params.data.classes):
+        challenger = answering(name, files)
+    else:
+        misfit = (
+            f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
+            f"{holdout.images.shape[1:]} and of {params.data.classes}"
+        )
+        challenger = Contender(name, None, files.signature, misfit)
 
     def opponent(version: str) -> Contender:
         """A version; without predictions if it cannot be compared to the challenger."""
@@ -68,21 +65,20 @@ def judge_by_holdout(
         with fetched(origin.uri, origin.model_sha256) as theirs:
             if theirs.signature != challenger.signature or challenger.finding:
                 return Contender(version, None, theirs.signature)
-            return contender(version, theirs, theirs.classes)
+            return answering(version, theirs)
 
     def former_accuracy(version: str) -> float | None:
         """As the gate recorded it, or computed now; None if the version cannot predict."""
-        try:
+        with suppress(UsageError):  # the version was deleted
             tags = find(registry.uri(version)).tags
             if tags.get("gate_rows") == rows_md5:
                 with suppress(LookupError, TypeError, ValueError):  # turned off, or damaged
                     recorded = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
                     if 0 <= recorded <= 1:
                         return recorded
-            predicted = opponent(version).predicted
-        except UsageError:  # the version was deleted
-            return None
-        return None if predicted is None else float((predicted == holdout.labels).mean())
+            if (predicted := opponent(version).predicted) is not None:
+                return float((predicted == holdout.labels).mean())
+        return None
 
     former: dict[str, float | None] = {}
     if params.promote.max_total_loss is not None and not challenger.finding:
@@ -111,9 +107,8 @@ def _facts(
     latency_ms: dict[int, float] = {}
     if params.promote.max_latency_ms is not None and not challenger.finding:
         predict = files.load_as_served().predict
-        latency_ms = {
-            size: request_times(predict, holdout.images, size=size)[1] for size in REQUEST_SIZES
-        }
+        for size in REQUEST_SIZES:
+            latency_ms[size] = request_times(predict, holdout.images, size=size)[1]
     data_md5 = run.tags.get("data_md5", "")
     return Facts(
         latency_ms=latency_ms,
@@ -127,7 +122,6 @@ def _facts(
 
 
 def _check_splits(run: TrainedRun, root: Path) -> None:
-    """Raise IntegrityError unless the run was trained on the splits that dvc.lock records."""
     tags, recorded = run.tags, provenance.recorded_outputs(root)
     for split, tag in SPLIT_TAGS.items():
         path = split_path(split)
@@ -140,10 +134,7 @@ def _check_splits(run: TrainedRun, root: Path) -> None:
 
 
 def _check_settings(root: Path) -> None:
-    """Raise IntegrityError if split or validation ran with other params than params.yaml here.
-
-    An experiment with fewer hold-out rows or laxer validation could pass the gate by luck.
-    """
+    # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
             if key != "seed" and (present := parameters.value_of(key)) != recorded:
@@ -154,7 +145,6 @@ def _check_settings(root: Path) -> None:
 
 
 def _data_finding(data_md5: str, root: Path) -> str | None:
-    """What is wrong with the training data or its validation."""
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if not data_md5 or present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
@@ -170,7 +160,6 @@ def _data_finding(data_md5: str, root: Path) -> str | None:
 
 
 def _commit_finding(tags: Mapping[str, str]) -> str | None:
-    """What is wrong with the code that a run was trained from."""
     commit = tags.get("git_commit")
     if not commit:
         return "no commit recorded"

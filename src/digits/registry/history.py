@@ -1,27 +1,25 @@
-"""The history of the champion's alias: one tag per move on the registered model.
-
-MLflow's aliases have no history. A move is written as pending, then made, then written as done.
-After an interruption the alias tells whether the pending move was made.
-"""
+"""The history of the champion's alias, which MLflow does not keep: a tag of the model per move."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from json import dumps
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from digits.core.errors import IntegrityError
+from digits.core.errors import IntegrityError, printable
 
 PREFIX = "champion."
+MAX_REASON = 1000  # characters; the reason becomes a tag
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """One move of the champion's alias from version `before` to `after`; None means no version.
 
-    `figures` are the gate's. Two moves at the same moment have the same `number`.
+    `elsewhere` is one by other means than digits. `figures` are the gate's. Two moves at the same
+    moment have the same `number`.
     """
 
     number: int
@@ -29,10 +27,9 @@ class Move:
     before: str | None
     after: str | None
     at: str
-    by: str
-    reason: str
-    figures: dict[str, float]
-    done: bool = False
+    by: str = ""
+    reason: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
     approval: str = ""
 
     @property
@@ -45,19 +42,33 @@ class Move:
         return dumps(asdict(self), ensure_ascii=False)
 
 
-def now() -> str:
-    """The time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def champion_of(moves: Sequence[Move]) -> str | None:
+    """The version that the last of all moves led to."""
+    return moves[-1].after if moves else None
 
 
-def read(tags: Mapping[str, str]) -> list[Move]:
-    """The moves among a registered model's tags, oldest first, pending ones too.
+def next_move(
+    moves: Sequence[Move],
+    action: Literal["promote", "rollback", "elsewhere"],
+    after: str | None,
+    *,
+    reason: str,
+    **rest: Any,
+) -> Move:
+    """A move of now that follows these moves."""
+    number = moves[-1].number + 1 if moves else 1
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    why = printable(reason)[:MAX_REASON]
+    return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
 
-    Raises:
-        IntegrityError: a tag is not as digits writes it.
+
+def read(tags: Mapping[str, str], champion: str | None) -> list[Move]:
+    """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
+
+    Raises IntegrityError if a tag is not as digits writes it.
     """
     moves = []
-    for key in sorted(key for key in tags if key.startswith(PREFIX)):
+    for key in (key for key in tags if key.startswith(PREFIX)):
         try:
             moves.append(TypeAdapter(Move).validate_json(tags[key]))
         except ValidationError:
@@ -65,37 +76,20 @@ def read(tags: Mapping[str, str]) -> list[Move]:
                 f"tag {key} of the registered model: is no move as digits writes it; "
                 "mend or delete it in MLflow"
             ) from None
+    # of moves at the same moment, the last one made is the one that the alias names
+    moves.sort(key=lambda move: (move.number, move.after == champion))
+    if champion_of(moves) != champion:
+        reason = "moved by other means than digits"
+        moves.append(next_move(moves, "elsewhere", champion, reason=reason))
     return moves
 
 
-def settle(moves: Sequence[Move], champion: str | None) -> list[Move]:
-    """The moves that were made, as the version `champion`, which the alias names, shows them.
-
-    If the last one that is done does not explain the alias, a later pending one was made, or
-    somebody moved the alias by other means: that becomes one more move.
-    """
-    # of moves at the same moment, the last one made is the one that the alias names
-    settled = sorted((m for m in moves if m.done), key=lambda m: (m.number, m.after == champion))
-    number, before = (settled[-1].number, settled[-1].after) if settled else (0, None)
-    if champion != before:
-        pending = [m for m in moves if m.number > number and m.after == champion]
-        why = "moved by other means than digits"
-        elsewhere = Move(number + 1, "elsewhere", before, champion, now(), "", why, {})
-        settled.append(replace([elsewhere, *pending][-1], done=True))
-    return settled
-
-
-def line_of_succession(moves: Sequence[Move]) -> list[str]:
-    """The versions that rollbacks step back through, the present champion last.
-
-    A rollback to a version of the line drops those after it.
-    """
-    line: list[str] = []
+def previous_champion(moves: Sequence[Move]) -> str | None:
+    """The version that a rollback leads to. A rollback drops the versions that it steps over."""
+    line: list[str | None] = []
     for move in moves:
-        if move.after is None:
-            line.clear()
-        elif move.action == "rollback" and move.after in line:
+        if move.action == "rollback" and move.after in line:
             del line[line.index(move.after) + 1 :]
         else:
             line.append(move.after)
-    return line
+    return next((version for version in reversed(line[:-1]) if version), None)

@@ -2,23 +2,23 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from digits.core import events
-from digits.core.errors import BusyError, DigitsError, UsageError, one_line, printable
+from digits.core.errors import BusyError, DigitsError, UsageError, one_line
 from digits.core.files import text_sha256
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.candidate import candidate
-from digits.registry.history import Move, line_of_succession, now
+from digits.registry.history import Move, champion_of, next_move, previous_champion
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, account, find
 from digits.tracking import store
@@ -27,16 +27,12 @@ from digits.tracking.database import SQLITE
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
 
-MAX_REASON = 1000  # characters; the reason becomes a tag
 WAIT_S = 600.0  # for another promotion or rollback
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a promotion.
-
-    `version` is None after a dry run, `decision` if the version was champion before.
-    """
+    """The result; `version` is None after a dry run, `decision` if it was champion before."""
 
     run_id: str
     version: str | None
@@ -68,16 +64,15 @@ def promote_training(
     """Promote the training that `candidate` finds; with `dry_run` as `preview`, else `promote`."""
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
-    name = params.project.name
     with candidate(model, run_id, experiment, params) as (run, root):
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
-            return preview(run, name, judge=judge)
-        return promote(run, name, judge=judge, reason=reason)
+            return preview(run, params.project.name, judge=judge)
+        return promote(run, params.project.name, judge=judge, reason=reason)
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
-    """Return what `promote` would decide; register, write and move nothing. Raises as `promote`."""
+    """Return what `promote` would decide; register, write and move nothing."""
     with fetched(run.uri, run.sha256) as files:
         champion = Registry(name).champion()
         if champion and find(f"models:/{name}/{champion}").run_id == run.run_id:
@@ -90,41 +85,33 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
     The decision and the model card are written to the version in both cases. If another champion
-    was made in the meantime, it is judged again. Another call completes one that was killed.
-
-    Raises:
-        BusyError: another promotion or rollback does not end.
-        IntegrityError: the challenger's or the champion's files have changed.
+    was made in the meantime, it is judged again. BusyError if another promotion does not end.
     """
     with _alone(name), fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
-        outcome = _decide(registry, run, registry.register(run), files, judge, reason)
-        _describe(registry.uri(str(outcome.version)), files)
+        version = registry.register(run)
+        outcome = _decide(registry, run, version, files, judge, reason)
+        if outcome.champion == version or outcome.move:
+            registry.drop_challenger(version)
+        _describe(registry.uri(version), files)
     if outcome.move:
         _announce(name, outcome.move)
     return outcome
 
 
 def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
-    """Make the previous champion, or version `to`, champion again; return the move.
-
-    Raises:
-        UsageError: there is no previous champion, no such version, or it is champion already.
-        BusyError: another promotion or rollback does not end, or came first.
-        IntegrityError: the version's files are gone or have changed.
-    """
+    """Make the previous champion, or version `to`, champion again; return the move."""
     with _alone(name):
         registry = Registry(name)
         moves = registry.moves()
-        line = line_of_succession(moves)
-        if not to and len(line) < 2:
+        version = to or previous_champion(moves)
+        if not version:
             raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
-        version = to or line[-2]
         origin = find_origin(registry.uri(version))
-        if version == _champion(moves):
+        if version == champion_of(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
         with fetched(origin.uri, origin.model_sha256) as files:
-            move = _new_move("rollback", moves, version, reason)
+            move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):
                 raise BusyError(f"models:/{name}: another champion was made; run it again")
             registry.drop_challenger(version)
@@ -142,12 +129,11 @@ def _alone(name: str) -> Iterator[None]:
         return
     path = f"{uri.removeprefix(SQLITE)}.{name}.lock"
     try:
-        lock = FileLock(path).acquire(timeout=WAIT_S)
+        with FileLock(path, timeout=WAIT_S):
+            yield
     except Timeout:
         finding = f"{path}: another promotion or rollback holds it for over {WAIT_S:g} s"
         raise BusyError(finding) from None
-    with lock:
-        yield
 
 
 def _decide(
@@ -155,52 +141,34 @@ def _decide(
 ) -> Outcome:
     while True:
         moves = registry.moves()
-        champion = _champion(moves)
+        champion = champion_of(moves)
         if champion == version:
-            registry.drop_challenger(version)
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
-        _record(registry, version, run, decision, reason)
-        outcome = Outcome(run.run_id, version, champion, decision)
-        if not decision.accepted:
-            return outcome
-        move = replace(
-            _new_move("promote", moves, version, reason),
-            figures=dict(decision.figures),
-            approval=decision.approval,
+        by, figures, approval = account(), decision.figures, decision.approval
+        move = next_move(
+            moves, "promote", version, reason=reason, by=by, figures=figures, approval=approval
         )
+        _record(registry, run, decision, move)
+        if not decision.accepted:
+            return Outcome(run.run_id, version, champion, decision)
         if registry.move(move):  # else another champion was made in the meantime
-            registry.drop_challenger(version)
-            return replace(outcome, move=move)
+            return Outcome(run.run_id, version, champion, decision, move)
 
 
-def _new_move(
-    action: Literal["promote", "rollback"], moves: Sequence[Move], version: str, reason: str
-) -> Move:
-    number = moves[-1].number + 1 if moves else 1
-    why = printable(reason)[:MAX_REASON]
-    return Move(number, action, _champion(moves), version, now(), account(), why, {})
-
-
-def _champion(moves: Sequence[Move]) -> str | None:
-    return moves[-1].after if moves else None
-
-
-def _record(
-    registry: Registry, version: str, run: TrainedRun, decision: Decision, reason: str
-) -> None:
+def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
     """Write the decision as a JSON artifact of the run and as tags of the version."""
-    facts = {"at": now(), "by": account(), "reason": printable(reason)[:MAX_REASON]}
-    whole = {"model": registry.name, "version": version, "accepted": decision.accepted}
-    text = json.dumps(facts | whole | asdict(decision), indent=2, allow_nan=False)
-    path = f"gate/{registry.name}-{version}-{facts['at'].replace(':', '')}.json"
+    version = str(move.after)
+    made = {"at": move.at, "by": move.by, "reason": move.reason}
+    judged = {"model": registry.name, "version": version, "accepted": decision.accepted}
+    text = json.dumps(made | judged | asdict(decision), indent=2, allow_nan=False)
+    path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
-    tags = {f"gate_{name}": fact for name, fact in facts.items()} | {
+    tags = {
         "gate": "accepted" if decision.accepted else "refused",
         "gate_approval": decision.approval,
-        "gate_champion": decision.champion or "",
         "gate_failed": ", ".join(decision.failed),
         "gate_rows": decision.rows_md5,
         "gate_figures": json.dumps(decision.figures, allow_nan=False),
@@ -222,9 +190,6 @@ def _describe(uri: str, files: ModelFiles) -> None:
 
 
 def _announce(name: str, move: Move) -> None:
-    resource = {
-        "prefect.resource.id": f"{name}.champion",
-        "digits.model": name,
-        "digits.version": str(move.after),
-    }
+    resource = {"prefect.resource.id": f"{name}.champion", "digits.model": name}
+    resource["digits.version"] = str(move.after)
     events.emit(f"{name}.{move.action}", resource, asdict(move))

@@ -40,11 +40,9 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
     """Train a version again from its commit, data and params, and compare the predictions.
 
     Prints what differs from the recorded environment before it starts. `threads` are those of
-    params.yaml, for that comparison only; the training uses the recorded number.
-
-    Raises:
-        IntegrityError: no commit holds the code, the model, data or a split have another hash, or
-            a probability differs by more than `tolerance`.
+    params.yaml, for that comparison only; the training uses the recorded number. IntegrityError if
+    no commit holds the code, the model, data or a split have another hash, or a probability differs
+    by more than `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
@@ -81,9 +79,8 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
     """Threads, Python, CPU and lock file that differ from the recorded ones."""
     here = {**provenance.tags(stage=""), "threads": str(threads)}
-    recorded = {"threads": str(origin.params["threads"])} | {
-        name: getattr(origin, name) for name in ("python", "cpu", "cpu_features", "lock_md5")
-    }
+    recorded = {"threads": str(origin.params["threads"])}
+    recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
     return [
         f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
         for name, value in recorded.items()
@@ -112,14 +109,13 @@ def _train_again(folder: Path, model: str) -> None:
         "PYTHONPATH": str(folder / "src"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
     }
-    to_stderr = partial(print, file=sys.stderr)
     for command in (
         ["pull", "--quiet", "data.dvc"],
         ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:
-            Commands().run(dvc, on_line=to_stderr, cwd=folder, env=env)
+            Commands().run(dvc, on_line=partial(print, file=sys.stderr), cwd=folder, env=env)
         except CommandFailedError as error:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from digits.core.dataset import Images, Picture, Predict, Probabilities
+from digits.core.dataset import Images, Picture, Probabilities
 from digits.core.errors import IntegrityError
 from digits.evaluation.scores import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, find_origin
+from digits.training.inference import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,30 +28,25 @@ class Served:
     threads: int
 
     @cached_property
-    def predict(self) -> Predict:
+    def _network(self) -> Network:
+        return self.files.load(threads=self.threads)
+
+    def predict(self, images: Images) -> Probabilities:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
 
-        Raises:
-            IntegrityError: the network contradicts its signature, or an answer is no probability.
+        Raises IntegrityError if the network contradicts its signature, or gives no probabilities.
         """
-        predict = self.files.load(threads=self.threads).predict
-
-        def checked_predict(images: Images) -> Probabilities:
-            probabilities = predict(images)
-            if finding := not_probabilities(probabilities):
-                raise IntegrityError(f"{self.origin.uri}: {finding}; delete the version")
-            return probabilities
-
-        return checked_predict
+        probabilities = self._network.predict(images)
+        if finding := not_probabilities(probabilities):
+            raise IntegrityError(f"{self.origin.uri}: {finding}; delete the version")
+        return probabilities
 
 
 @contextmanager
 def served(uri: str, *, threads: int) -> Iterator[Served]:
     """The version at `models:/…` for the time of the block, predicting with `threads` threads.
 
-    Raises:
-        UsageError: there is no such version.
-        IntegrityError: its run or files are gone or changed, or it is no image classifier.
+    IntegrityError if its run or files are gone or changed, or it is no image classifier.
     """
     origin = find_origin(uri)
     picture: Picture = origin.params.get("picture", "digit")

@@ -59,12 +59,7 @@ class Origin:
 
 
 def find_origin(uri: str) -> Origin:
-    """The origin of the version at `models:/…`.
-
-    Raises:
-        UsageError: there is no such version.
-        IntegrityError: its run was deleted for good.
-    """
+    """The origin of the version at `models:/…`; IntegrityError if its run was deleted for good."""
     version, client, run = find(uri), MlflowClient(), None
     with store.ignoring(*MISSING):
         run = client.get_run(version.run_id or "")
@@ -90,21 +85,13 @@ def find_origin(uri: str) -> Origin:
 
 
 def check_unchanged(origin: Origin) -> None:
-    """Compare a version's files, and the gate's record of it, with their recorded hashes.
-
-    Raises:
-        IntegrityError: they are gone or have changed.
-    """
+    """Raise IntegrityError if a version's files, or the gate's record, are not as recorded."""
     with fetched(origin.uri, origin.model_sha256):
         check_gate_record(origin)
 
 
 def check_gate_record(origin: Origin) -> str:
-    """The gate's record of a version, compared with its recorded hash; empty if never judged.
-
-    Raises:
-        IntegrityError: it is gone or has changed.
-    """
+    """The gate's record, empty if never judged; IntegrityError if it is gone or has changed."""
     if "gate_sha256" not in origin.gate:
         return ""
     record, sha256 = origin.gate.get("gate_record", ""), origin.gate["gate_sha256"]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from getpass import getuser
 from urllib.parse import urlsplit
 
@@ -13,9 +13,9 @@ from mlflow.utils.credentials import read_mlflow_creds
 from digits.core.errors import DataError, IntegrityError, UsageError
 from digits.registry import history
 from digits.registry.history import Move
-from digits.tracking import store
-from digits.tracking.descriptions import REGISTERED_MODEL
+from digits.tracking import runs, store
 from digits.tracking.logged_model import MODEL_SHA256
+from digits.tracking.page import REGISTERED_MODEL
 from digits.tracking.store import ignoring
 
 CHAMPION = "champion"
@@ -47,11 +47,7 @@ class TrainedRun:
 
 
 def find(uri: str) -> ModelVersion:
-    """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
-
-    Raises:
-        UsageError: the address has another form, or there is no such version.
-    """
+    """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`; UsageError if none."""
     parts = _URI.fullmatch(uri)
     if parts is None:
         raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
@@ -68,25 +64,18 @@ def find(uri: str) -> ModelVersion:
     )
 
 
-def trained_run(run_id: str, model_id: str | None = None) -> TrainedRun:
-    """A run and a model that it logged; the last one if `model_id` is None.
-
-    Raises:
-        UsageError: there is no such run, or it was deleted.
-        DataError: it is not finished, or logged no model.
-    """
+def trained_run(run_id: str) -> TrainedRun:
+    """A run and the last model that it logged; DataError if it is not finished, or has none."""
     run = None
     with ignoring(*MISSING):
         run = MlflowClient().get_run(run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
         raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
-    models = run.outputs.model_outputs if run.outputs else []
-    if not models or run.info.status != "FINISHED":
-        raise DataError(
-            f"run {run_id}: {run.info.status.lower()}, with {len(models)} models; "
-            "a finished run with a model is needed"
-        )
-    return TrainedRun(run_id, model_id or models[-1].model_id, run.data.tags)
+    model, status = runs.model_id(run), run.info.status
+    if not model or status != "FINISHED":
+        found = f"{status.lower()}, {'with a' if model else 'without'} model"
+        raise DataError(f"run {run_id}: {found}; a finished run with a model is needed")
+    return TrainedRun(run_id, model, run.data.tags)
 
 
 class Registry:
@@ -107,7 +96,7 @@ class Registry:
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first; the last one leads to the champion."""
         model = self._model()
-        return history.settle(history.read(model.tags if model else {}), _alias(model, CHAMPION))
+        return history.read(model.tags if model else {}, _alias(model, CHAMPION))
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
@@ -119,11 +108,7 @@ class Registry:
             if version.tags.get(MODEL_SHA256) == run.sha256:
                 return str(version.version)
         created = self._client.create_model_version(
-            self.name,
-            run.uri,
-            run_id=run.run_id,
-            model_id=run.model_id,
-            tags={MODEL_SHA256: run.sha256},
+            self.name, run.uri, run.run_id, {MODEL_SHA256: run.sha256}, model_id=run.model_id
         )
         return str(created.version)
 
@@ -138,23 +123,17 @@ class Registry:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def move(self, move: Move) -> bool:
-        """Point the champion's alias from `move.before` at `move.after`.
+        """Point the champion's alias from `move.before` at `move.after`, and record the move.
 
-        Returns:
-            False if another process has moved the alias; then nothing was moved.
+        Returns False, and does nothing, if another process has moved the alias.
         """
-        recorded = history.read(self._client.get_registered_model(self.name).tags)
-        for each in [*self.moves(), move]:
-            if each not in recorded:  # interrupted, made by other means, or the one to make
-                self._write(each)
-        if self.champion() != move.before:
+        moves = self.moves()
+        if history.champion_of(moves) != move.before:
             return False
         self._client.set_registered_model_alias(self.name, CHAMPION, str(move.after))
-        self._write(replace(move, done=True))
+        for each in (*moves[-1:], move):  # the last one may be by other means, and not yet recorded
+            self._client.set_registered_model_tag(self.name, each.key, each.to_json())
         return True
-
-    def _write(self, move: Move) -> None:
-        self._client.set_registered_model_tag(self.name, move.key, move.to_json())
 
     def _model(self) -> RegisteredModel | None:
         found = self._client.search_registered_models(f"name = '{self.name}'")
@@ -163,11 +142,10 @@ class Registry:
 
 def account() -> str:
     """Name of who decides: the user of MLflow's server if there is one, else the system account."""
-    uri, user = store.tracking_uri(), None
-    if uri.startswith("http"):
-        user = urlsplit(uri).username or read_mlflow_creds().username
+    uri = store.tracking_uri()
+    user = urlsplit(uri).username or read_mlflow_creds().username
     try:
-        return user or getuser()
+        return (uri.startswith("http") and user) or getuser()
     except (KeyError, OSError):  # an account without a name, as in some containers
         return "unknown"
 

@@ -45,15 +45,7 @@ def reason(error: BaseException, uri: str) -> str:
 
 @contextmanager
 def opening(uri: str) -> Iterator[None]:
-    """Hold the lock under which MLflow first opens its SQLite file; create a missing one.
-
-    Two processes that create the file at once spoil it, and a killed one leaves it half made:
-    MLflow creates its tables in a temporary file, which is then renamed.
-
-    Raises:
-        ServiceError: the address names no file in a folder that exists.
-        sqlite3.Error: the file is no database of MLflow's, or cannot be written.
-    """
+    """Hold the lock under which MLflow first opens its SQLite file; create a missing one whole."""
     from mlflow import MlflowClient
 
     name = uri.removeprefix(SQLITE)
@@ -61,18 +53,10 @@ def opening(uri: str) -> Iterator[None]:
     is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
     if name == uri or not is_file or set(name) & set("?#"):
         raise unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
-    try:
-        lock = FileLock(f"{path}.lock").acquire()
-    except OSError as error:
-        raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
-    with lock:
-        if path.exists() and path.stat().st_size:
-            # MLflow would try again for 100 s, or fail within a migration
-            with closing(sqlite3.connect(path, timeout=60)) as database:
-                database.execute("BEGIN IMMEDIATE")
-                tables = database.execute("SELECT name FROM sqlite_master").fetchall()
-            if ("alembic_version",) not in tables:
-                raise sqlite3.OperationalError("not a database of MLflow's; move it away")
+    with FileLock(f"{path}.lock"):  # two processes that create it at once spoil it
+        if path.exists():
+            with closing(sqlite3.connect(path)) as database:  # MLflow would try again for 100 s
+                database.execute("SELECT 1 FROM alembic_version")
         else:
             with replacing(path) as temporary:
                 MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)

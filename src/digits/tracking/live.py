@@ -34,9 +34,6 @@ class Attempt:
         """The result of the work; None if the server is away or was before.
 
         Unless `patient`, a server that does not answer is asked once more only.
-
-        Raises:
-            ServiceError: the store cannot be used for another reason.
         """
         if self.gave_up:
             return None
@@ -94,12 +91,11 @@ def training_run(
     """The run of a training; ends FINISHED, FAILED on an error or an outage, KILLED on a signal.
 
     See `runs.start` for the arguments. Whatever else is logged to it goes through its `attempt`.
-
-    Raises:
-        ServiceError: the tracking store cannot be used. One that is away raises nothing.
+    ServiceError if the tracking store cannot be used; one that is away raises nothing.
     """
     with store.service_errors():
-        live = LiveRun(lambda: runs.start(name, what=what, params=params, tags=tags))
+        live = LiveRun(lambda: runs.start(name, what=what, tags=tags))
         with runs.ending(live.end):
+            live.attempt(lambda: mlflow.log_params(dict(params)))
             yield live
             live.log_rest()  # in this block, so that a signal ends the waiting

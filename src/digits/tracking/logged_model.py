@@ -7,7 +7,6 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -25,16 +24,8 @@ def log(
     """Log the ONNX model of a training as the model of a run, and what the training cost.
 
     The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
-    all files becomes a tag of the run: tags are not stored beside the files.
-
-    Args:
-        example: One image, uint8 (1, height, width).
-
-    Returns:
-        The model's id.
-
-    Raises:
-        DataError: the ONNX file is missing or no classifier of images.
+    all files becomes a tag of the run: tags are not stored beside the files. `example` is one
+    image, uint8 (1, height, width). Returns the model's id.
     """
     client = MlflowClient()
     run = client.get_run(run_id)
@@ -49,22 +40,11 @@ def log(
         _save(folder, outputs, example, model)
         client.log_model_artifacts(model.model_id, str(folder))
         client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
-    try:
-        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    except MlflowException:  # the answer to a first request was lost, and a second one is refused
-        if of_run(run_id) != model.model_id:
-            raise
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    model_id = str(model.model_id)
-    cost = [runs.metric(key, value, model_id=model_id) for key, value in metrics.items()]
+    cost = [runs.metric(key, value, model_id=model.model_id) for key, value in metrics.items()]
     client.log_batch(run_id, cost)
-    return model_id
-
-
-def of_run(run_id: str) -> str:
-    """The id of the last model that a run logged; empty if there is none yet."""
-    outputs = MlflowClient().get_run(run_id).outputs
-    return outputs.model_outputs[-1].model_id if outputs and outputs.model_outputs else ""
+    return str(model.model_id)
 
 
 def files_sha256(folder: Path) -> str:

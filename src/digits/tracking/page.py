@@ -1,21 +1,45 @@
-"""What MLflow's page shows first: the project's runs in a saved view.
+"""What MLflow's pages show: the project's runs in a saved view, and descriptions.
 
-`python -m digits.tracking.page PORT` prints its address. A saved view is a tag of the experiment,
-as MLflow 3.17 writes it; its form is documented nowhere: a test opens this one in a browser.
+`python -m digits.tracking.page PORT` prints the view's address. A saved view is a tag of the
+experiment, as MLflow 3.17 writes it; its form is documented nowhere: a test opens this one in a
+browser. A description is written where there is none: what a person writes in its place stays.
 """
 
 import json
 import sys
 from typing import Any
-from urllib.parse import urlencode
 
 from digits.core import process
+from digits.core.artifacts import EVALUATED
 from digits.core.guard import PAGE_NAME
 
-_KEY = "digits"
-TAG = f"mlflow.sharedViewState.{_KEY}"
+NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
-_COLUMNS = {  # and their widths, in pixels
+TRAININGS = """\
+Each run is one training of an image classifier, by `dvc repro`, `digits run` or the flow `train`; \
+solid curves are of validation, dashed ones of training. What the names mean:
+
+- `accuracy`, `loss`: after each epoch, on the training rows; `val_…` on the validation rows
+- `test_…`, `holdout_…`: of the finished model, on rows that no training has seen
+- `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
+- `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
+
+A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
+`digits promote MODEL` puts the last training of a model to the gate."""
+
+REGISTERED_MODEL = """\
+The image classifiers of the project. Each version is a training that `digits promote` put \
+to the gate; its description is its model card.
+
+- `champion` is the version that answers: `digits predict`, `digits score`, `digits serve`
+- `challenger` is the version that the gate judged last, if it is not the champion
+- `digits history` says who replaced whom and why, `digits rollback` takes the last champion back
+- the tags `champion.…` hold that history"""
+
+TAG = "mlflow.sharedViewState.digits"
+# its charts; MLflow's other workflow type has tools for language models
+QUERY = "viewStateShareKey=digits&compareRunsMode=CHART&workflowType=machine_learning"
+COLUMNS = {  # and their widths, in pixels
     "metrics.`test_accuracy`": 120,
     "metrics.`test_loss`": 100,
     "metrics.`elapsed_s`": 100,
@@ -27,12 +51,23 @@ _COLUMNS = {  # and their widths, in pixels
     "params.`fit.epochs`": 95,
     "tags.`git_commit`": 120,
 }
-_SECTIONS: list[dict[str, Any]] = [
-    # two rows fill a window of 900 pixels
+SECTIONS: list[dict[str, Any]] = [
+    # both rows fit into a window of 900 pixels
     {"name": "Accuracy, time and curves", "columns": 2, "cardHeight": 240},
     {"name": "Confusion matrices", "columns": 1, "cardHeight": 480},
     # MLflow's own name of the section in which it draws all other metrics
     {"name": "Model metrics", "display": False},
+]
+BAR: dict[str, Any] = {"metricSectionId": "section-0", "type": "BAR"}
+# straight lines: smoothed curves are not those of the training
+CURVE = BAR | {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
+MATRIX = BAR | {"type": "IMAGE", "metricSectionId": "section-1", "step": 0, "showRunParams": False}
+CHARTS: list[dict[str, Any]] = [
+    BAR | {"metricKey": "test_accuracy_percent"},
+    BAR | {"metricKey": "elapsed_s"},
+    CURVE | {"metricKey": "accuracy", "selectedMetricKeys": ["val_accuracy", "accuracy"]},
+    CURVE | {"metricKey": "loss", "selectedMetricKeys": ["val_loss", "loss"]},
+    *(MATRIX | {"imageKeys": [f"{split}_confusion_matrix"]} for split in EVALUATED),
 ]
 
 
@@ -42,61 +77,26 @@ def address(port: str) -> str:
 
     # not every macOS knows names below .localhost
     name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
-    return f"http://{name}:{port}{path(store.connect())}"
-
-
-def path(experiment_id: str) -> str:
-    """Path of the page with the experiment's runs as charts, in the saved view."""
-    query = {
-        "viewStateShareKey": _KEY,
-        "compareRunsMode": "CHART",
-        "workflowType": "machine_learning",  # the other one has tools for language models
-    }
-    return f"/#/experiments/{experiment_id}/runs?{urlencode(query)}"
+    return f"http://{name}:{port}/#/experiments/{store.connect()}/runs?{QUERY}"
 
 
 def tags() -> dict[str, str]:
     """The tag of an experiment that holds the view."""
     state = {
-        "selectedColumns": list(_COLUMNS),
-        "columnOrder": list(_COLUMNS),
-        "columnWidths": _COLUMNS,
-        "compareRunCharts": [chart | {"uuid": f"chart-{n}"} for n, chart in enumerate(_charts())],
+        "selectedColumns": list(COLUMNS),
+        "columnOrder": list(COLUMNS),
+        "columnWidths": COLUMNS,
+        "compareRunCharts": [
+            {"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)
+        ],
         "compareRunSections": [
             {"uuid": f"section-{n}", "display": True, "isReordered": True} | section
-            for n, section in enumerate(_SECTIONS)
+            for n, section in enumerate(SECTIONS)
         ],
         "isAccordionReordered": True,
     }
     view = {"name": "Comparison of models", "createdAt": 0, "state": json.dumps(state)}
     return {TAG: json.dumps(view)}
-
-
-def _charts() -> list[dict[str, Any]]:
-    axes = {
-        axis: {"key": key, "type": "METRIC"}
-        for axis, key in (("xaxis", "elapsed_s"), ("yaxis", "test_accuracy"))
-    }
-    # straight lines: smoothed curves are not those of the training
-    curve = {"lineSmoothness": 0, "xAxisKey": "step", "range": {}}
-    return [
-        _chart(0, "BAR", metricKey="test_accuracy_percent"),
-        _chart(0, "BAR", metricKey="elapsed_s"),
-        *(
-            _chart(0, "LINE", metricKey=name, selectedMetricKeys=[f"val_{name}", name], **curve)
-            for name in ("accuracy", "loss")
-        ),
-        _chart(0, "SCATTER", **axes),
-        _chart(0, "BAR", metricKey="test_loss"),
-        *(
-            _chart(1, "IMAGE", imageKeys=[f"{split}_confusion_matrix"], step=0, showRunParams=False)
-            for split in ("test", "holdout")
-        ),
-    ]
-
-
-def _chart(section: int, kind: str, **options: Any) -> dict[str, Any]:
-    return {"type": kind, "metricSectionId": f"section-{section}", "deleted": False} | options
 
 
 if __name__ == "__main__":

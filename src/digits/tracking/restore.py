@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run, RunTag
 
 from digits.core import provenance
 from digits.core.artifacts import (
@@ -13,40 +13,35 @@ from digits.core.artifacts import (
     SPLIT_SUMMARY,
     EvaluateOutputs,
     TrainOutputs,
+    read_split_rows,
     split_path,
 )
 from digits.core.dataset import load_split
 from digits.core.errors import DataError
-from digits.core.files import ANEW
+from digits.core.files import ANEW, folder_sha256
 from digits.params import load as load_params
-from digits.tracking import evaluations, logged_model, page, runs, store
+from digits.tracking import logged_model, page, runs, store
 from digits.tracking.live import Attempt
 
-
-class Known(NamedTuple):
-    """A finished run of a training, its model, and the SHA-256 of its evaluation."""
-
-    run_id: str
-    model_id: str
-    evaluation: str = ""
+ANSWER_SETS = {  # names in MLflow, and in confidence.json
+    **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
+    **{"mean_set_size": "mean_size", "unsure": "unsure"},
+}
+EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
 
 def restore_all() -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
     After `dvc pull` on another machine no stage runs, and the store there is empty; or the server
-    was away when a stage logged.
-
-    Raises:
-        IntegrityError: an output is not what dvc.lock records.
-        ServiceError: the store does not answer.
+    was away when a stage logged. IntegrityError if an output is not what dvc.lock records.
     """
     recorded = [model for model in load_params().models if TrainOutputs(model).run.exists()]
     for model in recorded:
         evaluated = EvaluateOutputs(model)
-        expected = evaluations.sha256(evaluated)
+        expected = _evaluation_sha256(evaluated)
         run = known(TrainOutputs(model))
-        if run and run.evaluation == expected:
+        if run and run.data.tags.get(EVALUATION_SHA256, "") == expected:
             continue
         if expected:
             provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
@@ -55,7 +50,7 @@ def restore_all() -> None:
             if expected:
                 read = provenance.recorded_inputs(f"evaluate@{model}")
                 digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
-                evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests)
+                _log_evaluation(run, evaluated, digests)
         print(f"{model}: logged again from DVC's outputs")
 
 
@@ -67,35 +62,24 @@ def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
     outputs, attempt = TrainOutputs(model), Attempt()
     attempt(store.connect, patient=False)
     if run := attempt(lambda: known(outputs) or restore(model)):
-        evaluated = EvaluateOutputs(model)
-        attempt(lambda: evaluations.log_evaluation(run.run_id, run.model_id, evaluated, digests))
+        attempt(lambda: _log_evaluation(run, EvaluateOutputs(model), digests))
 
 
-def known(outputs: TrainOutputs) -> Known | None:
-    """This training among the project's finished runs, or None.
-
-    The run is the recorded one, or one that was restored from it.
-    """
-    record = outputs.read_run()
-    own = store.connect()
+def known(outputs: TrainOutputs) -> Run | None:
+    """The finished run of this training in the project, or the last one restored from it."""
+    own, trained = store.connect(), outputs.read_run().run_id
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
         ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
-        # a run that is not finished was interrupted, or lacks what a server did not get
-        condition = "attributes.status = 'FINISHED' and "
-        found = runs.find(f"{condition}attributes.run_id = '{record.run_id}'", *ids)
-        if found:
-            model_id = record.model_id or logged_model.of_run(record.run_id)
-        elif found := runs.find(f"{condition}tags.restored_from = '{record.run_id}'", *ids):
-            model_id = found[-1].data.tags["model_id"]
-        else:
-            return None
-    run = found[-1]
-    return Known(run.info.run_id, model_id, run.data.tags.get(evaluations.SHA256, ""))
+        for same in (f"attributes.run_id = '{trained}'", f"tags.restored_from = '{trained}'"):
+            # one that is not finished was interrupted, or lacks what a server did not get
+            if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
+                return found[-1]
+    return None
 
 
-def restore(model: str, root: Path = Path()) -> Known:
+def restore(model: str, root: Path = Path()) -> Run:
     """Log the recorded training in the project `root` as a new run tagged `restored_from`.
 
     Raises:
@@ -123,6 +107,50 @@ def restore(model: str, root: Path = Path()) -> Known:
         runs.send(run_id, history)
         runs.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets)
-        model_id = logged_model.log(run_id, outputs, example=example, metrics=cost)
-        MlflowClient().set_tag(run_id, "model_id", model_id)
-    return Known(run_id, model_id)
+        logged_model.log(run_id, outputs, example=example, metrics=cost)
+    return MlflowClient().get_run(run_id)
+
+
+def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
+    return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
+
+
+def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
+    """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
+
+    `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
+    The tag EVALUATION_SHA256 is logged last.
+    """
+    client, run_id = MlflowClient(), run.info.run_id
+    client.log_artifacts(run_id, str(outputs.folder))
+    for split in EVALUATED:
+        picture = mlflow.Image(str(outputs.matrix_picture(split)))
+        client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
+    runs.log_datasets(run_id, digests)
+    metrics = [
+        runs.metric(
+            key,
+            value,
+            model_id=runs.model_id(run),
+            dataset_name=split if split in digests else None,
+            dataset_digest=digests.get(split),
+        )
+        for split, of_split in _evaluation_metrics(outputs).items()
+        for key, value in of_split.items()
+    ]
+    client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
+
+
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
+    """What is known of each split's rows and answers, by the names they have in MLflow."""
+    metrics = {split: {f"{split}_rows": float(n)} for split, n in read_split_rows().items()}
+    statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
+    for split, scores in outputs.read_metrics().items():
+        figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
+        figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+    test = metrics["test"]
+    # MLflow's bars show two decimals
+    test["test_accuracy_percent"] = 100 * test["test_accuracy"]
+    test |= {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    return metrics

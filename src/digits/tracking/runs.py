@@ -1,8 +1,6 @@
 """MLflow runs: open and end them, log to them with the same names for every model, find them."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +9,6 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
 from mlflow.exceptions import MlflowException
@@ -20,35 +17,30 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from digits.core.artifacts import split_path
 from digits.params import tracking
 from digits.tracking import store
-from digits.tracking.descriptions import NOTE
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 PARAMS_FILE = "params.yaml"
-PROCESS_TAG = "process"  # host and process id
 MOST = 1000  # metrics that MLflow takes in one request
 
 
 @contextmanager
-def active_run(name: str, **options: Any) -> "Iterator[ActiveRun]":
+def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> "Iterator[ActiveRun]":
     """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
 
-    `options` are those of `start`.
-
-    Raises:
-        ServiceError: the tracking store does not answer.
+    `options` are those of `start`. ServiceError if the tracking store does not answer.
     """
     with store.service_errors():
         active = start(name, **options)
         with ending(end):
+            mlflow.log_params(dict(params))
             yield active
 
 
 def start(
     name: str,
     *,
-    params: Mapping[str, Any],
     tags: Mapping[str, str],
     what: str = "",
     experiment: str | None = None,
@@ -56,33 +48,22 @@ def start(
 ) -> "ActiveRun":
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    Args:
-        what: What it is, in a sentence, for its description; default: it gets none.
-        experiment: Its name; default: the project's.
-        system_metrics: Log them in the project's experiment, if params.yaml says so.
+    `what` is its description; `experiment` by default the project's, where system metrics are
+    logged if params.yaml says so.
     """
     experiment_id = store.connect(experiment)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    end_abandoned(experiment_id)
-    own = {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
-    if what:
-        own[NOTE] = what
     measured = system_metrics and not experiment and tracking().system_metrics
-    active = mlflow.start_run(
+    return mlflow.start_run(
         run_name=name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags={**tags, **own},
+        tags=dict(tags),
+        description=what or None,
         log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
     )
-    try:
-        mlflow.log_params(dict(params))
-    except BaseException as error:  # else MLflow ends it as FINISHED when the process ends
-        end("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    return active
 
 
 @contextmanager
@@ -115,28 +96,22 @@ def end(status: str) -> None:
             mlflow.end_run(status)
 
 
-def end_abandoned(experiment_id: str) -> None:
-    """End as KILLED the runs of this machine's processes that ended without doing so."""
-    here = f"tags.{PROCESS_TAG} LIKE '{socket.gethostname()}:%'"
-    for each in find(f"attributes.status = 'RUNNING' and {here}", experiment_id):
-        pid = each.data.tags[PROCESS_TAG].split(":")[1]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            MlflowClient().set_terminated(each.info.run_id, "KILLED")
-
-
 def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
     """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
 
     With `newest` at most so many, the newest first. A run costs the server 3 ms and more.
     """
     order = ["attributes.start_time DESC" if newest else "attributes.start_time ASC"]
+    limit = newest or 100_000
     return mlflow.search_runs(
-        [*experiment_ids],
-        condition,
-        max_results=newest or 100_000,
-        order_by=order,
-        output_format="list",
+        [*experiment_ids], condition, max_results=limit, order_by=order, output_format="list"
     )
+
+
+def model_id(run: Run) -> str:
+    """The id of the last model that a run logged; empty if it logged none."""
+    models = run.outputs.model_outputs if run.outputs else []
+    return str(models[-1].model_id) if models else ""
 
 
 def evaluated_runs(limit: int) -> list[RunData]:

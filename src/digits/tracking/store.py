@@ -12,7 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
-from requests import RequestException
+from requests.exceptions import RequestException, RetryError
 
 from digits.core.addresses import public
 from digits.core.errors import one_line
@@ -20,17 +20,14 @@ from digits.core.process import ENVIRONMENT, PARENT_RUN, project_root
 from digits.params import project
 from digits.tracking import database, page
 from digits.tracking.database import SQLITE
-from digits.tracking.descriptions import NOTE, PARTS, TRAININGS
 
 PATIENT = 6  # retries of a request, within two minutes
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _SERVERS = ("postgresql", "mysql", "mssql")
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
-_NO_REPLY = (
-    *_UNREACHABLE,
-    *(requests.ConnectionError, requests.Timeout, requests.exceptions.RetryError),
-)
+_NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
+_AWAY = "TEMPORARILY_UNAVAILABLE"
 _FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
 
 
@@ -51,11 +48,7 @@ def portable_uri() -> str:
 def connect(experiment: str | None = None) -> str:
     """Point MLflow at the store, create what is missing, and return the experiment's id.
 
-    Args:
-        experiment: Its name; default: the project's, which gets its view too.
-
-    Raises:
-        ServiceError: the store does not answer, or cannot be used.
+    By default it is the project's, which gets its view too.
     """
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
@@ -129,12 +122,10 @@ def patient() -> AbstractContextManager[None]:
 def is_away(error: BaseException | None) -> bool:
     """Whether an error says that the store, or what is behind it, does not answer for now."""
     while error and not tracking_uri().startswith(SQLITE):
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(error, _NO_REPLY) or (isinstance(status, int) and status >= _FAILING):
-            return True
-        code = error.error_code if isinstance(error, MlflowException) else None
-        failed_there = code == "INTERNAL_ERROR" and isinstance(error, RestException)
-        if failed_there or code == "TEMPORARILY_UNAVAILABLE":  # the database of a server, or ours
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        code = getattr(error, "error_code", "")  # of the database of a server, or ours
+        failed = code == "INTERNAL_ERROR" and isinstance(error, RestException)
+        if isinstance(error, _NO_REPLY) or status >= _FAILING or failed or code == _AWAY:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -145,16 +136,15 @@ def _experiment_id(name: str, uri: str, *, is_project: bool) -> str:
     experiment = client.get_experiment_by_name(name)
     present = experiment.tags if experiment else {}
     wanted = page.tags() if is_project else {}
-    if NOTE not in present:
-        text = TRAININGS if is_project else PARTS.get(name.rpartition("-")[2])
-        wanted |= {NOTE: text} if text else {}
+    if is_project and page.NOTE not in present:
+        wanted[page.NOTE] = page.TRAININGS
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
         location = folder.as_uri() if uri.startswith(SQLITE) else None
-        with ignoring("RESOURCE_ALREADY_EXISTS"):
+        with ignoring("RESOURCE_ALREADY_EXISTS"):  # another process created it
             return client.create_experiment(name, artifact_location=location, tags=wanted)
-        return _experiment_id(name, uri, is_project=is_project)  # another process created it
+        return str(client.get_experiment_by_name(name).experiment_id)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
