@@ -32,7 +32,7 @@ class TrainParams(StrictModel):
 
 
 _NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-Part = Literal["comparisons", "decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]
+Part = Literal["decisions", "failed", "monitoring", "nightly", "scoring", "sweeps"]
 
 
 def _free(name: str) -> str:

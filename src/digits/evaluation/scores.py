@@ -20,8 +20,6 @@ ECE_BINS = 15
 Z_95 = 1.645  # 95 % of a normal distribution lie below
 SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
-# scikit-learn takes a second to import: functions import it, so that answering does without it.
-
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
     """Count predictions: int64 (classes, classes), ROWS = PREDICTION, COLUMNS = REFERENCE.
@@ -43,31 +41,23 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     Raises:
         DigitsError: a row is no probability distribution.
     """
-    from sklearn.metrics import brier_score_loss, top_k_accuracy_score
-
     if fault := not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
     if len(reference) == 0:
         return {}
     chances = _normalised(probabilities)
-    labels = np.arange(chances.shape[1])
-    brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
-    two_classes = len(labels) == 2  # scikit-learn would warn
-    top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
-    return {
-        "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
-        "loss": _log_loss(chances, reference),
-        "brier": float(brier),
-        "ece": calibration_error(probabilities, reference),
-        "top2_accuracy": float(top2),
-    }
-
-
-def _log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
-    """Clipped and normalised as in `keras.losses.SparseCategoricalCrossentropy`: at most 16.1."""
+    truth = np.eye(chances.shape[1])[reference]
+    top2 = np.argsort(chances, axis=1, kind="stable")[:, -2:]
+    # clipped and normalised as in `keras.losses.SparseCategoricalCrossentropy`: at most 16.1
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = clipped[np.arange(len(reference)), reference]
-    return float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth)))
+    return {
+        "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
+        "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
+        "brier": float(np.mean(((truth - chances) ** 2).sum(axis=1))),
+        "ece": calibration_error(probabilities, reference),
+        "top2_accuracy": float(np.mean((top2 == reference[:, np.newaxis]).any(axis=1))),
+    }
 
 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
@@ -112,10 +102,9 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
     for number in np.unique(bins):
         inside = bins == number
         rows, hits = int(inside.sum()), int(right[inside].sum())
-        interval = binomtest(hits, rows).proportion_ci()
         bounds = number / ECE_BINS, (number + 1) / ECE_BINS
-        mean = float(confidence[inside].mean())
-        table.append((*bounds, rows, mean, hits / rows, interval.low, interval.high))
+        interval = binomtest(hits, rows).proportion_ci()
+        table.append((*bounds, rows, confidence[inside].mean(), hits / rows, *interval))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)
 
