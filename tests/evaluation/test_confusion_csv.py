@@ -10,6 +10,7 @@ from digits.core.errors import DataError
 from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
+NO_COUNTS = "m.csv: every count is 0, or one is below 0 or over 1,000,000,000,000"
 NOT_SQUARE = f"m.csv: is no square table of at least 2 classes; {LAYOUT}"
 
 
@@ -62,11 +63,9 @@ def test_a_written_matrix_comes_back(tmp_path, names):
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        ("", NOT_SQUARE),
-        ("5,1,0\n2,6\n", NOT_SQUARE),
         ("5,1,0\n2,6,1\n", NOT_SQUARE),
         ("a,b\n5,1\n2,6\n", NOT_SQUARE),
-        ("0,0\n0,0\n", "m.csv: every count is 0; there must be at least one prediction"),
+        ("0,0\n0,0\n", NO_COUNTS),
         (",a,b\nb,5,1\na,2,6\n", NOT_SQUARE),
         ("5,1,6\n2,6,8\n7,7,14\n", "m.csv: the last row and column are totals; leave them out"),
         (",a,a\na,5,1\na,2,6\n", NOT_SQUARE),
@@ -76,19 +75,24 @@ def test_what_is_no_confusion_matrix_is_refused(refused, content, finding):
     assert refused(content) == finding
 
 
-@pytest.mark.parametrize("cell", ["-1", "٣", "1" * 13, ""])
-def test_a_cell_that_is_no_count_is_refused(refused, cell):
-    for content in (f"5,1\n2,{cell}\n", f",a,b\na,5,1\nb,2,{cell}\n"):
-        assert refused(content).startswith(f"m.csv: {cell or 'empty'} is no count: a whole")
+@pytest.mark.parametrize("cell", ["-1", "1" * 13])
+def test_a_count_out_of_range_is_refused(refused, cell):
+    assert refused(f"5,1\n2,{cell}\n") == NO_COUNTS
 
 
-@pytest.mark.parametrize("content", ["5,1\n2,6\n".encode("utf-16"), b'"5,1\n2,6\n'])
-def test_what_is_no_csv_text_is_refused(refused, content):
-    assert refused(content).startswith("m.csv: not a comma-separated UTF-8 text: ")
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "5,1,0\n2,6\n", "5,1\n2,x\n", "5,1\n2,\n", "5,1\n2,0.5\n", "5,1\n2," + "1" * 30),
+        *("5,1\n2,6\n".encode("utf-16"), b'"5,1\n2,6\n'),
+    ],
+)
+def test_what_is_no_csv_of_counts_is_refused(refused, content):
+    assert refused(content).startswith("m.csv: cannot be read as confusion matrix: ")
 
 
 def test_missing_matrix_is_named(tmp_path):
-    with pytest.raises(DataError, match="cannot be read: No such file or directory"):
+    with pytest.raises(DataError, match=r"none\.csv: cannot be read .*No such file or directory"):
         read_matrix(tmp_path / "none.csv")
 
 

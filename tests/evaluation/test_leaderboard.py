@@ -8,7 +8,7 @@ from support import finding
 
 from digits.core.errors import DataError
 from digits.core.files import write_json
-from digits.evaluation.leaderboard import Row, cells, markdown, miscalibrated_line, shared_line
+from digits.evaluation.leaderboard import Row, cells, doubts, markdown
 from digits.reporting import console as show
 
 
@@ -33,13 +33,15 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
 
 
 def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
-    assert "used 0.9 of its cores" in str(shared_line(CNN._replace(shared_cores=0.94)))
-    assert shared_line(CNN._replace(shared_cores=0.05)) is None
+    [line] = doubts([MLP, CNN._replace(shared_cores=0.94)])
+    assert "used 0.9 of its cores" in line
+    assert doubts([CNN._replace(shared_cores=0.05)]) == []
 
 
 def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:
-    assert "are 9.6 points apart" in str(miscalibrated_line(CNN._replace(test_ece=0.096)))
-    assert miscalibrated_line(CNN._replace(test_ece=0.02)) is None
+    [line] = doubts([MLP, CNN._replace(test_ece=0.096)])
+    assert "are 9.6 points apart" in line
+    assert doubts([CNN._replace(test_ece=0.02)]) == []
 
 
 def test_markdown_is_a_table_with_a_line_per_model() -> None:

@@ -34,19 +34,16 @@ def shift(images: Images, pixels: int) -> Images:
 
 
 def rotate(images: Images, degrees: float) -> Images:
-    """Rotate each image about its centre, in either direction, bilinearly."""
     turn = partial(ndimage.rotate, axes=(1, 2), reshape=False, order=1, prefilter=False)
     return _one_of(images, [partial(turn, angle=angle) for angle in (degrees, -degrees)])
 
 
 def blur(images: Images) -> Images:
-    """Gaussian blur, standard deviation 1 pixel."""
-    sigma = (0, 1, 1)
+    sigma = (0, 1, 1)  # pixels
     return _grey(ndimage.gaussian_filter(images, sigma, output=np.float32, mode="constant"))
 
 
 def add_noise(images: Images) -> Images:
-    """Add Gaussian noise whose standard deviation is 20 % of the brightest grey value."""
     noise = np.random.default_rng(SEED).standard_normal(images.shape, dtype=np.float32)
     return _grey(images + noise * (NOISE_SHARE * float(images.max(initial=0))))
 
@@ -76,11 +73,12 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> dict[str, float]:
     """Accuracy 0…1 under each perturbation, and `clean`: that of the given probabilities."""
-    predictions = {"clean": clean}
-    predictions |= {name: predict(each.apply(data.images)) for name, each in PERTURBATIONS.items()}
-    return {
-        name: float(np.mean(probabilities.argmax(axis=1) == data.labels))
-        for name, probabilities in predictions.items()
+
+    def accuracy(probabilities: Probabilities) -> float:
+        return float(np.mean(probabilities.argmax(axis=1) == data.labels))
+
+    return {"clean": accuracy(clean)} | {
+        name: accuracy(predict(each.apply(data.images))) for name, each in PERTURBATIONS.items()
     }
 
 

@@ -1,7 +1,6 @@
 """Two models on the same rows: the gain in accuracy, its price in time, and a verdict in words."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,8 +20,7 @@ class Candidate(NamedTuple):
     train_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
     `gain` in accuracy has the 95 % interval `lower`…`upper`, `p_value` is that of McNemar's exact
@@ -30,6 +28,7 @@ class Pair:
     `disagreements` counts the rows with different answers, also where both are wrong.
     `time_ratio` is better / other. `seconds_per_error` is the additional training time per error
     avoided in 10,000 images: None without a gain, negative if the better is also the faster.
+    `within_noise`: the interval includes no gain, or the test is not significant.
     """
 
     better: str
@@ -44,11 +43,7 @@ class Pair:
     disagreements: int
     time_ratio: float
     seconds_per_error: float | None
-
-    @property
-    def within_noise(self) -> bool:
-        """Whether the interval includes no gain, or the test is not significant."""
-        return self.lower <= 0 or self.p_value >= SIGNIFICANCE
+    within_noise: bool
 
 
 def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
@@ -59,6 +54,7 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
     other_right = np.flatnonzero(hits[other.name] & ~hits[better.name]).tolist()
     rows, gained = len(reference), len(better_right) - len(other_right)
     lower, upper = paired_interval(len(better_right), len(other_right), rows)
+    p_value = mcnemar_exact(len(better_right), len(other_right))
     errors_avoided = gained / rows * ERRORS_COUNTED_IN
     return Pair(
         better=better.name,
@@ -67,12 +63,13 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
         gain=gained / rows,
         lower=lower,
         upper=upper,
-        p_value=mcnemar_exact(len(better_right), len(other_right)),
+        p_value=p_value,
         better_right=better_right,
         other_right=other_right,
         disagreements=int(np.count_nonzero(better.predicted != other.predicted)),
         time_ratio=better.train_s / other.train_s,
         seconds_per_error=(better.train_s - other.train_s) / errors_avoided if gained else None,
+        within_noise=lower <= 0 or p_value >= SIGNIFICANCE,
     )
 
 
@@ -119,14 +116,13 @@ def verdict(pair: Pair) -> str:
     on_a_tie = "both train equally long" if same_time else f"{pair.better} {faster}"
     if pair.disagreements == 0:
         return f"{both} give the same answer on all {pair.rows:,} images; {on_a_tie}"
-    if pair.seconds_per_error is None:
+    if (seconds := pair.seconds_per_error) is None:
         return f"{both} are equally accurate {evidence}; {on_a_tie}"
     if same_time:
         time, price = "for the same training time", ""
     elif pair.time_ratio < 1:
         time, price = f"and {faster}", ": better in both"
     else:
-        seconds = pair.seconds_per_error
         amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
         time = f"for {pair.time_ratio:,.1f} times the training time"
         price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
@@ -141,7 +137,7 @@ def p_text(pair: Pair) -> str:
 
 def as_dict(pair: Pair) -> dict[str, Any]:
     """The pair with its verdict, for JSON."""
-    return {**asdict(pair), "within_noise": pair.within_noise, "verdict": verdict(pair)}
+    return {**pair._asdict(), "verdict": verdict(pair)}
 
 
 def _points(pair: Pair, share: float) -> str:

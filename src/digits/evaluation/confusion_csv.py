@@ -2,20 +2,18 @@
 
 import csv
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from digits.core.dataset import Matrix
 from digits.core.errors import DataError
-from digits.core.files import replacing
+from digits.core.files import reading_as, replacing
 
-MAX_DIGITS = 12
 MAX_BYTES = 64 << 20  # some thousand classes
+MAX_COUNT = 10**12
 LAYOUT = (
-    "a confusion matrix has the same class names, each once, in its first row (reference) and in "
-    "its first column (prediction), or holds counts alone, separated by commas"
+    "rows of counts, with the class names before each row and in the first line, or without names"
 )
 
 
@@ -53,37 +51,30 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     Raises:
         DataError: no such file, or not a square table of counts.
     """
-    rows = _read_rows(path)
-    named = not rows[0][0].lstrip("+-").replace(".", "", 1).isdecimal()
-    names = rows[0][1:] if named else list(map(str, range(len(rows))))
-    cells = [row[1:] for row in rows[1:]] if named else rows
-    columns = [row[0] for row in rows[1:]] if named else names
-    sizes = {len(cells), len({*names}), *map(len, cells)}
-    if len(names) < 2 or names != columns or sizes != {len(names)}:
+    import pandas as pd
+
+    with reading_as("confusion matrix", path):
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"over {MAX_BYTES >> 20} MB long")
+        table = pd.read_csv(
+            path,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            compression=None,
+        ).to_numpy()
+        named = not table[0, 0].isdecimal()
+        names = [*table[0, 1:]] if named else [str(k) for k in range(len(table))]
+        matrix = table[named:, named:].astype(np.int64)
+    square = matrix.shape == (len(names), len(names)) and len({*names}) == len(names) > 1
+    if not square or (named and [*table[1:, 0]] != names):
         raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
-    for cell in chain.from_iterable(cells):
-        if not (cell.isascii() and cell.isdecimal() and len(cell) <= MAX_DIGITS):
-            found = cell[:40] or "empty"
-            raise DataError(f"{path}: {found} is no count: a whole number of up to 12 digits")
-    matrix = np.array(cells, dtype=np.int64)
-    if not matrix.any():
-        raise DataError(f"{path}: every count is 0; there must be at least one prediction")
+    if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
+        raise DataError(f"{path}: every count is 0, or one is below 0 or over {MAX_COUNT:,}")
     inner = matrix[:-1, :-1]
     totals = [*inner.sum(axis=0), inner.sum()], [*inner.sum(axis=1), inner.sum()]
     if len(names) > 2 and np.array_equal((matrix[-1], matrix[:, -1]), totals):
         raise DataError(f"{path}: the last row and column are totals; leave them out")
     return matrix, names
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """The rows that are not empty; at least one."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: over {MAX_BYTES >> 20} MB long, no confusion matrix")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a comma-separated UTF-8 text: {error}") from None
-    return [row for row in rows if any(row)] or [[""]]

@@ -1,6 +1,6 @@
 """One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -24,13 +24,8 @@ class Change(NamedTuple):
         """New minus old; None unless both are there."""
         return None if None in self else self.new - self.old
 
-    def as_dict(self) -> dict[str, Any]:
-        """As `dvc metrics diff --json` writes it."""
-        return {**self._asdict(), "diff": self.diff}
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Result:
+class Result(NamedTuple):
     """What is recorded of one model at one revision.
 
     `test.accuracy`, `elapsed_s` (above 0) and `size_mb` are among the metrics; `sensitivity` on
@@ -47,15 +42,14 @@ class Difference:
     """A model's results at both revisions, compared.
 
     `pair` is None if they were not evaluated on the same test rows, `gate` if not on the same
-    hold-out rows. `not_asked` lists the checks that need more than recorded results.
+    hold-out rows.
     """
 
-    state: str
     metrics: dict[str, Change]
     sensitivity: dict[str, Change]
     pair: Pair | None
     gate: Decision | None
-    not_asked: Sequence[str]
+    state: str
 
     @property
     def verdict(self) -> str:
@@ -70,15 +64,19 @@ class Difference:
         return line
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Ready for JSON; a change as `dvc metrics diff --json` writes it."""
+        tables = {"metrics": self.metrics, "sensitivity": self.sensitivity}
+        changes = {
+            table: {name: {**each._asdict(), "diff": each.diff} for name, each in values.items()}
+            for table, values in tables.items()
+        }
         return {
             "state": self.state,
             "verdict": self.verdict,
-            "metrics": {name: change.as_dict() for name, change in self.metrics.items()},
-            "sensitivity": {name: change.as_dict() for name, change in self.sensitivity.items()},
+            **changes,
             "comparison": self.pair and as_dict(self.pair),
             "gate": self.gate and {"accepted": self.gate.accepted, **asdict(self.gate)},
-            "gate_not_asked": [*self.not_asked],
+            "gate_not_asked": NOT_ASKED if self.gate else (),
         }
 
 
@@ -95,12 +93,16 @@ def compare_results(
     rows at both. `params` are the gate's, for which `old` is the champion; None asks no gate.
     """
     pair = gate = None
+    state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in labels:
         a, b = (
             Candidate(name, r.probabilities["test"].argmax(axis=1), r.metrics["elapsed_s"])
             for name, r in (("old", old), ("new", new))
         )
         pair = compare_pair(a, b, labels["test"])
+        state = "better" if pair.better == "new" else "worse"
+        if pair.within_noise:
+            state = "no difference beyond noise" if pair.disagreements else "same answers"
     if new and params and "holdout" in labels:
         truth = labels["holdout"]
         gate = decide(
@@ -111,28 +113,11 @@ def compare_results(
             params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
             former={},
         )
-    return Difference(
-        state=_state(old, new, pair),
-        metrics=changes(old.metrics if old else {}, new.metrics if new else {}),
-        sensitivity=changes(old.sensitivity if old else {}, new.sensitivity if new else {}),
-        pair=pair,
-        gate=gate,
-        not_asked=[name for name in NOT_ASKED if gate and getattr(params, name) is not None],
-    )
+    metrics = changes(old.metrics if old else {}, new.metrics if new else {})
+    sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
+    return Difference(metrics, sensitivity, pair, gate, state)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:
     """The values of each key of either side, those of `new` first."""
     return {key: Change(old.get(key), new.get(key)) for key in {**new, **old}}
-
-
-def _state(old: Result | None, new: Result | None, pair: Pair | None) -> str:
-    if old is None or new is None:
-        return "gone" if old else "new"
-    if pair is None:
-        return "not comparable"
-    if pair.disagreements == 0:
-        return "same answers"
-    if pair.within_noise:
-        return "no difference beyond noise"
-    return "better" if pair.better == "new" else "worse"

@@ -54,11 +54,12 @@ def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
 
     So each p-value is multiplied by their number (Bonferroni).
     """
-    corrected = [min(1.0, each.p_value * len(comparisons)) for each in comparisons]
-    return [
-        Drift(each.name, each.effect, p_value, p_value < level and each.effect >= each.least)
-        for each, p_value in zip(comparisons, corrected, strict=True)
-    ]
+    found = []
+    for each in comparisons:
+        p_value = min(1.0, each.p_value * len(comparisons))
+        drifted = p_value < level and each.effect >= each.least
+        found.append(Drift(each.name, each.effect, p_value, drifted))
+    return found
 
 
 def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
@@ -68,11 +69,9 @@ def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) 
     """
     from scipy.special import kolmogorov  # scipy.stats, which has the test, takes 0.4 s and 50 MB
 
-    everywhere = np.union1d(new, known)
-    shares = [
-        np.searchsorted(np.sort(each), everywhere, "right") / len(each) for each in (new, known)
-    ]
-    distance = float(np.abs(np.subtract(*shares)).max())
+    values = np.union1d(new, known)
+    a, b = (np.searchsorted(np.sort(each), values, "right") / len(each) for each in (new, known))
+    distance = float(np.abs(a - b).max())
     size = len(new) * len(known) / (len(new) + len(known))
     return Comparison(name, distance, float(kolmogorov(np.sqrt(size) * distance)), least)
 
@@ -117,7 +116,7 @@ class KnownFeatures:
 
     def __init__(self, features: Features) -> None:
         self._units = _units(features)
-        self.known = self._nearest(self._units, itself=True)
+        self.known = self._nearest(self._units, rank=2)  # the nearest to each is itself
         self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
 
     def distances(self, features: Features) -> Distances:
@@ -135,15 +134,10 @@ class KnownFeatures:
         )
         return compare_counts("features", new, known, least)
 
-    def _nearest(self, units: Features, *, itself: bool = False) -> Distances:
-        nearest = []
-        for start in range(0, len(units), BLOCK):
-            similar = units[start : start + BLOCK] @ self._units.T
-            if itself:
-                rows = np.arange(len(similar))
-                similar[rows, start + rows] = -1
-            nearest.append(1 - similar.max(axis=1))
-        return np.concatenate(nearest)
+    def _nearest(self, units: Features, *, rank: int = 1) -> Distances:
+        blocks = np.array_split(units, len(units) // BLOCK + 1)
+        similar = (block @ self._units.T for block in blocks)
+        return np.concatenate([1 - np.partition(each, -rank)[:, -rank] for each in similar])
 
 
 def _units(features: Features) -> Features:

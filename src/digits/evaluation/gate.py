@@ -109,12 +109,10 @@ class Decision:
 
     @property
     def failed(self) -> list[str]:
-        """Names of the failed checks."""
         return [check.name for check in self.checks if not check.passed]
 
     @property
     def accepted(self) -> bool:
-        """Whether all checks passed."""
         return not self.failed
 
     @property
@@ -124,7 +122,6 @@ class Decision:
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures of all checks."""
         return {name: value for check in self.checks for name, value in check.figures.items()}
 
 

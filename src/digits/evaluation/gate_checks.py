@@ -94,7 +94,7 @@ def against(
             allowed = f"the champion's: {champion.signature}"
             yield Check(name, same, challenger.signature, allowed, {})
         elif champion.predicted is None:
-            yield Check(name, False, "they take no common input", "the same hold-out rows", {})
+            yield Check(name, False, "images of different sizes", "the same input size", {})
         else:
             before = np.equal(champion.predicted, reference)
             yield comparisons[name](before, hits, reference, limit)

@@ -48,24 +48,19 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     return {row.model: row.elapsed_s / fastest for row in rows}
 
 
-def shared_line(row: Row) -> str | None:
-    """The verdict on a model whose training shared its cores; None if it did not."""
-    if row.shared_cores < SHARED_CORES:
-        return None
-    return (
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """A line for each model whose training shared its cores, or whose probabilities mislead."""
+    return [
         f"{row.model}'s training time cannot be compared: other processes used "
         f"{row.shared_cores:.1f} of its cores meanwhile"
-    )
-
-
-def miscalibrated_line(row: Row) -> str | None:
-    """The verdict on a model whose probabilities mislead; None if they do not."""
-    if row.test_ece <= MISCALIBRATED:
-        return None
-    return (
+        for row in rows
+        if row.shared_cores >= SHARED_CORES
+    ] + [
         f"{row.model}'s probabilities mislead: on average its confidence and its accuracy "
         f"are {100 * row.test_ece:.1f} points apart"
-    )
+        for row in rows
+        if row.test_ece > MISCALIBRATED
+    ]
 
 
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:

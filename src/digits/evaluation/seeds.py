@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from math import isnan, nan
 from typing import Any, NamedTuple
 
@@ -61,12 +62,16 @@ def groups(runs: Sequence[Any]) -> list[Group]:
             recipe |= {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
             recipe |= {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
             by_recipe[tuple(sorted(recipe.items()))].setdefault(run.params.get("seed", ""), run)
-    varying = _varying([dict(recipe) for recipe in by_recipe])
+    varying = {
+        key
+        for recipe, other in permutations(map(dict, by_recipe), 2)
+        for key, value in recipe.items()
+        if recipe.get("model") == other.get("model") and value != other.get(key)
+    }
     return [_group(dict(recipe), seeds, varying) for recipe, seeds in sorted(by_recipe.items())]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of the values; see `Spread`."""
     if not values:
         return Spread(0, nan, nan, nan, nan, nan)
     n, mean = len(values), float(np.mean(values))
@@ -87,15 +92,6 @@ def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
         }
         for group in seed_groups
     ]
-
-
-def _varying(recipes: Sequence[Mapping[str, str]]) -> set[str]:
-    """Params in which two groups of the same model differ."""
-    values: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for recipe in recipes:
-        for key in {key for other in recipes for key in other}:
-            values[recipe.get("model", ""), key].add(recipe.get(key))
-    return {key for (_, key), different in values.items() if len(different) > 1}
 
 
 def _group(recipe: dict[str, str], seeds: Mapping[str, Any], varying: set[str]) -> Group:

@@ -15,21 +15,9 @@ from digits.core.artifacts import (
 )
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
-from digits.evaluation.comparison import (
-    Candidate,
-    as_dict,
-    compare_pair,
-    pareto_front,
-    verdict,
-)
+from digits.evaluation.comparison import Candidate, as_dict, compare_pair, pareto_front, verdict
 from digits.evaluation.confusion_csv import read_matrix, write_cells
-from digits.evaluation.leaderboard import (
-    Row,
-    markdown,
-    miscalibrated_line,
-    shared_line,
-    time_ratios,
-)
+from digits.evaluation.leaderboard import Row, doubts, markdown, time_ratios
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -56,10 +44,8 @@ def main() -> None:
     candidates = [Candidate(row.model, answers[row.model], row.elapsed_s) for row in rows]
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
-    doubts = [line(row) for line in (shared_line, miscalibrated_line) for row in rows]
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    verdicts = [*map(verdict, pairs), *filter(None, doubts), *filter(None, fragile)]
-
+    verdicts = [*map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],
@@ -91,11 +77,8 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
     cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
     return Row(
         model=model,
-        test_accuracy=test["accuracy"],
-        test_loss=test["loss"],
-        test_ece=test["ece"],
-        holdout_accuracy=holdout["accuracy"],
-        holdout_loss=holdout["loss"],
+        **{f"test_{key}": test[key] for key in ("accuracy", "loss", "ece")},
+        **{f"holdout_{key}": holdout[key] for key in ("accuracy", "loss")},
         **{key: cost[key] for key in ("user_s", "system_s", "elapsed_s", "epoch_s")},
         shared_cores=cost.get("shared_cores", 0.0),
         parameters=int(cost["parameters"]),
@@ -107,16 +90,11 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
     """Draw accuracy, with its exact 95 % interval, against training time."""
+    ends = "accuracy", "accuracy_lower", "accuracy_upper"
     overall = {r.model: EvaluateOutputs(r.model).read_statistics()["test"]["overall"] for r in rows}
-    figure = pareto(
-        {row.model: row.elapsed_s for row in rows},
-        {
-            model: (found["accuracy"], found["accuracy_lower"], found["accuracy_upper"])
-            for model, found in overall.items()
-        },
-        front=front,
-        title="Test accuracy against training time",
-    )
+    seconds = {row.model: row.elapsed_s for row in rows}
+    shares = {model: tuple(found[end] for end in ends) for model, found in overall.items()}
+    figure = pareto(seconds, shares, front=front, title="Test accuracy against training time")
     save(figure, COMPARE / "pareto.png")
 
 

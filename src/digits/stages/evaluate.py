@@ -1,9 +1,10 @@
 """`evaluate@<model>`: scores, statistics and pictures of a model on the test and hold-out rows."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from digits.core import process
 from digits.core.artifacts import (
@@ -16,12 +17,22 @@ from digits.core.artifacts import (
 )
 from digits.core.dataset import Dataset, Matrix, save_arrays
 from digits.core.files import md5, write_json
+from digits.evaluation.behaviour import accuracy_under
+from digits.evaluation.caret import statistics
+from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows
+from digits.evaluation.confusion_csv import write_matrix
+from digits.evaluation.scores import (
+    Mistakes,
+    confusion_matrix,
+    most_confident_mistakes,
+    reliability,
+    score_probabilities,
+)
 from digits.params import load as load_params
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from digits.evaluation.scores import Mistakes
+from digits.reporting.plots import model as plots
+from digits.reporting.plots.alluvial import alluvial
+from digits.reporting.plots.theme import save
+from digits.training import inference
 
 MISTAKES_DRAWN = 24
 
@@ -31,10 +42,6 @@ def main(model: str) -> None:
     params = load_params()
     names = params.data.names
     splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
-    from digits.evaluation.behaviour import accuracy_under
-    from digits.evaluation.scores import most_confident_mistakes, reliability
-    from digits.training import inference
-
     predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
     outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
@@ -61,10 +68,6 @@ def write_figures(
     names: list[str],
 ) -> dict[str, Matrix]:
     """Write confusion matrix, scores and caret's statistics of each split; returns the matrices."""
-    from digits.evaluation.caret import statistics
-    from digits.evaluation.confusion_csv import write_matrix
-    from digits.evaluation.scores import confusion_matrix, score_probabilities
-
     matrices, scores, tables = {}, {}, {}
     for name, data in splits.items():
         predicted = probabilities[name].argmax(axis=1)
@@ -81,8 +84,6 @@ def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
     """What the answer sets of each split are worth; `coverage` is what is asked of them."""
-    from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows
-
     truth = read_calibration(TrainOutputs(model).calibration).truth_probabilities
     if finding := too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
@@ -97,16 +98,12 @@ def answer_sets_worth(
 def draw(
     model: str,
     matrices: dict[str, Matrix],
-    mistakes: "Mistakes",
-    by_confidence: "dict[str, pd.DataFrame]",
+    mistakes: Mistakes,
+    by_confidence: dict[str, pd.DataFrame],
     *,
     names: list[str],
 ) -> None:
     """Draw confusion matrices, the mistakes on the test split, learning curves and reliability."""
-    from digits.reporting.plots import model as plots
-    from digits.reporting.plots.alluvial import alluvial
-    from digits.reporting.plots.theme import save
-
     outputs = EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"

@@ -1,9 +1,8 @@
 """`report`: the outputs of the other stages as one page that needs no network."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from digits.core import process, provenance
+from digits.core import process
 from digits.core.artifacts import (
     COMPARE,
     COMPARISON,
@@ -18,7 +17,6 @@ from digits.core.artifacts import (
 from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard
 from digits.evaluation.caret import Statistics
-from digits.params import flatten, project
 from digits.params import load as load_params
 from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
 
@@ -34,13 +32,12 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     """Write artifacts/report/index.html."""
-    models = load_params().models
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
-        models=[read_model(model) for model in models],
+        models=[read_model(model) for model in load_params().models],
         validation=read_json(VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
         pareto=(COMPARE / "pareto.png").read_bytes(),
         learning_curves=(COMPARE / "learning_curves.png").read_bytes(),
@@ -50,9 +47,6 @@ def main() -> None:
         },
     )
     write_text(REPORT, render(content))
-    from digits.tracking.live import Attempt  # MLflow takes a second
-
-    Attempt("the comparison is not logged")(lambda: log_comparison(models), patient=False)
 
 
 def read_model(model: str) -> ModelResult:
@@ -79,21 +73,6 @@ def read_model(model: str) -> ModelResult:
         mistakes=evaluated.mistakes.read_bytes(),
         learning_curves=evaluated.learning_curves.read_bytes(),
     )
-
-
-def log_comparison(models: Sequence[str]) -> None:
-    """Log the comparison and the page as an MLflow run in an experiment of their own."""
-    from digits.tracking import runs
-
-    with runs.active_run(
-        "comparison",
-        what="Comparison of all models by the stage `report` of `dvc repro`.",
-        experiment=project().part("comparisons"),
-        params={"models": ", ".join(models)},
-        tags=provenance.tags(stage="report"),
-    ):
-        runs.log_metrics(flatten(read_json(COMPARE / "metrics.json", dict[str, Any])))
-        runs.log_files([REPORT, *sorted(COMPARE.iterdir())])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from digits.core.errors import printable
 from digits.core.files import write_text
 from digits.core.revision import Revision
 from digits.evaluation.comparison import verdict
-from digits.evaluation.difference import Change
+from digits.evaluation.difference import NOT_ASKED, Change
 from digits.reporting.console import print_json, print_table
 from digits.reporting.diff.collect import Diff
 from digits.reporting.page.report import environment
@@ -91,9 +91,10 @@ def _sections(diff: Diff) -> list[Section]:
                 (check.name, "ok" if check.passed else "no", check.found, check.allowed)
                 for check in model.gate.checks
             ]
-            below = ["on the hold-out rows; old stands for the champion"]
-            if model.not_asked:
-                below.append(f"not asked: {', '.join(model.not_asked)}; digits promote asks them")
+            below = [
+                "on the hold-out rows; old stands for the champion",
+                f"not asked: {', '.join(NOT_ASKED)}; digits promote asks them",
+            ]
             sections.append(Section(f"{name}: gate", GATE, checks, below))
     return [section for section in sections if section.rows]
 

@@ -24,7 +24,7 @@ def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
     """The page as HTML; `names` has one name per class."""
     result, foreign = monitored.result, []
     if monitored.features:
-        farthest = np.argsort(-monitored.features.distances, kind="stable")[:FOREIGN]
+        farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
         foreign = [_png(image) for image in monitored.sample[farthest]]
     template = environment("page").get_template("monitor.html.j2")
     return template.render(

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from digits.core.artifacts import RunRecord
 from digits.evaluation.behaviour import PERTURBATIONS, fragile
-from digits.evaluation.caret import LABELS, Statistics, as_tables, p_value_text
+from digits.evaluation.caret import Statistics, as_tables, label_of, p_value_text
 
 Png = bytes  # the content of a PNG file
 
@@ -126,10 +126,10 @@ def by_class(statistics: Statistics) -> Table:
     }
 
 
-def _undefined(statistics: Statistics, label: str | None) -> dict[str, Cell]:
+def _undefined(statistics: Statistics, name: str | None) -> dict[str, Cell]:
     """The cells of figures that do not exist, of a class or overall."""
     return {
-        LABELS[each["figure"]]: Cell("n/a", each["reason"])
+        label_of(each["figure"]): Cell("n/a", each["reason"])
         for each in statistics.undefined
-        if each["class"] == label
+        if each["class"] == name
     }
