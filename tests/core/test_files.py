@@ -12,7 +12,7 @@ from support import finding
 from digits.core.dataset import load_split
 from digits.core.errors import DataError
 from digits.core.files import read_json, replacing, write_json, write_text
-from digits.data.readers.files import content_of
+from digits.data.readers.raw import content_of
 from digits.evaluation.confusion_csv import read_matrix
 from digits.scoring.inputs import open_input
 from digits.scoring.pictures import read_pictures

@@ -87,9 +87,12 @@ def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, 
     [
         ({"train-images": IMAGES, "train-labels": LABELS[:29]}, "train has 30 images, 29 labels"),
         ({"train-labels": LABELS}, "part train has 30 labels; one label for each"),
-        ({"train-images": IMAGES, "valid-labels": LABELS}, "2 training and 0 test parts"),
+        ({"train-images": IMAGES, "valid-labels": LABELS}, "part train has 30 images; one label"),
         ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
-        ({"train-images": IMAGES, "train-images.2": IMAGES}, "a second file of images of this"),
+        (
+            {"train-images": IMAGES, "train-images.2": IMAGES},
+            "part train has 30 images, 30 images; one",
+        ),
         ({"train-images": IMAGES[:0], "train-labels": LABELS[:0]}, "no part may be empty"),
     ],
 )
