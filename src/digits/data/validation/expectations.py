@@ -2,7 +2,7 @@
 
 import warnings
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,7 @@ with warnings.catch_warnings():
 from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import (
     SHOWN_ROWS,
-    Check,
-    Result,
+    Unit,
     ValidateParams,
     Words,
     finding,
@@ -26,14 +25,17 @@ from digits.data.validation.validate import (
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
-Unit = Literal["row", "class"]
+Check = dict[str, Any]
+BRIEF = ("part", "severity", "expectation", "column", "success")
 
 
-def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
+def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str, Any]:
     """Check the training part and, if there is one, the official test part.
 
     Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
     missing, all images have one shape, the training part has `min_rows`. The rest are warnings.
+    The result is ready for JSON; it holds no time and no random id. Each of its `findings` has
+    the `message`, and the first failing `rows` (from 0 in the part) or `classes`.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
@@ -43,7 +45,16 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
         checks += _check(rows, of_images, unit="row")
         checks += _check(class_frame(rows, classes), _of_classes(params), unit="class")
         summary[str(part)] = _summary(rows, classes)
-    return Result(summary, checks)
+    failed = [check for check in checks if not check["success"]]
+    critical = sum(check["severity"] == "critical" for check in failed)
+    return {
+        "success": not critical,
+        "critical": critical,
+        "warnings": len(failed) - critical,
+        "summary": summary,
+        "findings": failed,
+        "expectations": [{key: check[key] for key in BRIEF} for check in checks],
+    }
 
 
 def raw_frame(raw: RawData) -> pd.DataFrame:
@@ -196,14 +207,14 @@ def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
     elif not result["success"]:
         examples = [(entry[unit], entry[column]) for entry in entries]
         message = finding(part, unit, words, count, examples)
-    return Check(
-        part=part,
-        severity=config["severity"],
-        expectation=config["type"],
-        column=column,
-        success=result["success"],
-        count=count,
-        rows=failing if unit == "row" else [],
-        classes=failing if unit == "class" else [],
-        message=message,
-    )
+    return {
+        "part": part,
+        "severity": config["severity"],
+        "expectation": config["type"],
+        "column": column,
+        "success": result["success"],
+        "count": count,
+        "rows": failing if unit == "row" else [],
+        "classes": failing if unit == "class" else [],
+        "message": message,
+    }
