@@ -31,8 +31,7 @@ def network(name: str, *, views: bool = False) -> Any:
     import keras
 
     from digits.models import build_params, builder
-    from digits.training.saved_model import for_inference
-    from digits.training.views import over_views
+    from digits.training.final_model import for_inference, over_views
 
     keras.utils.set_random_seed(1)
     built = builder(name)(build_params(name)(**BUILDS[name]), image_shape=(8, 8), classes=10)
@@ -94,9 +93,9 @@ def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8
 def test_equal_networks_are_equal_bytes(written: Path, calibrated: Any, tmp_path: Path) -> None:
     import keras
 
-    from digits.training import export, saved_model
+    from digits.training import export
 
-    saved_model.save(calibrated.model, tmp_path / "model.keras")
+    export.write_keras(calibrated.model, tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     export.write_onnx(again, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == written.read_bytes()

@@ -82,8 +82,8 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     """
     method = _official if params.method == "official" else _stratified
     rows = method(raw, percent, params, seed)
-    images = np.concatenate([part.images for part in raw if part])
-    labels = np.concatenate([part.labels for part in raw if part])
+    images = np.concatenate([part.images for part in raw if part is not None])
+    labels = np.concatenate([part.labels for part in raw if part is not None])
     classes = np.unique(labels[np.concatenate([*rows.values()])])
     for name, own in rows.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():

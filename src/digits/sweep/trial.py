@@ -150,7 +150,6 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
             threads=checked.train.threads,
             distribute=distribute,
             on_epoch=on_epoch,
-            on_batches=lambda _epochs_done: None,
         )
         return trained.history[-1][OBJECTIVE]
     raise optuna.TrialPruned

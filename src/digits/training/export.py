@@ -1,6 +1,9 @@
-"""A trained network made ready to answer: calibrated, written as ONNX, and proved equal."""
+"""A trained network made ready to answer: calibrated, written to files, and proved equal."""
 
+import json
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +56,21 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     return Calibrated(scaled, temperature, probabilities, truth)
 
 
+def write_keras(model: keras.Model, path: Path) -> None:
+    """Write the model as `.keras`, without Keras's date and memory addresses: equal bytes."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(members["metadata.json"])
+        metadata.pop("date_saved", None)
+        members["metadata.json"] = json.dumps(metadata).encode()
+        members["config.json"] = _without_addresses(members["config.json"])
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name), members[name])
+
+
 def write_onnx(model: keras.Model, path: Path) -> None:
     """Write the network as ONNX: from `images` uint8 (n, height, width) to `probabilities`.
 
@@ -84,6 +102,13 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
             f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
             f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
         )
+
+
+def _without_addresses(config: bytes) -> bytes:
+    """Number the objects that layers share by first appearance; Keras uses memory addresses."""
+    shared = rb'"shared_object_id": (\d+)'
+    addresses = list(dict.fromkeys(re.findall(shared, config)))
+    return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
 
 
 def _last_hidden(model: keras.Model) -> keras.KerasTensor:
