@@ -66,20 +66,20 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    assert refusal(tmp_path).startswith(f"{path}: {size} bytes, but its IDX header says ")
+    assert refusal(tmp_path).startswith(f"{path}: {size} bytes, IDX of type 0x08 and ")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d with 1 dimensions"),
-        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 with 2 dimensions"),
-        (b"\0\0\x08", "type 0x08 with 0 dimensions"),
+        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d and 1"),
+        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 and 1×1"),
+        (b"\0\0\x08", "type 0x08 and ;"),
     ],
 )
 def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "train-images").write_bytes(content)
-    assert f"IDX of {said}; type 0x08 with 3" in refusal(tmp_path)
+    assert f"IDX of {said}" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,6 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
-
-    Raises:
-        DataError: `official` without an official test part, or too few rows of a class.
     """
     method = _official if params.method == "official" else _stratified
     rows = method(raw, percent, params, seed)

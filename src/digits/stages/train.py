@@ -7,6 +7,7 @@ from digits.core import process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
+from digits.evaluation.temperature import truth_probabilities
 from digits.models import builder
 from digits.params import PATH, Params
 from digits.params import load as load_params
@@ -113,7 +114,8 @@ def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, thr
     export.write_keras(calibrated.model, outputs.keras)
     export.write_onnx(calibrated.model, outputs.model)
     export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
-    outputs.write_calibration(calibrated.temperature, calibrated.truth_probabilities)
+    truth = truth_probabilities(calibrated.validation, validation.labels)
+    outputs.write_calibration(calibrated.temperature, truth)
     outputs.write_history(trained.history)
     return calibrated.temperature
 

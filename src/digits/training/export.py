@@ -14,7 +14,7 @@ import onnx
 from digits.core.dataset import Dataset, Probabilities
 from digits.core.errors import DigitsError
 from digits.core.files import replacing
-from digits.evaluation.temperature import fit_temperature, truth_probabilities
+from digits.evaluation.temperature import fit_temperature
 from digits.training import inference
 from digits.training.inference import FEATURES, IMAGES, PROBABILITIES
 
@@ -23,15 +23,11 @@ TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum f
 
 
 class Calibrated(NamedTuple):
-    """A network scaled by its temperature, and its probabilities float32 of the validation rows.
-
-    `validation` (n, classes) are all, `truth_probabilities` (n,) the true classes', ascending.
-    """
+    """A network scaled by its temperature, and its probabilities of the validation rows."""
 
     model: keras.Model
     temperature: float
     validation: Probabilities
-    truth_probabilities: np.ndarray
 
 
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
@@ -39,9 +35,6 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
 
     softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble or a
     mean over views does not have (they differ by one number per row, which softmax cancels).
-
-    Raises:
-        DigitsError: the network answers no numbers.
     """
     fitted = model.predict(validation.images, BATCH, verbose=0)
     if not np.isfinite(fitted).all():
@@ -51,9 +44,7 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
         keras.ops.log(model.outputs[0])
     )
     scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
-    probabilities = scaled.predict(validation.images, BATCH, verbose=0)
-    truth = truth_probabilities(probabilities, validation.labels)
-    return Calibrated(scaled, temperature, probabilities, truth)
+    return Calibrated(scaled, temperature, scaled.predict(validation.images, BATCH, verbose=0))
 
 
 def write_keras(model: keras.Model, path: Path) -> None:
@@ -90,11 +81,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
-    """Let the ONNX file answer the validation rows, and compare with Keras's answers.
-
-    Raises:
-        DigitsError: a probability differs by more than 1e-5.
-    """
+    """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
     answers = inference.load(path, threads=threads).predict(validation.images)
     largest = float(np.abs(answers - expected).max())
     if not largest <= TOLERANCE:  # false for NaN

@@ -10,11 +10,7 @@ from digits.training.recipe import SIDE, ViewParams
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Refuse before the fit a network that could not be written as ONNX after it.
-
-    Raises:
-        UsageError: it has no weights, or a layer that becomes a loop in ONNX.
-    """
+    """Refuse before the fit a network that could not be written as ONNX after it."""
     if not model.weights:
         raise UsageError("the network has no weights: there is nothing to train")
     for layer in model._flatten_layers():

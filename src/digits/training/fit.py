@@ -63,10 +63,7 @@ def train(
     thread count, processor and number of devices give bit-identical weights.
 
     `on_epoch(epoch, metrics)` is called after every epoch, counted from 0. `threads` is the number
-    TensorFlow was imported with.
-
-    Raises:
-        UsageError: the model cannot be exported; see `final_model.check_exportable`.
+    TensorFlow was imported with. A UsageError if the model cannot be exported.
     """
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)

@@ -37,11 +37,7 @@ class Network(NamedTuple):
 
 
 def load(path: Path, *, threads: int) -> Network:
-    """Read the ONNX file of a classifier of images; it answers with `threads` threads.
-
-    Raises:
-        DataError: the file is missing or no such model.
-    """
+    """Read the ONNX file of a classifier of images; it answers with `threads` threads."""
     session = _session(path, _content(path))
     ends = [*session.get_inputs(), *session.get_outputs()]
     match [(each.name, each.type, each.shape[1:]) for each in ends]:
@@ -59,11 +55,7 @@ def load(path: Path, *, threads: int) -> Network:
 
 
 def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
-    """A function from raw images uint8 (n, height, width) to the model's last hidden layer.
-
-    Raises:
-        DataError: the file is missing, no ONNX model, or names no such layer.
-    """
+    """A function from raw images uint8 (n, height, width) to the model's last hidden layer."""
     import onnx
 
     content = _content(path)

@@ -23,9 +23,6 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
 
     The number of dimensions tells images from labels. The beginning of the name tells which
     belong together: `train-images…` and `train-labels…`; `t10k-…` or `test-…` is the test part.
-
-    Raises:
-        DataError: a file is not such an IDX file, or the files are not these pairs.
     """
     parts: dict[str, list[Array]] = {}
     for path, content in contents.items():
@@ -45,15 +42,12 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
 def _array(path: Path, content: bytes) -> Array:
     """One IDX file: images (n, height, width) or labels (n,)."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
-    if kind != UNSIGNED_BYTE or dimensions not in KINDS:
-        found = f"{path}: IDX of type 0x{kind:02x} with {dimensions} dimensions"
-        raise DataError(f"{found}; type 0x08 with 3 (images) or 1 (labels) is allowed")
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
-    if len(content) != start + prod(shape):
-        said = "×".join(map(str, shape))
-        raise DataError(f"{path}: {len(content)} bytes, but its IDX header says {said}")
+    if kind != UNSIGNED_BYTE or dimensions not in KINDS or len(content) != start + prod(shape):
+        found = f"{len(content)} bytes, IDX of type 0x{kind:02x} and {'×'.join(map(str, shape))}"
+        raise DataError(f"{path}: {found}; type 0x08 with n×h×w images or n labels is allowed")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 

@@ -19,9 +19,6 @@ def read_npz(path: Path, content: bytes) -> RawData:
     """Read images uint8 (n, height, width) or (n, height, width, 1) with integer labels (n,).
 
     The test part is optional. Nothing is ever unpickled.
-
-    Raises:
-        DataError: the file is damaged, or has other arrays, dtypes or shapes.
     """
     with reading_as("npz of numbers", path):
         arrays = load_arrays(io.BytesIO(content))

@@ -26,9 +26,6 @@ def read_raw(folder: Path) -> RawData:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Whether a label is a class
     is not checked here.
-
-    Raises:
-        DataError: there is no data set or more than one, or a file is damaged.
     """
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
@@ -54,11 +51,7 @@ def read_raw(folder: Path) -> RawData:
 
 
 def content_of(path: Path) -> bytes:
-    """The whole content of a file, unpacked if it is gzipped.
-
-    Raises:
-        DataError: it cannot be read, its gzip is damaged, or unpacks to too many bytes.
-    """
+    """The whole content of a file, unpacked if it is gzipped; a DataError if it is damaged."""
     require_file(path)
     with reading_as("raw data", path):
         content = path.read_bytes()

@@ -60,11 +60,8 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str,
 def raw_frame(raw: RawData) -> pd.DataFrame:
     """One row per image of the training part, then of the official test part.
 
-    Columns: part (`train` or `test`), row (in its part, from 0), label, shape (`28x28`),
-    min_pixel and max_pixel (missing if any pixel is missing), mean_ink (mean grey value),
-    contrast (max_pixel - min_pixel), duplicate_of (the first row of the same part with equal
-    pixels; missing for that row itself), same_as_train (for a test row, the first training row
-    with equal pixels; missing if there is none).
+    Columns are those of `_pixels`, duplicate_of (an earlier row of the same part with equal
+    pixels), and same_as_train (for a test row, the first training row with equal pixels).
     """
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test is not None else {})
     frame = pd.concat([_pixels(*part) for part in parts.items()], ignore_index=True)
@@ -77,10 +74,9 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
 
 
 def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """One row per class 0…classes-1 of one part: part, class, rows, and relative_share.
+    """One row per class of one part: part, class, rows, and relative_share.
 
-    relative_share is the class's share of the part's rows times `classes`: 1 if all classes
-    are equally frequent, missing if the class has no rows.
+    That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
     counts = pd.Series(_class_counts(rows, classes))
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
