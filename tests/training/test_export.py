@@ -144,12 +144,15 @@ class TestAsking:
     ) -> None:
         path = tmp_path / "model.onnx"
         path.write_bytes(content)
-        assert "no ONNX model" in finding(DataError, lambda: load(path, threads=1))
+        assert "cannot be read as ONNX model" in finding(DataError, lambda: load(path, threads=1))
 
     def test_a_missing_file_is_one_line(self, tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
         message = finding(DataError, lambda: inference.load(path, threads=1))
-        assert message == f"{path}: cannot be read: No such file or directory"
+        assert (
+            message
+            == f"{path}: cannot be read as ONNX model: [Errno 2] No such file or directory: '{path}'"
+        )
 
     def test_a_model_of_something_else_is_one_line(self, written: Path) -> None:
         import onnx

@@ -92,8 +92,7 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
 def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     """Rows, rows per class, overlaps and unused rows, ready for JSON.
 
-    `learning_rows` counts train and validation together, `held_out_rows` test and hold-out;
-    a row that is in both splits counts once.
+    `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out.
     """
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))

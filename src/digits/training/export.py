@@ -40,9 +40,8 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     if not np.isfinite(fitted).all():
         raise DigitsError("the trained network answers nan: it diverged; lower its learning rate")
     temperature = fit_temperature(fitted, validation.labels)
-    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(
-        keras.ops.log(model.outputs[0])
-    )
+    log = keras.ops.log(model.outputs[0])
+    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
     scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
     return Calibrated(scaled, temperature, scaled.predict(validation.images, BATCH, verbose=0))
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Predict
-from digits.core.errors import DataError, one_line
-from digits.core.files import require_file
+from digits.core.errors import DataError
+from digits.core.files import reading_as, require_file
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -58,11 +58,8 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
     """A function from raw images uint8 (n, height, width) to the model's last hidden layer."""
     import onnx
 
-    content = _content(path)
-    try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own, and others
-        raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
+    with reading_as("ONNX model", path):
+        model = onnx.load_model_from_string(_content(path))
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
     return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads)
@@ -70,12 +67,10 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
 
 def _content(path: Path) -> bytes:
     require_file(path)
-    try:
+    with reading_as("ONNX model", path):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
         return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _session(path: Path, content: bytes) -> "InferenceSession":
@@ -86,10 +81,8 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
     # the file holds all its weights; without this it could name files of the current folder
     options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
-    try:
+    with reading_as("ONNX model", path):
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:  # each fault has a class of its own, below Exception
-        raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
 
 
 def _in_batches(

@@ -2,9 +2,9 @@
 
 import gzip
 import io
+import re
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 from digits.core.dataset import MAX_RATIO, MAX_UNPACKED, RawData, check_unpacked
 from digits.core.errors import DataError
@@ -13,10 +13,8 @@ from digits.data.readers.csv import read_csv
 from digits.data.readers.idx import read_idx
 from digits.data.readers.npz import read_npz
 
-Format = Literal["IDX", "CSV", "npz"]
-
 GZIP_MAGIC = b"\x1f\x8b"
-IDX_TYPES = b"\x08\x09\x0b\x0c\x0d\x0e"  # http://yann.lecun.com/exdb/mnist
+IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 
 def read_raw(folder: Path) -> RawData:
@@ -63,9 +61,8 @@ def content_of(path: Path) -> bytes:
         return unpacked
 
 
-def format_of(content: bytes) -> Format:
+def format_of(content: bytes) -> str:
     """The format by the first bytes; all that is neither IDX nor a zip counts as CSV."""
     if content.startswith(b"PK"):
         return "npz"
-    is_idx = len(content) > 2 and content[:2] == b"\0\0" and content[2] in IDX_TYPES
-    return "IDX" if is_idx else "CSV"
+    return "IDX" if re.match(IDX_MAGIC, content) else "CSV"

@@ -130,6 +130,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
     flattered = ("image also in train", "the test result will flatter", "as row {}")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
     few = (f"fewer than {params.min_rows} rows", "add data, or lower validate.min_rows")
+    in_test, in_train = Null(column="same_as_train"), part == "train"
     return [
         _critical(NotNull(column="label"), "no label", "remove or mend them"),
         _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
@@ -141,9 +142,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
             for column, low, high, words in usual_ranges(params)
         ),
         _warning(Null(column="duplicate_of"), *copied),
-        _critical(number, *few)
-        if part == "train"
-        else _warning(Null(column="same_as_train"), *flattered),
+        _critical(number, *few) if in_train else _warning(in_test, *flattered),
     ]
 
 
