@@ -36,7 +36,8 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
             f"{folder}: {len(pairs)} training and {len(tests)} test parts by name; one train-…"
             " and at most one t10k-… or test-… is allowed"
         )
-    return RawData(*pairs.values(), tests[0] if tests else None)
+    [train] = pairs.values()
+    return RawData(train, tests[0] if tests else None)
 
 
 def _array(path: Path, content: bytes) -> Array:
