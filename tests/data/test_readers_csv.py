@@ -91,10 +91,10 @@ def test_a_bad_cell_is_named_by_row_and_value(
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["label", *PIXELS[1:], "pixel64"], "65 columns 'label,pixel1,pixel2,"),
-        (["label", *PIXELS[:63]], "64 columns 'label,pixel0,"),
-        (["label", *PIXELS, "source"], "66 columns 'label,pixel0,"),
-        (["5", *(["0"] * 64)], "65 columns '5,0,0,"),
+        (["label", *PIXELS[1:], "pixel64"], "65 columns 'label, pixel1, pixel2, "),
+        (["label", *PIXELS[:63]], "64 columns 'label, pixel0, "),
+        (["label", *PIXELS, "source"], "66 columns 'label, pixel0, "),
+        (["5", *(["0"] * 64)], "65 columns '5, 0, 0, "),
     ],
 )
 def test_another_header_is_refused(tmp_path: Path, names: list[str], said: str) -> None:

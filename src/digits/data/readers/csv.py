@@ -17,12 +17,11 @@ BLOCK_BYTES = 16 << 20  # in which the header must fit
 def read_csv(path: Path, content: bytes) -> Dataset:
     """Read square images and their labels; each cell is a whole number 0…255."""
     header = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
-    header = header.decode("utf-8-sig", errors="replace").replace('"', "")
-    names = header.split(",")
+    names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)
     if not side or names != ["label", *(f"pixel{i}" for i in range(side**2))]:
         allowed = "label,pixel0,pixel1,… of a square image is allowed"
-        found = f"{len(names)} columns {one_line(header, width=40)!r}"
+        found = f"{len(names)} columns {one_line(', '.join(names), width=40)!r}"
         raise DataError(f"{path}:1: {found} in the header; {allowed}")
     try:
         table = pa.csv.read_csv(
