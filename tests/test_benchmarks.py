@@ -64,14 +64,14 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
 def test_the_operations_of_a_fit_are_those_of_one_view(tmp_path, tensorflow):
     import keras
 
-    from digits.training import saved_model
+    from digits.training import export
+    from digits.training.final_model import over_views
     from digits.training.recipe import ViewParams
-    from digits.training.views import over_views
 
     layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten(), keras.layers.Dense(10)]
     plain = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers])
-    saved_model.save(plain, tmp_path / "plain.keras")
-    saved_model.save(over_views(plain, by=ViewParams(shift=4)), tmp_path / "views.keras")
+    export.write_keras(plain, tmp_path / "plain.keras")
+    export.write_keras(over_views(plain, by=ViewParams(shift=4)), tmp_path / "views.keras")
     operations = machine.forward_operations(tmp_path / "plain.keras")
     assert operations >= 2 * 64 * 10
     assert machine.forward_operations(tmp_path / "views.keras") == operations

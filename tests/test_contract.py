@@ -21,7 +21,6 @@ LEFT_OUT = {
     "digits.core.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",
     "digits.core.process": "starts and ends processes",
-    "digits.training.progress": "shows how far a training is",
     "digits.core.machine": "describes the processor, which DVC does not compare",
     "digits.core.provenance": "names code and data",
     "digits.tracking": "logs",

@@ -38,14 +38,14 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     from keras import Sequential, layers
 
     from digits.models._layers import raw_pixels
-    from digits.training import export, saved_model
+    from digits.training import export
 
     shape, classes = data.images.shape[1:], len(bias)
     head = layers.Dense(classes, activation="softmax")
     model = Sequential([*raw_pixels(shape), layers.Flatten(), head])
     head.set_weights([weights, bias])
     outputs = TrainOutputs(name)
-    saved_model.save(model, outputs.keras)
+    export.write_keras(model, outputs.keras)
     export.write_onnx(model, outputs.model)
     outputs.write_calibration(1.0, np.array([0.5], np.float32))
     outputs.write_history([{"loss": 1, "accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.5}])

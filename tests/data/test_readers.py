@@ -46,14 +46,14 @@ def test_the_name_of_a_file_does_not_matter(tmp_path: Path, name: str) -> None:
 def test_what_is_no_data_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train.csv").write_bytes(content)
     line = refusal(tmp_path)
-    assert line.startswith(f"{tmp_path}/train.csv:1: column ")
+    assert line.startswith(f"{tmp_path}/train.csv:1: 1 columns ")
     assert line.endswith("; label,pixel0,pixel1,… of a square image is allowed")
 
 
 def test_a_zip_archive_of_others_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", CSV)
-    assert "zip: no npz of numbers: holds other files" in refusal(tmp_path)
+    assert "zip: cannot be read as npz of numbers: holds other files" in refusal(tmp_path)
 
 
 def test_more_than_one_data_set_is_refused(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_more_than_one_data_set_is_refused(tmp_path: Path) -> None:
 
 def test_a_link_to_nowhere_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "train.csv").symlink_to(tmp_path / "gone")
-    assert "cannot be read: [Errno 2] No such file" in refusal(tmp_path)
+    assert "cannot be read as raw data: [Errno 2] No such file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_link_to_nowhere_is_one_line(tmp_path: Path) -> None:
 def test_a_damaged_gzip_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "train.csv.gz"
     path.write_bytes(damage(gzip.compress(CSV)))
-    assert refusal(tmp_path).startswith(f"{path}: cannot be read: ")
+    assert refusal(tmp_path).startswith(f"{path}: cannot be read as raw data: ")
 
 
 def test_gigabytes_in_a_small_gzip_are_not_unpacked(tmp_path: Path) -> None:

@@ -66,20 +66,20 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size
     write(tmp_path, "train", slice(None))
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(path.read_bytes()))
-    assert refusal(tmp_path).startswith(f"{path}: {size} bytes, but its IDX header says ")
+    assert refusal(tmp_path).startswith(f"{path}: {size} bytes, IDX of type 0x08 and ")
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d with 1 dimensions"),
-        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 with 2 dimensions"),
-        (b"\0\0\x08", "type 0x08 with 0 dimensions"),
+        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d and 1"),
+        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 and 1×1"),
+        (b"\0\0\x08", "type 0x08 and ;"),
     ],
 )
 def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "train-images").write_bytes(content)
-    assert f"IDX of {said}; type 0x08 with 3" in refusal(tmp_path)
+    assert f"IDX of {said}" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,12 @@ def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, 
     [
         ({"train-images": IMAGES, "train-labels": LABELS[:29]}, "train has 30 images, 29 labels"),
         ({"train-labels": LABELS}, "part train has 30 labels; one label for each"),
-        ({"train-images": IMAGES, "valid-labels": LABELS}, "2 training and 0 test parts"),
+        ({"train-images": IMAGES, "valid-labels": LABELS}, "part train has 30 images; one label"),
         ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
-        ({"train-images": IMAGES, "train-images.2": IMAGES}, "a second file of images of this"),
+        (
+            {"train-images": IMAGES, "train-images.2": IMAGES},
+            "part train has 30 images, 30 images; one",
+        ),
         ({"train-images": IMAGES[:0], "train-labels": LABELS[:0]}, "no part may be empty"),
     ],
 )

@@ -52,7 +52,7 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
     np.savez(data / "mnist.npz", x_train=IMAGES, y_train=bombs)
     line = refusal(data)
-    assert line.startswith(f"{data}/mnist.npz: no npz of numbers: Object arrays")
+    assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
     assert not (tmp_path / "unpickled").exists()
 
 

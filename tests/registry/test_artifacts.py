@@ -60,7 +60,7 @@ def test_weights_that_lie_in_other_files_are_not_read(version, where):
     (version.folder / "model.onnx").write_bytes(network.SerializeToString())
     (version.folder / "params.yaml").write_bytes(bytes(10_000))
     line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: model.onnx: no ONNX model (")
+    assert line.startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
 
 
 def test_a_network_that_contradicts_its_signature_is_a_line(version):
@@ -75,7 +75,7 @@ def test_a_network_that_contradicts_its_signature_is_a_line(version):
 def test_what_is_no_onnx_model_is_a_line(version):
     (version.folder / "model.onnx").write_bytes(b"\x0a\xff\xff\xff\xff\x0f")
     line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: model.onnx: no ONNX model (")
+    assert line.startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
 
 
 def test_a_file_too_large_for_a_model_is_not_parsed(version, monkeypatch):

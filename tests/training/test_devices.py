@@ -84,7 +84,7 @@ def test_network_that_cannot_be_exported_is_refused(
 ) -> None:
     import keras
 
-    from digits.training.saved_model import check_exportable
+    from digits.training.final_model import check_exportable
 
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *build(keras.layers)])
     assert message in finding(UsageError, lambda: check_exportable(model))

@@ -46,7 +46,7 @@ def fit(
         build or builder(model),
         data.take(rows),
         data.take(validation_rows),
-        **{"recipe": recipe(model), "on_batches": lambda _: None, **arguments},
+        **{"recipe": recipe(model), **arguments},
     )
 
 
@@ -161,17 +161,6 @@ def test_last_validation_metrics_are_those_of_the_model_without_smoothing(
     assert result.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("size", [100, 999])
-def test_progress_counts_epochs_and_a_partial_last_batch(digits_8x8: Dataset, size: int) -> None:
-    reported: list[float] = []
-    chosen = recipe(**{"train.mlp.fit": {"epochs": 2, "batch_size": size}})
-    fit(digits_8x8, recipe=chosen, on_batches=reported.append)
-    assert reported == sorted(reported)
-    assert 0 < reported[0] <= 1
-    assert {1.0, 2.0} <= set(reported)
-    assert reported[-1] == 2
-
-
 def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
     timing = trained[0].timing
     cost = ["user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s", "shared_cores"]
@@ -192,7 +181,7 @@ def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
     from digits.training.fit import Clock
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
-    clock = Clock(on_epoch=lambda *_: None, on_batches=lambda _: None)
+    clock = Clock(lambda *_: None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before

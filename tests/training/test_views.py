@@ -14,7 +14,7 @@ def mean_view(images: np.ndarray, **by: Any) -> np.ndarray:
     """What a model would be shown on average: its answer is the image itself."""
     import keras
 
-    from digits.training.views import over_views
+    from digits.training.final_model import over_views
 
     shape = images.shape[1:]
     layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten()]
@@ -49,7 +49,7 @@ def test_all_views_count_alike() -> None:
 def test_a_model_without_views_is_left_as_it_is() -> None:
     import keras
 
-    from digits.training.views import over_views
+    from digits.training.final_model import over_views
 
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), keras.layers.Flatten()])
     assert over_views(model, by=ViewParams()) is model

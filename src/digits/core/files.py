@@ -77,6 +77,8 @@ def write_json(path: Path, value: Any) -> None:
 def reading_as(form: str, path: Path | str) -> Iterator[None]:
     """Raise a DataError for whatever a library raises in this block about a damaged file."""
     try:
+        if Path(path).is_fifo() or Path(path).is_char_device():
+            raise DataError(f"{path}: is a pipe or a device; a file is allowed")  # may never end
         yield
     except DigitsError:
         raise

@@ -11,11 +11,7 @@ ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…2
 
 
 def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
-    """One row per class: label, name, count, percent of all images (0 if there are none).
-
-    Raises:
-        DataError: a label is not one of the classes 0…len(names)−1.
-    """
+    """One row per class: label, name, count, percent of all images (0 if there are none)."""
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
         found = f"{outside.size} are outside 0…{len(names) - 1}, the first is {outside[0]}"

@@ -76,32 +76,23 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
-
-    Raises:
-        DataError: `official` without an official test part, or too few rows of a class.
     """
     method = _official if params.method == "official" else _stratified
-    splits = method(raw, percent, params, seed)
-    present = {name: set(part.data.labels.tolist()) for name, part in splits.items()}
-    missing = {
-        label: ", ".join(name for name in splits if label not in present[name])
-        for label in sorted(set().union(*present.values()))
-    }
-    findings = [
-        f"class {label} has too few rows: none for {names}; add rows of it, or raise data.percent"
-        for label, names in missing.items()
-        if names
-    ]
-    if findings:
-        raise DataError(*findings)
-    return splits
+    rows = method(raw, percent, params, seed)
+    images = np.concatenate([part.images for part in raw if part is not None])
+    labels = np.concatenate([part.labels for part in raw if part is not None])
+    classes = np.unique(labels[np.concatenate([*rows.values()])])
+    for name, own in rows.items():
+        if missing := np.setdiff1d(classes, labels[own]).tolist():
+            found = f"{name} gets no row of class {', '.join(map(str, missing))}"
+            raise DataError(f"data: {found}; add rows of it, or raise data.percent")
+    return {name: Split(Dataset(images[own], labels[own]), own) for name, own in rows.items()}
 
 
 def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     """Rows, rows per class, overlaps and unused rows, ready for JSON.
 
-    `learning_rows` counts train and validation together, `held_out_rows` test and hold-out;
-    a row that is in both splits counts once.
+    `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out.
     """
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))
@@ -134,7 +125,7 @@ def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
     }
 
 
-def _official(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
+def _official(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Rows]:
     if raw.test is None:
         raise DataError("data: no official test part; use `split.method: stratified`")
     rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.official
@@ -142,24 +133,24 @@ def _official(raw: RawData, percent: float, params: SplitParams, seed: int) -> d
     validation, rest = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
     holdout, train = _draw(labels, rest, _apportion(labels[rows], shares.holdout), rng)
     return {
-        "train": _take(raw.train, rng.permutation(train)),
-        "validation": _take(raw.train, validation),
-        "test": Split(raw.test.take(test), test + len(raw.train)),
-        "holdout": _take(raw.train, holdout),
+        "train": rng.permutation(train),
+        "validation": validation,
+        "test": test + len(raw.train),
+        "holdout": holdout,
     }
 
 
-def _stratified(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
+def _stratified(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Rows]:
     rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.stratified
     rows = sample(raw.train, percent, seed)
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
     validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
     return {
-        "train": _take(raw.train, rng.permutation(train)),
-        "validation": _take(raw.train, validation),
-        "test": _take(raw.train, held_out if params.holdout_within_test else test),
-        "holdout": _take(raw.train, holdout),
+        "train": rng.permutation(train),
+        "validation": validation,
+        "test": held_out if params.holdout_within_test else test,
+        "holdout": holdout,
     }
 
 
@@ -172,7 +163,7 @@ def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tupl
 
 
 def _floor(labels: Labels, share: float) -> list[int]:
-    """A share of each class, rounded down; caret rounds up the remaining piece."""
+    """A share of each class, rounded down."""
     return [int(count * _exact(share)) for count in np.bincount(labels).tolist()]
 
 
@@ -189,7 +180,3 @@ def _apportion(labels: Labels, share: float) -> list[int]:
 def _exact(share: float) -> Fraction:
     """The decimal as written: 0.07 of 100 rows is 7; as a float it is 7.000000000000001."""
     return Fraction(str(share))
-
-
-def _take(dataset: Dataset, rows: Rows) -> Split:
-    return Split(dataset.take(rows), rows)

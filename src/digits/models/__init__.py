@@ -7,15 +7,12 @@ A new model is one file `models/<name>.py`, and one block `train.<name>` in para
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import Any
 
 from digits.core.errors import UsageError
 from digits.core.files import StrictModel
 
-if TYPE_CHECKING:
-    import keras
-
-Builder = Callable[..., "keras.Model"]
+Builder = Callable[..., Any]
 
 
 def available() -> list[str]:

@@ -1,18 +1,18 @@
 """What several models share: types of arguments, first and last layers, and `compact`'s network."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
-
-if TYPE_CHECKING:
-    import keras
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
+# Keras has no types, and is imported only when a model is built.
+Model = Any
+Layers = list[Any]
 
 
-def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
+def raw_pixels(image_shape: tuple[int, int]) -> Layers:
     """Input layers from uint8 images (n, height, width) to float (n, height, width, 1) of 0…1."""
     from keras import Input, layers
 
@@ -24,9 +24,7 @@ def raw_pixels(image_shape: tuple[int, int]) -> "list[keras.Layer | Any]":
     ]
 
 
-def convolution(
-    filters: int, size: int, *, padding: Padding, pooled: bool = False
-) -> "list[keras.Layer]":
+def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:
     """A convolution of size×size, 2×2 max-pooling if `pooled`, batch normalization, and ReLU."""
     from keras import layers
 
@@ -41,9 +39,9 @@ def convolution(
     ]
 
 
-def compact_network(
+def compact_net(
     filters: list[int], size: int, *, image_shape: tuple[int, int], dropout: float
-) -> "list[keras.Layer]":
+) -> Layers:
     """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
     from keras import layers
 
@@ -63,14 +61,14 @@ def padding(image_shape: tuple[int, int]) -> Padding:
     return "valid" if min(image_shape) >= 24 else "same"
 
 
-def probabilities(classes: int) -> "keras.Layer":
+def probabilities(classes: int) -> Any:
     """The last layer, a softmax: float32 (n, classes), in mixed precision too."""
     from keras import layers
 
     return layers.Dense(classes, activation="softmax", dtype="float32")
 
 
-def apply(layers: "list[keras.Layer]", values: "keras.KerasTensor") -> "keras.KerasTensor":
+def apply(layers: Layers, values: Any) -> Any:
     """Apply the layers in order."""
     for layer in layers:
         values = layer(values)

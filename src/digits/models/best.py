@@ -1,14 +1,11 @@
 """`best`: the highest accuracy for the CNN's training time, an ensemble of compact networks."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from digits.core.files import StrictModel
-from digits.models._layers import Count, Rate, apply, compact_network, probabilities, raw_pixels
-
-if TYPE_CHECKING:
-    import keras
+from digits.models._layers import Count, Model, Rate, apply, compact_net, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
@@ -19,20 +16,19 @@ class BuildParams(StrictModel):
     dropout: Rate
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
     """One member for each kernel size in `kernels`, which its first convolution has.
 
     The output is (n, members, classes), so that each member is fitted by itself; the saved model
     averages them. Members fitted through their average would come to rely on each other.
     """
-    from keras import Model, layers
+    import keras
 
     inputs, *scaling = raw_pixels(image_shape)
     pixels, members = apply(scaling, inputs), []
     for size in params.kernels:
-        network = compact_network(
-            params.filters, size, image_shape=image_shape, dropout=params.dropout
-        )
-        last = [probabilities(classes), layers.Reshape((1, classes), dtype="float32")]
+        network = compact_net(params.filters, size, image_shape=image_shape, dropout=params.dropout)
+        last = [probabilities(classes), keras.layers.Reshape((1, classes), dtype="float32")]
         members.append(apply([*network, *last], pixels))
-    return Model(inputs, layers.Concatenate(axis=1, dtype="float32")(members))
+    joined = keras.layers.Concatenate(axis=1, dtype="float32")(members)
+    return keras.Model(inputs, joined)

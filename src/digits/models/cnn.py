@@ -1,14 +1,11 @@
 """`cnn`: the seed experiment's convolutional network, 1,199,882 parameters on 28×28 images."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from digits.core.files import StrictModel
-from digits.models._layers import Count, Rate, probabilities, raw_pixels
-
-if TYPE_CHECKING:
-    import keras
+from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
@@ -19,7 +16,7 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=2, max_length=2)]
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
     """Two 3×3 convolutions, max-pooling, dropout, a dense layer, dropout, and a softmax."""
     from keras import Sequential, layers
 

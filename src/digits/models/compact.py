@@ -1,14 +1,11 @@
 """`compact`: the highest accuracy for the MLP's time, 136,106 parameters on 28×28 images."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from digits.core.files import StrictModel
-from digits.models._layers import Count, Rate, compact_network, probabilities, raw_pixels
-
-if TYPE_CHECKING:
-    import keras
+from digits.models._layers import Count, Model, Rate, compact_net, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
@@ -18,14 +15,14 @@ class BuildParams(StrictModel):
     dropout: Rate
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
     """One 5×5 and three 3×3 convolutions with batch normalization, dropout, and a softmax."""
     from keras import Sequential
 
     return Sequential(
         [
             *raw_pixels(image_shape),
-            *compact_network(params.filters, 5, image_shape=image_shape, dropout=params.dropout),
+            *compact_net(params.filters, 5, image_shape=image_shape, dropout=params.dropout),
             probabilities(classes),
         ]
     )

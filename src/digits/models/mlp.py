@@ -1,14 +1,11 @@
 """`mlp`: the seed experiment's multilayer perceptron, 550,346 parameters on 28×28 images."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from digits.core.files import StrictModel
-from digits.models._layers import Count, Rate, probabilities, raw_pixels
-
-if TYPE_CHECKING:
-    import keras
+from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
@@ -18,7 +15,7 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
     """Three dense ReLU layers, each followed by dropout, and a softmax."""
     from keras import Sequential, layers
 

@@ -1,14 +1,11 @@
 """`sprint`: 99 % test accuracy in the shortest time, 108,874 parameters on 28×28 images."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from digits.core.files import StrictModel
-from digits.models._layers import Count, padding, probabilities, raw_pixels
-
-if TYPE_CHECKING:
-    import keras
+from digits.models._layers import Count, Model, padding, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
@@ -18,7 +15,7 @@ class BuildParams(StrictModel):
     dense: Count
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
     """A 5×5 and a 3×3 convolution, each with max-pooling; a dense layer, and a softmax."""
     from keras import Sequential, layers
 

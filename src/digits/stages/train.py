@@ -7,10 +7,10 @@ from digits.core import process, provenance
 from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.core.dataset import Dataset
 from digits.core.files import md5, write_json
+from digits.evaluation.temperature import truth_probabilities
 from digits.models import builder
 from digits.params import PATH, Params
 from digits.params import load as load_params
-from digits.training.progress import training_progress
 
 if TYPE_CHECKING:
     from digits.tracking.live import LiveRun
@@ -79,28 +79,27 @@ def main(model: str) -> dict[str, float]:
 def fit(
     params: Params, model: str, data: Dataset, validation: Dataset, run: "LiveRun"
 ) -> "Trained":
-    """Train; log learning curves to the run and show progress on the terminal."""
+    """Train; log each epoch to the run, and print it."""
     from digits.training import fit as training
 
     recipe = params.recipe(model)
-    with training_progress(model, recipe.fit.epochs) as (on_batches, show_epoch):
 
-        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-            run.log_epoch(epoch, metrics)
-            show_epoch(epoch, metrics)
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        run.log_epoch(epoch, metrics)
+        figures = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
+        print(f"{model} epoch {epoch + 1}/{recipe.fit.epochs}  {figures}", flush=True)
 
-        return training.train(
-            builder(model),
-            data,
-            validation,
-            recipe=recipe,
-            classes=params.data.classes,
-            seed=params.seed,
-            threads=params.train.threads,
-            distribute=params.train.distribute,
-            on_epoch=on_epoch,
-            on_batches=on_batches,
-        )
+    return training.train(
+        builder(model),
+        data,
+        validation,
+        recipe=recipe,
+        classes=params.data.classes,
+        seed=params.seed,
+        threads=params.train.threads,
+        distribute=params.train.distribute,
+        on_epoch=on_epoch,
+    )
 
 
 def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int) -> float:
@@ -109,13 +108,14 @@ def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, thr
     Returns:
         Its temperature.
     """
-    from digits.training import export, saved_model
+    from digits.training import export
 
     calibrated = export.calibrate(trained.model, validation)
-    saved_model.save(calibrated.model, outputs.keras)
+    export.write_keras(calibrated.model, outputs.keras)
     export.write_onnx(calibrated.model, outputs.model)
     export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
-    outputs.write_calibration(calibrated.temperature, calibrated.truth_probabilities)
+    truth = truth_probabilities(calibrated.validation, validation.labels)
+    outputs.write_calibration(calibrated.temperature, truth)
     outputs.write_history(trained.history)
     return calibrated.temperature
 

@@ -17,11 +17,12 @@ def main() -> None:
 
     raw = read_raw(Path("data"))
     result = validate(raw, params=params.validation, classes=params.data.classes)
-    write_json(VALIDATION, result.as_dict())
-    for finding in result.failed("warning"):
-        print(f"warning: {printable(finding)}")
-    if critical := result.failed("critical"):
-        raise DataError(*critical)
+    write_json(VALIDATION, result)
+    for check in result["findings"]:
+        if check["severity"] == "warning":
+            print(f"warning: {printable(check['message'])}")
+    if result["critical"]:
+        raise DataError(*(c["message"] for c in result["findings"] if c["severity"] == "critical"))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
 SPEC = "DIGITS_TRIAL"  # environment variable
-LAST_LINES = 10
 
 
 class Spec(StrictModel):
@@ -81,15 +80,15 @@ def run(
 
     Returns the validation accuracy after the last epoch, or None if the trial was pruned.
     """
-    context = {"flow_run": spec.flow_run, "parent_run": spec.parent_run}
-    env = process.child_environment(root=Path.cwd(), **context)
+    run_ids = {"flow_run": spec.flow_run, "parent_run": spec.parent_run}
+    env = process.child_environment(root=Path.cwd(), **run_ids)
     env |= {"MLFLOW_TRACKING_URI": spec.tracking_uri, SPEC: spec.model_dump_json()}
     command = [sys.executable, "-m", "digits.sweep.trial"]
     with TemporaryFile("w+", encoding="utf-8") as result:
         try:
             (commands or Commands()).run(command, env=env, on_line=on_line, stdout=result)
         except CommandFailedError as error:
-            raise DigitsError(f"{spec.name} {error}", *error.lines[-LAST_LINES:]) from None
+            raise DigitsError(f"{spec.name} {error}", *error.lines[-10:]) from None
         result.seek(0)
         return float(text) if (text := result.read()) else None
 
@@ -150,7 +149,6 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
             threads=checked.train.threads,
             distribute=distribute,
             on_epoch=on_epoch,
-            on_batches=lambda _epochs_done: None,
         )
         return trained.history[-1][OBJECTIVE]
     raise optuna.TrialPruned

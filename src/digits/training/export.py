@@ -1,6 +1,9 @@
-"""A trained network made ready to answer: calibrated, written as ONNX, and proved equal."""
+"""A trained network made ready to answer: calibrated, written to files, and proved equal."""
 
+import json
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +14,7 @@ import onnx
 from digits.core.dataset import Dataset, Probabilities
 from digits.core.errors import DigitsError
 from digits.core.files import replacing
-from digits.evaluation.temperature import fit_temperature, truth_probabilities
+from digits.evaluation.temperature import fit_temperature
 from digits.training import inference
 from digits.training.inference import FEATURES, IMAGES, PROBABILITIES
 
@@ -20,15 +23,11 @@ TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum f
 
 
 class Calibrated(NamedTuple):
-    """A network scaled by its temperature, and its probabilities float32 of the validation rows.
-
-    `validation` (n, classes) are all, `truth_probabilities` (n,) the true classes', ascending.
-    """
+    """A network scaled by its temperature, and its probabilities of the validation rows."""
 
     model: keras.Model
     temperature: float
     validation: Probabilities
-    truth_probabilities: np.ndarray
 
 
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
@@ -36,21 +35,30 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
 
     softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble or a
     mean over views does not have (they differ by one number per row, which softmax cancels).
-
-    Raises:
-        DigitsError: the network answers no numbers.
     """
     fitted = model.predict(validation.images, BATCH, verbose=0)
     if not np.isfinite(fitted).all():
         raise DigitsError("the trained network answers nan: it diverged; lower its learning rate")
     temperature = fit_temperature(fitted, validation.labels)
-    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(
-        keras.ops.log(model.outputs[0])
-    )
+    log = keras.ops.log(model.outputs[0])
+    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
     scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
-    probabilities = scaled.predict(validation.images, BATCH, verbose=0)
-    truth = truth_probabilities(probabilities, validation.labels)
-    return Calibrated(scaled, temperature, probabilities, truth)
+    return Calibrated(scaled, temperature, scaled.predict(validation.images, BATCH, verbose=0))
+
+
+def write_keras(model: keras.Model, path: Path) -> None:
+    """Write the model as `.keras`, without Keras's date and memory addresses: equal bytes."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(members["metadata.json"])
+        metadata.pop("date_saved", None)
+        members["metadata.json"] = json.dumps(metadata).encode()
+        members["config.json"] = _without_addresses(members["config.json"])
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name), members[name])
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
@@ -72,11 +80,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
-    """Let the ONNX file answer the validation rows, and compare with Keras's answers.
-
-    Raises:
-        DigitsError: a probability differs by more than 1e-5.
-    """
+    """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
     answers = inference.load(path, threads=threads).predict(validation.images)
     largest = float(np.abs(answers - expected).max())
     if not largest <= TOLERANCE:  # false for NaN
@@ -84,6 +88,13 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
             f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
             f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
         )
+
+
+def _without_addresses(config: bytes) -> bytes:
+    """Number the objects that layers share by first appearance; Keras uses memory addresses."""
+    shared = rb'"shared_object_id": (\d+)'
+    addresses = list(dict.fromkeys(re.findall(shared, config)))
+    return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
 
 
 def _last_hidden(model: keras.Model) -> keras.KerasTensor:

@@ -14,13 +14,11 @@ from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
 from digits.training import devices
 from digits.training.batches import batches
+from digits.training.final_model import check_exportable, for_inference, is_ensemble, over_views
 from digits.training.recipe import Distribute, OptimizerParams, Recipe, ScheduleParams
-from digits.training.saved_model import check_exportable, for_inference, is_ensemble
-from digits.training.views import over_views
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 OnEpoch = Callable[[int, EpochMetrics], None]
-OnBatches = Callable[[float], None]
 
 # Returning to Python after every step costs a small MLP a fifth of its epoch.
 STEPS_PER_EXECUTION = 64
@@ -57,7 +55,6 @@ def train(
     threads: int,
     distribute: Distribute = "none",
     on_epoch: OnEpoch,
-    on_batches: OnBatches,
 ) -> Trained:
     """Build the model and fit it; the returned one averages its members and test-time views.
 
@@ -65,11 +62,8 @@ def train(
     labels, and metrics are means over the members, without views. The same seed, data, recipe,
     thread count, processor and number of devices give bit-identical weights.
 
-    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0, `on_batches` every few
-    batches with the epochs done. `threads` is the number TensorFlow was imported with.
-
-    Raises:
-        UsageError: the model cannot be exported; see `saved_model.check_exportable`.
+    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0. `threads` is the number
+    TensorFlow was imported with. A UsageError if the model cannot be exported.
     """
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
@@ -86,8 +80,7 @@ def train(
     steps = recipe.fit.epochs * int(train_batches.cardinality())
     with strategy.scope():
         keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        shape = data.images.shape[1:]
-        model = build(recipe.build, image_shape=shape, classes=classes)
+        model = build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
         keras.config.set_dtype_policy("float32")
         check_exportable(model)
         _shorten_moving_averages(model, steps=steps)
@@ -101,7 +94,7 @@ def train(
             # Keras cannot run several steps at once on several devices
             steps_per_execution=STEPS_PER_EXECUTION if replicas == 1 else 1,
         )
-    clock = Clock(on_epoch=on_epoch, on_batches=on_batches)
+    clock = Clock(on_epoch)
     labels = keras.utils.to_categorical(validation.labels, classes)
     model.fit(
         train_batches.map(lambda images, y: (images, _for_each_member(model, y))),
@@ -113,7 +106,9 @@ def train(
         verbose=0,
     )
     final = over_views(for_inference(model), by=recipe.test_time_augment)
-    timing, marks = clock.timing(images=len(data), threads=threads), clock.marks()
+    first, second, *_, last = (*clock.ends, clock.ends[-1])
+    marks = {"build": first, "first epoch": second, "further epochs": last}
+    timing = clock.timing(images=len(data), threads=threads)
     return Trained(final, clock.history, timing, marks, int(final.count_params()))
 
 
@@ -126,8 +121,8 @@ def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
 
 def _optimizer(params: OptimizerParams, schedule: ScheduleParams, *, steps: int) -> keras.Optimizer:
     config = params.model_dump(exclude={"name"}, exclude_unset=True)
-    config["learning_rate"] = learning_rate(params.learning_rate, schedule, steps=steps)
-    return keras.optimizers.get(params.name).from_config(config)
+    rate = learning_rate(params.learning_rate, schedule, steps=steps)
+    return keras.optimizers.get(params.name).from_config(config | {"learning_rate": rate})
 
 
 def learning_rate(
@@ -150,53 +145,32 @@ def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.Ker
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Passes metrics and progress on while Keras fits, and measures what the fit costs."""
+    """Passes metrics on after each epoch, and measures what the fit costs."""
 
-    def __init__(self, *, on_epoch: OnEpoch, on_batches: OnBatches) -> None:
+    def __init__(self, on_epoch: OnEpoch) -> None:
         super().__init__()
-        self._on_epoch, self._on_batches = on_epoch, on_batches
-        self._start, self._busy = os.times(), _busy_s()
-        self._ends = [time.perf_counter()]
+        self._on_epoch, self._start, self.ends = on_epoch, os.times(), [time.perf_counter()]
         self.history: list[EpochMetrics] = []
-
-    def on_train_batch_end(self, batch: int, logs: EpochMetrics | None = None) -> None:
-        # Keras counts all steps of an execution, also where the epoch ends within it
-        self._on_batches(len(self.history) + min(1.0, (batch + 1) / self.params["steps"]))
+        psutil.cpu_percent()  # the next call tells the use since this one
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
-        self._ends.append(time.perf_counter())
-        self.history.append(_epoch_metrics(logs or {}))
-        self._on_epoch(epoch, self.history[-1])
+        self.ends.append(time.perf_counter())
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        for prefix in ("", "val_"):  # the loss is without smoothing: comparable between models
+            metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")
+        self.history.append(metrics)
+        self._on_epoch(epoch, metrics)
 
     def timing(self, *, images: int, threads: int) -> dict[str, float]:
         """What the fit cost; `shared_cores` is the mean number of its cores used by others."""
-        now, elapsed = os.times(), time.perf_counter() - self._ends[0]
+        now, elapsed, cores = os.times(), time.perf_counter() - self.ends[0], os.cpu_count() or 1
         user, system = now.user - self._start.user, now.system - self._start.system
-        other_cores = (_busy_s() - self._busy - user - system) / elapsed
-        spare_cores = max(0, (os.cpu_count() or 1) - threads)
+        other_cores = psutil.cpu_percent() / 100 * cores - (user + system) / elapsed
         return {
             "user_s": user,
             "system_s": system,
             "elapsed_s": elapsed,
-            "epoch_s": float(np.median(np.diff(self._ends))),
+            "epoch_s": float(np.median(np.diff(self.ends))),
             "samples_per_s": images * len(self.history) / elapsed,
-            "shared_cores": max(0.0, other_cores - spare_cores),
+            "shared_cores": max(0.0, other_cores - max(0, cores - threads)),
         }
-
-    def marks(self) -> dict[str, float]:
-        """When each part of the fit ended; see `Trained`."""
-        first, second, *_, last = (*self._ends, self._ends[-1])
-        return {"build": first, "first epoch": second, "further epochs": last}
-
-
-def _busy_s() -> float:
-    times = psutil.cpu_times()
-    return sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
-
-
-def _epoch_metrics(logs: EpochMetrics) -> EpochMetrics:
-    """Keras's metrics, with the plain cross-entropy as loss: comparable, as without smoothing."""
-    metrics = {name: float(value) for name, value in logs.items()}
-    for prefix in ("", "val_"):
-        metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")
-    return metrics

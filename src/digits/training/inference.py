@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digits.core.dataset import Images, Predict
-from digits.core.errors import DataError, one_line
+from digits.core.errors import DataError
+from digits.core.files import reading_as
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -36,11 +37,7 @@ class Network(NamedTuple):
 
 
 def load(path: Path, *, threads: int) -> Network:
-    """Read the ONNX file of a classifier of images; it answers with `threads` threads.
-
-    Raises:
-        DataError: the file is missing or no such model.
-    """
+    """Read the ONNX file of a classifier of images; it answers with `threads` threads."""
     session = _session(path, _content(path))
     ends = [*session.get_inputs(), *session.get_outputs()]
     match [(each.name, each.type, each.shape[1:]) for each in ends]:
@@ -58,30 +55,21 @@ def load(path: Path, *, threads: int) -> Network:
 
 
 def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
-    """A function from raw images uint8 (n, height, width) to the model's last hidden layer.
-
-    Raises:
-        DataError: the file is missing, no ONNX model, or names no such layer.
-    """
+    """A function from raw images uint8 (n, height, width) to the model's last hidden layer."""
     import onnx
 
-    content = _content(path)
-    try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own, and others
-        raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
+    with reading_as("ONNX model", path):
+        model = onnx.load_model_from_string(_content(path))
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
     return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads)
 
 
 def _content(path: Path) -> bytes:
-    try:
+    with reading_as("ONNX model", path):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
         return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _session(path: Path, content: bytes) -> "InferenceSession":
@@ -92,10 +80,8 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
     # the file holds all its weights; without this it could name files of the current folder
     options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
-    try:
+    with reading_as("ONNX model", path):
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as error:  # each fault has a class of its own, below Exception
-        raise DataError(f"{path}: no ONNX model ({one_line(error)})") from None
 
 
 def _in_batches(

@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (chooses the reader), idx, csv, npz, files (what these share)."""
+"""Readers of raw data: raw (recognises the format), idx, csv, npz."""

@@ -12,29 +12,16 @@ from digits.core.dataset import Dataset
 from digits.core.errors import DataError, one_line
 
 BLOCK_BYTES = 16 << 20  # in which the header must fit
-UNLABELLED = ("pixel0", "ImageId")  # the first column of Kaggle's test and sample files
-
-
-def header_of(content: bytes) -> list[str]:
-    """The column names in the first line."""
-    line = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
-    names = line.decode("utf-8-sig", errors="replace").split(",")
-    return [name.strip('"') for name in names]
 
 
 def read_csv(path: Path, content: bytes) -> Dataset:
-    """Read square images and their labels; each cell is a whole number 0…255.
-
-    Raises:
-        DataError: the header differs, or a cell or line is bad.
-    """
-    names = header_of(content)
-    expected = ["label", *(f"pixel{i}" for i in range(len(names) - 1))]
-    wrong = [name for name, want in zip(names, expected, strict=True) if name != want]
+    """Read square images and their labels; each cell is a whole number 0…255."""
+    header = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
+    names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)
-    if wrong or side**2 != len(names) - 1 or not side:
-        found = f"column {one_line(wrong[0], width=40)!r}" if wrong else f"{len(names)} columns"
+    if not side or names != ["label", *(f"pixel{i}" for i in range(side**2))]:
         allowed = "label,pixel0,pixel1,… of a square image is allowed"
+        found = f"{len(names)} columns {one_line(', '.join(names), width=40)!r}"
         raise DataError(f"{path}:1: {found} in the header; {allowed}")
     try:
         table = pa.csv.read_csv(
@@ -48,7 +35,6 @@ def read_csv(path: Path, content: bytes) -> Dataset:
     except pa.ArrowInvalid as error:
         reason = one_line(error, width=200)
         raise DataError(f"{path}: {reason}; whole numbers 0..255 are allowed") from None
-    rows = [batch.to_tensor().to_numpy() for batch in table.to_batches()]
-    values = np.concatenate([np.empty((0, len(names)), np.uint8), *rows])
+    values = table.to_pandas().to_numpy()
     images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
     return Dataset(images, values[:, 0].astype(np.int64))

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.data.readers.files import FETCH
 
 UNSIGNED_BYTE = 0x08
-KINDS = {1: "labels", 3: "images"}
+KINDS = {1: "labels", 3: "images"}  # by number of dimensions
 TEST_WORDS = {"t10k", "test"}
+
+Array = NDArray[np.uint8]
 
 
 def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
@@ -22,50 +23,39 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
 
     The number of dimensions tells images from labels. The beginning of the name tells which
     belong together: `train-images…` and `train-labels…`; `t10k-…` or `test-…` is the test part.
-
-    Raises:
-        DataError: a file is not such an IDX file, or the files are not these pairs.
     """
-    parts: dict[str, dict[str, NDArray[np.uint8]]] = {}
+    parts: dict[str, list[Array]] = {}
     for path, content in contents.items():
-        array = _array(path, content)
-        if KINDS[array.ndim] in parts.setdefault(_part(path), {}):
-            raise DataError(f"{path}: a second file of {KINDS[array.ndim]} of this part; keep one")
-        parts[_part(path)][KINDS[array.ndim]] = array
-    tests = [part for part in parts if TEST_WORDS & set(re.split(r"\W|_", part))]
-    trainings = [part for part in parts if part not in tests]
-    if len(trainings) != 1 or len(tests) > 1:
+        # the name up to `image`, `label` or the suffix
+        part = re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
+        parts.setdefault(part, []).append(_array(path, content))
+    pairs = {part: _paired(folder, part, arrays) for part, arrays in parts.items()}
+    tests = [pairs.pop(part) for part in parts if TEST_WORDS & set(re.split(r"\W|_", part))]
+    if len(pairs) != 1 or len(tests) > 1:
         raise DataError(
-            f"{folder}: {len(trainings)} training and {len(tests)} test parts by name; one train-…"
+            f"{folder}: {len(pairs)} training and {len(tests)} test parts by name; one train-…"
             " and at most one t10k-… or test-… is allowed"
         )
-    test = _paired(folder, tests[0], parts[tests[0]]) if tests else None
-    return RawData(_paired(folder, trainings[0], parts[trainings[0]]), test)
+    [train] = pairs.values()
+    return RawData(train, tests[0] if tests else None)
 
 
-def _array(path: Path, content: bytes) -> NDArray[np.uint8]:
-    """One IDX file: images (n, height, width) or labels (n,), uint8."""
+def _array(path: Path, content: bytes) -> Array:
+    """One IDX file: images (n, height, width) or labels (n,)."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
-    if kind != UNSIGNED_BYTE or dimensions not in KINDS:
-        found = f"{path}: IDX of type 0x{kind:02x} with {dimensions} dimensions"
-        raise DataError(f"{found}; type 0x08 with 3 (images) or 1 (labels) is allowed")
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
-    if len(content) != start + prod(shape):
-        said = "×".join(map(str, shape))
-        raise DataError(f"{path}: {len(content)} bytes, but its IDX header says {said}; {FETCH}")
+    if kind != UNSIGNED_BYTE or dimensions not in KINDS or len(content) != start + prod(shape):
+        found = f"{len(content)} bytes, IDX of type 0x{kind:02x} and {'×'.join(map(str, shape))}"
+        raise DataError(f"{path}: {found}; type 0x08 with n×h×w images or n labels is allowed")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _part(path: Path) -> str:
-    """The name up to `image`, `label` or the suffix."""
-    return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
-
-
-def _paired(folder: Path, part: str, pair: Mapping[str, NDArray[np.uint8]]) -> Dataset:
-    counts = {kind: len(pair[kind]) for kind in pair}
-    if len(counts) < 2 or counts["images"] != counts["labels"]:
-        found = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        raise DataError(f"{folder}: part {part} has {found}; one label for each image is needed")
-    return Dataset(pair["images"], pair["labels"].astype(np.int64))
+def _paired(folder: Path, part: str, arrays: list[Array]) -> Dataset:
+    found = sorted((KINDS[array.ndim], len(array)) for array in arrays)
+    if [kind for kind, _ in found] != ["images", "labels"] or found[0][1] != found[1][1]:
+        counts = ", ".join(f"{count} {kind}" for kind, count in found)
+        raise DataError(f"{folder}: part {part} has {counts}; one label for each image is needed")
+    labels, images = sorted(arrays, key=lambda array: array.ndim)
+    return Dataset(images, labels.astype(np.int64))

@@ -1,17 +1,20 @@
 """Read raw labelled images as published: IDX pairs, Kaggle CSV or Keras npz."""
 
-import logging
+import gzip
+import io
+import re
 from math import prod
 from pathlib import Path
 
-from digits.core.dataset import RawData
-from digits.core.errors import DataError, printable
-from digits.data.readers.csv import UNLABELLED, header_of, read_csv
-from digits.data.readers.files import Format, content_of, data_files, format_of
+from digits.core.dataset import MAX_RATIO, MAX_UNPACKED, RawData, check_unpacked
+from digits.core.errors import DataError
+from digits.core.files import reading_as
+from digits.data.readers.csv import read_csv
 from digits.data.readers.idx import read_idx
 from digits.data.readers.npz import read_npz
 
-logger = logging.getLogger(__name__)
+GZIP_MAGIC = b"\x1f\x8b"
+IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 
 def read_raw(folder: Path) -> RawData:
@@ -19,33 +22,46 @@ def read_raw(folder: Path) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Kaggle's files without
-    labels are left out with a log warning. Whether a label is a class is not checked here.
-
-    Raises:
-        DataError: there is no data set or more than one, or a file is damaged.
+    and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Whether a label is a class
+    is not checked here.
     """
-    files: dict[Format, dict[Path, bytes]] = {"IDX": {}, "CSV": {}, "npz": {}}
-    for path in data_files(folder):
-        content = content_of(path)
-        form = format_of(content)
-        if form == "CSV" and header_of(content)[0] in UNLABELLED:
-            logger.warning("%s: left out, it has no column label", printable(str(path)))
-        else:
-            files[form][path] = content
-    idx, csv, npz = files["IDX"], files["CSV"], files["npz"]
-    if bool(idx) + len(csv) + len(npz) != 1:
-        names = ", ".join(path.name for path in [*idx, *csv, *npz]) or "none"
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+    if not paths:
+        raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
+    contents = {path: content_of(path) for path in paths}
+    formats = {format_of(content) for content in contents.values()}
+    if formats != {"IDX"} and len(paths) > 1:
+        names = ", ".join(path.name for path in paths)
         allowed = "IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
         raise DataError(f"{folder}: has these data sets: {names}; one is allowed: {allowed}")
-    if idx:
-        raw = read_idx(folder, idx)
-    elif npz:
-        raw = read_npz(*npz.popitem())
+    if formats == {"IDX"}:
+        raw = read_idx(folder, contents)
+    elif formats == {"npz"}:
+        raw = read_npz(*contents.popitem())
     else:
-        raw = RawData(read_csv(*csv.popitem()), None)
+        raw = RawData(read_csv(*contents.popitem()), None)
     shapes = [data.images.shape for data in raw if data is not None]
     if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
-        found = " and ".join("×".join(map(str, shape)) for shape in shapes)
-        raise DataError(f"{folder}: images {found}; no part may be empty, and all have one size")
+        sizes = " and ".join("×".join(map(str, shape)) for shape in shapes)
+        raise DataError(f"{folder}: images {sizes}; no part may be empty, and all have one size")
     return raw
+
+
+def content_of(path: Path) -> bytes:
+    """The whole content of a file, unpacked if it is gzipped; a DataError if it is damaged."""
+    with reading_as("raw data", path):
+        content = path.read_bytes()
+        if not content.startswith(GZIP_MAGIC):
+            return content
+        with gzip.open(io.BytesIO(content)) as file:
+            unpacked = file.read(max(MAX_UNPACKED, MAX_RATIO * len(content)) + 1)
+        check_unpacked(len(unpacked), packed=len(content))
+        return unpacked
+
+
+def format_of(content: bytes) -> str:
+    """The format by the first bytes; all that is neither IDX nor a zip counts as CSV."""
+    if content.startswith(b"PK"):
+        return "npz"
+    return "IDX" if re.match(IDX_MAGIC, content) else "CSV"

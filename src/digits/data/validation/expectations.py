@@ -2,7 +2,7 @@
 
 import warnings
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,7 @@ with warnings.catch_warnings():
 from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import (
     SHOWN_ROWS,
-    Check,
-    Result,
+    Unit,
     ValidateParams,
     Words,
     finding,
@@ -26,14 +25,17 @@ from digits.data.validation.validate import (
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
-Unit = Literal["row", "class"]
+Check = dict[str, Any]
+BRIEF = ("part", "severity", "expectation", "column", "success")
 
 
-def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
+def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str, Any]:
     """Check the training part and, if there is one, the official test part.
 
     Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
     missing, all images have one shape, the training part has `min_rows`. The rest are warnings.
+    The result is ready for JSON; it holds no time and no random id. Each of its `findings` has
+    the `message`, and the first failing `rows` (from 0 in the part) or `classes`.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
@@ -43,17 +45,23 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> Result:
         checks += _check(rows, of_images, unit="row")
         checks += _check(class_frame(rows, classes), _of_classes(params), unit="class")
         summary[str(part)] = _summary(rows, classes)
-    return Result(summary, checks)
+    failed = [check for check in checks if not check["success"]]
+    critical = sum(check["severity"] == "critical" for check in failed)
+    return {
+        "success": not critical,
+        "critical": critical,
+        "warnings": len(failed) - critical,
+        "summary": summary,
+        "findings": failed,
+        "expectations": [{key: check[key] for key in BRIEF} for check in checks],
+    }
 
 
 def raw_frame(raw: RawData) -> pd.DataFrame:
     """One row per image of the training part, then of the official test part.
 
-    Columns: part (`train` or `test`), row (in its part, from 0), label, shape (`28x28`),
-    min_pixel and max_pixel (missing if any pixel is missing), mean_ink (mean grey value),
-    contrast (max_pixel - min_pixel), duplicate_of (the first row of the same part with equal
-    pixels; missing for that row itself), same_as_train (for a test row, the first training row
-    with equal pixels; missing if there is none).
+    Columns are those of `_pixels`, duplicate_of (an earlier row of the same part with equal
+    pixels), and same_as_train (for a test row, the first training row with equal pixels).
     """
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test is not None else {})
     frame = pd.concat([_pixels(*part) for part in parts.items()], ignore_index=True)
@@ -66,10 +74,9 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
 
 
 def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """One row per class 0…classes-1 of one part: part, class, rows, and relative_share.
+    """One row per class of one part: part, class, rows, and relative_share.
 
-    relative_share is the class's share of the part's rows times `classes`: 1 if all classes
-    are equally frequent, missing if the class has no rows.
+    That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
     counts = pd.Series(_class_counts(rows, classes))
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
@@ -123,6 +130,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
     flattered = ("image also in train", "the test result will flatter", "as row {}")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
     few = (f"fewer than {params.min_rows} rows", "add data, or lower validate.min_rows")
+    in_test, in_train = Null(column="same_as_train"), part == "train"
     return [
         _critical(NotNull(column="label"), "no label", "remove or mend them"),
         _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
@@ -134,9 +142,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
             for column, low, high, words in usual_ranges(params)
         ),
         _warning(Null(column="duplicate_of"), *copied),
-        _critical(number, *few)
-        if part == "train"
-        else _warning(Null(column="same_as_train"), *flattered),
+        _critical(number, *few) if in_train else _warning(in_test, *flattered),
     ]
 
 
@@ -196,14 +202,14 @@ def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
     elif not result["success"]:
         examples = [(entry[unit], entry[column]) for entry in entries]
         message = finding(part, unit, words, count, examples)
-    return Check(
-        part=part,
-        severity=config["severity"],
-        expectation=config["type"],
-        column=column,
-        success=result["success"],
-        count=count,
-        rows=failing if unit == "row" else [],
-        classes=failing if unit == "class" else [],
-        message=message,
-    )
+    return {
+        "part": part,
+        "severity": config["severity"],
+        "expectation": config["type"],
+        "column": column,
+        "success": result["success"],
+        "count": count,
+        "rows": failing if unit == "row" else [],
+        "classes": failing if unit == "class" else [],
+        "message": message,
+    }

@@ -1,10 +1,9 @@
-"""Validation of raw data: its params, its result, and how a finding is said.
+"""Validation of raw data: its params, and how a finding is said.
 
 Only `expectations` imports Great Expectations, which takes 4 s: reading params and scoring do not.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -12,7 +11,7 @@ from pydantic import Field, model_validator
 from digits.core.files import StrictModel
 
 SHOWN_ROWS = 5
-Severity = Literal["critical", "warning"]
+Unit = Literal["row", "class"]
 
 
 class ValidateParams(StrictModel):
@@ -34,51 +33,6 @@ class ValidateParams(StrictModel):
         return self
 
 
-@dataclass(frozen=True)
-class Check:
-    """The result of one expectation on one part of the data.
-
-    `expectation` is Great Expectations' name, `column` one of the frame (None: number of rows).
-    `count` rows or classes fail; `rows` (from 0 in the part) or `classes` holds the first.
-    `message` is one line if the check fails.
-    """
-
-    part: str
-    severity: Severity
-    expectation: str
-    column: str | None
-    success: bool
-    count: int
-    rows: list[int]
-    classes: list[int]
-    message: str | None
-
-
-@dataclass(frozen=True)
-class Result:
-    """All checks, and a summary of each part; equal data and params give an equal `as_dict`."""
-
-    summary: dict[str, Any]
-    checks: list[Check]
-
-    def failed(self, severity: Severity) -> list[str]:
-        """What failed checks say. A critical one forbids training on the data."""
-        return [c.message for c in self.checks if c.severity == severity and c.message]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON; holds no time and no random id."""
-        checks = [asdict(check) for check in self.checks]
-        brief = ("part", "severity", "expectation", "column", "success")
-        return {
-            "success": not self.failed("critical"),
-            "critical": len(self.failed("critical")),
-            "warnings": len(self.failed("warning")),
-            "summary": self.summary,
-            "findings": [check for check in checks if not check["success"]],
-            "expectations": [{key: check[key] for key in brief} for check in checks],
-        }
-
-
 class Words(NamedTuple):
     """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
 
@@ -97,11 +51,7 @@ def usual_ranges(params: ValidateParams) -> list[tuple[str, float, float, Words]
 
 
 def finding(
-    part: str,
-    unit: Literal["row", "class"],
-    words: Words,
-    count: int,
-    examples: Sequence[tuple[int | str, Any]],
+    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[int | str, Any]]
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 

@@ -18,21 +18,21 @@ def model(tensorflow: None) -> Any:
 
 @pytest.fixture
 def saved(tmp_path: Path, model: Any) -> Path:
-    from digits.training import saved_model
+    from digits.training import export
 
     path = tmp_path / "model.keras"
-    saved_model.save(model, path)
+    export.write_keras(model, path)
     return path
 
 
 def test_the_hour_of_saving_does_not_change_the_bytes(
     saved: Path, tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits.training import saved_model
+    from digits.training import export
 
     monkeypatch.setattr("time.time", lambda: 2e9)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
-    saved_model.save(model, tmp_path / "later.keras")
+    export.write_keras(model, tmp_path / "later.keras")
     assert (tmp_path / "later.keras").read_bytes() == saved.read_bytes()
     assert b"date_saved" not in saved.read_bytes()
 
@@ -40,7 +40,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
 def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     import keras
 
-    from digits.training import saved_model
+    from digits.training import export
 
     for name in ("one", "other"):
         policy = keras.DTypePolicy("float32")  # shared by both layers
@@ -49,6 +49,6 @@ def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path
             for kind in (keras.layers.Flatten, keras.layers.ReLU)
         ]
         model = keras.Sequential([keras.Input((8, 8), name="image"), *layers], name="model")
-        saved_model.save(model, tmp_path / f"{name}.keras")
+        export.write_keras(model, tmp_path / f"{name}.keras")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
     assert keras.models.load_model(tmp_path / "one.keras").count_params() == 0
