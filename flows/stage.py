@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 
 
 @flow(name="stage")
@@ -18,7 +18,6 @@ def stage(
     upstream: Sequence[str],
     files: dict[str, str],
     remote: tuple[str, str],
-    env: dict[str, str],
 ) -> None:
     """Run one stage unless the run cache has its result, and push what it made.
 
@@ -28,13 +27,13 @@ def stage(
         files: Text by path of what differs from the commit without being code: params.yaml,
             dvc.lock, outputs that git keeps.
         remote: Name and address of the DVC remote.
-        env: Variables for the stage.
     """
     for path, text in files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")
-    env = {**os.environ, **env, "PYTHONPATH": str(Path("src").resolve()), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, "PYTHONPATH": str(Path("src").resolve()), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["PREFECT__FLOW_RUN_ID"] = str(runtime.flow_run.parent_flow_run_id)
     _dvc(env, "remote", "add", "--quiet", "--local", "--default", "--force", *remote)
     if upstream:  # without a target DVC would pull all
         _dvc(env, "pull", "--run-cache", *upstream)
