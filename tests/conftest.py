@@ -63,16 +63,12 @@ FORGIVEN = (
 )
 
 
-# What costs most goes first: at the end no process has one left while the others are done.
-LONGEST = (
-    *("tests/flows/", "tests/docs/", "tests/test_end_to_end.py", "tests/training/"),
-    "tests/tracking/",
-)
 # Tests of several files that share a Prefect server: one process runs them, and starts it once.
-TOGETHER = tuple(
-    f"tests/flows/test_flows_{name}.py"
-    for name in ("registry", "score", "sweep", "train", "worker")
-)
+FLOWS = ("registry", "score", "sweep", "train", "worker")
+TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
+# What costs most goes first: at the end no process has one left while the others are done.
+ROOMS = ("docs/", "test_end_to_end.py", "flows/", "training/", "tracking/")
+LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))
 # Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
 NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
