@@ -4,20 +4,17 @@ It imports nothing of this project. What goes to and fro is in git and in DVC's 
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 from prefect import flow, get_run_logger, runtime
 
 
 @flow(name="stage")
 def stage(
-    name: str,
-    upstream: Sequence[str],
-    files: dict[str, str],
-    remote: tuple[str, str],
+    name: str, upstream: Sequence[str], files: dict[str, str], remote: tuple[str, str]
 ) -> None:
     """Run one stage unless the run cache has its result, and push what it made.
 
@@ -45,9 +42,8 @@ def _dvc(env: Mapping[str, str], *arguments: str) -> None:
     """Run a DVC command, with its output in the log."""
     # ends, with all that it started, when this process does
     command = [sys.executable, "-m", "digits.core.commands", "dvc", *arguments]
-    out, err = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(
-        command, env=env, stdout=out, stderr=err, text=True, start_new_session=True
+    with Popen(
+        command, env=env, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
     ) as process:
         assert process.stdout
         try:

@@ -20,19 +20,16 @@ from flows.support.lifecycle import VERSION, in_project, run_as_program
 from flows.support.pools import Pools
 from flows.support.stages import run_stages, step
 
-NO_OVERRIDES: dict[str, Any] = {}
-HERE: dict[str, str] = {}
-
 
 @flow(name="train", version=VERSION)
 @in_project
 def train(
     targets: Sequence[str] = (),
-    overrides: dict[str, Any] = NO_OVERRIDES,
+    overrides: dict[str, Any] | None = None,
     force: bool = False,
     pull: bool = False,
     push: bool = False,
-    where: dict[str, str] = HERE,
+    where: dict[str, str] | None = None,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
 

@@ -18,8 +18,6 @@ from digits.running.repro import NOT_RUN
 from flows.support.commands import Dvc
 from flows.support.pools import Pools
 
-PASSING = (ServiceError.exit_code, BusyError.exit_code)
-
 
 def run_stages(
     pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
@@ -59,7 +57,9 @@ def run_stages(
     retries=2,
     retry_delay_seconds=[10, 60],
     # another try may succeed where a service failed, or something was busy
-    retry_condition_fn=lambda _task, _task_run, state: state.data in PASSING,
+    retry_condition_fn=lambda _task, _task_run, state: (
+        state.data in (ServiceError.exit_code, BusyError.exit_code)
+    ),
 )
 def step(name: str, work: Callable[[], str | None]) -> State[None]:
     """One command of a flow run, such as a stage; `work` returns how it ended."""
