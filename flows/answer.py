@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from prefect import pause_flow_run
+from prefect import get_run_logger, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
@@ -34,7 +34,8 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
-        raise DigitsError(f"no answer within {timeout_s} s; nothing moved") from None
+        get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
+        raise DigitsError("no answer") from None  # Prefect replaces it by a message of its own
     option = "--approved-by" if answer.approve else "--rejected-by"
     return [option, answer.by or "somebody"], answer.note
 

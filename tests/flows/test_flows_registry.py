@@ -6,6 +6,7 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,9 +31,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from support import finding, until
-from typer.testing import CliRunner
 
-from digits.cli import app
 from digits.core.artifacts import MONITOR
 from digits.core.errors import UsageError
 from digits.core.provenance import data_md5
@@ -156,13 +155,6 @@ def told(since: datetime, *events: str) -> list[dict[str, Any]]:
     return found
 
 
-def digits_command(arguments: str) -> str:
-    """Run `digits ARGUMENTS` in this process, which has loaded all that it needs."""
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
 @pytest.mark.slow
 def test_approved_model_becomes_champion(
     trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
@@ -176,7 +168,7 @@ def test_approved_model_becomes_champion(
     assert ") champion, the first?" in asked
     assert ", at least 0.1\n" in asked
     assert "no champion to compare with\n" in asked
-    [move] = json.loads(digits_command("history --json"))
+    [move] = json.loads(subprocess.check_output([commands.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
 
@@ -194,8 +186,8 @@ def test_approved_model_becomes_champion(
 
     train_model.main("mlp")  # once more, to the very same model, in another run
     mlflow.set_tracking_uri("")
-    for command in ("promote mlp --dry-run", "promote mlp", "promote mlp", "rollback"):
-        digits_command(command)
+    for command in ("promote mlp", "promote mlp", "rollback"):
+        subprocess.run([commands.DIGITS, *command.split()], check=True)
     assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
     moved = told(began, "digits.promote", "digits.rollback")
     assert [event["payload"]["approval"] for event in moved] == ["approved by Ada", "", ""]
@@ -220,7 +212,7 @@ def test_rejected_is_refused(digits: Digits) -> None:
 def test_promote_unanswered_fails(digits: Digits) -> None:
     state = promote("mlp", timeout_s=1, return_state=True)
     assert state.is_failed()
-    assert state.message == "?"
+    assert "never resumed" in str(state.message)
     assert len(digits.asked()) == 1
 
 
