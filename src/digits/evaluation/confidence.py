@@ -32,6 +32,20 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     return float(truth_probabilities[rank - 1]) if rank else 0.0
 
 
+def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage: float) -> float:
+    """The chance that so few of `rows` answer sets, or fewer, hold the true class.
+
+    By chance of these rows and of the validation rows that chose the threshold: a beta-binomial
+    distribution (Vovk 2012, «Conditional validity of inductive conformal predictors»).
+    """
+    from scipy.stats import betabinom
+
+    missed = floor(round((validation_rows + 1) * (1 - coverage), 6))
+    if not missed:
+        return 1.0  # every set has all classes
+    return float(betabinom.cdf(covered, rows, validation_rows + 1 - missed, missed))
+
+
 def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
     """Which classes each row's answer set holds: those at least as probable as `threshold`."""
     return probabilities >= np.float32(threshold)
