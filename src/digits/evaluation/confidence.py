@@ -10,6 +10,9 @@ from pydantic import Field
 from digits.core.dataset import Labels, Probabilities
 from digits.core.files import StrictModel
 
+TEMPERATURE_1 = (
+    "its temperature stays 1, as all validation rows are right or no other fits them better"
+)
 MOST_CLASSES = 2  # a larger answer set is no answer
 
 Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set

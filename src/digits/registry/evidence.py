@@ -131,10 +131,8 @@ def _facts(
 
 def _answers(files: ModelFiles, holdout: Dataset, params: Params, root: Path) -> dict[str, Any]:
     """The fields of Facts on answer sets of the hold-out rows, and on the other test rows."""
-    predict, test = (
-        files.load(threads=params.train.threads).predict,
-        load_split(root / split_path("test")),
-    )
+    predict = files.load(threads=params.train.threads).predict
+    test = load_split(root / split_path("test"))
     asked, truth = params.confidence.coverage, files.calibration.truth_probabilities
     found = measure(answer_sets(predict(holdout.images), threshold(truth, asked)), holdout.labels)
     covered = round(found.coverage * len(holdout))
