@@ -129,7 +129,7 @@ def test_a_class_that_is_never_predicted_beside_a_perfect_model(
     ]
     first, weak, pair = comparison["verdicts"][:3]
     assert first.startswith("cnn is the choice: ")
-    assert weak == "mlp gets no test image of class 1 right"
+    assert weak == "mlp gets only 0.0 % of the test images of class 1 right"
     assert pair.startswith("cnn gains ")
     assert comparison["models"][0]["balanced_accuracy"] == pytest.approx(0.1)
     assert 'title="class 9 never predicted">n/a</td>' in page

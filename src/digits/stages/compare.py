@@ -56,7 +56,7 @@ def main() -> None:
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    seconds = {row.model: comparable_s(row) for row in rows}
+    seconds = {row.model: comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [Candidate(model, answers[model], seconds[model]) for model in models]
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
