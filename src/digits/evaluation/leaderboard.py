@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from digits.evaluation.confidence import TEMPERATURE_1
+
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
 MISCALIBRATED = 0.02  # expected calibration error on the test rows
+WEAK = 0.5  # sensitivity
 
 
 class Row(NamedTuple):
     """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image.
 
+    Balanced accuracy and weakest class are those of the test rows (see `caret.Balance`).
     `shared_cores` is the mean number of its cores that other processes used during training.
     """
 
@@ -18,6 +22,9 @@ class Row(NamedTuple):
     test_accuracy: float
     test_loss: float
     test_ece: float
+    balanced_accuracy: float
+    weakest_class: str
+    weakest_sensitivity: float
     holdout_accuracy: float
     holdout_loss: float
     user_s: float
@@ -31,6 +38,7 @@ class Row(NamedTuple):
     p95_ms: float
     images_per_s: float
     run_id: str
+    temperature: float = 0.0
 
 
 class Comparison(NamedTuple):
@@ -42,10 +50,25 @@ class Comparison(NamedTuple):
     verdicts: list[str]
 
 
+def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
+    """A training time; None if other processes used its cores."""
+    return elapsed_s if shared_cores < SHARED_CORES else None
+
+
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """Each model's elapsed training time, divided by the fastest model's."""
-    fastest = min(row.elapsed_s for row in rows)
-    return {row.model: row.elapsed_s / fastest for row in rows}
+    """Training times that can be compared, each divided by the shortest."""
+    times = {row.model: s for row in rows if (s := comparable_s(row.elapsed_s, row.shared_cores))}
+    return {model: s / min(times.values()) for model, s in times.items()}
+
+
+def weak_classes(rows: Sequence[Row]) -> list[str]:
+    """A line for each model that gets less than half of a class right."""
+    return [
+        f"{row.model} gets only {100 * row.weakest_sensitivity:.1f} % of the test images "
+        f"of class {row.weakest_class} right"
+        for row in rows
+        if row.weakest_sensitivity < WEAK
+    ]
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
@@ -57,7 +80,7 @@ def doubts(rows: Sequence[Row]) -> list[str]:
         if row.shared_cores >= SHARED_CORES
     ] + [
         f"{row.model}'s probabilities mislead: on average its confidence and its accuracy "
-        f"are {100 * row.test_ece:.1f} points apart"
+        f"are {100 * row.test_ece:.1f} points apart{f'; {TEMPERATURE_1}' * (row.temperature == 1)}"
         for row in rows
         if row.test_ece > MISCALIBRATED
     ]
@@ -70,6 +93,8 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
         {
             "model": row.model,
             "test accuracy": f"{row.test_accuracy:.4f}",
+            "balanced accuracy": f"{row.balanced_accuracy:.4f}",
+            "weakest class": f"{row.weakest_class}: {row.weakest_sensitivity:.4f}",
             "test loss": f"{row.test_loss:.4f}",
             "calibration error": f"{row.test_ece:.4f}",
             "hold-out accuracy": f"{row.holdout_accuracy:.4f}",
@@ -79,7 +104,7 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "elapsed s": f"{row.elapsed_s:.1f}",
             "s/epoch": f"{row.epoch_s:.2f}",
             "shared cores": f"{row.shared_cores:.1f}",
-            "times": f"{ratios[row.model]:.1f}×",
+            "times": f"{ratios[row.model]:.1f}×" if row.model in ratios else "n/a",
             "parameters": f"{row.parameters:,}",
             "size MB": f"{row.size_bytes / 1e6:.1f}",
             "p50 ms": f"{row.p50_ms:.2f}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from digits.core import process
 from digits.core.artifacts import (
@@ -15,9 +16,24 @@ from digits.core.artifacts import (
 )
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
-from digits.evaluation.comparison import Candidate, as_dict, compare_pair, pareto_front, verdict
+from digits.evaluation.caret import balance
+from digits.evaluation.comparison import (
+    Candidate,
+    as_dict,
+    choice,
+    compare_pair,
+    pareto_front,
+    verdict,
+)
 from digits.evaluation.confusion_csv import read_matrix, write_cells
-from digits.evaluation.leaderboard import Row, doubts, markdown, time_ratios
+from digits.evaluation.leaderboard import (
+    Row,
+    comparable_s,
+    doubts,
+    markdown,
+    time_ratios,
+    weak_classes,
+)
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -25,7 +41,7 @@ from digits.reporting.plots.theme import save
 from digits.training import inference
 
 FIGURES = (
-    *("test_accuracy", "test_loss", "test_ece"),
+    *("test_accuracy", "balanced_accuracy", "weakest_sensitivity", "test_loss", "test_ece"),
     *("holdout_accuracy", "holdout_loss", "elapsed_s"),
 )
 
@@ -41,11 +57,13 @@ def main() -> None:
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    candidates = [Candidate(row.model, answers[row.model], row.elapsed_s) for row in rows]
+    seconds = {row.model: comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
+    candidates = [Candidate(model, answers[model], seconds[model]) for model in models]
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    verdicts = [*map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
+    first = [*([choice(pairs, seconds)] if pairs else []), *weak_classes(rows)]
+    verdicts = [*first, *map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],
@@ -58,7 +76,7 @@ def main() -> None:
     ratios = time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
         row.model: {name: getattr(row, name) for name in FIGURES}
-        | {"time_ratio": ratios[row.model]}
+        | ({"time_ratio": ratios[row.model]} if row.model in ratios else {})
         for row in rows
     }
     write_json(COMPARE / "metrics.json", metrics)
@@ -75,17 +93,19 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
     """One model's row, from the outputs of `train` and `evaluate`."""
     trained, scores = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
-    return Row(
-        model=model,
+    by_class = EvaluateOutputs(model).read_statistics()["test"]["by_class"]
+    figures: dict[str, Any] = {
         **{f"test_{key}": test[key] for key in ("accuracy", "loss", "ece")},
+        **balance(by_class)._asdict(),
         **{f"holdout_{key}": holdout[key] for key in ("accuracy", "loss")},
         **{key: cost[key] for key in ("user_s", "system_s", "elapsed_s", "epoch_s")},
-        shared_cores=cost.get("shared_cores", 0.0),
-        parameters=int(cost["parameters"]),
-        size_bytes=trained.model.stat().st_size,
+        "shared_cores": cost.get("shared_cores", 0.0),
+        "temperature": cost.get("temperature", 0.0),
+        "parameters": int(cost["parameters"]),
+        "size_bytes": trained.model.stat().st_size,
         **latency,
-        run_id=trained.read_run().run_id,
-    )
+    }
+    return Row(model=model, **figures, run_id=trained.read_run().run_id)
 
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:

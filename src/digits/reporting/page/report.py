@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from digits.core.artifacts import RunRecord
-from digits.evaluation.behaviour import PERTURBATIONS, fragile
+from digits.evaluation.behaviour import fragile, words
 from digits.evaluation.caret import Statistics, as_tables, label_of, p_value_text
 
 Png = bytes  # the content of a PNG file
@@ -77,9 +77,9 @@ class ReportContent:
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
     template = environment("page").get_template("index.html.j2")
-    functions = overall, by_class, as_tables, fragile, p_value_text
+    functions = overall, by_class, as_tables, fragile, words, p_value_text
     named = {each.__name__: each for each in functions}
-    return template.render(content=content, disturbances=PERTURBATIONS, **named)
+    return template.render(content=content, **named)
 
 
 def environment(folder: str) -> Environment:
