@@ -10,6 +10,7 @@ from digits.core.artifacts import (
     CONFUSION,
     EvaluateOutputs,
     TrainOutputs,
+    copies_found,
     read_split,
     write_learning_curves,
 )
@@ -45,7 +46,7 @@ def main() -> None:
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    verdicts = [*map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
+    verdicts = [*map(verdict, pairs), *doubts(rows), *filter(None, fragile), *copies_found()]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],
