@@ -127,8 +127,12 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
     size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
     grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
     whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
-    copied = ("image seen before", "copies may end in two splits", "as row {}")
-    flattered = ("image also in train", "the test result will flatter", "as row {}")
+    copied = ("image seen before", "copies may end in two parts: see split.copies", "as row {}")
+    flattered = (
+        "image also in train",
+        "the test result will flatter: see split.copies",
+        "as row {}",
+    )
     range_used = gxe.ExpectColumnMaxToBeBetween(column="max_pixel", min_value=HALF_RANGE)
     dark = (f"highest grey value below {HALF_RANGE}", "multiply all values, so that 255 is reached")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
