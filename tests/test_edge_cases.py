@@ -29,6 +29,7 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
     write_json(SPLIT_SUMMARY, {"rows": {name: len(own) for name, own in splits.items()}})
+    write_json(SPLIT_SUMMARY, read_json(SPLIT_SUMMARY, dict) | {"copies": {"test": 8}})
     for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
 
@@ -102,6 +103,8 @@ def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdou
     [pair] = comparison["pairs"]
     assert (pair["gain"], pair["p_value"], pair["seconds_per_error"]) == (0, 1, None)
     assert comparison["verdicts"][0].startswith("cnn and mlp give the same answer on all 90 images")
+    assert comparison["verdicts"][-1].startswith("8 of 90 test rows are copies of training images")
+    assert comparison["verdicts"][-1].split(":")[0] in page
     assert 'title="class 1 absent">n/a</td>' in page
     assert "mlp: n/a: class 1 absent" in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")

@@ -88,7 +88,7 @@ def copies_found() -> list[str]:
     found = [
         f"{n:,} of {summary['rows'][part]:,} {part}" for part, n in summary["copies"].items() if n
     ]
-    mend = "figures on them flatter; split.copies: drop leaves them out"
+    mend = "figures on them flatter; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
 
