@@ -41,7 +41,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("data.class_names", [*"abcdefghi", "a "],
          "data: class_names must be 10 different names"),
         ("data.class_names", ["x" * 5000, *"abcdefghi"],
-         "should have at most 100 characters"),
+         "data.class_names.0: 'xxxxxxxxxxxx...xxxxxxxxxxxxx': string should have at most 100 "
+         "characters"),
         ("split.method", "kfold", "split.method: 'kfold': input should be 'official' or "
          "'stratified'"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
