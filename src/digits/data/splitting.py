@@ -94,9 +94,9 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     drawn = [sample(labels, own, percent, seed) for own in of_parts]
     rng = np.random.default_rng(seed)
     if official:
-        rows = _official(labels, *drawn, params.official, rng)
+        rows = _official(labels, drawn[0], drawn[1], params.official, rng)
     else:
-        rows = _stratified(labels, *drawn, params, rng)
+        rows = _stratified(labels, drawn[0], params, rng)
     if params.copies == "together":
         rows = {name: np.flatnonzero(np.isin(firsts, own)) for name, own in rows.items()}
     rows["train"] = rng.permutation(rows["train"])
