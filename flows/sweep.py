@@ -1,6 +1,6 @@
 """The `sweep` flow: hyper-parameter search, its trials on this machine or on a Dask cluster."""
 
-import sys
+from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,7 +99,21 @@ def sweep(
     return Completed(message=f"{verdict}\n{best}")
 
 
+def _arguments() -> dict[str, str]:
+    """The flow's parameters by the command line, with the words of its docstring."""
+    parser = ArgumentParser(
+        description="Search the settings of a model; the params are the flow's."
+    )
+    for name, about in sweep.parameters.properties.items():
+        option = name if name in sweep.parameters.required else f"--{name}"
+        default = f" [default: {about['default']}]" if about.get("default") else ""
+        words = " ".join(about["description"].split())
+        parser.add_argument(
+            option, help=f"{words}{default}", default=SUPPRESS, metavar=name.upper()
+        )
+    return vars(parser.parse_args())
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
-    run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))
+    arguments = _arguments()
+    run_as_program(lambda: sweep(**arguments, return_state=True))

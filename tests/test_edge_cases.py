@@ -29,6 +29,7 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
     write_json(SPLIT_SUMMARY, {"rows": {name: len(own) for name, own in splits.items()}})
+    write_json(SPLIT_SUMMARY, read_json(SPLIT_SUMMARY, dict) | {"copies": {"test": 8}})
     for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
 
@@ -104,10 +105,13 @@ def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdou
     first, second = comparison["verdicts"][:2]
     assert first.endswith("no model is more accurate beyond noise, and none trains faster")
     assert second.startswith("cnn and mlp give the same answer on all 90 images")
+    last = comparison["verdicts"][-1]
+    assert last.startswith("8 of 90 test rows are copies of training images")
+    assert last.split(":")[0] in page
     assert 'title="class 1 absent">n/a</td>' in page
     assert "mlp: n/a: class 1 absent" in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert len(runs) == 3
+    assert len(runs) == 2
     assert all(np.isfinite(list(run.data.metrics.values())).all() for run in runs)
 
 

@@ -45,9 +45,10 @@ def test_images_and_labels_are_read_in_file_order(tmp_path: Path, frame: pd.Data
         lambda text: text.replace(b"\n", b"\r\n"),
         lambda text: text.replace(b"\n", b"\r"),
         lambda text: text.replace(b"label", b'"label"').replace(b"pixel0", b'"pixel0"'),
+        lambda text: text.replace(b",", b" , ").replace(b" , pixel", b",pixel"),
         gzip.compress,
     ],
-    ids=["BOM", "CRLF", "CR", "quoted header, as R writes it", "gzip"],
+    ids=["BOM", "CRLF", "CR", "quoted header, as R writes it", "spaces", "gzip"],
 )
 def test_the_dress_of_the_text_changes_nothing(tmp_path: Path, frame, dress) -> None:
     path = write(tmp_path, frame)

@@ -24,6 +24,7 @@ def params(**changed: Any) -> SplitParams:
         "official": {"validation": 0.1, "holdout": 0.1},
         "stratified": {"test": 0.2, "holdout": 0.2, "validation": 0.2},
         "holdout_within_test": False,
+        "copies": "keep",
     }
     return SplitParams(**{**values, **changed})
 
@@ -129,8 +130,9 @@ def test_the_same_seed_gives_the_same_splits_and_another_seed_others() -> None:
 )
 def test_percent_draws_that_part_of_each_class_rounded_up(percent: float, drawn: list[int]) -> None:
     dataset = of_counts([100, 301, 7])
-    assert counts(dataset.take(sample(dataset, percent, seed=1))) == drawn
-    assert set(sample(dataset, 10, seed=1)) < set(sample(dataset, 40, seed=1))
+    labels, rows = dataset.labels, np.arange(len(dataset))
+    assert counts(dataset.take(sample(labels, rows, percent, seed=1))) == drawn
+    assert set(sample(labels, rows, 10, seed=1)) < set(sample(labels, rows, 40, seed=1))
 
 
 def test_percent_reduces_both_official_parts() -> None:
@@ -161,6 +163,46 @@ def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
     assert sum(pair["shared_rows"] for pair in with_test) == 0
 
 
+def with_copies() -> Dataset:
+    """400 images, of which the first 100 stand there three times."""
+    once = of_counts([250, 150])
+    return once.take(np.concatenate([np.arange(400), np.arange(100), np.arange(100)]))
+
+
+def test_copies_of_training_rows_are_counted() -> None:
+    raw = RawData(with_copies(), None)
+    splits = split(raw, percent=100, params=params(method="stratified"), seed=1)
+    trained = {image.tobytes() for image in splits["train"].data.images}
+    found = summarise_splits(splits, raw)["copies"]
+    for name in SPLITS[1:]:
+        images = splits[name].data.images
+        assert found[name] == sum(image.tobytes() in trained for image in images) > 0
+
+
+def test_copies_dropped_leaves_each_image_once() -> None:
+    data = with_copies()
+    raw, chosen = RawData(data, data.take(np.arange(390, 400))), params(copies="drop")
+    for each, test_rows in ((chosen, 0), (params(method="stratified", copies="drop"), 64)):
+        if test_rows:
+            splits = split(raw, percent=100, params=each, seed=1)
+            images = np.concatenate([splits[name].data.images for name in SPLITS])
+            assert len(images) == len(np.unique(images, axis=0)) == 400
+            assert len(splits["test"].rows) == test_rows
+        else:  # all test rows are copies
+            with pytest.raises(DataError, match="test gets no row of class"):
+                split(raw, percent=100, params=each, seed=1)
+
+
+def test_copies_together_are_in_one_split() -> None:
+    raw = RawData(with_copies(), None)
+    chosen = params(method="stratified", copies="together")
+    splits = split(raw, percent=100, params=chosen, seed=1)
+    assert sorted(np.concatenate([splits[name].rows for name in SPLITS])) == [*range(600)]
+    assert {*summarise_splits(splits, raw)["copies"].values()} == {0}
+    assert all(pair["images"] == 0 for pair in overlaps(splits).values())
+    assert (np.diff(splits["train"].rows) < 0).any()  # in random order
+
+
 def test_holdout_within_test_is_told_from_accidental_overlap() -> None:
     raw = RawData(of_counts([500, 300]), None)
     chosen = params(method="stratified", holdout_within_test=True)
@@ -187,6 +229,7 @@ def test_the_summary_as_json() -> None:
         ({"official": {"validation": 0.5, "holdout": 0.5}}, "must be below 1"),
         ({"stratified": {"test": 1.0, "holdout": 0.2, "validation": 0.2}}, "less than 1"),
         ({"holdout_within_test": True}, "needs method: stratified"),
+        ({"copies": "together"}, "needs method: stratified"),
     ],
 )
 def test_values_out_of_range_are_refused(changed: dict[str, Any], message: str) -> None:

@@ -25,8 +25,8 @@ PARAMS = ValidateParams(**VALUES)
 
 
 def real_digits() -> RawData:
-    """The 8x8 digits, 0…16, the last 297 as official test part."""
-    images, labels = load_digits().images.astype(np.uint8), load_digits().target.astype(np.int64)
+    """The 8x8 digits, 0…240, the last 297 as official test part."""
+    images, labels = (load_digits().images * 15).astype(np.uint8), load_digits().target
     return RawData(Dataset(images[:1500], labels[:1500]), Dataset(images[1500:], labels[1500:]))
 
 
@@ -126,6 +126,20 @@ def test_odd_images_are_warnings(
     assert (check.part, check.rows, check.count) == ("train", rows, len(rows))
 
 
+@pytest.mark.parametrize("highest", [3, 16, 127])
+def test_an_unused_range_is_a_warning(highest: int) -> None:
+    raw = real_digits()
+    dark = replace(raw.train, images=np.minimum(raw.train.images, highest))
+    found = [check for check in findings(RawData(dark, None)) if check.column == "max_pixel"]
+    assert [(check.severity, check.message) for check in found] == [
+        (
+            "warning",
+            f"train: highest grey value below 128: {highest} found;"
+            " multiply all values, so that 255 is reached",
+        )
+    ]
+
+
 def test_an_image_in_both_parts_is_a_warning() -> None:
     raw = real_digits()
     assert raw.test is not None
@@ -157,7 +171,7 @@ def test_the_result_as_json() -> None:
     report = json.loads(json.dumps(result, allow_nan=False))
     assert (report["success"], report["critical"], report["warnings"]) == (False, 1, 0)
     assert [entry["rows"] for entry in report["findings"]] == [[5]]
-    assert len(report["expectations"]) == 24
+    assert len(report["expectations"]) == 26
     assert report["summary"]["test"]["rows"] == 297
     assert report["summary"]["train"]["shapes"] == ["8x8"]
     assert sum(report["summary"]["test"]["class_counts"].values()) == 297

@@ -1,4 +1,4 @@
-"""The picture of the pipeline shows the stages of dvc.yaml."""
+"""The picture of the pipeline shows the stages of dvc.yaml; the one to predict is a clear digit."""
 
 import re
 import subprocess
@@ -7,7 +7,14 @@ from html import unescape
 from pathlib import Path
 
 import networkx as nx
-from support import REPOSITORY
+import pytest
+from ruamel.yaml import YAML
+from support import PARAMS, REPOSITORY
+
+from digits.core.artifacts import read_calibration
+from digits.evaluation.confidence import answer_sets, threshold
+from digits.scoring.pictures import read_pictures
+from digits.training import inference
 
 Arrows = set[tuple[str, str]]
 
@@ -30,3 +37,18 @@ def test_the_picture_of_the_pipeline_has_the_arrows_of_dvc() -> None:
     svg = unescape((REPOSITORY / "docs/pictures/pipeline.svg").read_text("utf-8"))
     shown = arrows(svg, r"<title>(.+?)->(.+?)</title>")
     assert shown == set(nx.transitive_reduction(graph).edges)
+
+
+@pytest.mark.parametrize("model", PARAMS["models"])
+def test_the_picture_to_predict_is_a_sure_5(model: str) -> None:
+    lock = YAML(typ="safe").load(REPOSITORY / "dvc.lock")["stages"][f"train@{model}"]["outs"]
+    md5 = {Path(out["path"]).name: out["md5"] for out in lock}
+    store = REPOSITORY / "dvc-store/files/md5"
+    files = {name: store / digest[:2] / digest[2:] for name, digest in md5.items()}
+    (picture,) = read_pictures(
+        [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), picture="digit"
+    )
+    probabilities = inference.load(files["model.onnx"], threads=1).predict(picture.image[None])
+    truth = read_calibration(files["calibration.npz"]).truth_probabilities
+    (chosen,) = answer_sets(probabilities, threshold(truth, PARAMS["confidence"]["coverage"]))
+    assert chosen.nonzero()[0].tolist() == [5]

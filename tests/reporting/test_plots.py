@@ -245,3 +245,10 @@ def test_learning_curves():
     assert loss == [[0.5, 0.3], [0.4, 0.35]]
     assert accuracy == [[0.8, 0.9], [0.85, 0.88]]
     assert_legible(figure)
+
+
+def test_a_letter_that_the_font_lacks(tmp_path):
+    frame = exploration.class_distribution(np.array([0, 1]), names=["猫", "x" * 100])
+    save(
+        class_distribution(frame, title=""), tmp_path / "picture.png"
+    )  # a warning is an error here

@@ -1,6 +1,7 @@
 """A sweep: trials of a study on SQLite, its continuation, and its result in MLflow."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,18 @@ def test_command_is_quoted_for_shell() -> None:
         "dvc exp run -S train.mlp.fit.epochs=3 -S 'train.mlp.build.units=[8, 4, 2]'"
         " -S 'train.mlp.optimizer.name=\"adam\"'"
     )
+
+
+def test_the_help_names_every_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows import sweep
+
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "mlp", "space.yaml", "--trials", "5"])
+    assert sweep._arguments() == {"model": "mlp", "space": "space.yaml", "trials": "5"}
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        sweep._arguments()
+    said = capsys.readouterr().out
+    assert all(name in said.lower() for name in sweep.sweep.parameters.properties)
+    assert "[default: 20]" in said

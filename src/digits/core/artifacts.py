@@ -82,6 +82,16 @@ def read_split_rows() -> dict[str, int]:
     return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"])
 
 
+def copies_found() -> list[str]:
+    """A line if rows that judge a model are copies of its training rows, by split.json."""
+    summary = read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows", "copies"))
+    found = [
+        f"{n:,} of {summary['rows'][part]:,} {part}" for part, n in summary["copies"].items() if n
+    ]
+    mend = "figures on them flatter; set split.copies: drop (or together)"
+    return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
+
+
 def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
     """Write the learning curves of all models as one table, a row per model and epoch."""
     import pandas as pd

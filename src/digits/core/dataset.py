@@ -32,7 +32,7 @@ class DataParams(StrictModel):
 
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2, le=10_000)]
-    class_names: list[str] | None = None
+    class_names: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = None
     picture: Picture
 
     @model_validator(mode="after")

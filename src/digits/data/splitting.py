@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from digits.core.dataset import Dataset, Labels, RawData, Split, fingerprints
+from digits.core.dataset import Dataset, Images, Labels, RawData, Split, fingerprints
 from digits.core.errors import DataError
 from digits.core.files import StrictModel
 
@@ -44,29 +44,33 @@ class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
     With `holdout_within_test` the hold-out rows are test rows, too: not independent results.
+    Of images with equal pixels, `drop` uses only the first, and `together` draws only the first:
+    the others go where it goes.
     """
 
     method: Literal["official", "stratified"]
     official: OfficialParams
     stratified: StratifiedParams
     holdout_within_test: bool
+    copies: Literal["keep", "drop", "together"]
 
     @model_validator(mode="after")
-    def _official_test_has_no_holdout(self) -> "SplitParams":
+    def _official_test_is_as_it_is(self) -> "SplitParams":
         if self.holdout_within_test and self.method == "official":
             raise ValueError("holdout_within_test: true needs method: stratified")
+        if self.copies == "together" and self.method == "official":
+            raise ValueError("copies: together needs method: stratified; drop needs none")
         return self
 
 
-def sample(dataset: Dataset, percent: float, seed: int) -> Rows:
-    """Draw `percent` of the rows of each class, rounded up: row numbers int64, ascending.
+def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
+    """Draw `percent` of these rows of each class, rounded up: row numbers, ascending.
 
     With the same seed, a smaller percentage draws a subset of what a larger one draws.
     """
-    of_class = np.bincount(dataset.labels).tolist()
+    of_class = np.bincount(labels[rows]).tolist()
     counts = [ceil(count * _exact(percent) / 100) for count in of_class]
-    rows, rng = np.arange(len(dataset)), np.random.default_rng(seed)
-    return _draw(dataset.labels, rows, counts, rng)[0]
+    return _draw(labels, rows, counts, np.random.default_rng(seed))[0]
 
 
 def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
@@ -77,10 +81,25 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     caret::createDataPartition does; an official test part is not used.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
-    method = _official if params.method == "official" else _stratified
-    rows = method(raw, percent, params, seed)
-    images = np.concatenate([part.images for part in raw if part is not None])
-    labels = np.concatenate([part.labels for part in raw if part is not None])
+    official = params.method == "official"
+    if official and raw.test is None:
+        raise DataError("data: no official test part; use `split.method: stratified`")
+    parts = [part for part in raw if part is not None] if official else [raw.train]
+    images = np.concatenate([part.images for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    every = np.arange(len(labels))
+    firsts = every if params.copies == "keep" else _firsts(images)
+    usable, ends = every[firsts == every], np.cumsum([len(part) for part in parts])
+    of_parts = np.split(usable, np.searchsorted(usable, ends[:-1]))
+    drawn = [sample(labels, own, percent, seed) for own in of_parts]
+    rng = np.random.default_rng(seed)
+    if official:
+        rows = _official(labels, drawn[0], drawn[1], params.official, rng)
+    else:
+        rows = _stratified(labels, drawn[0], params, rng)
+    if params.copies == "together":
+        rows = {name: np.flatnonzero(np.isin(firsts, own)) for name, own in rows.items()}
+    rows["train"] = rng.permutation(rows["train"])
     classes = np.unique(labels[np.concatenate([*rows.values()])])
     for name, own in rows.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
@@ -90,9 +109,10 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
 
 
 def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
-    """Rows, rows per class, overlaps and unused rows, ready for JSON.
+    """Rows, rows per class, overlaps, copies and unused rows, ready for JSON.
 
-    `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out.
+    `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out,
+    `copies` those of a part whose pixels are those of a training row.
     """
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))
@@ -110,6 +130,17 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             for name, part in splits.items()
         },
         "overlaps": overlaps(splits),
+        "copies": copies(splits),
+    }
+
+
+def copies(splits: dict[str, Split]) -> dict[str, int]:
+    """How many rows of each other part have the pixels of a training row."""
+    others = dict(splits)
+    trained = {*fingerprints(others.pop("train").data.images)}
+    return {
+        name: sum(image in trained for image in fingerprints(part.data.images))
+        for name, part in others.items()
     }
 
 
@@ -125,29 +156,27 @@ def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
     }
 
 
-def _official(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Rows]:
-    if raw.test is None:
-        raise DataError("data: no official test part; use `split.method: stratified`")
-    rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.official
-    rows, test = sample(raw.train, percent, seed), sample(raw.test, percent, seed)
+def _firsts(images: Images) -> Rows:
+    """For each image, the first row with the same pixels."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(image, row) for row, image in enumerate(fingerprints(images))])
+
+
+def _official(
+    labels: Labels, rows: Rows, test: Rows, shares: OfficialParams, rng: Generator
+) -> dict[str, Rows]:
     validation, rest = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
     holdout, train = _draw(labels, rest, _apportion(labels[rows], shares.holdout), rng)
-    return {
-        "train": rng.permutation(train),
-        "validation": validation,
-        "test": test + len(raw.train),
-        "holdout": holdout,
-    }
+    return {"train": train, "validation": validation, "test": test, "holdout": holdout}
 
 
-def _stratified(raw: RawData, percent: float, params: SplitParams, seed: int) -> dict[str, Rows]:
-    rng, labels, shares = np.random.default_rng(seed), raw.train.labels, params.stratified
-    rows = sample(raw.train, percent, seed)
+def _stratified(labels: Labels, rows: Rows, params: SplitParams, rng: Generator) -> dict[str, Rows]:
+    shares = params.stratified
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
     validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
     return {
-        "train": rng.permutation(train),
+        "train": train,
         "validation": validation,
         "test": held_out if params.holdout_within_test else test,
         "holdout": holdout,

@@ -11,6 +11,7 @@ from digits.core.artifacts import (
     CONFUSION,
     EvaluateOutputs,
     TrainOutputs,
+    copies_found,
     read_split,
     write_learning_curves,
 )
@@ -63,7 +64,8 @@ def main() -> None:
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
     first = [*([choice(pairs, seconds)] if pairs else []), *weak_classes(rows)]
-    verdicts = [*first, *map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
+    last = [*doubts(rows), *filter(None, fragile), *copies_found()]
+    verdicts = [*first, *map(verdict, pairs), *last]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],

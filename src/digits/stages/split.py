@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from digits.core import process
-from digits.core.artifacts import SPLIT_SUMMARY, split_path
+from digits.core.artifacts import SPLIT_SUMMARY, copies_found, split_path
 from digits.core.dataset import save_split
 from digits.core.files import write_json
 from digits.data.readers.raw import read_raw
@@ -20,6 +20,8 @@ def main() -> None:
         save_split(split_path(name), part)
     write_json(SPLIT_SUMMARY, summarise_splits(splits, raw))
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
+    for line in copies_found():
+        print(f"warning: {line}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ BLOCK_BYTES = 16 << 20  # in which the header must fit
 
 
 def read_csv(path: Path, content: bytes) -> Dataset:
-    """Read square images and their labels; each cell is a whole number 0…255."""
+    """Read square images and their labels; each cell is a whole number 0…255, spaces aside."""
     header = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
     names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)

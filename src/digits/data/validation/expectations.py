@@ -26,6 +26,7 @@ from digits.data.validation.validate import (
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
 Check = dict[str, Any]
+HALF_RANGE = 128  # of the grey values 0…255
 BRIEF = ("part", "severity", "expectation", "column", "success")
 
 
@@ -126,8 +127,14 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
     size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
     grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
     whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
-    copied = ("image seen before", "copies may end in two splits", "as row {}")
-    flattered = ("image also in train", "the test result will flatter", "as row {}")
+    copied = ("image seen before", "copies may end in two parts: see split.copies", "as row {}")
+    flattered = (
+        "image also in train",
+        "the test result will flatter: see split.copies",
+        "as row {}",
+    )
+    range_used = gxe.ExpectColumnMaxToBeBetween(column="max_pixel", min_value=HALF_RANGE)
+    dark = (f"highest grey value below {HALF_RANGE}", "multiply all values, so that 255 is reached")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
     few = (f"fewer than {params.min_rows} rows", "add data, or lower validate.min_rows")
     in_test, in_train = Null(column="same_as_train"), part == "train"
@@ -141,6 +148,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
             _warning(Between(column=column, min_value=low, max_value=high), *words)
             for column, low, high, words in usual_ranges(params)
         ),
+        _warning(range_used, *dark),
         _warning(Null(column="duplicate_of"), *copied),
         _critical(number, *few) if in_train else _warning(in_test, *flattered),
     ]

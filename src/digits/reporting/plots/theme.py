@@ -1,5 +1,6 @@
 """What all pictures share: colours, how numbers are written, how a figure is made and saved."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def show(axes: Axes, image: np.ndarray) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # that the font lacks a letter of a name, or a name is too long: no user can act on it
+        warnings.simplefilter("ignore", UserWarning)
         figure.savefig(temporary, format="png")
 
 
