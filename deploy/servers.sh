@@ -57,6 +57,7 @@ start() { # PROCFILE, then NAME and PORT of each server
         kill -0 $honcho 2>/dev/null && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
         set -- "${@:3}" "$1" "$2" # another one may answer first
     done
+    echo "registering the deployments of prefect.yaml"
     deploy >>"$log" 2>&1 || fail 4 "Prefect did not take the deployments; see $log"
     : >$folder/deployed # for this the worker waits
     printf '%-11spool %s\n' Worker "$PROJECT"
