@@ -196,9 +196,10 @@ def test_approved_model_becomes_champion(
     assert len(told(began, "digits.drift")) == 2
 
 
-def test_rejected_is_refused(digits: Digits) -> None:
+def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:
     with somebody("reject") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
+    assert "reject by Ada; flow run " in capsys.readouterr().out
     assert answered.result().splitlines()[-1] == "| min_accuracy | 0.9 | 0.8 |"
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.name, state.message) == ("Refused", message)
