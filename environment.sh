@@ -91,9 +91,9 @@ echo "environment: .venv with Python $(version "$python") (once; 1 GB to downloa
 "$python" -m venv .venv || fail "Python $(version "$python"): cannot make .venv, for the reason above"
 # uv reads neither pip's configuration nor its variables
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
-export VIRTUAL_ENV="$HERE/.venv"
+export VIRTUAL_ENV="$HERE/.venv" UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 sed -n '/^uv==/,/^    # via/p' requirements.lock >.venv/uv.txt
 download .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
-download .venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+download .venv/bin/uv pip install --quiet --require-hashes -r requirements.lock
 download .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 echo "$STAMP" >.venv/.done

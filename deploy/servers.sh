@@ -45,17 +45,22 @@ start() { # PROCFILE, then NAME and PORT of each server
     echo $honcho >$folder/servers.pid
     set +m
     SECONDS=0
-    while shift && [ $# -gt 0 ]; do
-        until listens "$2"; do
-            sleep 0.5
-            # not is_up: until the shell has become honcho, its command is another
-            kill -0 $honcho 2>/dev/null && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
-        done
-        printf '%-11s127.0.0.1:%s\n' "$1" "$2"
-        shift
+    shift
+    until [ $# -eq 0 ]; do
+        if listens "$2"; then
+            printf '%-11s127.0.0.1:%s\n' "$1" "$2"
+            shift 2
+            continue
+        fi
+        sleep 0.2
+        # not is_up: until the shell has become honcho, its command is another
+        kill -0 $honcho 2>/dev/null && ((SECONDS < 300)) || fail 4 "$1 does not answer; see $log"
+        set -- "${@:3}" "$1" "$2" # another one may answer first
     done
+    echo "registering the deployments of prefect.yaml"
     deploy >>"$log" 2>&1 || fail 4 "Prefect did not take the deployments; see $log"
     : >$folder/deployed # for this the worker waits
+    printf '%-11spool %s\n' Worker "$PROJECT"
     trap - EXIT
 }
 
@@ -117,6 +122,7 @@ if [ "$target" = $stop ]; then
     [ $stop = team-down ] || prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true
 else
     ! is_up || fail 6 "already up; see make $stop"
+    echo "starting, which takes up to a minute; $log says more"
     mkdir -p $folder .prefect artifacts
     PROJECT=$(python -c 'from digits.params import project; print(project().name)')
     "$target"

@@ -52,6 +52,7 @@ def main(
         resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
     except (ObjectNotFound, NotPausedError, FlowPauseTimeout) as error:
         raise UsageError(f"flow run {flow_run_id}: nothing is asked: {error}") from None
+    print(f"{answer} by {by}; flow run {flow_run_id} goes on")
 
 
 if __name__ == "__main__":

@@ -55,10 +55,10 @@ def _question(model: str, decision: dict[str, Any]) -> str:
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    texts = ((c["name"], filter(None, (c["found"], c["allowed"]))) for c in decision["checks"])
-    return "\n".join(
-        [question, hint, "", *(f"- {name}: {', '.join(text)}" for name, text in texts)]
-    )
+    columns = ("name", "found", "allowed")
+    rows = [columns, ["---"] * 3, *([c[key] for key in columns] for c in decision["checks"])]
+    table = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join([question, hint, "", *table])  # Prefect's page renders Markdown
 
 
 def _show(outcome: dict[str, Any], name: str) -> None:

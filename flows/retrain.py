@@ -24,7 +24,8 @@ def retrain(
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
     Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
-    `refused`. What failed is tried again by the next run.
+    `refused`. What failed is tried again by the next run; the first run takes what dvc.lock
+    records for trained on.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
@@ -32,7 +33,10 @@ def retrain(
     """
     data, project = provenance.data_md5(), params.project().name
     outcome, message, seen = "unchanged", "same data as before", f"{project}_retrained_data"
-    if Variable.get(seen, default=None) != data:
+    if not (last := Variable.get(seen, default=None)):  # the first run
+        last = provenance.recorded_inputs("split").get(provenance.DATA, "none")
+        Variable.set(seen, last)
+    if last != data:
         states = {"train": train(pull=True, return_state=True)}
         if states["train"].is_completed():
             again: Any = {"approval": approval, "reason": "retrained", "return_state": True}

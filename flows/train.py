@@ -34,9 +34,9 @@ def train(
     """Bring the pipeline of dvc.yaml up to date.
 
     Args:
-        targets: Stages, with all they depend on; none: the whole pipeline.
+        targets: Stages, with all they depend on; none: the whole pipeline. Not with `overrides`.
         overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run is then a
-            DVC experiment, which works in a copy of the project; your files stay as they are.
+            DVC experiment: it works in a copy of the project, and runs all that depends on them.
         force: Run every stage, changed or not.
         pull: `dvc pull` first.
         push: `dvc push` at the end; of an experiment, `dvc exp push origin`.
@@ -45,10 +45,15 @@ def train(
     """
     if where and (force or overrides):
         raise UsageError("where: is not for `force` and `overrides`, which run here")
+    if targets and overrides:
+        raise UsageError(
+            "targets: not with `overrides`; an experiment runs all that depends on these, else it"
+            " would show the accuracy of the model before them"
+        )
     root, dvc = Path.cwd(), Dvc()
     if overrides:
         options = ["--force"] * force + ["--pull"] * pull
-        return _result(_experiment(dvc, targets, overrides, options, push=push))
+        return _result(_experiment(dvc, overrides, options, push=push))
     pools = Pools(root, where) if where else None
     with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
         try:
@@ -68,18 +73,17 @@ def train(
 
 
 def _experiment(
-    dvc: Dvc, targets: Sequence[str], overrides: dict[str, Any], options: list[str], *, push: bool
+    dvc: Dvc, overrides: dict[str, Any], options: list[str], *, push: bool
 ) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
     root, values = Path.cwd(), params.read()
     params.set_keys(values, overrides)
     params.check(values)
-    read_pipeline(root, targets)
     if "--pull" not in options:
-        check_sources(root, targets)
+        check_sources(root)
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
     changed = [f"--set-param={key}={json.dumps(value)}" for key, value in overrides.items()]
-    command = ["exp", "run", "--temp", "--name", name, *options, *changed, *targets]
+    command = ["exp", "run", "--temp", "--name", name, *options, *changed]
     states = _task("experiment", dvc.reproduce, name, command)
     if push and _completed(states):
         states |= _task("push", dvc.other, "exp", "push", "origin", name)

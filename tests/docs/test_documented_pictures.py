@@ -28,7 +28,7 @@ def arrows(text: str, pattern: str) -> Arrows:
     return {(any_model(a), any_model(b)) for a, b in re.findall(pattern, text)}
 
 
-def test_the_picture_of_the_pipeline_has_the_arrows_of_dvc() -> None:
+def test_pipeline_picture_has_arrows_of_dvc() -> None:
     dvc = Path(sys.executable).with_name("dvc")
     drawn = subprocess.run(
         [dvc, "dag", "--dot"], cwd=REPOSITORY, capture_output=True, text=True, check=True

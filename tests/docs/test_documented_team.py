@@ -44,7 +44,7 @@ def check(clone: Session) -> None:
     assert (clone.root / ".team/.env").stat().st_mode & 0o777 == 0o600
 
 
-def test_every_command_of_the_team(clone: Session) -> None:
+def test_every_team_command(clone: Session) -> None:
     for block in BLOCKS:
         if "db upgrade" in block.text:  # it starts with `make team-down`
             check(clone)

@@ -51,20 +51,20 @@ def first_cells(page: str) -> Iterator[str]:
             yield from re.findall(r"`([^`]+)`", line.split(" | ")[0])
 
 
-def test_the_reference_names_every_variable_that_the_code_does(texts: list[str]) -> None:
+def test_reference_names_every_variable(texts: list[str]) -> None:
     exact = {text for text in texts if VARIABLE.fullmatch(text)}
     in_recipes = {m[0] for path in RECIPES for m in VARIABLE.finditer(path.read_text("utf-8"))}
     named = {*first_cells("reference/environment.md")}
     assert exact | in_recipes == named
 
 
-def test_the_reference_says_what_the_project_sets() -> None:
+def test_reference_says_what_is_set() -> None:
     page = (DOCS / "reference/environment.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.M)
     assert dict(rows) == ENVIRONMENT
 
 
-def test_every_command_that_a_page_names_exists() -> None:
+def test_named_commands_exist() -> None:
     named = [command.split() for path in pages() for command in named_commands(path)]
     made = {words[1] for words in named if words[:1] == ["make"] and words[1:]}
     ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
@@ -73,7 +73,7 @@ def test_every_command_that_a_page_names_exists() -> None:
     assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
 
 
-def test_every_deployment_that_a_page_names_is_registered_and_takes_its_parameters() -> None:
+def test_named_deployments_take_parameters() -> None:
     registered = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
     flows = {id(each): import_object(each["entrypoint"]) for each in registered}
     takes = {
@@ -114,6 +114,6 @@ def quoted() -> list[str]:
 
 
 @pytest.mark.parametrize("message", quoted())
-def test_a_message_that_is_explained_is_in_the_code(message: str, texts: list[str]) -> None:
+def test_explained_message_is_in_code(message: str, texts: list[str]) -> None:
     pattern = re.compile(".*".join(re.escape(piece) for piece in message.split("…")), re.S)
     assert any(pattern.search(text) for text in texts)

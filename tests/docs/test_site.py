@@ -72,7 +72,7 @@ def dead(link: str, page: Path, pages: dict[Path, Page]) -> bool:
     return bool(parts.fragment) and unquote(parts.fragment) not in pages[target].ids
 
 
-def test_no_link_within_the_site_is_dead(pages: dict[Path, Page]) -> None:
+def test_site_has_no_dead_link(pages: dict[Path, Page]) -> None:
     assert len(pages) > 15
     assert [
         f"{path.name}: {link}"
@@ -82,7 +82,7 @@ def test_no_link_within_the_site_is_dead(pages: dict[Path, Page]) -> None:
     ] == []
 
 
-def test_only_known_links_lead_elsewhere_and_no_page_loads_from_there(
+def test_site_needs_no_network(
     pages: dict[Path, Page],
 ) -> None:
     links = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
@@ -91,7 +91,7 @@ def test_only_known_links_lead_elsewhere_and_no_page_loads_from_there(
     assert {link for link in loaded if urlsplit(link).netloc} == set()
 
 
-def test_the_reference_says_what_every_param_means(site: Path) -> None:
+def test_reference_explains_every_param(site: Path) -> None:
     tables = (site.parent / "docs/_tables/params_tables.md").read_text("utf-8")
     rows = [line for line in tables.splitlines() if line.startswith("| `")]
     assert len(rows) > 70
@@ -99,16 +99,14 @@ def test_the_reference_says_what_every_param_means(site: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_no_link_of_a_page_at_the_top_is_dead(name: str) -> None:
+def test_top_page_has_no_dead_link(name: str) -> None:
     tokens = MarkdownIt().parse((REPOSITORY / name).read_text("utf-8"))
     inline = [child for token in tokens for child in token.children or []]
     links = [str(token.attrGet("href") or token.attrGet("src") or "") for token in inline]
     assert [link for link in links if link and not (REPOSITORY / link).is_file()] == []
 
 
-def test_the_search_finds_a_page_from_a_folder_without_a_server(
-    site: Path, browser: "Browser"
-) -> None:
+def test_search_works_without_server(site: Path, browser: "Browser") -> None:
     page = browser.new_page()
     page.goto(f"file://{site}/search.html?q=rollback")
     results = page.locator("#search-results li a")

@@ -30,6 +30,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
+from prefect.variables import Variable
 from support import finding, until
 
 from digits.core.artifacts import MONITOR
@@ -170,8 +171,7 @@ def test_approved_model_becomes_champion(
     asked = answered.result()
     assert asked.startswith("Make **mlp** (run ")
     assert ") champion, the first?" in asked
-    assert ", at least 0.1\n" in asked
-    assert "no champion to compare with\n" in asked
+    assert " | at least 0.1 |\n" in asked
     [move] = json.loads(subprocess.check_output([commands.DIGITS, "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
@@ -200,10 +200,11 @@ def test_approved_model_becomes_champion(
     assert len(told(began, "digits.drift")) == 2
 
 
-def test_rejected_is_refused(digits: Digits) -> None:
+def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:
     with somebody("reject") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
-    answered.result()
+    assert "reject by Ada; flow run " in capsys.readouterr().out
+    assert answered.result().splitlines()[-1] == "| min_accuracy | 0.9 | 0.8 |"
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.name, state.message) == ("Refused", message)
     judged, told = digits.asked()
@@ -270,6 +271,14 @@ def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
     assert until(lambda: len(told(since, "digits.retrain")) >= count)
     found = [event["payload"] for event in told(since, "digits.retrain")]
     return [(payload["outcome"], payload["data_md5"]) for payload in found]
+
+
+def test_first_retrain_on_trained_data(project: Project) -> None:
+    deps = [{"path": "data", "md5": data_md5()}]
+    lock = {"schema": "2.0", "stages": {"split": {"cmd": "true", "deps": deps}}}
+    (project.root / "dvc.lock").write_text(json.dumps(lock))
+    assert retrain(return_state=True).name == "Unchanged"
+    Variable.unset("digits_retrained_data")
 
 
 def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:

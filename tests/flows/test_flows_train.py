@@ -107,10 +107,11 @@ def test_overrides_make_experiment(project: Project) -> None:
     (project.root / "raw.txt").write_text("changed, not committed")
     before = project.files()
     overrides = {"train.mlp.fit.epochs": 2}
-    state = train(targets=["train@mlp"], overrides=overrides, return_state=True)
+    state = train(overrides=overrides, return_state=True)
     assert state.is_completed(), state.message
     assert project.files() == before
     [name] = project.dvc("exp", "list", "--name-only").split()
+    assert project.ran()[-2:] == ["train-mlp", "compare"]  # else it had no figures of its own
     assert project.log("end")[-1][4:] == [name, str(state.state_details.flow_run_id)]
     project.git("checkout", "-q", ".")
     project.dvc("exp", "apply", name)
@@ -122,6 +123,10 @@ def test_overrides_make_experiment(project: Project) -> None:
     [
         ({"targets": ["trian"]}, "targets: 'trian' is no stage; there are compare, prepare"),
         ({"overrides": {"train.mlp.fit.epoch": 1}}, "params.yaml train.mlp.fit.epoch: unknown key"),
+        (
+            {"targets": ["train@mlp"], "overrides": {"train.mlp.fit.epochs": 2}},
+            "targets: not with `overrides`; an experiment runs all that depends on these",
+        ),
         ({"where": {"tain": "pool"}}, "where: 'tain' is no stage; there are prepare, train, "),
         ({"where": {"train": "pool"}}, "`origin` does not have it, from which workers clone"),
         ({"where": {"train": "pool"}, "force": True}, "where: is not for `force`"),

@@ -79,6 +79,10 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
 def test_up_and_down(clone: Clone) -> None:
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
+    lines = up.stdout.splitlines()
+    assert lines[0].startswith("starting, ")
+    answering = {f"127.0.0.1:{port}" for port in clone.ports.values()}
+    assert {line.split()[-1] for line in lines} >= answering
     [shown] = re.findall(r"http://\S+/#/experiments/(\d+)/runs", up.stdout)
     mlflow = MlflowClient(f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}")
     assert mlflow.get_experiment(shown).name == PARAMS["project"]["name"]

@@ -39,7 +39,7 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_experiments_run_at_once(deployed: Project) -> None:
     before = deployed.files()
     overrides = [{"train.mlp.fit.epochs": epochs} for epochs in (2, 3)]
-    runs = [submit(overrides=each, targets=["train@mlp"]) for each in overrides]
+    runs = [submit(overrides=each) for each in overrides]
     assert all(list(map(completes, runs)))
     assert deployed.files() == before
     assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
