@@ -91,9 +91,12 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 
 
 def described_data(md5: str, commit: str) -> dict[str, str]:
-    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
+    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit.
+
+    They hold for the data that `meta: {describes: MD5}` names: `dvc add` keeps them for any other.
+    """
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
-        if pointer and pointer.outs[0].md5 == md5:
+        if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
             texts = {"desc": pointer.outs[0].desc} | pointer.meta
             return {key: text for key, text in texts.items() if text and isinstance(text, str)}
     return {}
