@@ -14,16 +14,18 @@ from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
-from digits.core.errors import IntegrityError
-from digits.core.files import md5, parse_yaml
+from digits.core.errors import IntegrityError, printable
+from digits.core.files import flatten, md5, parse_yaml
 from digits.core.repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
+PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
+MAX_CHANGED = 500  # characters of a tag
 SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 
 
@@ -37,6 +39,7 @@ def tags(*, stage: str) -> dict[str, str]:
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = SPLIT.exists() and recorded_outputs().get(SPLIT) == md5(SPLIT)
     data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
+    experiment = os.environ.get(process.EXPERIMENT, "")
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -46,7 +49,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "python": platform.python_version(),
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
-        "dvc_exp": os.environ.get(process.EXPERIMENT, ""),
+        "dvc_exp": experiment,
+        "changed": _changed_params() if experiment else "",
         "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
@@ -109,7 +113,7 @@ def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
     """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
-    return _recorded(root)[stage].params.get("params.yaml", {})
+    return _recorded(root)[stage].params.get(str(PARAMS), {})
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
@@ -166,6 +170,17 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     ]
     if findings:
         raise IntegrityError(*findings)
+
+
+def _changed_params() -> str:
+    """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
+    with suppress(AttributeError, OSError, ValueError, RecursionError, YAMLError):
+        before = flatten(parse_yaml(try_git("show", f"HEAD:./{PARAMS}")) or {})
+        now = flatten(parse_yaml(PARAMS.read_text("utf-8")) or {})
+        changed = [key for key in before | now if before.get(key) != now.get(key)]
+        texts = (f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}" for key in changed)
+        return printable(", ".join(texts))[:MAX_CHANGED]
+    return ""
 
 
 def _changed_code() -> str:

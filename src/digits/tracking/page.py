@@ -49,6 +49,7 @@ COLUMNS = {  # and their widths, in pixels
     "metrics.`behaviour_noise`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,
+    "tags.`changed`": 200,
     "tags.`git_commit`": 120,
 }
 SECTIONS: list[dict[str, Any]] = [
