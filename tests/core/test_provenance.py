@@ -51,9 +51,7 @@ def test_tags_name_commit_data_and_starter(
     assert "lock_md5" not in recorded
 
 
-def test_experiment_says_what_it_changed(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
     subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")

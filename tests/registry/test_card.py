@@ -170,7 +170,8 @@ def test_texts_of_others_stay_texts() -> None:
     MlflowClient().log_param(run.run_id, "hostile", words)
     tame = promoted(fighter(), judge=refuse).description or ""
     Path("data.dvc").write_text(
-        "outs:\n- " + json.dumps({"md5": "d" * 32, "desc": words})
+        "outs:\n- "
+        + json.dumps({"md5": "d" * 32, "desc": words})
         + f"\nmeta: {{license: '<b>', describes: {'d' * 32}}}\n"
     )
     text = promoted(run, judge=refuse, reason=words).description or ""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
@@ -23,6 +24,7 @@ COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
+RUNS = ROOT / "runs"  # a page per model that leads on to its run in MLflow
 MONITOR = ROOT / "monitor" / "monitor.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -49,11 +51,15 @@ class RunRecord(StrictModel):
     params_yaml: str
 
     def page(self) -> str:
-        """Address of the run in MLflow's UI; `make ui` serves runs that were logged to a file."""
-        uri = self.tracking_uri
-        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-        run = f"experiments/{self.experiment_id}/runs/{self.run_id}"
-        return f"{server}/#/{run}?workflowType=machine_learning"
+        """Address, for the report, of the run and of what `digits restore` makes of it.
+
+        Of runs that were logged to a file, `make ui` writes this page, which leads on to its own.
+        """
+        if not self.tracking_uri.startswith("http"):
+            return f"../{RUNS.name}/{self.name}.html"
+        where = quote(f"tags.training = '{self.run_id}'")
+        runs = f"experiments/{self.experiment_id}/runs?searchFilter={where}"
+        return f"{self.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 
 
 def split_path(name: str) -> Path:

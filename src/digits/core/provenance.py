@@ -125,6 +125,13 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
 
 
+def is_committed(output: Path) -> bool:
+    """Whether the current commit records this output, with the same md5 as dvc.lock here."""
+    stages = _stages(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
+    committed = {out.path: out.md5 for stage in stages for out in stage.outs}
+    return output in committed and committed[output] == recorded_outputs().get(output)
+
+
 def recorded_size(output: Path, root: Path = Path()) -> int:
     """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
     stages = _recorded(root).values()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 PARAMS_FILE = "params.yaml"
+TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
 MOST = 1000  # metrics that MLflow takes in one request
 
 
