@@ -135,20 +135,17 @@ def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> N
     said |= {PARAMS.get(k, f"{stage.replace('@', '.')}.{k}"): v for k, v in record.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
-        f"{name} was {said.get(name)}, dvc.lock records {value}"
+        f"{name} was {said[name]}, dvc.lock records {value}"
         for name, value in recorded.items()
-        if said.get(name) != value
+        if said.get(name, value) != value
     ]
     commit, files = record.tags.get("git_commit"), [str(p) for p in inputs if p.suffix == ".py"]
     if code and commit and files and record.tags.get("git_dirty") == "false":
         changed = try_git("diff", "--name-only", commit, "--", *files).split()
         findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
     if findings:
-        where, cure = (
-            f"{stage}: of its recorded training,",
-            f"`dvc repro -f {stage}` trains it here",
-        )
-        raise IntegrityError(*(f"{where} {finding}; {cure}" for finding in findings))
+        where, cure = f"{stage}: of its recorded training,", f"`dvc repro -f {stage}`"
+        raise IntegrityError(*(f"{where} {each}; {cure} trains it here" for each in findings))
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:

@@ -49,8 +49,8 @@ def start(
 ) -> "ActiveRun":
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    A DVC experiment's is named with it. `what` is its description; `experiment` by default the project's, where system metrics are
-    logged if params.yaml says so.
+    A DVC experiment's is named with it. `what` is its description; `experiment` by default the
+    project's, where system metrics are logged if params.yaml says so.
     """
     experiment_id = store.connect(experiment)
     parent = store.parent_run()
