@@ -233,7 +233,9 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path, kind: str) -> 
     path.write_text(json.dumps(record))
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
-    train: dict[str, list[dict[str, str]]] = {"deps": [{"path": "code.py", "md5": md5("code.py")}]}
+    train: dict[str, list[dict[str, str]]] = {
+        "deps": [{"path": "code.py", "md5": md5(Path("code.py"))}]
+    }
     train["deps"].append({"path": "artifacts/split/train.npz", "md5": record["datasets"]["train"]})
     seed = record["params"]["seed"]
     if kind == "split":
@@ -261,5 +263,6 @@ def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
     restore_all()
     [run] = all_runs()
     page.address("5055")
+    Path("artifacts/report").mkdir()
     text = Path("artifacts/report", TrainOutputs("mlp").read_run().page()).read_text()
     assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

@@ -29,6 +29,7 @@ solid curves are of validation, dashed ones of training. What the names mean:
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
 A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
+One of a DVC experiment is named with it; the tag `changed` says what it changed. \
 `digits promote MODEL` puts the last training of a model to the gate."""
 
 HISTORY = "## History of the champion"  # heading, below which digits renews the description
