@@ -413,7 +413,7 @@ def test_damaged_move_is_a_line(text):
     assert line.startswith("tag champion.000001.0-1 of the registered model: is no move as digits")
 
 
-@pytest.mark.parametrize("text", ["", '{"reason": 1}', '{"x": ""}', "[" * 3000])
+@pytest.mark.parametrize("text", ["", "{}", '{"reason": 1}', '{"x": ""}', "[" * 3000])
 def test_damaged_details_of_a_move_are_a_line(text):
     move = journal.Move(1, "promote", None, "1", "now")
     tags = {move.key: move.to_tag()}

@@ -55,9 +55,9 @@ class Move:
 
 
 class _Details(BaseModel, extra="forbid"):
-    reason: str = ""
-    figures: dict[str, float] = {}
-    approval: str = ""
+    reason: str
+    figures: dict[str, float]
+    approval: str
 
 
 def champion_of(moves: Sequence[Move]) -> str | None:
@@ -104,8 +104,10 @@ def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) ->
         if not named or not said:
             raise ValueError(value)
         number, before, after = named.groups()
+        action: Any
         action, at, by = said.groups()
-        why = _Details(reason=ELSEWHERE if action == "elsewhere" else "")
+        reason = ELSEWHERE if action == "elsewhere" else ""
+        why = _Details(reason=reason, figures={}, approval="")
         if action != "elsewhere" and after in of_versions:
             where = f"version {after}"
             why = _Details.model_validate_json(of_versions[after].get(key, ""))
