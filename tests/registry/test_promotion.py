@@ -401,7 +401,7 @@ def test_account_is_the_servers_user_or_ours(tmp_path, monkeypatch, uri, told, n
 
 def test_move_is_read_as_written():
     move = journal.Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
-    tags, details = {move.key: move.to_tag(), "other": "x"}, {"1": {move.key: move.details()}}
+    tags, details = {move.key: move.to_tag(), "other": "x"}, {"1": {move.key: move.to_json()}}
     assert tags[move.key] == "promote now by Ada"
     assert journal.read(tags, "1", details) == [move]
     assert journal.read(tags, "1", {}) == [replace(move, reason="", figures={}, approval="")]
@@ -413,9 +413,12 @@ def test_damaged_move_is_a_line(text):
     assert line.startswith("tag champion.000001.0-1 of the registered model: is no move as digits")
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"reason": 1}', '{"x": ""}', "[" * 3000])
-def test_damaged_details_of_a_move_are_a_line(text):
-    move = journal.Move(1, "promote", None, "1", "now")
+@pytest.mark.parametrize(
+    "changed", ["", "{}", "[" * 3000, {"by": "Eve"}, {"after": "2"}, {"at": "then"}, {"number": 2}]
+)
+def test_damaged_json_of_a_move_is_a_line(changed):
+    move = journal.Move(1, "promote", None, "1", "now", "Ada")
+    text = changed if isinstance(changed, str) else replace(move, **changed).to_json()
     tags = {move.key: move.to_tag()}
     line = finding(IntegrityError, lambda: journal.read(tags, "1", {"1": {move.key: text}}))
     assert line.startswith(f"tag {move.key} of version 1: is no move as digits writes it")

@@ -1,16 +1,17 @@
 """The history of the champion's alias, which MLflow does not keep: a tag of the model per move.
 
-It says what, when and who; why and on what figures stands in a tag of the version that it led to.
+It says what, when and who. All of the move is JSON in a tag of the version that it led to: on the
+model's page it would hide the rest.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from digits.core.errors import IntegrityError, printable
 
@@ -48,16 +49,9 @@ class Move:
         """Value of the model's tag."""
         return f"{self.action} {self.at}" + (f" by {self.by}" if self.by else "")
 
-    def details(self) -> str:
+    def to_json(self) -> str:
         """Value of the version's tag."""
-        why = {"reason": self.reason, "figures": self.figures, "approval": self.approval}
-        return dumps(why, ensure_ascii=False)
-
-
-class _Details(BaseModel, extra="forbid"):
-    reason: str
-    figures: dict[str, float]
-    approval: str
+        return dumps(asdict(self), ensure_ascii=False)
 
 
 def champion_of(moves: Sequence[Move]) -> str | None:
@@ -85,8 +79,8 @@ def read(
 ) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
-    `of_versions` are the tags of each version; of one that was deleted, why it was moved to is
-    lost. Raises IntegrityError if a tag is not as digits writes it, or the version's is missing.
+    `of_versions` are the tags of each version; with a version that is deleted goes why it was
+    champion. IntegrityError if a tag is not as digits writes it, or the two of a move differ.
     """
     moves = [
         _move(key, value, of_versions) for key, value in tags.items() if key.startswith(PREFIX)
@@ -103,20 +97,21 @@ def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) ->
     try:
         if not named or not said:
             raise ValueError(value)
-        number, before, after = named.groups()
-        action: Any
-        action, at, by = said.groups()
-        reason = ELSEWHERE if action == "elsewhere" else ""
-        why = _Details(reason=reason, figures={}, approval="")
-        if action != "elsewhere" and after in of_versions:
+        before, after = (version if int(version) else None for version in named.groups()[1:])
+        action: Any = said[1]
+        move = Move(int(named[1]), action, before, after, said[2], said[3] or "")
+        if action == "elsewhere":
+            return replace(move, reason=ELSEWHERE)
+        if after in of_versions:
             where = f"version {after}"
-            why = _Details.model_validate_json(of_versions[after].get(key, ""))
+            move = TypeAdapter(Move).validate_json(of_versions[after].get(key, ""))
+        if (move.key, move.to_tag()) != (key, value):
+            raise ValueError(value)
     except ValueError:  # pydantic's is one, too
         raise IntegrityError(
             f"tag {key} of {where}: is no move as digits writes it; mend or delete it in MLflow"
         ) from None
-    old, new = (version if int(version) else None for version in (before, after))
-    return Move(int(number), action, old, new, at, by or "", **why.model_dump())
+    return move
 
 
 def previous_champion(moves: Sequence[Move]) -> str | None:

@@ -133,7 +133,7 @@ class Registry:
         if history.champion_of(moves) != move.before:
             return False
         version = str(move.after)
-        self._client.set_model_version_tag(self.name, version, move.key, move.details())
+        self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
         for each in (*moves[-1:], move):  # the last one may be by other means, and not yet recorded
             self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
