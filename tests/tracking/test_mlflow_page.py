@@ -153,7 +153,7 @@ def test_reports_links_lead_to_the_run(browser: Browser, ui: Ui, store: Path) ->
     record = read_json(store / "artifacts/train/cnn/run.json", dict)
     page = browser.new_page()
     page.set_default_timeout(1000 * PATIENCE)
-    page.goto((store / "artifacts/runs/cnn.html").as_uri())
+    page.goto((store / f"artifacts/runs/{record['run_id']}.html").as_uri())
     page.get_by_text(record["run_id"], exact=True).first.wait_for()
     assert page.url.startswith(ui.opened.partition("/#")[0])
     # as RunRecord.page names a run on a server

@@ -24,7 +24,7 @@ COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
-RUNS = ROOT / "runs"  # a page per model that leads on to its run in MLflow
+RUNS = ROOT / "runs"  # a page per training that leads on to its run in MLflow
 MONITOR = ROOT / "monitor" / "monitor.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -56,7 +56,7 @@ class RunRecord(StrictModel):
         Of runs that were logged to a file, `make ui` writes this page, which leads on to its own.
         """
         if not self.tracking_uri.startswith("http"):
-            return f"../{RUNS.name}/{self.name}.html"
+            return f"../{RUNS.name}/{self.run_id}.html"
         where = quote(f"tags.training = '{self.run_id}'")
         runs = f"experiments/{self.experiment_id}/runs?searchFilter={where}"
         return f"{self.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"

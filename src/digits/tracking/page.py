@@ -94,16 +94,16 @@ def address(port: str) -> str:
 
 
 def _write_links(experiments: str) -> None:
-    """Make each page in `artifacts/runs`, to which the report links, lead on to the model's run."""
+    """Make each page in `artifacts/runs`, to which the report links, lead on to its run."""
     from digits.tracking import restore
 
-    for record in Path().glob("artifacts/train/*/run.json"):
-        model = record.parent.name
+    for path in Path().glob("artifacts/train/*/run.json"):
         with suppress(DigitsError):  # damaged; `digits results` says so
-            if run := restore.known(TrainOutputs(model)):
+            outputs = TrainOutputs(path.parent.name)
+            if run := restore.known(outputs):
                 address = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 page = f'<meta http-equiv="refresh" content="0; url={address}">\n'
-                write_text(RUNS / f"{model}.html", page)
+                write_text(RUNS / f"{outputs.read_run().run_id}.html", page)
 
 
 def tags() -> dict[str, str]:
