@@ -179,9 +179,12 @@ def test_training_without_evaluation_is_restored(clone: Path) -> None:
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
-@pytest.mark.parametrize("content", ["", '{"run_id": "0"}'])
+@pytest.mark.parametrize("content", ["", '{"run_id": "0"}', "../x"])
 def test_damaged_record_is_a_line(clone: Path, content: str) -> None:
-    Path("artifacts/train/mlp/run.json").write_text(content)
+    path = Path("artifacts/train/mlp/run.json")
+    if content == "../x":
+        content = json.dumps(read_json(path, dict) | {"run_id": content})
+    path.write_text(content)
     assert finding(DataError, restore_all).startswith("artifacts/train/mlp/run.json: not ")
     assert all_runs() == []
 

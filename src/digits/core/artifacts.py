@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import Field
 
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
@@ -40,7 +41,7 @@ class RunRecord(StrictModel):
     `datasets` maps each split it was fitted on to its md5; `params_yaml` is the text of that file.
     """
 
-    run_id: str
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]*$")]  # becomes the name of a file
     model_id: str
     experiment_id: str
     tracking_uri: str
