@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from digits.core.dataset import DataParams
 from digits.core.errors import UsageError
-from digits.core.files import StrictModel, read_yaml
+from digits.core.files import StrictModel, flatten, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.behaviour import BehaviourParams
@@ -172,17 +172,6 @@ def _at(value: Any, names: list[str]) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, MutableMapping) else None
     return value
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings into one with dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:

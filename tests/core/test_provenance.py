@@ -51,6 +51,17 @@ def test_tags_name_commit_data_and_starter(
     assert "lock_md5" not in recorded
 
 
+def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
+    subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
+    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")
+    assert "changed" not in tags()
+    monkeypatch.setenv("DVC_EXP_NAME", "longer")
+    assert tags()["changed"] == "train.mlp.fit.epochs 8 → 20"
+    Path("params.yaml").write_text("- no mapping")
+    assert "changed" not in tags()
+
+
 @pytest.mark.parametrize(
     ("file", "dirty"),
     [
@@ -98,19 +109,22 @@ outs:
 - md5: {}
   path: data
   desc: {}
-meta: {{license: CC0, source: [an, attic], rows: 3}}
+meta: {{license: CC0, source: [an, attic], rows: 3, describes: {}}}
 """
 
 
 def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Path) -> None:
     pointer = Path("data.dvc")
     assert provenance.described_data("1d2c.dir", "HEAD") == {}
-    pointer.write_text(POINTER.format("1d2c.dir", "old"))
+    pointer.write_text(POINTER.format("1d2c.dir", "kept by dvc add", "0a1b.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {}
+    described = {"license": "CC0", "describes": "1d2c.dir"}
+    pointer.write_text(POINTER.format("1d2c.dir", "old", "1d2c.dir"))
     subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
-    pointer.write_text(POINTER.format("1d2c.dir", "new"))
-    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new", "license": "CC0"}
-    pointer.write_text(POINTER.format("2e3d.dir", "other"))
-    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "old", "license": "CC0"}
+    pointer.write_text(POINTER.format("1d2c.dir", "new", "1d2c.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new"} | described
+    pointer.write_text(POINTER.format("2e3d.dir", "other", "2e3d.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "old"} | described
     assert provenance.described_data("3f4e.dir", "HEAD") == {}
 
 

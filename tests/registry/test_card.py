@@ -148,14 +148,20 @@ def test_the_way_to_ask_that_it_names_works() -> None:
 
 def test_it_quotes_what_data_dvc_says_of_the_data() -> None:
     run = fighter()
-    assert "- Licence: not stated; `meta: {license: …}` in data.dvc" in (
-        promoted(run).description or ""
-    )
-    Path("data.dvc").write_text(
-        f"outs:\n- md5: {'d' * 32}\n  desc: Letters\nmeta: {{license: CC0, source: an attic}}\n"
-    )
+    assert "- Licence: not described\n" in (promoted(run).description or "")
+    pointer, meta = f"outs:\n- md5: {'d' * 32}\n  desc: Letters\n", "license: CC0, source: an attic"
+    Path("data.dvc").write_text(f"{pointer}meta: {{{meta}, describes: {'d' * 32}}}\n")
     text = promoted(fighter(arena.EVEN)).description or ""
     assert "- Letters\n- Source: an attic\n- Licence: CC0\n" in text
+
+
+def test_description_of_other_data_is_not_quoted() -> None:
+    pointer, meta = f"outs:\n- md5: {'d' * 32}\n  desc: MNIST\n", "license: CC BY-SA"
+    Path("data.dvc").write_text(f"{pointer}meta: {{{meta}, describes: {'e' * 32}}}\n")
+    text = promoted(fighter()).description or ""
+    assert "- Not described: " in text
+    assert "- Source: not described\n- Licence: not described\n" in text
+    assert "MNIST" not in text
 
 
 def test_texts_of_others_stay_texts() -> None:
@@ -164,7 +170,9 @@ def test_texts_of_others_stay_texts() -> None:
     MlflowClient().log_param(run.run_id, "hostile", words)
     tame = promoted(fighter(), judge=refuse).description or ""
     Path("data.dvc").write_text(
-        "outs:\n- " + json.dumps({"md5": "d" * 32, "desc": words}) + "\nmeta: {license: '<b>'}\n"
+        "outs:\n- "
+        + json.dumps({"md5": "d" * 32, "desc": words})
+        + f"\nmeta: {{license: '<b>', describes: {'d' * 32}}}\n"
     )
     text = promoted(run, judge=refuse, reason=words).description or ""
     page = Page(text)

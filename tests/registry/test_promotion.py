@@ -24,8 +24,8 @@ from digits.core.dataset import Split, save_split
 from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.core.files import md5, write_json
 from digits.evaluation.gate import Check, approval
+from digits.registry import card, promotion
 from digits.registry import history as journal
-from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, account, find, trained_run
@@ -327,12 +327,12 @@ class TestTrace:
 
 def test_two_moves_at_once_both_stand_and_the_champion_is_last():
     moves = [
-        journal.Move(number, "promote", before, after, "")
+        journal.Move(number, "promote", before, after, "now")
         for number, before, after in ((1, None, "1"), (2, "1", "2"), (2, "1", "3"))
     ]
-    tags = {move.key: move.to_json() for move in moves}
-    assert journal.read(tags, "2") == [moves[0], moves[2], moves[1]]
-    assert journal.read(tags, "3") == moves
+    tags = {move.key: move.to_tag() for move in moves}
+    assert journal.read(tags, "2", {}) == [moves[0], moves[2], moves[1]]
+    assert journal.read(tags, "3", {}) == moves
 
 
 def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
@@ -385,7 +385,7 @@ def assert_one_chain(moves):
 def test_promotion_killed_before_its_record_is_a_move_by_other_means(chain, monkeypatch):
     run = fighter()
     with monkeypatch.context() as context:
-        context.setattr(journal.Move, "to_json", Mock(side_effect=KeyboardInterrupt))
+        context.setattr(journal.Move, "to_tag", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             promotion.promote(run, NAME, judge=accept)
     assert (chain.champion(), chain.moves()[-1].action) == ("4", "elsewhere")
@@ -409,8 +409,55 @@ def test_account_is_the_servers_user_or_ours(tmp_path, monkeypatch, uri, told, n
 
 
 def test_move_is_read_as_written():
-    move = journal.Move(1, "promote", None, "1", "", "Ada", "why – é", {"p": 1})
-    assert journal.read({move.key: move.to_json(), "other": "x"}, "1") == [move]
-    for text in ("", "{}", "[" * 3000, f'{{"number": {"9" * 5000}}}'):
-        line = finding(IntegrityError, lambda text=text: journal.read({move.key: text}, None))
-        assert line.startswith(f"tag {move.key} of the registered model: is no move as digits")
+    move = journal.Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
+    tags, details = {move.key: move.to_tag(), "other": "x"}, {"1": {move.key: move.to_json()}}
+    assert tags[move.key] == "promote now by Ada"
+    assert journal.read(tags, "1", details) == [move]
+    assert journal.read(tags, "1", {}) == [replace(move, reason="", figures={}, approval="")]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "promote", "demote now by Ada"])
+def test_damaged_move_is_a_line(text):
+    line = finding(IntegrityError, lambda: journal.read({"champion.000001.0-1": text}, None, {}))
+    assert line.startswith("tag champion.000001.0-1 of the registered model: is no move as digits")
+
+
+@pytest.mark.parametrize(
+    "changed", ["", "{}", "[" * 3000, {"by": "Eve"}, {"after": "2"}, {"at": "then"}, {"number": 2}]
+)
+def test_damaged_json_of_a_move_is_a_line(changed):
+    move = journal.Move(1, "promote", None, "1", "now", "Ada")
+    text = changed if isinstance(changed, str) else replace(move, **changed).to_json()
+    tags = {move.key: move.to_tag()}
+    line = finding(IntegrityError, lambda: journal.read(tags, "1", {"1": {move.key: text}}))
+    assert line.startswith(f"tag {move.key} of version 1: is no move as digits writes it")
+
+
+def test_models_page_shows_the_history_as_a_table(chain):
+    promotion.rollback(NAME, to="1", reason="a | b")
+    model = MlflowClient().get_registered_model(NAME)
+    above, _, table = model.description.partition("## History of the champion\n\n")
+    assert "digits rollback" in above
+    rows = table.splitlines()
+    assert len(rows) == 2 + 4
+    assert "| rollback to 1 | n/a | " in rows[2]
+    assert rows[2].endswith(" | a &#124; b |")
+    moves = {key: text for key, text in model.tags.items() if key.startswith("champion.")}
+    assert [text.split()[0] for _, text in sorted(moves.items())] == ["promote"] * 3 + ["rollback"]
+    assert all(len(text) < 60 for text in moves.values())
+
+
+def test_description_of_a_persons_stays(chain):
+    MlflowClient().update_registered_model(NAME, "mine")
+    promotion.rollback(NAME)
+    assert MlflowClient().get_registered_model(NAME).description == "mine"
+
+
+def test_long_history_fits_into_the_description(chain):
+    for k in range(60):
+        registry = Registry(NAME)
+        moves = registry.moves()
+        after = str(1 + k % 2)
+        registry.move(journal.next_move(moves, "rollback", after, reason="x" * 1000))
+    card.write_history(registry)
+    assert len(MlflowClient().get_registered_model(NAME).description) <= card.MAX_DESCRIPTION

@@ -1,6 +1,7 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import platform
+import subprocess
 from pathlib import Path
 
 import arena
@@ -13,6 +14,7 @@ from digits.core.artifacts import TrainOutputs
 from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
+from digits.registry.evidence import _commit_finding
 from digits.registry.reproduce import Reproduction, compare
 from digits.registry.trace import find_origin
 
@@ -91,3 +93,14 @@ def test_what_differs_here_is_named(ring):
     assert lines[2].startswith("cpu: Abacus, 1 cores recorded, ")
     assert lines[3].startswith("cpu_features: abacus9 recorded, ")
     assert lines[4].startswith("lock_md5: 0123 recorded, ")
+
+
+def test_shallow_clone_names_the_cure(ring):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True).stdout
+    Path(".git/shallow").write_bytes(head)
+    promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
+    uri = f"models:/{NAME}/1"
+    line = finding(IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0))
+    by_gate = _commit_finding({"git_commit": "0" * 40, "git_dirty": "false"})
+    for said in (line, by_gate):
+        assert said.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")

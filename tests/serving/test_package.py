@@ -14,7 +14,8 @@ from support import changed, finding
 
 from digits import cli
 from digits import params as parameters
-from digits.core.artifacts import read_split
+from digits.core.artifacts import read_split, split_path
+from digits.core.dataset import load_split, save_split
 from digits.core.errors import DataError, DigitsError, IntegrityError, UsageError
 from digits.core.files import folder_sha256
 from digits.registry import promotion
@@ -68,11 +69,19 @@ def folder_there() -> None:
     OUT.mkdir(parents=True)
 
 
+def change_holdout() -> None:
+    path = split_path("holdout")
+    split = load_split(path)
+    split.data.labels[:] = 0
+    save_split(path, split)
+
+
 @pytest.mark.parametrize(
     ("prepare", "error", "says"),
     [
         (folder_there, UsageError, "--out out/package: exists; delete it"),
         (Path("artifacts/split/holdout.npz").unlink, DataError, "artifacts/split/holdout.npz: not"),
+        (change_holdout, IntegrityError, "artifacts/split/holdout.npz: md5 "),
     ],
 )
 def test_refused_package_writes_nothing(

@@ -149,6 +149,20 @@ class TestTheFirstPage:
             assert until(lambda c=chart: len(drawn(c)) == 2 * len(MODELS), seconds=PATIENCE)
 
 
+def test_reports_links_lead_to_the_run(browser: Browser, ui: Ui, store: Path) -> None:
+    record = read_json(store / "artifacts/train/cnn/run.json", dict)
+    page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto((store / f"artifacts/runs/{record['run_id']}.html").as_uri())
+    page.get_by_text(record["run_id"], exact=True).first.wait_for()
+    assert page.url.startswith(ui.opened.partition("/#")[0])
+    # as RunRecord.page names a run on a server
+    found = f"#/experiments/1/runs?searchFilter=tags.training = '{record['run_id']}'"
+    page.goto(f"{ui.server}/{found}&workflowType=machine_learning")
+    page.get_by_role("link", name="cnn", exact=True).wait_for()
+    expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)
+
+
 def test_confusion_matrices_stand_side_by_side(page: Page) -> None:
     name = "test_confusion_matrix.png"
     page.get_by_text(name, exact=True).first.click()

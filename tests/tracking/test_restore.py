@@ -1,6 +1,8 @@
 """After `dvc pull` on another machine the store is empty: the runs are logged again."""
 
+import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import mlflow
@@ -11,8 +13,8 @@ from support import finding, record_outputs, write_params
 
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError, IntegrityError
-from digits.core.files import read_json
-from digits.tracking import logged_model, restore, runs, store
+from digits.core.files import md5, read_json
+from digits.tracking import logged_model, page, restore, runs, store
 from digits.tracking.restore import restore_all
 
 
@@ -53,7 +55,7 @@ def artifacts(client: MlflowClient, run: Run) -> set[str]:
 
 def own_tags(run: Run) -> dict[str, str]:
     """The tags that a restored run has in common with its original."""
-    other = {logged_model.MODEL_SHA256, "restored_from"}
+    other = {logged_model.MODEL_SHA256, "restored_from", "outputs"}
     tags = run.data.tags.items()
     return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
 
@@ -177,9 +179,12 @@ def test_training_without_evaluation_is_restored(clone: Path) -> None:
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
-@pytest.mark.parametrize("content", ["", '{"run_id": "0"}'])
+@pytest.mark.parametrize("content", ["", '{"run_id": "0"}', "../x"])
 def test_damaged_record_is_a_line(clone: Path, content: str) -> None:
-    Path("artifacts/train/mlp/run.json").write_text(content)
+    path = Path("artifacts/train/mlp/run.json")
+    if content == "../x":
+        content = json.dumps(read_json(path, dict) | {"run_id": content})
+    path.write_text(content)
     assert finding(DataError, restore_all).startswith("artifacts/train/mlp/run.json: not ")
     assert all_runs() == []
 
@@ -201,3 +206,66 @@ def test_replaced_output_is_a_line(clone: Path, file: str) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
     assert all_runs() == []
+
+
+def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
+    restore_all()
+    [run] = all_runs()
+    assert run.data.tags["outputs"].startswith("from the run cache, or ")
+    assert run.data.tags["training"] == run.data.tags["restored_from"]
+
+
+def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
+    record_outputs()
+    for command in ("init -q", "add dvc.lock", "-c user.name=t -c user.email=t@t commit -qm x"):
+        subprocess.run(["git", *command.split()], check=True)
+    restore_all()
+    [run] = all_runs()
+    assert "outputs" not in run.data.tags
+
+
+@pytest.mark.parametrize("kind", ["param", "split", "code"])
+def test_record_that_contradicts_dvc_lock_is_refused(clone: Path, kind: str) -> None:
+    path = Path("artifacts/train/mlp/run.json")
+    record = read_json(path, dict)
+    Path("code.py").touch()
+    for command in ("init -q", "add code.py", "-c user.name=t -c user.email=t@t commit -qm x"):
+        subprocess.run(["git", *command.split()], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+    record["tags"] |= {"git_commit": head.strip(), "git_dirty": "false"}
+    path.write_text(json.dumps(record))
+    record_outputs()
+    lock = json.loads(Path("dvc.lock").read_text())
+    train: dict[str, list[dict[str, str]]] = {
+        "deps": [{"path": "code.py", "md5": md5(Path("code.py"))}]
+    }
+    train["deps"].append({"path": "artifacts/split/train.npz", "md5": record["datasets"]["train"]})
+    seed = record["params"]["seed"]
+    if kind == "split":
+        train["deps"][-1]["md5"] = "0" * 32
+    if kind == "code":
+        Path("code.py").write_text("other")
+    params = {
+        "params.yaml": {"seed": seed + (kind == "param"), "train.mlp": {"fit": {"epochs": 2}}}
+    }
+    lock["stages"]["train@mlp"] = train | {"params": params}
+    Path("dvc.lock").write_text(json.dumps(lock))
+    said = {
+        "param": f"seed was {seed}, dvc.lock records {seed + 1}",
+        "split": f"dvc.lock records {'0' * 32}",
+        "code": f"code.py of its commit {head[:12]} is not the one here",
+    }
+    line = finding(IntegrityError, restore_all)
+    assert line.startswith("train@mlp: of its recorded training, ")
+    assert said[kind] in line
+    assert line.endswith("; `dvc repro -f train@mlp` trains it here")
+    assert all_runs() == []
+
+
+def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
+    restore_all()
+    [run] = all_runs()
+    page.address("5055")
+    Path("artifacts/report").mkdir()
+    text = Path("artifacts/report", TrainOutputs("mlp").read_run().page()).read_text()
+    assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

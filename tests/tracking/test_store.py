@@ -182,3 +182,11 @@ def test_store_of_a_server_is_written(
     assert run.info.status == "FINISHED"
     files = MlflowClient().list_artifacts(run.info.run_id)
     assert [file.path for file in files] == ["note.txt"]
+
+
+def test_run_of_an_experiment_is_named_with_it(tracked: Path) -> None:
+    changed = "train.mlp.fit.epochs 8 → 20"
+    with runs.active_run("mlp", params={}, tags={"dvc_exp": "longer", "changed": changed}) as run:
+        assert run.info.run_name == "mlp (longer)"
+    state = json.loads(json.loads(page.tags()[page.TAG])["state"])
+    assert "tags.`changed`" in state["selectedColumns"]

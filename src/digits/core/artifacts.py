@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
+from pydantic import Field
 
 from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
@@ -23,6 +25,7 @@ COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
+RUNS = ROOT / "runs"  # a page per training that leads on to its run in MLflow
 MONITOR = ROOT / "monitor" / "monitor.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -38,7 +41,7 @@ class RunRecord(StrictModel):
     `datasets` maps each split it was fitted on to its md5; `params_yaml` is the text of that file.
     """
 
-    run_id: str
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]*$")]  # becomes the name of a file
     model_id: str
     experiment_id: str
     tracking_uri: str
@@ -49,11 +52,15 @@ class RunRecord(StrictModel):
     params_yaml: str
 
     def page(self) -> str:
-        """Address of the run in MLflow's UI; `make ui` serves runs that were logged to a file."""
-        uri = self.tracking_uri
-        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-        run = f"experiments/{self.experiment_id}/runs/{self.run_id}"
-        return f"{server}/#/{run}?workflowType=machine_learning"
+        """Address, for the report, of the run and of what `digits restore` makes of it.
+
+        Of runs that were logged to a file, `make ui` writes this page, which leads on to its own.
+        """
+        if not self.tracking_uri.startswith("http"):
+            return f"../{RUNS.name}/{self.run_id}.html"
+        where = quote(f"tags.training = '{self.run_id}'")
+        runs = f"experiments/{self.experiment_id}/runs?searchFilter={where}"
+        return f"{self.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 
 
 def split_path(name: str) -> Path:

@@ -14,16 +14,18 @@ from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
 from digits.core import machine, process
-from digits.core.errors import IntegrityError
-from digits.core.files import md5, parse_yaml
+from digits.core.errors import IntegrityError, printable
+from digits.core.files import flatten, md5, parse_yaml
 from digits.core.repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
+PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
+MAX_CHANGED = 500  # characters of a tag
 SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 
 
@@ -37,6 +39,7 @@ def tags(*, stage: str) -> dict[str, str]:
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = SPLIT.exists() and recorded_outputs().get(SPLIT) == md5(SPLIT)
     data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
+    experiment = os.environ.get(process.EXPERIMENT, "")
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -46,7 +49,8 @@ def tags(*, stage: str) -> dict[str, str]:
         "python": platform.python_version(),
         "cpu": machine.cpu(),
         "cpu_features": " ".join(machine.cpu_features()),
-        "dvc_exp": os.environ.get(process.EXPERIMENT, ""),
+        "dvc_exp": experiment,
+        "changed": _changed_params() if experiment else "",
         "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
@@ -91,9 +95,12 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 
 
 def described_data(md5: str, commit: str) -> dict[str, str]:
-    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
+    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit.
+
+    They hold for the data that `meta: {describes: MD5}` names: `dvc add` keeps them for any other.
+    """
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
-        if pointer and pointer.outs[0].md5 == md5:
+        if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
             texts = {"desc": pointer.outs[0].desc} | pointer.meta
             return {key: text for key, text in texts.items() if text and isinstance(text, str)}
     return {}
@@ -106,7 +113,7 @@ def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
     """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
-    return _recorded(root)[stage].params.get("params.yaml", {})
+    return _recorded(root)[stage].params.get(str(PARAMS), {})
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
@@ -116,6 +123,13 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
         IntegrityError: dvc.lock is damaged.
     """
     return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
+
+
+def is_committed(output: Path) -> bool:
+    """Whether the current commit records this output, with the same md5 as dvc.lock here."""
+    stages = _stages(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
+    committed = {out.path: out.md5 for stage in stages for out in stage.outs}
+    return output in committed and committed[output] == recorded_outputs().get(output)
 
 
 def recorded_size(output: Path, root: Path = Path()) -> int:
@@ -163,6 +177,17 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     ]
     if findings:
         raise IntegrityError(*findings)
+
+
+def _changed_params() -> str:
+    """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
+    with suppress(AttributeError, OSError, ValueError, RecursionError, YAMLError):
+        before = flatten(parse_yaml(try_git("show", f"HEAD:./{PARAMS}")) or {})
+        now = flatten(parse_yaml(PARAMS.read_text("utf-8")) or {})
+        changed = [key for key in before | now if before.get(key) != now.get(key)]
+        texts = (f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}" for key in changed)
+        return printable(", ".join(texts))[:MAX_CHANGED]
+    return ""
 
 
 def _changed_code() -> str:

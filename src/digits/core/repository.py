@@ -40,6 +40,12 @@ def try_git(*arguments: str, failed: str = "") -> str:
         return failed
 
 
+def unshallow() -> str:
+    """What to do if this clone has not all commits; empty if it has."""
+    shallow = try_git("rev-parse", "--is-shallow-repository") == "true"
+    return "; this clone is shallow: `git fetch --unshallow` brings all commits" if shallow else ""
+
+
 def clone(root: Path, folder: Path, commit: str) -> None:
     """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")

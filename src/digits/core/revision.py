@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from digits.core.errors import DataError, ServiceError, UsageError, one_line
 from digits.core.provenance import OUTPUTS, recorded_outputs
+from digits.core.repository import unshallow
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -90,6 +91,7 @@ def open_revision(name: str | None) -> Iterator[Revision]:
         raise UsageError(
             f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
             "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"
+            + unshallow()
         ) from None
     with closing(files):
         yield Revision(name or "workspace", commit, files, remote)

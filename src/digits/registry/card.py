@@ -18,9 +18,13 @@ from digits.core.files import text_sha256
 from digits.evaluation.behaviour import fragile_line, words
 from digits.registry.artifacts import ModelFiles
 from digits.registry.trace import Origin, check_gate_record
+from digits.registry.versions import Registry
+from digits.tracking.page import HISTORY
 
 DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
+MAX_CELL = 100  # characters of a reason in the history
+HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 MAX_STATISTICS = 1_000_000  # bytes of statistics.json; that of 10 classes has 8,000
 BEHAVIOUR = "behaviour_"  # before the names of metrics
 STATISTICS = EvaluateOutputs("").statistics.name
@@ -77,6 +81,29 @@ def write(origin: Origin, files: ModelFiles) -> None:
     sha256 = text_sha256(text)
     client.set_model_version_tag(origin.model, origin.version, DESCRIPTION_SHA256, sha256)
     client.update_model_version(origin.model, origin.version, text)
+
+
+def write_history(registry: Registry) -> None:
+    """Show the moves of the champion in the model's description, the newest first.
+
+    They stand below the heading HISTORY; a description without it is a person's, and stays.
+    """
+    client = MlflowClient()
+    above, heading, _ = (client.get_registered_model(registry.name).description or "").partition(
+        HISTORY
+    )
+    if not heading:
+        return
+    text = f"{above}{HISTORY}\n\n{HEAD}"
+    for move in reversed(registry.moves()):
+        accuracy = _number(move.figures.get("holdout_accuracy"))
+        who, why = (_escaped(each[:MAX_CELL]) for each in (move.by, move.reason))
+        what = f"{move.action} to {move.after or 'none'}"
+        row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+        if len(text) + len(row) > MAX_DESCRIPTION:
+            break
+        text += row
+    client.update_registered_model(registry.name, text)
 
 
 def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:

@@ -195,4 +195,4 @@ def _commit_finding(tags: Mapping[str, str]) -> str | None:
     if tags.get("git_dirty") != "false":
         return f"{commit[:12]} with uncommitted changes; commit them, then train again"
     known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    return None if known else f"{commit[:12]} is unknown here"
+    return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"

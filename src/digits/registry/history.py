@@ -1,17 +1,25 @@
-"""The history of the champion's alias, which MLflow does not keep: a tag of the model per move."""
+"""The history of the champion's alias, which MLflow does not keep: a tag of the model per move.
 
+It says what, when and who. All of the move is JSON in a tag of the version that it led to: on the
+model's page it would hide the rest.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from digits.core.errors import IntegrityError, printable
 
 PREFIX = "champion."
 MAX_REASON = 1000  # characters; the reason becomes a tag
+KEY = re.compile(r"champion\.(\d{6,9})\.(\d{1,9})-(\d{1,9})")
+VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
+ELSEWHERE = "moved by other means than digits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,15 @@ class Move:
 
     @property
     def key(self) -> str:
-        """Name of the tag that holds the move."""
+        """Name of both tags that hold the move."""
         return f"{PREFIX}{self.number:06d}.{self.before or 0}-{self.after or 0}"
 
+    def to_tag(self) -> str:
+        """Value of the model's tag."""
+        return f"{self.action} {self.at}" + (f" by {self.by}" if self.by else "")
+
     def to_json(self) -> str:
-        """Value of that tag."""
+        """Value of the version's tag."""
         return dumps(asdict(self), ensure_ascii=False)
 
 
@@ -62,26 +74,44 @@ def next_move(
     return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
 
 
-def read(tags: Mapping[str, str], champion: str | None) -> list[Move]:
+def read(
+    tags: Mapping[str, str], champion: str | None, of_versions: Mapping[str, Mapping[str, str]]
+) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
-    Raises IntegrityError if a tag is not as digits writes it.
+    `of_versions` are the tags of each version; with a version that is deleted goes why it was
+    champion. IntegrityError if a tag is not as digits writes it, or the two of a move differ.
     """
-    moves = []
-    for key in (key for key in tags if key.startswith(PREFIX)):
-        try:
-            moves.append(TypeAdapter(Move).validate_json(tags[key]))
-        except ValidationError:
-            raise IntegrityError(
-                f"tag {key} of the registered model: is no move as digits writes it; "
-                "mend or delete it in MLflow"
-            ) from None
+    moves = [
+        _move(key, value, of_versions) for key, value in tags.items() if key.startswith(PREFIX)
+    ]
     # of moves at the same moment, the last one made is the one that the alias names
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
-        reason = "moved by other means than digits"
-        moves.append(next_move(moves, "elsewhere", champion, reason=reason))
+        moves.append(next_move(moves, "elsewhere", champion, reason=ELSEWHERE))
     return moves
+
+
+def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) -> Move:
+    named, said, where = KEY.fullmatch(key), VALUE.fullmatch(value), "the registered model"
+    try:
+        if not named or not said:
+            raise ValueError(value)
+        before, after = (version if int(version) else None for version in named.groups()[1:])
+        action: Any = said[1]
+        move = Move(int(named[1]), action, before, after, said[2], said[3] or "")
+        if action == "elsewhere":
+            return replace(move, reason=ELSEWHERE)
+        if after in of_versions:
+            where = f"version {after}"
+            move = TypeAdapter(Move).validate_json(of_versions[after].get(key, ""))
+        if (move.key, move.to_tag()) != (key, value):
+            raise ValueError(value)
+    except ValueError:  # pydantic's is one, too
+        raise IntegrityError(
+            f"tag {key} of {where}: is no move as digits writes it; mend or delete it in MLflow"
+        ) from None
+    return move
 
 
 def previous_champion(moves: Sequence[Move]) -> str | None:

@@ -93,7 +93,7 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
         outcome = _decide(registry, run, version, files, judge, reason)
         if outcome.champion == version or outcome.move:
             registry.drop_challenger(version)
-        _describe(registry.uri(version), files)
+        _describe(registry, version, files)
     if outcome.move:
         _announce(name, outcome.move)
     return outcome
@@ -115,7 +115,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
             if not registry.move(move):
                 raise BusyError(f"models:/{name}: another champion was made; run it again")
             registry.drop_challenger(version)
-            _describe(origin.uri, files)
+            _describe(registry, version, files)
     _announce(name, move)
     return move
 
@@ -180,11 +180,13 @@ def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move)
         client.set_model_version_tag(registry.name, version, key, value)
 
 
-def _describe(uri: str, files: ModelFiles) -> None:
-    """Write the version's model card; if that fails, warn: the decision stands."""
+def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
+    """Write the history and the version's card; if that fails, warn: the decision stands."""
     from digits.registry import card  # imports SciPy
 
+    uri = registry.uri(version)
     try:
+        card.write_history(registry)
         card.write(find_origin(uri), files)
     except Exception as error:
         print(f"warning: {uri}: no model card: {DigitsError(one_line(error))}", file=sys.stderr)

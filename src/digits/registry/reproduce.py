@@ -57,7 +57,8 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
         try:
             repository.clone(Path.cwd(), folder, origin.git_commit)
         except UsageError as error:
-            raise IntegrityError(f"{origin.uri}: cannot be checked out: {error}") from None
+            reason = f"{error}{repository.unshallow()}"
+            raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
         data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
         if data_md5 != origin.data_md5:
             raise IntegrityError(

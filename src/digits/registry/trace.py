@@ -19,8 +19,8 @@ from digits.tracking.logged_model import MODEL_SHA256
 
 # tags of the run that become fields of the same name
 _TAGS = (
-    *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp"),
-    *("python", "cpu", "cpu_features", "device"),
+    *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp", "changed"),
+    *("outputs", "python", "cpu", "cpu_features", "device"),
 )
 
 
@@ -43,12 +43,14 @@ class Origin:
     splits: dict[str, str]
     lock_md5: str
     model_sha256: str
+    outputs: str
     python: str
     cpu: str
     cpu_features: str
     device: str
     flow_run: str
     dvc_exp: str
+    changed: str
     params: dict[str, Any]
     gate: dict[str, str]
 

@@ -96,7 +96,9 @@ class Registry:
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first; the last one leads to the champion."""
         model = self._model()
-        return history.read(model.tags if model else {}, _alias(model, CHAMPION))
+        versions = self._client.search_model_versions(f"name = '{self.name}'") if model else []
+        of_versions = {str(each.version): each.tags for each in versions}
+        return history.read(model.tags if model else {}, _alias(model, CHAMPION), of_versions)
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
@@ -130,9 +132,11 @@ class Registry:
         moves = self.moves()
         if history.champion_of(moves) != move.before:
             return False
-        self._client.set_registered_model_alias(self.name, CHAMPION, str(move.after))
+        version = str(move.after)
+        self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
         for each in (*moves[-1:], move):  # the last one may be by other means, and not yet recorded
-            self._client.set_registered_model_tag(self.name, each.key, each.to_json())
+            self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
         return True
 
     def _model(self) -> RegisteredModel | None:

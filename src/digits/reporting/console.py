@@ -13,10 +13,9 @@ from rich.text import Text
 
 from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
-from digits.core.files import read_json
+from digits.core.files import flatten, read_json
 from digits.core.provenance import check_outputs
 from digits.evaluation.leaderboard import Comparison, cells
-from digits.params import flatten
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics

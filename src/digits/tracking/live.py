@@ -96,6 +96,7 @@ def training_run(
     with store.service_errors():
         live = LiveRun(lambda: runs.start(name, what=what, tags=tags))
         with runs.ending(live.end):
+            live.attempt(lambda: mlflow.set_tag(runs.TRAINING, live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))
             yield live
             live.log_rest()  # in this block, so that a signal ends the waiting

@@ -7,10 +7,14 @@ browser. A description is written where there is none: what a person writes in i
 
 import json
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from digits.core import process
-from digits.core.artifacts import EVALUATED
+from digits.core.artifacts import EVALUATED, RUNS, TrainOutputs
+from digits.core.errors import DigitsError
+from digits.core.files import write_text
 from digits.core.guard import PAGE_NAME
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
@@ -25,16 +29,21 @@ solid curves are of validation, dashed ones of training. What the names mean:
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
 A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
+One of a DVC experiment is named with it; the tag `changed` says what it changed. \
 `digits promote MODEL` puts the last training of a model to the gate."""
 
-REGISTERED_MODEL = """\
+HISTORY = "## History of the champion"  # heading, below which digits renews the description
+REGISTERED_MODEL = f"""\
 The image classifiers of the project. Each version is a training that `digits promote` put \
 to the gate; its description is its model card.
 
 - `champion` is the version that answers: `digits predict`, `digits score`, `digits serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
 - `digits history` says who replaced whom and why, `digits rollback` takes the last champion back
-- the tags `champion.…` hold that history"""
+- the tags `champion.…` hold that history for programs
+
+{HISTORY}
+"""
 
 TAG = "mlflow.sharedViewState.digits"
 # its charts; MLflow's other workflow type has tools for language models
@@ -49,6 +58,7 @@ COLUMNS = {  # and their widths, in pixels
     "metrics.`behaviour_noise`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,
+    "tags.`changed`": 200,
     "tags.`git_commit`": 120,
 }
 SECTIONS: list[dict[str, Any]] = [
@@ -77,7 +87,23 @@ def address(port: str) -> str:
 
     # not every macOS knows names below .localhost
     name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
-    return f"http://{name}:{port}/#/experiments/{store.connect()}/runs?{QUERY}"
+    experiments = f"http://{name}:{port}/#/experiments"
+    address = f"{experiments}/{store.connect()}/runs?{QUERY}"
+    _write_links(experiments)
+    return address
+
+
+def _write_links(experiments: str) -> None:
+    """Make each page in `artifacts/runs`, to which the report links, lead on to its run."""
+    from digits.tracking import restore
+
+    for path in Path().glob("artifacts/train/*/run.json"):
+        with suppress(DigitsError):  # damaged; `digits results` says so
+            outputs = TrainOutputs(path.parent.name)
+            if run := restore.known(outputs):
+                address = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
+                page = f'<meta http-equiv="refresh" content="0; url={address}">\n'
+                write_text(RUNS / f"{outputs.read_run().run_id}.html", page)
 
 
 def tags() -> dict[str, str]:

@@ -12,13 +12,15 @@ from digits.core.artifacts import (
     EVALUATED,
     SPLIT_SUMMARY,
     EvaluateOutputs,
+    RunRecord,
     TrainOutputs,
     read_split_rows,
     split_path,
 )
 from digits.core.dataset import load_split
-from digits.core.errors import DataError
-from digits.core.files import ANEW, folder_sha256
+from digits.core.errors import DataError, IntegrityError
+from digits.core.files import ANEW, flatten, folder_sha256
+from digits.core.repository import try_git
 from digits.params import load as load_params
 from digits.tracking import logged_model, page, runs, store
 from digits.tracking.live import Attempt
@@ -26,6 +28,11 @@ from digits.tracking.live import Attempt
 ANSWER_SETS = {  # names in MLflow, and in confidence.json
     **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
     **{"mean_set_size": "mean_size", "unsure": "unsure"},
+}
+UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
+PARAMS = {  # in params.yaml, of what a run calls otherwise
+    **{"seed": "seed", "classes": "data.classes", "picture": "data.picture"},
+    **{"threads": "train.threads", "distribute": "train.distribute"},
 }
 EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
@@ -89,6 +96,11 @@ def restore(model: str, root: Path = Path()) -> Run:
     outputs = TrainOutputs(model, root)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
+    foreign = root == Path() and not provenance.is_committed(outputs.run)
+    _check_record(record, f"train@{model}", root, code=foreign)
+    tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
+    if foreign:
+        tags["outputs"] = UNCOMMITTED
     logged = (outputs.model, outputs.keras, outputs.calibration)
     if missing := [path for path in logged if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
@@ -100,7 +112,7 @@ def restore(model: str, root: Path = Path()) -> Run:
         record.name,
         what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
         params=record.params,
-        tags={**record.tags, "restored_from": record.run_id},
+        tags=tags,
         system_metrics=False,
     ) as active:
         run_id = active.info.run_id
@@ -109,6 +121,31 @@ def restore(model: str, root: Path = Path()) -> Run:
         runs.log_datasets(run_id, record.datasets)
         logged_model.log(run_id, outputs, example=example, metrics=cost)
     return MlflowClient().get_run(run_id)
+
+
+def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> None:
+    """Raise IntegrityError if a training's record, perhaps a stranger's, contradicts dvc.lock.
+
+    With `code` also if the commit that it names has other code. Whether the model is what that
+    training gives, only `digits reproduce` can tell.
+    """
+    inputs = provenance.recorded_inputs(stage, root)
+    recorded = flatten(provenance.recorded_params(stage, root))
+    said = {str(split_path(split)): digest for split, digest in record.datasets.items()}
+    said |= {PARAMS.get(k, f"{stage.replace('@', '.')}.{k}"): v for k, v in record.params.items()}
+    recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
+    findings = [
+        f"{name} was {said[name]}, dvc.lock records {value}"
+        for name, value in recorded.items()
+        if said.get(name, value) != value
+    ]
+    commit, files = record.tags.get("git_commit"), [str(p) for p in inputs if p.suffix == ".py"]
+    if code and commit and files and record.tags.get("git_dirty") == "false":
+        changed = try_git("diff", "--name-only", commit, "--", *files).split()
+        findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
+    if findings:
+        where, cure = f"{stage}: of its recorded training,", f"`dvc repro -f {stage}`"
+        raise IntegrityError(*(f"{where} {each}; {cure} trains it here" for each in findings))
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import ActiveRun
 
 PARAMS_FILE = "params.yaml"
+TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
 MOST = 1000  # metrics that MLflow takes in one request
 
 
@@ -48,8 +49,8 @@ def start(
 ) -> "ActiveRun":
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    `what` is its description; `experiment` by default the project's, where system metrics are
-    logged if params.yaml says so.
+    A DVC experiment's is named with it. `what` is its description; `experiment` by default the
+    project's, where system metrics are logged if params.yaml says so.
     """
     experiment_id = store.connect(experiment)
     parent = store.parent_run()
@@ -57,7 +58,7 @@ def start(
         experiment_id = parent.info.experiment_id
     measured = system_metrics and not experiment and tracking().system_metrics
     return mlflow.start_run(
-        run_name=name,
+        run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
         tags=dict(tags),

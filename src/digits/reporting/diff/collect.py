@@ -15,7 +15,7 @@ from digits.core import provenance
 from digits.core.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
 from digits.core.dataset import Labels, load_split
 from digits.core.errors import DataError, IntegrityError, UsageError, printable
-from digits.core.files import read_json, scratch
+from digits.core.files import flatten, read_json, scratch
 from digits.core.revision import Revision, open_revision
 from digits.evaluation.confusion_csv import read_matrix
 from digits.evaluation.difference import Change, Difference, Result, changes, compare_results
@@ -89,9 +89,9 @@ class Side:
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
         read = provenance.recorded_inputs("split", self.root)
         values = {"data (md5)": read.get(provenance.DATA, "")}
-        values |= parameters.flatten(self.raw)
+        values |= flatten(self.raw)
         for stage in ("validate", "split", *stages):
-            values |= parameters.flatten(provenance.recorded_params(stage, self.root))
+            values |= flatten(provenance.recorded_params(stage, self.root))
         plain = json.dumps(values, default=str, skipkeys=True)
         return dict(json.loads(plain, parse_constant=str))  # NaN as text
 
@@ -156,7 +156,7 @@ def _result(side: Side, model: str) -> Result:
     size = provenance.recorded_size(trained.model, side.root)
     trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
     with side.reading():
-        metrics: Metrics = parameters.flatten(evaluated.read_metrics())
+        metrics: Metrics = flatten(evaluated.read_metrics())
         metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
         behaviour = evaluated.read_behaviour()
         behaviour.pop("clean", None)  # the same number as test.accuracy
