@@ -82,6 +82,20 @@ def read_split_rows() -> dict[str, int]:
     return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"])
 
 
+def read_sources() -> dict[str, dict[str, Any]]:
+    """The `file` and the number of `rows` of each part of the raw data, by split.json."""
+    return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("sources",))["sources"])
+
+
+def in_file(rows: np.ndarray) -> tuple[str, np.ndarray]:
+    """Raw rows of one split as the file of the data that has them, and its rows, from 0."""
+    sources = read_sources()
+    first = sources["train"]["rows"]
+    if len(rows) and rows.min() >= first:
+        return sources["official_test"]["file"], rows - first
+    return sources["train"]["file"], rows
+
+
 def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
     """Write the learning curves of all models as one table, a row per model and epoch."""
     import pandas as pd
