@@ -13,6 +13,7 @@ from digits.core.errors import UsageError
 from digits.core.files import StrictModel, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
+from digits.evaluation.behaviour import BehaviourParams
 from digits.evaluation.confidence import ConfidenceParams
 from digits.evaluation.drift import DriftParams
 from digits.evaluation.gate import PromoteParams
@@ -62,6 +63,7 @@ class Params(StrictModel):
     validation: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
+    behaviour: BehaviourParams
     confidence: ConfidenceParams
     promote: PromoteParams
     drift: DriftParams

@@ -9,19 +9,23 @@ from digits.core.dataset import Dataset
 from digits.evaluation.behaviour import (
     BATCH_CALLS,
     BATCH_IMAGES,
-    PERTURBATIONS,
     REQUESTS,
     WARM_UP_CALLS,
+    BehaviourParams,
     accuracy_under,
     add_noise,
     blur,
+    disturbances,
     fragile,
     fragile_line,
     invert,
     measure_latency,
     rotate,
     shift,
+    words,
 )
+
+EACH = BehaviourParams(shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,13 @@ def dot(rows: int, size: int = 9, grey: int = 200) -> np.ndarray:
     return images
 
 
-@pytest.mark.parametrize("name", PERTURBATIONS)
+@pytest.mark.parametrize("name", disturbances(EACH))
 @pytest.mark.parametrize("shape", [(0, 8, 8), (3, 5, 9)], ids=str)
 def test_shape_and_type_stay_and_the_input_is_untouched(name, shape):
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     before = images.copy()
-    disturbed = PERTURBATIONS[name].apply(images)
-    assert np.array_equal(disturbed, PERTURBATIONS[name].apply(images))
+    disturbed = disturbances(EACH)[name](images)
+    assert np.array_equal(disturbed, disturbances(EACH)[name](images))
     assert disturbed.shape == shape
     assert disturbed.dtype == np.uint8
     assert np.array_equal(images, before)
@@ -56,10 +60,43 @@ def test_shape_and_type_stay_and_the_input_is_untouched(name, shape):
 
 @pytest.mark.parametrize("pixels", [1, 2])
 def test_a_shift_moves_by_whole_pixels_in_each_of_four_directions(pixels):
-    moved = np.argwhere(shift(dot(100), pixels))[:, 1:] - 4
+    moved = np.argwhere(shift(dot(100), pixels / 9))[:, 1:] - 4
     directions = {tuple(step.tolist()) for step in moved}
     assert directions == {(0, pixels), (0, -pixels), (pixels, 0), (-pixels, 0)}
     assert len(moved) == 100
+
+
+def test_disturbances_scale_with_the_image():
+    large, small = (dot(40, size=size) for size in (28, 8))
+    for size, images in ((28, large), (8, small)):
+        moved = abs(np.argwhere(shift(images, 0.25)) - np.argwhere(images)).sum(axis=1)
+        assert (moved == size / 4).all()
+    assert shift(small, 0.07).max() < 200  # half a pixel
+    assert blur(large, 0.035).max() < blur(small, 0.035).max()
+
+
+def test_disturbances_are_those_of_params():
+    none = BehaviourParams(shift=[], rotate=[], blur=[], noise=[], invert=False)
+    assert disturbances(none) == {}
+    assert [*disturbances(none.model_copy(update={"shift": [0.07, 0.035]}))] == [
+        *("shift_0.07", "shift_0.035")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("clean", "as they are"),
+        ("shift_0.035", "shifted by 3.5 % of their size"),
+        ("rotate_15", "rotated by ±15°"),
+        ("noise_0.2", "with 20 % of noise"),
+        ("invert", "with inverted contrast"),
+        ("shift_2px", "shift_2px"),
+        ("foreign_1", "foreign_1"),
+    ],
+)
+def test_words_of_a_disturbance(name, said):
+    assert words(name) == said
 
 
 def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():
@@ -73,7 +110,7 @@ def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():
 
 
 def test_a_blur_spreads_the_ink_and_keeps_its_amount():
-    blurred = blur(dot(1))
+    blurred = blur(dot(1), 1 / 9)
     assert blurred[0, 4, 4] == pytest.approx(200 * 0.159, abs=1)
     assert blurred[0, 4, 3] == blurred[0, 3, 4] == blurred[0, 4, 5] > 0
     assert blurred.sum() == pytest.approx(200, rel=0.05)
@@ -81,8 +118,8 @@ def test_a_blur_spreads_the_ink_and_keeps_its_amount():
 
 def test_noise_is_a_fifth_of_the_brightest_grey():
     grey = np.full((20, 28, 28), 100, dtype=np.uint8)
-    assert add_noise(grey).std() == pytest.approx(20, rel=0.02)
-    assert add_noise(grey).mean() == pytest.approx(100, rel=0.01)
+    assert add_noise(grey, 0.2).std() == pytest.approx(20, rel=0.02)
+    assert add_noise(grey, 0.2).mean() == pytest.approx(100, rel=0.01)
 
 
 def test_inversion_swaps_black_and_the_brightest_grey():
@@ -95,21 +132,21 @@ def test_inversion_swaps_black_and_the_brightest_grey():
 
 def test_accuracy_falls_with_the_size_of_the_disturbance(predict, digits):
     held = digits.take(np.arange(900, 1797))
-    found = accuracy_under(predict, held, clean=predict(held.images))
-    assert list(found) == ["clean", *PERTURBATIONS]
+    found = accuracy_under(predict, held, EACH, clean=predict(held.images))
+    assert list(found) == ["clean", *disturbances(EACH)]
     assert found["clean"] > 0.93
-    assert found["clean"] > found["shift_1px"] > found["shift_2px"]
-    assert found["rotate_5deg"] > found["rotate_15deg"]
-    assert found["inverted"] < 0.5
+    assert found["clean"] > found["shift_0.125"] > found["shift_0.25"]
+    assert found["rotate_5"] > found["rotate_15"]
+    assert found["invert"] < 0.5
 
 
 def test_fragile_is_what_costs_more_than_a_tenth_worst_first():
-    accuracies = {"clean": 0.98, "shift_1px": 0.89, "shift_2px": 0.7, "inverted": 0.1, "blur": 0.99}
-    assert fragile(accuracies) == pytest.approx({"inverted": 0.88, "shift_2px": 0.28})
-    assert list(fragile(accuracies)) == ["inverted", "shift_2px"]
+    accuracies = {"clean": 0.98, "shift_0.1": 0.89, "shift_0.2": 0.7, "invert": 0.1, "x": 0.99}
+    assert fragile(accuracies) == pytest.approx({"invert": 0.88, "shift_0.2": 0.28})
+    assert list(fragile(accuracies)) == ["invert", "shift_0.2"]
     assert fragile_line("mlp", accuracies) == (
         "mlp is fragile: accuracy falls by 88 points on images with inverted contrast, "
-        "by 28 points on images shifted by 2 pixels"
+        "by 28 points on images shifted by 20 % of their size"
     )
 
 

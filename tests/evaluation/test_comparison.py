@@ -1,11 +1,14 @@
 """Two models on the same rows: figures, Pareto front, and the verdict in words."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from digits.evaluation.comparison import (
     Candidate,
     Pair,
+    choice,
     compare_pair,
     mcnemar_exact,
     paired_interval,
@@ -20,7 +23,7 @@ def pair_of(
     only_first: int,
     only_second: int,
     *,
-    seconds: tuple[float, float] = (100.0, 100.0),
+    seconds: tuple[float | None, float | None] = (100.0, 100.0),
     rows: int = ROWS,
     both_wrong: int = 0,
 ) -> Pair:
@@ -112,7 +115,7 @@ def test_pareto_front(points, front):
         (
             pair_of(600, 100, seconds=(1_000_000, 1_000), rows=1_000_000),
             "cnn gains 0.05 points over mlp (95 % interval 0.04 to 0.06, p < 0.001) "
-            "for 1,000.0 times the training time: 199,800 s per error avoided in 10,000",
+            "for 1,000.0 times the training time: 200,000 s per error avoided in 10,000",
         ),
         (
             pair_of(150, 40, seconds=(50, 100)),
@@ -139,6 +142,19 @@ def test_pareto_front(points, front):
             "mlp and cnn give the same answer on all 10,000 images; mlp trains 10.0 times faster",
         ),
         (
+            pair_of(150, 40, seconds=(5.5, 5.0)),
+            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
+            "for 1.1 times the training time: under 0.1 s per error avoided in 10,000",
+        ),
+        (
+            pair_of(150, 40, seconds=(50, None)),
+            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001)",
+        ),
+        (
+            pair_of(0, 0, seconds=(50, None)),
+            "cnn and mlp give the same answer on all 10,000 images",
+        ),
+        (
             pair_of(0, 0),
             "cnn and mlp give the same answer on all 10,000 images; both train equally long",
         ),
@@ -146,3 +162,52 @@ def test_pareto_front(points, front):
 )
 def test_verdict(pair, sentence):
     assert verdict(pair) == sentence
+
+
+def chosen(wrong: dict[str, int], seconds: dict[str, float | None]) -> str:
+    """The choice between models that are wrong on so many rows, none of them in common."""
+    reference, candidates, row = np.zeros(ROWS, dtype=np.int64), [], 0
+    for name, count in wrong.items():
+        predicted = reference.copy()
+        predicted[row : row + count] = 1
+        row += count
+        candidates.append(Candidate(name, predicted, seconds[name]))
+    pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
+    return choice(pairs, seconds)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "seconds", "line"),
+    [
+        (
+            {"mlp": 170, "cnn": 85, "compact": 40},
+            {"mlp": 54, "cnn": 306, "compact": 42},
+            "compact is the choice: no model is more accurate beyond noise, and none trains faster",
+        ),
+        (
+            {"mlp": 45, "cnn": 40},
+            {"mlp": 54, "cnn": 306},
+            "mlp is the choice: no model is more accurate beyond noise, and none trains faster",
+        ),
+        (
+            {"mlp": 170, "cnn": 40, "compact": 45},
+            {"mlp": 21, "cnn": 306, "compact": 294},
+            "No model is best in both: compact is more accurate (+1.2 points), "
+            "mlp trains 14.0 times faster",
+        ),
+        (
+            {"mlp": 170, "cnn": 40},
+            {"mlp": None, "cnn": 306},
+            "cnn is the choice by accuracy alone: no model is more accurate beyond noise; "
+            "times cannot be compared",
+        ),
+        (
+            {"mlp": 170, "cnn": 40, "compact": 45},
+            {"mlp": 1, "cnn": 306, "compact": None},
+            "No choice: cnn and compact differ by noise only, "
+            "and training times cannot be compared",
+        ),
+    ],
+)
+def test_choice(wrong, seconds, line):
+    assert chosen(wrong, seconds) == line

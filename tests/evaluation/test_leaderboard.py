@@ -36,6 +36,10 @@ def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
     [line] = doubts([MLP, CNN._replace(shared_cores=0.94)])
     assert "used 0.9 of its cores" in line
     assert doubts([CNN._replace(shared_cores=0.05)]) == []
+    assert [row["times"] for row in cells([MLP._replace(shared_cores=0.94), CNN])] == [
+        "n/a",
+        "1.0×",
+    ]
 
 
 def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:

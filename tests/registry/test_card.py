@@ -30,7 +30,7 @@ METRICS = {
     **{"user_s": 564.4, "system_s": 6.1, "elapsed_s": 301.3},
     **{"train_rows": 48000, "validation_rows": 6000, "test_rows": 10000, "holdout_rows": 6000},
     **{"test_accuracy": 0.9902, "test_accuracy_lower": 0.9881, "test_accuracy_upper": 0.9920},
-    **{"holdout_accuracy": 0.992, "behaviour_clean": 0.9902, "behaviour_inverted": 0.4719},
+    **{"holdout_accuracy": 0.992, "behaviour_clean": 0.9902, "behaviour_invert": 0.4719},
     **{"test_coverage": 0.9912, "test_coverage_lower": 0.9892, "test_coverage_upper": 0.9929},
 }
 HOSTILE = [

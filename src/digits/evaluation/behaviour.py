@@ -1,23 +1,23 @@
-"""How a model behaves in use: its accuracy on perturbed images, and how fast it answers.
+"""How a model behaves in use: its accuracy on disturbed images, and how fast it answers.
 
-Every perturbation takes and returns images uint8 (n, height, width), seeded, with a random
+Every disturbance takes and returns images uint8 (n, height, width), seeded, with a random
 direction for each image. What moves in from outside is black (0).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from timeit import repeat, timeit
-from typing import NamedTuple
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from pydantic import Field
 
 from digits.core.dataset import Dataset, Images, Predict, Probabilities
+from digits.core.files import StrictModel
 
 SEED = 0
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up
-NOISE_SHARE = 0.2  # standard deviation, as a share of the brightest grey value
 FRAGILE_LOSS = 0.1  # of accuracy, 0…1
 
 REQUESTS = 50
@@ -25,27 +25,52 @@ BATCH_IMAGES = 512
 BATCH_CALLS = 3
 WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
 
+# SciPy takes a second to import: functions import it, so that params are read without it.
 
-def shift(images: Images, pixels: int) -> Images:
-    """Move each image by whole pixels right, left, down or up, with equal probability."""
-    move = partial(ndimage.shift, order=0, prefilter=False)
-    steps = [(0, down * pixels, right * pixels) for down, right in DIRECTIONS]
+Shares = list[Annotated[float, Field(gt=0, le=1)]]
+
+
+class BehaviourParams(StrictModel):
+    """`behaviour:` in params.yaml: what images may look like in use; an amount each."""
+
+    shift: Shares
+    rotate: list[Annotated[float, Field(gt=0, le=180)]]
+    blur: Shares
+    noise: Shares
+    invert: bool
+
+
+def shift(images: Images, amount: float) -> Images:
+    """Move each image by a share of its size right, left, down or up, with equal probability."""
+    from scipy import ndimage
+
+    height, width = images.shape[1:]
+    move = partial(ndimage.shift, order=1, prefilter=False)
+    steps = [(0, down * amount * height, right * amount * width) for down, right in DIRECTIONS]
     return _one_of(images, [partial(move, shift=step) for step in steps])
 
 
-def rotate(images: Images, degrees: float) -> Images:
+def rotate(images: Images, amount: float) -> Images:
+    """Turn each image by so many degrees, either way."""
+    from scipy import ndimage
+
     turn = partial(ndimage.rotate, axes=(1, 2), reshape=False, order=1, prefilter=False)
-    return _one_of(images, [partial(turn, angle=angle) for angle in (degrees, -degrees)])
+    return _one_of(images, [partial(turn, angle=angle) for angle in (amount, -amount)])
 
 
-def blur(images: Images) -> Images:
-    sigma = (0, 1, 1)  # pixels
+def blur(images: Images, amount: float) -> Images:
+    """A Gaussian blur whose standard deviation is a share of the image's size."""
+    from scipy import ndimage
+
+    height, width = images.shape[1:]
+    sigma = (0, amount * height, amount * width)
     return _grey(ndimage.gaussian_filter(images, sigma, output=np.float32, mode="constant"))
 
 
-def add_noise(images: Images) -> Images:
+def add_noise(images: Images, amount: float) -> Images:
+    """Noise whose standard deviation is a share of the brightest grey value."""
     noise = np.random.default_rng(SEED).standard_normal(images.shape, dtype=np.float32)
-    return _grey(images + noise * (NOISE_SHARE * float(images.max(initial=0))))
+    return _grey(images + noise * (amount * float(images.max(initial=0))))
 
 
 def invert(images: Images) -> Images:
@@ -53,37 +78,51 @@ def invert(images: Images) -> Images:
     return np.asarray(images.max(initial=0) - images, dtype=np.uint8)
 
 
-class Perturbation(NamedTuple):
-    """One way to perturb images: the words for a sentence, and the function."""
-
-    words: str
-    apply: Callable[[Images], Images]
-
-
-PERTURBATIONS: Mapping[str, Perturbation] = {
-    "shift_1px": Perturbation("shifted by 1 pixel", lambda images: shift(images, 1)),
-    "shift_2px": Perturbation("shifted by 2 pixels", lambda images: shift(images, 2)),
-    "rotate_5deg": Perturbation("rotated by ±5°", lambda images: rotate(images, 5)),
-    "rotate_15deg": Perturbation("rotated by ±15°", lambda images: rotate(images, 15)),
-    "blur": Perturbation("blurred", blur),
-    "noise": Perturbation("with noise", add_noise),
-    "inverted": Perturbation("with inverted contrast", invert),
-}
+def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Images]]:
+    """The functions that disturb images, by name: the key in params.yaml and the amount."""
+    by_amount = {"shift": shift, "rotate": rotate, "blur": blur, "noise": add_noise}
+    found: dict[str, Callable[[Images], Images]] = {
+        f"{key}_{amount:g}": partial(disturb, amount=amount)
+        for key, disturb in by_amount.items()
+        for amount in getattr(params, key)
+    }
+    return found | ({"invert": invert} if params.invert else {})
 
 
-def accuracy_under(predict: Predict, data: Dataset, *, clean: Probabilities) -> dict[str, float]:
-    """Accuracy 0…1 under each perturbation, and `clean`: that of the given probabilities."""
+def words(name: str) -> str:
+    """What a sentence calls images under the disturbance of this name; `clean` is none."""
+    key, _, amount = name.partition("_")
+    try:
+        percent = f"{100 * float(amount or 0):.4g} %"
+    except ValueError:  # another version's
+        return name
+    known = {
+        "clean": "as they are",
+        "shift": f"shifted by {percent} of their size",
+        "rotate": f"rotated by ±{amount}°",
+        "blur": f"blurred over {percent} of their size",
+        "noise": f"with {percent} of noise",
+        "invert": "with inverted contrast",
+    }
+    return known.get(key, name)
+
+
+def accuracy_under(
+    predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
+) -> dict[str, float]:
+    """Accuracy 0…1 under each disturbance, and `clean`: that of the given probabilities."""
 
     def accuracy(probabilities: Probabilities) -> float:
         return float(np.mean(probabilities.argmax(axis=1) == data.labels))
 
     return {"clean": accuracy(clean)} | {
-        name: accuracy(predict(each.apply(data.images))) for name, each in PERTURBATIONS.items()
+        name: accuracy(predict(disturb(data.images)))
+        for name, disturb in disturbances(params).items()
     }
 
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
-    """The accuracy lost under each perturbation that costs more than 0.1, worst first."""
+    """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
     losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
     worst_first = sorted(losses, key=lambda name: -losses[name])
     return {name: losses[name] for name in worst_first if losses[name] > FRAGILE_LOSS}
@@ -92,7 +131,7 @@ def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
 def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
     """The verdict on a fragile model; None if it is not fragile."""
     losses = ", ".join(
-        f"by {100 * loss:.0f} points on images {PERTURBATIONS[name].words}"
+        f"by {100 * loss:.0f} points on images {words(name)}"
         for name, loss in fragile(accuracies).items()
     )
     return f"{model} is fragile: accuracy falls {losses}" if losses else None

@@ -1,6 +1,7 @@
-"""Two models on the same rows: the gain in accuracy, its price in time, and a verdict in words."""
+"""Models on the same rows: the gain in accuracy, its price in time, and verdicts in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,14 +11,19 @@ from digits.core.dataset import Labels
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
+SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
+LEAST_PRICE = 0.1  # s per error avoided; less is noise
 
 
 class Candidate(NamedTuple):
-    """A model to compare: predicted classes int64 (n,), and training time in s, above 0."""
+    """A model to compare: predicted classes int64 (n,), and training time in s, above 0.
+
+    The time is None if it cannot be compared.
+    """
 
     name: str
     predicted: Labels
-    train_s: float
+    train_s: float | None
 
 
 class Pair(NamedTuple):
@@ -26,8 +32,9 @@ class Pair(NamedTuple):
     `gain` in accuracy has the 95 % interval `lower`…`upper`, `p_value` is that of McNemar's exact
     test. `better_right` and `other_right` are the rows that only this model gets right.
     `disagreements` counts the rows with different answers, also where both are wrong.
-    `time_ratio` is better / other. `seconds_per_error` is the additional training time per error
-    avoided in 10,000 images: None without a gain, negative if the better is also the faster.
+    `time_ratio` is better / other, None if the times cannot be compared. `seconds_per_error` is the
+    additional training time per error avoided in 10,000 images: None without a gain beyond noise,
+    negative if the better is also the faster.
     `within_noise`: the interval includes no gain, or the test is not significant.
     """
 
@@ -41,7 +48,7 @@ class Pair(NamedTuple):
     better_right: list[int]
     other_right: list[int]
     disagreements: int
-    time_ratio: float
+    time_ratio: float | None
     seconds_per_error: float | None
     within_noise: bool
 
@@ -49,13 +56,18 @@ class Pair(NamedTuple):
 def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1."""
     hits = {c.name: np.equal(c.predicted, reference) for c in (a, b)}
-    better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s, c.name))
+    better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s or inf, c.name))
     better_right = np.flatnonzero(hits[better.name] & ~hits[other.name]).tolist()
     other_right = np.flatnonzero(hits[other.name] & ~hits[better.name]).tolist()
     rows, gained = len(reference), len(better_right) - len(other_right)
     lower, upper = paired_interval(len(better_right), len(other_right), rows)
     p_value = mcnemar_exact(len(better_right), len(other_right))
-    errors_avoided = gained / rows * ERRORS_COUNTED_IN
+    within_noise = lower <= 0 or p_value >= SIGNIFICANCE
+    ratio = price = None
+    if better.train_s and other.train_s:
+        ratio = better.train_s / other.train_s
+        if not within_noise:
+            price = (better.train_s - other.train_s) / (gained / rows * ERRORS_COUNTED_IN)
     return Pair(
         better=better.name,
         other=other.name,
@@ -67,9 +79,9 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
         better_right=better_right,
         other_right=other_right,
         disagreements=int(np.count_nonzero(better.predicted != other.predicted)),
-        time_ratio=better.train_s / other.train_s,
-        seconds_per_error=(better.train_s - other.train_s) / errors_avoided if gained else None,
-        within_noise=lower <= 0 or p_value >= SIGNIFICANCE,
+        time_ratio=ratio,
+        seconds_per_error=price,
+        within_noise=within_noise,
     )
 
 
@@ -106,28 +118,67 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return front
 
 
+def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
+    """Which of two models or more to take, and why; or why there is no choice.
+
+    `pairs` has every two of them, `seconds` the training time of each, None if it cannot be
+    compared.
+    """
+    worse = {pair.other for pair in pairs if not pair.within_noise}
+    best = [name for name in seconds if name not in worse]
+    reason = "no model is more accurate beyond noise"
+    times = {name: s for name, s in seconds.items() if s is not None}
+    if len(times) < len(seconds):
+        if len(best) == 1:
+            return f"{best[0]} is the choice by accuracy alone: {reason}; times cannot be compared"
+        names = f"{', '.join(best[:-1])} and {best[-1]}"
+        return f"No choice: {names} differ by noise only, and training times cannot be compared"
+    chosen, fastest = min(best, key=times.__getitem__), min(times, key=times.__getitem__)
+    if times[chosen] / times[fastest] < SAME_TIME:
+        return f"{chosen} is the choice: {reason}, and none trains faster"
+    beaten_by = {p.better: p for p in pairs if p.other == fastest and not p.within_noise}
+    rival = min(beaten_by, key=lambda name: (name in worse, times[name]))
+    gain = _points(beaten_by[rival], beaten_by[rival].gain)
+    return (
+        f"No model is best in both: {rival} is more accurate (+{gain} points), "
+        f"{fastest} trains {_times(times[rival] / times[fastest])} faster"
+    )
+
+
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
-    both = f"{pair.better} and {pair.other}"
+    both, ratio = f"{pair.better} and {pair.other}", pair.time_ratio
     gain, low, high = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
     evidence = f"(95 % interval {low} to {high}, {p_text(pair)})"
-    same_time = max(pair.time_ratio, 1 / pair.time_ratio) < 1.05  # both are printed as 1.0
-    faster = f"trains {1 / pair.time_ratio:,.1f} times faster"
-    on_a_tie = "both train equally long" if same_time else f"{pair.better} {faster}"
-    if pair.disagreements == 0:
-        return f"{both} give the same answer on all {pair.rows:,} images; {on_a_tie}"
-    if (seconds := pair.seconds_per_error) is None:
-        return f"{both} are equally accurate {evidence}; {on_a_tie}"
+    same_time = ratio is not None and max(ratio, 1 / ratio) < SAME_TIME
+    faster = f"trains {_times(1 / ratio)} faster" if ratio else ""
+    on_a_tie = f"; {pair.better} {faster}" if ratio else ""
     if same_time:
-        time, price = "for the same training time", ""
-    elif pair.time_ratio < 1:
-        time, price = f"and {faster}", ": better in both"
-    else:
-        amount = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
-        time = f"for {pair.time_ratio:,.1f} times the training time"
-        price = f": {amount} s per error avoided in {ERRORS_COUNTED_IN:,}"
-    line = f"{pair.better} gains {gain} points over {pair.other} {evidence} {time}"
+        on_a_tie = "; both train equally long"
+    if pair.disagreements == 0:
+        return f"{both} give the same answer on all {pair.rows:,} images{on_a_tie}"
+    if pair.gain == 0:
+        return f"{both} are equally accurate {evidence}{on_a_tie}"
+    time = price = ""
+    if same_time:
+        time = " for the same training time"
+    elif ratio and ratio < 1:
+        time, price = f" and {faster}", ": better in both"
+    elif ratio:
+        time = f" for {_times(ratio)} the training time"
+        price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.1f} times"
+
+
+def _price(pair: Pair) -> str:
+    """Two digits: a training time has no more."""
+    seconds = pair.seconds_per_error or 0.0
+    return f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else f"{float(f'{seconds:.2g}'):,.10g}"
 
 
 def p_text(pair: Pair) -> str:

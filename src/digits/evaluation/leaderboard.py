@@ -58,10 +58,15 @@ class Comparison(NamedTuple):
     verdicts: list[str]
 
 
+def comparable_s(row: Row) -> float | None:
+    """The elapsed training time; None if other processes used its cores."""
+    return row.elapsed_s if row.shared_cores < SHARED_CORES else None
+
+
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
-    """Each model's elapsed training time, divided by the fastest model's."""
-    fastest = min(row.elapsed_s for row in rows)
-    return {row.model: row.elapsed_s / fastest for row in rows}
+    """Training times that can be compared, each divided by the shortest."""
+    times = {row.model: s for row in rows if (s := comparable_s(row))}
+    return {model: s / min(times.values()) for model, s in times.items()}
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
@@ -95,7 +100,7 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
             "elapsed s": f"{row.elapsed_s:.1f}",
             "s/epoch": f"{row.epoch_s:.2f}",
             "shared cores": f"{row.shared_cores:.1f}",
-            "times": f"{ratios[row.model]:.1f}×",
+            "times": f"{ratios[row.model]:.1f}×" if row.model in ratios else "n/a",
             "parameters": f"{row.parameters:,}",
             "size MB": f"{row.size_bytes / 1e6:.1f}",
             "p50 ms": f"{row.p50_ms:.2f}",

@@ -15,14 +15,14 @@ from digits.core import provenance, repository
 from digits.core.artifacts import EVALUATED, EvaluateOutputs
 from digits.core.errors import printable
 from digits.core.files import text_sha256
-from digits.evaluation.behaviour import PERTURBATIONS, fragile_line
+from digits.evaluation.behaviour import fragile_line, words
 from digits.registry.artifacts import ModelFiles
 from digits.registry.trace import Origin, check_gate_record
 
 DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 MAX_STATISTICS = 1_000_000  # bytes of statistics.json; that of 10 classes has 8,000
-NAMED = {"clean": "as they are"} | {name: how.words for name, how in PERTURBATIONS.items()}
+BEHAVIOUR = "behaviour_"  # before the names of metrics
 STATISTICS = EvaluateOutputs("").statistics.name
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
@@ -83,7 +83,9 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
     """The variables of the template."""
     run = MlflowClient().get_run(origin.run_id)
     metrics, by_class = run.data.metrics, _by_class(origin.run_id)
-    behaviour = {k: metrics[f"behaviour_{k}"] for k in NAMED if f"behaviour_{k}" in metrics}
+    behaviour = {
+        k.removeprefix(BEHAVIOUR): v for k, v in metrics.items() if k.startswith(BEHAVIOUR)
+    }
     recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
     requirements = files.folder / "requirements.txt"
     return {
@@ -100,7 +102,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
             for name, words in FIGURES.items()
             if f"test_{name}" in metrics
         ],
-        "behaviour": {NAMED[name]: accuracy for name, accuracy in behaviour.items()},
+        "behaviour": {words(name): accuracy for name, accuracy in behaviour.items()},
         "fragile": fragile_line("It", behaviour) if "clean" in behaviour else None,
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),

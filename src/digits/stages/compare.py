@@ -15,9 +15,16 @@ from digits.core.artifacts import (
 )
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
-from digits.evaluation.comparison import Candidate, as_dict, compare_pair, pareto_front, verdict
+from digits.evaluation.comparison import (
+    Candidate,
+    as_dict,
+    choice,
+    compare_pair,
+    pareto_front,
+    verdict,
+)
 from digits.evaluation.confusion_csv import read_matrix, write_cells
-from digits.evaluation.leaderboard import Row, doubts, markdown, time_ratios
+from digits.evaluation.leaderboard import Row, comparable_s, doubts, markdown, time_ratios
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -41,11 +48,13 @@ def main() -> None:
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    candidates = [Candidate(row.model, answers[row.model], row.elapsed_s) for row in rows]
+    seconds = {row.model: comparable_s(row) for row in rows}
+    candidates = [Candidate(model, answers[model], seconds[model]) for model in models]
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    verdicts = [*map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
+    first = [choice(pairs, seconds)] if pairs else []
+    verdicts = [*first, *map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],
@@ -58,7 +67,7 @@ def main() -> None:
     ratios = time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
         row.model: {name: getattr(row, name) for name in FIGURES}
-        | {"time_ratio": ratios[row.model]}
+        | ({"time_ratio": ratios[row.model]} if row.model in ratios else {})
         for row in rows
     }
     write_json(COMPARE / "metrics.json", metrics)

@@ -49,7 +49,9 @@ def main(model: str) -> None:
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     save_arrays(outputs.predictions, probabilities)
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
-        behaviour = beside.submit(accuracy_under, predict, test, clean=probabilities["test"])
+        behaviour = beside.submit(
+            accuracy_under, predict, test, params.behaviour, clean=probabilities["test"]
+        )
         matrices = write_figures(outputs, splits, probabilities, names=names)
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
         write_json(outputs.confidence, found)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from digits.core.artifacts import RunRecord
-from digits.evaluation.behaviour import PERTURBATIONS, fragile
+from digits.evaluation.behaviour import fragile, words
 from digits.evaluation.caret import Figures, Statistics, as_tables, label_of
 from digits.evaluation.leaderboard import MEANINGS
 
@@ -85,10 +85,9 @@ class ReportContent:
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
     template = environment("page").get_template("index.html.j2")
-    named = {each.__name__: each for each in (in_short, overall, by_class, as_tables, fragile)}
-    return template.render(
-        content=content, disturbances=PERTURBATIONS, meanings=defaultdict(str, MEANINGS), **named
-    )
+    functions = in_short, overall, by_class, as_tables, fragile, words
+    named = {each.__name__: each for each in functions}
+    return template.render(content=content, meanings=defaultdict(str, MEANINGS), **named)
 
 
 def environment(folder: str) -> Environment:
