@@ -21,6 +21,7 @@ solid curves are of validation, dashed ones of training. What the names mean:
 
 - `accuracy`, `loss`: after each epoch, on the training rows; `val_…` on the validation rows
 - `test_…`, `holdout_…`: of the finished model, on rows that no training has seen
+- `test_error_percent`: how many of 100 test images it gets wrong
 - `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
@@ -63,7 +64,7 @@ BAR: dict[str, Any] = {"metricSectionId": "section-0", "type": "BAR"}
 CURVE = BAR | {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
 MATRIX = BAR | {"type": "IMAGE", "metricSectionId": "section-1", "step": 0, "showRunParams": False}
 CHARTS: list[dict[str, Any]] = [
-    BAR | {"metricKey": "test_accuracy_percent"},
+    BAR | {"metricKey": "test_error_percent"},
     BAR | {"metricKey": "elapsed_s"},
     CURVE | {"metricKey": "accuracy", "selectedMetricKeys": ["val_accuracy", "accuracy"]},
     CURVE | {"metricKey": "loss", "selectedMetricKeys": ["val_loss", "loss"]},
