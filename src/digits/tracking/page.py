@@ -54,7 +54,7 @@ COLUMNS = {  # and their widths, in pixels
 }
 SECTIONS: list[dict[str, Any]] = [
     # both rows fit into a window of 900 pixels
-    {"name": "Accuracy, time and curves", "columns": 2, "cardHeight": 240},
+    {"name": "Errors, time and curves", "columns": 2, "cardHeight": 240},
     {"name": "Confusion matrices", "columns": 1, "cardHeight": 480},
     # MLflow's own name of the section in which it draws all other metrics
     {"name": "Model metrics", "display": False},
