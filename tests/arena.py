@@ -49,7 +49,8 @@ def prepare(digits: Dataset) -> None:
     images[np.flatnonzero(labels == 3)[:30], 0, ONE_CLASS] = 1
     images[:2, 0, FEW] = 1
     images[2:5, 0, FEW_MORE] = 1
-    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
+    for first, name in ((0, "holdout"), (len(rows), "test")):
+        save_split(split_path(name), Split(Dataset(images, labels), first + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
     record_outputs()

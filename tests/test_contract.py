@@ -35,6 +35,7 @@ READS: dict[str, set[str]] = {
     "project": set(),  # a name changes no output
     "tracking": set(),  # nor does what is recorded beside it
     "seed": {"seed"},
+    "behaviour": {"behaviour"},
     "models": {"models"},
     "data.percent": {"data.percent"},
     "data.classes": {"data.classes"},

@@ -27,10 +27,12 @@ SERVERS = {
 # Commands that several pages have; they run where they are read first.
 AGAIN = ("dvc exp", "digits promote", "digits results", "dvc metrics", "make demo")
 SMALL = {
-    "models": ["mlp"],
+    "models": ["mlp", "compact"],
     "data.percent": 2,
     "train.mlp.build.units": [64, 32, 16],
     "train.mlp.fit.epochs": 1,
+    "train.compact.build.filters": [4, 4, 4, 4],
+    "train.compact.fit.epochs": 1,
     # such a model is a bad one, and each is another one
     "promote.min_accuracy": None,
     "promote.paired_test": None,
@@ -38,6 +40,10 @@ SMALL = {
     "promote.max_sensitivity_loss": None,
     "promote.max_total_loss": None,
     "promote.max_calibration_error": None,
+    "promote.min_sensitivity": None,
+    "promote.coverage_test": None,
+    "promote.max_unsure": None,
+    "promote.holdout_test": None,
 }
 BLOCKS = [block for path in pages() for block in blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from blocks import named_commands, pages
 from prefect.utilities.importtools import import_object
-from support import REPOSITORY
+from support import PARAMS, REPOSITORY
 
 from digits.cli import app
 from digits.core.process import ENVIRONMENT
@@ -90,6 +90,16 @@ def test_every_deployment_that_a_page_names_is_registered_and_takes_its_paramete
     assert len(given) > 5
     assert [name for name, _ in given if name not in takes] == []
     assert [(name, key) for name, keys in given for key in keys if key not in takes[name]] == []
+
+
+def test_readme_promotes_the_best_model() -> None:
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    names, accuracies = (
+        [cell.strip() for cell in re.search(rf"^\|{row}\|(.*)\|$", text, re.M)[1].split("|")]
+        for row in (" two cores, several seeds ", " test accuracy, mean % ")
+    )
+    found = {n: float(a) for n, a in zip(names, accuracies, strict=True) if n in PARAMS["models"]}
+    assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(found, key=found.__getitem__)]
 
 
 def commands() -> list[str]:

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
 from digits.core.dataset import Probabilities
-from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows, unsure
+from digits.evaluation.confidence import (
+    answer_sets,
+    coverage_p_value,
+    measure,
+    threshold,
+    too_few_rows,
+    unsure,
+)
 from digits.evaluation.temperature import TEMPERATURES, fit_temperature, truth_probabilities
 
 
@@ -35,6 +42,19 @@ def test_sets_of_new_rows_hold_the_truth_as_often_as_asked():
     error = np.std(covered) / np.sqrt(len(covered))
     assert np.mean(covered) == pytest.approx(0.9, abs=4 * error)
     assert error < 0.003
+
+
+def test_honest_coverage_is_refused_as_rarely_as_asked():
+    p_values = []
+    for seed in range(200):
+        chances, truth = honest(199 + 500, seed=seed)
+        limit = threshold(truth_probabilities(chances[:199], truth[:199]), 0.9)
+        sets = answer_sets(chances[199:], limit)
+        covered = int(sets[np.arange(500), truth[199:]].sum())
+        p_values.append(coverage_p_value(covered, 500, validation_rows=199, coverage=0.9))
+    assert np.mean(np.array(p_values) < 0.05) <= 0.09
+    assert coverage_p_value(350, 500, validation_rows=199, coverage=0.9) < 1e-6
+    assert coverage_p_value(0, 500, validation_rows=9, coverage=0.99) == 1
 
 
 def test_a_class_exactly_at_the_threshold_is_in_the_set():

@@ -7,7 +7,7 @@ import pytest
 from chances import honest
 
 from digits.evaluation.gate import Contender, Facts, PromoteParams, approval
-from digits.evaluation.gate_checks import decide, sensitivities
+from digits.evaluation.gate_checks import decide, right_by_class
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10
@@ -19,20 +19,33 @@ GOOD = Facts(
     data_finding=None,
     commit="c" * 40,
     commit_finding=None,
+    coverage=0.99,
+    coverage_asked=0.99,
+    coverage_p_value=0.5,
+    unsure=0.01,
+    test_right=4900,
+    test_rows=5000,
 )
 PARAMS = PromoteParams(
     min_accuracy=0.9,
+    min_sensitivity=0.1,
     paired_test=0.05,
     max_accuracy_loss=0.002,
     max_sensitivity_loss=0.02,
     max_total_loss=0.003,
     max_calibration_error=0.02,
+    coverage_test=0.001,
+    max_unsure=0.2,
+    holdout_test=None,
     max_latency_ms=50,
     max_size_mb=50,
     same_signature=True,
     data_validated=True,
     clean_commit=True,
 )
+
+
+ALL_RIGHT = np.bincount(TRUTH)
 
 
 def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
@@ -66,9 +79,9 @@ def test_margin_and_paired_test_refuse_alone():
 @pytest.mark.parametrize(
     ("wrong", "former", "refused"),
     [
-        (6, {"1": 1.0}, []),
-        (7, {"1": 1.0}, ["max_total_loss"]),
-        (7, {"1": 1.0, "2": 0.99}, ["max_total_loss"]),
+        (6, {"1": ALL_RIGHT}, []),
+        (7, {"1": ALL_RIGHT}, ["max_total_loss"]),
+        (7, {"1": ALL_RIGHT, "2": ALL_RIGHT - 2}, ["max_total_loss"]),
         (7, {"1": None}, []),
     ],
 )
@@ -100,6 +113,8 @@ def test_champion_of_another_input_is_no_opponent():
     [
         ("latency_ms", {1: 50.1}, "max_latency_ms"),
         ("size_mb", 50.1, "max_size_mb"),
+        ("coverage_p_value", 0.0009, "coverage_test"),
+        ("unsure", 0.21, "max_unsure"),
         ("data_finding", "2 critical findings", "data_validated"),
         ("commit_finding", "uncommitted changes", "clean_commit"),
     ],
@@ -149,7 +164,8 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
 
 
 def test_checks_are_named_as_their_keys_and_turned_off_by_them():
-    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=PARAMS)
+    every = PARAMS.model_copy(update={"holdout_test": 0.001})
+    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=every)
     assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
     for off in (None, False):
         params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off))
@@ -165,10 +181,56 @@ def test_the_figures_behind_a_decision_are_kept():
     assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)
 
 
-def test_a_class_without_rows_has_no_sensitivity():
-    found = sensitivities(np.array([True, True]), np.array([0, 2]))
-    assert found[[0, 2]].tolist() == [1, 1]
-    assert np.isnan(found[1])
+def test_dead_class_never_passes():
+    truth = np.repeat([0, 1, 2], [900, 90, 10])
+    for right, refused in ((0, ["min_sensitivity"]), (2, ["min_sensitivity"]), (5, [])):
+        predicted = np.where(truth == 2, 0, truth)
+        predicted[990 : 990 + right] = 2
+        contender = Contender("m", predicted, "", calibration_error=0.0)
+        decision = decide(contender, None, truth, GOOD, params=PARAMS, former={})
+        assert decision.failed == refused
+        [check] = [each for each in decision.checks if each.name == "min_sensitivity"]
+        assert check.found.startswith(f"class 2: {right} of 10 rows right, so at least 0.")
+
+
+def test_class_without_rows_fails_min_sensitivity():
+    for classes, refused in ((10, []), (11, ["min_sensitivity"])):
+        assert failed(replace(wrong_on(), classes=classes)) == refused
+
+
+def test_class_must_not_decay_over_champions():
+    of_class_5, of_class_3 = np.flatnonzero(TRUTH == 5), np.flatnonzero(TRUTH == 3)
+    champion = wrong_on(*of_class_5[:4])
+    former = {"1": right_by_class(wrong_on(*of_class_3[:8]).predicted == TRUTH, TRUTH)}
+    challenger = wrong_on(*of_class_5[:8])
+    assert failed(challenger, champion, paired_test=None) == []
+    assert failed(challenger, champion, former=former, paired_test=None) == ["max_sensitivity_loss"]
+    assert failed(wrong_on(*of_class_5[:4]), champion, former=former) == []
+    facts = {"params": PARAMS, "former": former}
+    decision = decide(challenger, champion, TRUTH, GOOD, **facts)
+    [check] = [each for each in decision.checks if each.name == "max_sensitivity_loss"]
+    assert check.found == "class 5: 0.9600 against 1.0000 of version 1"
+
+
+def test_hold_out_learned_by_heart_is_refused():
+    facts = replace(GOOD, test_right=9830, test_rows=10_000)
+    for wrong, refused in ((0, ["holdout_test"]), (30, [])):
+        assert failed(wrong_on(*range(wrong)), facts=facts, holdout_test=0.001) == refused
+    unknown = replace(GOOD, test_right=0, test_rows=0)
+    assert failed(wrong_on(), facts=unknown, holdout_test=0.001) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "note"),
+    [
+        (0, ""),
+        (10, "not better than the champion: right on 0.9950 of the hold-out rows against 0.9950"),
+        (11, "not better than the champion: right on 0.9945 of the hold-out rows against 0.9950"),
+    ],
+)
+def test_note_says_not_better(wrong, note):
+    contenders = wrong_on(*range(wrong)), wrong_on(*range(10))
+    assert decide(*contenders, TRUTH, GOOD, params=PARAMS, former={}).note == note
 
 
 def test_a_person_is_one_more_check():

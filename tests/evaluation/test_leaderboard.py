@@ -8,14 +8,14 @@ from support import finding
 
 from digits.core.errors import DataError
 from digits.core.files import write_json
-from digits.evaluation.leaderboard import Row, cells, doubts, markdown
+from digits.evaluation.leaderboard import Row, cells, doubts, markdown, weak_classes
 from digits.reporting import console as show
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
     return Row(
-        *(model, accuracy, 0.07, 0.004, 0.97, 0.08, 3.5, 0.25, elapsed_s, 0.123, 0.0),
-        *(550_346, 2_210_000, 1.25, 3, 12_345.6, "0123456789abcdef"),
+        *(model, accuracy, 0.07, 0.004, 0.975, "3", 0.95, 0.97, 0.08, 3.5, 0.25, elapsed_s),
+        *(0.123, 0.0, 550_346, 2_210_000, 1.25, 3, 12_345.6, "0123456789abcdef"),
     )
 
 
@@ -24,7 +24,8 @@ MLP, CNN = measured("mlp", 12.5), measured("cnn", 100.0, 0.99)
 
 def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
     assert cells([MLP, CNN])[1] == {
-        **{"model": "cnn", "test accuracy": "0.9900", "test loss": "0.0700"},
+        **{"model": "cnn", "test accuracy": "0.9900", "balanced accuracy": "0.9750"},
+        **{"weakest class": "3: 0.9500", "test loss": "0.0700"},
         **{"calibration error": "0.0040", "hold-out accuracy": "0.9700", "hold-out loss": "0.0800"},
         **{"user s": "3.5", "system s": "0.2", "elapsed s": "100.0", "s/epoch": "0.12"},
         **{"shared cores": "0.0", "times": "8.0×", "parameters": "550,346", "size MB": "2.2"},
@@ -46,6 +47,21 @@ def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:
     [line] = doubts([MLP, CNN._replace(test_ece=0.096)])
     assert "are 9.6 points apart" in line
     assert doubts([CNN._replace(test_ece=0.02)]) == []
+
+
+def test_miscalibrated_model_of_temperature_1_says_why() -> None:
+    [line] = doubts([CNN._replace(test_ece=0.11, temperature=1.0)])
+    assert line.endswith(
+        "are 11.0 points apart; its temperature stays 1, "
+        "as all validation rows are right or no other fits them better"
+    )
+
+
+def test_dead_class_is_named() -> None:
+    dead = CNN._replace(weakest_class="2", weakest_sensitivity=0.0)
+    assert weak_classes([MLP, dead]) == ["cnn gets no test image of class 2 right"]
+    [line] = weak_classes([dead._replace(weakest_sensitivity=0.312)])
+    assert line == "cnn gets only 31.2 % of class 2 right"
 
 
 def test_markdown_is_a_table_with_a_line_per_model() -> None:

@@ -3,7 +3,7 @@
 With two classes caret prints the figures of the first class only; here every class has its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,14 @@ class Statistics(NamedTuple):
     undefined: list[dict[str, Any]]
 
 
+class Balance(NamedTuple):
+    """The mean sensitivity of the classes that have rows, and the class with the lowest."""
+
+    balanced_accuracy: float
+    weakest_class: str
+    weakest_sensitivity: float
+
+
 class Tables(NamedTuple):
     """The figures as caret prints them: a row of strings per figure; notes say why one is n/a."""
 
@@ -66,6 +74,13 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     ]
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     return Statistics(overall, dict(zip(names, rows, strict=True)), undefined)
+
+
+def balance(by_class: Mapping[str, Figures]) -> Balance:
+    """What the statistics of each class say of all; at least one class has rows."""
+    found = {name: s for name, f in by_class.items() if (s := f.get("sensitivity")) is not None}
+    weakest = min(found, key=lambda name: found[name])
+    return Balance(sum(found.values()) / len(found), weakest, found[weakest])
 
 
 def label_of(figure: str) -> str:

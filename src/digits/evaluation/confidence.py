@@ -10,6 +10,9 @@ from pydantic import Field
 from digits.core.dataset import Labels, Probabilities
 from digits.core.files import StrictModel
 
+TEMPERATURE_1 = (
+    "its temperature stays 1, as all validation rows are right or no other fits them better"
+)
 MOST_CLASSES = 2  # a larger answer set is no answer
 
 Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set
@@ -30,6 +33,20 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     missed = (len(truth_probabilities) + 1) * (1 - coverage)
     rank = floor(round(missed, 6))  # 10 rows at 0.9 give 0.9999999999999998
     return float(truth_probabilities[rank - 1]) if rank else 0.0
+
+
+def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage: float) -> float:
+    """The chance that so few of `rows` answer sets, or fewer, hold the true class.
+
+    By chance of these rows and of the validation rows that chose the threshold: a beta-binomial
+    distribution (Vovk 2012, «Conditional validity of inductive conformal predictors»).
+    """
+    from scipy.stats import betabinom
+
+    missed = floor(round((validation_rows + 1) * (1 - coverage), 6))
+    if not missed:
+        return 1.0  # every set has all classes
+    return float(betabinom.cdf(covered, rows, validation_rows + 1 - missed, missed))
 
 
 def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:

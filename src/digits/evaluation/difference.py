@@ -1,7 +1,7 @@
 """One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from digits.core.dataset import Labels, Probabilities
@@ -11,7 +11,10 @@ from digits.evaluation.gate_checks import decide
 from digits.evaluation.leaderboard import SHARED_CORES
 
 # These need the registry, the run, or the model on the machine that promotes it.
-NOT_ASKED = ("max_total_loss", "max_latency_ms", "same_signature", "data_validated", "clean_commit")
+NOT_ASKED = (
+    *("max_total_loss", "coverage_test", "max_unsure", "max_latency_ms", "same_signature"),
+    *("data_validated", "clean_commit"),
+)
 
 
 class Change(NamedTuple):
@@ -105,12 +108,16 @@ def compare_results(
         if pair.within_noise:
             state = "no difference beyond noise" if pair.disagreements else "same answers"
     if new and params and "holdout" in labels:
-        truth = labels["holdout"]
+        truth, size_mb = labels["holdout"], new.metrics["size_mb"]
+        facts = Facts({}, "", size_mb, "", None, "", None)
+        if "test" in labels:
+            right = new.probabilities["test"].argmax(axis=1) == labels["test"]
+            facts = replace(facts, test_right=int(right.sum()), test_rows=len(right))
         gate = decide(
             Contender.answering("new", new.probabilities["holdout"], truth),
             Contender.answering("old", old.probabilities["holdout"], truth) if old else None,
             truth,
-            Facts({}, "", new.metrics["size_mb"], "", None, "", None),
+            facts,
             params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
             former={},
         )

@@ -23,15 +23,19 @@ Switch = Annotated[bool | None, Off]
 class PromoteParams(StrictModel):
     """`promote:` in params.yaml: one check per key; null or false turns it off.
 
-    Shares are of the hold-out rows, 0…1; `paired_test` is the level α of the test.
+    Shares are of the hold-out rows, 0…1; what ends in `_test` is the level α of a test.
     """
 
     min_accuracy: Share
+    min_sensitivity: Share
     paired_test: Level
     max_accuracy_loss: Share
     max_sensitivity_loss: Share
     max_total_loss: Share
     max_calibration_error: Share
+    coverage_test: Level
+    max_unsure: Share
+    holdout_test: Level
     max_latency_ms: Positive
     max_size_mb: Positive
     same_signature: Switch
@@ -45,7 +49,7 @@ class Contender:
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
     `finding` says why. `signature` describes input and output. `calibration_error` is that on
-    these rows, 0…1, and `by_chance` what an honest model may have, too.
+    these rows, 0…1, and `by_chance` what an honest model may have, too. It has so many `classes`.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Contender:
     finding: str | None = None
     calibration_error: float = nan
     by_chance: float = 0.0
+    classes: int = 0
 
     @classmethod
     def answering(
@@ -64,7 +69,8 @@ class Contender:
             return cls(name, None, signature, finding)
         error = calibration_error(probabilities, reference)
         by_chance = chance_calibration_error(probabilities)
-        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance)
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        return cls(name, predicted, signature, None, error, by_chance, classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,9 @@ class Facts:
 
     `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others,
     measured on `cpu`. A finding says what is wrong with the training data or the code, or is None.
+    `coverage` is that of its answer sets on the hold-out rows, of which `unsure` cannot be used;
+    `coverage_asked` what they promise, `coverage_p_value` the chance of so low a coverage. It gets
+    `test_right` of `test_rows` right that are no hold-out rows.
     """
 
     latency_ms: Mapping[int, float]
@@ -82,6 +91,12 @@ class Facts:
     data_finding: str | None
     commit: str
     commit_finding: str | None
+    coverage: float = nan
+    coverage_asked: float = nan
+    coverage_p_value: float = nan
+    unsure: float = nan
+    test_right: int = 0
+    test_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +114,16 @@ class Check:
 class Decision:
     """All checks of a challenger against the champion (None: there was none).
 
-    `rows_md5` is the md5 of the file with the hold-out rows.
+    `rows_md5` is the md5 of the file with the hold-out rows, of which `right` are predicted right,
+    by class. `note` says where the challenger is not better than the champion; empty if it is.
     """
 
     challenger: str
     champion: str | None
     checks: tuple[Check, ...]
     rows_md5: str = ""
+    right: tuple[int, ...] = ()
+    note: str = ""
 
     @property
     def failed(self) -> list[str]:

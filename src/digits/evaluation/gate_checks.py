@@ -20,45 +20,96 @@ def decide(
     facts: Facts,
     *,
     params: PromoteParams,
-    former: Mapping[str, float | None],
+    former: Mapping[str, Labels | None],
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
     """Apply every check that is turned on.
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
-    version of each earlier champion to its accuracy on these rows, None if it cannot answer.
-    A challenger with unusable predictions fails the check `answers`, whatever is turned on.
+    version of each earlier champion to its `right_by_class` on these rows, None if it cannot
+    answer. A challenger with unusable predictions fails the check `answers`, whatever is on.
     """
+    right, note = np.zeros(0, dtype=np.int64), ""
     if challenger.predicted is None:
         allowed = "probabilities of its classes"
         checks = [Check("answers", False, str(challenger.finding), allowed, {})]
     else:
         hits = np.equal(challenger.predicted, reference)
+        right, note = right_by_class(hits, reference), _note(hits, champion, reference)
         checks = [
-            *absolute(challenger, hits, facts, params),
+            *absolute(challenger, hits, reference, params),
+            *measured(hits, facts, params),
             *against(challenger, hits, champion, reference, params),
-            *in_total(hits, former, champion, reference, params.max_total_loss),
+            *against_all(hits, former, champion, reference, params),
         ]
     checks += [*origin(facts, params), *filter(None, [approval])]
-    return Decision(challenger.name, champion.name if champion else None, (*checks,), rows_md5)
+    old = champion.name if champion else None
+    return Decision(challenger.name, old, (*checks,), rows_md5, (*right.tolist(),), note)
+
+
+def right_by_class(hits: Hits, reference: Labels) -> Labels:
+    """How many rows of each class 0…max(reference), int64 (n,), are predicted right."""
+    return np.bincount(reference[hits], minlength=int(reference.max()) + 1)
+
+
+def _note(hits: Hits, champion: Contender | None, reference: Labels) -> str:
+    if champion is None or champion.predicted is None:
+        return ""
+    before, now = float((champion.predicted == reference).mean()), float(hits.mean())
+    found = f"{now:.4f} of the hold-out rows against {before:.4f}"
+    return "" if now > before else f"not better than the champion: right on {found}"
 
 
 def absolute(
-    challenger: Contender, hits: Hits, facts: Facts, params: PromoteParams
+    challenger: Contender, hits: Hits, reference: Labels, params: PromoteParams
 ) -> Iterator[Check]:
-    """Limits that need no champion: accuracy, calibration error, latency, size."""
+    """Limits of accuracy, sensitivity and calibration error, which need no champion."""
     if (limit := params.min_accuracy) is not None:
         accuracy, rows = float(hits.mean()), len(hits)
         found, allowed = f"{accuracy:.4f} on {rows:,} hold-out rows", f"at least {limit:g}"
         figures = {"holdout_accuracy": accuracy, "holdout_rows": rows}
         yield Check("min_accuracy", accuracy >= limit, found, allowed, figures)
+    if (limit := params.min_sensitivity) is not None:
+        yield _min_sensitivity(challenger, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
         found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"
         allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
         figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
         yield Check("max_calibration_error", error <= limit + by_chance, found, allowed, figures)
+
+
+def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
+    """Of each class by the lower end of its exact 95 % interval; a class without rows has 0."""
+    from scipy.special import betaincinv
+
+    classes = max(challenger.classes, int(reference.max()) + 1)
+    rows = np.bincount(reference, minlength=classes)
+    right = np.bincount(reference[hits], minlength=classes)
+    # Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404
+    least = np.where(right, betaincinv(np.maximum(right, 1), rows - right + 1, 0.025), 0.0)
+    worst = int(np.argmin(least))
+    found = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right, so at least "
+    figures = {"least_class": worst, "least_class_sensitivity": float(least[worst])}
+    found, allowed = f"{found}{least[worst]:.4f} (95 % interval)", f"at least {limit:g}"
+    passed = bool(least[worst] >= limit)
+    return Check("min_sensitivity", passed, found, f"{allowed} in each class", figures)
+
+
+def measured(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
+    """Limits of answer sets, of the lead of hold-out over test accuracy, of latency and size."""
+    if (limit := params.coverage_test) is not None:
+        p_value = facts.coverage_p_value
+        found = f"{facts.coverage:.4f} of the answer sets hold the class, {facts.coverage_asked:g} "
+        found, allowed = f"{found}promised: p = {p_value:.3g}", f"p at least {limit:g}"
+        figures = {"holdout_coverage": facts.coverage, "coverage_p_value": p_value}
+        yield Check("coverage_test", p_value >= limit, found, allowed, figures)
+    if (limit := params.max_unsure) is not None:
+        found, figures = f"{facts.unsure:.4f} of the answers", {"holdout_unsure": facts.unsure}
+        yield Check("max_unsure", facts.unsure <= limit, found, f"at most {limit:g}", figures)
+    if (limit := params.holdout_test) is not None:
+        yield _holdout_test(hits, facts, limit)
     if (limit := params.max_latency_ms) is not None:
         latency = facts.latency_ms
         times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
@@ -70,6 +121,20 @@ def absolute(
         yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
 
 
+def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
+    """Fisher's exact test: who learned the hold-out rows by heart is better on them."""
+    from scipy.stats import fisher_exact
+
+    if not (rows := facts.test_rows):
+        return Check("holdout_test", True, "no test rows beside the hold-out rows", "", {})
+    right, test_right = int(hits.sum()), facts.test_right
+    table = [[right, len(hits) - right], [test_right, rows - test_right]]
+    p_value = float(fisher_exact(table, alternative="greater").pvalue)
+    found = f"{hits.mean():.4f} on the hold-out, {test_right / rows:.4f} on test: p = {p_value:.3g}"
+    figures = {"test_accuracy": test_right / rows, "holdout_p_value": p_value}
+    return Check("holdout_test", p_value >= level, found, f"p at least {level:g}", figures)
+
+
 def against(
     challenger: Contender,
     hits: Hits,
@@ -77,12 +142,8 @@ def against(
     reference: Labels,
     params: PromoteParams,
 ) -> Iterator[Check]:
-    """Same signature as the champion, and no worse on the same rows, in total and per class."""
-    comparisons = {
-        "paired_test": _paired_test,
-        "max_accuracy_loss": _accuracy_loss,
-        "max_sensitivity_loss": _sensitivity_loss,
-    }
+    """Same signature as the champion, and no worse on the same rows."""
+    comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
     for name in ("same_signature", *comparisons):
         limit = getattr(params, name)
         if limit is None:
@@ -94,13 +155,17 @@ def against(
             allowed = f"the champion's: {champion.signature}"
             yield Check(name, same, challenger.signature, allowed, {})
         elif champion.predicted is None:
-            yield Check(name, False, "images of different sizes", "the same input size", {})
+            yield _incomparable(name)
         else:
             before = np.equal(champion.predicted, reference)
-            yield comparisons[name](before, hits, reference, limit)
+            yield comparisons[name](before, hits, limit)
 
 
-def _paired_test(before: Hits, now: Hits, _reference: Labels, level: float) -> Check:
+def _incomparable(name: str) -> Check:
+    return Check(name, False, "images of different sizes", "the same input size", {})
+
+
+def _paired_test(before: Hits, now: Hits, level: float) -> Check:
     from digits.evaluation.comparison import mcnemar_exact  # it loads SciPy
 
     only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
@@ -110,7 +175,7 @@ def _paired_test(before: Hits, now: Hits, _reference: Labels, level: float) -> C
     return Check("paired_test", p_value >= level, found, f"p at least {level:g}", figures)
 
 
-def _accuracy_loss(before: Hits, now: Hits, _reference: Labels, limit: float) -> Check:
+def _accuracy_loss(before: Hits, now: Hits, limit: float) -> Check:
     accuracy, change = float(before.mean()), float(now.mean()) - float(before.mean())
     found = f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}"
     figures = {"champion_accuracy": accuracy, "accuracy_change": change}
@@ -118,47 +183,53 @@ def _accuracy_loss(before: Hits, now: Hits, _reference: Labels, limit: float) ->
     return Check("max_accuracy_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
-def _sensitivity_loss(before: Hits, now: Hits, reference: Labels, limit: float) -> Check:
-    champions, challengers = sensitivities(before, reference), sensitivities(now, reference)
-    worst = int(np.nanargmin(challengers - champions))
-    loss = float(champions[worst] - challengers[worst])
-    found = f"class {worst}: {challengers[worst]:.4f} against {champions[worst]:.4f}"
-    allowed = f"a loss of at most {limit:g} in any class"
-    figures = {"worst_class": worst, "worst_class_sensitivity_change": -loss}
-    return Check("max_sensitivity_loss", loss <= limit + 1e-9, found, allowed, figures)
-
-
-def sensitivities(hits: Hits, reference: Labels) -> NDArray[np.float64]:
-    """Share of hits per class 0…max(reference), int64 (n,); NaN for a class without rows."""
-    classes = int(reference.max()) + 1
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.bincount(reference[hits], minlength=classes) / np.bincount(reference))
-
-
-def in_total(
+def against_all(
     hits: Hits,
-    former: Mapping[str, float | None],
+    former: Mapping[str, Labels | None],
     champion: Contender | None,
     reference: Labels,
-    limit: float | None,
+    params: PromoteParams,
 ) -> Iterator[Check]:
-    """No worse than the best champion so far, so that small losses do not add up."""
-    if limit is None:
-        return
-    best = {version: accuracy for version, accuracy in former.items() if accuracy is not None}
-    unknown = ", ".join(version for version in former if version not in best)
+    """No worse than the best champion so far, in total and per class: losses must not add up."""
+    known = {version: right for version, right in former.items() if right is not None}
+    unknown = ", ".join(version for version in former if version not in known)
     left_out = f" (left out, as they cannot answer: version {unknown})" if unknown else ""
     if champion and champion.predicted is not None:
-        best[champion.name] = float((champion.predicted == reference).mean())
-    if not best:
+        known[champion.name] = right_by_class(champion.predicted == reference, reference)
+    if (limit := params.max_sensitivity_loss) is not None:
+        if champion and champion.predicted is None:
+            yield _incomparable("max_sensitivity_loss")
+        elif known:
+            yield _sensitivity_loss(known, hits, reference, limit)
+        else:
+            yield Check("max_sensitivity_loss", True, NO_CHAMPION + left_out, "", {})
+    if (limit := params.max_total_loss) is None:
+        return
+    if not known:
         yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})
         return
-    version = max(best, key=lambda version: best[version])
-    before, now = best[version], float(hits.mean())
+    version = max(known, key=lambda version: known[version].sum())
+    before, now = float(known[version].sum() / len(hits)), float(hits.mean())
     found = f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}"
     figures = {"holdout_accuracy": now, "best_accuracy": before}
     passed = _is_within(limit, before, hits)
     yield Check("max_total_loss", passed, found, f"a loss of at most {limit:g}", figures)
+
+
+def _sensitivity_loss(
+    known: Mapping[str, Labels], hits: Hits, reference: Labels, limit: float
+) -> Check:
+    """Of each class against the champion that was best in it, the present one among them."""
+    rows, now = np.bincount(reference), right_by_class(hits, reference)
+    with np.errstate(invalid="ignore"):  # a class without rows
+        losses = (np.array([*known.values()]) - now) / rows
+    worst, k = np.unravel_index(np.nanargmax(losses), losses.shape)
+    version, loss = [*known][worst], float(losses[worst, k])
+    found = f"class {k}: {now[k] / rows[k]:.4f} against {known[version][k] / rows[k]:.4f}"
+    found = f"{found} of {'version ' * version.isdecimal()}{version}"
+    allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
+    figures = {"worst_class": int(k), "worst_class_sensitivity_change": -loss}
+    return Check("max_sensitivity_loss", loss <= limit + 1e-9, found, allowed, figures)
 
 
 def _is_within(limit: float, before: float, now: Hits) -> bool:

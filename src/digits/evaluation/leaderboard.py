@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from digits.evaluation.confidence import TEMPERATURE_1
+
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
 MEANINGS = {  # of the table's headings that are no plain words
@@ -22,11 +24,13 @@ MEANINGS = {  # of the table's headings that are no plain words
     "run": "the training in MLflow",
 }
 MISCALIBRATED = 0.02  # expected calibration error on the test rows
+WEAK = 0.5  # sensitivity
 
 
 class Row(NamedTuple):
     """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image.
 
+    Balanced accuracy and weakest class are those of the test rows (see `caret.Balance`).
     `shared_cores` is the mean number of its cores that other processes used during training.
     """
 
@@ -34,6 +38,9 @@ class Row(NamedTuple):
     test_accuracy: float
     test_loss: float
     test_ece: float
+    balanced_accuracy: float
+    weakest_class: str
+    weakest_sensitivity: float
     holdout_accuracy: float
     holdout_loss: float
     user_s: float
@@ -47,6 +54,7 @@ class Row(NamedTuple):
     p95_ms: float
     images_per_s: float
     run_id: str
+    temperature: float = 0.0
 
 
 class Comparison(NamedTuple):
@@ -69,6 +77,19 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     return {model: s / min(times.values()) for model, s in times.items()}
 
 
+def weak_classes(rows: Sequence[Row]) -> list[str]:
+    """A line for each model that gets less than half of a class right."""
+    return [
+        f"{row.model} {_how_weak(row.weakest_sensitivity)} of class {row.weakest_class} right"
+        for row in rows
+        if row.weakest_sensitivity < WEAK
+    ]
+
+
+def _how_weak(sensitivity: float) -> str:
+    return f"gets only {100 * sensitivity:.1f} %" if sensitivity else "gets no test image"
+
+
 def doubts(rows: Sequence[Row]) -> list[str]:
     """A line for each model whose training shared its cores, or whose probabilities mislead."""
     return [
@@ -78,7 +99,7 @@ def doubts(rows: Sequence[Row]) -> list[str]:
         if row.shared_cores >= SHARED_CORES
     ] + [
         f"{row.model}'s probabilities mislead: on average its confidence and its accuracy "
-        f"are {100 * row.test_ece:.1f} points apart"
+        f"are {100 * row.test_ece:.1f} points apart{f'; {TEMPERATURE_1}' * (row.temperature == 1)}"
         for row in rows
         if row.test_ece > MISCALIBRATED
     ]
@@ -91,6 +112,8 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
         {
             "model": row.model,
             "test accuracy": f"{row.test_accuracy:.4f}",
+            "balanced accuracy": f"{row.balanced_accuracy:.4f}",
+            "weakest class": f"{row.weakest_class}: {row.weakest_sensitivity:.4f}",
             "test loss": f"{row.test_loss:.4f}",
             "calibration error": f"{row.test_ece:.4f}",
             "hold-out accuracy": f"{row.holdout_accuracy:.4f}",

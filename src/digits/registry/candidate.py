@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digits.core.artifacts import VALIDATION, TrainOutputs, split_path
+from digits.core.artifacts import EVALUATED, VALIDATION, TrainOutputs, split_path
 from digits.core.errors import UsageError
 from digits.core.files import scratch
 from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, recorded_outputs
@@ -47,6 +47,6 @@ def _download(experiment: str, model: str, root: Path) -> None:
             models = [path.parent.name for path in recorded if path.match("train/*/run.json")]
             known = f"name one model: {', '.join(models) or 'it has none'}"
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
-        rows = [split_path("validation"), split_path("holdout")]
+        rows = [split_path(name) for name in ("validation", *EVALUATED)]
         revision.download([VALIDATION, *rows, *paths], root)
-        check_outputs([rows[0], *paths], root)  # the gate checks the other two
+        check_outputs([rows[0], *paths], root)  # the gate checks the others

@@ -1,25 +1,29 @@
 """The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydantic import NonNegativeInt, TypeAdapter
+
 from digits import params as parameters
 from digits.core import machine, provenance, repository
-from digits.core.artifacts import SPLIT_TAGS, VALIDATION, split_path
-from digits.core.dataset import Dataset, load_split
+from digits.core.artifacts import EVALUATED, SPLIT_TAGS, VALIDATION, split_path
+from digits.core.dataset import Dataset, Labels, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation.behaviour import request_times
+from digits.evaluation.confidence import answer_sets, coverage_p_value, measure, threshold
 from digits.evaluation.gate import Check, Contender, Decision, Facts
-from digits.evaluation.gate_checks import decide
+from digits.evaluation.gate_checks import decide, right_by_class
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
 
+RIGHT = TypeAdapter(list[NonNegativeInt])  # rows, by class
 REQUEST_SIZES = (1, 100)  # images, of the requests that are timed
 
 
@@ -40,10 +44,11 @@ def judge_by_holdout(
     IntegrityError if the hold-out rows are not those of the run's split, a model's files are gone
     or have changed, or an output is not what dvc.lock records.
     """
-    provenance.check_outputs([VALIDATION, split_path("holdout")], root)
+    provenance.check_outputs([VALIDATION, *map(split_path, EVALUATED)], root)
     _check_splits(run, root)
     _check_settings(root)
     holdout = load_split(root / split_path("holdout")).data
+    rows = np.bincount(holdout.labels)
     registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
 
     def answering(name: str, files: ModelFiles) -> Contender:
@@ -67,23 +72,24 @@ def judge_by_holdout(
                 return Contender(version, None, theirs.signature)
             return answering(version, theirs)
 
-    def former_accuracy(version: str) -> float | None:
-        """As the gate recorded it, or computed now; None if the version cannot predict."""
+    def former_right(version: str) -> Labels | None:
+        """By class, as the gate recorded it, or computed now; None if it cannot predict."""
         with suppress(UsageError):  # the version was deleted
             tags = find(registry.uri(version)).tags
             if tags.get("gate_rows") == rows_md5:
-                with suppress(LookupError, TypeError, ValueError):  # turned off, or damaged
-                    recorded = float(json.loads(tags["gate_figures"])["holdout_accuracy"])
-                    if 0 <= recorded <= 1:
+                with suppress(LookupError, ValueError, OverflowError):  # damaged
+                    recorded = np.array(RIGHT.validate_json(tags["gate_right"]), dtype=np.int64)
+                    if recorded.shape == rows.shape and (recorded <= rows).all():
                         return recorded
             if (predicted := opponent(version).predicted) is not None:
-                return float((predicted == holdout.labels).mean())
+                return right_by_class(predicted == holdout.labels, holdout.labels)
         return None
 
-    former: dict[str, float | None] = {}
-    if params.promote.max_total_loss is not None and not challenger.finding:
+    former: dict[str, Labels | None] = {}
+    limits = params.promote.max_total_loss, params.promote.max_sensitivity_loss
+    if limits != (None, None) and not challenger.finding:
         versions = dict.fromkeys(move.after for move in registry.moves())
-        former = {v: former_accuracy(v) for v in versions if v and v != champion}
+        former = {v: former_right(v) for v in versions if v and v != champion}
     return decide(
         challenger,
         opponent(champion) if champion else None,
@@ -110,6 +116,7 @@ def _facts(
         for size in REQUEST_SIZES:
             latency_ms[size] = request_times(predict, holdout.images, size=size)[1]
     data_md5 = run.tags.get("data_md5", "")
+    answers = {} if challenger.finding else _answers(files, holdout, params, root)
     return Facts(
         latency_ms=latency_ms,
         cpu=machine.cpu(),
@@ -118,7 +125,29 @@ def _facts(
         data_finding=_data_finding(data_md5, root),
         commit=run.tags.get("git_commit", ""),
         commit_finding=_commit_finding(run.tags),
+        **answers,
     )
+
+
+def _answers(files: ModelFiles, holdout: Dataset, params: Params, root: Path) -> dict[str, Any]:
+    """The fields of Facts on answer sets of the hold-out rows, and on the other test rows."""
+    predict = files.load(threads=params.train.threads).predict
+    test = load_split(root / split_path("test"))
+    asked, truth = params.confidence.coverage, files.calibration.truth_probabilities
+    found = measure(answer_sets(predict(holdout.images), threshold(truth, asked)), holdout.labels)
+    covered = round(found.coverage * len(holdout))
+    both = np.isin(test.rows, load_split(root / split_path("holdout")).rows)
+    rows = test.data.take(np.flatnonzero(~both))  # see `split.holdout_within_test`
+    return {
+        "coverage": found.coverage,
+        "coverage_asked": asked,
+        "coverage_p_value": coverage_p_value(
+            covered, len(holdout), validation_rows=len(truth), coverage=asked
+        ),
+        "unsure": found.unsure,
+        "test_right": int((predict(rows.images).argmax(axis=1) == rows.labels).sum()),
+        "test_rows": len(rows),
+    }
 
 
 def _check_splits(run: TrainedRun, root: Path) -> None:

@@ -171,6 +171,7 @@ def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move)
         "gate_approval": decision.approval,
         "gate_failed": ", ".join(decision.failed),
         "gate_rows": decision.rows_md5,
+        "gate_right": json.dumps(decision.right),
         "gate_figures": json.dumps(decision.figures, allow_nan=False),
         "gate_record": f"runs:/{run.run_id}/{path}",
         "gate_sha256": text_sha256(text),

@@ -181,6 +181,8 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     verdicts = {True: Text("ok", "green"), False: Text("no", "red")}
     rows = [(c.name, verdicts[c.passed], c.found, c.allowed) for c in outcome.decision.checks]
     print_table(("check", "", "found", "allowed"), rows)
+    if outcome.decision.note:
+        print(outcome.decision.note)
     if outcome.moved:
         print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
     elif outcome.decision.accepted:

@@ -15,6 +15,7 @@ from digits.core.artifacts import (
 )
 from digits.core.files import write_json, write_text
 from digits.evaluation.behaviour import fragile_line, measure_latency
+from digits.evaluation.caret import balance
 from digits.evaluation.comparison import (
     Candidate,
     as_dict,
@@ -24,7 +25,14 @@ from digits.evaluation.comparison import (
     verdict,
 )
 from digits.evaluation.confusion_csv import read_matrix, write_cells
-from digits.evaluation.leaderboard import Row, comparable_s, doubts, markdown, time_ratios
+from digits.evaluation.leaderboard import (
+    Row,
+    comparable_s,
+    doubts,
+    markdown,
+    time_ratios,
+    weak_classes,
+)
 from digits.params import load as load_params
 from digits.reporting.plots.comparison import pareto
 from digits.reporting.plots.model import learning_curves
@@ -32,7 +40,7 @@ from digits.reporting.plots.theme import save
 from digits.training import inference
 
 FIGURES = (
-    *("test_accuracy", "test_loss", "test_ece"),
+    *("test_accuracy", "balanced_accuracy", "weakest_sensitivity", "test_loss", "test_ece"),
     *("holdout_accuracy", "holdout_loss", "elapsed_s"),
 )
 
@@ -53,7 +61,7 @@ def main() -> None:
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    first = [choice(pairs, seconds)] if pairs else []
+    first = [*([choice(pairs, seconds)] if pairs else []), *weak_classes(rows)]
     verdicts = [*first, *map(verdict, pairs), *doubts(rows), *filter(None, fragile)]
     comparison = {
         "models": [row._asdict() for row in rows],
@@ -84,9 +92,11 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
     """One model's row, from the outputs of `train` and `evaluate`."""
     trained, scores = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
+    balanced = balance(EvaluateOutputs(model).read_statistics()["test"]["by_class"])
     return Row(
         model=model,
         **{f"test_{key}": test[key] for key in ("accuracy", "loss", "ece")},
+        **balanced._asdict(),
         **{f"holdout_{key}": holdout[key] for key in ("accuracy", "loss")},
         **{key: cost[key] for key in ("user_s", "system_s", "elapsed_s", "epoch_s")},
         shared_cores=cost.get("shared_cores", 0.0),
@@ -94,6 +104,7 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
         size_bytes=trained.model.stat().st_size,
         **latency,
         run_id=trained.read_run().run_id,
+        temperature=cost.get("temperature", 0.0),
     )
 
 

@@ -20,7 +20,13 @@ from digits.core.dataset import Dataset, Matrix, save_arrays
 from digits.core.files import md5, write_json
 from digits.evaluation.behaviour import accuracy_under
 from digits.evaluation.caret import statistics
-from digits.evaluation.confidence import answer_sets, measure, threshold, too_few_rows
+from digits.evaluation.confidence import (
+    TEMPERATURE_1,
+    answer_sets,
+    measure,
+    threshold,
+    too_few_rows,
+)
 from digits.evaluation.confusion_csv import write_matrix
 from digits.evaluation.scores import (
     Mistakes,
@@ -90,7 +96,9 @@ def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
     """What the answer sets of each split are worth; `coverage` is what is asked of them."""
-    truth = read_calibration(TrainOutputs(model).calibration).truth_probabilities
+    temperature, truth = read_calibration(TrainOutputs(model).calibration)
+    if temperature == 1:
+        print(f"warning: {model}: {TEMPERATURE_1}: it may be surer, or less sure, than it says")
     if finding := too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
     limit = threshold(truth, coverage)

@@ -143,11 +143,16 @@ def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, st
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
     """What is known of each split's rows and answers, by the names they have in MLflow."""
+    from digits.evaluation.caret import balance  # it loads SciPy
+
     metrics = {split: {f"{split}_rows": float(n)} for split, n in read_split_rows().items()}
     statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
         figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        balanced = balance(statistics[split]["by_class"])
+        figures["balanced_accuracy"] = balanced.balanced_accuracy
+        figures["weakest_sensitivity"] = balanced.weakest_sensitivity
         metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
     test = metrics["test"]
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
