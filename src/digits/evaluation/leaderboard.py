@@ -8,6 +8,8 @@ from digits.evaluation.confidence import TEMPERATURE_1
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
 MEANINGS = {  # of the table's headings that are no plain words
+    "balanced accuracy": "mean share of each class that is right, on the test rows",
+    "weakest class": "the class with the smallest share that is right, on the test rows",
     "test loss": "mean −ln of the probability that the true class was given",
     "calibration error": "mean gap between confidence and accuracy",
     "hold-out accuracy": "on the rows by which the gate judges",
