@@ -21,7 +21,6 @@ Png = bytes  # the content of a PNG file
 IN_SHORT = {  # headings of the table of all figures, and of the first one
     "test accuracy": "test accuracy",
     "weakest class": "weakest class",
-    "hold-out accuracy": "hold-out accuracy",
     "elapsed s": "training time, s",
     "times": "× the fastest",
 }
