@@ -124,7 +124,9 @@ def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
 
 
 def _number(value: float | None, *, sign: str = "") -> str:
-    return "–" if value is None else f"{round(value, 4):{sign}z,.10g}"
+    if value is None:
+        return "–"
+    return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
 
 
 def _short(text: str, width: int = CELL_WIDTH) -> str:
