@@ -190,7 +190,6 @@ class EvaluateOutputs:
         self.reliability_picture = self.folder / "reliability.png"
         self.predictions = self.folder / "predictions.npz"
         self.mistakes = self.folder / "mistakes.png"
-        self.learning_curves = self.folder / "learning_curves.png"
 
     def matrix(self, split: str) -> Path:
         """CSV of a split's confusion matrix: rows prediction, columns reference."""

@@ -118,7 +118,7 @@ def draw(
     names: list[str],
     file: str,
 ) -> None:
-    """Draw confusion matrices, the mistakes on the test split, learning curves and reliability.
+    """Draw confusion matrices, the mistakes on the test split, and reliability.
 
     `mistakes` has the rows of a file of the data.
     """
@@ -130,8 +130,6 @@ def draw(
         save(alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
-    history = TrainOutputs(model).read_history()
-    save(plots.learning_curves({model: history}, title=model), outputs.learning_curves)
     scores = outputs.read_metrics()
     panels = {
         f"{split}: calibration error {scores[split]['ece']:.4f}": table
