@@ -1,6 +1,6 @@
 """A registry to fight in: models that are right and wrong on chosen rows, in a real MLflow store.
 
-The hold-out images carry their label in the first pixel, and marks in the next five. A model
+The hold-out images carry their label in the first pixel, and marks in the next six. A model
 reads the label off, and is wrong on the rows whose mark it falls for.
 """
 
@@ -36,21 +36,24 @@ if TYPE_CHECKING:
 NAME = "digits"  # of the registered model
 RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
 EVEN, ALSO_EVEN, ONE_CLASS, FEW, FEW_MORE = 1, 2, 3, 4, 5  # pixels that mark rows
+TEST_ONLY = 6  # marks no hold-out row
 
 
 def prepare(digits: Dataset) -> None:
     """Lay out hold-out, validated data and a commit in the current folder, a `project`."""
     images, labels = digits.images.copy(), digits.labels
     rows = np.arange(len(images))
-    images[:, 0, :6] = 0
+    images[:, 0, :7] = 0
     images[:, 0, 0] = 100 + labels
     images[:, 0, EVEN] = (rows >= 600) & (rows < 630)
     images[:, 0, ALSO_EVEN] = (rows >= 700) & (rows < 730)
     images[np.flatnonzero(labels == 3)[:30], 0, ONE_CLASS] = 1
     images[:2, 0, FEW] = 1
     images[2:5, 0, FEW_MORE] = 1
-    for first, name in ((0, "holdout"), (len(rows), "test")):
-        save_split(split_path(name), Split(Dataset(images, labels), first + rows))
+    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
+    test = images.copy()
+    test[:100, 0, TEST_ONLY] = 1
+    save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
     record_outputs()

@@ -116,7 +116,11 @@ def trained(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     path = folder / "params.yaml"
     params = path.read_text().replace("min_accuracy: 0.97", "min_accuracy: 0.1")
-    params = params.replace("max_calibration_error: 0.02", "max_calibration_error: false")
+    for limit in (
+        *("min_sensitivity: 0.1", "max_calibration_error: 0.02", "coverage_test: 0.001"),
+        *("max_unsure: 0.2", "holdout_test: 0.001"),
+    ):
+        params = params.replace(limit, f"{limit.partition(':')[0]}: false")
     for check in ("clean_commit", "data_validated"):  # of a project that is no repository
         params = params.replace(f"{check}: true", f"{check}: false")
     path.write_text(params)

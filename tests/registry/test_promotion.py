@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import arena
 import numpy as np
 import pytest
-from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, accept, fighter
+from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, TEST_ONLY, accept, fighter
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 from support import changed, finding, record_outputs
@@ -29,7 +29,7 @@ from digits.registry import promotion
 from digits.registry.evidence import judge_by_holdout
 from digits.registry.trace import check_unchanged, find_origin
 from digits.registry.versions import Registry, account, find, trained_run
-from digits.reporting.console import print_moves
+from digits.reporting.console import print_moves, print_outcome
 from digits.tracking import runs, store
 
 
@@ -60,9 +60,18 @@ class TestPromote:
         assert promote(fighter()).moved
         assert Registry(NAME).champion() == "2"
 
-    def test_equal_model_replaces_champion(self, promote):
+    def test_equal_model_replaces_champion(self, promote, capsys):
         promote(fighter())
-        assert promote(fighter(FEW)).moved
+        outcome = promote(fighter(FEW))
+        assert outcome.moved
+        print_outcome(outcome, as_json=False)
+        line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
+        assert line in capsys.readouterr().out
+
+    def test_memorised_holdout_is_refused(self, promote):
+        decision = promote(fighter(TEST_ONLY)).decision
+        assert decision.failed == ["holdout_test"]
+        assert decision.figures["test_accuracy"] == pytest.approx(1 - 100 / 1797)
 
     @pytest.mark.parametrize(
         ("champion", "challenger", "refused_by"),

@@ -8,7 +8,7 @@ from digits.core.dataset import Labels, Probabilities
 from digits.evaluation.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from digits.evaluation.gate import Contender, Decision, Facts, PromoteParams
 from digits.evaluation.gate_checks import decide
-from digits.evaluation.leaderboard import SHARED_CORES
+from digits.evaluation.leaderboard import comparable_s
 
 # These need the registry, the run, or the model on the machine that promotes it.
 NOT_ASKED = (
@@ -100,7 +100,11 @@ def compare_results(
     state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in labels:
         a, b = (
-            Candidate(name, r.probabilities["test"].argmax(axis=1), _comparable_s(r))
+            Candidate(
+                name,
+                r.probabilities["test"].argmax(axis=1),
+                comparable_s(r.metrics["elapsed_s"], r.metrics.get("shared_cores", 0.0)),
+            )
             for name, r in (("old", old), ("new", new))
         )
         pair = compare_pair(a, b, labels["test"])
@@ -124,11 +128,6 @@ def compare_results(
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
     return Difference(metrics, sensitivity, pair, gate, state)
-
-
-def _comparable_s(result: Result) -> float | None:
-    shared = result.metrics.get("shared_cores", 0.0)
-    return result.metrics["elapsed_s"] if shared < SHARED_CORES else None
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

@@ -64,28 +64,25 @@ class Comparison(NamedTuple):
     verdicts: list[str]
 
 
-def comparable_s(row: Row) -> float | None:
-    """The elapsed training time; None if other processes used its cores."""
-    return row.elapsed_s if row.shared_cores < SHARED_CORES else None
+def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
+    """A training time; None if other processes used its cores."""
+    return elapsed_s if shared_cores < SHARED_CORES else None
 
 
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     """Training times that can be compared, each divided by the shortest."""
-    times = {row.model: s for row in rows if (s := comparable_s(row))}
+    times = {row.model: s for row in rows if (s := comparable_s(row.elapsed_s, row.shared_cores))}
     return {model: s / min(times.values()) for model, s in times.items()}
 
 
 def weak_classes(rows: Sequence[Row]) -> list[str]:
     """A line for each model that gets less than half of a class right."""
     return [
-        f"{row.model} {_how_weak(row.weakest_sensitivity)} of class {row.weakest_class} right"
+        f"{row.model} gets only {100 * row.weakest_sensitivity:.1f} % of the test images "
+        f"of class {row.weakest_class} right"
         for row in rows
         if row.weakest_sensitivity < WEAK
     ]
-
-
-def _how_weak(sensitivity: float) -> str:
-    return f"gets only {100 * sensitivity:.1f} %" if sensitivity else "gets no test image"
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:

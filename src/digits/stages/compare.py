@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from digits.core import process
 from digits.core.artifacts import (
@@ -56,7 +57,7 @@ def main() -> None:
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    seconds = {row.model: comparable_s(row) for row in rows}
+    seconds = {row.model: comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [Candidate(model, answers[model], seconds[model]) for model in models]
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
@@ -92,20 +93,19 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
     """One model's row, from the outputs of `train` and `evaluate`."""
     trained, scores = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
-    balanced = balance(EvaluateOutputs(model).read_statistics()["test"]["by_class"])
-    return Row(
-        model=model,
+    by_class = EvaluateOutputs(model).read_statistics()["test"]["by_class"]
+    figures: dict[str, Any] = {
         **{f"test_{key}": test[key] for key in ("accuracy", "loss", "ece")},
-        **balanced._asdict(),
+        **balance(by_class)._asdict(),
         **{f"holdout_{key}": holdout[key] for key in ("accuracy", "loss")},
         **{key: cost[key] for key in ("user_s", "system_s", "elapsed_s", "epoch_s")},
-        shared_cores=cost.get("shared_cores", 0.0),
-        parameters=int(cost["parameters"]),
-        size_bytes=trained.model.stat().st_size,
+        "shared_cores": cost.get("shared_cores", 0.0),
+        "temperature": cost.get("temperature", 0.0),
+        "parameters": int(cost["parameters"]),
+        "size_bytes": trained.model.stat().st_size,
         **latency,
-        run_id=trained.read_run().run_id,
-        temperature=cost.get("temperature", 0.0),
-    )
+    }
+    return Row(model=model, **figures, run_id=trained.read_run().run_id)
 
 
 def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
