@@ -38,6 +38,7 @@ start() { # PROCFILE, then NAME and PORT of each server
     trap 'trap - EXIT; end' EXIT # unless all goes well
     trap 'exit 130' INT && trap 'exit 143' TERM
     : >"$log"
+    rm -f $folder/deployed
     set -m # a process group of its own, else Ctrl-C would end it whenever it is pressed here
     nohup honcho --no-colour -f "deploy/$1" start >>"$log" 2>&1 </dev/null &
     honcho=$!
@@ -54,12 +55,13 @@ start() { # PROCFILE, then NAME and PORT of each server
         shift
     done
     deploy >>"$log" 2>&1 || fail 4 "Prefect did not take the deployments; see $log"
+    : >$folder/deployed # for this the worker waits
     trap - EXIT
 }
 
 deploy() { # the work pool, the deployments of prefect.yaml, and automations that are missing
-    prefect work-pool inspect "$PROJECT" || prefect work-pool create "$PROJECT" --type process &&
-        prefect deploy --all || return
+    prefect work-pool create "$PROJECT" --type process || true # it may be there
+    prefect deploy --all || return
     for file in deploy/automations/*.yaml; do
         prefect automation inspect "$(sed -n 's/^name: *//p' "$file")" ||
             prefect automation create --from-file "$file" || return

@@ -3,20 +3,17 @@
 python flows/answer.py FLOW_RUN_ID approve --by NAME [--note TEXT]
 """
 
-from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from prefect import get_run_logger, pause_flow_run, runtime
-from prefect.client.orchestration import get_client
+from prefect import get_run_logger, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
-from prefect.states import Running
 
 from digits.core import process
-from digits.core.errors import UsageError
+from digits.core.errors import DigitsError, UsageError
 from flows.support.server import ensure_server
 
 
@@ -29,7 +26,7 @@ class Approval(RunInput):
 
 
 def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
-    """Pause the flow run until somebody answers; without an answer in `timeout_s` s, reject.
+    """Pause the flow run until somebody answers; without an answer in `timeout_s` s, it fails.
 
     Returns the options that tell `digits promote` the answer, and the note that came with it.
     """
@@ -37,11 +34,8 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
-        note = f"no answer within {timedelta(seconds=timeout_s)}"
-        get_run_logger().warning("%s: rejected", note)
-        with get_client(sync_client=True) as client:  # else Prefect would end the flow run Failed
-            client.set_flow_run_state(runtime.flow_run.id, Running(), force=True)
-        return ["--rejected-by", "timeout"], note
+        get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
+        raise DigitsError("no answer") from None  # Prefect replaces it by a message of its own
     option = "--approved-by" if answer.approve else "--rejected-by"
     return [option, answer.by or "somebody"], answer.note
 

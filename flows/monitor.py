@@ -6,12 +6,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.pages import VERSION, show_drift
+from flows.support.lifecycle import VERSION, in_project, show_drift
 
 
 @flow(name="monitor", version=VERSION)
+@in_project
 def monitor(
     source: str = "log",
     labels: str = "",
@@ -26,16 +26,9 @@ def monitor(
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
-
-    def work() -> State[None]:
-        options = ["--days", str(days)]
-        options += ["--labels", labels] if labels else []
-        options += ["--model", model] if model else []
-        found, lines = run_digits("monitor", source, *options), []
-        if found["unsure"] is not None:
-            lines.append(f"{found['unsure']:.2%} of the answers are unsure")
-        if accuracy := found["accuracy"]:
-            lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
-        return show_drift(found, "monitoring", source, *lines)
-
-    return lifecycle.run_in_project(work)
+    found, lines = run_digits("monitor", source, days=days, labels=labels, model=model), []
+    if found["unsure"] is not None:
+        lines.append(f"{found['unsure']:.2%} of the answers are unsure")
+    if accuracy := found["accuracy"]:
+        lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
+    return show_drift(found, "monitoring", source, *lines)

@@ -8,16 +8,16 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.answer import ask_a_person
-from flows.support import lifecycle
 from flows.support.commands import REFUSED, run_digits
-from flows.support.pages import VERSION, Model, show_table
+from flows.support.lifecycle import VERSION, in_project, show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
 
 @flow(name="promote", version=VERSION)
+@in_project
 def promote(
-    model: Model,
+    model: str,
     approval: Literal["required", "none"] = "required",
     timeout_s: Annotated[int, Field(ge=1)] = 24 * 3600,
     reason: str = "",
@@ -30,45 +30,35 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
-    return lifecycle.run_in_project(lambda: _promote(model, approval, timeout_s, reason))
-
-
-def _promote(model: str, approval: str, timeout_s: int, reason: str) -> State[None]:
-    candidate, answer = [model], list[str]()
+    candidate, answer, note = [model], list[str](), ""
     if approval == "required":
         gate = run_digits("promote", model, "--dry-run", allowed=(0, REFUSED))
+        _show(gate, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = ["--run", gate["run_id"]]
-        answer, note = _approval(gate, model, timeout_s)
-        reason = " · ".join(filter(None, [reason, note]))
-    outcome = run_digits("promote", *candidate, "--reason", reason, *answer, allowed=(0, REFUSED))
+        if not gate["accepted"]:  # a second run of the gate might accept it, and nobody approved
+            answer = ["--rejected-by", "the gate"]
+        elif decision := gate["decision"]:
+            answer, note = ask_a_person(_question(model, decision), timeout_s)
+    reason = " · ".join(filter(None, [reason, note]))
+    outcome = run_digits("promote", *candidate, *answer, reason=reason, allowed=(0, REFUSED))
     _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
         return Failed(name="Refused", message=f"refused by {failed}; nothing moved")
-    if not outcome["moved"]:
-        return Completed(name=ALREADY_CHAMPION, message=f"version {outcome['version']}")
-    return Completed(name="Promoted", message=f"version {outcome['version']} is champion")
+    name = "Promoted" if outcome["moved"] else ALREADY_CHAMPION
+    return Completed(name=name, message=f"version {outcome['version']} is champion")
 
 
-def _approval(gate: dict[str, Any], model: str, timeout_s: int) -> tuple[list[str], str]:
-    """The options that tell `digits promote` a person's answer, and a note for the history.
-
-    A person is asked only about what the gate accepts. What it refuses is rejected here already:
-    a second run of the gate might accept it, and nobody would have approved.
-    """
-    _show(gate, f"gate-{model}")
-    if not gate["accepted"]:
-        return ["--rejected-by", "the gate"], ""
-    if not (decision := gate["decision"]):
-        return [], ""
+def _question(model: str, decision: dict[str, Any]) -> str:
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
     texts = ((c["name"], filter(None, (c["found"], c["allowed"]))) for c in decision["checks"])
-    checks = [f"- {name}: {', '.join(text)}" for name, text in texts]
-    return ask_a_person("\n".join([question, hint, "", *checks]), timeout_s)
+    return "\n".join(
+        [question, hint, "", *(f"- {name}: {', '.join(text)}" for name, text in texts)]
+    )
 
 
 def _show(outcome: dict[str, Any], name: str) -> None:

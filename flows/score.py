@@ -8,18 +8,18 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
 from digits import params
-from digits.core.errors import DigitsError, UsageError
+from digits.core.errors import UsageError
 from digits.registry.trace import find_origin
 from digits.scoring.score import plan, write_on_worker
 from digits.scoring.storage import is_folder
 from digits.tracking import store
-from flows.support import lifecycle
 from flows.support.commands import run_digits
-from flows.support.pages import VERSION, show_drift
+from flows.support.lifecycle import VERSION, in_project, show_drift
 from flows.support.stages import task_runner
 
 
 @flow(name="score", version=VERSION)
+@in_project
 def score(
     source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
 ) -> State[None]:
@@ -31,15 +31,10 @@ def score(
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
         scheduler: Address of a Dask scheduler, to score each table on a worker; default: here.
     """
-
-    def work() -> State[None]:
-        if scheduler:
-            _score_on_workers(source, output, model, scheduler)
-        options = ["--model", model] if model else []
-        scored = run_digits("score", source, "--out", output, *options)  # keeps what is there
-        return show_drift(scored, "drift", source)
-
-    return lifecycle.run_in_project(work)
+    if scheduler:
+        _score_on_workers(source, output, model, scheduler)
+    scored = run_digits("score", source, out=output, model=model)  # what is missing yet
+    return show_drift(scored, "drift", source)
 
 
 def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> None:
@@ -53,8 +48,4 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
     task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
     jobs = plan(source, output, origin, coverage)
     with task_runner(scheduler) as runner:
-        futures = [runner.submit(task, {"job": job, **common}) for job in jobs]
-        wait(futures)
-    failed = [future.state.message or "failed" for future in futures if future.state.is_failed()]
-    if failed:
-        raise DigitsError(*failed)
+        wait([runner.submit(task, {"job": job, **common}) for job in jobs])

@@ -4,21 +4,17 @@ It imports nothing of this project. What goes to and fro is in git and in DVC's 
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 
 
 @flow(name="stage")
 def stage(
-    name: str,
-    upstream: Sequence[str],
-    files: dict[str, str],
-    remote: tuple[str, str],
-    env: dict[str, str],
+    name: str, upstream: Sequence[str], files: dict[str, str], remote: tuple[str, str]
 ) -> None:
     """Run one stage unless the run cache has its result, and push what it made.
 
@@ -28,13 +24,13 @@ def stage(
         files: Text by path of what differs from the commit without being code: params.yaml,
             dvc.lock, outputs that git keeps.
         remote: Name and address of the DVC remote.
-        env: Variables for the stage.
     """
     for path, text in files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")
-    env = {**os.environ, **env, "PYTHONPATH": str(Path("src").resolve()), "PYTHONUNBUFFERED": "1"}
+    env = {**os.environ, "PYTHONPATH": str(Path("src").resolve()), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    env["PREFECT__FLOW_RUN_ID"] = str(runtime.flow_run.parent_flow_run_id)
     _dvc(env, "remote", "add", "--quiet", "--local", "--default", "--force", *remote)
     if upstream:  # without a target DVC would pull all
         _dvc(env, "pull", "--run-cache", *upstream)
@@ -46,9 +42,8 @@ def _dvc(env: Mapping[str, str], *arguments: str) -> None:
     """Run a DVC command, with its output in the log."""
     # ends, with all that it started, when this process does
     command = [sys.executable, "-m", "digits.core.commands", "dvc", *arguments]
-    out, err = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(
-        command, env=env, stdout=out, stderr=err, text=True, start_new_session=True
+    with Popen(
+        command, env=env, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
     ) as process:
         assert process.stdout
         try:

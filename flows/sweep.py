@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import Task, flow, get_run_logger, runtime
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -18,19 +17,19 @@ from digits.core.errors import DigitsError
 from digits.core.machine import processors
 from digits.core.provenance import recorded_outputs
 from digits.tracking import store
-from flows.support import lifecycle
 from flows.support.commands import Dvc
-from flows.support.pages import VERSION, Model, Space, artifact_key
+from flows.support.lifecycle import VERSION, in_project, run_as_program
 from flows.support.stages import task_runner
 from flows.train import train
 
 
 @flow(name="sweep", version=VERSION)
+@in_project
 def sweep(
-    model: Model,
-    space: Space,
+    model: str,
+    space: str,
     trials: Annotated[int, Field(ge=1)] = 20,
-    seeds: Annotated[int, Field(ge=3)] = 3,
+    seeds: Annotated[int, Field(ge=2)] = 3,
     study: str = "",
     parallel: Annotated[int, Field(ge=0)] = 0,
     scheduler: str = "",
@@ -50,67 +49,57 @@ def sweep(
         remote: DVC remote from which these get the splits, which are pushed to it first.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
+    # here, because not everybody installs Optuna
+    from digits.sweep import trial
+    from digits.sweep.search import search
+    from digits.sweep.space import read_space
 
-    def work() -> State[None]:
-        # here, because not everybody installs Optuna
-        from digits.sweep import trial
-        from digits.sweep.search import search
-        from digits.sweep.space import read_space
-
-        raw, root = params.read(), Path.cwd()
-        checked = params.check(raw)
-        checked.recipe(model)
-        varied = read_space(Path(space), model=model, raw=raw)
-        store.connect(checked.project.part("sweeps"))
-        _bring_split(remote)
-        Path(".state").mkdir(exist_ok=True)
-        recorded = recorded_outputs()
-        spec = trial.Spec(
-            model=model,
-            raw=raw,
-            study=f"{checked.project.name}/{study or model}",  # the storage may be others' too
-            storage=storage or f"sqlite:///{root}/.state/sweeps.db",
-            space=varied,
-            splits={name: recorded[split_path(name)] for name in trial.FITTED_ON},
-            remote=remote,
-            tracking_uri=store.tracking_uri(),
-            flow_run=str(runtime.flow_run.id),
-        )
-        commands = Commands()
-        ours = None if scheduler else commands  # for it cannot be sent to another process
-
-        def train_one(spec: trial.Spec) -> float | None:
-            return trial.run(spec, get_run_logger().info, ours)
-
-        one = Task(train_one, name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
-        at_once = parallel or max(1, processors() // checked.train.threads)
-        with task_runner(scheduler, at_once) as runner:
-
-            def train_all(specs: list[trial.Spec]) -> list[Any]:
-                tasks = [runner.submit(one, {"spec": spec}, dependencies={}) for spec in specs]
-                return [task.result(raise_on_failure=False) for task in tasks]
-
-            try:
-                verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
-            finally:
-                commands.stop(grace_s=LONG_GRACE_S)
-        get_run_logger().info("%s\n%s", verdict, best)
-        create_markdown_artifact(f"{verdict}\n\n    {best}\n", key=artifact_key("sweep"))
-        return Completed(message=f"{verdict}\n{best}")
-
-    return lifecycle.run_in_project(work)
-
-
-def _bring_split(remote: str) -> None:
-    """Bring the splits up to date, and push them to the remote from which workers get them."""
-    state = train(targets=["split"], return_state=True)
-    if not state.is_completed():
-        raise DigitsError(*(state.message or "split failed").splitlines())
-    if remote:
+    raw, root = params.read(), Path.cwd()
+    checked = params.check(raw)
+    checked.recipe(model)
+    varied = read_space(Path(space), model=model, raw=raw)
+    store.connect(checked.project.part("sweeps"))
+    split = train(targets=["split"], return_state=True)
+    if not split.is_completed():
+        raise DigitsError(*str(split.message).splitlines())
+    if remote:  # from which the workers get it
         Dvc().other("push", "--quiet", "--remote", remote, "split")
+    Path(".state").mkdir(exist_ok=True)
+    recorded = recorded_outputs()
+    spec = trial.Spec(
+        model=model,
+        raw=raw,
+        study=f"{checked.project.name}/{study or model}",  # the storage may be others' too
+        storage=storage or f"sqlite:///{root}/.state/sweeps.db",
+        space=varied,
+        splits={name: recorded[split_path(name)] for name in trial.FITTED_ON},
+        remote=remote,
+        tracking_uri=store.tracking_uri(),
+        flow_run=str(runtime.flow_run.id),
+    )
+    commands = Commands()
+    ours = None if scheduler else commands  # for it cannot be sent to another process
+
+    @task(name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
+    def train_one(spec: trial.Spec) -> float | None:
+        return trial.run(spec, get_run_logger().info, ours)
+
+    at_once = parallel or max(1, processors() // checked.train.threads)
+    with task_runner(scheduler, at_once) as runner:
+
+        def train_all(specs: list[trial.Spec]) -> list[Any]:
+            futures = [runner.submit(train_one, {"spec": spec}, dependencies={}) for spec in specs]
+            return [future.result(raise_on_failure=False) for future in futures]
+
+        try:
+            verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
+        finally:
+            commands.stop(grace_s=LONG_GRACE_S)
+    get_run_logger().info("%s\n%s", verdict, best)
+    return Completed(message=f"{verdict}\n{best}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python flows/sweep.py MODEL SPACE.yaml")
-    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))
+    run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,21 @@ from digits import params
 from digits.core.errors import UsageError
 from digits.core.machine import processors
 from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
-from flows.support import lifecycle
 from flows.support.commands import Dvc
-from flows.support.pages import VERSION, Target
+from flows.support.lifecycle import VERSION, in_project, run_as_program
 from flows.support.pools import Pools
-from flows.support.stages import Stages, step
-
-NO_OVERRIDES: dict[str, Any] = {}
-HERE: dict[Target, str] = {}
+from flows.support.stages import run_stages, step
 
 
 @flow(name="train", version=VERSION)
+@in_project
 def train(
-    targets: Sequence[Target] = (),
-    overrides: dict[str, Any] = NO_OVERRIDES,
+    targets: Sequence[str] = (),
+    overrides: dict[str, Any] | None = None,
     force: bool = False,
     pull: bool = False,
     push: bool = False,
-    where: dict[Target, str] = HERE,
+    where: dict[str, str] | None = None,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
 
@@ -47,34 +43,28 @@ def train(
         where: Stages that run in a Prefect work pool, such as `{"train": "POOL"}`. They get the
             code from git's remote `origin`, and data and results by DVC's default remote.
     """
-
-    def work() -> State[None]:
-        if where and (force or overrides):
-            raise UsageError("where: is not for `force` and `overrides`, which run here")
-        root, dvc = Path.cwd(), Dvc()
-        pools = Pools(root, where) if where else None
-        # one after the other in the project's folder
-        lock: Any = nullcontext() if overrides else FileLock(root / PROJECT_LOCK)
-        with lock:
-            try:
-                if overrides:
-                    options = ["--force"] * force + ["--pull"] * pull
-                    return _result(_experiment(dvc, targets, overrides, options, push=push))
-                states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
-                if _completed(states):
-                    check_sources(root, targets)
-                    trainings = max(1, processors() // params.load().train.threads)
-                    stages = Stages(dvc, pools, trainings=trainings, force=force)
-                    states |= stages.run_all(read_pipeline(root, targets))
-                if push and _completed(states):
-                    states |= _task("push", dvc.other, "push")
-                return _result(states)
-            finally:  # before the lock is released
-                dvc.stop()
-                if pools:
-                    pools.cancel()
-
-    return lifecycle.run_in_project(work)
+    if where and (force or overrides):
+        raise UsageError("where: is not for `force` and `overrides`, which run here")
+    root, dvc = Path.cwd(), Dvc()
+    if overrides:
+        options = ["--force"] * force + ["--pull"] * pull
+        return _result(_experiment(dvc, targets, overrides, options, push=push))
+    pools = Pools(root, where) if where else None
+    with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+        try:
+            states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
+            if _completed(states):
+                check_sources(root, targets)
+                trainings = max(1, processors() // params.load().train.threads)
+                pipeline = read_pipeline(root, targets)
+                states |= run_stages(pipeline, dvc, pools, trainings=trainings, force=force)
+            if push and _completed(states):
+                states |= _task("push", dvc.other, "push")
+            return _result(states)
+        finally:  # before the lock is released
+            dvc.stop()
+            if pools:
+                pools.cancel()
 
 
 def _experiment(
@@ -115,4 +105,4 @@ def _result(states: dict[str, State[Any]]) -> State[None]:
 
 
 if __name__ == "__main__":
-    lifecycle.run_as_program(lambda: train(return_state=True))
+    run_as_program(lambda: train(return_state=True))

@@ -63,10 +63,12 @@ FORGIVEN = (
 )
 
 
+# Tests of several files that share a Prefect server: one process runs them, and starts it once.
+FLOWS = ("registry", "score", "sweep", "train", "worker")
+TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
-LONGEST = ("tests/docs/", "tests/test_end_to_end.py", "tests/flows/", "tests/tracking/")
-# Tests of several files that share servers: one process runs them, and starts the servers once.
-TOGETHER = ("tests/flows/", "tests/docs/test_documented_team.py")
+ROOMS = ("docs/", "test_end_to_end.py", "flows/", "training/", "tracking/")
+LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))
 # Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
 NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
@@ -82,12 +84,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
-    """Each file goes to one process, and what shares servers, too."""
+    """Each file goes to one process, and what shares a server, too."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "servers" if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
+            return "prefect" if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
 
     return Scheduling(config, log)
 

@@ -41,12 +41,13 @@ class Dvc(Commands):
         return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 
-def run_digits(*arguments: str, allowed: Sequence[int] = (0,)) -> Any:
-    """Run `digits ARGUMENTS --json`; returns the JSON that it printed.
+def run_digits(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) -> Any:
+    """Run `digits ARGUMENTS --OPTION=VALUE … --json`; returns the JSON that it printed.
 
     Another exit code than those `allowed` is a DigitsError, with its own errors.
     """
-    command = [str(DIGITS), *arguments, "--json"]
+    given = [f"--{name}={value}" for name, value in options.items() if value]
+    command = [str(DIGITS), *arguments, *given, "--json"]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
             Commands().run(command, stdout=output, on_line=get_run_logger().info)

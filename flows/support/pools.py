@@ -71,13 +71,10 @@ class Pools:
                     "upstream": stage.upstream,
                     "files": files,
                     "remote": self._remote,
-                    "env": {"PREFECT__FLOW_RUN_ID": str(runtime.flow_run.id)},
                 },
                 job_variables={"env": {"COMMIT": self._commit, "ORIGIN": origin()}},
                 flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
                 poll_interval=1,
-                # the client repeats a request that got no answer; a task's retry is another run
-                idempotency_key=f"{runtime.task_run.id}-{runtime.task_run.run_count}",
             )
         except ObjectNotFound:
             raise UsageError(f"where: no deployment stage/{pool}; see prefect.yaml") from None

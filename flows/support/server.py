@@ -8,7 +8,6 @@ import sys
 
 from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
-from prefect.logging import get_logger
 from prefect.settings import get_current_settings
 
 from digits.core.errors import ServiceError, one_line
@@ -50,7 +49,6 @@ def _start() -> None:
     # before Prefect's own exit handlers, so they run after Prefect's
     atexit.register(server.wait)
     atexit.register(server.terminate)
-    get_logger().info("Starting temporary server on %s", address)
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
     refresh_global_settings_context()

@@ -18,43 +18,37 @@ from digits.running.repro import NOT_RUN
 from flows.support.commands import Dvc
 from flows.support.pools import Pools
 
-PASSING = (ServiceError.exit_code, BusyError.exit_code)
 
+def run_stages(
+    pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
+) -> dict[str, State[Any]]:
+    """A task per stage, here or in a work pool; at most so many `trainings` run here at a time.
 
-class Stages:
-    """Runs the stages that may have changed, here or in work pools."""
+    Returns their final states, NotReady below a failed stage.
+    """
+    futures: dict[str, Any] = {}
+    changed = set[str]()
+    training = Semaphore(trainings)
 
-    def __init__(self, dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool) -> None:
-        """At most so many `trainings` run here at a time."""
-        self._dvc, self._pools, self._force = dvc, pools, force
-        self._training = Semaphore(trainings)
-        self._changed: set[str] = set()
-
-    def run_all(self, pipeline: Sequence[Stage]) -> dict[str, State[Any]]:
-        """A task per stage; returns their final states, NotReady below a failed stage."""
-        futures: dict[str, Any] = {}
-        for stage in pipeline:
-            upstream = [futures[name] for name in stage.upstream if name in futures]
-            work = partial(self._bring_up_to_date, stage)
-            after: Any = {"wait_for": upstream}
-            futures[stage.name] = step.submit(stage.name, work, **after)
-        for future in futures.values():
-            future.wait()  # else `state` asks the server, which learns of it a little later
-        return {name: future.state for name, future in futures.items()}
-
-    def _bring_up_to_date(self, stage: Stage) -> str:
-        """Run the stage if it or one of its upstream stages has changed; returns how it ended."""
-        if not (self._force or stage.changed or self._changed.intersection(stage.upstream)):
+    def bring_up_to_date(stage: Stage) -> str:
+        if not (force or stage.changed or changed.intersection(stage.upstream)):
             return "unchanged"
-        if self._pools and (pool := self._pools.pool(stage)):
-            ended = self._pools.run(stage, pool, self._dvc)
+        if pools and (pool := pools.pool(stage)):
+            ended = pools.run(stage, pool, dvc)
         else:
-            force = ("repro", "--single-item", "--force", stage.name) if self._force else ()
-            with self._training if stage.threaded else nullcontext():
-                ended = self._dvc.reproduce(stage.name, force)
+            command = ("repro", "--single-item", "--force", stage.name) if force else ()
+            with training if stage.threaded else nullcontext():
+                ended = dvc.reproduce(stage.name, command)
         if ended != "unchanged":
-            self._changed.add(stage.name)
+            changed.add(stage.name)
         return ended
+
+    for stage in pipeline:
+        after: Any = {"wait_for": [futures[name] for name in stage.upstream if name in futures]}
+        futures[stage.name] = step.submit(stage.name, partial(bring_up_to_date, stage), **after)
+    for future in futures.values():
+        future.wait()  # else `state` asks the server, which learns of it a little later
+    return {name: future.state for name, future in futures.items()}
 
 
 @task(
@@ -62,9 +56,10 @@ class Stages:
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=[10, 60],
-    retry_jitter_factor=0.3,
     # another try may succeed where a service failed, or something was busy
-    retry_condition_fn=lambda _task, _task_run, state: state.data in PASSING,
+    retry_condition_fn=lambda _task, _task_run, state: (
+        state.data in (ServiceError.exit_code, BusyError.exit_code)
+    ),
 )
 def step(name: str, work: Callable[[], str | None]) -> State[None]:
     """One command of a flow run, such as a stage; `work` returns how it ended."""
@@ -86,9 +81,7 @@ def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
 
     with DaskTaskRunner(address=scheduler) as dask:
         try:
-            workers = dask.client.scheduler_info()["workers"]
+            dask.client.scheduler_info()
         except OSError:
             raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
-        if not workers:
-            raise ServiceError(f"scheduler: {scheduler} has no workers")
         yield dask

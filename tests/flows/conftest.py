@@ -62,6 +62,15 @@ def deployment(
 
 
 @pytest.fixture
+def no_scheduler() -> Iterator[str]:
+    """An address where no Dask scheduler is, which Dask asks for a second instead of 30."""
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        yield "tcp://127.0.0.1:9"
+
+
+@pytest.fixture
 def deployed(deployment: tuple[Project, psutil.Popen], monkeypatch: pytest.MonkeyPatch) -> Project:
     """The deployed project, with a worker and no slow stage; it is the current folder."""
     project, _worker = deployment

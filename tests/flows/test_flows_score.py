@@ -45,8 +45,9 @@ def test_score_on_dask_workers(tables: int, tmp_path: Path) -> None:
     assert "in/bad.npz: cannot be read as npz" in str(state.message)
 
 
-def test_score_without_scheduler_or_folder(tables: int) -> None:
-    state = score("in", "out/", scheduler="tcp://127.0.0.1:9", return_state=True)
-    assert state.message == "scheduler: no Dask scheduler at tcp://127.0.0.1:9"
-    state = score("in", "out.parquet", scheduler="tcp://127.0.0.1:9", return_state=True)
+@pytest.mark.usefixtures("tables")
+def test_score_without_scheduler_or_folder(no_scheduler: str) -> None:
+    state = score("in", "out/", scheduler=no_scheduler, return_state=True)
+    assert state.message == f"scheduler: no Dask scheduler at {no_scheduler}"
+    state = score("in", "out.parquet", scheduler=no_scheduler, return_state=True)
     assert state.message == "scheduler: needs an output FOLDER/, for one file of each table"

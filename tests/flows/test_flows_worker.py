@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from deployed import PREFECT, completes, log_of, running_stages, state_of, submit
+from deployed import completes, log_of, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Cancelling
 from prefect.utilities.importtools import import_object
 from small_project import Project, run
@@ -36,26 +36,10 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize(
-    ("deployment_name", "parameters", "reason"),
-    [
-        ("promote/digits", {"model": "gnn"}, "'gnn' is not one of ['mlp', 'cnn'"),
-        ("train/digits", {"targets": ["trian"]}, "'trian' is not one of ['prepare', 'train'"),
-    ],
-)
-def test_server_refuses_other_choices(
-    deployment_name: str, parameters: dict[str, Any], reason: str
-) -> None:
-    with pytest.raises(PrefectHTTPStatusError) as refused:
-        submit(deployment_name, **parameters)
-    assert reason in str(refused.value)
-
-
-@pytest.mark.slow
 def test_experiments_run_at_once(deployed: Project) -> None:
     before = deployed.files()
-    runs = [submit(overrides={"train.mlp.fit.epochs": epochs}) for epochs in (2, 3)]
+    overrides = [{"train.mlp.fit.epochs": epochs} for epochs in (2, 3)]
+    runs = [submit(overrides=each, targets=["train@mlp"]) for each in overrides]
     assert all(list(map(completes, runs)))
     assert deployed.files() == before
     assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
@@ -82,10 +66,10 @@ def test_rerun_after_killed_flow(
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 def test_failed_run_logs_no_traceback() -> None:
-    failed = submit("score/digits", source="nowhere.csv")
+    failed = submit(overrides={"train.mlp.fit.epoch": 1})
     assert not completes(failed)
     assert until(lambda: "Finished in state Failed" in log_of(failed))
-    assert "digits score (exit " in log_of(failed)
+    assert "params.yaml train.mlp.fit.epoch: unknown key" in log_of(failed)
     assert "Traceback" not in log_of(failed)
 
 
@@ -100,7 +84,7 @@ def test_stage_in_pool_runs_once(
     [trained] = [words for words in deployed.log("end") if words[0] == "train-cnn"]
     assert trained[5] == str(state.state_details.flow_run_id)
     there = deployed.files()["artifacts/train-cnn.txt"]
-    assert completes(submit(targets=["train@cnn"], force=True))
+    deployed.dvc("repro", "-q", "--single-item", "--force", "train@cnn")
     assert deployed.files()["artifacts/train-cnn.txt"] == there
 
     ran = len(deployed.ran())
@@ -127,20 +111,14 @@ def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
         client.set_flow_run_state(cancelled, Cancelling())
     assert until(lambda: running_stages(deployed) == [], seconds=180)
     assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=180)
-    deployed.works()
-    assert completes(submit())
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
-def test_automations_are_accepted(tmp_path: Path, prefect_server: str) -> None:
-    files = sorted((REPOSITORY / "deploy/automations").glob("*.yaml"))
-    assert files
+def test_documented_automation_is_accepted() -> None:  # those of deploy/: by `make up`
     page = (REPOSITORY / "docs/how-to/serving.md").read_text()
     [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
     with get_client(sync_client=True) as client:
         score = client.read_deployment_by_name("score/digits").id
-    (tmp_path / "score.yaml").write_text(text.replace("ID", str(score)))
-    env = {"PREFECT_API_URL": prefect_server}
-    for path in (*files, tmp_path / "score.yaml"):
-        run(*PREFECT, "automation", "create", "--from-file", str(path), cwd=tmp_path, env=env)
+        automation = yaml.safe_load(text.replace("ID", str(score)))
+        client.create_automation(AutomationCore.model_validate(automation))
