@@ -39,7 +39,7 @@ docs: .venv/.done ## the documentation as a site
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
 ui: export MLFLOW_DISABLE_TELEMETRY := true
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
-ui: .venv/.done ## MLflow in the browser: accuracy, time and curves of all models
+ui: .venv/.done ## MLflow in the browser: errors, time and curves of all models
 	@(( 0 < 10#$(MLFLOW_PORT) && 10#$(MLFLOW_PORT) < 65536 )) 2>/dev/null || { \
 		echo "error: MLFLOW_PORT: '$(MLFLOW_PORT)' is no port; 1 to 65535 is allowed" >&2; exit 2; }
 	@python -c "import socket; socket.create_server(('127.0.0.1', $(MLFLOW_PORT)))" 2>/dev/null || { \

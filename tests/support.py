@@ -108,7 +108,8 @@ def write_project(data: Dataset, params: Params) -> None:
     split_path("train").parent.mkdir(parents=True)
     for name, part in parts.items():
         save_split(split_path(name), part)
-    write_json(SPLIT_SUMMARY, summarise_splits(parts, raw))
+    sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
+    write_json(SPLIT_SUMMARY, summarise_splits(parts, raw) | {"sources": sources})
     record_outputs()
 
 

@@ -28,8 +28,9 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     rows = np.arange(len(data))
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
-    write_json(SPLIT_SUMMARY, {"rows": {name: len(own) for name, own in splits.items()}})
-    write_json(SPLIT_SUMMARY, read_json(SPLIT_SUMMARY, dict) | {"copies": {"test": 8}})
+    sources = {"train": {"file": "data/mnist.npz", "rows": len(data)}}
+    sizes = {name: len(own) for name, own in splits.items()}
+    write_json(SPLIT_SUMMARY, {"rows": sizes, "sources": sources, "copies": {"test": 8}})
     for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
 

@@ -110,7 +110,7 @@ def diff(
     new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for diff.md and its pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page and its pictures.")] = None,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:

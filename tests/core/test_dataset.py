@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.core.artifacts import read_split, split_path
+from digits.core.artifacts import SPLIT_SUMMARY, in_file, read_split, split_path
 from digits.core.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
 from digits.core.errors import DataError
+from digits.core.files import write_json
 
 
 @pytest.fixture
@@ -93,3 +94,11 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
 def test_classes_have_names() -> None:
     for given, names in ((None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])):
         assert DataParams(percent=100, classes=3, class_names=given, picture="digit").names == names
+
+
+def test_row_in_file(workspace: Path) -> None:
+    sources = {"train": {"file": "data/a", "rows": 60}, "official_test": {"file": "data/b"}}
+    write_json(SPLIT_SUMMARY, {"sources": sources})
+    for rows, file, numbers in (([3, 59], "data/a", [3, 59]), ([60, 61], "data/b", [0, 1])):
+        found, own = in_file(np.array(rows))
+        assert (found, own.tolist()) == (file, numbers)

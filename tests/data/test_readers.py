@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import refusal
 
-from digits.data.readers.raw import read_raw
+from digits.data.readers.raw import read_raw, sources
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 
@@ -26,7 +26,9 @@ def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "older").mkdir()
     (tmp_path / "older/train.csv").write_bytes(CSV)
     (tmp_path / "train.csv").write_bytes(CSV)
-    assert len(read_raw(tmp_path).train) == 1
+    raw = read_raw(tmp_path)
+    assert len(raw.train) == 1
+    assert sources(tmp_path, raw) == {"train": {"file": f"{tmp_path}/train.csv", "rows": 1}}
 
 
 @pytest.mark.parametrize("name", ["images.npz", "train-images-idx3-ubyte.gz"])

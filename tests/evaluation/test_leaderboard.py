@@ -92,6 +92,7 @@ def test_the_terminal_shows_every_figure_in_80_columns(
     for column in cells([MLP, CNN]):
         assert all(f" {text} " in out for pair in column.items() for text in pair[1:])
         assert all(heading in out for heading in column if heading != "model")
+    assert "\ntimes: elapsed s, as a multiple of the fastest model's\n" in out
 
 
 def test_without_a_comparison_there_is_one_line(workspace: Path) -> None:

@@ -350,6 +350,14 @@ def test_hostile_names_in_markdown(repository: Path) -> None:
     assert page.code[1].startswith("@octocat/<script>`|#1 (")
 
 
+def test_hostile_names_in_page(repository: Path, tmp_path: Path) -> None:
+    write_page(hostile_diff(), tmp_path)
+    html = (tmp_path / "diff.html").read_text("utf-8")
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "@octocat/&lt;script&gt;`|#1 (" in html
+
+
 def test_hostile_names_in_terminal(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     diff = hostile_diff()
     print_diff(diff, as_json=False, as_markdown=False)
@@ -377,9 +385,11 @@ def test_page_shows_pictures(repository: Path, tmp_path: Path) -> None:
     diff = collect_diff("HEAD~1", None, out)
     write_page(diff, out)
     names = [f"mlp-{kind}.png" for kind in ("old-confusion", "new-confusion", "learning-curves")]
-    assert sorted(path.name for path in out.iterdir()) == sorted([*names, "diff.md"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*names, "diff.html", "diff.md"])
     page = (out / "diff.md").read_text("utf-8")
-    assert all(f'src="{name}"' in page for name in names)
+    html = (out / "diff.html").read_text("utf-8")
+    assert all(f'src="{name}"' in text for name in names for text in (page, html))
+    assert f"mlp: {BETTER.replace('<', '&lt;')}" in html
     assert "<img" not in markdown(diff)
 
 

@@ -18,7 +18,7 @@ from digits.evaluation.comparison import Candidate, as_dict, compare_pair, verdi
 from digits.evaluation.confidence import answer_sets, measure, threshold
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.evaluation.temperature import truth_probabilities
-from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
+from digits.reporting.page.report import IN_SHORT, ModelResult, ReportContent, SplitResult, render
 from digits.reporting.plots.theme import save
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
@@ -88,7 +88,6 @@ def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
         confidence=confidence,
         reliability=png,
         mistakes=png,
-        learning_curves=png,
     )
 
 
@@ -115,13 +114,14 @@ def content_of(models, seconds, reference, predicted, *, png):
     pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
     return ReportContent(
         verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],
-        table={model.name: {"elapsed s": f"{model.train_s:.1f}"} for model in candidates},
+        table={each.name: dict.fromkeys(IN_SHORT, "7.0") for each in candidates},
         pairs=list(map(as_dict, pairs)),
         models=models,
         validation=VALIDATION,
         pareto=png,
         learning_curves=png,
         raw_data={"Mean of each class": png},
+        sources={"train": {"file": "data/digits.csv", "rows": 1797}},
     )
 
 
@@ -168,7 +168,7 @@ def test_page_loads_nothing(page):
 def test_verdict_comes_first(content, page):
     first_line = content.verdicts[0].splitlines()[0].replace("<", "&lt;")
     assert (
-        0 < page.index(first_line) < page.index("mlp is fragile: it falls") < page.index("<table>")
+        0 < page.index(first_line) < page.index("<table>") < page.index("mlp is fragile: it falls")
     )
 
 
@@ -196,8 +196,22 @@ def test_refused_data(content):
     critical = VALIDATION["findings"][0] | {"severity": "critical", "message": "label <10>"}
     refused = VALIDATION | {"success": False, "critical": 1, "findings": [critical]}
     page = render(replace(content, validation=refused))
-    assert "1 critical finding, 1 warning" in page
+    assert "refused</span>, 1 critical finding, 1 warning" in page
     assert 'class="critical">critical:</span> label &lt;10&gt;' in page
+
+
+def test_rows_have_a_file(page):
+    assert "Rows of train are those of <code>data/digits.csv</code>, counted from 0." in page
+
+
+def test_decimals_are_uniform(page):
+    shares = re.findall(r">([0-9]\.[0-9]+)</td>", page.partition('id="comparison"')[2])
+    assert len(shares) > 200
+    assert {len(share) for share in shares} == {len("0.1234")}
+
+
+def test_table_explains_its_headings(page):
+    assert '<td class="words">elapsed s, as a multiple of the fastest model&#39;s</td>' in page
 
 
 def test_links_without_server(page):
@@ -247,8 +261,26 @@ def test_browser_draws_every_figure(case, width, browser, tmp_path, request):
 
     tab, problems = open_offline(browser, path, width)
     widths = tab.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
-    # each model has a matrix and an alluvial per split, its reliability, mistakes and curves
-    assert widths == [300] * (2 + 7 * len(content.models) + 1)
-    # wide tables and figures scroll inside the page, never the page itself
+    # each model has a matrix and an alluvial per split, its reliability and mistakes
+    assert widths == [300] * (2 + 6 * len(content.models) + 1)
+    tab.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+    ends = tab.eval_on_selector_all("img", "all => all.map(i => i.getBoundingClientRect().right)")
+    assert max(ends) <= width
+    # wide tables scroll inside the page, never the page itself
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert problems == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_first_screen(content, width, height, browser, tmp_path):
+    """It holds the first verdict, the table and the figure; the rest is folded below."""
+    path = tmp_path / "index.html"
+    path.write_text(render(content), encoding="utf-8")
+    tab, _ = open_offline(browser, path, width)
+    for shown in (".verdict", ".first table", ".first img"):
+        box = tab.locator(shown).bounding_box()
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height
+    assert tab.evaluate("document.documentElement.scrollHeight") < 2 * height
+    assert not tab.locator("details[open]").count()

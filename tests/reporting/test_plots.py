@@ -236,7 +236,7 @@ def test_pareto_front():
     front = figure.axes[0].lines[0]
     assert front.get_xdata().tolist() == [30, 400]
     assert front.get_ydata().tolist() == [0.98, 0.99]
-    assert "svm\n97.00 %, 60 s" in texts(figure)
+    assert "svm\n0.9700, 60 s" in texts(figure)
 
 
 def test_learning_curves():

@@ -65,6 +65,14 @@ def test_answer_sets(server: Running, package: Package) -> None:
     assert {1, 2} <= sizes
 
 
+def test_home_page(server: Running) -> None:
+    response = requests.get(server.address, timeout=20)
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    for said in ("<h1>digits 7</h1>", "null, eins, zwei, drei, 4,", "8×8 pixels"):
+        assert said in response.text
+    assert f"curl --json @example.json {server.address}/predict" in response.text
+
+
 def test_model_and_health(server: Running, package: Package) -> None:
     said = requests.get(f"{server.address}/model", timeout=20).json()
     assert said == json.loads((package.folder / "model.json").read_text("utf-8"))

@@ -72,7 +72,12 @@ def test_bad_body_gets_a_sentence(
 
 
 def test_other_paths_and_methods(server: Running) -> None:
-    asked = [("GET", "/predict", 405), ("POST", "/health", 405), ("GET", "/", 404)]
+    asked = [
+        ("GET", "/predict", 405),
+        ("POST", "/health", 405),
+        ("GET", "/no", 404),
+        ("POST", "/", 405),
+    ]
     for method, path, status in asked:
         response = requests.request(method, f"{server.address}{path}", timeout=20)
         assert (response.status_code, response.json().keys()) == (status, {"error"})

@@ -131,10 +131,10 @@ class TestTheFirstPage:
         chart.locator("text.bartext").nth(len(MODELS) - 1).wait_for()
         return sorted(chart.locator("text.bartext").all_text_contents(), key=float)
 
-    def test_shows_accuracy_and_time_of_each_model(self, first_page: Page, store: Path) -> None:
+    def test_shows_errors_and_time_of_each_model(self, first_page: Page, store: Path) -> None:
         accuracies = written(store, "evaluate/{}/metrics.json", "test", "accuracy")
-        shown = self.figures(card(first_page, "test_accuracy_percent"))
-        assert shown == [f"{100 * accuracy:.2f}" for accuracy in accuracies]
+        shown = self.figures(card(first_page, "test_error_percent"))
+        assert shown == [f"{100 * (1 - accuracy):.2f}" for accuracy in reversed(accuracies)]
         seconds = written(store, "train/{}/metrics.json", "elapsed_s")
         assert self.figures(card(first_page, "elapsed_s")) == [f"{one:.2f}" for one in seconds]
 

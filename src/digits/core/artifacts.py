@@ -99,6 +99,20 @@ def copies_found() -> list[str]:
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
 
+def read_sources() -> dict[str, dict[str, Any]]:
+    """The `file` and the number of `rows` of each part of the raw data, by split.json."""
+    return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("sources",))["sources"])
+
+
+def in_file(rows: np.ndarray) -> tuple[str, np.ndarray]:
+    """Raw rows of one split as the file of the data that has them, and its rows, from 0."""
+    sources = read_sources()
+    first = sources["train"]["rows"]
+    if len(rows) and rows.min() >= first:
+        return sources["official_test"]["file"], rows - first
+    return sources["train"]["file"], rows
+
+
 def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
     """Write the learning curves of all models as one table, a row per model and epoch."""
     import pandas as pd
@@ -193,7 +207,6 @@ class EvaluateOutputs:
         self.reliability_picture = self.folder / "reliability.png"
         self.predictions = self.folder / "predictions.npz"
         self.mistakes = self.folder / "mistakes.png"
-        self.learning_curves = self.folder / "learning_curves.png"
 
     def matrix(self, split: str) -> Path:
         """CSV of a split's confusion matrix: rows prediction, columns reference."""

@@ -7,6 +7,20 @@ from digits.evaluation.confidence import TEMPERATURE_1
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
+MEANINGS = {  # of the table's headings that are no plain words
+    "balanced accuracy": "mean share of each class that is right, of the test rows",
+    "weakest class": "the one with the smallest share that is right, and that share",
+    "test loss": "mean −ln of the probability given to the true class",
+    "calibration error": "mean gap between confidence and accuracy",
+    "hold-out accuracy": "on the rows by which the gate judges",
+    "user s": "CPU seconds in the training's own code, all cores added up",
+    "system s": "CPU seconds in the system's code, all cores added up",
+    "shared cores": f"used by others meanwhile; from {SHARED_CORES} on times are not compared",
+    "times": "elapsed s, as a multiple of the fastest model's",
+    "p50 ms": "milliseconds until one image is answered, median",
+    "p95 ms": "milliseconds within which 95 % of single images are answered",
+    "images/s": "answered in batches of 512",
+}
 MISCALIBRATED = 0.02  # expected calibration error on the test rows
 WEAK = 0.5  # sensitivity
 

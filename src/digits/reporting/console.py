@@ -15,7 +15,7 @@ from digits.core.artifacts import COMPARISON
 from digits.core.errors import printable
 from digits.core.files import flatten, read_json
 from digits.core.provenance import check_outputs
-from digits.evaluation.leaderboard import Comparison, cells
+from digits.evaluation.leaderboard import MEANINGS, Comparison, cells
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.evaluation.caret import Statistics
@@ -64,7 +64,9 @@ def print_results() -> None:
     names = [column.pop("model") for column in columns]
     rows = ([key, *(column[key] for column in columns)] for key in columns[0])
     print_table(["", *names], rows, justify="right")
-    print(*map(printable, comparison.verdicts), sep="\n")
+    for heading, meaning in MEANINGS.items():
+        print(f"{heading}: {meaning}")
+    print("", *map(printable, comparison.verdicts), sep="\n")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
 
 

@@ -1,9 +1,12 @@
-"""The paths of the server: /predict, /health, /model, /metrics."""
+"""The paths of the server: /, /predict, /health, /model, /metrics."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from importlib.resources import files
+from string import Template
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digits.core.dataset import Images
@@ -28,7 +31,9 @@ BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-PATHS = {"/predict": "POST", "/health": "GET", "/model": "GET", "/metrics": "GET"}
+GET = "/", "/health", "/model", "/metrics"
+PATHS = {"/predict": "POST"} | dict.fromkeys(GET, "GET")
+HOME = files("digits.serving") / "home.html"
 # buckets of histograms
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 IMAGES = (1, 2, 5, 10, 20, 50, 100)
@@ -86,11 +91,28 @@ class Service:
             raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
         if path == "/predict":
             return await self._predict(request)
+        if path == "/":
+            return HTMLResponse(self._home(str(request.base_url)))
         if path == "/metrics":
             page = generate_latest(self._metrics.registry)
             return Response(page, media_type=CONTENT_TYPE_LATEST)
         health = {"status": "ok", "model": self._title}
         return answer(health if path == "/health" else self._model.description.model_dump())
+
+    def _home(self, server: str) -> str:
+        """For people: what answers here, and how to ask it."""
+        model = self._model.description
+        shown = {
+            "title": model.title,
+            "classes": ", ".join(model.class_names),
+            "height": str(model.shape[0]),
+            "width": str(model.shape[1]),
+            "coverage": f"{100 * model.confidence.coverage:g}",
+            "sha256": model.model_sha256,
+            "server": server,
+        }
+        page = Template(HOME.read_text("utf-8"))
+        return page.substitute({key: escape(text) for key, text in shown.items()})
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()

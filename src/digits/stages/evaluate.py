@@ -11,6 +11,7 @@ from digits.core.artifacts import (
     EVALUATED,
     EvaluateOutputs,
     TrainOutputs,
+    in_file,
     read_calibration,
     read_split,
     split_path,
@@ -47,7 +48,8 @@ def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
     names = params.data.names
-    splits = {name: read_split(name, classes=params.data.classes).data for name in EVALUATED}
+    stored = {name: read_split(name, classes=params.data.classes) for name in EVALUATED}
+    splits = {name: split.data for name, split in stored.items()}
     predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
     outputs, test = EvaluateOutputs(model), splits["test"]
     probabilities = {name: predict(data.images) for name, data in splits.items()}
@@ -62,7 +64,9 @@ def main(model: str) -> None:
         by_confidence = {n: reliability(probabilities[n], d.labels) for n, d in splits.items()}
         outputs.write_reliability(by_confidence)
         mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
-        draw(model, matrices, mistakes, by_confidence, names=names)
+        file, rows = in_file(stored["test"].rows[mistakes.rows])
+        mistakes = mistakes._replace(rows=rows)
+        draw(model, matrices, mistakes, by_confidence, names=names, file=file)
         from digits.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, behaviour.result())
     restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
@@ -112,18 +116,20 @@ def draw(
     by_confidence: dict[str, pd.DataFrame],
     *,
     names: list[str],
+    file: str,
 ) -> None:
-    """Draw confusion matrices, the mistakes on the test split, learning curves and reliability."""
+    """Draw confusion matrices, the mistakes on the test split, and reliability.
+
+    `mistakes` has the rows of a file of the data.
+    """
     outputs = EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"
         cells = plots.confusion_matrix(matrix, names=names, title=title)
         save(cells, outputs.matrix_picture(split))
         save(alluvial(matrix, names=names, title=title), outputs.alluvial(split))
-    title = f"{model}, test: most confident mistakes"
+    title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
-    history = TrainOutputs(model).read_history()
-    save(plots.learning_curves({model: history}, title=model), outputs.learning_curves)
     scores = outputs.read_metrics()
     panels = {
         f"{split}: calibration error {scores[split]['ece']:.4f}": table

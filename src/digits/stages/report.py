@@ -12,6 +12,7 @@ from digits.core.artifacts import (
     VALIDATION,
     EvaluateOutputs,
     TrainOutputs,
+    read_sources,
     read_split_rows,
 )
 from digits.core.files import read_json, write_text
@@ -46,6 +47,7 @@ def main() -> None:
             caption: (EXPLORE / f"{name}.png").read_bytes()
             for name, caption in RAW_DATA_PICTURES.items()
         },
+        sources=read_sources(),
     )
     write_text(REPORT, render(content))
 
@@ -72,7 +74,6 @@ def read_model(model: str) -> ModelResult:
         confidence=evaluated.read_confidence(),
         reliability=evaluated.reliability_picture.read_bytes(),
         mistakes=evaluated.mistakes.read_bytes(),
-        learning_curves=evaluated.learning_curves.read_bytes(),
     )
 
 

@@ -25,6 +25,7 @@ solid curves are of validation, dashed ones of training. What the names mean:
 
 - `accuracy`, `loss`: after each epoch, on the training rows; `val_…` on the validation rows
 - `test_…`, `holdout_…`: of the finished model, on rows that no training has seen
+- `test_error_percent`: how many of 100 test images it gets wrong
 - `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
@@ -55,7 +56,8 @@ COLUMNS = {  # and their widths, in pixels
     "params.`parameters`": 100,
     "metrics.`val_accuracy`": 120,
     "metrics.`holdout_accuracy`": 145,
-    "metrics.`behaviour_noise`": 145,
+    "metrics.`test_balanced_accuracy`": 145,
+    "metrics.`test_weakest_sensitivity`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,
     "tags.`changed`": 200,
@@ -63,7 +65,7 @@ COLUMNS = {  # and their widths, in pixels
 }
 SECTIONS: list[dict[str, Any]] = [
     # both rows fit into a window of 900 pixels
-    {"name": "Accuracy, time and curves", "columns": 2, "cardHeight": 240},
+    {"name": "Errors, time and curves", "columns": 2, "cardHeight": 240},
     {"name": "Confusion matrices", "columns": 1, "cardHeight": 480},
     # MLflow's own name of the section in which it draws all other metrics
     {"name": "Model metrics", "display": False},
@@ -73,7 +75,7 @@ BAR: dict[str, Any] = {"metricSectionId": "section-0", "type": "BAR"}
 CURVE = BAR | {"type": "LINE", "lineSmoothness": 0, "xAxisKey": "step", "range": {}}
 MATRIX = BAR | {"type": "IMAGE", "metricSectionId": "section-1", "step": 0, "showRunParams": False}
 CHARTS: list[dict[str, Any]] = [
-    BAR | {"metricKey": "test_accuracy_percent"},
+    BAR | {"metricKey": "test_error_percent"},
     BAR | {"metricKey": "elapsed_s"},
     CURVE | {"metricKey": "accuracy", "selectedMetricKeys": ["val_accuracy", "accuracy"]},
     CURVE | {"metricKey": "loss", "selectedMetricKeys": ["val_loss", "loss"]},

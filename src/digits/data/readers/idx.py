@@ -26,11 +26,9 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     """
     parts: dict[str, list[Array]] = {}
     for path, content in contents.items():
-        # the name up to `image`, `label` or the suffix
-        part = re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
-        parts.setdefault(part, []).append(_array(path, content))
+        parts.setdefault(_part_of(path), []).append(_array(path, content))
     pairs = {part: _paired(folder, part, arrays) for part, arrays in parts.items()}
-    tests = [pairs.pop(part) for part in parts if TEST_WORDS & set(re.split(r"\W|_", part))]
+    tests = [pairs.pop(part) for part in parts if _is_test(part)]
     if len(pairs) != 1 or len(tests) > 1:
         raise DataError(
             f"{folder}: {len(pairs)} training and {len(tests)} test parts by name; one train-…"
@@ -38,6 +36,21 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
         )
     [train] = pairs.values()
     return RawData(train, tests[0] if tests else None)
+
+
+def image_files(contents: Mapping[Path, bytes]) -> list[Path]:
+    """The files with images of a folder that can be read: of the training part, of the test."""
+    images = [path for path, content in contents.items() if KINDS[content[3]] == "images"]
+    return sorted(images, key=lambda path: _is_test(_part_of(path)))
+
+
+def _part_of(path: Path) -> str:
+    """The name up to `image`, `label` or the suffix."""
+    return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
+
+
+def _is_test(part: str) -> bool:
+    return bool(TEST_WORDS & set(re.split(r"\W|_", part)))
 
 
 def _array(path: Path, content: bytes) -> Array:

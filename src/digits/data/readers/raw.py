@@ -5,12 +5,13 @@ import io
 import re
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from digits.core.dataset import MAX_RATIO, MAX_UNPACKED, RawData, check_unpacked
 from digits.core.errors import DataError
 from digits.core.files import reading_as
 from digits.data.readers.csv import read_csv
-from digits.data.readers.idx import read_idx
+from digits.data.readers.idx import image_files, read_idx
 from digits.data.readers.npz import read_npz
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -25,14 +26,12 @@ def read_raw(folder: Path) -> RawData:
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Whether a label is a class
     is not checked here.
     """
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
-    if not paths:
+    contents = _contents(folder)
+    if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
-    contents = {path: content_of(path) for path in paths}
     formats = {format_of(content) for content in contents.values()}
-    if formats != {"IDX"} and len(paths) > 1:
-        names = ", ".join(path.name for path in paths)
+    if formats != {"IDX"} and len(contents) > 1:
+        names = ", ".join(path.name for path in contents)
         allowed = "IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
         raise DataError(f"{folder}: has these data sets: {names}; one is allowed: {allowed}")
     if formats == {"IDX"}:
@@ -46,6 +45,23 @@ def read_raw(folder: Path) -> RawData:
         sizes = " and ".join("×".join(map(str, shape)) for shape in shapes)
         raise DataError(f"{folder}: images {sizes}; no part may be empty, and all have one size")
     return raw
+
+
+def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
+    """The `file` and the number of `rows` of each part that was read from a folder."""
+    contents = _contents(folder)
+    files = [*contents] * 2 if len(contents) == 1 else image_files(contents)
+    return {
+        part: {"file": str(file), "rows": len(data)}
+        for part, file, data in zip(("train", "official_test"), files, raw, strict=False)
+        if data is not None
+    }
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+    return {path: content_of(path) for path in paths}
 
 
 def content_of(path: Path) -> bytes:

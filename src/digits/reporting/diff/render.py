@@ -49,25 +49,30 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
 
 
 def write_page(diff: Diff, folder: Path) -> None:
-    """Write diff.md beside the pictures, which it shows."""
+    """Write diff.md and diff.html beside the pictures, which they show."""
     write_text(folder / "diff.md", markdown(diff, pictures=diff.pictures))
+    template = environment("page").get_template("diff.html.j2")
+    page = template.render(**_shown(diff), sections=_sections(diff), pictures=diff.pictures)
+    write_text(folder / "diff.html", page)
 
 
 def markdown(diff: Diff, *, pictures: Sequence[str] = ()) -> str:
     """GitHub's Markdown; without the tables if they make it too long for a comment."""
     template = environment("diff").get_template("diff.md.j2")
     for sections in (_sections(diff), None):
-        text = template.render(
-            old=_words(diff.old),
-            new=_words(diff.new),
-            models=diff.models,
-            notes=[_short(note, 400) for note in diff.notes[:MOST_ROWS]],
-            sections=sections,
-            pictures=pictures,
-        )
+        text = template.render(**_shown(diff), sections=sections, pictures=pictures)
         if len(text) <= MOST_CHARACTERS:
             break
     return text
+
+
+def _shown(diff: Diff) -> dict[str, Any]:
+    return {
+        "old": _words(diff.old),
+        "new": _words(diff.new),
+        "models": diff.models,
+        "notes": [_short(note, 400) for note in diff.notes[:MOST_ROWS]],
+    }
 
 
 def _sections(diff: Diff) -> list[Section]:
@@ -119,7 +124,9 @@ def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
 
 
 def _number(value: float | None, *, sign: str = "") -> str:
-    return "–" if value is None else f"{round(value, 4):{sign}z,.10g}"
+    if value is None:
+        return "–"
+    return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
 
 
 def _short(text: str, width: int = CELL_WIDTH) -> str:

@@ -4,6 +4,7 @@ A table of it maps headings of columns to mappings from headings of rows to cell
 """
 
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,10 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from digits.core.artifacts import RunRecord
 from digits.evaluation.behaviour import fragile, words
-from digits.evaluation.caret import Statistics, as_tables, label_of, p_value_text
+from digits.evaluation.caret import Figures, Statistics, as_tables, label_of
+from digits.evaluation.leaderboard import MEANINGS
 
 Png = bytes  # the content of a PNG file
 
+IN_SHORT = {  # headings of the table of all figures, and of the first one
+    "test accuracy": "test accuracy",
+    "weakest class": "weakest class",
+    "elapsed s": "training time, s",
+    "times": "× the fastest",
+}
 SCORES = {
     "loss": "Log loss",
     "brier": "Brier score",
@@ -57,14 +65,13 @@ class ModelResult:
     confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
     reliability: Png
     mistakes: Png
-    learning_curves: Png
 
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
     """The whole report."""
 
-    verdicts: Sequence[str]
+    verdicts: Sequence[str]  # the first one on the choice
     table: Table  # of all models
     pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
     models: Sequence[ModelResult]  # at least one
@@ -72,14 +79,15 @@ class ReportContent:
     pareto: Png
     learning_curves: Png
     raw_data: Mapping[str, Png]  # caption to picture
+    sources: Mapping[str, Mapping[str, Any]]  # see `artifacts.read_sources`
 
 
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
     template = environment("page").get_template("index.html.j2")
-    functions = overall, by_class, as_tables, fragile, words, p_value_text
+    functions = in_short, overall, by_class, as_tables, fragile, words
     named = {each.__name__: each for each in functions}
-    return template.render(content=content, **named)
+    return template.render(content=content, meanings=defaultdict(str, MEANINGS), **named)
 
 
 def environment(folder: str) -> Environment:
@@ -91,8 +99,22 @@ def environment(folder: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["p_value"] = p_value
     templates.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
     return templates
+
+
+def p_value(value: float) -> str:
+    """With the decimals that shares have, too."""
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def in_short(table: Table) -> Table:
+    """The figures to choose by: one row per model, a column per figure."""
+    return {
+        heading: {model: cells[key] for model, cells in table.items()}
+        for key, heading in IN_SHORT.items()
+    }
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
@@ -101,8 +123,7 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
-    column: dict[Any, str | Cell] = as_tables(part.statistics).overall["value"].to_dict()
-    column |= _undefined(part.statistics, None)
+    column: dict[str, str | Cell] = _texts(part.statistics.overall, part.statistics, None)
     for key, label in SCORES.items():
         column[label] = f"{part.scores[key]:.4f}" if key in part.scores else Cell("n/a", "no rows")
     sets = model.confidence[part.name]
@@ -112,24 +133,25 @@ def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
         f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
         "Coverage 95% CI lower": f"{sets['lower']:.4f}",
         "Coverage 95% CI upper": f"{sets['upper']:.4f}",
-        "Classes in an answer set": f"{sets['mean_size']:.3f}",
-        "Unsure": Cell(f"{100 * sets['unsure']:.2f} %", few),
+        "Classes in an answer set": f"{sets['mean_size']:.4f}",
+        "Unsure": Cell(f"{sets['unsure']:.4f}", few),
     }
 
 
 def by_class(statistics: Statistics) -> Table:
     """The statistics of each class, one column per class."""
-    figures = as_tables(statistics).by_class.to_dict().values()
-    return {
-        name: {**column, **_undefined(statistics, name)}
-        for name, column in zip(statistics.by_class, figures, strict=True)
-    }
+    return {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
 
 
-def _undefined(statistics: Statistics, name: str | None) -> dict[str, Cell]:
-    """The cells of figures that do not exist, of a class or overall."""
-    return {
-        label_of(each["figure"]): Cell("n/a", each["reason"])
-        for each in statistics.undefined
-        if each["class"] == name
-    }
+def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
+    """The figures of a class, or the overall ones; the reason beside each that does not exist."""
+    missing = (each for each in statistics.undefined if each["class"] == name)
+    reasons = {each["figure"]: each["reason"] for each in missing}
+    texts: dict[str, str | Cell] = {}
+    for figure, value in figures.items():
+        if value is None:
+            texts[label_of(figure)] = Cell("n/a", reasons[figure])
+        else:
+            written = p_value(value) if figure.endswith("p_value") else f"{value:.4f}"
+            texts[label_of(figure)] = written
+    return texts

@@ -22,7 +22,7 @@ def pareto(
     `accuracy` is 0…1, with the ends of its 95 % interval. The time axis is logarithmic if the
     slowest model takes 8 times as long as the fastest or more.
     """
-    figure, axes = theme.new_axes(8.5, 5.2, title)
+    figure, axes = theme.new_axes(6.6, 4.4, title)
     on_front = sorted(front, key=seconds.__getitem__)
     heights = [accuracy[model][0] for model in on_front]
     axes.step([seconds[model] for model in on_front], heights, "o-", color=theme.BLUE, where="post")
@@ -34,7 +34,7 @@ def pareto(
         duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
         right = time > (fastest * slowest) ** 0.5
         axes.annotate(
-            f"{model}\n{100 * share:.2f} %, {duration}",
+            f"{model}\n{share:.4f}, {duration}",
             (time, share),
             xytext=(-10 if right else 10, 8),
             textcoords="offset points",
@@ -50,15 +50,12 @@ def pareto(
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label, fontsize=12)
-    axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda share, _: f"{share:.5g}" if share < 1 + 1e-9 else "")
+    )
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     theme.quiet_axes(axes)
     theme.add_legend(figure, ["Pareto front"])
     return figure
-
-
-def _per_cent(share: float, _place: int) -> str:
-    # ticks are not exact: 100 % may be 1.0000000000000002
-    return f"{100 * share:.5g} %" if share < 1 + 1e-9 else ""
