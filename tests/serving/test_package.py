@@ -68,10 +68,15 @@ def folder_there() -> None:
     OUT.mkdir(parents=True)
 
 
+def tamper_holdout() -> None:
+    Path("artifacts/split/holdout.npz").write_bytes(b"PK")
+
+
 @pytest.mark.parametrize(
     ("prepare", "error", "says"),
     [
         (folder_there, UsageError, "--out out/package: exists; delete it"),
+        (tamper_holdout, IntegrityError, "artifacts/split/holdout.npz: md5 "),
         (Path("artifacts/split/holdout.npz").unlink, DataError, "artifacts/split/holdout.npz: not"),
     ],
 )

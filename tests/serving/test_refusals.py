@@ -16,7 +16,7 @@ from intruder import foreign, statuses
 from packaged import Package, Running, code, running
 from support import python
 
-from digits.serving.protocol import MAX_CONNECTIONS
+from digits.core.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
@@ -177,7 +177,19 @@ def test_ipv6(package: Package) -> None:
         assert requests.get(f"{server.address}/health", timeout=20).status_code == 200
 
 
-def test_no_address_is_a_line(package: Package) -> None:
-    options = ("-m", "digits.serving", "--host", "1.2.3.4.5")
-    done = python(*options, cwd=package.folder, env=code(package.folder))
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--host", "1.2.3.4.5", "1.2.3.4.5:8000: "),
+        ("--host", "a" * 70, "no name of a machine"),
+        ("--host", "", "--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks"),
+        ("--port", "99999", "--port 99999: 0…65535 is allowed"),
+        ("--log", "", "--log '': in a package it is called log; or it is elsewhere"),
+        ("--log", "./mine", "--log './mine': in a package it is called log"),
+    ],
+)
+def test_wrong_option_is_a_line(package: Package, option: str, value: str, says: str) -> None:
+    command = ("-m", "digits.serving", option, value)
+    done = python(*command, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert says in done.stderr

@@ -51,6 +51,8 @@ def read_pictures(
     findings: list[str] = []
     for path in paths:
         try:
+            if path.exists() and not path.is_file():
+                raise DataError("is a folder, a pipe or a device; a picture is allowed")
             found.append(convert_picture(decode_picture(path), shape=shape, picture=picture))
         except DataError as error:
             findings.append(f"{path}: {error}")

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.core.artifacts import read_split
+from digits.core.artifacts import read_split, split_path
 from digits.core.dataset import Images
 from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import folder_sha256, scratch, sha256, write_text
+from digits.core.provenance import check_outputs
 from digits.evaluation.confidence import threshold
 from digits.params import Params
 from digits.registry.card import card
@@ -37,10 +38,12 @@ class Package(NamedTuple):
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
     """Write the package of a version to the new folder `out`.
 
-    IntegrityError if it answers otherwise than the model to any hold-out row.
+    IntegrityError if it answers otherwise than the model to any hold-out row, or these have
+    changed.
     """
     if out.exists():
         raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
+    check_outputs([split_path("holdout")])
     images = read_split("holdout", classes=model.files.classes).data.images
     if images.shape[1:] != model.files.shape:
         found = f"{images.shape[1:]}, {model.origin.uri} takes {model.files.shape}"
