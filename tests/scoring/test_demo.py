@@ -156,6 +156,9 @@ def roles():
 def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
+    shown = players(NAME, threads=1)  # whose files are gone
+    with served(demo_app(shown, parameters.check(changed({})))) as port:
+        assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}
     MlflowClient().delete_model_version(NAME, "2")

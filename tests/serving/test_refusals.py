@@ -47,6 +47,8 @@ def with_pixel(value: Any) -> str:
         (JSON, '{"inputs": []}', 422, ARRAYS),
         (JSON, json.dumps({"inputs": [[*ZERO[1:], [0]]]}), 422, ARRAYS),
         (JSON, b'{"inputs":[' + b"[]," * 1_000_000 + b"[]]}", 422, ARRAYS),
+        (JSON, json.dumps({"inputs": ["x" * 9999] + ["y"] * 99_999}), 422, ARRAYS),
+        (JSON, with_pixel("x" * 4_000_000), 422, ARRAYS),
         (JSON, with_pixel(256), 422, ARRAYS),
         (JSON, with_pixel(-1), 422, ARRAYS),
         (JSON, with_pixel(0.5), 422, ARRAYS),

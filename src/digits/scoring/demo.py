@@ -76,6 +76,7 @@ def players(name: str, *, threads: int) -> list[Player]:
     for role, uri in uris.items():
         try:
             with served(uri, threads=threads) as model:
+                model.predict(np.zeros((1, *model.files.shape), np.uint8))  # loads it
                 loaded.append(Player(role, model, model.predict))
         except UsageError:
             if role == CHAMPION:
