@@ -113,6 +113,13 @@ def test_endless_head_is_refused(server: Running) -> None:
     assert b"Over 32,000 bytes of headers." in said or said == b"closed"
 
 
+@pytest.mark.parametrize("part", [b"X: " + b"a" * 40_000 + b"\r\n", b"a" * 40_000])
+def test_endless_trailers_are_refused(server: Running, part: bytes) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\nY: "
+    said = exchange(server, head, *[part] * 4, pause=0.1)
+    assert b"Over 32,000 bytes of headers." in said or said == b"closed"
+
+
 def raw(count: int) -> bytes:
     """A request with so many images."""
     size = b"Content-Length: %d\r\n\r\n" % (count * 64)

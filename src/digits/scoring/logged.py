@@ -9,15 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from digits.core.dataset import MAX_UNPACKED, Images
+from digits.core.dataset import Images
 from digits.core.errors import DataError, UsageError
 from digits.core.files import reading_as
 from digits.registry.served import Served
 from digits.registry.versions import find
 from digits.scoring.inputs import open_parquet
 
-MAX_LABELS_BYTES = 200_000_000
-MAX_ROWS = 5_000_000  # of one file; a service writes some 60,000
+MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
+# limits of one file; a service writes 4 MB of images at a time
+MAX_ROWS = 1_000_000
+MAX_IMAGES = 50_000_000  # bytes
 CLOCK = timedelta(days=1)  # by which the clock of a service may be ahead
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
@@ -51,6 +53,8 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         return None
     with reading_as("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"])
+        titled = rows["model"].astype(str).str.fullmatch(r"[^/@]{1,250} \d{1,18}")
+        _check(files[-1], "model", titled, "the name and the number of a version are needed")
         last = int(rows["at"].argmax())
         newest = rows["at"].iloc[last].to_pydatetime()
         name, _, version = rows["model"].iloc[last].rpartition(" ")
@@ -83,8 +87,8 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
                 _check(path, column, right, f"a whole number 0…{most} is needed")
             lengths = own["image"].map(len).astype(int)
             _check(path, "image", lengths == prod(shape), f"no image of {shape[0]}×{shape[1]}")
-            if len(own) * prod(shape) > MAX_UNPACKED:
-                raise DataError(f"{path}: over {MAX_UNPACKED >> 20} MB of images")
+            if len(own) * prod(shape) > MAX_IMAGES:
+                raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
             images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)
             answers = own[["predicted", "set_size"]].astype(np.int64)
             answers = answers.set_index(own["at"].dt.as_unit("us").astype(np.int64))
@@ -100,7 +104,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
     with reading_as("labels", path):
         if path.suffix == ".parquet":
-            with open_parquet(path, most_rows=MAX_ROWS) as table:
+            with open_parquet(path, most_rows=MAX_LABELS) as table:
                 frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
         else:
             frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
@@ -117,9 +121,13 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    with open_parquet(path, most_rows=MAX_ROWS) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing or not file.metadata.num_rows:
+            raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
     # equal texts are kept once, so that no repeated one fills the memory
-    texts = ["image", "model"]
-    with open_parquet(path, most_rows=MAX_ROWS, once=texts) as file:
+    texts = [name for name in ("image", "model") if name in columns]
+    with open_parquet(path, once=texts) as file:
         frame: pd.DataFrame = file.read(columns).to_pandas()
     for column in columns:
         _check(path, column, frame[column].notna(), "an empty cell")
