@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from digits.core import process
-from digits.core.errors import ServiceError, UsageError
+from digits.core.errors import ServiceError, UsageError, printable
 from digits.core.guard import MORE_NAMES, listen
 from digits.core.protocol import HEAD_S, MAX_CONNECTIONS, Protocol
 from digits.serving.app import Service
@@ -46,7 +46,8 @@ def serve(options: Namespace) -> None:
         )
         host, port = listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
-        print(f"{loaded.description.title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
+        title = printable(loaded.description.title)
+        print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
         uvicorn.Server(config).run(sockets=[listening])
 
