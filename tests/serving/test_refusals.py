@@ -42,7 +42,8 @@ def with_pixel(value: Any) -> str:
     ("kind", "body", "status", "says"),
     [
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
-        (JSON, b"[" * 100_000, 400, "not JSON: "),
+        (JSON, b"[" * 10_000, 400, "not JSON: "),
+        (JSON, b"[" * 100_000, 422, ARRAYS),
         (JSON, "[1]", 422, ARRAYS),
         (JSON, '{"inputs": []}', 422, ARRAYS),
         (JSON, json.dumps({"inputs": [[*ZERO[1:], [0]]]}), 422, ARRAYS),

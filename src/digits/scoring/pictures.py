@@ -67,7 +67,9 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:  # before they are decoded
                 raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
-            return ImageOps.exif_transpose(image)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+            return image
     except UnidentifiedImageError:
         raise DataError("neither PNG nor JPEG, whatever its name says") from None
     except Exception as error:  # Pillow raises many kinds on damaged files
