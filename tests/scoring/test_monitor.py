@@ -250,7 +250,7 @@ def test_log_that_unpacks_to_far_more(workspace):
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
         ("row,label\n1,2\n", "labels.csv: cannot be read as labels: "),
         ("at,label\n2025-11-26T12:00:00Z,3\n2025-11-26T12:00:00Z,4\n", "a value occurs twice"),
-        ("at,label\n2025-11-26T12:00:00Z,10\n", "column label: whole numbers 0…9"),
+        ("at,label\n2025-11-26T12:00:00Z,10\n", "labels.csv row 0 column label: whole numbers 0…9"),
         ("at,label\nnoon,3\n", "labels.csv: cannot be read as labels: "),
         ("at,label\n2025-11-26T12:00:00Z,\n", "an empty cell; each row needs at and label"),
     ],

@@ -108,16 +108,17 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
                 frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
         else:
             frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
-        if frame.isna().any(axis=None):
-            raise DataError(f"{path}: an empty cell; each row needs {key} and label")
+        for column in (key, "label"):
+            empty = f"an empty cell; each row needs {key} and label"
+            _check(path, column, frame[column].notna(), empty)
         if key == "at":
             frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
-    labels = frame.set_index(key)["label"]
-    if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
-        raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")
-    if labels.index.has_duplicates:
-        raise DataError(f"{path} column {key}: a value occurs twice")
-    return labels
+    allowed = f"whole numbers 0…{classes - 1} are needed"
+    if frame.empty or frame["label"].dtype.kind not in "iu":
+        raise DataError(f"{path} column label: {allowed}")
+    _check(path, "label", frame["label"].between(0, classes - 1), allowed)
+    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
+    return frame.set_index(key)["label"]
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
