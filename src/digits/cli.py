@@ -9,6 +9,7 @@ import typer
 
 from digits.cli_results import AsJson, app, connected
 from digits.core import process
+from digits.core.errors import UsageError
 
 if TYPE_CHECKING:
     from socket import socket
@@ -122,6 +123,8 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
+    if out.exists():
+        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
     from digits.reporting.console import print_package
     from digits.serving.package import write_package
 

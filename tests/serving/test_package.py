@@ -64,10 +64,6 @@ def test_package_command(
     assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
 
 
-def folder_there() -> None:
-    OUT.mkdir(parents=True)
-
-
 def tamper_holdout() -> None:
     Path("artifacts/split/holdout.npz").write_bytes(b"PK")
 
@@ -75,7 +71,6 @@ def tamper_holdout() -> None:
 @pytest.mark.parametrize(
     ("prepare", "error", "says"),
     [
-        (folder_there, UsageError, "--out out/package: exists; delete it"),
         (tamper_holdout, IntegrityError, "artifacts/split/holdout.npz: md5 "),
         (Path("artifacts/split/holdout.npz").unlink, DataError, "artifacts/split/holdout.npz: not"),
     ],
@@ -87,6 +82,11 @@ def test_refused_package_writes_nothing(
     before = sorted(Path().rglob("*"))
     assert finding(error, lambda: write(champion)).startswith(says)
     assert sorted(Path().rglob("*")) == before
+
+
+def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    line = finding(UsageError, lambda: cli.package(out=tmp_path))
+    assert line == f"--out {tmp_path}: exists; delete it, or choose another folder"
 
 
 def test_class_names(champion: str) -> None:
