@@ -43,9 +43,8 @@ def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> N
     loaded = params.load()
     store.connect()
     origin = find_origin(model or f"models:/{loaded.project.name}@champion")
-    coverage = loaded.confidence.coverage
-    common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "coverage": coverage}
+    common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "params": loaded}
     task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
-    jobs = plan(source, output, origin, coverage)
+    jobs = plan(source, output, origin, loaded)
     with task_runner(scheduler) as runner:
         wait([runner.submit(task, {"job": job, **common}) for job in jobs])

@@ -9,12 +9,14 @@ import typer
 
 from digits.cli_results import AsJson, app, connected
 from digits.core import process
+from digits.core.errors import UsageError
 
 if TYPE_CHECKING:
     from socket import socket
 
     from digits.params import Params
     from digits.registry.served import Served
+    from digits.scoring.logged import Log
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
 SCORED, PACKAGE = "predictions.parquet", Path("package")
@@ -33,12 +35,14 @@ def predict(
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
     from digits.reporting.console import print_answers
-    from digits.scoring.predict import predict_pictures
+    from digits.scoring.predict import class_names, predict_pictures
 
     with _served(model) as (params, loaded):
         coverage = params.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
-    print_answers(loaded.origin.uri, answers, coverage=coverage, as_json=as_json)
+        names = class_names(loaded.files.classes, params)
+    uri = loaded.origin.uri
+    print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 
 @app.command()
@@ -74,9 +78,9 @@ def monitor(
     from digits.scoring.logged import open_log
 
     log = open_log(source, days=days)
-    with _served(model or (log.model if log else None)) as (params, loaded):
+    with _served(model, log) as (params, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, params=params)
-        write_text(MONITOR, render_monitor(monitored, names=params.data.names))
+        write_text(MONITOR, render_monitor(monitored))
         monitoring.log_run(monitored.result, MONITOR, params.project)
     print_monitored(monitored.result, MONITOR, as_json=as_json)
 
@@ -93,7 +97,7 @@ def demo(
     from digits.scoring.demo import demo_app, players, serve_app
 
     with connected() as params, listen(port) as listening:
-        app = demo_app(players(params.project.name, threads=params.train.threads))
+        app = demo_app(players(params.project.name, threads=params.train.threads), params)
         print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
@@ -119,6 +123,8 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
+    if out.exists():
+        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
     from digits.reporting.console import print_package
     from digits.serving.package import write_package
 
@@ -128,11 +134,15 @@ def package(
 
 
 @contextmanager
-def _served(model: str | None) -> Iterator[tuple["Params", "Served"]]:
-    """The params, and a version to answer with; by default the champion."""
+def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Params", "Served"]]:
+    """The params, and a version to answer with; by default the log's, or the champion."""
     from digits.registry.served import served
 
     with connected() as params:
+        if log and not model:
+            from digits.scoring.logged import answered_by
+
+            model = answered_by(log)
         uri, threads = _uri(model, params), params.train.threads
         with served(uri, threads=threads) as loaded:
             yield params, loaded

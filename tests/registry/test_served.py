@@ -11,6 +11,8 @@ from support import finding
 from digits.core.errors import IntegrityError
 from digits.registry import promotion
 from digits.registry.served import served
+from digits.training import inference
+from digits.training.inference import Network
 
 
 def predict(uri):
@@ -38,6 +40,14 @@ def test_a_model_that_takes_no_images_is_named(ring, signature):
     sign(model, "1")
     line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
     assert line.startswith("models:/digits/1: by its signature it is no classifier")
+
+
+def test_model_that_fails_is_named(ring, monkeypatch):
+    promotion.promote(fighter(), NAME, judge=accept)
+    network = Network((8, 8), 10, lambda _: [].pop())
+    monkeypatch.setattr(inference, "load", lambda *_, **__: network)
+    line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
+    assert line == "models:/digits/1: gives no answer (pop from empty list)"
 
 
 def test_answers_that_are_no_probabilities_are_named(ring):

@@ -12,13 +12,14 @@ from arena import NAME, accept, fighter, prepare
 from intruder import foreign, statuses
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, served
+from support import changed, finding, served
 
+from digits import params as parameters
 from digits.core.errors import BusyError, UsageError
 from digits.core.guard import listen
 from digits.registry import promotion
 from digits.registry.versions import Registry
-from digits.scoring.demo import Player, demo_app, players
+from digits.scoring.demo import MAX_DRAWING, Player, demo_app, players
 from digits.tracking import store
 
 
@@ -47,7 +48,8 @@ PLAYERS = [
 
 @pytest.fixture(scope="module")
 def address():
-    with served(demo_app(PLAYERS)) as port:
+    named = {"data.class_names": ["null", "eins", *"23456789"]}
+    with served(demo_app(PLAYERS, parameters.check(changed(named)))) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -87,11 +89,11 @@ def draw(page, *points):
 def test_page(opened, address):
     page = opened(address)
     draw(page, (0.5, 0.15), (0.5, 0.85))
-    page.locator("#champion .predicted", has_text="1").wait_for()
+    page.locator("#champion .predicted", has_text="eins").wait_for()
     assert page.locator("#challenger .class").count() == 10
     assert "digit: cropped to the ink" in page.locator("#champion").inner_text()
     draw(page, (0.15, 0.5), (0.85, 0.5))
-    page.locator("#champion .best", has_text="0").wait_for()
+    page.locator("#champion .best", has_text="null").wait_for()
     page.get_by_role("button", name="Clear").click()
     assert page.locator("section").count() == 0
 
@@ -112,6 +114,7 @@ def test_drawing_is_answered_by_each_model(address):
     first, second = ask(address, drawing()).json()
     assert (first["role"], first["predicted"]) == ("champion", 1)
     assert first["picture"].startswith("digit: cropped")
+    assert first["classes"][:3] == ["null", "eins", "2"]
     assert second["name"] == "models:/digits/3 mlp"
     assert second["picture"].startswith("plain: made grey")
     assert second["probabilities"] == pytest.approx([0.1] * 10)
@@ -122,6 +125,16 @@ def test_other_than_a_drawing_is_refused(address):
         response = ask(address, sent)
         assert response.status_code == 422
         assert says in str(response.json()["detail"])
+
+
+def test_large_drawing_is_refused_before_it_is_parsed(address):
+    for body in (drawing() + bytes(MAX_DRAWING), (bytes(100_000) for _ in range(11))):
+        response = ask(address, body)
+        assert (response.status_code, response.json()["detail"]) == (
+            413,
+            "over 1,000,000 bytes long",
+        )
+    assert ask(address, drawing() + bytes(MAX_DRAWING - 10_000)).status_code == 200
 
 
 def test_foreign_pages_are_refused(address):
@@ -143,6 +156,9 @@ def roles():
 def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
+    shown = players(NAME, threads=1)  # whose files are gone
+    with served(demo_app(shown, parameters.check(changed({})))) as port:
+        assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}
     MlflowClient().delete_model_version(NAME, "2")

@@ -24,11 +24,11 @@ from digits.registry import promotion
 from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
 from digits.scoring import monitor as monitoring
-from digits.scoring.logged import open_log, read_labels, read_log
+from digits.scoring.logged import answered_by, open_log, read_labels, read_log
 from digits.serving.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+NOW, FAR = datetime(2025, 11, 26, 12, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)
 MODEL, TITLE = f"models:/{NAME}/1", f"{NAME} 1"
 
 
@@ -49,10 +49,10 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
     return times
 
 
-def watch(source="log", labels=None, days=1):
+def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    params = parameters.check(changed({}))
+    params = parameters.check(changed(changes))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
         return monitoring.monitor(source, log, labelled, model, params=params)
@@ -115,8 +115,8 @@ def test_npz_with_labels_by_row(holdout):
 
 def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
-    monitored = watch()
-    page = render_monitor(monitored, names=[f"<{k}>" for k in range(10)])
+    monitored = watch(**{"data.class_names": [f"<{k}>" for k in range(10)]})
+    page = render_monitor(monitored)
     assert page.count("data:image/png") == 24
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def test_without_splits(holdout):
         Path("artifacts/split", f"{name}.npz").unlink()
     monitored = watch()
     assert (monitored.result.drift, monitored.result.far, monitored.features) == ([], None, None)
-    assert "Drift is not known" in render_monitor(monitored, names=[*"0123456789"])
+    assert "Drift is not known" in render_monitor(monitored)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8), dtype=np.uint8)
@@ -164,19 +164,66 @@ def replaced(name, values):
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("image", pa.array([b"x"] * 9, pa.binary()), "column image: no images of 8×8"),
-        ("image", pa.array([None] * 9, pa.binary()), "an empty cell"),
-        ("predicted", pa.array([10] * 9, pa.int16()), "predicted: a class outside 0…9"),
+        ("image", [b"0" * 64, b"x"] * 4 + [b""], "row 1 column image: no image of 8×8"),
+        ("image", [*[b"0" * 64] * 8, None], "row 8 column image: an empty cell"),
+        ("predicted", [*[9] * 8, 10], "row 8 column predicted: a whole number 0…9 is needed"),
+        ("predicted", [1.5] * 9, "row 0 column predicted: a whole number 0…9 is needed"),
+        ("set_size", [0, 10, 11, *[1] * 6], "row 2 column set_size: a whole number 0…10 is"),
+        ("set_size", [-1] * 9, "row 0 column set_size: a whole number 0…10 is needed"),
+        ("at", pa.array([*[NOW] * 8, FAR], AT), "row 8 column at: a time after now"),
         ("at", pa.array(["now"] * 9), "cannot be read as a service's log: "),
-        ("at", pa.array([2**62] * 9, AT), "cannot be read as a service's log: "),
+        ("at", pa.array([2**62] * 9, AT), "row 0 column at: a time after now"),
+        ("at", pa.array([-(2**62)] * 9, AT), "cannot be read as a service's log: "),
     ],
 )
 def test_log_with_bad_values(workspace, name, values, says):
     write_log(IMAGES[:9], LABELS[:9])
-    replaced(name, values)
+    replaced(name, pa.array(values))
     line = finding(DataError, read)
-    assert line.startswith("log/2026-11-26/")
+    assert line.startswith("log/2025-11-26/")
     assert says in line
+
+
+def test_time_after_now_hides_no_other_rows(holdout):
+    write_log(holdout.images, holdout.labels)
+    write_log(holdout.images[:1], holdout.labels[:1], at=FAR)
+    assert finding(DataError, watch).startswith("log/2199-01-01/000000-1-0.parquet row 0 column at")
+
+
+def test_unknown_model_in_the_log_names_the_row(holdout):
+    write_log(holdout.images[:9], holdout.labels[:9], model="evil")
+    for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
+        replaced("model", pa.array([*[TITLE] * 8, model]))
+        line = finding(DataError, lambda: answered_by(open_log(Path("log"), days=1)))
+        assert line.startswith("log/2025-11-26/120000-1-0.parquet row 8 column model: ")
+        assert len(line) < 300
+
+
+def test_repeated_image_fills_no_memory(workspace):
+    write_log(IMAGES[:9], LABELS[:9])
+    [path] = Path("log").rglob("*.parquet")
+    rows = 800_000
+    columns = {
+        "at": pa.repeat(pa.scalar(NOW, AT), rows),
+        "image": pa.repeat(pa.scalar(bytes(64)), rows).dictionary_encode(),
+        "predicted": pa.repeat(1, rows),
+        "set_size": pa.repeat(1, rows),
+        "model": pa.repeat(TITLE, rows).dictionary_encode(),
+    }
+    pq.write_table(pa.table(columns), path, store_schema=False)
+    assert "over 50,000,000 bytes of images" in finding(DataError, read)
+    table = pa.table(dict.fromkeys(("at", "label"), pa.repeat(1, 10_000_001)))
+    pq.write_table(table, "labels.parquet")
+    line = finding(DataError, lambda: read_labels(Path("labels.parquet"), key="at", classes=10))
+    assert line.endswith("over 10,000,000 rows")
+
+
+def test_table_that_is_no_log(workspace):
+    for table in (pa.table({"pixel0": [1]}), pa.table({"at": pa.array([], AT), "model": []})):
+        Path("log").mkdir(exist_ok=True)
+        pq.write_table(table, "log/a.parquet")
+        line = finding(DataError, lambda: open_log(Path("log"), days=1))
+        assert line == "log/a.parquet: no rows, or no columns at, model, as a log has"
 
 
 def test_damaged_log(workspace):
@@ -202,10 +249,10 @@ def test_log_that_unpacks_to_far_more(workspace):
     [
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
         ("row,label\n1,2\n", "labels.csv: cannot be read as labels: "),
-        ("at,label\n2026-11-26T12:00:00Z,3\n2026-11-26T12:00:00Z,4\n", "a value occurs twice"),
-        ("at,label\n2026-11-26T12:00:00Z,10\n", "column label: whole numbers 0…9"),
+        ("at,label\n2025-11-26T12:00:00Z,3\n2025-11-26T12:00:00Z,4\n", "a value occurs twice"),
+        ("at,label\n2025-11-26T12:00:00Z,10\n", "labels.csv row 0 column label: whole numbers 0…9"),
         ("at,label\nnoon,3\n", "labels.csv: cannot be read as labels: "),
-        ("at,label\n2026-11-26T12:00:00Z,\n", "an empty cell; each row needs at and label"),
+        ("at,label\n2025-11-26T12:00:00Z,\n", "an empty cell; each row needs at and label"),
     ],
 )
 def test_bad_labels(workspace, text, says):

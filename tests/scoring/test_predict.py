@@ -1,15 +1,19 @@
 """Single pictures: answer sets, and how they are printed."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from support import changed, finding
 
+from digits import params as parameters
 from digits.core.artifacts import Calibration
+from digits.core.errors import DataError
 from digits.reporting.console import print_answers
-from digits.scoring.predict import predict_pictures
+from digits.scoring.predict import class_names, predict_pictures
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.
 CALIBRATION = Calibration(1.0, np.linspace(0.25, 1, 99, dtype=np.float32))
@@ -40,15 +44,37 @@ def test_answer_is_one_class_two_or_unsure(pictures, capsys):
     assert [answer.answer_set for answer in answers] == [[3], [3, 1], [0, 1, 2, 3]]
     assert [answer.unsure for answer in answers] == [False, False, True]
     assert [answer.predicted for answer in answers] == [3, 3, 0]
-    print_answers("models:/digits/3", answers, coverage=0.99, as_json=False)
+    print_answers("models:/digits/3", answers, names=None, coverage=0.99, as_json=False)
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "models:/digits/3, answers with 99 % coverage"
     said = [line.partition(": ")[2].partition("  (")[0] for line in lines]
     assert said[: len(ROWS)] == [*ROWS]
-    print_answers("models:/digits/3", answers, coverage=0.99, as_json=True)
+    print_answers("models:/digits/3", answers, names=None, coverage=0.99, as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed["coverage"] == 0.99
     assert [each["answer_set"] for each in printed["answers"]] == [[3], [3, 1], [0, 1, 2, 3]]
+
+
+def test_answers_have_the_names_of_classes(pictures, capsys):
+    answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
+    params = parameters.check(changed({"data.classes": 4, "data.class_names": [*"abcd"]}))
+    names = class_names(4, params)
+    print_answers("models:/digits/3", answers, names=names, coverage=0.99, as_json=False)
+    _, *lines = capsys.readouterr().out.splitlines()
+    said = [line.partition(": ")[2].partition("  ")[0] for line in lines[:3]]
+    assert said == ["d", "d or b", "unsure, most probably a"]
+    assert "(a 0.010  b 0.010  c 0.010  d 0.970)" in lines[0]
+    print_answers("models:/digits/3", answers, names=names, coverage=0.99, as_json=True)
+    second = json.loads(capsys.readouterr().out)["answers"][1]
+    assert (second["predicted"], second["answer_set"]) == (3, [3, 1])
+    assert (second["predicted_name"], second["answer_names"]) == ("d", ["d", "b"])
+    assert class_names(10, params) is None  # a version of other data
+
+
+def test_pipe_is_no_picture(tmp_path):
+    os.mkfifo(path := tmp_path / "a.png")
+    line = finding(DataError, lambda: predict_pictures([path], model([]), coverage=0.99))
+    assert line == f"{path}: is a folder, a pipe or a device; a picture is allowed"
 
 
 def test_empty_set_is_unsure(pictures):

@@ -1,5 +1,7 @@
 """Scoring files and folders with the versions of a real registry."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import fsspec
@@ -106,9 +108,40 @@ class TestFile:
     def test_input_is_never_overwritten(self, holdout):
         Path("link.npz").symlink_to("new.npz")
         before = md5(Path("new.npz"))
-        for out in ("new.npz", "link.npz", f"../{Path.cwd().name}/new.npz"):
+        Path("hard.npz").hardlink_to("new.npz")
+        here = Path.cwd()
+        outs = ("new.npz", "link.npz", "hard.npz", f"../{here.name}/new.npz")
+        for out in (*outs, f"file://{here}/new.npz"):
             assert "is the input itself" in finding(UsageError, lambda out=out: score(out=out))
         assert md5(Path("new.npz")) == before
+
+    def test_answer_sets_and_names(self, holdout):
+        score(**{"confidence.coverage": 0.995})
+        found = pd.read_parquet("scored.parquet")
+        assert not {"predicted_name", "answer_names"} & {*found}
+        assert [sets[0] for sets in found["answer_set"]] == found["predicted"].tolist()
+        assert all(sorted(labels) == [*range(10)] for labels in found["answer_set"])
+        names = [f"<{label}>" for label in range(10)]
+        scored = score(**{"data.class_names": names})
+        found = pd.read_parquet("scored.parquet")
+        expected = [names[label] for label in holdout.labels]
+        assert found["predicted_name"].tolist() == expected
+        assert [[*each] for each in found["answer_names"]] == [[name] for name in expected]
+        assert scored.class_names == names
+
+    def test_what_a_killed_score_left_is_removed(self, holdout):
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        left = Path(f".{ended.pid}-scored.parquet")
+        others = [Path(f".{os.getpid()}-other.parquet"), Path(f".{os.getppid()}-scored.parquet")]
+        for path in (left, *others):
+            path.touch()
+        score()
+        assert [path.exists() for path in (left, *others)] == [False, True, True]
+
+    def test_pipe_is_a_line(self, champion):
+        os.mkfifo("new.npz")
+        assert "is a pipe or a device" in finding(DataError, score)
 
 
 class TestFolder:
@@ -164,7 +197,12 @@ class TestFolder:
         assert kept("in", "out/") == (3, 3)
 
     def test_output_among_inputs_is_refused(self, tables):
-        for source, out in (("in", "in/out/"), ("in", "in"), ("in/deeper/e.parquet", "in/deeper")):
+        Path("around").mkdir()
+        Path("around/link").symlink_to("../in")
+        Path("hard").mkdir()
+        Path("hard/c.parquet").hardlink_to("in/c.csv")
+        nested = [("in", "in/out/"), ("in", "in"), ("in/deeper", "in"), ("in", "around/link/x/")]
+        for source, out in (*nested, ("in", "hard"), ("in/deeper/e.parquet", "in/deeper")):
             line = finding(UsageError, lambda source=source, out=out: score(source, out))
             assert "is among the inputs" in line
         np.savez("in/c.npz", images=tables[:10])
@@ -222,6 +260,13 @@ class TestPictures:
         store.pipe("/new/00.png", b"no picture")
         line = finding(DataError, lambda: score("memory:///new"))
         assert line.startswith("memory:///new/00.png: neither PNG nor JPEG")
+
+    def test_picture_is_never_overwritten(self, files, promote_with):
+        promote_with("plain")
+        Path("hard.png").hardlink_to("new/00.png")
+        for out in ("new/00.png", "new/x.parquet", "hard.png"):
+            line = finding(UsageError, lambda out=out: score("new", out))
+            assert line == f"--out: {out} is the input itself, or in it; choose another file"
 
     @pytest.mark.parametrize("treatment", ["plain", "digit"])
     def test_converted_as_recorded(self, files, promote_with, treatment):

@@ -11,6 +11,7 @@ from packaged import THRESHOLD, Package, running
 
 from digits.serving import journal
 
+OLD = "000000-00000000.parquet"
 RAW = {"Content-Type": "application/octet-stream"}
 
 
@@ -27,7 +28,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_log_holds_every_answer(package: Package, tmp_path: Path) -> None:
-    folder = tmp_path / "log"
+    (folder := tmp_path / "log").mkdir(mode=0o755)
     with running(package.folder, "--log", str(folder)) as server:
         at = [*ask(server.address, package, 1), *ask(server.address, package, 2, 3, 4)]
     [path] = files(folder)
@@ -35,6 +36,7 @@ def test_log_holds_every_answer(package: Package, tmp_path: Path) -> None:
     assert [f"{each:%Y-%m-%dT%H:%M:%S.%f}Z" for each in table["at"].to_pylist()] == at
     assert len({*at}) == 4
     assert path.parent.name == at[0][:10]
+    assert [each.stat().st_mode & 0o777 for each in (path, path.parent)] == [0o600, 0o700]
     rows = package.images[1:5]
     assert table["image"].to_pylist() == [image.tobytes() for image in rows]
     expected = package.probabilities[1:5]
@@ -68,15 +70,59 @@ def test_oldest_files_go(
 ) -> None:
     for day in ("2001-01-01", "2001-01-02", "2001-01-03"):
         (tmp_path / day).mkdir()
-        (tmp_path / day / "old.parquet").write_bytes(b"x" * 1000)
-    for other in ("2001-01-01/notes.txt", "mine.parquet"):
+        (tmp_path / day / OLD).write_bytes(b"x" * 1000)
+    for other in ("2001-01-01/notes.txt", "mine.parquet", "2001-01-01/mine.parquet"):
         (tmp_path / other).touch()
     monkeypatch.setattr(journal, "MAX_BYTES", 2500)
     with log:  # also without requests
         pass
-    assert [file.parent.name for file in files(tmp_path)[:2]] == ["2001-01-02", "2001-01-03"]
+    kept = [*tmp_path.rglob(OLD)]
+    assert sorted(file.parent.name for file in kept) == ["2001-01-02", "2001-01-03"]
     monkeypatch.setattr(journal, "MAX_BYTES", 0)
     with journal.Journal(tmp_path, package.description) as again:
         again.add(package.images, package.probabilities)
-    assert files(tmp_path) == [tmp_path / "mine.parquet"]
-    assert [each.name for each in tmp_path.glob("2*/*")] == ["notes.txt"]
+    assert files(tmp_path) == [tmp_path / "2001-01-01/mine.parquet", tmp_path / "mine.parquet"]
+    assert {each.name for each in tmp_path.glob("2*/*")} == {"notes.txt", "mine.parquet"}
+
+
+def test_tidying_never_leaves_the_log(
+    log: journal.Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign, day = tmp_path.with_name("foreign"), tmp_path / "2001-01-02"
+    for folder in (foreign, day, day / OLD):
+        folder.mkdir()
+    (foreign / OLD).touch()
+    (foreign / "kept.parquet").write_bytes(b"x" * 1000)
+    (tmp_path / "2001-01-01").symlink_to(foreign)  # a linked day, a folder, a link, a real one
+    (day / OLD.replace("0", "1")).symlink_to(foreign / "kept.parquet")
+    (last := day / OLD.replace("0", "2")).write_bytes(b"x")
+    monkeypatch.setattr(journal, "MAX_BYTES", 0)
+    with log:
+        pass
+    assert {path.name for path in foreign.iterdir()} == {OLD, "kept.parquet"}
+    assert not last.exists()
+
+
+def test_fault_in_tidying_is_a_warning(
+    log: journal.Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (day := tmp_path / "2001-01-02").mkdir()
+    stuck, other = day / OLD, day / OLD.replace("0", "1")
+    stuck.touch()
+    other.write_bytes(b"xx")
+    unlink = Path.unlink
+
+    def failing(path: Path) -> None:
+        if path == other:
+            raise PermissionError(13, "Permission denied")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", failing)
+    monkeypatch.setattr(journal, "MAX_BYTES", 1)
+    with log:
+        pass
+    assert (stuck.exists(), other.exists()) == (False, True)
+    assert capfd.readouterr().err.startswith(f"warning: {other}: ")

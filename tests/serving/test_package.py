@@ -65,8 +65,8 @@ def test_package_command(
     assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
 
 
-def folder_there() -> None:
-    OUT.mkdir(parents=True)
+def tamper_holdout() -> None:
+    Path("artifacts/split/holdout.npz").write_bytes(b"PK")
 
 
 def change_holdout() -> None:
@@ -79,7 +79,7 @@ def change_holdout() -> None:
 @pytest.mark.parametrize(
     ("prepare", "error", "says"),
     [
-        (folder_there, UsageError, "--out out/package: exists; delete it"),
+        (tamper_holdout, IntegrityError, "artifacts/split/holdout.npz: md5 "),
         (Path("artifacts/split/holdout.npz").unlink, DataError, "artifacts/split/holdout.npz: not"),
         (change_holdout, IntegrityError, "artifacts/split/holdout.npz: md5 "),
     ],
@@ -91,6 +91,11 @@ def test_refused_package_writes_nothing(
     before = sorted(Path().rglob("*"))
     assert finding(error, lambda: write(champion)).startswith(says)
     assert sorted(Path().rglob("*")) == before
+
+
+def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    line = finding(UsageError, lambda: cli.package(out=tmp_path))
+    assert line == f"--out {tmp_path}: exists; delete it, or choose another folder"
 
 
 def test_class_names(champion: str) -> None:

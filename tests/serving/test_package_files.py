@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from packaged import Package, code, running
 from support import finding, python
 
 from digits.core.errors import IntegrityError
+from digits.core.files import sha256
 from digits.serving import model
 
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
@@ -35,7 +37,7 @@ class OnlyThese(MetaPathFinder):
                 raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, OnlyThese())
-from digits.serving import __main__ as main
+from digits.serving import command as main
 main.load(Path())
 print(main.__file__)
 """
@@ -76,11 +78,39 @@ def drop_model(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(x for x in lines if not x.endswith("model.onnx\n")))
 
 
+def describe(**changes: object) -> Callable[[Path], object]:
+    """Change model.json and its hash."""
+
+    def change(folder: Path) -> None:
+        path, sums = folder / "model.json", folder / "SHA256SUMS"
+        before = sha256(path)
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        sums.write_text(sums.read_text().replace(before, sha256(path)))
+
+    return change
+
+
+def answer_nonsense(folder: Path) -> None:
+    """A model whose answers are no probabilities, with its hash."""
+    path, sums = folder / "model.onnx", folder / "SHA256SUMS"
+    before, network = sha256(path), onnx.load(path)
+    [softmax] = [node for node in network.graph.node if node.op_type == "Softmax"]
+    softmax.op_type = "Sqrt"
+    onnx.save(network, path)
+    sums.write_text(sums.read_text().replace(before, sha256(path)))
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda folder: (folder / "model.onnx").write_bytes(b""), "model.onnx: is not the file"),
         (lambda folder: (folder / "model.json").unlink(), "model.json: is not the file"),
+        (lambda folder: (folder / "orjson.py").touch(), "orjson.py: is not in SHA256SUMS; delete"),
+        (lambda folder: (folder / "more").mkdir(), "more: is not in SHA256SUMS; delete it"),
+        (describe(shape=(9, 9)), "model.json: the model has images (8, 8) and 10 classes"),
+        (describe(class_names=["0"]), "model.json: the model has images (8, 8) and 10 classes"),
+        (describe(picture="odd"), "model.json: not as a stage writes it (picture: "),
+        (answer_nonsense, "model.onnx: 1 of 1 answers are no probabilities"),
         (drop_model, "SHA256SUMS: does not list model.onnx"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
     ],
@@ -98,13 +128,14 @@ def test_other_files_are_not_served(
     assert says in finding(IntegrityError, lambda: model.load(folder))
 
 
-def test_damaged_package_exits_with_7(package: Package, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "orjson.py"])
+def test_damaged_package_exits_with_7(package: Package, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "package"
     shutil.copytree(package.folder, folder)
-    (folder / "model.onnx").write_bytes(b"")
+    (folder / name).write_text("print('this ran')")
     done = python("-m", "digits.serving", cwd=folder, env=code(folder))
-    assert (done.returncode, done.stderr.count("\n")) == (7, 1)
-    assert done.stderr.startswith("error: model.onnx: is not the file that was packaged ")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (7, "", 1)
+    assert done.stderr.startswith(f"error: {name}: is not ")
 
 
 def test_dockerfile_healthcheck(package: Package) -> None:

@@ -16,7 +16,7 @@ from intruder import foreign, statuses
 from packaged import Package, Running, code, running
 from support import python
 
-from digits.serving.protocol import MAX_CONNECTIONS
+from digits.core.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
@@ -42,11 +42,14 @@ def with_pixel(value: Any) -> str:
     ("kind", "body", "status", "says"),
     [
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
-        (JSON, b"[" * 100_000, 400, "not JSON: "),
+        (JSON, b"[" * 10_000, 400, "not JSON: "),
+        (JSON, b"[" * 100_000, 422, ARRAYS),
         (JSON, "[1]", 422, ARRAYS),
         (JSON, '{"inputs": []}', 422, ARRAYS),
         (JSON, json.dumps({"inputs": [[*ZERO[1:], [0]]]}), 422, ARRAYS),
         (JSON, b'{"inputs":[' + b"[]," * 1_000_000 + b"[]]}", 422, ARRAYS),
+        (JSON, json.dumps({"inputs": ["x" * 9999] + ["y"] * 99_999}), 422, ARRAYS),
+        (JSON, with_pixel("x" * 4_000_000), 422, ARRAYS),
         (JSON, with_pixel(256), 422, ARRAYS),
         (JSON, with_pixel(-1), 422, ARRAYS),
         (JSON, with_pixel(0.5), 422, ARRAYS),
@@ -116,6 +119,13 @@ def test_endless_head_is_refused(server: Running) -> None:
     assert b"Over 32,000 bytes of headers." in said or said == b"closed"
 
 
+@pytest.mark.parametrize("part", [b"X: " + b"a" * 40_000 + b"\r\n", b"a" * 40_000])
+def test_endless_trailers_are_refused(server: Running, part: bytes) -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\nY: "
+    said = exchange(server, head, *[part] * 4, pause=0.1)
+    assert b"Over 32,000 bytes of headers." in said or said == b"closed"
+
+
 def raw(count: int) -> bytes:
     """A request with so many images."""
     size = b"Content-Length: %d\r\n\r\n" % (count * 64)
@@ -182,7 +192,19 @@ def test_ipv6(package: Package) -> None:
         assert requests.get(f"{server.address}/health", timeout=20).status_code == 200
 
 
-def test_no_address_is_a_line(package: Package) -> None:
-    options = ("-m", "digits.serving", "--host", "1.2.3.4.5")
-    done = python(*options, cwd=package.folder, env=code(package.folder))
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--host", "1.2.3.4.5", "1.2.3.4.5:8000: "),
+        ("--host", "é" * 70, "no name of a machine"),
+        ("--host", "", "--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks"),
+        ("--port", "99999", "--port 99999: 0…65535 is allowed"),
+        ("--log", "", "--log '': in a package it is called log; or it is elsewhere"),
+        ("--log", "./mine", "--log './mine': in a package it is called log"),
+    ],
+)
+def test_wrong_option_is_a_line(package: Package, option: str, value: str, says: str) -> None:
+    command = ("-m", "digits.serving", option, value)
+    done = python(*command, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert says in done.stderr

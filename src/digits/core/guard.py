@@ -73,12 +73,16 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
 
     BusyError if another process listens there, or the port is the system's; else UsageError.
     """
+    if not host:  # would be all networks
+        raise UsageError("--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
         raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
+    except TypeError:  # as Python says of what IDNA cannot encode
+        raise UsageError(f"{host}: is no name of a machine") from None
 
 
 def pages() -> Guard:

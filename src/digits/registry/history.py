@@ -102,7 +102,7 @@ def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) ->
         move = Move(int(named[1]), action, before, after, said[2], said[3] or "")
         if action == "elsewhere":
             return replace(move, reason=ELSEWHERE)
-        if after in of_versions:
+        if after and after in of_versions:
             where = f"version {after}"
             move = TypeAdapter(Move).validate_json(of_versions[after].get(key, ""))
         if (move.key, move.to_tag()) != (key, value):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import get_args
 
 from digits.core.dataset import Images, Picture, Probabilities
-from digits.core.errors import IntegrityError
+from digits.core.errors import IntegrityError, one_line
 from digits.evaluation.scores import not_probabilities
 from digits.registry.artifacts import ModelFiles, fetched
 from digits.registry.trace import Origin, find_origin
@@ -36,7 +36,12 @@ class Served:
 
         Raises IntegrityError if the network contradicts its signature, or gives no probabilities.
         """
-        probabilities = self._network.predict(images)
+        network = self._network
+        try:
+            probabilities = network.predict(images)
+        except Exception as error:  # of ONNX Runtime, as for want of memory
+            reason = one_line(error, width=200)
+            raise IntegrityError(f"{self.origin.uri}: gives no answer ({reason})") from None
         if finding := not_probabilities(probabilities):
             raise IntegrityError(f"{self.origin.uri}: {finding}; delete the version")
         return probabilities

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.scoring.score import ScoreResult
     from digits.serving.package import Package
 
+SHOWN = 10  # classes, those that were predicted most often
 FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
@@ -107,24 +108,41 @@ def _spread(spread: "Spread") -> list[str]:
 
 
 def print_answers(
-    model: str, answers: Sequence["Answer"], *, coverage: float, as_json: bool
+    model: str,
+    answers: Sequence["Answer"],
+    *,
+    names: Sequence[str] | None,
+    coverage: float,
+    as_json: bool,
 ) -> None:
-    """Print one line per picture: its answer set, and the probability of each class."""
+    """Print one line per picture: its answer set, and the probability of each class.
+
+    JSON has the classes' numbers, and their names if there are any.
+    """
     from digits.scoring.pictures import TREATMENTS
 
     if as_json:
-        found = [answer._asdict() for answer in answers]
+        found = [_named(answer, names) for answer in answers]
         print_json({"model": model, "coverage": coverage, "answers": found})
         return
     print(f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
-        said = " or ".join(map(str, answer.answer_set))
+        called = names or [*map(str, range(len(answer.probabilities)))]
+        said = " or ".join(called[label] for label in answer.answer_set)
         if answer.unsure:
-            said = f"unsure, most probably {answer.predicted}"
-        chances = "  ".join(f"{k} {value:.3f}" for k, value in enumerate(answer.probabilities))
-        print(f"{printable(answer.file)}: {said}  ({chances})  {answer.picture}")
+            said = f"unsure, most probably {called[answer.predicted]}"
+        pairs = zip(called, answer.probabilities, strict=True)
+        chances = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
+        print(printable(f"{answer.file}: {said}  ({chances})  {answer.picture}"))
     for name in sorted({answer.picture for answer in answers}):
         print(f"{name}: {TREATMENTS[name]}")
+
+
+def _named(answer: "Answer", names: Sequence[str] | None) -> dict[str, object]:
+    if not names:
+        return answer._asdict()
+    in_set = [names[label] for label in answer.answer_set]
+    return answer._asdict() | {"predicted_name": names[answer.predicted], "answer_names": in_set}
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:
@@ -149,6 +167,9 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
         f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
         f" → {printable(result.output)}"
     )
+    counts = sorted(zip(result.class_counts, result.class_names, strict=True), key=lambda x: -x[0])
+    shown = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
+    print(printable(f"predicted: {shown}{', …' if len(counts) > SHOWN else ''}"))
     if result.files > 1:
         print(f"{result.files:,} files, {result.kept:,} of them kept from before")
     sets = f"answer sets with {100 * result.coverage:g} % coverage"

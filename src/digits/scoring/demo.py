@@ -3,26 +3,34 @@
 import socket
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import uvicorn
 from fastapi import Body, FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.core.dataset import Predict
 from digits.core.errors import DataError, UsageError
 from digits.core.guard import Guard
+from digits.core.protocol import Protocol
+from digits.params import Params
 from digits.registry.artifacts import fetched
 from digits.registry.served import Served, served
 from digits.registry.trace import find_origin
 from digits.registry.versions import CHALLENGER, CHAMPION, Registry
 from digits.scoring.pictures import TREATMENTS, convert_picture, decode_picture
+from digits.scoring.predict import class_names
 
+MAX_DRAWING = 1_000_000  # bytes
+MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
 PAGE = Path(__file__).with_name("page.html")
 
 
@@ -32,6 +40,30 @@ class Player(NamedTuple):
     role: str
     model: Served
     predict: Predict
+
+
+class Limited:
+    """ASGI middleware: answer 413 to a body of more than `most` bytes, before it is parsed."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        body = bytearray()
+        with suppress(ClientDisconnect):
+            async for chunk in Request(scope, receive).stream():
+                body += chunk
+                if len(body) > self._most:
+                    refusal = {"detail": f"over {self._most:,} bytes long"}
+                    return await JSONResponse(refusal, 413)(scope, receive, send)
+        messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
+
+        async def received() -> Message:
+            return messages.pop() if messages else await receive()
+
+        return await self._app(scope, received, send)
 
 
 def players(name: str, *, threads: int) -> list[Player]:
@@ -44,6 +76,7 @@ def players(name: str, *, threads: int) -> list[Player]:
     for role, uri in uris.items():
         try:
             with served(uri, threads=threads) as model:
+                model.predict(np.zeros((1, *model.files.shape), np.uint8))  # loads it
                 loaded.append(Player(role, model, model.predict))
         except UsageError:
             if role == CHAMPION:
@@ -51,9 +84,10 @@ def players(name: str, *, threads: int) -> list[Player]:
     return loaded
 
 
-def demo_app(players: Sequence[Player]) -> Guard:
+def demo_app(players: Sequence[Player], params: Params) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a drawing as PNG."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    one = Lock()  # at a time, for the memory that a large drawing needs
 
     @app.get("/")
     def page() -> FileResponse:
@@ -62,24 +96,27 @@ def demo_app(players: Sequence[Player]) -> Guard:
     @app.post("/predict")
     def predict(drawn: Annotated[bytes, Body()]) -> list[dict[str, Any]]:
         try:
-            drawing = decode_picture(BytesIO(drawn))
-            return [_answer(player, drawing) for player in players]
+            with one:
+                drawing = decode_picture(BytesIO(drawn))
+                return [_answer(player, drawing, params) for player in players]
         except DataError as error:
             raise HTTPException(422, str(error)) from None
 
-    return Guard(app)
+    return Guard(Limited(app, MAX_DRAWING))
 
 
-def _answer(player: Player, drawing: Image.Image) -> dict[str, Any]:
+def _answer(player: Player, drawing: Image.Image, params: Params) -> dict[str, Any]:
     role, model, predict = player
     image, treatment = convert_picture(drawing, shape=model.files.shape, picture=model.picture)
     probabilities = predict(image[np.newaxis])[0]
+    classes = len(probabilities)
     Image.fromarray(image).save(png := BytesIO(), format="PNG")
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),
         "predicted": int(probabilities.argmax()),
         "probabilities": probabilities.tolist(),
+        "classes": class_names(classes, params) or [*map(str, range(classes))],
         "picture": f"{treatment}: {TREATMENTS[treatment]}",
         "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
     }
@@ -91,10 +128,10 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
 
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
-        return origin.uri, Guard(scoring_server.init(files.load_as_served()))
+        return origin.uri, Guard(Limited(scoring_server.init(files.load_as_served()), MAX_ARRAYS))
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:
     """Serve an app until the process is interrupted."""
-    config = uvicorn.Config(app, log_level="warning", lifespan="off")
+    config = uvicorn.Config(app, http=Protocol, log_level="warning", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

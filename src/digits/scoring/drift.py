@@ -25,6 +25,7 @@ from digits.evaluation.drift import (
 )
 from digits.params import Params, ProjectParams
 from digits.registry.served import Served
+from digits.scoring.predict import class_names
 from digits.tracking import runs
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
@@ -36,11 +37,13 @@ SEED = 0
 class Found:
     """What is said of the answers of a version, `model`.
 
+    `class_counts` are those of `class_names`, which are numbers if params.yaml has no names.
     `unsure` is the share of rows whose answer set cannot be used; `drifted` names what drifted.
     """
 
     model: str
     rows: int
+    class_names: list[str]
     class_counts: list[int]
     unsure: float
     warnings: list[str]
@@ -103,6 +106,7 @@ def summarise(
     return {
         "model": model.origin.uri,
         "rows": len(answers),
+        "class_names": class_names(classes, params) or [*map(str, range(classes))],
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
         "warnings": [*_unusual(answers, params.validation), *filter(None, [few])],

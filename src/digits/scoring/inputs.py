@@ -45,14 +45,22 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Itera
     return chain([first], batches)
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file; ValueError if it unpacks to far more bytes than it has."""
+def open_parquet(
+    path: Path, *, most_rows: int | None = None, once: Sequence[str] = ()
+) -> pq.ParquetFile:
+    """Open a Parquet file; of the columns `once`, equal values are read once.
+
+    ValueError if it has more rows, or unpacks to far more bytes than it has.
+    """
     file = pq.ParquetFile(
         path,
+        read_dictionary=list(once),
         thrift_string_size_limit=MAX_FOOTER,
         thrift_container_size_limit=MAX_FOOTER,
         page_checksum_verification=True,  # where a file has them
     )
+    if most_rows is not None and file.metadata.num_rows > most_rows:
+        raise ValueError(f"over {most_rows:,} rows")
     groups = range(file.num_row_groups)
     unpacked = sum(file.metadata.row_group(number).total_byte_size for number in groups)
     check_unpacked(unpacked, packed=path.stat().st_size)
@@ -70,7 +78,7 @@ def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
     if not path.exists():
         raise DataError(f"{path}: not found")
-    with path.open("rb") as file:
+    with reading_as("images", path), path.open("rb") as file:
         head = file.read(4)
     form, read = _FORMATS.get(head, ("CSV", _csv))
     row = 0

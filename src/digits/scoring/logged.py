@@ -1,7 +1,7 @@
 """What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -10,21 +10,27 @@ import numpy as np
 import pandas as pd
 
 from digits.core.dataset import Images
-from digits.core.errors import DataError
+from digits.core.errors import DataError, UsageError
 from digits.core.files import reading_as
 from digits.registry.served import Served
+from digits.registry.versions import find
 from digits.scoring.inputs import open_parquet
 
-MAX_LABELS_BYTES = 200_000_000
+MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
+# limits of one file; a service writes 4 MB of images at a time
+MAX_ROWS = 1_000_000
+MAX_IMAGES = 50_000_000  # bytes
+CLOCK = timedelta(days=1)  # by which the clock of a service may be ahead
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
 class Log(NamedTuple):
-    """The last days of a log: the time of its newest row, and the version that answered it."""
+    """The last days of a log: the time of its newest row, where that is, and who answered it."""
 
     files: list[Path]
     since: datetime
     newest: datetime
+    row: str
     model: str
 
 
@@ -46,13 +52,25 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     if not files:
         return None
     with reading_as("a service's log", files[-1]):
-        rows = _read(files[-1], ["at", "model"]).sort_values("at")
-        newest = rows["at"].iloc[-1].to_pydatetime()
-        name, _, version = rows["model"].iloc[-1].rpartition(" ")
+        rows = _read(files[-1], ["at", "model"])
+        titled = rows["model"].astype(str).str.fullmatch(r"[^/@]{1,250} \d{1,18}")
+        _check(files[-1], "model", titled, "the name and the number of a version are needed")
+        last = int(rows["at"].argmax())
+        newest = rows["at"].iloc[last].to_pydatetime()
+        name, _, version = rows["model"].iloc[last].rpartition(" ")
         since = newest - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
-    return Log(recent, since, newest, f"models:/{name}/{version}")
+    return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
+
+
+def answered_by(log: Log) -> str:
+    """The version that answered the newest row; DataError if there is no such version."""
+    try:
+        find(log.model)
+    except UsageError as error:
+        raise DataError(f"{log.row} column model: {error}; --model names another") from None
+    return log.model
 
 
 def read_log(log: Log, model: Served) -> Iterator[Logged]:
@@ -64,10 +82,13 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
             own = recent[recent["model"] == title]
-            if not own["predicted"].between(0, classes - 1).all():
-                raise DataError(f"{path} column predicted: a class outside 0…{classes - 1}")
-            if not (own["image"].str.len() == prod(shape)).all():
-                raise DataError(f"{path} column image: no images of {shape[0]}×{shape[1]}")
+            for column, most in (("predicted", classes - 1), ("set_size", classes)):
+                right = own[column].between(0, most) & (own[column] % 1 == 0)
+                _check(path, column, right, f"a whole number 0…{most} is needed")
+            lengths = own["image"].map(len).astype(int)
+            _check(path, "image", lengths == prod(shape), f"no image of {shape[0]}×{shape[1]}")
+            if len(own) * prod(shape) > MAX_IMAGES:
+                raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
             images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)
             answers = own[["predicted", "set_size"]].astype(np.int64)
             answers = answers.set_index(own["at"].dt.as_unit("us").astype(np.int64))
@@ -83,25 +104,40 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
     with reading_as("labels", path):
         if path.suffix == ".parquet":
-            with open_parquet(path) as table:
+            with open_parquet(path, most_rows=MAX_LABELS) as table:
                 frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
         else:
             frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
-        if frame.isna().any(axis=None):
-            raise DataError(f"{path}: an empty cell; each row needs {key} and label")
+        for column in (key, "label"):
+            empty = f"an empty cell; each row needs {key} and label"
+            _check(path, column, frame[column].notna(), empty)
         if key == "at":
             frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
-    labels = frame.set_index(key)["label"]
-    if not len(labels) or labels.dtype.kind not in "iu" or not labels.between(0, classes - 1).all():
-        raise DataError(f"{path} column label: whole numbers 0…{classes - 1} are needed")
-    if labels.index.has_duplicates:
-        raise DataError(f"{path} column {key}: a value occurs twice")
-    return labels
+    allowed = f"whole numbers 0…{classes - 1} are needed"
+    if frame.empty or frame["label"].dtype.kind not in "iu":
+        raise DataError(f"{path} column label: {allowed}")
+    _check(path, "label", frame["label"].between(0, classes - 1), allowed)
+    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
+    return frame.set_index(key)["label"]
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    with open_parquet(path) as file:
+    with open_parquet(path, most_rows=MAX_ROWS) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing or not file.metadata.num_rows:
+            raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
+    # equal texts are kept once, so that no repeated one fills the memory
+    texts = [name for name in ("image", "model") if name in columns]
+    with open_parquet(path, once=texts) as file:
         frame: pd.DataFrame = file.read(columns).to_pandas()
-    if frame.isna().any(axis=None):
-        raise DataError(f"{path}: an empty cell; none is allowed")
+    for column in columns:
+        _check(path, column, frame[column].notna(), "an empty cell")
+    latest = datetime.now(UTC) + CLOCK
+    _check(path, "at", frame["at"] <= latest, f"a time after now ({latest:%Y-%m-%d})")
     return frame
+
+
+def _check(path: Path, column: str, right: "pd.Series[bool]", wrong: str) -> None:
+    """Raise a DataError that names the first row that is not right."""
+    if not right.all():
+        raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

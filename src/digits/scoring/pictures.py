@@ -51,6 +51,8 @@ def read_pictures(
     findings: list[str] = []
     for path in paths:
         try:
+            if path.exists() and not path.is_file():
+                raise DataError("is a folder, a pipe or a device; a picture is allowed")
             found.append(convert_picture(decode_picture(path), shape=shape, picture=picture))
         except DataError as error:
             findings.append(f"{path}: {error}")
@@ -65,7 +67,9 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:  # before they are decoded
                 raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
-            return ImageOps.exif_transpose(image)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+            return image
     except UnidentifiedImageError:
         raise DataError("neither PNG nor JPEG, whatever its name says") from None
     except Exception as error:  # Pillow raises many kinds on damaged files

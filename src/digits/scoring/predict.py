@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from digits.evaluation.confidence import answer_sets, threshold, unsure
+from digits.params import Params
 from digits.registry.served import Served
 from digits.scoring.pictures import read_pictures
 
@@ -42,6 +43,12 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
         )
         for path, converted, row, chosen, is_unsure in rows
     ]
+
+
+def class_names(classes: int, params: Params) -> list[str] | None:
+    """The names in params.yaml, if there are any and they are of as many classes."""
+    names = params.data.class_names
+    return names if names and len(names) == classes else None
 
 
 def set_threshold(model: Served, coverage: float) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
 from digits.core import process
+from digits.core.dataset import Probabilities
 from digits.core.errors import DataError, UsageError, printable
 from digits.evaluation.confidence import answer_sets
 from digits.params import Params
@@ -29,7 +30,7 @@ from digits.scoring import storage
 from digits.scoring.drift import Found, image_stats, record, summarise
 from digits.scoring.inputs import Batch, open_input
 from digits.scoring.pictures import is_picture
-from digits.scoring.predict import set_threshold
+from digits.scoring.predict import class_names, set_threshold
 from digits.tracking import store
 
 COUNTED = ("row", "file", "predicted", "set_size", "mean_ink", "contrast")
@@ -60,14 +61,13 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
 
     Inputs that cannot be read are findings of one DataError; the others are finished.
     """
-    coverage = params.confidence.coverage
-    jobs = plan(source, out, model.origin, coverage)
+    jobs = plan(source, out, model.origin, params)
     findings: list[str] = []
     written: list[int] = []
     started = time.perf_counter()
     for job in jobs:
         try:
-            written.append(write_predictions(job, model, coverage))
+            written.append(write_predictions(job, model, params))
         except DataError as error:
             findings += error.findings
     if findings:
@@ -77,7 +77,7 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
         input=printable(source),
         output=printable(out),
         rows_per_s=rate,
-        coverage=coverage,
+        coverage=params.confidence.coverage,
         files=len(jobs),
         kept=written.count(0),
         # the features are left to the monitor: they ask the network for 8,000 images more
@@ -88,46 +88,50 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
     return result
 
 
-def plan(source: str, out: str, origin: Origin, coverage: float) -> list[Job]:
+def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
     """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
 
     UsageError if an output would be an input, or that of two inputs.
     """
     if not storage.is_folder(out):
-        if storage.absolute(source) == storage.absolute(out):
-            raise UsageError(f"--out: {out} is the input itself; choose another file")
+        inputs = [source, *map(str, Path(source).glob("*"))]
+        if storage.is_within(out, source) or storage.same_files(inputs, [out]):
+            raise UsageError(f"--out: {out} is the input itself, or in it; choose another file")
         return [Job(source, out)]
     source, out = storage.absolute(source), storage.absolute(out)
     jobs: dict[str, Job] = {}
     files = storage.stored_files(source)
+    settings = f"{origin.uri} {origin.model_sha256} {params.confidence.coverage}"
+    settings += f" {params.data.class_names}"
     for file in filter(lambda name: not is_picture(name), files):
         below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
         output = f"{out}/{below.with_suffix('.parquet')}"
         if output in jobs:
             raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
-        stamp = f"{origin.uri} {origin.model_sha256} {coverage} {file} {files[file]}"
-        jobs[output] = Job(file, output, stamp)
+        jobs[output] = Job(file, output, f"{settings} {file} {files[file]}")
     if not jobs:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
-    if f"{out}/".startswith(f"{source}/") or jobs.keys() & set(map(storage.absolute, files)):
-        raise UsageError(f"--out: {out} is among the inputs; choose a folder outside")
+    is_around = storage.is_within(source, out) and source not in files
+    if storage.is_within(out, source) or is_around or storage.same_files(files, jobs):
+        raise UsageError(f"--out: {out} is among the inputs, or around them; choose another folder")
     return list(jobs.values())
 
 
-def write_predictions(job: Job, model: Served, coverage: float) -> int:
+def write_predictions(job: Job, model: Served, params: Params) -> int:
     """Write the predictions of all images, unless they are there; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
-    `predicted` · `set_size` (classes in the answer set, the most probable ones) · `p0`, `p1`, …
-    (probabilities) · `mean_ink`, `contrast` (see `drift.image_stats`) · `model` · `input`.
+    those of `_answers` · `p0`, `p1`, … (probabilities) · `mean_ink`, `contrast` (see
+    `drift.image_stats`) · `model` · `input`.
     A bad input is a DataError; nothing is written.
     """
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
     with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
         batches = open_input(path, shape=model.files.shape, picture=model.picture)
-        limit = set_threshold(model, coverage)
-        tables = (_table(batch, model, limit, job) for batch in batches)
+        limit = set_threshold(model, params.confidence.coverage)
+        names = class_names(model.files.classes, params)
+        tables = (_table(batch, model, limit, names, job) for batch in batches)
         first, rows = next(tables), 0
         schema = first.schema.with_metadata({"stamp": job.stamp})
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -137,27 +141,50 @@ def write_predictions(job: Job, model: Served, coverage: float) -> int:
     return rows
 
 
-def write_on_worker(job: Job, tracking_uri: str, uri: str, coverage: float) -> int:
+def write_on_worker(job: Job, tracking_uri: str, uri: str, params: Params) -> int:
     """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
     process.set_environment()
     mlflow.set_tracking_uri(tracking_uri)
     with store.service_errors(), served(uri, threads=1) as model:
-        return write_predictions(job, model, coverage)
+        return write_predictions(job, model, params)
 
 
-def _table(batch: Batch, model: Served, limit: float, job: Job) -> pa.Table:
+def _table(
+    batch: Batch, model: Served, limit: float, names: list[str] | None, job: Job
+) -> pa.Table:
     probabilities, rows = model.predict(batch.images), len(batch.images)
     of_pictures = {"file": batch.names, "picture": batch.treatments}
     columns = {
         **(of_pictures if batch.treatments else {"row": batch.names}),
-        "predicted": probabilities.argmax(axis=1).astype(np.int16),
-        "set_size": answer_sets(probabilities, limit).sum(axis=1, dtype=np.int16),
+        **_answers(probabilities, limit, names),
         **{f"p{k}": column for k, column in enumerate(probabilities.T)},
         **image_stats(batch.images),
         "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
         "input": pa.repeat(printable(job.source), rows).dictionary_encode(),
     }
     return pa.table(columns)
+
+
+def _answers(probabilities: Probabilities, limit: float, names: list[str] | None) -> dict[str, Any]:
+    """`predicted`, and `answer_set` with `set_size` classes, the most probable first.
+
+    The classes' names, if there are any, are in `predicted_name` and `answer_names`.
+    """
+    predicted = probabilities.argmax(axis=1).astype(np.int16)
+    sets = answer_sets(probabilities, limit)
+    sizes = sets.sum(axis=1, dtype=np.int16)
+    order = np.argsort(-probabilities, axis=1, kind="stable").astype(np.int16)
+    members = order[np.take_along_axis(sets, order, axis=1)]
+    starts = np.concatenate([[0], sizes.cumsum(dtype=np.int32)]).astype(np.int32)
+    columns = {
+        "predicted": predicted,
+        "set_size": sizes,
+        "answer_set": pa.ListArray.from_arrays(starts, members),
+    }
+    if names:
+        columns["predicted_name"] = pa.array(names).take(predicted)
+        columns["answer_names"] = pa.ListArray.from_arrays(starts, pa.array(names).take(members))
+    return columns
 
 
 def _stamp(output: str) -> str:

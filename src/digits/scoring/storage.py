@@ -1,11 +1,14 @@
 """Files here or in an object store: an address is a path, or `s3://bucket/key` for fsspec."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path, PurePath
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+import psutil
+from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
 from digits.core.errors import DataError, DigitsError, ServiceError, one_line
 from digits.core.files import replacing, scratch
@@ -13,7 +16,19 @@ from digits.core.files import replacing, scratch
 
 def absolute(address: str) -> str:
     """The same address seen from any folder, through links, without a slash at its end."""
-    return address.rstrip("/") if _is_remote(address) else str(Path(address).resolve())
+    if _is_remote(address) and not address.startswith(("file://", "local://")):
+        return address.rstrip("/")
+    return str(Path(strip_protocol(address)).resolve())
+
+
+def is_within(address: str, folder: str) -> bool:
+    """Whether an address is that of a folder, or of something below it."""
+    return PurePath(absolute(address)).is_relative_to(absolute(folder))
+
+
+def same_files(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether a file is among both, under whatever name, link or hard link."""
+    return not {*map(_identity, some)}.isdisjoint(map(_identity, others))
 
 
 def is_folder(address: str) -> bool:
@@ -62,6 +77,7 @@ def local_copy(address: str) -> Iterator[Path]:
 def writing(address: str) -> Iterator[Path]:
     """Yield a temporary path; on success the file written there is at the address, whole."""
     if not _is_remote(address):
+        _remove_left(Path(address))
         with replacing(Path(address)) as temporary:
             yield temporary
         return
@@ -83,6 +99,23 @@ def filesystem_of(address: str) -> Iterator[tuple[Any, str]]:
     except Exception as error:  # each store has its own
         reason = f"{type(error).__name__}: {one_line(error, width=200)}"
         raise ServiceError(f"{address}: {reason}") from None
+
+
+def _identity(address: str) -> object:
+    try:
+        status = Path(absolute(address)).stat()
+    except OSError:  # remote, or not there
+        return absolute(address)
+    return status.st_dev, status.st_ino
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes that were killed had begun to write (see `replacing`)."""
+    for left in path.parent.glob(f".*-{escape(path.name)}"):
+        pid = left.name[1:].partition("-")[0]
+        is_ours = left.name == f".{pid}-{path.name}" and pid.isdecimal()
+        if is_ours and not psutil.pid_exists(int(pid)):
+            left.unlink(missing_ok=True)
 
 
 def _is_remote(address: str) -> bool:

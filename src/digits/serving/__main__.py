@@ -1,64 +1,10 @@
 """Serve the package in the current folder: `python -m digits.serving`."""
 
-import signal
 import sys
-from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
-from pathlib import Path
-
-import uvicorn
-
-from digits.core import process
-from digits.core.errors import ServiceError
-from digits.core.guard import MORE_NAMES, listen
-from digits.serving.app import Service
-from digits.serving.model import load
-from digits.serving.protocol import HEAD_S, MAX_CONNECTIONS, Protocol
-
-DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
-
-
-def serve(options: Namespace) -> None:
-    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
-    loaded, journal = load(Path()), None
-    if options.log:
-        try:
-            from digits.serving.journal import Journal
-        except ModuleNotFoundError:
-            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
-            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
-        journal = Journal(options.log, loaded.description)
-    with listen(options.port, options.host) as listening, journal or nullcontext():
-        config = uvicorn.Config(
-            Service(loaded, journal).app(),
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=DRAIN_S,
-            timeout_keep_alive=HEAD_S,
-        )
-        host, port = listening.getsockname()[:2]
-        name = f"[{host}]" if ":" in host else host
-        print(f"{loaded.description.title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-def options() -> Namespace:
-    parser = ArgumentParser("python -m digits.serving", description="Serve this package.")
-    add = parser.add_argument
-    reached = f"{MORE_NAMES} lists the names by which others reach it"
-    add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
-    ports = range(65536)
-    add("--port", type=int, default=8000, choices=ports, metavar="PORT", help="0 is any free one")
-    add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
-    return parser.parse_args()
-
 
 if __name__ == "__main__":
-    process.run_program(lambda: serve(options()))
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the package's folder, where no file is code
+    from digits.serving.command import main
+
+    main()

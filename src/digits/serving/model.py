@@ -7,13 +7,16 @@ import numpy as np
 from pydantic import Field
 
 from digits.core.dataset import Picture, Probabilities
-from digits.core.errors import IntegrityError
-from digits.core.files import StrictModel, read_json, sha256
+from digits.core.errors import DataError, IntegrityError
+from digits.core.files import ANEW, StrictModel, read_json, reading_as, sha256
 from digits.evaluation.confidence import answer_sets, unsure
+from digits.evaluation.scores import not_probabilities
 from digits.training import inference
 from digits.training.inference import Network
 
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
+LOG = "log"
+BESIDE = (".venv", LOG)  # may be in a package without being listed
 
 
 class Confidence(StrictModel):
@@ -63,17 +66,36 @@ class Model(NamedTuple):
 
 def load(folder: Path) -> Model:
     """Load the model of a package; IntegrityError if its files are not those in SHA256SUMS."""
+    _check_files(folder)
+    path = folder / MODEL
+    try:
+        description = read_json(folder / DESCRIPTION, Description)
+        network = inference.load(path, threads=1)
+        with reading_as("ONNX model", path):
+            answers = network.predict(np.zeros((1, *network.shape), np.uint8))
+    except DataError as error:
+        raise IntegrityError(str(error).removesuffix(f"; {ANEW}")) from None
+    if (network.shape, network.classes) != (description.shape, len(description.class_names)):
+        found = f"images {network.shape} and {network.classes} classes"
+        raise IntegrityError(f"{folder / DESCRIPTION}: the model has {found}, which it denies")
+    if finding := not_probabilities(answers):
+        raise IntegrityError(f"{path}: {finding}")
+    return Model(description, network)
+
+
+def _check_files(folder: Path) -> None:
+    # a file that is not listed may be code, which Python would run from the current folder
     path = folder / SUMS
     lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if not {MODEL, DESCRIPTION} <= sums.keys():
         raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
-    findings = [
+    unlisted = {each.name for each in folder.iterdir()} - {SUMS, *BESIDE, *sums}
+    findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
+    findings += [
         f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"
         for name, digest in sums.items()
         if not (folder / name).is_file() or sha256(folder / name) != digest
     ]
     if findings:
         raise IntegrityError(*findings)
-    description = read_json(folder / DESCRIPTION, Description)
-    return Model(description, inference.load(folder / MODEL, threads=1))

@@ -38,11 +38,9 @@ class Package(NamedTuple):
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
     """Write the package of a version to the new folder `out`.
 
-    IntegrityError if it answers otherwise than the model to any hold-out row, or these rows are not
-    what dvc.lock records.
+    IntegrityError if it answers otherwise than the model to any hold-out row, or these have
+    changed.
     """
-    if out.exists():
-        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
     check_outputs([split_path("holdout")])
     images = read_split("holdout", classes=model.files.classes).data.images
     if images.shape[1:] != model.files.shape:

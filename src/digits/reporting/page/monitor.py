@@ -1,6 +1,5 @@
 """The page of `digits monitor`: one HTML file that carries everything and loads nothing."""
 
-from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -20,16 +19,14 @@ WORDS = {
 }
 
 
-def render_monitor(monitored: Monitored, *, names: Sequence[str]) -> str:
-    """The page as HTML; `names` has one name per class."""
+def render_monitor(monitored: Monitored) -> str:
+    """The page as HTML."""
     result, foreign = monitored.result, []
     if monitored.features:
         farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
         foreign = [_png(image) for image in monitored.sample[farthest]]
     template = environment("page").get_template("monitor.html.j2")
-    return template.render(
-        result=result, verdicts=verdicts(result), foreign=foreign, names=names, words=WORDS
-    )
+    return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
 
 
 def verdicts(result: MonitorResult) -> list[str]:

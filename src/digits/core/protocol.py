@@ -8,7 +8,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
-MAX_HEAD = 32_000  # bytes of request line and headers, beyond the first piece that is read
+MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
 
 
@@ -32,7 +32,7 @@ class Protocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle
     _running: RequestResponseCycle | None = None
-    _head: int | None = None  # bytes of the incomplete request head received so far
+    _head: int | None = None  # bytes since a request began, or the last piece of its body came
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,7 +52,7 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, and limit a head that is not complete."""
+        """Parse what came, and limit a head, or trailers, that are not complete."""
         if self._head is not None:
             self._head += len(data)
         super().data_received(data)
@@ -65,9 +65,17 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; the app limits the body."""
-        self._head = None
+        self._head = 0
         self._timer.cancel()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._head = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head = None
 
     def on_response_complete(self) -> None:
         """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
