@@ -43,17 +43,26 @@ def _options(
 
 
 @app.command()
-def run() -> None:
-    """Run with DVC what changed, showing how far it is; then print the table of results."""
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
+    ] = None,
+) -> None:
+    """Run with DVC what changed, showing how far it is; then print the results."""
     from digits import params
-    from digits.reporting.console import print_results
+    from digits.reporting.console import print_accuracy, print_results
     from digits.running.run import run_pipeline
 
     loaded = params.load()
-    ran = run_pipeline(Path.cwd(), loaded)
-    if not ran.issuperset(f"evaluate@{model}" for model in loaded.models):
+    models = [name for name in loaded.models if not names or name in names]
+    ran = run_pipeline(Path.cwd(), loaded, names or ())
+    if not ran.issuperset(f"evaluate@{model}" for model in models):
         restore()
-    print_results()
+    if not names:
+        print_results()
+        return
+    for model in models:
+        print_accuracy(model)
 
 
 @app.command()

@@ -85,6 +85,7 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
     last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
     rows = {line.split()[0]: line for line in last if line.strip()}
     assert rows["train@mlp"].split()[1] == "done"
+    assert rows["all"].rstrip().endswith("[####] 4 of 4 stages")
     assert rows["train@mlp"].rstrip().endswith("epoch 30/30")
 
 

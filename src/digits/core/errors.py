@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from textwrap import shorten
 from unicodedata import category
 
 from digits.core.addresses import without_credentials
@@ -23,7 +22,8 @@ def printable(text: str) -> str:
 
 def one_line(text: object, *, width: int = 80) -> str:
     """Shorten a text to one line, to quote it in a finding."""
-    return shorten(str(text), width, placeholder=" …")
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else f"{line[: width - 2]} …"
 
 
 class DigitsError(Exception):

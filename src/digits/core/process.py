@@ -1,6 +1,7 @@
 """Start and end a digits process: what started it, signals, errors as lines, exit codes."""
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, ServiceError, printable
+from digits.core.errors import DigitsError, ServiceError, UsageError, one_line, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -83,6 +84,8 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """
     set_environment()
     spare_the_collector()
+    # escape what the encoding lacks
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
@@ -119,8 +122,10 @@ def report_error(error: Exception) -> int:
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{printable(str(error.filename))}: " if error.filename else ""
+        where = f"{one_line(printable(str(error.filename)))}: " if error.filename else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
+        if error.errno == errno.ENAMETOOLONG:
+            code = UsageError.exit_code
     elif isinstance(error, ModuleNotFoundError):
         text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
     else:

@@ -32,12 +32,13 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     """Write artifacts/report/index.html."""
+    models = load_params().models
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
-        models=[read_model(model) for model in load_params().models],
+        models=[read_model(model) for model in models],
         validation=read_json(VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
         pareto=(COMPARE / "pareto.png").read_bytes(),
         learning_curves=(COMPARE / "learning_curves.png").read_bytes(),
