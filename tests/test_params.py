@@ -49,7 +49,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "split.official: validation + holdout is 1.1; it must be below 1"),
         ("train.thread", 2, "train.thread: unknown key; did you mean threads?"),
         ("validate.min_row", 2, "validate.min_row: unknown key; did you mean min_rows?"),
-        ("train.compact.augment.zom", 2, "train.compact.augment.zom: unknown key; did you mean zoom?"),
+        ("train.cnn.fit.epoch", 2, "train.cnn.fit.epoch: unknown key; did you mean epochs?"),
         ("train.mlp", None, "train.mlp: None: input should be a valid dictionary or "
          "instance of Recipe"),
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),

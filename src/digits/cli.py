@@ -77,7 +77,7 @@ def monitor(
     from digits.scoring.logged import open_log
 
     log = open_log(source, days=days)
-    with _served(model or (log.model if log else None)) as (params, loaded):
+    with _served(log.model if log and model is None else model) as (params, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, params=params)
         write_text(MONITOR, render_monitor(monitored, names=params.data.names))
         monitoring.log_run(monitored.result, MONITOR, params.project)
@@ -142,7 +142,7 @@ def _served(model: str | None) -> Iterator[tuple["Params", "Served"]]:
 
 
 def _uri(model: str | None, params: "Params") -> str:
-    return model or f"models:/{params.project.name}@champion"
+    return f"models:/{params.project.name}@champion" if model is None else model
 
 
 def _address(listening: "socket") -> str:

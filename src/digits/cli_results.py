@@ -157,7 +157,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
-    if bool(model or exp) == bool(run):
+    if bool(model or exp) == bool(run) or "" in (model, exp, run):
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
@@ -178,7 +178,9 @@ def promote(
 
 @app.command()
 def rollback(
-    to: Annotated[int | None, typer.Option(help="Version; by default the last champion.")] = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
+    ] = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:

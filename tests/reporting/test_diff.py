@@ -301,7 +301,7 @@ def test_dvc_reads_nothing_of_a_branch(repository: Path, file: str) -> None:
     git("checkout", "-qb", "foreign", "HEAD~1")
     Path("vars.yaml").write_text("x: 1", "utf-8")
     Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
-    git("add", "-f", ".")
+    git("add", "-f", "vars.yaml", file)
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
     assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER

@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "MPLBACKEND": "agg",
 }
 
+MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
+
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
 ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
 FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
@@ -133,7 +135,7 @@ def report_error(error: Exception) -> int:
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
         code = DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
-        print(f"error: {printable(line)}", file=sys.stderr)
+        print(f"error: {one_line(printable(line), width=MOST_CHARACTERS)}", file=sys.stderr)
     return code
 
 

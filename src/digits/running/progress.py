@@ -18,11 +18,12 @@ class Board:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         # a CI that forces colours is no terminal, and some terminals cannot draw in place
         self._in_place = sys.stdout.isatty() and self._console.is_interactive
+        note = Column(ratio=1, no_wrap=True)
         self._table = Progress(
             TextColumn("{task.description}"),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=note),
             console=self._console,
             disable=not self._in_place,
             expand=True,

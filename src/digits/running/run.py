@@ -35,15 +35,14 @@ def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[s
     """
     if unlisted := {*names} & {*available()} - {*params.models}:
         raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
-    targets = [f"evaluate@{name}" if name in params.models else name for name in names]
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
         what = "a flow or another `digits run` works in this folder; try again when it has ended"
         raise BusyError(f"{root}: {what}") from None
     with lock:
-        pipeline.check_sources(root, targets)
-        stages = may_change(pipeline.read_pipeline(root, targets))
+        pipeline.check_sources(root, names)
+        stages = may_change(pipeline.read_pipeline(root, names))
         if not stages:
             return set()
         with Board([stage.name for stage in stages]) as board:
