@@ -126,8 +126,10 @@ def report_error(error: Exception) -> int:
     elif isinstance(error, OSError) and error.strerror:
         where = f"{one_line(printable(str(error.filename)))}: " if error.filename else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code
+    elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
+        text, code = str(error), UsageError.exit_code
     elif isinstance(error, ModuleNotFoundError):
         text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
     else:
