@@ -20,10 +20,14 @@ def printable(text: str) -> str:
     return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
 
 
+def cut(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else f"{text[: width - 2]} …"
+
+
 def one_line(text: object, *, width: int = 80) -> str:
     """Shorten a text to one line, to quote it in a finding."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= width else f"{line[: width - 2]} …"
+    return cut(" ".join(str(text).split()), width)
 
 
 class DigitsError(Exception):

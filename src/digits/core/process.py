@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, ServiceError, UsageError, one_line, printable
+from digits.core.errors import DigitsError, ServiceError, UsageError, cut, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -124,7 +124,7 @@ def report_error(error: Exception) -> int:
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{one_line(printable(str(error.filename)))}: " if error.filename else ""
+        where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code
@@ -137,7 +137,7 @@ def report_error(error: Exception) -> int:
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
         code = DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
-        print(f"error: {one_line(printable(line), width=MOST_CHARACTERS)}", file=sys.stderr)
+        print(f"error: {cut(printable(line), MOST_CHARACTERS)}", file=sys.stderr)
     return code
 
 

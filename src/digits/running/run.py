@@ -34,7 +34,9 @@ def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[s
         DigitsError: a stage failed; its errors and its exit code.
     """
     if unlisted := {*names} & {*available()} - {*params.models}:
-        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
+        raise UsageError(
+            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
+        )
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
