@@ -82,11 +82,11 @@ bench: .venv/.done ## measure everything side by side, about two hours: docs/ben
 
 COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-UPGRADE ?= --upgrade
+NEWER ?= --upgrade
 lock: .venv/.done ## resolve requirements*.lock anew, for each Python and platform
-	@$(COMPILE) pyproject.toml --all-extras $(UPGRADE) --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras $(NEWER) --output-file requirements.lock
 	@for group in serve serve-log; do $(COMPILE) --group $$group --constraint requirements.lock \
-		$(UPGRADE) --no-annotate --output-file requirements-$$group.lock || exit; done
+		$(NEWER) --no-annotate --output-file requirements-$$group.lock || exit; done
 
 .venv/.done: FORCE
 	@sh environment.sh $(PYTHON)
