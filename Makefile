@@ -7,11 +7,13 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: run test test-all lint docs ui report demo up down team team-down bench lock help
+.PHONY: install run test test-all lint docs ui report demo up down team team-down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.done ## the environment only: .venv with all packages
 
 run: .venv/.done ## environment, data, what changed of the pipeline, table of results
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
@@ -55,7 +57,8 @@ ui: .venv/.done ## MLflow in the browser: errors, time and curves of all models
 		wait $$server || { echo "error: MLflow ended; see .state/ui.log" >&2; exit 4; }
 
 report: .venv/.done ## the page with all results, in the browser
-	@dvc repro --quiet report
+	@[ -d data ] || { echo 'error: report: no results yet: `make run` makes them, `dvc pull && digits restore` fetches the published ones' >&2; exit 3; }
+	@digits run report
 	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
 	@echo $(CURDIR)/artifacts/report/index.html
 
@@ -79,10 +82,11 @@ bench: .venv/.done ## measure everything side by side, about two hours: docs/ben
 
 COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+NEWER ?= --upgrade
 lock: .venv/.done ## resolve requirements*.lock anew, for each Python and platform
-	@$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras $(NEWER) --output-file requirements.lock
 	@for group in serve serve-log; do $(COMPILE) --group $$group --constraint requirements.lock \
-		--upgrade --no-annotate --output-file requirements-$$group.lock || exit; done
+		$(NEWER) --no-annotate --output-file requirements-$$group.lock || exit; done
 
 .venv/.done: FORCE
 	@sh environment.sh $(PYTHON)

@@ -1,12 +1,13 @@
 """`digits …`: quick to start, one line per error, an exit code for each kind."""
 
 import os
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support import python, write_params
+from support import REPOSITORY, python, write_params
 
 COMMANDS = [
     *("run", "results", "restore", "stats", "summary", "diff"),
@@ -35,11 +36,37 @@ def test_version_and_usage() -> None:
     assert "Usage: digits" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["stats"], ["--debug"]])
-def test_a_wrong_argument_is_told_with_exit_code_2(arguments: list[str]) -> None:
-    done = digits(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("nosuch", "digits: No such command 'nosuch'; see `digits --help`"),
+        ("rnu", "digits: No such command 'rnu'. Did you mean 'run'?; see `digits --help`"),
+        ("--nosuch", "digits: No such option: --nosuch; see `digits --help`"),
+        ("promote mlp --exp=", "digits promote: give MODEL, --exp NAME MODEL, or --run ID"),
+        ("stats", "digits stats: Missing argument 'MATRIX.csv'; see `digits stats --help`"),
+        ("--debug", "digits: Missing command; see `digits --help`"),
+        ("demo --port 99999", "digits demo: Invalid value for '--port': Input should be less than "
+         "or equal to 65535; see `digits demo --help`"),
+        ("serve --port x", "digits serve: Invalid value for '--port': Input should be a valid "
+         "integer, unable to parse string as an integer; see `digits serve --help`"),
+        ("summary --last 0", "digits summary: Invalid value for '--last': Input should be greater "
+         "than or equal to 1; see `digits summary --help`"),
+    ],
+)  # fmt: skip
+def test_wrong_argument_is_one_line(arguments: str, said: str) -> None:
+    done = digits(*arguments.split())
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("stats",), ("diff",), ("monitor",), ("promote", "--exp", "x"), ("predict",)]
+)
+def test_name_of_5000_characters_is_wrong_usage(workspace: Path, arguments: list[str]) -> None:
+    shutil.copy(REPOSITORY / "params.yaml", ".")
+    done = digits(*arguments, "n" * 5000)
+    assert done.returncode in (2, 3)
+    assert len(done.stderr) < 1100
+    assert done.stderr.count("\n") == 1
 
 
 def test_params_are_checked_before_anything_is_restored(workspace: Path) -> None:

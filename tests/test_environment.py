@@ -160,6 +160,17 @@ class TestMadeAnew:
         assert both.made() == "3.12"
 
 
+def test_report_without_results_is_one_line(machine: Machine) -> None:
+    machine.python("python3.11", "3.11")
+    assert machine.make("install").returncode == 0
+    done = machine.make("report")
+    assert done.stderr.splitlines()[0] == (
+        "error: report: no results yet: `make run` makes them, "
+        "`dvc pull && digits restore` fetches the published ones"
+    )
+    assert "Error 3" in done.stderr
+
+
 def test_every_file_names_the_same_pythons() -> None:
     script = (REPOSITORY / "environment.sh").read_text("utf-8")
     supported = script.partition('VERSIONS="')[2].partition('"')[0].split()

@@ -12,6 +12,8 @@ from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, wr
 from digits import params
 from digits.core.errors import UsageError
 
+# 1,000,000,000 values in 240 bytes
+ALIASES = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
 STAGES = {name: ["mlp"] if "matrix" in stage else [] for name, stage in PIPELINE.items()}
 
 
@@ -28,7 +30,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("sed", 1, "sed: unknown key"),
+        ("sed", 1, "sed: unknown key; did you mean seed?"),
+        ("nothing", 1, "nothing: unknown key"),
         ("project.name", "a--b", "project.name: 'a--b': string should match pattern "
          "'^[a-z][a-z0-9]*(-[a-z0-9]+)*$'"),
         ("seed", True, "seed: True: input should be a valid integer"),
@@ -47,10 +50,12 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "'stratified'"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
-        ("train.thread", 2, "train.thread: unknown key"),
+        ("train.thread", 2, "train.thread: unknown key; did you mean threads?"),
+        ("validate.min_row", 2, "validate.min_row: unknown key; did you mean min_rows?"),
+        ("train.cnn.fit.epoch", 2, "train.cnn.fit.epoch: unknown key; did you mean epochs?"),
         ("train.mlp", None, "train.mlp: None: input should be a valid dictionary or "
          "instance of Recipe"),
-        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key"),
+        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
          "be a valid integer"),
         ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
@@ -115,6 +120,8 @@ def test_a_long_value_is_cut() -> None:
         ("seed: 1\nseed: 2\n", ": not YAML: while constructing a mapping"),
         ("seed: !!python/object/apply:os.getcwd []\n", ": not YAML: could not"),
         (f"\nseed: {'9' * 5000}", ": not YAML: Exceeds the limit"),
+        (f"\nseed: 0x{'9' * 5000}", ": not YAML: Exceeds the limit"),
+        (ALIASES, ": not YAML: an alias (*name) is not allowed; write out what it stands for"),
         (f"seed: {'[' * 3000}{']' * 3000}", ": not YAML: maximum recursion depth"),
         ("# no\n" * 20_001, ": has 100,005 bytes; at most 100,000 are allowed"),
         ("seed: 2001-13-41", ": not YAML: "),

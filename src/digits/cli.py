@@ -1,15 +1,17 @@
 """The commands of `digits` that answer with a registered model, and the program itself."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from digits.cli_results import AsJson, app, connected
 from digits.core import process
-from digits.core.errors import UsageError
+from digits.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from socket import socket
@@ -149,7 +151,7 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Para
 
 
 def _uri(model: str | None, params: "Params") -> str:
-    return model or f"models:/{params.project.name}@champion"
+    return f"models:/{params.project.name}@champion" if model is None else model
 
 
 def _address(listening: "socket") -> str:
@@ -158,4 +160,17 @@ def _address(listening: "socket") -> str:
 
 def main() -> None:
     """Entry point of the `digits` command."""
-    process.run_program(app)
+    process.run_program(_run)
+
+
+def _run() -> None:
+    given = sys.argv[1:]
+    try:
+        app(given or ["--help"], standalone_mode=False)
+    except TyperException as error:  # else Typer draws a box of several lines
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "digits"
+        said = one_line(error.format_message().rstrip("."), width=300)  # type: ignore[attr-defined]
+        raise UsageError(f"{command}: {said}; see `{command} --help`") from None
+    if not given:
+        raise UsageError("digits: a command is needed, one of those above")

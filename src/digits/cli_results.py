@@ -43,17 +43,26 @@ def _options(
 
 
 @app.command()
-def run() -> None:
-    """Run with DVC what changed, showing how far it is; then print the table of results."""
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
+    ] = None,
+) -> None:
+    """Run with DVC what changed, showing how far it is; then print the results."""
     from digits import params
-    from digits.reporting.console import print_results
+    from digits.reporting.console import print_accuracy, print_results
     from digits.running.run import run_pipeline
 
     loaded = params.load()
-    ran = run_pipeline(Path.cwd(), loaded)
-    if not ran.issuperset(f"evaluate@{model}" for model in loaded.models):
+    models = [name for name in loaded.models if not names or name in names]
+    ran = run_pipeline(Path.cwd(), loaded, names or ())
+    if not ran.issuperset(f"evaluate@{model}" for model in models):
         restore()
-    print_results()
+    if not names:
+        print_results()
+        return
+    for model in models:
+        print_accuracy(model)
 
 
 @app.command()
@@ -148,7 +157,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
-    if bool(model or exp) == bool(run):
+    if bool(model or exp) == bool(run) or "" in (model, exp, run):
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
@@ -169,7 +178,9 @@ def promote(
 
 @app.command()
 def rollback(
-    to: Annotated[int | None, typer.Option(help="Version; by default the last champion.")] = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
+    ] = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:

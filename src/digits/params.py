@@ -1,9 +1,10 @@
 """params.yaml, the only source of a value, checked as a whole before any work starts."""
 
 import reprlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
@@ -158,7 +159,7 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         if isinstance(block, MutableMapping) and last in block:
             block[last] = value
         else:
-            unknown.append(f"{PATH} {key}: unknown key")
+            unknown.append(_unknown(key, block if isinstance(block, MutableMapping) else ()))
     if unknown:
         raise UsageError(*unknown)
 
@@ -180,7 +181,7 @@ def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
         return kind.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise UsageError(*(_finding(detail, where) for detail in details)) from None
+        raise UsageError(*(_finding(detail, where, kind) for detail in details)) from None
 
 
 def _untrainable_models(params: Params) -> list[str]:
@@ -197,11 +198,28 @@ def _untrainable_models(params: Params) -> list[str]:
     return findings
 
 
-def _finding(error: ErrorDetails, where: str) -> str:
+def _finding(error: ErrorDetails, where: str, kind: type[BaseModel]) -> str:
     key = ".".join(filter(None, [where, *map(str, error["loc"])]))
-    if error["type"] in ("missing", "extra_forbidden"):
-        return f"{PATH} {key}: {'missing' if error['type'] == 'missing' else 'unknown key'}"
+    if error["type"] == "missing":
+        return f"{PATH} {key}: missing"
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, _keys(kind, error["loc"][:-1]))
     message = error["msg"].removeprefix("Value error, ")
     # the message of a block that contradicts itself says all
     value = "" if error["type"] == "value_error" else f"{reprlib.repr(error['input'])}: "
     return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    near = get_close_matches(key.split(".")[-1], known, n=1)
+    return f"{PATH} {key}: unknown key{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _keys(kind: type[BaseModel], names: Sequence[int | str]) -> list[str]:
+    """The keys of the block at these names within a block of this kind."""
+    fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    if not names:
+        return [*fields]
+    inner = fields.get(str(names[0]))
+    blocks = [each for each in (inner, *get_args(inner)) if hasattr(each, "model_fields")]
+    return _keys(blocks[0], names[1:]) if blocks else []

@@ -94,6 +94,20 @@ def test_exit_code_and_lines(work: str, code: int, stderr: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
+def test_link_to_itself_and_long_name_are_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
+        with pytest.raises((OSError, RuntimeError)) as raised:
+            read()
+        assert process.report_error(raised.value) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert len(line) < 400
+
+
 def test_debug_adds_the_traceback() -> None:
     done = run("raise errors.DataError('a: bad')", DIGITS_DEBUG="1")
     assert done.returncode == 3

@@ -115,6 +115,15 @@ def test_unknown_experiment_or_model_is_a_line(experiments: Repo) -> None:
     assert outcome.decision.failed == ["clean_commit"]
 
 
+def test_params_of_experiment_are_not_given_to_dvc(experiments: Repo) -> None:
+    git("checkout", "-qb", "foreign")
+    bomb = "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
+    Path("params.yaml").write_text(f"a0: &a0 [x]\n{bomb}", "utf-8")
+    git("commit", "-qam", "bomb")
+    git("checkout", "-q", "-")
+    assert promote("mlp", "foreign").decision.failed == ["clean_commit"]
+
+
 def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
     experiments: Repo, tmp_path: Path
 ) -> None:

@@ -319,6 +319,8 @@ class TestTrace:
             ("models:/digits/7", "there are 1, 2, 3"),
             ("models:/digits@nobody", "no such version"),
             ("models:/letters/1", "there is none"),
+            ("models:/o'brien/1", "models:/NAME/VERSION"),
+            (f"models:/digits/{'9' * 50}", "models:/NAME/VERSION"),
         ],
     )
     def test_unknown_address_is_a_line(self, chain, uri, says):

@@ -18,7 +18,7 @@ from support import finding, python, write_params
 
 from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
 from digits.core.dataset import Dataset, Split, save_arrays, save_split
-from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError
+from digits.core.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
 from digits.core.files import md5, write_json
 from digits.reporting.diff.collect import Diff, collect_diff
 from digits.reporting.diff.render import markdown, print_diff, write_page
@@ -272,6 +272,57 @@ def test_revision_does_not_choose_remote(
     line = finding(ServiceError, lambda: collect_diff("foreign", None))
     assert asked == []
     assert line.startswith(f"foreign: {metrics} is neither in DVC's cache nor in its remote")
+
+
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "kind", "said"),
+    [
+        ("params.yaml", BOMB, UsageError, "foreign: params.yaml: not YAML: an alias (*name) is"),
+        ("params.yaml", "#" * 2_000_000, DataError, "foreign: params.yaml has 2,000,000 bytes; at"),
+        ("dvc.lock", BOMB, IntegrityError, "foreign: dvc.lock: damaged"),
+        ("dvc.lock", "#" * 2_000_000, DataError, "foreign: dvc.lock has 2,000,000 bytes; at most"),
+    ],
+)
+def test_branch_with_bomb_is_refused(
+    repository: Path, file: str, text: str, kind: type[DigitsError], said: str
+) -> None:
+    git("checkout", "-qb", "foreign")
+    Path(file).write_text(text, "utf-8")
+    git("commit", "-qam", "bomb")
+    git("checkout", "-q", "-")
+    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(said)
+
+
+@pytest.mark.parametrize("file", ["dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config"])
+def test_dvc_reads_nothing_of_a_branch(repository: Path, file: str) -> None:
+    git("checkout", "-qb", "foreign", "HEAD~1")
+    Path("vars.yaml").write_text("x: 1", "utf-8")
+    Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
+    git("add", "-f", "vars.yaml", file)
+    git("commit", "-qam", "bomb")
+    git("checkout", "-q", "-")
+    assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
+
+
+def test_links_and_md5_of_a_branch_lead_nowhere(repository: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("seed: 1", "utf-8")
+    git("checkout", "-qb", "foreign")
+    Path("params.yaml").unlink()
+    Path("params.yaml").symlink_to(secret)
+    lock = Path("dvc.lock").read_text("utf-8")
+    digest = md5(TrainOutputs("mlp").metrics)
+    git("commit", "-qam", "a link")
+    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1"))
+    assert line == "foreign: params.yaml: is a str, not a mapping of blocks"
+    git("reset", "-q", "--hard", "HEAD~1")
+    Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"), "utf-8")
+    git("commit", "-qam", "an md5")
+    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1"))
+    assert "(dvc.lock has no md5 of it)" in line
 
 
 def test_files_not_as_recorded(repository: Path) -> None:

@@ -16,20 +16,23 @@ from small_project import Project
 from support import has_ended, python, until
 
 from digits.core.pipeline import PROJECT_LOCK
+from digits.running.progress import Board
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """
+import sys
 from pathlib import Path
 from digits import params
 from digits.core import process
 from digits.running.run import run_pipeline
-process.run_program(lambda: print("ran:", *sorted(run_pipeline(Path(), params.load()))))
+ran = lambda: run_pipeline(Path(), params.load(), sys.argv[1:])
+process.run_program(lambda: print("ran:", *sorted(ran())))
 """
 ALL = ["compare", "prepare", "train@cnn", "train@mlp"]
 
 
-def digits_run(**environment: str) -> "subprocess.CompletedProcess[str]":
-    return python("-c", RUN, env={**os.environ, **environment})
+def digits_run(*names: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return python("-c", RUN, *names, env={**os.environ, **environment})
 
 
 @contextmanager
@@ -56,6 +59,16 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
     assert {name for name in ours if ours[name] != theirs[name]} == set()
     assert digits_run().stdout == "ran:\n"
     assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
+
+
+def test_run_one_model(dvc_project: Project) -> None:
+    assert digits_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
+    done = digits_run("sprint")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: sprint: is not in `models:` of params.yaml\n"
+    done = digits_run("nosuch")
+    known = "compare, prepare, train@cnn, train@mlp"
+    assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"
 
 
 def test_log_shows_progress(dvc_project: Project) -> None:
@@ -85,7 +98,17 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
     last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
     rows = {line.split()[0]: line for line in last if line.strip()}
     assert rows["train@mlp"].split()[1] == "done"
+    assert rows["all"].rstrip().endswith("[####] 4 of 4 stages")
     assert rows["train@mlp"].rstrip().endswith("epoch 30/30")
+
+
+def test_lines_with_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with Board(["split"]) as board:
+        board.start("split")
+        board.line("split", "warning: [/b] [red]")
+        [*_, note] = board._table.columns
+        assert str(note(board._table.tasks[0])) == "warning: [/b] [red]"
+    assert "split: warning: [/b] [red]" in capsys.readouterr().out
 
 
 def test_run_ends_as_failed_stage(dvc_project: Project) -> None:

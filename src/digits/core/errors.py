@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from textwrap import shorten
 from unicodedata import category
 
 from digits.core.addresses import without_credentials
@@ -21,9 +20,14 @@ def printable(text: str) -> str:
     return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
 
 
+def cut(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else f"{text[: width - 2]} …"
+
+
 def one_line(text: object, *, width: int = 80) -> str:
     """Shorten a text to one line, to quote it in a finding."""
-    return shorten(str(text), width, placeholder=" …")
+    return cut(" ".join(str(text).split()), width)
 
 
 class DigitsError(Exception):

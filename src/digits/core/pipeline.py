@@ -99,11 +99,12 @@ def _never_runs(node: Any) -> bool:
 def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
     """The nodes of these stages (default: all) and of what they depend on."""
     graph = repo.index.graph
-    named = {node: (node.addressing, node.addressing.split("@")[0]) for node in graph if node.cmd}
+    # `train` and `mlp` both name `train@mlp`
+    named = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
     if unknown := [t for t in targets if not any(t in names for names in named.values())]:
-        known = ", ".join(sorted(name for name, _ in named.values()))
+        known = ", ".join(sorted(node.addressing for node in named))
         raise UsageError(*(f"targets: {t!r} is no stage; there are {known}" for t in unknown))
-    wanted = [node for node, names in named.items() if not targets or {*names} & {*targets}]
+    wanted = [node for node, names in named.items() if not targets or names & {*targets}]
     return {node for stage in wanted for node in (stage, *nx.descendants(graph, stage))}
 
 

@@ -1,6 +1,7 @@
 """Start and end a digits process: what started it, signals, errors as lines, exit codes."""
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from digits.core.addresses import without_credentials
-from digits.core.errors import DigitsError, ServiceError, printable
+from digits.core.errors import DigitsError, ServiceError, UsageError, cut, printable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -39,6 +40,8 @@ ENVIRONMENT = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else TensorFlow takes all of a GPU's memory at once
     "MPLBACKEND": "agg",
 }
+
+MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
 
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
 ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
@@ -83,6 +86,8 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """
     set_environment()
     spare_the_collector()
+    # escape what the encoding lacks
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
@@ -119,8 +124,12 @@ def report_error(error: Exception) -> int:
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{printable(str(error.filename))}: " if error.filename else ""
+        where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            code = UsageError.exit_code
+    elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
+        text, code = str(error), UsageError.exit_code
     elif isinstance(error, ModuleNotFoundError):
         text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
     else:
@@ -128,7 +137,7 @@ def report_error(error: Exception) -> int:
         text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
         code = DigitsError.exit_code
     for line in without_credentials(text).split("\n"):
-        print(f"error: {printable(line)}", file=sys.stderr)
+        print(f"error: {cut(printable(line), MOST_CHARACTERS)}", file=sys.stderr)
     return code
 
 

@@ -1,28 +1,34 @@
-"""Files of the project at a git revision: from git, DVC's cache and its remote; no checkout."""
+"""Files of the project at a git revision: from git, DVC's cache and its remote; no checkout.
 
+DVC reads nothing of the revision, which may be an enemy's: it parses YAML of any size, and contacts
+addresses that it finds there.
+"""
+
+import re
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from digits.core.errors import DataError, ServiceError, UsageError, one_line
 from digits.core.provenance import OUTPUTS, recorded_outputs
-from digits.core.repository import unshallow
+from digits.core.repository import blob_size, git, save_blob, unshallow
 
 if TYPE_CHECKING:
-    from dvc.api import DVCFileSystem
     from dvc.repo import Repo
 
-PARSED_WHOLE = {".csv", ".json", ".lock", ".yaml"}
-MAX_TEXT_BYTES = 16 << 20
+# of files that are parsed whole; YAML takes 2 s for each MB
+MB = 1 << 20
+MOST_BYTES = {".csv": 16 * MB, ".json": 16 * MB, ".dvc": MB, ".lock": MB, ".yaml": MB}
 
 
 class Revision:
     """The project at a revision; `commit` is its hash, empty for the workspace."""
 
-    def __init__(self, name: str, commit: str, files: "DVCFileSystem", remote: Path | None) -> None:
-        """`remote` is DVC's remote, if it is a folder in the repository."""
-        self.name, self.commit, self._files, self._remote = name, commit, files, remote
+    def __init__(self, name: str, commit: str, repo: "Repo") -> None:
+        self.name, self.commit = name, commit
+        self._repo, self._project = repo, Path(repo.root_dir)
 
     def download(self, paths: Iterable[Path], root: Path) -> None:
         """Copy files into `root`, laid out as in the project. dvc.lock comes first.
@@ -33,33 +39,53 @@ class Revision:
             ServiceError: a file is nowhere to be had.
         """
         for path in paths:
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self._copy_kept(path, target):
+                continue
+            if path == OUTPUTS:
+                raise UsageError(f"{self.name}: has no {path}, so no results")
+            digest = recorded_outputs(root).get(path, "")
             try:
-                self._files.get_file(str(path), str(root / path))
+                self._copy_stored(digest, target)
             except Exception as error:  # each kind of remote has its own
-                if path == OUTPUTS:
-                    raise UsageError(f"{self.name}: has no {path}, so no results") from None
-                if not self._download_versioned(path, root):
-                    raise ServiceError(
-                        f"{self.name}: {path} is neither in DVC's cache nor in its remote "
-                        f"({one_line(error, width=300)}); `dvc push` it where it was made"
-                    ) from None
-            size = (root / path).stat().st_size
-            if path.suffix in PARSED_WHOLE and size > MAX_TEXT_BYTES:
-                raise DataError(
-                    f"{self.name}: {path} has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are read"
-                )
+                raise ServiceError(
+                    f"{self.name}: {path} is neither in DVC's cache nor in its remote "
+                    f"({one_line(error, width=300)}); `dvc push` it where it was made"
+                ) from None
+            self._check_size(path, target.stat().st_size)
 
-    def _download_versioned(self, path: Path, root: Path) -> bool:
-        """Whether a remote that git tracks, and which may have lost it since, had the file then."""
-        digest = recorded_outputs(root).get(path, "")
-        if self._remote is None or not digest:
-            return False
-        stored = self._remote / "files" / "md5" / digest[:2] / digest[2:]
-        try:
-            self._files.get_file(str(stored), str(root / path))
-        except OSError:
-            return False
-        return True
+    def _copy_kept(self, path: Path, target: Path) -> bool:
+        """Copy a file of the workspace or commit; False if there is none."""
+        if self.commit:
+            self._check_size(path, blob_size(self._project, self.commit, path))
+            return save_blob(self._project, self.commit, path, target)
+        source = self._project / path
+        if source.is_file():
+            self._check_size(path, source.stat().st_size)
+            shutil.copyfile(source, target)
+        return source.is_file()
+
+    def _copy_stored(self, digest: str, target: Path) -> None:
+        """Copy an output from DVC's cache or remote; raises whatever its file system raises."""
+        if not re.fullmatch(r"[\da-f]{32}", digest):
+            raise ValueError("dvc.lock has no md5 of it")
+        cached = Path(self._repo.cache.local.oid_to_path(digest))
+        if cached.is_file():
+            shutil.copyfile(cached, target)
+            return
+        remote = self._repo.cloud.get_remote_odb()
+        stored = remote.oid_to_path(digest)
+        if self.commit and Path(stored).is_relative_to(self._project):
+            # a folder that git tracks may have lost it since
+            then = Path(stored).relative_to(self._project)
+            if save_blob(self._project, self.commit, then, target):
+                return
+        remote.fs.get_file(stored, str(target))
+
+    def _check_size(self, path: Path, size: int) -> None:
+        if size > (most := MOST_BYTES.get(path.suffix, size)):
+            raise DataError(f"{self.name}: {path} has {size:,} bytes; at most {most:,} are read")
 
 
 @contextmanager
@@ -71,35 +97,23 @@ def open_revision(name: str | None) -> Iterator[Revision]:
     Raises:
         UsageError: there is no such revision, or no project.
     """
-    from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.scm import resolve_rev
 
     if name is not None and (not name or name.startswith("-")):
         raise UsageError(f"{name!r}: is no revision; give a commit, branch, tag or experiment")
+    commit = ""
     try:
-        with Repo() as here:
-            config = {key: here.config[key] for key in ("core", "remote")}
-            config["cache"] = {"dir": here.cache.local_cache_dir}
-            root, named = Path(here.root_dir), config["remote"].get(config["core"].get("remote"))
-            folder = Path(named["url"]) if named else root.parent
-            remote = folder.relative_to(root) if name and folder.is_relative_to(root) else None
-        files = DVCFileSystem(".", rev=name, config=config)
-        commit = files.repo.get_rev() if name else ""  # raises if there is no such revision
-        _take_remotes(files.repo, config)
-    except (AttributeError, DvcException) as error:  # AttributeError: `name` is a file or folder
+        repo = Repo()
+        if name:
+            found = resolve_rev(repo.scm, name)  # also of a file or folder
+            commit = git(Path(repo.root_dir), "rev-parse", "--verify", f"{found}^{{commit}}")
+    except (AttributeError, ValueError, DvcException, UsageError) as error:
         raise UsageError(
-            f"{name or 'workspace'}: {one_line(error, width=300)}; `git fetch` brings commits, "
-            "`dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names them"
-            + unshallow()
+            f"{one_line(name or 'workspace')}: {one_line(error, width=300)}; `git fetch` brings "
+            "commits, `dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names "
+            "them" + unshallow()
         ) from None
-    with closing(files):
-        yield Revision(name or "workspace", commit, files, remote)
-
-
-def _take_remotes(repo: "Repo", config: dict[str, Any]) -> None:
-    """Contact no address that the revision names: neither a remote nor the source of an import."""
-    repo.config.update({key: config[key] for key in ("core", "remote")})
-    for stage in repo.index.stages:
-        if stage.is_import:
-            stage.deps.clear()
+    with repo:
+        yield Revision(name or "workspace", commit, repo)

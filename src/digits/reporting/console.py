@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from digits.core.artifacts import COMPARISON
+from digits.core.artifacts import COMPARISON, EvaluateOutputs
 from digits.core.errors import printable
 from digits.core.files import flatten, read_json
 from digits.core.provenance import check_outputs
@@ -69,6 +69,12 @@ def print_results() -> None:
         print(f"{heading}: {meaning}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
+
+
+def print_accuracy(model: str) -> None:
+    """Print what one model's last evaluation found; the comparison may be older."""
+    accuracy = EvaluateOutputs(model).read_metrics()["test"]["accuracy"]
+    print(f"{model}: test accuracy {accuracy:.4f}; `digits run` compares it with the others")
 
 
 def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:

@@ -18,17 +18,19 @@ class Board:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         # a CI that forces colours is no terminal, and some terminals cannot draw in place
         self._in_place = sys.stdout.isatty() and self._console.is_interactive
+        note = Column(ratio=1, no_wrap=True)
         self._table = Progress(
             TextColumn("{task.description}"),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=note),
             console=self._console,
             disable=not self._in_place,
             expand=True,
         )
         add = self._table.add_task
         self._rows = {name: add(name, start=False, state="waits", note="") for name in names}
+        self._all = add("all", state="", note=self._bar())
         self._log(f"to run: {', '.join(names)}")
 
     def __enter__(self) -> "Board":
@@ -56,9 +58,14 @@ class Board:
         self.states[name] = state
         self._table.update(self._rows[name], state=state)
         self._table.stop_task(self._rows[name])
+        self._table.update(self._all, note=self._bar())
         seconds = round(time.monotonic() - self._started[name])
         ended = f"{len(self.states)} of {len(self._rows)} stages"
         self._log(f"{name}: {state} in {seconds // 60}:{seconds % 60:02}; {ended}")
+
+    def _bar(self) -> str:
+        ended, all_ = len(self.states), len(self._rows)
+        return f"[{'#' * ended}{'.' * (all_ - ended)}] {ended} of {all_} stages"
 
     def _log(self, text: str) -> None:
         if not self._in_place:

@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 
 from digits.core import machine, pipeline
 from digits.core.commands import Commands
-from digits.core.errors import BusyError, DigitsError
+from digits.core.errors import BusyError, DigitsError, UsageError
 from digits.core.pipeline import Stage
+from digits.models import available
 from digits.params import Params
 from digits.running.progress import Board
 from digits.running.repro import reproduce
@@ -21,22 +22,29 @@ from digits.running.repro import reproduce
 POLL_S = 0.2  # for signals, which only the main thread gets
 
 
-def run_pipeline(root: Path, params: Params) -> set[str]:
+def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[str]:
     """Run with DVC what changed in the project; returns the names of the stages that ran.
 
+    With `names` of models or stages, only these and what they depend on.
+
     Raises:
+        UsageError: a name is neither a stage's nor in `models:`.
         DataError: the data is not what data.dvc names.
         BusyError: another DVC command, a flow or another `digits run` works in this folder.
         DigitsError: a stage failed; its errors and its exit code.
     """
+    if unlisted := {*names} & {*available()} - {*params.models}:
+        raise UsageError(
+            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
+        )
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
         what = "a flow or another `digits run` works in this folder; try again when it has ended"
         raise BusyError(f"{root}: {what}") from None
     with lock:
-        pipeline.check_sources(root)
-        stages = may_change(pipeline.read_pipeline(root))
+        pipeline.check_sources(root, names)
+        stages = may_change(pipeline.read_pipeline(root, names))
         if not stages:
             return set()
         with Board([stage.name for stage in stages]) as board:
