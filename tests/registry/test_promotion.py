@@ -387,7 +387,9 @@ def assert_one_chain(moves):
 def test_promotion_killed_before_its_record_is_a_move_by_other_means(chain, monkeypatch):
     run = fighter()
     with monkeypatch.context() as context:
-        context.setattr(journal.Move, "to_tag", Mock(side_effect=KeyboardInterrupt))
+        context.setattr(
+            MlflowClient, "set_registered_model_tag", Mock(side_effect=KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             promotion.promote(run, NAME, judge=accept)
     assert (chain.champion(), chain.moves()[-1].action) == ("4", "elsewhere")

@@ -144,8 +144,10 @@ def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> N
         changed = try_git("diff", "--name-only", commit, "--", *files).split()
         findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
     if findings:
-        where, cure = f"{stage}: of its recorded training,", f"`dvc repro -f {stage}`"
-        raise IntegrityError(*(f"{where} {each}; {cure} trains it here" for each in findings))
+        cure = f"`dvc repro -f {stage}` trains it here"
+        raise IntegrityError(
+            *(f"{stage}: of its recorded training, {each}; {cure}" for each in findings)
+        )
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
