@@ -183,7 +183,7 @@ def test_fragile_model_is_marked(page):
     row = re.search(r'<tr><th scope="row">rotated by ±15°</th>(.*?)</tr>', page)
     assert row is not None
     assert row[1].count('class="marked"') == 2
-    assert "(−20.0)" in row[1]
+    assert "(−20.00)" in row[1]
 
 
 def test_undefined_figure_has_reason(extreme):
@@ -205,7 +205,7 @@ def test_rows_have_a_file(page):
 
 
 def test_decimals_are_uniform(page):
-    shares = re.findall(r">([0-9]\.[0-9]+)</td>", page.partition('id="comparison"')[2])
+    shares = re.findall(r">([0-9]\.[0-9]+)</td>", page.partition('id="statistics"')[2])
     assert len(shares) > 200
     assert {len(share) for share in shares} == {len("0.1234")}
 
