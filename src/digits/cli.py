@@ -161,7 +161,7 @@ def _run() -> None:
     except TyperException as error:  # else Typer draws a box of several lines
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "digits"
-        said = one_line(error.format_message().rstrip("."), width=300)  # type: ignore[attr-defined]
+        said = one_line(error.format_message().rstrip("."), width=300)
         raise UsageError(f"{command}: {said}; see `{command} --help`") from None
     if not given:
         raise UsageError("digits: a command is needed, one of those above")
