@@ -43,8 +43,7 @@ def predict(
         coverage = params.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
         names = class_names(loaded.files.classes, params)
-    uri = loaded.origin.uri
-    print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
+    print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 
 @app.command()
@@ -159,7 +158,6 @@ def _address(listening: "socket") -> str:
 
 
 def main() -> None:
-    """Entry point of the `digits` command."""
     process.run_program(_run)
 
 

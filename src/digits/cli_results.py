@@ -104,13 +104,10 @@ def summary(
     from digits.reporting.console import print_summary
     from digits.tracking.runs import evaluated_runs
 
-    runs = evaluated_runs(last)
-    if not (seed_groups := groups(runs)):
+    if not (seed_groups := groups(evaluated_runs(last))):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
         raise DataError(f"{none}; `dvc repro` makes them")
     print_summary(seed_groups, as_json=as_json)
-    if len(runs) == last and not as_json:
-        print(f"of the last {last} runs; --last looks further back")
 
 
 @app.command()
@@ -188,9 +185,8 @@ def rollback(
     from digits.registry import promotion
     from digits.reporting.console import print_moves
 
-    version = None if to is None else str(to)
     with connected(patient=True) as params:
-        move = promotion.rollback(params.project.name, to=version, reason=reason)
+        move = promotion.rollback(params.project.name, to=str(to) if to else None, reason=reason)
     print_moves([move], as_json=as_json)
 
 

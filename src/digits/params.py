@@ -32,17 +32,13 @@ class TrainParams(StrictModel):
     distribute: Distribute
 
 
-_NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-
-
 class ProjectParams(StrictModel):
     """`project:`; the name tells this project from others on the same servers."""
 
     # Every service takes these characters, and so do files; Prefect's keys lose further hyphens.
-    name: Annotated[str, Field(pattern=_NAME, max_length=40)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 
     def part(self, part: str) -> str:
-        """A further name of this project's, such as that of the MLflow experiment of sweeps."""
         return f"{self.name}-{part}"
 
 
@@ -102,11 +98,7 @@ def read(path: Path = PATH) -> dict[str, Any]:
 
 
 def load(path: Path = PATH) -> Params:
-    """Read and check the file.
-
-    Raises:
-        UsageError: one finding per fault: the key, its value, what is allowed.
-    """
+    """Read and check the file; a UsageError names per fault key, value and what is allowed."""
     return check(read(path))
 
 
@@ -116,7 +108,6 @@ def project() -> ProjectParams:
 
 
 def tracking() -> TrackingParams:
-    """`tracking` of the same file."""
     return _validated(TrackingParams, read().get("tracking"), "tracking")
 
 
@@ -148,11 +139,7 @@ def check(raw: dict[str, Any]) -> Params:
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Set dotted keys such as `train.cnn.fit.epochs` in place; the values are not checked.
-
-    Raises:
-        UsageError: one finding per key that does not exist.
-    """
+    """Set dotted keys such as `train.cnn.fit.epochs`, unchecked; a UsageError names the unknown."""
     unknown = []
     for key, value in overrides.items():
         block, last = _at(values, key.split(".")[:-1]), key.split(".")[-1]
@@ -176,7 +163,6 @@ def _at(value: Any, names: list[str]) -> Any:
 
 
 def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
-    """The values at the dotted key `where` as this class."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -185,7 +171,6 @@ def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
 
 
 def _untrainable_models(params: Params) -> list[str]:
-    """A finding per listed model that has no builder or no block, or is listed twice."""
     findings = []
     if len(params.models) > len({*params.models}):
         findings.append(f"{PATH} models: each model may be listed once")
@@ -216,7 +201,6 @@ def _unknown(key: str, known: Iterable[str]) -> str:
 
 
 def _keys(kind: type[BaseModel], names: Sequence[int | str]) -> list[str]:
-    """The keys of the block at these names within a block of this kind."""
     fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
     if not names:
         return [*fields]

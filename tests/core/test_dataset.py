@@ -98,7 +98,7 @@ def test_classes_have_names() -> None:
 
 def test_row_in_file(workspace: Path) -> None:
     sources = {"train": {"file": "data/a", "rows": 60}, "official_test": {"file": "data/b"}}
-    write_json(SPLIT_SUMMARY, {"sources": sources})
+    write_json(SPLIT_SUMMARY, {"rows": {}, "copies": {}, "sources": sources})
     for rows, file, numbers in (([3, 59], "data/a", [3, 59]), ([60, 61], "data/b", [0, 1])):
         found, own = in_file(np.array(rows))
         assert (found, own.tolist()) == (file, numbers)

@@ -9,8 +9,6 @@ HIDDEN = "***"
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])?(:\d{1,5})?(/[^@?#;&=]*)?")
 _CREDENTIALS = re.compile(r"(?<!sqlite)://\S*@")
 _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
-# Shorter parts also occur inside ordinary words.
-_SHORT = 4
 
 
 def public(address: str) -> str:
@@ -40,6 +38,6 @@ def without_credentials(text: str, address: str = "") -> str:
     secrets = [user, user.partition(":")[2], *re.findall(r"=([^&;]*)", rest.partition("?")[2])]
     parts = {part for secret in secrets for part in (secret, *re.split(r"[:@/?#&=;]", secret))}
     for part in sorted(parts | {*map(unquote_plus, parts)}, key=len, reverse=True):
-        if len(part) >= _SHORT:
+        if len(part) >= 4:  # shorter ones also occur inside ordinary words
             text = text.replace(part, HIDDEN)
     return _QUERY.sub(rf"\1?{HIDDEN}", _CREDENTIALS.sub(f"://{HIDDEN}@", text))

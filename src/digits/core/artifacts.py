@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -12,9 +12,6 @@ from digits.core.dataset import Split, load_arrays, load_split, save_arrays
 from digits.core.errors import DataError
 from digits.core.files import ANEW, StrictModel, read_json, reading_as, replacing
 from digits.core.provenance import ARTIFACTS, check_outputs, recorded_outputs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ROOT = ARTIFACTS
 VALIDATION = ROOT / "validate" / "result.json"
@@ -52,19 +49,15 @@ class RunRecord(StrictModel):
     params_yaml: str
 
     def page(self) -> str:
-        """Address, for the report, of the run and of what `digits restore` makes of it.
-
-        Of runs that were logged to a file, `make ui` writes this page, which leads on to its own.
-        """
+        """Address, for the report, of the run and of what `digits restore` makes of it."""
         if not self.tracking_uri.startswith("http"):
-            return f"../{RUNS.name}/{self.run_id}.html"
+            return f"../{RUNS.name}/{self.run_id}.html"  # which `make ui` writes
         where = quote(f"tags.training = '{self.run_id}'")
         runs = f"experiments/{self.experiment_id}/runs?searchFilter={where}"
         return f"{self.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 
 
 def split_path(name: str) -> Path:
-    """The npz file of one split."""
     return ROOT / "split" / f"{name}.npz"
 
 
@@ -84,14 +77,14 @@ def read_split(name: str, *, classes: int | None = None) -> Split:
     return split
 
 
-def read_split_rows() -> dict[str, int]:
-    """How many rows each split has, by split.json."""
-    return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows",))["rows"])
+def read_split_summary() -> dict[str, Any]:
+    """`rows` per split, `copies` of training rows per split, `sources`: parts of the raw data."""
+    return read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows", "copies", "sources"))
 
 
 def copies_found() -> list[str]:
     """A line if rows that judge a model are copies of its training rows, by split.json."""
-    summary = read_json(SPLIT_SUMMARY, dict[str, Any], keys=("rows", "copies"))
+    summary = read_split_summary()
     found = [
         f"{n:,} of {summary['rows'][part]:,} {part}" for part, n in summary["copies"].items() if n
     ]
@@ -99,14 +92,9 @@ def copies_found() -> list[str]:
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
 
-def read_sources() -> dict[str, dict[str, Any]]:
-    """The `file` and the number of `rows` of each part of the raw data, by split.json."""
-    return dict(read_json(SPLIT_SUMMARY, dict[str, Any], keys=("sources",))["sources"])
-
-
 def in_file(rows: np.ndarray) -> tuple[str, np.ndarray]:
     """Raw rows of one split as the file of the data that has them, and its rows, from 0."""
-    sources = read_sources()
+    sources = read_split_summary()["sources"]
     first = sources["train"]["rows"]
     if len(rows) and rows.min() >= first:
         return sources["official_test"]["file"], rows - first
@@ -160,7 +148,6 @@ class TrainOutputs:
         self.run = self.folder / "run.json"
 
     def write_history(self, history: list[Metrics]) -> None:
-        """One row per epoch, counted from 0."""
         import pandas as pd
 
         with replacing(self.history) as temporary:
@@ -171,8 +158,7 @@ class TrainOutputs:
         import pandas as pd
 
         with reading_as("learning curves", self.history):
-            table = pd.read_csv(self.history, index_col="epoch", dtype=float)
-            rows = table.to_dict("records")
+            rows = pd.read_csv(self.history, index_col="epoch", dtype=float).to_dict("records")
         return [{str(name): value for name, value in row.items()} for row in rows]
 
     def read_metrics(self) -> Metrics:
@@ -181,7 +167,6 @@ class TrainOutputs:
         return read_json(self.metrics, Metrics, keys=keys)
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
-        """What the validation rows say of the model's confidence; see `Calibration`."""
         both = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
         save_arrays(self.calibration, both)
 
@@ -192,10 +177,7 @@ class TrainOutputs:
 
 
 class EvaluateOutputs:
-    """artifacts/evaluate/<model>/ in `root`: all that is known of a model.
-
-    `mistakes` shows the most confident ones on the test split.
-    """
+    """artifacts/evaluate/<model>/ in `root`: all that is known of a model."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
         self.folder = root / ROOT / "evaluate" / model
@@ -206,14 +188,13 @@ class EvaluateOutputs:
         self.reliability = self.folder / "reliability.csv"
         self.reliability_picture = self.folder / "reliability.png"
         self.predictions = self.folder / "predictions.npz"
-        self.mistakes = self.folder / "mistakes.png"
+        self.mistakes = self.folder / "mistakes.png"  # the most confident ones on the test split
 
     def matrix(self, split: str) -> Path:
         """CSV of a split's confusion matrix: rows prediction, columns reference."""
         return self.folder / f"{split}_confusion_matrix.csv"
 
     def matrix_picture(self, split: str) -> Path:
-        """Picture of a split's confusion matrix."""
         return self.matrix(split).with_suffix(".png")
 
     def alluvial(self, split: str) -> Path:
@@ -221,7 +202,6 @@ class EvaluateOutputs:
         return self.folder / f"{split}_alluvial.png"
 
     def read_metrics(self) -> dict[str, Metrics]:
-        """Scores per split."""
         return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
@@ -235,13 +215,6 @@ class EvaluateOutputs:
     def read_confidence(self) -> dict[str, Any]:
         """`asked` coverage, `threshold` probability of a set's classes, `Coverage` per split."""
         return read_json(self.confidence, dict[str, Any], keys=("asked", "threshold", *EVALUATED))
-
-    def write_reliability(self, tables: "Mapping[str, pd.DataFrame]") -> None:
-        """One table of all splits; see `scores.reliability`."""
-        import pandas as pd
-
-        with replacing(self.reliability) as temporary:
-            pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         """Class probabilities float32 (n, classes) per split."""

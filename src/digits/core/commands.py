@@ -54,14 +54,10 @@ class Commands:
         env: Mapping[str, str] | None = None,
         stdout: IO[str] | None = None,
     ) -> list[str]:
-        """Run a command to its end.
+        """Run a command to its end; a CommandFailedError if it fails, or is stopped.
 
         `on_line` gets each line of its output as it comes, without credentials and characters that
-        control a terminal; with a file for `stdout` only the lines of standard error. Returns all
-        lines that `on_line` got.
-
-        Raises:
-            CommandFailedError: it failed, or was stopped.
+        control a terminal; with a file for `stdout` only the lines of standard error. Returns them.
         """
         with self._lock:
             if self._stopped:
@@ -107,17 +103,14 @@ class Commands:
 def _end(children: Sequence["subprocess.Popen[str]"], grace_s: float) -> None:
     deadline = time.monotonic() + grace_s
     for child in children:
-        _signal_group(child, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
     for child in children:
-        try:
-            child.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal_group(child, signal.SIGKILL)
-
-
-def _signal_group(leader: "subprocess.Popen[str]", signum: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader.pid, signum)
+        with suppress(ProcessLookupError):
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
 
 
 def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:

@@ -61,7 +61,6 @@ class Dataset:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64]) -> "Dataset":
-        """The given rows, in the given order."""
         return Dataset(self.images[rows], self.labels[rows])
 
 
@@ -96,17 +95,12 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def save_split(path: Path, split: Split) -> None:
-    """Write a split; see `save_arrays` and `load_split`."""
     data, rows = split
     save_arrays(path, {"images": data.images, "labels": data.labels, "rows": rows})
 
 
 def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    """All arrays of an npz; nothing is ever unpickled.
-
-    Raises:
-        ValueError: it is no npz of numbers, it is damaged, or it unpacks to too many bytes.
-    """
+    """All arrays of an npz, never unpickled; a ValueError if it is damaged, too large or no npz."""
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -124,10 +118,8 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
 def check_unpacked(unpacked: int, *, packed: int) -> None:
     """Raise a ValueError for a zip bomb: more unpacked bytes than the limits above allow."""
     if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
-        raise ValueError(
-            f"unpacks to over {MAX_UNPACKED >> 20} MB and {MAX_RATIO} times its size;"
-            " unpack it by hand"
-        )
+        limits = f"{MAX_UNPACKED >> 20} MB and {MAX_RATIO} times its size"
+        raise ValueError(f"unpacks to over {limits}; unpack it by hand")
 
 
 def load_split(path: Path) -> Split:

@@ -21,7 +21,6 @@ def printable(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """A text of at most so many characters."""
     return text if len(text) <= width else f"{text[: width - 2]} …"
 
 
@@ -49,36 +48,24 @@ class DigitsError(Exception):
 
 
 class UsageError(DigitsError):
-    """A parameter or argument is unknown, of the wrong type or out of range."""
-
-    exit_code = 2
+    exit_code = 2  # a parameter or argument is unknown, of the wrong type or out of range
 
 
 class DataError(DigitsError):
-    """Data cannot be read, or has other content than it must have."""
-
-    exit_code = 3
+    exit_code = 3  # data cannot be read, or has other content than it must have
 
 
 class ServiceError(DigitsError):
-    """A tool, server or file system that digits needs does not answer."""
-
-    exit_code = 4
+    exit_code = 4  # a tool, server or file system that digits needs does not answer
 
 
 class GateRefusedError(DigitsError):
-    """The promotion gate refused; no alias was moved."""
-
-    exit_code = 5
+    exit_code = 5  # the promotion gate refused; no alias was moved
 
 
 class BusyError(DigitsError):
-    """Another process holds a lock that this one needs."""
-
-    exit_code = 6
+    exit_code = 6  # another process holds a lock that this one needs
 
 
 class IntegrityError(DigitsError):
-    """A hash, prediction or artifact differs from its record, or is missing."""
-
-    exit_code = 7
+    exit_code = 7  # a hash, prediction or artifact differs from its record, or is missing

@@ -115,13 +115,11 @@ def md5(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_sha256(text: str) -> str:
-    """The SHA-256 of a text as UTF-8."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -136,11 +134,7 @@ def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
-    """Read a JSON file that a stage wrote: a value of type `kind`, with at least these keys.
-
-    Raises:
-        DataError: it is missing, not JSON, or of another type.
-    """
+    """A JSON file of a stage, of type `kind` with at least these keys; a DataError if it is not."""
     try:
         value = TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:

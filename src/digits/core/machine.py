@@ -35,7 +35,6 @@ def processors() -> int:
 
 
 def _cpuinfo(field: str) -> str:
-    """A field of the first processor; empty if there is none."""
     with suppress(OSError):
         for line in CPUINFO.read_text(encoding="utf-8").splitlines():
             if line.startswith(field):

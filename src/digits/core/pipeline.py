@@ -33,12 +33,9 @@ class Stage:
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
     """The stages of `targets` and all they depend on (default: the whole pipeline), upstream first.
 
-    Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`.
-
-    Raises:
-        UsageError: dvc.yaml is wrong, or has no such target.
-        BusyError: another DVC command runs in this folder.
-        ServiceError: the folder is no DVC project.
+    Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`. UsageError if
+    dvc.yaml is wrong or has no such target, BusyError if another DVC command runs in this folder,
+    ServiceError if it is no DVC project.
     """
     with _opened(root) as repo:
         graph, wanted = repo.index.graph, _with_upstream(repo, targets)
@@ -73,12 +70,8 @@ def stage_names(root: Path) -> list[str]:
 
 
 def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
-    """Check the outputs of the `.dvc` files and frozen stages that `targets` depend on.
-
-    `dvc repro` would accept whatever lies there and record its hash.
-
-    Raises:
-        DataError: an output is missing, or has another hash than its `.dvc` file or dvc.lock says.
+    """Raise a DataError if `targets` depend on an output of a `.dvc` file or frozen stage that is
+    missing or has another hash: `dvc repro` would accept whatever lies there and record its hash.
     """
     with _opened(root) as repo:
         findings = [
@@ -97,7 +90,6 @@ def _never_runs(node: Any) -> bool:
 
 
 def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
-    """The nodes of these stages (default: all) and of what they depend on."""
     graph = repo.index.graph
     # `train` and `mlp` both name `train@mlp`
     named = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
@@ -110,7 +102,6 @@ def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
 
 @contextmanager
 def _opened(root: Path) -> Iterator[Any]:
-    """DVC's repository; its errors are ours."""
     try:
         with chdir(root), Repo() as repo:  # DVC takes names as seen from the current folder
             yield repo

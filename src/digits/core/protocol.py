@@ -28,8 +28,6 @@ class _Flow(FlowControl):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
-
     _timer: asyncio.TimerHandle
     _running: RequestResponseCycle | None = None
     _head: int | None = None  # bytes since a request began, or the last piece of its body came
@@ -64,8 +62,7 @@ class Protocol(HttpToolsProtocol):
         self._head = 0
 
     def on_headers_complete(self) -> None:
-        """The head is there; the app limits the body."""
-        self._head = 0
+        self._head = 0  # the app limits the body
         self._timer.cancel()
         super().on_headers_complete()
 

@@ -25,7 +25,6 @@ PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
-MAX_CHANGED = 500  # characters of a tag
 SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 
 
@@ -63,9 +62,7 @@ class _File(BaseModel):
     desc: str = ""
 
 
-class _Pointer(BaseModel):
-    """A .dvc file, as https://dvc.org/doc/user-guide/project-structure/dvc-files describes it."""
-
+class _Pointer(BaseModel):  # a .dvc file
     outs: Annotated[list[_File], Field(min_length=1)]
     meta: dict[str, Any] = {}
 
@@ -117,11 +114,7 @@ def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
-    """The md5 of every stage output, from dvc.lock in `root`; empty without a dvc.lock.
-
-    Raises:
-        IntegrityError: dvc.lock is damaged.
-    """
+    """The md5 of every stage output, from dvc.lock in `root`; an IntegrityError if damaged."""
     return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
 
 
@@ -162,11 +155,7 @@ def _stages(lock: str) -> dict[str, _Stage]:
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
-    """Compare files in `root` with the md5 that dvc.lock records; skip missing and unknown ones.
-
-    Raises:
-        IntegrityError: files that differ, one finding each.
-    """
+    """An IntegrityError if files in `root` differ from dvc.lock; skips missing and unknown ones."""
     recorded = recorded_outputs(root)
     present = {path: md5(root / path) for path in paths if (root / path).is_file()}
     findings = [
@@ -186,7 +175,7 @@ def _changed_params() -> str:
         now = flatten(parse_yaml(PARAMS.read_text("utf-8")) or {})
         changed = [key for key in before | now if before.get(key) != now.get(key)]
         texts = (f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}" for key in changed)
-        return printable(", ".join(texts))[:MAX_CHANGED]
+        return printable(", ".join(texts))[:500]
     return ""
 
 

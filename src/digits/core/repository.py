@@ -10,11 +10,8 @@ from digits.core.errors import DigitsError, ServiceError, UsageError, one_line
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run a git command in a folder; returns what it printed.
-
-    Raises:
-        UsageError: the folder is no git repository, or has no such commit.
-        ServiceError: git is not installed, or failed.
+    """What a git command prints in a folder; a UsageError if that is no repository or has no such
+    commit, a ServiceError if git is not installed, or failed.
     """
     english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
     command = ["git", *arguments]

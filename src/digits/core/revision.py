@@ -33,10 +33,8 @@ class Revision:
     def download(self, paths: Iterable[Path], root: Path) -> None:
         """Copy files into `root`, laid out as in the project. dvc.lock comes first.
 
-        Raises:
-            UsageError: there is no dvc.lock, so the revision has no results.
-            DataError: a text is too large to be what a stage writes.
-            ServiceError: a file is nowhere to be had.
+        UsageError if there is none, DataError if a text is larger than what a stage writes,
+        ServiceError if a file is nowhere to be had.
         """
         for path in paths:
             target = root / path
@@ -56,7 +54,6 @@ class Revision:
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:
-        """Copy a file of the workspace or commit; False if there is none."""
         if self.commit:
             self._check_size(path, blob_size(self._project, self.commit, path))
             return save_blob(self._project, self.commit, path, target)
@@ -67,7 +64,6 @@ class Revision:
         return source.is_file()
 
     def _copy_stored(self, digest: str, target: Path) -> None:
-        """Copy an output from DVC's cache or remote; raises whatever its file system raises."""
         if not re.fullmatch(r"[\da-f]{32}", digest):
             raise ValueError("dvc.lock has no md5 of it")
         cached = Path(self._repo.cache.local.oid_to_path(digest))
@@ -90,12 +86,9 @@ class Revision:
 
 @contextmanager
 def open_revision(name: str | None) -> Iterator[Revision]:
-    """The project in the current folder at a commit, branch, tag or DVC experiment.
+    """The project here at a commit, branch, tag or DVC experiment; a UsageError if there is none.
 
     None is the workspace: its own files, and from DVC those that it has not checked out.
-
-    Raises:
-        UsageError: there is no such revision, or no project.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

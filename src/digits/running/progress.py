@@ -41,7 +41,6 @@ class Board:
         self._table.stop()
 
     def start(self, name: str) -> None:
-        """The stage starts."""
         self._started[name] = time.monotonic()
         self._table.start_task(self._rows[name])
         self._table.update(self._rows[name], state="runs")

@@ -17,7 +17,6 @@ OWN_LINES = (  # what DVC says around each stage
     *("\tgit add ", "To enable auto staging, run:", "\tdvc config core.autostage"),
     "Use `dvc push` to send your updates",
 )
-LAST_LINES = 10
 DVC_ERROR = 255  # its exit code for nearly everything
 
 
@@ -31,11 +30,8 @@ def reproduce(
 ) -> str:
     """`dvc repro` one stage (or another `command` of DVC that runs stages) as one of `commands`.
 
-    Returns:
-        How it ended: `done`, `unchanged`, or `from cache` where its command need not run.
-
-    Raises:
-        DigitsError: it failed, with its exit code and its `error:` lines or else its last ones.
+    Returns `done`, `unchanged`, or `from cache` where its command need not run. If it fails, a
+    DigitsError has its exit code, and its `error:` lines or else its last ones.
     """
 
     def show(line: str) -> None:
@@ -53,7 +49,7 @@ def reproduce(
 def _failure(name: str, failed: CommandFailedError) -> DigitsError:
     said = [line for line in failed.lines if line and not line.startswith(OWN_LINES)]
     errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    told = errors or said[-LAST_LINES:] or [line for line in failed.lines if line[:6] == "ERROR:"]
+    told = errors or said[-10:] or [line for line in failed.lines if line[:6] == "ERROR:"]
     error = DigitsError(*(f"{name}: {line}" for line in told or failed.findings))
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code

@@ -25,13 +25,9 @@ POLL_S = 0.2  # for signals, which only the main thread gets
 def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[str]:
     """Run with DVC what changed in the project; returns the names of the stages that ran.
 
-    With `names` of models or stages, only these and what they depend on.
-
-    Raises:
-        UsageError: a name is neither a stage's nor in `models:`.
-        DataError: the data is not what data.dvc names.
-        BusyError: another DVC command, a flow or another `digits run` works in this folder.
-        DigitsError: a stage failed; its errors and its exit code.
+    With `names` of models or stages, only these and what they depend on. UsageError if one is
+    unknown, DataError if the data is not what data.dvc names, BusyError if another run or DVC
+    works here, DigitsError with the errors and exit code of a stage that failed.
     """
     if unlisted := {*names} & {*available()} - {*params.models}:
         raise UsageError(

@@ -17,7 +17,7 @@ from digits.core.artifacts import (
     split_path,
 )
 from digits.core.dataset import Dataset, Matrix, save_arrays
-from digits.core.files import md5, write_json
+from digits.core.files import md5, replacing, write_json
 from digits.evaluation.behaviour import accuracy_under
 from digits.evaluation.caret import statistics
 from digits.evaluation.confidence import (
@@ -62,7 +62,8 @@ def main(model: str) -> None:
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
         write_json(outputs.confidence, found)
         by_confidence = {n: reliability(probabilities[n], d.labels) for n, d in splits.items()}
-        outputs.write_reliability(by_confidence)
+        with replacing(outputs.reliability) as temporary:
+            pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
         mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
         file, rows = in_file(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=rows)

@@ -12,8 +12,7 @@ from digits.core.artifacts import (
     VALIDATION,
     EvaluateOutputs,
     TrainOutputs,
-    read_sources,
-    read_split_rows,
+    read_split_summary,
 )
 from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard
@@ -47,14 +46,14 @@ def main() -> None:
             caption: (EXPLORE / f"{name}.png").read_bytes()
             for name, caption in RAW_DATA_PICTURES.items()
         },
-        sources=read_sources(),
+        sources=read_split_summary()["sources"],
     )
     write_text(REPORT, render(content))
 
 
 def read_model(model: str) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
-    evaluated, rows = EvaluateOutputs(model), read_split_rows()
+    evaluated, rows = EvaluateOutputs(model), read_split_summary()["rows"]
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
     return ModelResult(
         name=model,

@@ -14,7 +14,7 @@ from digits.core.artifacts import (
     EvaluateOutputs,
     RunRecord,
     TrainOutputs,
-    read_split_rows,
+    read_split_summary,
     split_path,
 )
 from digits.core.dataset import load_split
@@ -184,7 +184,8 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     """What is known of each split's rows and answers, by the names they have in MLflow."""
     from digits.evaluation.caret import balance  # it loads SciPy
 
-    metrics = {split: {f"{split}_rows": float(n)} for split, n in read_split_rows().items()}
+    rows = read_split_summary()["rows"]
+    metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}
     statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}

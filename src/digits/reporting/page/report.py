@@ -79,7 +79,7 @@ class ReportContent:
     pareto: Png
     learning_curves: Png
     raw_data: Mapping[str, Png]  # caption to picture
-    sources: Mapping[str, Mapping[str, Any]]  # see `artifacts.read_sources`
+    sources: Mapping[str, Mapping[str, Any]]  # see `artifacts.read_split_summary`
 
 
 def render(content: ReportContent) -> str:
