@@ -32,7 +32,6 @@ RAW_DATA_PICTURES = {
 
 
 def main() -> None:
-    """Write artifacts/report/index.html."""
     params = load_params()
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(
@@ -53,7 +52,6 @@ def main() -> None:
 
 
 def read_model(model: str) -> ModelResult:
-    """One model's part of the page, from the outputs of `train` and `evaluate`."""
     evaluated, rows = EvaluateOutputs(model), read_split_rows()
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
     return ModelResult(
