@@ -118,8 +118,9 @@ def accuracy_under(
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
     """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
-    losses = [(name, accuracies["clean"] - accuracy) for name, accuracy in accuracies.items()]
-    return dict(sorted((each for each in losses if each[1] > FRAGILE_LOSS), key=lambda x: -x[1]))
+    losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
+    worst_first = sorted(losses, key=lambda name: -losses[name])
+    return {name: losses[name] for name in worst_first if losses[name] > FRAGILE_LOSS}
 
 
 def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:

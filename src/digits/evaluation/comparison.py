@@ -155,16 +155,18 @@ def verdict(pair: Pair) -> str:
         time, price = f" and {faster}", ": better in both"
     elif ratio:
         time = f" for {_times(ratio)} the training time"
-        seconds = pair.seconds_per_error or 0.0
-        price = f"{float(f'{seconds:.2g}'):,.10g}"  # a training time has no more digits
-        price = f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else price
-        price = f": {price} s per error avoided in {ERRORS_COUNTED_IN:,}"
+        price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
     line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:,.1f} times"
+
+
+def _price(pair: Pair) -> str:
+    seconds = pair.seconds_per_error or 0.0  # two digits: a training time has no more
+    return f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else f"{float(f'{seconds:.2g}'):,.10g}"
 
 
 def p_text(pair: Pair) -> str:

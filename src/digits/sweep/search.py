@@ -71,6 +71,5 @@ def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, 
 
 
 def command(model: str, values: Mapping[str, Any]) -> str:
-    """The shell command that trains with these values of `train.<model>`."""
     settings = [f"train.{model}.{key}={json.dumps(value)}" for key, value in values.items()]
     return shlex.join(["dvc", "exp", "run", *(word for each in settings for word in ("-S", each))])

@@ -107,7 +107,6 @@ def main() -> None:
 
 
 def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -> float:
-    """Train in a child run of the sweep; raises TrialPruned if its curve is below the median."""
     checked = params.check(raw)
     recipe = checked.recipe(spec.model)
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
