@@ -31,7 +31,7 @@ Shares = list[Annotated[float, Field(gt=0, le=1)]]
 
 
 class BehaviourParams(StrictModel):
-    """`behaviour:` in params.yaml: what images may look like in use; an amount each."""
+    """`behaviour:` in params.yaml."""
 
     shift: Shares
     rotate: list[Annotated[float, Field(gt=0, le=180)]]
@@ -81,12 +81,11 @@ def invert(images: Images) -> Images:
 def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Images]]:
     """The functions that disturb images, by name: the key in params.yaml and the amount."""
     by_amount = {"shift": shift, "rotate": rotate, "blur": blur, "noise": add_noise}
-    found: dict[str, Callable[[Images], Images]] = {
+    return {
         f"{key}_{amount:g}": partial(disturb, amount=amount)
         for key, disturb in by_amount.items()
         for amount in getattr(params, key)
-    }
-    return found | ({"invert": invert} if params.invert else {})
+    } | ({"invert": invert} if params.invert else {})
 
 
 def words(name: str) -> str:
@@ -111,14 +110,10 @@ def accuracy_under(
     predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
 ) -> dict[str, float]:
     """Accuracy 0…1 under each disturbance, and `clean`: that of the given probabilities."""
-
-    def accuracy(probabilities: Probabilities) -> float:
-        return float(np.mean(probabilities.argmax(axis=1) == data.labels))
-
-    return {"clean": accuracy(clean)} | {
-        name: accuracy(predict(disturb(data.images)))
-        for name, disturb in disturbances(params).items()
-    }
+    answers = {"clean": clean}
+    for name, disturb in disturbances(params).items():
+        answers[name] = predict(disturb(data.images))
+    return {k: float(np.mean(v.argmax(axis=1) == data.labels)) for k, v in answers.items()}
 
 
 def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
@@ -129,7 +124,6 @@ def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
 
 
 def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
-    """The verdict on a fragile model; None if it is not fragile."""
     losses = ", ".join(
         f"by {100 * loss:.0f} points on images {words(name)}"
         for name, loss in fragile(accuracies).items()
@@ -138,13 +132,11 @@ def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
 
 
 def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
-    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512.
-
-    The rate is that of the fastest of 3 calls, since other work on the machine can only slow it.
-    """
+    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512."""
     p50, p95 = request_times(predict, images)
     batch = np.resize(images, (BATCH_IMAGES, *images.shape[1:]))
     predict(batch)
+    # other work on the machine can only slow it
     fastest = min(repeat(partial(predict, batch), number=1, repeat=BATCH_CALLS))
     return {"p50_ms": p50, "p95_ms": p95, "images_per_s": BATCH_IMAGES / fastest}
 

@@ -84,7 +84,6 @@ def balance(by_class: Mapping[str, Figures]) -> Balance:
 
 
 def label_of(figure: str) -> str:
-    """What caret prints before a figure."""
     return OVERALL.get(figure) or figure.replace("_", " ").title()
 
 

@@ -16,10 +16,7 @@ LEAST_PRICE = 0.1  # s per error avoided; less is noise
 
 
 class Candidate(NamedTuple):
-    """A model to compare: predicted classes int64 (n,), and training time in s, above 0.
-
-    The time is None if it cannot be compared.
-    """
+    """Predicted classes int64 (n,), and training time in s, None if it cannot be compared."""
 
     name: str
     predicted: Labels
@@ -29,13 +26,10 @@ class Candidate(NamedTuple):
 class Pair(NamedTuple):
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
-    `gain` in accuracy has the 95 % interval `lower`…`upper`, `p_value` is that of McNemar's exact
-    test. `better_right` and `other_right` are the rows that only this model gets right.
-    `disagreements` counts the rows with different answers, also where both are wrong.
-    `time_ratio` is better / other, None if the times cannot be compared. `seconds_per_error` is the
-    additional training time per error avoided in 10,000 images: None without a gain beyond noise,
-    negative if the better is also the faster.
-    `within_noise`: the interval includes no gain, or the test is not significant.
+    `gain` in accuracy has the 95 % interval `lower`…`upper`. `better_right` and `other_right` are
+    the rows that only this model gets right; `disagreements` counts different answers, right or
+    wrong. `time_ratio` is better / other. `seconds_per_error` is the additional training time per
+    error avoided in 10,000 images, None if `within_noise`.
     """
 
     better: str
@@ -119,11 +113,7 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
-    """Which of two models or more to take, and why; or why there is no choice.
-
-    `pairs` has every two of them, `seconds` the training time of each, None if it cannot be
-    compared.
-    """
+    """Which of two models or more to take, and why; `seconds` None: it cannot be compared."""
     worse = {pair.other for pair in pairs if not pair.within_noise}
     best = [name for name in seconds if name not in worse]
     reason = "no model is more accurate beyond noise"
@@ -153,8 +143,7 @@ def verdict(pair: Pair) -> str:
     same_time = ratio is not None and max(ratio, 1 / ratio) < SAME_TIME
     faster = f"trains {_times(1 / ratio)} faster" if ratio else ""
     on_a_tie = f"; {pair.better} {faster}" if ratio else ""
-    if same_time:
-        on_a_tie = "; both train equally long"
+    on_a_tie = "; both train equally long" if same_time else on_a_tie
     if pair.disagreements == 0:
         return f"{both} give the same answer on all {pair.rows:,} images{on_a_tie}"
     if pair.gain == 0:
@@ -176,18 +165,15 @@ def _times(ratio: float) -> str:
 
 
 def _price(pair: Pair) -> str:
-    """Two digits: a training time has no more."""
-    seconds = pair.seconds_per_error or 0.0
+    seconds = pair.seconds_per_error or 0.0  # two digits: a training time has no more
     return f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else f"{float(f'{seconds:.2g}'):,.10g}"
 
 
 def p_text(pair: Pair) -> str:
-    """The p-value in words."""
     return "p < 0.001" if pair.p_value < 0.001 else f"p = {pair.p_value:.2g}"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:
-    """The pair with its verdict, for JSON."""
     return {**pair._asdict(), "verdict": verdict(pair)}
 
 

@@ -19,8 +19,6 @@ Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set
 
 
 class ConfidenceParams(StrictModel):
-    """`confidence:` in params.yaml: the share of the answer sets that hold the true class."""
-
     coverage: Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -36,10 +34,9 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
 
 
 def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage: float) -> float:
-    """The chance that so few of `rows` answer sets, or fewer, hold the true class.
+    """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
-    By chance of these rows and of the validation rows that chose the threshold: a beta-binomial
-    distribution (Vovk 2012, «Conditional validity of inductive conformal predictors»).
+    Vovk 2012, «Conditional validity of inductive conformal predictors».
     """
     from scipy.stats import betabinom
 
@@ -50,7 +47,6 @@ def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage:
 
 
 def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
-    """Which classes each row's answer set holds: those at least as probable as `threshold`."""
     return probabilities >= np.float32(threshold)
 
 
@@ -60,7 +56,6 @@ def unsure(sets: Sets) -> NDArray[np.bool_]:
 
 
 def no_answer(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
-    """`unsure` of sets with so many of the classes."""
     return np.asarray((sizes == 0) | (sizes > min(MOST_CLASSES, classes - 1)))
 
 
@@ -76,10 +71,7 @@ def too_few_rows(rows: int, coverage: float) -> str:
 
 
 class Coverage(NamedTuple):
-    """Shares of answer sets: those with the true class (exact 95 % interval), unsure, empty.
-
-    `mean_size` is the mean number of classes in a set.
-    """
+    """Shares of answer sets: those with the true class (exact 95 % interval), unsure, empty."""
 
     coverage: float
     lower: float
@@ -90,7 +82,7 @@ class Coverage(NamedTuple):
 
 
 def measure(sets: Sets, labels: Labels) -> Coverage:
-    """Compare at least one answer set with the true classes int64 (n,)."""
+    """Compare answer sets with the true classes int64 (n,), n at least 1."""
     from scipy.stats import binomtest
 
     hits, sizes = int(sets[np.arange(len(labels)), labels].sum()), sets.sum(axis=1)

@@ -18,7 +18,6 @@ LAYOUT = (
 
 
 def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
-    """Write a confusion matrix int64 (classes, classes) with the names of its classes."""
     import pandas as pd
 
     with replacing(path) as temporary:
@@ -27,26 +26,20 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
 
 
 def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
-    """Write the matrices of several models as rows `model prediction reference count`.
-
-    The correct cells of a model come first, in the order of its classes, which plots take for
-    their axes; then those errors that occur.
-    """
+    """Write the matrices of several models as rows `model prediction reference count`."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "prediction", "reference", "count"])
         for model, (matrix, names) in matrices.items():
-            correct = np.eye(len(names), dtype=bool)
-            errors = np.where(correct, 0, matrix)
-            for row, column in [*np.argwhere(correct), *np.argwhere(errors)]:
+            correct = np.eye(len(names), dtype=bool)  # first: plots take their order for the axes
+            for row, column in [*np.argwhere(correct), *np.argwhere(~correct & (matrix > 0))]:
                 writer.writerow([model, names[row], names[column], matrix[row, column]])
 
 
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     """Read a confusion matrix int64 (classes, classes), and the names of its classes.
 
-    Class names stand in the first row and the first column; or, if the first cell is a number,
-    there are none, and the classes are numbered from 0.
+    If the first cell is a number, there are no names, and the classes are numbered from 0.
 
     Raises:
         DataError: no such file, or not a square table of counts.

@@ -25,15 +25,13 @@ class Change(NamedTuple):
 
     @property
     def diff(self) -> float | None:
-        """New minus old; None unless both are there."""
         return None if None in self else self.new - self.old
 
 
 class Result(NamedTuple):
-    """What is recorded of one model at one revision.
+    """Of one model at one revision; `test.accuracy`, `elapsed_s`, `size_mb` are among the metrics.
 
-    `test.accuracy`, `elapsed_s` (above 0) and `size_mb` are among the metrics; `sensitivity` on
-    the test rows by class name; `probabilities` float32 (n, classes) by split.
+    `sensitivity` on the test rows by class name; `probabilities` float32 (n, classes) by split.
     """
 
     metrics: Mapping[str, float]
@@ -43,11 +41,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Difference:
-    """A model's results at both revisions, compared.
-
-    `pair` is None if they were not evaluated on the same test rows, `gate` if not on the same
-    hold-out rows.
-    """
+    """`pair` is None without the same test rows at both revisions, `gate` without hold-out rows."""
 
     metrics: dict[str, Change]
     sensitivity: dict[str, Change]
@@ -57,7 +51,6 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """The judgement in one line."""
         accuracies = [f"{100 * x:.2f}" for x in self.metrics["test.accuracy"] if x is not None]
         line = f"{self.state}: accuracy {' → '.join(dict.fromkeys(accuracies))} %"
         if self.pair and self.pair.disagreements:
@@ -69,15 +62,11 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; a change as `dvc metrics diff --json` writes it."""
-        tables = {"metrics": self.metrics, "sensitivity": self.sensitivity}
-        changes = {
-            table: {name: {**each._asdict(), "diff": each.diff} for name, each in values.items()}
-            for table, values in tables.items()
-        }
         return {
             "state": self.state,
             "verdict": self.verdict,
-            **changes,
+            "metrics": {k: v._asdict() | {"diff": v.diff} for k, v in self.metrics.items()},
+            "sensitivity": {k: v._asdict() | {"diff": v.diff} for k, v in self.sensitivity.items()},
             "comparison": self.pair and as_dict(self.pair),
             "gate": self.gate and {"accepted": self.gate.accepted, **asdict(self.gate)},
             "gate_not_asked": NOT_ASKED if self.gate else (),
@@ -91,10 +80,9 @@ def compare_results(
     *,
     params: PromoteParams | None,
 ) -> Difference:
-    """Compare a model's results; None stands for a revision without the model.
+    """Compare a model's results, None at a revision without it; `old` is the gate's champion.
 
-    `labels` has the true classes int64 (n,) of `test` and `holdout`; only of a split with the same
-    rows at both. `params` are the gate's, for which `old` is the champion; None asks no gate.
+    `labels` has the true classes int64 (n,) of `test` and `holdout` where both have the same rows.
     """
     pair = gate = None
     state = "not comparable" if old and new else "gone" if old else "new"
@@ -112,8 +100,7 @@ def compare_results(
         if pair.within_noise:
             state = "no difference beyond noise" if pair.disagreements else "same answers"
     if new and params and "holdout" in labels:
-        truth, size_mb = labels["holdout"], new.metrics["size_mb"]
-        facts = Facts({}, "", size_mb, "", None, "", None)
+        truth, facts = labels["holdout"], Facts({}, "", new.metrics["size_mb"], "", None, "", None)
         if "test" in labels:
             right = new.probabilities["test"].argmax(axis=1) == labels["test"]
             facts = replace(facts, test_right=int(right.sum()), test_rows=len(right))

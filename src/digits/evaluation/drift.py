@@ -41,8 +41,6 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A comparison with its p-value corrected for the others, and whether it means drift."""
-
     name: str
     effect: float
     p_value: float
@@ -50,23 +48,13 @@ class Drift:
 
 
 def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
-    """Which comparisons mean drift; `level` is the chance that any does where nothing changed.
-
-    So each p-value is multiplied by their number (Bonferroni).
-    """
-    found = []
-    for each in comparisons:
-        p_value = min(1.0, each.p_value * len(comparisons))
-        drifted = p_value < level and each.effect >= each.least
-        found.append(Drift(each.name, each.effect, p_value, drifted))
-    return found
+    """Which comparisons mean drift; `level` is the chance that any does where nothing changed."""
+    bonferroni = [(each, min(1.0, each.p_value * len(comparisons))) for each in comparisons]
+    return [Drift(c.name, c.effect, p, p < level and c.effect >= c.least) for c, p in bonferroni]
 
 
 def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
-    """Compare a value per image by the two-sample Kolmogorov-Smirnov test.
-
-    The effect is its statistic; the p-value that of its limit distribution, as in R's `ks.test`.
-    """
+    """Compare a value per image by the two-sample Kolmogorov-Smirnov test, as R's `ks.test`."""
     from scipy.special import kolmogorov  # scipy.stats, which has the test, takes 0.4 s and 50 MB
 
     values = np.union1d(new, known)
@@ -79,8 +67,7 @@ def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) 
 def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Comparison:
     """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
 
-    The effect is the total variation distance: the share of images that would have to change
-    class. Classes without images on either side are left out.
+    The effect is the total variation distance: the share that would have to change class.
     """
     from scipy.special import chdtrc
 
@@ -94,10 +81,7 @@ def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Compa
 
 
 def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
-    """Whether fewer answers are right than on the hold-out, by Fisher's exact test, one-sided.
-
-    `holdout` is the number of right answers and of rows there. The effect is the accuracy lost.
-    """
+    """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test."""
     from scipy.stats import fisher_exact
 
     known, known_rows = holdout
@@ -120,14 +104,10 @@ class KnownFeatures:
         self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
 
     def distances(self, features: Features) -> Distances:
-        """How foreign each image is."""
         return self._nearest(_units(features))
 
     def compare(self, distances: Distances, least: float) -> Comparison:
-        """Compare how many are nearer than the median, usual, and farther than 95 % of the known.
-
-        Few foreign images among many move the last count, a slight change of all the others.
-        """
+        """Compare how many are near, usual, and farther than 95 % of the known; see `CUTS`."""
         new, known = (
             np.bincount(np.searchsorted(self.cuts, each, side="right"), minlength=3)
             for each in (distances, self.known)

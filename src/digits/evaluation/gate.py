@@ -48,8 +48,7 @@ class Contender:
     """The challenger or the champion.
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
-    `finding` says why. `signature` describes input and output. `calibration_error` is that on
-    these rows, 0…1, and `by_chance` what an honest model may have, too. It has so many `classes`.
+    `finding` says why. An honest model's `calibration_error`, 0…1, may be `by_chance`.
     """
 
     name: str
@@ -77,11 +76,10 @@ class Contender:
 class Facts:
     """Facts about the challenger besides its predictions.
 
-    `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others,
-    measured on `cpu`. A finding says what is wrong with the training data or the code, or is None.
-    `coverage` is that of its answer sets on the hold-out rows, of which `unsure` cannot be used;
-    `coverage_asked` what they promise, `coverage_p_value` the chance of so low a coverage. It gets
-    `test_right` of `test_rows` right that are no hold-out rows.
+    `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others.
+    A finding says what is wrong with the training data or the code. `coverage` is that of the
+    answer sets on the hold-out rows, `unsure` the share that cannot be used, `coverage_p_value`
+    the chance of so low a coverage. `test_rows` are no hold-out rows.
     """
 
     latency_ms: Mapping[int, float]
@@ -101,8 +99,6 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was found, what is allowed, and the figures behind it."""
-
     name: str
     passed: bool
     found: str
@@ -114,8 +110,8 @@ class Check:
 class Decision:
     """All checks of a challenger against the champion (None: there was none).
 
-    `rows_md5` is the md5 of the file with the hold-out rows, of which `right` are predicted right,
-    by class. `note` says where the challenger is not better than the champion; empty if it is.
+    `rows_md5` is the md5 of the file with the hold-out rows, `right` how many the challenger gets
+    right, by class; `note` says if it is not better than the champion.
     """
 
     challenger: str

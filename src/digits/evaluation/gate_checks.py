@@ -32,8 +32,8 @@ def decide(
     """
     right, note = np.zeros(0, dtype=np.int64), ""
     if challenger.predicted is None:
-        allowed = "probabilities of its classes"
-        checks = [Check("answers", False, str(challenger.finding), allowed, {})]
+        found = str(challenger.finding)
+        checks = [Check("answers", False, found, "probabilities of its classes", {})]
     else:
         hits = np.equal(challenger.predicted, reference)
         right, note = right_by_class(hits, reference), _note(hits, champion, reference)
@@ -64,7 +64,6 @@ def _note(hits: Hits, champion: Contender | None, reference: Labels) -> str:
 def absolute(
     challenger: Contender, hits: Hits, reference: Labels, params: PromoteParams
 ) -> Iterator[Check]:
-    """Limits of accuracy, sensitivity and calibration error, which need no champion."""
     if (limit := params.min_accuracy) is not None:
         accuracy, rows = float(hits.mean()), len(hits)
         found, allowed = f"{accuracy:.4f} on {rows:,} hold-out rows", f"at least {limit:g}"
@@ -98,7 +97,6 @@ def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit
 
 
 def measured(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
-    """Limits of answer sets, of the lead of hold-out over test accuracy, of latency and size."""
     if (limit := params.coverage_test) is not None:
         p_value = facts.coverage_p_value
         found = f"{facts.coverage:.4f} of the answer sets hold the class, {facts.coverage_asked:g} "
@@ -142,7 +140,6 @@ def against(
     reference: Labels,
     params: PromoteParams,
 ) -> Iterator[Check]:
-    """Same signature as the champion, and no worse on the same rows."""
     comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
     for name in ("same_signature", *comparisons):
         limit = getattr(params, name)
@@ -238,7 +235,6 @@ def _is_within(limit: float, before: float, now: Hits) -> bool:
 
 
 def origin(facts: Facts, params: PromoteParams) -> Iterator[Check]:
-    """The challenger's training data passed validation, and a commit holds its code."""
     if params.data_validated:
         found = facts.data_finding or f"data {facts.data_md5[:12]} passed"
         yield Check("data_validated", not facts.data_finding, found, "validation passed", {})

@@ -26,11 +26,7 @@ WEAK = 0.5  # sensitivity
 
 
 class Row(NamedTuple):
-    """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image.
-
-    Balanced accuracy and weakest class are those of the test rows (see `caret.Balance`).
-    `shared_cores` is the mean number of its cores that other processes used during training.
-    """
+    """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image."""
 
     model: str
     test_accuracy: float
@@ -65,7 +61,6 @@ class Comparison(NamedTuple):
 
 
 def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
-    """A training time; None if other processes used its cores."""
     return elapsed_s if shared_cores < SHARED_CORES else None
 
 
@@ -76,7 +71,6 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def weak_classes(rows: Sequence[Row]) -> list[str]:
-    """A line for each model that gets less than half of a class right."""
     return [
         f"{row.model} gets only {100 * row.weakest_sensitivity:.1f} % of the test images "
         f"of class {row.weakest_class} right"
@@ -86,7 +80,6 @@ def weak_classes(rows: Sequence[Row]) -> list[str]:
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
-    """A line for each model whose training shared its cores, or whose probabilities mislead."""
     return [
         f"{row.model}'s training time cannot be compared: other processes used "
         f"{row.shared_cores:.1f} of its cores meanwhile"
@@ -131,7 +124,6 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
     table = cells(rows)
     aligned = ["---", *["---:"] * (len(table[0]) - 1)]
     lines = [table[0].keys(), aligned, *(row.values() for row in table)]

@@ -36,9 +36,8 @@ def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> M
 def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
-    `accuracy`; `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot
-    truth, 0…2 (Brier 1950); `ece`: see `calibration_error`; `top2_accuracy`: share of rows whose
-    true class is among the two most probable. Empty without any rows.
+    `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot truth, 0…2;
+    `ece`: see `calibration_error`. Empty without any rows.
 
     Raises:
         DigitsError: a row is no probability distribution.
@@ -73,8 +72,7 @@ def _log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
     """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
 
-    Weighted by the rows of the bins (Guo et al. 2017, «On Calibration of Modern Neural Networks»,
-    equation 3).
+    Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3.
     """
     chances = _normalised(probabilities)
     confidence = chances.max(axis=1)
@@ -111,11 +109,10 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
     table = []
     for number in np.unique(bins):
         inside = bins == number
-        rows, hits = int(inside.sum()), int(right[inside].sum())
-        interval = binomtest(hits, rows).proportion_ci()
+        rows, hits, mean = int(inside.sum()), int(right[inside].sum()), confidence[inside].mean()
+        low, high = binomtest(hits, rows).proportion_ci()[:2]
         bounds = number / ECE_BINS, (number + 1) / ECE_BINS
-        mean = float(confidence[inside].mean())
-        table.append((*bounds, rows, mean, hits / rows, interval.low, interval.high))
+        table.append((*bounds, rows, float(mean), hits / rows, low, high))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)
 
@@ -157,7 +154,6 @@ class Mistakes(NamedTuple):
 
 
 def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
-    """Up to `limit` mistakes of the predicted `data`; equally confident ones in row order."""
     prediction, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]

@@ -21,10 +21,7 @@ SURROUNDINGS = ("cpu", "lock_md5")
 
 
 class Spread(NamedTuple):
-    """n values: mean, standard deviation (n - 1), minimum, and Student's 95 % interval of the mean.
-
-    Without a value all but n are NaN; for a single value the interval and the deviation are.
-    """
+    """Mean, standard deviation (n - 1), minimum, Student's 95 % interval; NaN where undefined."""
 
     n: int
     mean: float
@@ -37,8 +34,7 @@ class Spread(NamedTuple):
 class Group(NamedTuple):
     """Runs of one recipe: the params, numbers of rows and surroundings that all of them share.
 
-    `label` is the model, and how the group differs from the model's other groups; `commits` are
-    those of the code, newest run first.
+    `label` is the model, and how the group differs from the model's other groups.
     """
 
     label: str
@@ -49,11 +45,10 @@ class Group(NamedTuple):
 
 
 def groups(runs: Sequence[Any]) -> list[Group]:
-    """Group MLflow's RunData, given newest first, that differ only in the seed.
+    """Group MLflow's RunData, given newest first, that differ only in the seed, or the commit.
 
-    The seed draws the split too, so the spread is that of split and training together. Commits may
-    differ, because most change no result. Of several runs with one seed the newest counts. Runs
-    that lack a measure are left out, and so are the times of runs that shared their cores.
+    Of several runs with one seed the newest counts. Runs that lack a measure are left out, and so
+    are the times of runs that shared their cores.
     """
     by_recipe: dict[tuple[tuple[str, str], ...], dict[str, Any]] = defaultdict(dict)
     for run in runs:
@@ -82,14 +77,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
     """The groups for JSON; what is undefined is None."""
+
+    def figures(spread: Spread) -> dict[str, float | None]:
+        return {k: None if isnan(v) else v for k, v in spread._asdict().items()}
+
     return [
-        group._asdict()
-        | {
-            "measures": {
-                measure: {k: None if isnan(v) else v for k, v in spread._asdict().items()}
-                for measure, spread in group.measures.items()
-            }
-        }
+        {**group._asdict(), "measures": {k: figures(v) for k, v in group.measures.items()}}
         for group in seed_groups
     ]
 

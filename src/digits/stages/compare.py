@@ -1,6 +1,6 @@
 """`compare`: every two models on the same test rows, what each costs, and a verdict in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -45,10 +45,10 @@ FIGURES = (
     *("test_accuracy", "balanced_accuracy", "weakest_sensitivity", "test_loss", "test_ece"),
     *("holdout_accuracy", "holdout_loss", "elapsed_s"),
 )
+ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 
 def main() -> None:
-    """Write artifacts/compare/."""
     params = load_params()
     models, test, threads = params.models, read_split("test").data, params.train.threads
     evaluated = {model: EvaluateOutputs(model) for model in models}
@@ -63,9 +63,9 @@ def main() -> None:
     pairs = [compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = pareto_front({row.model: (row.test_accuracy, row.elapsed_s) for row in rows})
     fragile = [fragile_line(model, each.read_behaviour()) for model, each in evaluated.items()]
-    first = [*([choice(pairs, seconds)] if pairs else []), *weak_classes(rows)]
-    last = [*doubts(rows), *filter(None, fragile), *copies_found()]
-    verdicts = [*first, *map(verdict, pairs), *last]
+    verdicts = [choice(pairs, seconds)] if pairs else []
+    verdicts += [*weak_classes(rows), *map(verdict, pairs), *doubts(rows)]
+    verdicts += [*filter(None, fragile), *copies_found()]
     comparison = {
         "models": [row._asdict() for row in rows],
         "pairs": [as_dict(pair) for pair in pairs],
@@ -82,7 +82,11 @@ def main() -> None:
         for row in rows
     }
     write_json(COMPARE / "metrics.json", metrics)
-    draw_pareto(rows, front)
+    overall = {m: each.read_statistics()["test"]["overall"] for m, each in evaluated.items()}
+    shares = {m: tuple(overall[m][end] for end in ACCURACY) for m in models}
+    times = {row.model: row.elapsed_s for row in rows}
+    title = "Test accuracy against training time"
+    save(pareto(times, shares, front=front, title=title), COMPARE / "pareto.png")
     histories = {model: TrainOutputs(model).read_history() for model in models}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
     save(curves, COMPARE / "learning_curves.png")
@@ -92,7 +96,6 @@ def main() -> None:
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> Row:
-    """One model's row, from the outputs of `train` and `evaluate`."""
     trained, scores = TrainOutputs(model), EvaluateOutputs(model).read_metrics()
     cost, test, holdout = trained.read_metrics(), scores["test"], scores["holdout"]
     by_class = EvaluateOutputs(model).read_statistics()["test"]["by_class"]
@@ -108,16 +111,6 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
         **latency,
     }
     return Row(model=model, **figures, run_id=trained.read_run().run_id)
-
-
-def draw_pareto(rows: Sequence[Row], front: Sequence[str]) -> None:
-    """Draw accuracy, with its exact 95 % interval, against training time."""
-    ends = "accuracy", "accuracy_lower", "accuracy_upper"
-    overall = {r.model: EvaluateOutputs(r.model).read_statistics()["test"]["overall"] for r in rows}
-    seconds = {row.model: row.elapsed_s for row in rows}
-    shares = {model: tuple(found[end] for end in ends) for model, found in overall.items()}
-    figure = pareto(seconds, shares, front=front, title="Test accuracy against training time")
-    save(figure, COMPARE / "pareto.png")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ def write_figures(
 def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
-    """What the answer sets of each split are worth; `coverage` is what is asked of them."""
     temperature, truth = read_calibration(TrainOutputs(model).calibration)
     if temperature == 1:
         print(f"warning: {model}: {TEMPERATURE_1}: it may be surer, or less sure, than it says")
@@ -119,10 +118,6 @@ def draw(
     names: list[str],
     file: str,
 ) -> None:
-    """Draw confusion matrices, the mistakes on the test split, and reliability.
-
-    `mistakes` has the rows of a file of the data.
-    """
     outputs = EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"

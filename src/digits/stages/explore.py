@@ -15,19 +15,16 @@ SAMPLES_PER_CLASS = 10
 
 
 def main() -> None:
-    """Write artifacts/explore/."""
     params = load_params()
     data, names = read_raw(Path("data")).train, params.data.names
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(EXPLORE / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
-    title = f"{len(data):,} training images by class"
-    figure = plots.class_distribution(distribution, title=title)
+    figure = plots.class_distribution(distribution, title=f"{len(data):,} training images by class")
     save(figure, EXPLORE / "class_distribution.png")
     for statistic, pixels in exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
-        figure = plots.class_images(pixels, names=names, title=title)
-        save(figure, EXPLORE / f"{statistic}.png")
+        save(plots.class_images(pixels, names=names, title=title), EXPLORE / f"{statistic}.png")
     images = exploration.samples(
         data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=params.seed
     )

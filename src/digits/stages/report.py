@@ -31,7 +31,6 @@ RAW_DATA_PICTURES = {
 
 
 def main() -> None:
-    """Write artifacts/report/index.html."""
     params = load_params()
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(

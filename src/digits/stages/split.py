@@ -12,9 +12,7 @@ from digits.params import load as load_params
 
 
 def main() -> None:
-    """Write artifacts/split/."""
-    params = load_params()
-    folder = Path("data")
+    params, folder = load_params(), Path("data")
     raw = read_raw(folder)
     splits = split(raw, percent=params.data.percent, params=params.split, seed=params.seed)
     for name, part in splits.items():

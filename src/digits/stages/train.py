@@ -20,11 +20,7 @@ FITTED_ON = ("train", "validation")
 
 
 def main(model: str) -> dict[str, float]:
-    """Write artifacts/train/<model>/ and log it as one MLflow run.
-
-    Returns:
-        When each part ended, in seconds of `time.perf_counter`, in this order.
-    """
+    """Write artifacts/train/<model>/; returns when each part ended, in s of `perf_counter`."""
     params = load_params()
     data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
     marks = {"data": perf_counter()}
@@ -38,8 +34,8 @@ def main(model: str) -> dict[str, float]:
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     recipe = params.recipe(model)
     device = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
-    tags = {"model": model, "device": device}
-    tags |= split_tags(datasets) | provenance.tags(stage=f"train@{model}")
+    tags = {"model": model, "device": device} | split_tags(datasets)
+    tags |= provenance.tags(stage=f"train@{model}")
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
@@ -55,10 +51,8 @@ def main(model: str) -> dict[str, float]:
         marks |= {**trained.marks, "export": perf_counter()}
         logged["parameters"] = trained.parameters
         run.log_rest()
-        example = validation.images[:1]
-        model_id = run.attempt(
-            lambda: logged_model.log(run.run_id, outputs, example=example, metrics=cost)
-        )
+        log, example = logged_model.log, validation.images[:1]
+        model_id = run.attempt(lambda: log(run.run_id, outputs, example=example, metrics=cost))
         run.attempt(lambda: mlflow.log_param("parameters", trained.parameters))
         record = RunRecord(
             run_id=run.run_id,
@@ -79,7 +73,6 @@ def main(model: str) -> dict[str, float]:
 def fit(
     params: Params, model: str, data: Dataset, validation: Dataset, run: "LiveRun"
 ) -> "Trained":
-    """Train; log each epoch to the run, and print it."""
     from digits.training import fit as training
 
     recipe = params.recipe(model)
@@ -103,11 +96,7 @@ def fit(
 
 
 def write(outputs: TrainOutputs, trained: "Trained", validation: Dataset, *, threads: int) -> float:
-    """Calibrate the model, write it as Keras and as ONNX, prove that both answer alike.
-
-    Returns:
-        Its temperature.
-    """
+    """Calibrate and write the model, prove that both formats answer alike; its temperature."""
     from digits.training import export
 
     calibrated = export.calibrate(trained.model, validation)

@@ -21,8 +21,8 @@ TrainAll = Callable[[list[Spec]], list[Any]]
 def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple[str, str]:
     """Run so many more trials, then train best and default settings with so many other seeds.
 
-    All are child runs of one MLflow run. Returns the best against the default in one line, and the
-    command that trains with the best. DigitsError if every trial fails, or one of the last does.
+    Returns the verdict, and the command that trains with the best. DigitsError if every trial
+    fails, or one of the last trainings does.
     """
     study, checked = open_study(spec), params.check(spec.raw)
     with runs.active_run(
@@ -59,10 +59,7 @@ def _copy(spec: Spec, name: str, seed: int, **update: Any) -> Spec:
 
 
 def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, float], str]:
-    """Compare validation accuracies, one per seed, of two settings.
-
-    Returns the difference of the means with its standard error (Welch 1947), and both in one line.
-    """
+    """The difference of the means with its standard error (Welch 1947), and both in one line."""
     difference = mean(best) - mean(default)
     error = math.sqrt(sum(variance(each) / len(each) for each in (best, default)))
     distance = difference / error if error else math.copysign(math.inf, difference)
@@ -74,6 +71,5 @@ def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, 
 
 
 def command(model: str, values: Mapping[str, Any]) -> str:
-    """The shell command that trains with these values of `train.<model>`."""
     settings = [f"train.{model}.{key}={json.dumps(value)}" for key, value in values.items()]
     return shlex.join(["dvc", "exp", "run", *(word for each in settings for word in ("-S", each))])

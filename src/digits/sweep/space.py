@@ -17,11 +17,7 @@ ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list
 
 
 def read_space(path: Path, *, model: str, raw: Values) -> Values:
-    """Read a YAML mapping from keys of `train.<model>` to a range or a list of choices.
-
-    `raw` is the content of params.yaml; UsageError unless it allows both ends of each range, and
-    every choice.
-    """
+    """Read a YAML mapping; UsageError unless params.yaml, `raw`, allows all its values."""
     try:
         space = read_yaml(path)
     except OSError as error:
@@ -44,7 +40,7 @@ def read_space(path: Path, *, model: str, raw: Values) -> Values:
 
 
 def propose(trial: optuna.Trial, space: Values) -> Values:
-    """Let Optuna choose a value for each key; its TypeError or ValueError says what is wrong."""
+    """Let Optuna choose a value for each key; TypeError or ValueError if it cannot."""
     values = {}
     for key, entry in space.items():
         if isinstance(entry, list):

@@ -76,10 +76,7 @@ def open_study(spec: Spec) -> optuna.Study:
 def run(
     spec: Spec, on_line: Callable[[str], None], commands: Commands | None = None
 ) -> float | None:
-    """Train in a new process, one of `commands`; `on_line` gets what it prints.
-
-    Returns the validation accuracy after the last epoch, or None if the trial was pruned.
-    """
+    """Train in a new process; the validation accuracy at the end, None if it was pruned."""
     run_ids = {"flow_run": spec.flow_run, "parent_run": spec.parent_run}
     env = process.child_environment(root=Path.cwd(), **run_ids)
     env |= {"MLFLOW_TRACKING_URI": spec.tracking_uri, SPEC: spec.model_dump_json()}
@@ -94,7 +91,6 @@ def run(
 
 
 def main() -> None:
-    """Read the `Spec` from the environment, train, and print the accuracy unless pruned."""
     spec = Spec.model_validate_json(os.environ[SPEC])
 
     def objective(trial: optuna.Trial) -> float:
@@ -111,7 +107,6 @@ def main() -> None:
 
 
 def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -> float:
-    """Train in a child run of the sweep; raises TrialPruned if its curve is below the median."""
     checked = params.check(raw)
     recipe = checked.recipe(spec.model)
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
@@ -131,8 +126,8 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
 
     distribute = checked.train.distribute
     device = devices.used(distribute, mixed=recipe.fit.mixed_precision)
-    tags = {"device": device, **provenance.tags(stage=f"sweep@{spec.model}")}
-    tags |= {"model": spec.model, "split_md5": spec.splits["train"]}
+    tags = {"device": device, "model": spec.model, "split_md5": spec.splits["train"]}
+    tags |= provenance.tags(stage=f"sweep@{spec.model}")
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
     logged, experiment = checked.of_training(spec.model), checked.project.part("sweeps")
     with (
