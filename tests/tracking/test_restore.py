@@ -14,7 +14,8 @@ from support import finding, record_outputs, write_params
 from digits.core.artifacts import TrainOutputs
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import md5, read_json
-from digits.tracking import logged_model, page, restore, runs, store
+from digits.tracking import logged_model, restore, runs, store
+from digits.tracking.__main__ import address
 from digits.tracking.restore import restore_all
 
 
@@ -265,7 +266,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path, kind: str) -> 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
     restore_all()
     [run] = all_runs()
-    page.address("5055")
+    address("5055")
     Path("artifacts/report").mkdir()
     text = Path("artifacts/report", TrainOutputs("mlp").read_run().page()).read_text()
     assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

@@ -13,6 +13,7 @@ from support import Server, finding, only_run
 
 from digits.core.errors import ServiceError
 from digits.tracking import page, runs, store
+from digits.tracking.__main__ import address
 from digits.tracking.page import NOTE
 
 VIEW = "mlflow.sharedViewState.digits"
@@ -80,7 +81,7 @@ class TestTheStore:
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
         assert "restored_from" in tags[NOTE]
-        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in page.address("5000")
+        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in address("5000")
         before = Path("mlflow.db").read_bytes()
         store.connect()
         assert Path("mlflow.db").read_bytes() == before

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
@@ -19,9 +19,6 @@ from digits.tracking.logged_model import files_sha256
 from digits.training import inference
 from digits.training.inference import Features, Network
 
-if TYPE_CHECKING:
-    from mlflow.pyfunc import PyFuncModel
-
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_DESCRIPTION = 100_000  # bytes of MLmodel; ours have 2,000
@@ -31,8 +28,7 @@ GONE = "delete the version, or put its artifacts back"
 class ModelFiles(NamedTuple):
     """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
 
-    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` the height and width of
-    the images, `classes` the number of classes.
+    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image.
     """
 
     uri: str
@@ -43,12 +39,10 @@ class ModelFiles(NamedTuple):
 
     @property
     def network(self) -> Path:
-        """The file that answers."""
         return self.folder / NETWORK
 
     @property
     def calibration(self) -> Calibration:
-        """What the validation rows say of its confidence."""
         with self._undamaged():
             return read_calibration(self.folder / CALIBRATION)
 
@@ -68,8 +62,8 @@ class ModelFiles(NamedTuple):
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)
 
-    def load_as_served(self) -> "PyFuncModel":
-        """The model as MLflow serves it."""
+    def load_as_served(self) -> Any:
+        """MLflow's PyFuncModel."""
         from mlflow.pyfunc import load_model
 
         return load_model(str(self.folder))
@@ -85,10 +79,7 @@ class ModelFiles(NamedTuple):
 
 @contextmanager
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
-    """A copy of the files of the model at `models:/…`, verified by their recorded SHA-256.
-
-    IntegrityError if they are gone, have changed, or are not those of an image classifier.
-    """
+    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier."""
     with scratch() as temporary:
         try:
             folder = Path(download_artifacts(uri, dst_path=str(temporary)))

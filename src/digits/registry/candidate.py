@@ -20,15 +20,13 @@ def candidate(
 ) -> Iterator[tuple[TrainedRun, Path]]:
     """The training's run, and the folder with the outputs that the gate judges it by.
 
-    It is the MLflow run `run_id`, else the last training of `model`, or that of the DVC
-    `experiment` (name or revision). IntegrityError if outputs are not what dvc.lock records.
+    IntegrityError if outputs are not what dvc.lock records.
     """
     if run_id:
         yield trained_run(run_id), Path()
         return
-    name = model or ""
+    name, root = model or "", Path()
     with scratch() as folder:
-        root = Path()
         if experiment:
             _download(experiment, name, root := folder)
         else:

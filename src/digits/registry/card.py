@@ -26,7 +26,6 @@ MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 MAX_CELL = 100  # characters of a reason in the history
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 MAX_STATISTICS = 1_000_000  # bytes of statistics.json; that of 10 classes has 8,000
-BEHAVIOUR = "behaviour_"  # before the names of metrics
 STATISTICS = EvaluateOutputs("").statistics.name
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
@@ -51,7 +50,6 @@ class _Statistics(BaseModel):
 
 
 def card(origin: Origin, files: ModelFiles) -> str:
-    """The card of a version; `files` are its own, fetched and verified."""
     environment = Environment(
         loader=PackageLoader("digits.registry", "."),
         finalize=_escaped,
@@ -84,15 +82,11 @@ def write(origin: Origin, files: ModelFiles) -> None:
 
 
 def write_history(registry: Registry) -> None:
-    """Show the moves of the champion in the model's description, the newest first.
-
-    They stand below the heading HISTORY; a description without it is a person's, and stays.
-    """
+    """Show the moves of the champion in the model's description, the newest first."""
     client = MlflowClient()
-    above, heading, _ = (client.get_registered_model(registry.name).description or "").partition(
-        HISTORY
-    )
-    if not heading:
+    present = client.get_registered_model(registry.name).description or ""
+    above, heading, _ = present.partition(HISTORY)
+    if not heading:  # it is a person's
         return
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
@@ -107,12 +101,10 @@ def write_history(registry: Registry) -> None:
 
 
 def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
-    """The variables of the template."""
     run = MlflowClient().get_run(origin.run_id)
     metrics, by_class = run.data.metrics, _by_class(origin.run_id)
-    behaviour = {
-        k.removeprefix(BEHAVIOUR): v for k, v in metrics.items() if k.startswith(BEHAVIOUR)
-    }
+    prefix = "behaviour_"
+    behaviour = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
     recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
     requirements = files.folder / "requirements.txt"
     return {

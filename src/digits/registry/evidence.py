@@ -24,7 +24,6 @@ from digits.registry.trace import find_origin
 from digits.registry.versions import Registry, TrainedRun, find
 
 RIGHT = TypeAdapter(list[NonNegativeInt])  # rows, by class
-REQUEST_SIZES = (1, 100)  # images, of the requests that are timed
 
 
 def judge_by_holdout(
@@ -39,10 +38,8 @@ def judge_by_holdout(
 ) -> Decision:
     """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
 
-    `run`, `files` and `name` (for messages) are the challenger's; `champion` is a version number,
-    None if there is none. `root` is the project, or a folder with an experiment's outputs.
-    IntegrityError if the hold-out rows are not those of the run's split, a model's files are gone
-    or have changed, or an output is not what dvc.lock records.
+    `root` is the project, or a folder with an experiment's outputs. IntegrityError if the hold-out
+    rows are not those of the run's split, or a file is gone or not as recorded.
     """
     provenance.check_outputs([VALIDATION, *map(split_path, EVALUATED)], root)
     _check_splits(run, root)
@@ -55,17 +52,16 @@ def judge_by_holdout(
         probabilities = files.load(threads=params.train.threads).predict(holdout.images)
         return Contender.answering(name, probabilities, holdout.labels, files.signature)
 
-    if (files.shape, files.classes) == (holdout.images.shape[1:], params.data.classes):
-        challenger = answering(name, files)
-    else:
-        misfit = (
-            f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
-            f"{holdout.images.shape[1:]} and of {params.data.classes}"
-        )
-        challenger = Contender(name, None, files.signature, misfit)
+    size, classes = holdout.images.shape[1:], params.data.classes
+    misfit = (
+        f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
+        f"{size} and of {classes}"
+    )
+    fits = (files.shape, files.classes) == (size, classes)
+    challenger = answering(name, files) if fits else Contender(name, None, files.signature, misfit)
 
     def opponent(version: str) -> Contender:
-        """A version; without predictions if it cannot be compared to the challenger."""
+        """Without predictions if it cannot be compared to the challenger."""
         origin = find_origin(registry.uri(version))
         with fetched(origin.uri, origin.model_sha256) as theirs:
             if theirs.signature != challenger.signature or challenger.finding:
@@ -113,7 +109,7 @@ def _facts(
     latency_ms: dict[int, float] = {}
     if params.promote.max_latency_ms is not None and not challenger.finding:
         predict = files.load_as_served().predict
-        for size in REQUEST_SIZES:
+        for size in (1, 100):  # images in a request
             latency_ms[size] = request_times(predict, holdout.images, size=size)[1]
     data_md5 = run.tags.get("data_md5", "")
     answers = {} if challenger.finding else _answers(files, holdout, params, root)
@@ -135,14 +131,14 @@ def _answers(files: ModelFiles, holdout: Dataset, params: Params, root: Path) ->
     test = load_split(root / split_path("test"))
     asked, truth = params.confidence.coverage, files.calibration.truth_probabilities
     found = measure(answer_sets(predict(holdout.images), threshold(truth, asked)), holdout.labels)
-    covered = round(found.coverage * len(holdout))
+    covered, n = round(found.coverage * len(holdout)), len(holdout)
     both = np.isin(test.rows, load_split(root / split_path("holdout")).rows)
     rows = test.data.take(np.flatnonzero(~both))  # see `split.holdout_within_test`
     return {
         "coverage": found.coverage,
         "coverage_asked": asked,
         "coverage_p_value": coverage_p_value(
-            covered, len(holdout), validation_rows=len(truth), coverage=asked
+            covered, n, validation_rows=len(truth), coverage=asked
         ),
         "unsure": found.unsure,
         "test_right": int((predict(rows.images).argmax(axis=1) == rows.labels).sum()),

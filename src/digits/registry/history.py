@@ -1,7 +1,6 @@
-"""The history of the champion's alias, which MLflow does not keep: a tag of the model per move.
+"""The history of the champion's alias, which MLflow does not keep.
 
-It says what, when and who. All of the move is JSON in a tag of the version that it led to: on the
-model's page it would hide the rest.
+A tag of the model says of each move what, when and who; one of the version that it led to, all.
 """
 
 import re
@@ -22,16 +21,15 @@ VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL
 ELSEWHERE = "moved by other means than digits"
 
 
+Action = Literal["promote", "rollback", "elsewhere"]
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of the champion's alias from version `before` to `after`; None means no version.
-
-    `elsewhere` is one by other means than digits. `figures` are the gate's. Two moves at the same
-    moment have the same `number`.
-    """
+    """One move of the champion's alias from version `before` to `after`; None means no version."""
 
     number: int
-    action: Literal["promote", "rollback", "elsewhere"]
+    action: Action
     before: str | None
     after: str | None
     at: str
@@ -42,7 +40,7 @@ class Move:
 
     @property
     def key(self) -> str:
-        """Name of both tags that hold the move."""
+        """Name of both tags."""
         return f"{PREFIX}{self.number:06d}.{self.before or 0}-{self.after or 0}"
 
     def to_tag(self) -> str:
@@ -55,17 +53,11 @@ class Move:
 
 
 def champion_of(moves: Sequence[Move]) -> str | None:
-    """The version that the last of all moves led to."""
     return moves[-1].after if moves else None
 
 
 def next_move(
-    moves: Sequence[Move],
-    action: Literal["promote", "rollback", "elsewhere"],
-    after: str | None,
-    *,
-    reason: str,
-    **rest: Any,
+    moves: Sequence[Move], action: Action, after: str | None, *, reason: str, **rest: Any
 ) -> Move:
     """A move of now that follows these moves."""
     number = moves[-1].number + 1 if moves else 1
@@ -79,13 +71,10 @@ def read(
 ) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
-    `of_versions` are the tags of each version; with a version that is deleted goes why it was
-    champion. IntegrityError if a tag is not as digits writes it, or the two of a move differ.
+    IntegrityError if a tag is not as digits writes it, or the two of a move differ.
     """
-    moves = [
-        _move(key, value, of_versions) for key, value in tags.items() if key.startswith(PREFIX)
-    ]
-    # of moves at the same moment, the last one made is the one that the alias names
+    moves = [_move(key, text, of_versions) for key, text in tags.items() if key.startswith(PREFIX)]
+    # of moves at the same moment, of one number, the last one is the one that the alias names
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
         moves.append(next_move(moves, "elsewhere", champion, reason=ELSEWHERE))

@@ -42,11 +42,9 @@ class Outcome:
 
     @property
     def moved(self) -> bool:
-        """Whether it became champion."""
         return self.move is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
         accepted = self.decision is None or self.decision.accepted
         return {**asdict(self), "accepted": accepted, "moved": self.moved}
 
@@ -61,7 +59,6 @@ def promote_training(
     dry_run: bool = False,
     approval: Check | None = None,
 ) -> Outcome:
-    """Promote the training that `candidate` finds; with `dry_run` as `preview`, else `promote`."""
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
     with candidate(model, run_id, experiment, params) as (run, root):
@@ -84,8 +81,8 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
 def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
-    The decision and the model card are written to the version in both cases. If another champion
-    was made in the meantime, it is judged again. BusyError if another promotion does not end.
+    If another champion was made in the meantime, it is judged again. BusyError if another promotion
+    does not end.
     """
     with _alone(name), fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
@@ -146,10 +143,8 @@ def _decide(
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
-        by, figures, approval = account(), decision.figures, decision.approval
-        move = next_move(
-            moves, "promote", version, reason=reason, by=by, figures=figures, approval=approval
-        )
+        made = {"by": account(), "figures": decision.figures, "approval": decision.approval}
+        move = next_move(moves, "promote", version, reason=reason, **made)
         _record(registry, run, decision, move)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
@@ -158,7 +153,6 @@ def _decide(
 
 
 def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
-    """Write the decision as a JSON artifact of the run and as tags of the version."""
     version = str(move.after)
     made = {"at": move.at, "by": move.by, "reason": move.reason}
     judged = {"model": registry.name, "version": version, "accepted": decision.accepted}

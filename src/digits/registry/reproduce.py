@@ -39,10 +39,8 @@ class Reproduction:
 def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproduction:
     """Train a version again from its commit, data and params, and compare the predictions.
 
-    Prints what differs from the recorded environment before it starts. `threads` are those of
-    params.yaml, for that comparison only; the training uses the recorded number. IntegrityError if
-    no commit holds the code, the model, data or a split have another hash, or a probability differs
-    by more than `tolerance`.
+    `threads`, of params.yaml, is only compared. IntegrityError if no commit holds the code, a hash
+    differs, or a probability by more than `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
@@ -78,7 +76,6 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
-    """Threads, Python, CPU and lock file that differ from the recorded ones."""
     here = {**provenance.tags(stage=""), "threads": str(threads)}
     recorded = {"threads": str(origin.params["threads"])}
     recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
@@ -124,8 +121,7 @@ def _train_again(folder: Path, model: str) -> None:
 def check_inputs(origin: Origin, folder: Path) -> None:
     """Raise IntegrityError if a split or param of the training in `folder` differs."""
     for split, recorded in origin.splits.items():
-        actual = md5(folder / split_path(split))
-        if actual != recorded:
+        if (actual := md5(folder / split_path(split))) != recorded:
             raise IntegrityError(
                 f"{origin.uri}: its {split} split had md5 {recorded}, now it is {actual}"
             )

@@ -18,8 +18,7 @@ from digits.training.inference import Network
 class Served:
     """A version and a verified copy of its files.
 
-    `picture` is how pictures of other sizes become its input. The network is loaded at the first
-    `predict`, so that errors in the images are reported first.
+    `picture` is how pictures of other sizes become its input.
     """
 
     origin: Origin
@@ -28,14 +27,11 @@ class Served:
     threads: int
 
     @cached_property
-    def _network(self) -> Network:
+    def _network(self) -> Network:  # loaded late, so that errors in the images come first
         return self.files.load(threads=self.threads)
 
     def predict(self, images: Images) -> Probabilities:
-        """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width).
-
-        Raises IntegrityError if the network contradicts its signature, or gives no probabilities.
-        """
+        """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
         network = self._network
         try:
             probabilities = network.predict(images)
@@ -49,10 +45,7 @@ class Served:
 
 @contextmanager
 def served(uri: str, *, threads: int) -> Iterator[Served]:
-    """The version at `models:/…` for the time of the block, predicting with `threads` threads.
-
-    IntegrityError if its run or files are gone or changed, or it is no image classifier.
-    """
+    """The version at `models:/…`; IntegrityError if run or files are gone, changed or no model."""
     origin = find_origin(uri)
     picture: Picture = origin.params.get("picture", "digit")
     if picture not in get_args(Picture):

@@ -56,7 +56,6 @@ class Origin:
 
     @property
     def uri(self) -> str:
-        """The version's address by its number."""
         return f"models:/{self.model}/{self.version}"
 
 

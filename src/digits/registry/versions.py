@@ -27,15 +27,12 @@ _URI = re.compile(r"models:/(?P<name>[^/@']+)(/(?P<version>\d{1,9})|@(?P<alias>[
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A finished run, the model that it logged, and its tags."""
-
     run_id: str
     model_id: str
     tags: Mapping[str, str]
 
     @property
     def uri(self) -> str:
-        """The model's address in MLflow."""
         return f"models:/{self.model_id}"
 
     @property
@@ -79,18 +76,14 @@ def trained_run(run_id: str) -> TrainedRun:
 
 
 class Registry:
-    """One registered model."""
-
     def __init__(self, name: str) -> None:
         self.name = name
         self._client = MlflowClient()
 
     def uri(self, version: str) -> str:
-        """The address of a version."""
         return f"models:/{self.name}/{version}"
 
     def champion(self) -> str | None:
-        """The champion's version number; None if there is none."""
         return _alias(self._model(), CHAMPION)
 
     def moves(self) -> list[Move]:
@@ -115,7 +108,6 @@ class Registry:
         return str(created.version)
 
     def set_challenger(self, version: str) -> None:
-        """Point the challenger's alias at a version."""
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
 
     def drop_challenger(self, version: str) -> None:
@@ -155,6 +147,5 @@ def account() -> str:
 
 
 def _alias(model: RegisteredModel | None, alias: str) -> str | None:
-    """The version number that it names."""
     version = model.aliases.get(alias) if model else None
     return None if version is None else str(version)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import mlflow
 import numpy as np
 import pandas as pd
 
@@ -137,7 +138,8 @@ def record(
         tags={"answered_by": result.model, "drifted": drifted},
     ):
         runs.log_metrics(found)
-        runs.log_files(files)
+        for file in files:
+            mlflow.log_artifact(str(file))
     if drifted:
         resource = {"prefect.resource.id": f"{project.name}.{command}", "digits.drifted": drifted}
         events.emit(f"{project.name}.drift", resource, asdict(result))

@@ -1,3 +1,1 @@
-"""MLflow runs: store, database, runs, live (a training's run), logged_model, restore;
-page (what MLflow's pages show).
-"""
+"""MLflow runs: store, database, runs, live (a training's run), logged_model, restore, page."""

@@ -15,17 +15,12 @@ SQLITE = "sqlite:///"
 
 
 def unusable(uri: str, reason: str) -> ServiceError:
-    """The error of a tracking store that cannot be used."""
-    return ServiceError(
-        f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
-    )
+    asked = "MLFLOW_TRACKING_URI says which store is asked"
+    return ServiceError(f"MLflow at {public(uri)}: {reason} ({asked})")
 
 
 def no_answer(uri: str) -> str | None:
-    """Why the database at a SQLAlchemy address does not answer; None if it does.
-
-    MLflow and Optuna themselves would ask again for minutes.
-    """
+    """Why a database does not answer, or None; MLflow and Optuna would ask again for minutes."""
     from sqlalchemy import NullPool, create_engine, text
 
     try:
@@ -39,7 +34,6 @@ def no_answer(uri: str) -> str | None:
 
 
 def reason(error: BaseException, uri: str) -> str:
-    """The error's message on one line, without the credentials of the address."""
     return one_line(without_credentials(str(error), uri), width=200)
 
 

@@ -1,8 +1,4 @@
-"""The run of a training: its curves appear while it trains, and an outage does not end it.
-
-Epochs that a server did not take are kept in memory and sent again. What a server that stays away
-does not get, `digits restore` logs later from DVC's outputs.
-"""
+"""The run of a training: its curves appear while it trains, and an outage does not end it."""
 
 import sys
 import time
@@ -24,17 +20,16 @@ T = TypeVar("T")
 
 
 class Attempt:
-    """Does work that logs, until a server is away: then it warns once, and skips what follows."""
+    """Does work that logs, until a server is away: then it warns once, and skips what follows.
 
-    def __init__(self, loss: str = "later `digits restore` logs the rest") -> None:
+    `digits restore` logs that later, from DVC's outputs.
+    """
+
+    def __init__(self) -> None:
         self.gave_up = False
-        self._loss = loss
 
     def __call__(self, work: Callable[[], T], *, patient: bool = True) -> T | None:
-        """The result of the work; None if the server is away or was before.
-
-        Unless `patient`, a server that does not answer is asked once more only.
-        """
+        """The result of the work; None if the server is away or was before."""
         if self.gave_up:
             return None
         try:
@@ -44,14 +39,15 @@ class Attempt:
             if not store.is_away(error):
                 raise
             self.gave_up = True
-            print(f"warning: {error}; {self._loss}", file=sys.stderr, flush=True)
+            warning = f"warning: {error}; later `digits restore` logs the rest"
+            print(warning, file=sys.stderr, flush=True)
             return None
 
 
 class LiveRun:
     """An active run. Without a server, its id is one that no server knows."""
 
-    def __init__(self, start: Callable[[], "mlflow.ActiveRun"]) -> None:
+    def __init__(self, start: Callable[[], mlflow.ActiveRun]) -> None:
         self.attempt = Attempt()
         active = self.attempt(start, patient=False)
         self.run_id = str(active.info.run_id) if active else uuid4().hex
@@ -73,11 +69,10 @@ class LiveRun:
             self._again_at = time.monotonic() + AGAIN_S
 
     def log_rest(self) -> None:
-        """Send the epochs that did not arrive."""
         self.attempt(lambda: runs.send(self.run_id, self._unsent))
 
     def end(self, status: str) -> None:
-        """End the run. It is FINISHED only if the server has all of it."""
+        """It is FINISHED only if the server has all of it."""
         if status == "FINISHED":
             self.attempt(lambda: mlflow.end_run(status))
             status = "FAILED"  # if it still runs
@@ -90,7 +85,6 @@ def training_run(
 ) -> Iterator[LiveRun]:
     """The run of a training; ends FINISHED, FAILED on an error or an outage, KILLED on a signal.
 
-    See `runs.start` for the arguments. Whatever else is logged to it goes through its `attempt`.
     ServiceError if the tracking store cannot be used; one that is away raises nothing.
     """
     with store.service_errors():

@@ -21,11 +21,10 @@ MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 def log(
     run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
 ) -> str:
-    """Log the ONNX model of a training as the model of a run, and what the training cost.
+    """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
-    The Keras model and the calibration lie beside the ONNX model in `extra_files`. The SHA-256 of
-    all files becomes a tag of the run: tags are not stored beside the files. `example` is one
-    image, uint8 (1, height, width). Returns the model's id.
+    The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
+    `example` is one image, uint8 (1, height, width).
     """
     client = MlflowClient()
     run = client.get_run(run_id)

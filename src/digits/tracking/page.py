@@ -1,21 +1,13 @@
 """What MLflow's pages show: the project's runs in a saved view, and descriptions.
 
-`python -m digits.tracking.page PORT` prints the view's address. A saved view is a tag of the
-experiment, as MLflow 3.17 writes it; its form is documented nowhere: a test opens this one in a
-browser. A description is written where there is none: what a person writes in its place stays.
+A saved view is a tag of the experiment, as MLflow 3.17 writes it; its form is documented nowhere: a
+test opens this one in a browser. Where a person has written a description, it stays.
 """
 
 import json
-import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from digits.core import process
-from digits.core.artifacts import EVALUATED, RUNS, TrainOutputs
-from digits.core.errors import DigitsError
-from digits.core.files import write_text
-from digits.core.guard import PAGE_NAME
+from digits.core.artifacts import EVALUATED
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
@@ -83,31 +75,6 @@ CHARTS: list[dict[str, Any]] = [
 ]
 
 
-def address(port: str) -> str:
-    """Where a server of the tracking store shows the project's runs; store and runs may be new."""
-    from digits.tracking import store
-
-    # not every macOS knows names below .localhost
-    name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
-    experiments = f"http://{name}:{port}/#/experiments"
-    address = f"{experiments}/{store.connect()}/runs?{QUERY}"
-    _write_links(experiments)
-    return address
-
-
-def _write_links(experiments: str) -> None:
-    """Make each page in `artifacts/runs`, to which the report links, lead on to its run."""
-    from digits.tracking import restore
-
-    for path in Path().glob("artifacts/train/*/run.json"):
-        with suppress(DigitsError):  # damaged; `digits results` says so
-            outputs = TrainOutputs(path.parent.name)
-            if run := restore.known(outputs):
-                address = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
-                page = f'<meta http-equiv="refresh" content="0; url={address}">\n'
-                write_text(RUNS / f"{outputs.read_run().run_id}.html", page)
-
-
 def tags() -> dict[str, str]:
     """The tag of an experiment that holds the view."""
     state = {
@@ -125,7 +92,3 @@ def tags() -> dict[str, str]:
     }
     view = {"name": "Comparison of models", "createdAt": 0, "state": json.dumps(state)}
     return {TAG: json.dumps(view)}
-
-
-if __name__ == "__main__":
-    process.run_program(lambda: print(address(*sys.argv[1:])))

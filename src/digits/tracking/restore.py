@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -40,11 +41,11 @@ EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evalu
 def restore_all() -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
-    After `dvc pull` on another machine no stage runs, and the store there is empty; or the server
-    was away when a stage logged. IntegrityError if an output is not what dvc.lock records.
+    IntegrityError if an output is not what dvc.lock records.
     """
-    recorded = [model for model in load_params().models if TrainOutputs(model).run.exists()]
-    for model in recorded:
+    for model in load_params().models:
+        if not TrainOutputs(model).run.exists():
+            continue
         evaluated = EvaluateOutputs(model)
         expected = _evaluation_sha256(evaluated)
         run = known(TrainOutputs(model))
@@ -62,10 +63,7 @@ def restore_all() -> None:
 
 
 def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
-    """Upload the written evaluation to the model's run; an unknown run is logged again first.
-
-    `digests` maps each split to the md5 of its file. If the server is away, one line says so.
-    """
+    """Upload the written evaluation to the model's run; an unknown run is logged again first."""
     outputs, attempt = TrainOutputs(model), Attempt()
     attempt(store.connect, patient=False)
     if run := attempt(lambda: known(outputs) or restore(model)):
@@ -82,16 +80,14 @@ def known(outputs: TrainOutputs) -> Run | None:
         for same in (f"attributes.run_id = '{trained}'", f"tags.restored_from = '{trained}'"):
             # one that is not finished was interrupted, or lacks what a server did not get
             if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
-                return found[-1]
+                return found[0]
     return None
 
 
 def restore(model: str, root: Path = Path()) -> Run:
     """Log the recorded training in the project `root` as a new run tagged `restored_from`.
 
-    Raises:
-        DataError: an output of the training, or a validation row as an example, is missing.
-        IntegrityError: an output of the training is not what dvc.lock records.
+    DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
     """
     outputs = TrainOutputs(model, root)
     provenance.check_outputs(outputs.folder.iterdir())
@@ -126,8 +122,7 @@ def restore(model: str, root: Path = Path()) -> Run:
 def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> None:
     """Raise IntegrityError if a training's record, perhaps a stranger's, contradicts dvc.lock.
 
-    With `code` also if the commit that it names has other code. Whether the model is what that
-    training gives, only `digits reproduce` can tell.
+    With `code` also if the commit that it names has other code.
     """
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
@@ -155,33 +150,23 @@ def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
 
 
 def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
-    """Upload what `evaluate` wrote to a finished run, whose status and times stay as they are.
-
-    `digests` maps each split that was evaluated to its md5; the metrics are tied to these datasets.
-    The tag EVALUATION_SHA256 is logged last.
-    """
+    """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
     client, run_id = MlflowClient(), run.info.run_id
     client.log_artifacts(run_id, str(outputs.folder))
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
     runs.log_datasets(run_id, digests)
-    metrics = [
-        runs.metric(
-            key,
-            value,
-            model_id=runs.model_id(run),
-            dataset_name=split if split in digests else None,
-            dataset_digest=digests.get(split),
-        )
-        for split, of_split in _evaluation_metrics(outputs).items()
-        for key, value in of_split.items()
-    ]
+    metrics, model = [], runs.model_id(run)
+    for split, of_split in _evaluation_metrics(outputs).items():
+        of: dict[str, Any] = {"model_id": model}
+        if split in digests:
+            of |= {"dataset_name": split, "dataset_digest": digests[split]}
+        metrics += [runs.metric(key, value, **of) for key, value in of_split.items()]
     client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
-    """What is known of each split's rows and answers, by the names they have in MLflow."""
     from digits.evaluation.caret import balance  # it loads SciPy
 
     rows = read_split_summary()["rows"]

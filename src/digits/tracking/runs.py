@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
-from mlflow import MlflowClient
+from mlflow import ActiveRun, MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
@@ -18,20 +17,14 @@ from digits.core.artifacts import split_path
 from digits.params import tracking
 from digits.tracking import store
 
-if TYPE_CHECKING:
-    from mlflow import ActiveRun
-
 PARAMS_FILE = "params.yaml"
 TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
 MOST = 1000  # metrics that MLflow takes in one request
 
 
 @contextmanager
-def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> "Iterator[ActiveRun]":
-    """An active MLflow run that ends FINISHED, FAILED on an error, or KILLED on a signal.
-
-    `options` are those of `start`. ServiceError if the tracking store does not answer.
-    """
+def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> Iterator[ActiveRun]:
+    """An active run, with the options of `start`; ServiceError if the store does not answer."""
     with store.service_errors():
         active = start(name, **options)
         with ending(end):
@@ -46,11 +39,10 @@ def start(
     what: str = "",
     experiment: str | None = None,
     system_metrics: bool = True,
-) -> "ActiveRun":
+) -> ActiveRun:
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    A DVC experiment's is named with it. `what` is its description; `experiment` by default the
-    project's, where system metrics are logged if params.yaml says so.
+    `what` is its description; `experiment` is by default the project's.
     """
     experiment_id = store.connect(experiment)
     parent = store.parent_run()
@@ -69,7 +61,7 @@ def start(
 
 @contextmanager
 def ending(end_as: Callable[[str], None]) -> Iterator[None]:
-    """After the block, call `end_as` with how it ended: FINISHED, FAILED or KILLED."""
+    """After the block, call `end_as` with FINISHED, FAILED (an error) or KILLED (a signal)."""
     status = "KILLED"
     try:
         yield
@@ -86,27 +78,17 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
 
 
 def end(status: str) -> None:
-    """End the active run, if there is one.
-
-    After an error or a signal this does not wait for a server, nor hide the error by another.
-    """
+    """End the active run, if there is one."""
     if status == "FINISHED":
         mlflow.end_run(status)
-    else:
+    else:  # wait for no server, and hide no error by another
         with suppress(MlflowException), store.retrying(0, timeout_s=2):
             mlflow.end_run(status)
 
 
-def find(condition: str, *experiment_ids: str, newest: int = 0) -> list[Run]:
-    """The active runs of these experiments that satisfy a filter of MLflow's, the oldest first.
-
-    With `newest` at most so many, the newest first. A run costs the server 3 ms and more.
-    """
-    order = ["attributes.start_time DESC" if newest else "attributes.start_time ASC"]
-    limit = newest or 100_000
-    return mlflow.search_runs(
-        [*experiment_ids], condition, max_results=limit, order_by=order, output_format="list"
-    )
+def find(condition: str, *experiment_ids: str, limit: int = 1) -> list[Run]:
+    """The newest active runs of these experiments that satisfy a filter of MLflow's."""
+    return mlflow.search_runs([*experiment_ids], condition, max_results=limit, output_format="list")
 
 
 def model_id(run: Run) -> str:
@@ -120,7 +102,7 @@ def evaluated_runs(limit: int) -> list[RunData]:
     experiment_id = store.connect()
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
-        found = find(evaluated, experiment_id, newest=limit)
+        found = find(evaluated, experiment_id, limit=limit)
     return [each.data for each in found if "restored_from" not in each.data.tags]
 
 
@@ -130,22 +112,17 @@ def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -
 
 
 def metrics_at(epoch: int, metrics: Mapping[str, float]) -> list[Metric]:
-    """The metrics of one epoch, with the epoch as step."""
     return [metric(key, value, step=epoch) for key, value in metrics.items()]
 
 
 def send(run_id: str, metrics: list[Metric]) -> None:
-    """Log metrics to a run, and remove from the list each that has arrived.
-
-    To send a metric twice is to log it once.
-    """
+    """Log metrics to a run, and remove from the list each that has arrived."""
     while metrics:
         MlflowClient().log_batch(run_id, metrics[:MOST])
         del metrics[:MOST]
 
 
 def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:
-    """Log metrics to the active run, with the epoch as step if it is given."""
     mlflow.log_metrics(dict(metrics), step=epoch)
 
 
@@ -160,11 +137,4 @@ def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
 
 
 def log_text(text: str, name: str) -> None:
-    """Log a text file as an artifact of the active run."""
     mlflow.log_text(text, name)
-
-
-def log_files(files: Sequence[Path]) -> None:
-    """Log local files as artifacts of the active run."""
-    for file in files:
-        mlflow.log_artifact(str(file))

@@ -46,10 +46,7 @@ def portable_uri() -> str:
 
 
 def connect(experiment: str | None = None) -> str:
-    """Point MLflow at the store, create what is missing, and return the experiment's id.
-
-    By default it is the project's, which gets its view too.
-    """
+    """Point MLflow at the store and return the experiment's id, by default the project's."""
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri, name = tracking_uri(), experiment or project().name
@@ -65,7 +62,7 @@ _parent: str | None = None
 
 
 def parent_run() -> Run | None:
-    """The run of an enclosing `mlflow run`, or None."""
+    """The run of an enclosing `mlflow run`."""
     return MlflowClient().get_run(_parent) if _parent else None
 
 
@@ -90,7 +87,6 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def ignoring(*codes: str) -> Iterator[None]:
-    """Suppress MLflow's errors with these error codes."""
     try:
         yield
     except MlflowException as error:
