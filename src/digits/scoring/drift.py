@@ -66,7 +66,6 @@ class Sample:
         self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
-        """Draw from a batch (n, height, width)."""
         keys = np.concatenate([self._keys, self._random.random(len(images))])
         chosen = np.argsort(keys)[:SAMPLE]
         self.images = np.concatenate([self.images, images])[chosen]
@@ -144,7 +143,6 @@ def record(
 
 
 def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
-    """The warnings that validation would have for these images."""
     warnings = []
     for column, low, high, words in usual_ranges(params):
         values = answers[column].astype(float).round(2)  # as when data are validated

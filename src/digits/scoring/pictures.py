@@ -39,7 +39,6 @@ class Converted(NamedTuple):
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture."""
     return name.lower().endswith(SUFFIXES)
 
 

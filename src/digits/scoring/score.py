@@ -188,7 +188,6 @@ def _answers(probabilities: Probabilities, limit: float, names: list[str] | None
 
 
 def _stamp(output: str) -> str:
-    """The stamp in a file of predictions; empty if there is none, or the file is damaged."""
     with storage.filesystem_of(output) as (filesystem, name):
         if filesystem.exists(name):
             with suppress(pa.ArrowException, KeyError, TypeError), filesystem.open(name) as file:

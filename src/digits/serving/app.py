@@ -100,7 +100,6 @@ class Service:
         return answer(health if path == "/health" else self._model.description.model_dump())
 
     def _home(self, server: str) -> str:
-        """For people: what answers here, and how to ask it."""
         model = self._model.description
         shown = {
             "title": model.title,

@@ -26,8 +26,6 @@ TOLERANCE = 1e-5  # of a probability
 
 
 class Package(NamedTuple):
-    """A package that was written: its model, and how it was compared with it."""
-
     folder: Path
     model: str
     rows: int
@@ -104,7 +102,6 @@ def write_folder(
 
 
 def _build_wheel(folder: Path) -> Path:
-    """This project as a wheel; the same code gives the same bytes."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
     command.append(str(folder.resolve()))
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

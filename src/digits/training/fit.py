@@ -113,7 +113,6 @@ def train(
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
-    """Let moving means and variances cover the last tenth of the steps, not initial values."""
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
@@ -139,7 +138,6 @@ def learning_rate(
 
 
 def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
-    """One-hot labels (n, classes), repeated to (n, members, classes) for an ensemble."""
     repeated = is_ensemble(model)
     return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1) if repeated else labels
 

@@ -45,7 +45,6 @@ def image_files(contents: Mapping[Path, bytes]) -> list[Path]:
 
 
 def _part_of(path: Path) -> str:
-    """The name up to `image`, `label` or the suffix."""
     return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
 
 
@@ -54,7 +53,6 @@ def _is_test(part: str) -> bool:
 
 
 def _array(path: Path, content: bytes) -> Array:
-    """One IDX file: images (n, height, width) or labels (n,)."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large

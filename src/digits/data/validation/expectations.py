@@ -108,7 +108,6 @@ def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
 
 
 def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
-    """Counts and mean ink of one part, ready for JSON."""
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
@@ -121,7 +120,6 @@ def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
 
 
 def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> list[Any]:
-    """What every image and label must be, then what an image worth training on looks like."""
     known = InSet(column="label", value_set=list(range(classes)))
     outside = f"label outside 0…{classes - 1}"
     size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
@@ -166,7 +164,6 @@ def _of_classes(params: ValidateParams) -> list[Any]:
 
 
 def _critical(expectation: Any, *words: str) -> Any:
-    """Add the `Words` of a finding."""
     expectation.meta = Words(*words)._asdict()
     return expectation
 
@@ -185,7 +182,6 @@ def _source() -> Any:
 
 
 def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[Check]:
-    """Check a frame of one part; the column `unit` numbers its rows."""
     batch = _source().read_dataframe(frame)
     suite = gx.ExpectationSuite(name=unit, expectations=expectations)
     result_format = {
@@ -198,7 +194,6 @@ def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[
 
 
 def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
-    """A check from one of Great Expectations' results."""
     config, details = result["expectation_config"], result["result"]
     column, words = config["kwargs"].get("column"), Words(**config["meta"])
     entries = details.get("partial_unexpected_index_list") or []
