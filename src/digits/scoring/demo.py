@@ -126,6 +126,5 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve an app until the process is interrupted."""
     config = uvicorn.Config(app, http=Protocol, log_level="warning", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

@@ -74,8 +74,7 @@ class Sample:
 
 def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distances] | None:
     """The known features, and how foreign each image is; None without its validation split."""
-    validation = _split_of(model, "validation")
-    if validation is None:
+    if not (validation := _split_of(model, "validation")):
         return None
     features = model.files.load_features(threads=model.threads)
     chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]

@@ -31,9 +31,8 @@ def same_files(some: Iterable[str], others: Iterable[str]) -> bool:
 
 def is_folder(address: str) -> bool:
     """Whether it is a folder to write to: ends in a slash, exists, or is remote without suffix."""
-    if _is_remote(address):
-        return address.endswith("/") or not PurePath(address).suffix
-    return address.endswith("/") or Path(address).is_dir()
+    is_one = not PurePath(address).suffix if _is_remote(address) else Path(address).is_dir()
+    return is_one or address.endswith("/")
 
 
 def stored_files(address: str) -> dict[str, str]:

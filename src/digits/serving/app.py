@@ -40,8 +40,6 @@ IMAGES = (1, 2, 5, 10, 20, 50, 100)
 
 
 class Metrics:
-    """What Prometheus reads of one server."""
-
     def __init__(self, model: str) -> None:
         self.registry = own = CollectorRegistry()
         ProcessCollector(registry=own)

@@ -62,8 +62,7 @@ def train(
     labels, and metrics are means over the members, without views. The same seed, data, recipe,
     thread count, processor and number of devices give bit-identical weights.
 
-    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0. `threads` is the number
-    TensorFlow was imported with. A UsageError if the model cannot be exported.
+    `on_epoch` counts from 0; TensorFlow has `threads`. A UsageError if it cannot be exported.
     """
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
