@@ -30,10 +30,8 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     pairs = {part: _paired(folder, part, arrays) for part, arrays in parts.items()}
     tests = [pairs.pop(part) for part in parts if _is_test(part)]
     if len(pairs) != 1 or len(tests) > 1:
-        found = f"{len(pairs)} training and {len(tests)} test parts by name"
-        raise DataError(
-            f"{folder}: {found}; one train-… and at most one t10k-… or test-… is allowed"
-        )
+        found = f"{folder}: {len(pairs)} training and {len(tests)} test parts by name"
+        raise DataError(f"{found}; one train-… and at most one t10k-… or test-… is allowed")
     [train] = pairs.values()
     return RawData(train, tests[0] if tests else None)
 
