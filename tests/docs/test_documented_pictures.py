@@ -45,10 +45,10 @@ def test_the_picture_to_predict_is_a_sure_5(model: str) -> None:
     md5 = {Path(out["path"]).name: out["md5"] for out in lock}
     store = REPOSITORY / "dvc-store/files/md5"
     files = {name: store / digest[:2] / digest[2:] for name, digest in md5.items()}
-    (picture,) = read_pictures(
+    [(picture, _)] = read_pictures(
         [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), picture="digit"
     )
-    probabilities = inference.load(files["model.onnx"], threads=1).predict(picture.image[None])
+    probabilities = inference.load(files["model.onnx"], threads=1).predict(picture[None])
     truth = read_calibration(files["calibration.npz"]).truth_probabilities
     (chosen,) = answer_sets(probabilities, threshold(truth, PARAMS["confidence"]["coverage"]))
     assert chosen.nonzero()[0].tolist() == [5]

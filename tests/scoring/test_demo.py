@@ -19,7 +19,7 @@ from digits.core.errors import BusyError, UsageError
 from digits.core.guard import listen
 from digits.registry import promotion
 from digits.registry.versions import Registry
-from digits.scoring.demo import MAX_DRAWING, Player, demo_app, players
+from digits.scoring.demo import MAX_DRAWING, demo_app, players
 from digits.tracking import store
 
 
@@ -36,8 +36,8 @@ def undecided(images):
 
 def player(role, version, shape, picture, predict):
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
-    files = SimpleNamespace(shape=shape)
-    return Player(role, SimpleNamespace(origin=origin, files=files, picture=picture), predict)
+    asked = {"files": SimpleNamespace(shape=shape), "picture": picture, "predict": predict}
+    return role, SimpleNamespace(origin=origin, **asked)
 
 
 PLAYERS = [
@@ -150,7 +150,7 @@ def test_taken_port():
 
 
 def roles():
-    return {each.role: each.model.origin.uri for each in players(NAME, threads=2)}
+    return {role: model.origin.uri for role, model in players(NAME, threads=2)}
 
 
 def test_opponent(chain):

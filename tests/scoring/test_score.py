@@ -1,7 +1,6 @@
 """Scoring files and folders with the versions of a real registry."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import fsspec
@@ -128,16 +127,6 @@ class TestFile:
         assert found["predicted_name"].tolist() == expected
         assert [[*each] for each in found["answer_names"]] == [[name] for name in expected]
         assert scored.class_names == names
-
-    def test_what_a_killed_score_left_is_removed(self, holdout):
-        ended = subprocess.Popen(["true"])
-        ended.wait()
-        left = Path(f".{ended.pid}-scored.parquet")
-        others = [Path(f".{os.getpid()}-other.parquet"), Path(f".{os.getppid()}-scored.parquet")]
-        for path in (left, *others):
-            path.touch()
-        score()
-        assert [path.exists() for path in (left, *others)] == [False, True, True]
 
     def test_pipe_is_a_line(self, champion):
         os.mkfifo("new.npz")

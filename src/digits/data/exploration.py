@@ -39,7 +39,6 @@ def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[I
 
 
 def _of_one_class(images: Images) -> NDArray[np.float64]:
-    """Mean, median and standard deviation, float64 (3, height, width)."""
     if len(images) == 0:
         return np.full((3, *images.shape[1:]), np.nan)
     return np.stack([images.mean(axis=0), np.median(images, axis=0), images.std(axis=0)])

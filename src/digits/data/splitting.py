@@ -117,6 +117,7 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))
     official = len(raw.test) if raw.test else 0
+    trained = {*fingerprints(splits["train"].data.images)}
     return {
         "rows": {name: len(part.rows) for name, part in splits.items()},
         "learning_rows": len(np.union1d(splits["train"].rows, splits["validation"].rows)),
@@ -130,17 +131,11 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             for name, part in splits.items()
         },
         "overlaps": overlaps(splits),
-        "copies": copies(splits),
-    }
-
-
-def copies(splits: dict[str, Split]) -> dict[str, int]:
-    """How many rows of each other part have the pixels of a training row."""
-    others = dict(splits)
-    trained = {*fingerprints(others.pop("train").data.images)}
-    return {
-        name: sum(image in trained for image in fingerprints(part.data.images))
-        for name, part in others.items()
+        "copies": {
+            name: sum(image in trained for image in fingerprints(part.data.images))
+            for name, part in splits.items()
+            if name != "train"
+        },
     }
 
 
@@ -157,7 +152,6 @@ def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
 
 
 def _firsts(images: Images) -> Rows:
-    """For each image, the first row with the same pixels."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(image, row) for row, image in enumerate(fingerprints(images))])
 
@@ -192,7 +186,6 @@ def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tupl
 
 
 def _floor(labels: Labels, share: float) -> list[int]:
-    """A share of each class, rounded down."""
     return [int(count * _exact(share)) for count in np.bincount(labels).tolist()]
 
 

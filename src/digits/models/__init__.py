@@ -16,7 +16,6 @@ Builder = Callable[..., Any]
 
 
 def available() -> list[str]:
-    """Names of all models, sorted."""
     names = (module.name for module in iter_modules(__path__))
     return sorted(name for name in names if not name.startswith("_"))
 

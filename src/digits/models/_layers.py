@@ -69,7 +69,6 @@ def probabilities(classes: int) -> Any:
 
 
 def apply(layers: Layers, values: Any) -> Any:
-    """Apply the layers in order."""
     for layer in layers:
         values = layer(values)
     return values

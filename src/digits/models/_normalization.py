@@ -14,7 +14,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """From float (n, height, width, channels) to the same shape and dtype."""
         if not training:
             return super().call(inputs, training=False, mask=mask)
         gamma, beta = map(tf.convert_to_tensor, (self.gamma, self.beta))

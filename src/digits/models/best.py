@@ -9,8 +9,6 @@ from digits.models._layers import Count, Model, Rate, apply, compact_net, probab
 
 
 class BuildParams(StrictModel):
-    """`train.best.build` in params.yaml."""
-
     kernels: Annotated[list[Count], Field(min_length=1)]  # of each member's first convolution
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
     dropout: Rate

@@ -9,8 +9,6 @@ from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
-    """`train.cnn.build` in params.yaml."""
-
     filters: Annotated[list[Count], Field(min_length=2, max_length=2)]
     dense: Count
     dropout: Annotated[list[Rate], Field(min_length=2, max_length=2)]

@@ -9,8 +9,6 @@ from digits.models._layers import Count, Model, Rate, compact_net, probabilities
 
 
 class BuildParams(StrictModel):
-    """`train.compact.build` in params.yaml."""
-
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
     dropout: Rate
 

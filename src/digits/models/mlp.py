@@ -9,8 +9,6 @@ from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):
-    """`train.mlp.build` in params.yaml."""
-
     units: Annotated[list[Count], Field(min_length=3, max_length=3)]
     dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
 

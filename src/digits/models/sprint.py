@@ -9,8 +9,6 @@ from digits.models._layers import Count, Model, padding, probabilities, raw_pixe
 
 
 class BuildParams(StrictModel):
-    """`train.sprint.build` in params.yaml."""
-
     filters: Annotated[list[Count], Field(min_length=2, max_length=2)]
     dense: Count
 

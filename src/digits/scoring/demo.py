@@ -7,7 +7,7 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import uvicorn
@@ -17,7 +17,6 @@ from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits.core.dataset import Predict
 from digits.core.errors import DataError, UsageError
 from digits.core.guard import Guard
 from digits.core.protocol import Protocol
@@ -34,12 +33,7 @@ MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
 PAGE = Path(__file__).with_name("page.html")
 
 
-class Player(NamedTuple):
-    """A model on the page."""
-
-    role: str
-    model: Served
-    predict: Predict
+Player = tuple[str, Served]  # its role, and the model
 
 
 class Limited:
@@ -77,7 +71,7 @@ def players(name: str, *, threads: int) -> list[Player]:
         try:
             with served(uri, threads=threads) as model:
                 model.predict(np.zeros((1, *model.files.shape), np.uint8))  # loads it
-                loaded.append(Player(role, model, model.predict))
+                loaded.append((role, model))
         except UsageError:
             if role == CHAMPION:
                 raise
@@ -106,9 +100,9 @@ def demo_app(players: Sequence[Player], params: Params) -> Guard:
 
 
 def _answer(player: Player, drawing: Image.Image, params: Params) -> dict[str, Any]:
-    role, model, predict = player
+    role, model = player
     image, treatment = convert_picture(drawing, shape=model.files.shape, picture=model.picture)
-    probabilities = predict(image[np.newaxis])[0]
+    probabilities = model.predict(image[np.newaxis])[0]
     classes = len(probabilities)
     Image.fromarray(image).save(png := BytesIO(), format="PNG")
     return {
@@ -132,6 +126,5 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
 
 
 def serve_app(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve an app until the process is interrupted."""
     config = uvicorn.Config(app, http=Protocol, log_level="warning", lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

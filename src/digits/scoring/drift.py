@@ -67,7 +67,6 @@ class Sample:
         self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
-        """Draw from a batch (n, height, width)."""
         keys = np.concatenate([self._keys, self._random.random(len(images))])
         chosen = np.argsort(keys)[:SAMPLE]
         self.images = np.concatenate([self.images, images])[chosen]
@@ -76,8 +75,7 @@ class Sample:
 
 def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distances] | None:
     """The known features, and how foreign each image is; None without its validation split."""
-    validation = _split_of(model, "validation")
-    if validation is None:
+    if not (validation := _split_of(model, "validation")):
         return None
     features = model.files.load_features(threads=model.threads)
     chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
@@ -146,7 +144,6 @@ def record(
 
 
 def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
-    """The warnings that validation would have for these images."""
     warnings = []
     for column, low, high, words in usual_ranges(params):
         values = answers[column].astype(float).round(2)  # as when data are validated

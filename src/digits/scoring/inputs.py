@@ -23,10 +23,7 @@ Shape = tuple[int, int]
 
 
 class Batch(NamedTuple):
-    """Images uint8 (n, height, width), n at most BATCH, and their row numbers or file names.
-
-    `treatments`, of pictures only, says how each became an image; see `pictures.TREATMENTS`.
-    """
+    """At most BATCH images, their row numbers or file names, and `treatments` of pictures."""
 
     names: Sequence[int] | Sequence[str]
     images: Images
@@ -61,9 +58,8 @@ def open_parquet(
     )
     if most_rows is not None and file.metadata.num_rows > most_rows:
         raise ValueError(f"over {most_rows:,} rows")
-    groups = range(file.num_row_groups)
-    unpacked = sum(file.metadata.row_group(number).total_byte_size for number in groups)
-    check_unpacked(unpacked, packed=path.stat().st_size)
+    groups = map(file.metadata.row_group, range(file.num_row_groups))
+    check_unpacked(sum(each.total_byte_size for each in groups), packed=path.stat().st_size)
     return file
 
 
@@ -89,7 +85,6 @@ def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
 
 
 def _npz(path: Path, shape: Shape) -> Iterator[Images]:
-    """One array uint8 (n, height, width), alone or named `images`, `x_test` or `x_train`."""
     with path.open("rb") as file:
         arrays = load_arrays(file)
     known = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
@@ -120,12 +115,10 @@ def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
 
 
 def _pixels(path: Path, columns: Sequence[str], shape: Shape) -> list[str]:
-    """`pixel0`, `pixel1`, …; other columns, such as `label`, are left out."""
     wanted = [f"pixel{number}" for number in range(prod(shape))]
     found = [name for name in columns if name.startswith("pixel")]
     if sorted(found) != sorted(wanted):
-        last = len(wanted) - 1
-        raise DataError(f"{path}: {len(found)} pixel columns; the model takes pixel0…pixel{last}")
+        raise DataError(f"{path}: {len(found)} pixel columns; the model takes pixel0…{wanted[-1]}")
     return wanted
 
 

@@ -138,6 +138,5 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def _check(path: Path, column: str, right: "pd.Series[bool]", wrong: str) -> None:
-    """Raise a DataError that names the first row that is not right."""
     if not right.all():
         raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

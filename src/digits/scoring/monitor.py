@@ -50,7 +50,7 @@ class MonitorResult(drift.Found):
 
 
 class Monitored(NamedTuple):
-    """The result, and what its page draws: a sample of the images, and how foreign each is."""
+    """The result, and what its page draws."""
 
     result: MonitorResult
     sample: Images
@@ -107,7 +107,6 @@ def monitor(
 
 
 def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
-    """Log the result and its page; see `drift.record`."""
     settings = {"source": result.source, "since": result.since, "until": result.until}
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
     metrics |= {"far": result.far} if result.far is not None else {}
@@ -118,7 +117,6 @@ def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
 
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
-    """The model's answers to the images of a folder, CSV, npz or Parquet file."""
     limit = set_threshold(model, coverage)
     for batch in open_input(source, shape=model.files.shape, picture=model.picture):
         probabilities = model.predict(batch.images)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,10 @@ TREATMENTS = {
 }
 
 
-class Converted(NamedTuple):
-    """A picture as a model's input uint8 (height, width), and its key in `TREATMENTS`."""
-
-    image: Images
-    treatment: str
+Converted = tuple[Images, str]  # a model's input uint8 (height, width), its key in TREATMENTS
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -86,12 +81,12 @@ def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Pict
     if (image.height, image.width) == shape and image.mode in EIGHT_BITS:
         red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
         if np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255:
-            return Converted(red, "as is")
+            return red, "as is"
     grey = _grey(image)
     if picture == "plain":
         stretched = _resized(grey, shape, Image.Resampling.BILINEAR)
-        return Converted(np.rint(stretched).astype(np.uint8), picture)
-    return Converted(normalise(grey, shape=shape), picture)
+        return np.rint(stretched).astype(np.uint8), picture
+    return normalise(grey, shape=shape), picture
 
 
 def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:

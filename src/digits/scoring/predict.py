@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
     """Answer each picture; `coverage` of the answer sets hold the true class."""
     pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
-    probabilities = model.predict(np.stack([converted.image for converted in pictures]))
+    probabilities = model.predict(np.stack([image for image, _ in pictures]))
     sets = answer_sets(probabilities, set_threshold(model, coverage))
     rows = zip(paths, pictures, probabilities, sets, unsure(sets).tolist(), strict=True)
     return [
@@ -37,11 +37,11 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
             str(path),
             int(row.argmax()),
             row.tolist(),
-            converted.treatment,
+            treatment,
             np.argsort(-row, kind="stable")[: chosen.sum()].tolist(),
             is_unsure,
         )
-        for path, converted, row, chosen, is_unsure in rows
+        for path, (_, treatment), row, chosen, is_unsure in rows
     ]
 
 

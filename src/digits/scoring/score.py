@@ -1,7 +1,4 @@
-"""Score images with a registered model: files of predictions, what is odd in them, an MLflow run.
-
-Each input gets a Parquet file, written whole; in a folder it is kept if it is there.
-"""
+"""Score images with a registered model: files of predictions, what is odd, an MLflow run."""
 
 import time
 from collections.abc import Sequence
@@ -166,10 +163,7 @@ def _table(
 
 
 def _answers(probabilities: Probabilities, limit: float, names: list[str] | None) -> dict[str, Any]:
-    """`predicted`, and `answer_set` with `set_size` classes, the most probable first.
-
-    The classes' names, if there are any, are in `predicted_name` and `answer_names`.
-    """
+    """`answer_set` has `set_size` classes, the most probable first; `names` add two columns."""
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)
     sizes = sets.sum(axis=1, dtype=np.int16)
@@ -188,7 +182,6 @@ def _answers(probabilities: Probabilities, limit: float, names: list[str] | None
 
 
 def _stamp(output: str) -> str:
-    """The stamp in a file of predictions; empty if there is none, or the file is damaged."""
     with storage.filesystem_of(output) as (filesystem, name):
         if filesystem.exists(name):
             with suppress(pa.ArrowException, KeyError, TypeError), filesystem.open(name) as file:
@@ -197,7 +190,6 @@ def _stamp(output: str) -> str:
 
 
 def _read_counted(jobs: Sequence[Job]) -> pd.DataFrame:
-    """The COUNTED columns of all predictions; `row` or `file` is the index."""
     with storage.filesystem_of(jobs[0].output) as (filesystem, _):
         names = [strip_protocol(job.output) for job in jobs]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)

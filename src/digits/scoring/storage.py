@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from glob import escape
 from pathlib import Path, PurePath
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
-import psutil
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
 from digits.core.errors import DataError, DigitsError, ServiceError, one_line
@@ -33,9 +31,8 @@ def same_files(some: Iterable[str], others: Iterable[str]) -> bool:
 
 def is_folder(address: str) -> bool:
     """Whether it is a folder to write to: ends in a slash, exists, or is remote without suffix."""
-    if _is_remote(address):
-        return address.endswith("/") or not PurePath(address).suffix
-    return address.endswith("/") or Path(address).is_dir()
+    is_one = not PurePath(address).suffix if _is_remote(address) else Path(address).is_dir()
+    return is_one or address.endswith("/")
 
 
 def stored_files(address: str) -> dict[str, str]:
@@ -77,7 +74,6 @@ def local_copy(address: str) -> Iterator[Path]:
 def writing(address: str) -> Iterator[Path]:
     """Yield a temporary path; on success the file written there is at the address, whole."""
     if not _is_remote(address):
-        _remove_left(Path(address))
         with replacing(Path(address)) as temporary:
             yield temporary
         return
@@ -107,15 +103,6 @@ def _identity(address: str) -> object:
     except OSError:  # remote, or not there
         return absolute(address)
     return status.st_dev, status.st_ino
-
-
-def _remove_left(path: Path) -> None:
-    """Remove what processes that were killed had begun to write (see `replacing`)."""
-    for left in path.parent.glob(f".*-{escape(path.name)}"):
-        pid = left.name[1:].partition("-")[0]
-        is_ours = left.name == f".{pid}-{path.name}" and pid.isdecimal()
-        if is_ours and not psutil.pid_exists(int(pid)):
-            left.unlink(missing_ok=True)
 
 
 def _is_remote(address: str) -> bool:

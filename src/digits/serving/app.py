@@ -40,8 +40,6 @@ IMAGES = (1, 2, 5, 10, 20, 50, 100)
 
 
 class Metrics:
-    """What Prometheus reads of one server."""
-
     def __init__(self, model: str) -> None:
         self.registry = own = CollectorRegistry()
         ProcessCollector(registry=own)
@@ -100,7 +98,6 @@ class Service:
         return answer(health if path == "/health" else self._model.description.model_dump())
 
     def _home(self, server: str) -> str:
-        """For people: what answers here, and how to ask it."""
         model = self._model.description
         shown = {
             "title": model.title,

@@ -29,7 +29,7 @@ class Batcher:
         self.waiting = 0  # images without an answer
 
     async def predict(self, images: Images) -> Probabilities:
-        """The model's answers; many images are asked for in parts, between those of others."""
+        """Many images are asked for in parts, between those of others."""
         self._worker = self._worker or asyncio.create_task(self._work())
         parts = []
         self.waiting += len(images)

@@ -63,17 +63,13 @@ def options() -> Namespace:
     if given.port not in range(65536):
         raise UsageError(f"--port {given.port}: 0…65535 is allowed")
     if given.log is not None:
-        given.log = _log_folder(given.log)
+        package, log = Path().resolve(), Path(given.log).resolve()
+        if not given.log or (log.is_relative_to(package) and log != package / LOG):
+            where = f"in a package it is called {LOG}; or it is elsewhere"
+            raise UsageError(f"--log {given.log!r}: {where}")
+        given.log = Path(given.log)
     return given
 
 
-def _log_folder(name: str) -> Path:
-    package, folder = Path().resolve(), Path(name).resolve()
-    if not name or (folder.is_relative_to(package) and folder != package / LOG):
-        raise UsageError(f"--log {name!r}: in a package it is called {LOG}; or it is elsewhere")
-    return Path(name)
-
-
 def main() -> None:
-    """Entry point of the command."""
     process.run_program(lambda: serve(options()))

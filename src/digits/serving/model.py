@@ -20,7 +20,7 @@ BESIDE = (".venv", LOG)  # may be in a package without being listed
 
 
 class Confidence(StrictModel):
-    """Answer sets: the share that shall hold the true class, and the probability this needs."""
+    """`coverage` of the answer sets hold the true class; a class needs this probability."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
     threshold: Annotated[float, Field(ge=0, le=1)]
@@ -43,8 +43,6 @@ class Description(StrictModel):
 
 
 class Model(NamedTuple):
-    """A loaded model with its description."""
-
     description: Description
     network: Network
 

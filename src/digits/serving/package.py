@@ -14,10 +14,10 @@ from digits.core.dataset import Images
 from digits.core.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
 from digits.core.files import folder_sha256, scratch, sha256, write_text
 from digits.core.provenance import check_outputs
-from digits.evaluation.confidence import threshold
 from digits.params import Params
 from digits.registry.card import card
 from digits.registry.served import Served
+from digits.scoring.predict import set_threshold
 from digits.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 
 REPOSITORY = Path(__file__).parents[3]
@@ -26,8 +26,6 @@ TOLERANCE = 1e-5  # of a probability
 
 
 class Package(NamedTuple):
-    """A package that was written: its model, and how it was compared with it."""
-
     folder: Path
     model: str
     rows: int
@@ -69,7 +67,6 @@ def describe(model: Served, params: Params) -> Description:
         found = f"{len(names)} classes, {origin.uri} {model.files.classes}"
         raise UsageError(f"params.yaml has {found}")
     coverage = params.confidence.coverage
-    least = threshold(model.files.calibration.truth_probabilities, coverage)
     return Description(
         name=origin.model,
         version=origin.version,
@@ -77,7 +74,7 @@ def describe(model: Served, params: Params) -> Description:
         shape=model.files.shape,
         class_names=names,
         picture=model.picture,
-        confidence=Confidence(coverage=coverage, threshold=least),
+        confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
     )
 
 
@@ -104,7 +101,6 @@ def write_folder(
 
 
 def _build_wheel(folder: Path) -> Path:
-    """This project as a wheel; the same code gives the same bytes."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
     command.append(str(folder.resolve()))
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -39,7 +39,5 @@ def used(distribute: Distribute, *, mixed: bool) -> str:
 
 
 def _gpus() -> list[dict[str, Any]]:
-    return [
-        tf.config.experimental.get_device_details(gpu)
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu) for gpu in gpus]

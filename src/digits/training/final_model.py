@@ -61,7 +61,6 @@ def _inference_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def _shifted(pixels: int) -> list[Layers]:
-    """Shifted right, and shifted left."""
     return [
         [layers.ZeroPadding2D((0, (before, after))), layers.Cropping2D((0, (after, before)))]
         for before, after in ((pixels, 0), (0, pixels))
@@ -70,7 +69,6 @@ def _shifted(pixels: int) -> list[Layers]:
 
 
 def _stretched(fraction: float, height: int, width: int) -> list[Layers]:
-    """Wider and lower, and narrower and higher."""
     y, x = round(fraction * height / 2), round(fraction * width / 2)
     return [
         [

@@ -62,8 +62,7 @@ def train(
     labels, and metrics are means over the members, without views. The same seed, data, recipe,
     thread count, processor and number of devices give bit-identical weights.
 
-    `on_epoch(epoch, metrics)` is called after every epoch, counted from 0. `threads` is the number
-    TensorFlow was imported with. A UsageError if the model cannot be exported.
+    `on_epoch` counts from 0; TensorFlow has `threads`. A UsageError if it cannot be exported.
     """
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
@@ -113,7 +112,6 @@ def train(
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
-    """Let moving means and variances cover the last tenth of the steps, not initial values."""
     for layer in model.layers:
         if isinstance(layer, FusedBatchNormalization):
             layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
@@ -139,7 +137,6 @@ def learning_rate(
 
 
 def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
-    """One-hot labels (n, classes), repeated to (n, members, classes) for an ensemble."""
     repeated = is_ensemble(model)
     return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1) if repeated else labels
 

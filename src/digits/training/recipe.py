@@ -47,10 +47,7 @@ class ScheduleParams(StrictModel):
 
 
 class AugmentParams(StrictModel):
-    """`augment:` the largest random moves of a training image, drawn uniformly.
-
-    All amounts scale with the image; `shift` is in pixels of a 28×28 image.
-    """
+    """`augment:` the largest random moves of a training image, drawn uniformly."""
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees
     zoom: Fraction = 0.0  # of the size, along each axis
@@ -62,8 +59,7 @@ class ViewParams(StrictModel):
     """`test_time_augment:` the views whose predictions are averaged; none if both are 0.
 
     They are the image itself, shifted left and right, and stretched along one axis while squeezed
-    along the other. A prediction takes as many times longer as there are views. Both amounts scale
-    with the image and are rounded to its whole pixels.
+    along the other. A prediction takes as many times longer as there are views.
     """
 
     shift: Annotated[int, Field(ge=0)] = 0  # pixels of 28

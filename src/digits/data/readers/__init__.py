@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (recognises the format), idx, csv, npz."""
+"""Readers of raw data: raw (recognises the format), idx."""

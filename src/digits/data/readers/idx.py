@@ -30,10 +30,8 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     pairs = {part: _paired(folder, part, arrays) for part, arrays in parts.items()}
     tests = [pairs.pop(part) for part in parts if _is_test(part)]
     if len(pairs) != 1 or len(tests) > 1:
-        raise DataError(
-            f"{folder}: {len(pairs)} training and {len(tests)} test parts by name; one train-…"
-            " and at most one t10k-… or test-… is allowed"
-        )
+        found = f"{folder}: {len(pairs)} training and {len(tests)} test parts by name"
+        raise DataError(f"{found}; one train-… and at most one t10k-… or test-… is allowed")
     [train] = pairs.values()
     return RawData(train, tests[0] if tests else None)
 
@@ -45,7 +43,6 @@ def image_files(contents: Mapping[Path, bytes]) -> list[Path]:
 
 
 def _part_of(path: Path) -> str:
-    """The name up to `image`, `label` or the suffix."""
     return re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
 
 
@@ -54,7 +51,6 @@ def _is_test(part: str) -> bool:
 
 
 def _array(path: Path, content: bytes) -> Array:
-    """One IDX file: images (n, height, width) or labels (n,)."""
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large

@@ -1,19 +1,31 @@
-"""Read raw labelled images as published: IDX pairs, Kaggle CSV or Keras npz."""
+"""Read raw labelled images as published: IDX pairs, Keras's npz, the CSV of Kaggle's Recognizer."""
 
 import gzip
 import io
 import re
-from math import prod
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
-from digits.core.dataset import MAX_RATIO, MAX_UNPACKED, RawData, check_unpacked
-from digits.core.errors import DataError
-from digits.core.files import reading_as
-from digits.data.readers.csv import read_csv
-from digits.data.readers.idx import image_files, read_idx
-from digits.data.readers.npz import read_npz
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
 
+from digits.core.dataset import (
+    MAX_RATIO,
+    MAX_UNPACKED,
+    Dataset,
+    RawData,
+    check_unpacked,
+    load_arrays,
+)
+from digits.core.errors import DataError, one_line
+from digits.core.files import reading_as
+from digits.data.readers.idx import image_files, read_idx
+
+TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
+BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
@@ -23,13 +35,12 @@ def read_raw(folder: Path) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and Keras's `mnist.npz`. Hidden files and subfolders are ignored. Whether a label is a class
-    is not checked here.
+    and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
     """
     contents = _contents(folder)
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
-    formats = {format_of(content) for content in contents.values()}
+    formats = {_format_of(content) for content in contents.values()}
     if formats != {"IDX"} and len(contents) > 1:
         names = ", ".join(path.name for path in contents)
         allowed = "IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
@@ -37,9 +48,9 @@ def read_raw(folder: Path) -> RawData:
     if formats == {"IDX"}:
         raw = read_idx(folder, contents)
     elif formats == {"npz"}:
-        raw = read_npz(*contents.popitem())
+        raw = _read_npz(*contents.popitem())
     else:
-        raw = RawData(read_csv(*contents.popitem()), None)
+        raw = RawData(_read_csv(*contents.popitem()), None)
     shapes = [data.images.shape for data in raw if data is not None]
     if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
         sizes = " and ".join("×".join(map(str, shape)) for shape in shapes)
@@ -61,11 +72,10 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
 def _contents(folder: Path) -> dict[Path, bytes]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
-    return {path: content_of(path) for path in paths}
+    return {path: _content_of(path) for path in paths}
 
 
-def content_of(path: Path) -> bytes:
-    """The whole content of a file, unpacked if it is gzipped; a DataError if it is damaged."""
+def _content_of(path: Path) -> bytes:
     with reading_as("raw data", path):
         content = path.read_bytes()
         if not content.startswith(GZIP_MAGIC):
@@ -76,8 +86,54 @@ def content_of(path: Path) -> bytes:
         return unpacked
 
 
-def format_of(content: bytes) -> str:
-    """The format by the first bytes; all that is neither IDX nor a zip counts as CSV."""
+def _format_of(content: bytes) -> str:
     if content.startswith(b"PK"):
         return "npz"
     return "IDX" if re.match(IDX_MAGIC, content) else "CSV"
+
+
+def _read_csv(path: Path, content: bytes) -> Dataset:
+    header = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
+    names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
+    side = isqrt(len(names) - 1)
+    if not side or names != ["label", *(f"pixel{i}" for i in range(side**2))]:
+        allowed = "label,pixel0,pixel1,… of a square image is allowed"
+        found = f"{len(names)} columns {one_line(', '.join(names), width=40)!r}"
+        raise DataError(f"{path}:1: {found} in the header; {allowed}")
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(content),
+            # a single thread counts rows, so that an error names its row
+            pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.uint8()), null_values=[]
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        reason = one_line(error, width=200)
+        raise DataError(f"{path}: {reason}; whole numbers 0..255 are allowed") from None
+    values = table.to_pandas().to_numpy()
+    images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
+    return Dataset(images, values[:, 0].astype(np.int64))
+
+
+def _read_npz(path: Path, content: bytes) -> RawData:
+    with reading_as("npz of numbers", path):
+        arrays = load_arrays(io.BytesIO(content))
+    if arrays.keys() not in (TRAIN, TRAIN | TEST):
+        allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"
+        raise DataError(f"{path}: holds {one_line(', '.join(arrays))}; {allowed}")
+    test = _dataset(path, arrays, "test") if "x_test" in arrays else None
+    return RawData(_dataset(path, arrays, "train"), test)
+
+
+def _dataset(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Dataset:
+    images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    grey = images.dtype == np.uint8 and images.ndim == 3
+    numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
+    if not grey or not numbers or labels.shape != (len(images),):
+        found = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
+        raise DataError(f"{path}: {found}; uint8 (n, height, width) and int64 (n,) are allowed")
+    return Dataset(images, labels.astype(np.int64))

@@ -1,17 +1,12 @@
 """Checks of the raw data by Great Expectations, on data frames of its images and classes."""
 
-import warnings
 from functools import lru_cache
 from typing import Any
 
+import great_expectations as gx
+import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
-
-with warnings.catch_warnings():
-    # Great Expectations imports sre_constants, which Python 3.11 deprecates
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
 
 from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import (
@@ -35,8 +30,7 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str,
 
     Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
     missing, all images have one shape, the training part has `min_rows`. The rest are warnings.
-    The result is ready for JSON; it holds no time and no random id. Each of its `findings` has
-    the `message`, and the first failing `rows` (from 0 in the part) or `classes`.
+    Each of the `findings` has the `message`, and the first failing `rows` (from 0) or `classes`.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
@@ -108,7 +102,6 @@ def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
 
 
 def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
-    """Counts and mean ink of one part, ready for JSON."""
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
@@ -121,18 +114,14 @@ def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
 
 
 def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> list[Any]:
-    """What every image and label must be, then what an image worth training on looks like."""
     known = InSet(column="label", value_set=list(range(classes)))
     outside = f"label outside 0…{classes - 1}"
     size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
     grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
     whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
     copied = ("image seen before", "copies may end in two parts: see split.copies", "as row {}")
-    flattered = (
-        "image also in train",
-        "the test result will flatter: see split.copies",
-        "as row {}",
-    )
+    mend = "the test result will flatter: see split.copies"
+    flattered = ("image also in train", mend, "as row {}")
     range_used = gxe.ExpectColumnMaxToBeBetween(column="max_pixel", min_value=HALF_RANGE)
     dark = (f"highest grey value below {HALF_RANGE}", "multiply all values, so that 255 is reached")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
@@ -166,7 +155,6 @@ def _of_classes(params: ValidateParams) -> list[Any]:
 
 
 def _critical(expectation: Any, *words: str) -> Any:
-    """Add the `Words` of a finding."""
     expectation.meta = Words(*words)._asdict()
     return expectation
 
@@ -185,7 +173,6 @@ def _source() -> Any:
 
 
 def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[Check]:
-    """Check a frame of one part; the column `unit` numbers its rows."""
     batch = _source().read_dataframe(frame)
     suite = gx.ExpectationSuite(name=unit, expectations=expectations)
     result_format = {
@@ -198,7 +185,6 @@ def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[
 
 
 def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
-    """A check from one of Great Expectations' results."""
     config, details = result["expectation_config"], result["result"]
     column, words = config["kwargs"].get("column"), Words(**config["meta"])
     entries = details.get("partial_unexpected_index_list") or []
