@@ -37,7 +37,7 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
         "clean, hold-out": workspace.images("holdout"),
         "clean, test": test,
         "rotated by ±15°": rotate(test, 15),
-        "blurred": blur(test),
+        "blurred": blur(test, 0.035),
     }
     letters = draw_letters(test.shape[1:])
     figures: dict[str, dict[str, float]] = {}

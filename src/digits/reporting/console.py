@@ -246,8 +246,5 @@ def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
         print("drift: not known, artifacts/split is not what this model was trained on")
         return
     verdicts = {True: Text("drifted", "red"), False: Text("ok")}
-    rows = [
-        (each.name, f"{each.effect:.4f}", f"{each.p_value:.3g}", verdicts[each.drifted])
-        for each in found
-    ]
+    rows = [(d.name, f"{d.effect:.4f}", f"{d.p_value:.3g}", verdicts[d.drifted]) for d in found]
     print_table(("drift of", "effect", "p", ""), rows)
