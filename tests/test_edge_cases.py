@@ -64,7 +64,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
         datasets={"train": "0" * 32},
         params_yaml="",
     )
-    write_json(outputs.run, record.model_dump() | {"run_id": name.ljust(32, "0")})
+    write_json(outputs.run, record.model_dump() | {"run_id": name.encode().hex().ljust(32, "0")})
 
 
 def perfect_weights(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from digits.params import load as load_params
 
 
 def main() -> None:
-    params, folder = load_params(), Path("data")
+    params = load_params()
+    folder = Path("data")
     raw = read_raw(folder)
     splits = split(raw, percent=params.data.percent, params=params.split, seed=params.seed)
     for name, part in splits.items():
