@@ -15,8 +15,9 @@ SQLITE = "sqlite:///"
 
 
 def unusable(uri: str, reason: str) -> ServiceError:
-    asked = "MLFLOW_TRACKING_URI says which store is asked"
-    return ServiceError(f"MLflow at {public(uri)}: {reason} ({asked})")
+    return ServiceError(
+        f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
+    )
 
 
 def no_answer(uri: str) -> str | None:
