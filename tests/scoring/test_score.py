@@ -197,6 +197,7 @@ class TestFolder:
         np.savez("in/c.npz", images=tables[:10])
         assert "c.csv and " in finding(UsageError, lambda: score("in", "out/"))
         assert "not found" in finding(DataError, lambda: score("nowhere", "out/"))
+        assert "names no bucket" in finding(UsageError, lambda: score("in", "s3://"))
 
     def test_a_store_is_read_and_written(self, tables):
         store = fsspec.filesystem("memory")

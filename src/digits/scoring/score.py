@@ -88,8 +88,10 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
 def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
     """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
 
-    UsageError if an output would be an input, or that of two inputs.
+    UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
     """
+    if not out.rpartition("://")[2].strip("/") and "://" in out:
+        raise UsageError(f"--out: {out} names no bucket; s3://BUCKET/FOLDER/ is allowed")
     if not storage.is_folder(out):
         inputs = [source, *map(str, Path(source).glob("*"))]
         if storage.is_within(out, source) or storage.same_files(inputs, [out]):
