@@ -182,6 +182,7 @@ def test_run_by_names_a_test() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_every_command(session: Session) -> None:
     for block in BLOCKS:
         if not block.comment.startswith((NOT_RUN, RUN_BY)):

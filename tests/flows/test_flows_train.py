@@ -70,7 +70,7 @@ def test_push_and_pull(project: Project) -> None:
     for folder in ("artifacts", "data", ".dvc/cache"):
         shutil.rmtree(project.root / folder)
     run("git", "checkout", "-q", "artifacts", cwd=project.root)  # what DVC does not cache
-    assert str(train(return_state=True).message).startswith("data: not found; `dvc pull data.dvc`")
+    assert str(train(return_state=True).message).startswith("data: is not what data.dvc names; ")
     assert train(pull=True, return_state=True).message == "1 ran, 4 cached"
     assert len(project.ran()) == 4
 
@@ -111,7 +111,7 @@ def test_overrides_make_experiment(project: Project) -> None:
     assert state.is_completed(), state.message
     assert project.files() == before
     [name] = project.dvc("exp", "list", "--name-only").split()
-    assert project.ran()[-2:] == ["train-mlp", "compare"]  # else it had no figures of its own
+    assert {"train-mlp", "compare"} <= {*project.ran()[-3:]}  # else it had no figures of its own
     assert project.log("end")[-1][4:] == [name, str(state.state_details.flow_run_id)]
     project.git("checkout", "-q", ".")
     project.dvc("exp", "apply", name)

@@ -21,6 +21,7 @@ def printable(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
+    """A text of at most so many characters."""
     return text if len(text) <= width else f"{text[: width - 2]} …"
 
 
@@ -48,24 +49,36 @@ class DigitsError(Exception):
 
 
 class UsageError(DigitsError):
-    exit_code = 2  # a parameter or argument is unknown, of the wrong type or out of range
+    """A parameter or argument is unknown, of the wrong type or out of range."""
+
+    exit_code = 2
 
 
 class DataError(DigitsError):
-    exit_code = 3  # data cannot be read, or has other content than it must have
+    """Data cannot be read, or has other content than it must have."""
+
+    exit_code = 3
 
 
 class ServiceError(DigitsError):
-    exit_code = 4  # a tool, server or file system that digits needs does not answer
+    """A tool, server or file system that digits needs does not answer."""
+
+    exit_code = 4
 
 
 class GateRefusedError(DigitsError):
-    exit_code = 5  # the promotion gate refused; no alias was moved
+    """The promotion gate refused; no alias was moved."""
+
+    exit_code = 5
 
 
 class BusyError(DigitsError):
-    exit_code = 6  # another process holds a lock that this one needs
+    """Another process holds a lock that this one needs."""
+
+    exit_code = 6
 
 
 class IntegrityError(DigitsError):
-    exit_code = 7  # a hash, prediction or artifact differs from its record, or is missing
+    """A hash, prediction or artifact differs from its record, or is missing."""
+
+    exit_code = 7
