@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from digits.core.artifacts import TrainOutputs, read_calibration
 from digits.core.dataset import load_split
 from digits.core.files import md5, read_json
 from digits.evaluation.confidence import threshold
-from digits.tracking import logged_model, runs
+from digits.tracking import logged_model, runs, store
 
 
 class TestARun:
@@ -189,3 +190,16 @@ def test_system_metrics_are_logged_if_wanted(
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
     logged = client.get_run(run_id).data.metrics
     assert (named in logged) == wanted == bool(logged)
+
+
+def test_runs_that_log_the_same_data_at_once(tracked: Path) -> None:
+    client, experiment = MlflowClient(f"sqlite:///{tracked}/mlflow.db"), store.connect()
+    started = [client.create_run(experiment).info.run_id for _ in range(8)]
+    for attempt in range(5):  # none of which has the data yet
+
+        def log(run_id: str, digest: str = f"{attempt:032}") -> None:
+            runs.log_datasets(run_id, {"test": digest})
+
+        with ThreadPoolExecutor(len(started)) as pool:
+            assert [*pool.map(log, started)] == [None] * len(started)
+    assert {len(client.get_run(run_id).inputs.dataset_inputs) for run_id in started} == {5}

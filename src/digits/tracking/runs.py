@@ -133,7 +133,13 @@ def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
         source = json.dumps({"uri": str(split_path(split))})
         context = InputTag(MLFLOW_DATASET_CONTEXT, split)
         inputs.append(DatasetInput(Dataset(split, digest, "local", source), [context]))
-    MlflowClient().log_inputs(run_id, inputs)
+    try:
+        MlflowClient().log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if "unique" not in str(error).lower():
+            raise
+        # another stage has just logged the same data to the experiment: now MLflow finds it there
+        MlflowClient().log_inputs(run_id, inputs)
 
 
 def log_text(text: str, name: str) -> None:
