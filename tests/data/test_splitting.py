@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from digits.core.dataset import Dataset, RawData
 from digits.core.errors import DataError
-from digits.data.splitting import SplitParams, overlaps, sample, split, summarise_splits
+from digits.data.splitting import SplitParams, sample, split, summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -155,10 +155,9 @@ def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
     raw = RawData(of_counts([500, 300]), of_counts([100, 100]))
     assert raw.test is not None
     twice = np.concatenate([raw.train.images[:3], raw.train.images[:3], raw.test.images[6:] + 128])
-    splits = split(
-        RawData(raw.train, Dataset(twice, raw.test.labels)), percent=100, params=params(), seed=1
-    )
-    with_test = [pair for names, pair in overlaps(splits).items() if "test" in names]
+    raw = RawData(raw.train, Dataset(twice, raw.test.labels))
+    summary = summarise_splits(split(raw, percent=100, params=params(), seed=1), raw)
+    with_test = [pair for names, pair in summary["overlaps"].items() if "test" in names]
     assert sum(pair["images"] for pair in with_test) == 3
     assert sum(pair["shared_rows"] for pair in with_test) == 0
 
@@ -198,8 +197,9 @@ def test_copies_together_are_in_one_split() -> None:
     chosen = params(method="stratified", copies="together")
     splits = split(raw, percent=100, params=chosen, seed=1)
     assert sorted(np.concatenate([splits[name].rows for name in SPLITS])) == [*range(600)]
-    assert {*summarise_splits(splits, raw)["copies"].values()} == {0}
-    assert all(pair["images"] == 0 for pair in overlaps(splits).values())
+    summary = summarise_splits(splits, raw)
+    assert {*summary["copies"].values()} == {0}
+    assert all(pair["images"] == 0 for pair in summary["overlaps"].values())
     assert (np.diff(splits["train"].rows) < 0).any()  # in random order
 
 

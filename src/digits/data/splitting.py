@@ -117,7 +117,8 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
     used = np.unique(np.concatenate([part.rows for part in splits.values()]))
     of_train = int(np.count_nonzero(used < len(raw.train)))
     official = len(raw.test) if raw.test else 0
-    trained = {*fingerprints(splits["train"].data.images)}
+    hashes = {name: fingerprints(part.data.images) for name, part in splits.items()}
+    trained = {*hashes["train"]}
     return {
         "rows": {name: len(part.rows) for name, part in splits.items()},
         "learning_rows": len(np.union1d(splits["train"].rows, splits["validation"].rows)),
@@ -130,21 +131,20 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             name: {str(c): count for c, count in enumerate(np.bincount(part.data.labels).tolist())}
             for name, part in splits.items()
         },
-        "overlaps": overlaps(splits),
+        "overlaps": _overlaps(splits, {name: {*images} for name, images in hashes.items()}),
         "copies": {
-            name: sum(image in trained for image in fingerprints(part.data.images))
-            for name, part in splits.items()
+            name: sum(image in trained for image in images)
+            for name, images in hashes.items()
             if name != "train"
         },
     }
 
 
-def overlaps(splits: dict[str, Split]) -> dict[str, dict[str, int]]:
+def _overlaps(splits: dict[str, Split], images: dict[str, set[bytes]]) -> dict[str, dict[str, int]]:
     """What each pair of splits, such as `train-test`, shares: distinct `images` and raw rows."""
-    contents = {name: set(fingerprints(part.data.images)) for name, part in splits.items()}
     return {
         f"{first}-{second}": {
-            "images": len(contents[first] & contents[second]),
+            "images": len(images[first] & images[second]),
             "shared_rows": len(np.intersect1d(splits[first].rows, splits[second].rows)),
         }
         for first, second in combinations(splits, 2)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import NonNegativeInt, TypeAdapter
 
 from digits import params as parameters
 from digits.core import machine, provenance, repository
 from digits.core.artifacts import EVALUATED, SPLIT_TAGS, VALIDATION, split_path
-from digits.core.dataset import Dataset, Labels, load_split
+from digits.core.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
 from digits.core.errors import IntegrityError, UsageError
 from digits.core.files import read_json
 from digits.evaluation.behaviour import request_times
@@ -44,21 +45,25 @@ def judge_by_holdout(
     provenance.check_outputs([VALIDATION, *map(split_path, EVALUATED)], root)
     _check_splits(run, root)
     _check_settings(root)
-    holdout = load_split(root / split_path("holdout")).data
-    rows = np.bincount(holdout.labels)
+    split, threads = load_split(root / split_path("holdout")), params.train.threads
+    holdout, rows = split.data, np.bincount(split.data.labels)
     registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
-
-    def answering(name: str, files: ModelFiles) -> Contender:
-        probabilities = files.load(threads=params.train.threads).predict(holdout.images)
-        return Contender.answering(name, probabilities, holdout.labels, files.signature)
-
     size, classes = holdout.images.shape[1:], params.data.classes
-    misfit = (
-        f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
-        f"{size} and of {classes}"
-    )
-    fits = (files.shape, files.classes) == (size, classes)
-    challenger = answering(name, files) if fits else Contender(name, None, files.signature, misfit)
+    answers: dict[str, Any] = {}
+    if (files.shape, files.classes) == (size, classes):
+        predict = files.load(threads=threads).predict
+        probabilities = predict(holdout.images)
+        challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
+        if not challenger.finding:
+            truth = files.calibration.truth_probabilities
+            answers = _on_holdout(probabilities, holdout, truth, params.confidence.coverage)
+            answers |= _on_test(predict, split, root)
+    else:
+        misfit = (
+            f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
+            f"{size} and of {classes}"
+        )
+        challenger = Contender(name, None, files.signature, misfit)
 
     def opponent(version: str) -> Contender:
         """Without predictions if it cannot be compared to the challenger."""
@@ -66,7 +71,8 @@ def judge_by_holdout(
         with fetched(origin.uri, origin.model_sha256) as theirs:
             if theirs.signature != challenger.signature or challenger.finding:
                 return Contender(version, None, theirs.signature)
-            return answering(version, theirs)
+            found = theirs.load(threads=threads).predict(holdout.images)
+            return Contender.answering(version, found, holdout.labels, theirs.signature)
 
     def former_right(version: str) -> Labels | None:
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
@@ -90,7 +96,7 @@ def judge_by_holdout(
         challenger,
         opponent(champion) if champion else None,
         holdout.labels,
-        _facts(run, files, holdout, challenger, params, root),
+        _facts(run, files, holdout, answers, params, root),
         params=params.promote,
         former=former,
         approval=approval,
@@ -102,17 +108,16 @@ def _facts(
     run: TrainedRun,
     files: ModelFiles,
     holdout: Dataset,
-    challenger: Contender,
+    answers: dict[str, Any],
     params: Params,
     root: Path,
 ) -> Facts:
     latency_ms: dict[int, float] = {}
-    if params.promote.max_latency_ms is not None and not challenger.finding:
+    if params.promote.max_latency_ms is not None and answers:
         predict = files.load_as_served().predict
         for size in (1, 100):  # images in a request
             latency_ms[size] = request_times(predict, holdout.images, size=size)[1]
     data_md5 = run.tags.get("data_md5", "")
-    answers = {} if challenger.finding else _answers(files, holdout, params, root)
     return Facts(
         latency_ms=latency_ms,
         cpu=machine.cpu(),
@@ -125,25 +130,28 @@ def _facts(
     )
 
 
-def _answers(files: ModelFiles, holdout: Dataset, params: Params, root: Path) -> dict[str, Any]:
-    """The fields of Facts on answer sets of the hold-out rows, and on the other test rows."""
-    predict = files.load(threads=params.train.threads).predict
-    test = load_split(root / split_path("test"))
-    asked, truth = params.confidence.coverage, files.calibration.truth_probabilities
-    found = measure(answer_sets(predict(holdout.images), threshold(truth, asked)), holdout.labels)
+def _on_holdout(
+    probabilities: Probabilities, holdout: Dataset, truth: NDArray[np.float32], asked: float
+) -> dict[str, float]:
+    """The fields of Facts on answer sets; `truth` is that of `artifacts.Calibration`."""
+    found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
     covered, n = round(found.coverage * len(holdout)), len(holdout)
-    both = np.isin(test.rows, load_split(root / split_path("holdout")).rows)
-    rows = test.data.take(np.flatnonzero(~both))  # see `split.holdout_within_test`
+    p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
     return {
         "coverage": found.coverage,
         "coverage_asked": asked,
-        "coverage_p_value": coverage_p_value(
-            covered, n, validation_rows=len(truth), coverage=asked
-        ),
+        "coverage_p_value": p_value,
         "unsure": found.unsure,
-        "test_right": int((predict(rows.images).argmax(axis=1) == rows.labels).sum()),
-        "test_rows": len(rows),
     }
+
+
+def _on_test(predict: Predict, holdout: Split, root: Path) -> dict[str, int]:
+    """The fields of Facts on the test rows that are no hold-out rows."""
+    test = load_split(root / split_path("test"))
+    others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
+    rows = test.data.take(np.flatnonzero(others))
+    right = predict(rows.images).argmax(axis=1) == rows.labels
+    return {"test_right": int(right.sum()), "test_rows": len(rows)}
 
 
 def _check_splits(run: TrainedRun, root: Path) -> None:

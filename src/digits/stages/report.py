@@ -1,5 +1,6 @@
 """`report`: the outputs of the other stages as one page that needs no network."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from digits.core import process
@@ -32,12 +33,13 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     params = load_params()
+    summary = read_split_summary()
     comparison = read_json(COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
-        models=[read_model(model) for model in params.models],
+        models=[read_model(model, summary["rows"]) for model in params.models],
         validation=read_json(VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
         pareto=(COMPARE / "pareto.png").read_bytes(),
         learning_curves=(COMPARE / "learning_curves.png").read_bytes(),
@@ -45,14 +47,14 @@ def main() -> None:
             caption: (EXPLORE / f"{name}.png").read_bytes()
             for name, caption in RAW_DATA_PICTURES.items()
         },
-        sources=read_split_summary()["sources"],
+        sources=summary["sources"],
     )
     write_text(REPORT, render(content))
 
 
-def read_model(model: str) -> ModelResult:
+def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
-    evaluated, rows = EvaluateOutputs(model), read_split_summary()["rows"]
+    evaluated = EvaluateOutputs(model)
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
     return ModelResult(
         name=model,

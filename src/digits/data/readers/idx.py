@@ -36,9 +36,12 @@ def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
     return RawData(train, tests[0] if tests else None)
 
 
-def image_files(contents: Mapping[Path, bytes]) -> list[Path]:
-    """The files with images of a folder that can be read: of the training part, of the test."""
-    images = [path for path, content in contents.items() if KINDS[content[3]] == "images"]
+def image_files(heads: Mapping[Path, bytes]) -> list[Path]:
+    """The files that hold images, by their first four bytes: the training part's, then the test's.
+
+    For a folder that `read_idx` has read.
+    """
+    images = [path for path, head in heads.items() if KINDS[head[3]] == "images"]
     return sorted(images, key=lambda path: _is_test(_part_of(path)))
 
 

@@ -37,7 +37,7 @@ def read_raw(folder: Path) -> RawData:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
     """
-    contents = _contents(folder)
+    contents = {path: _content_of(path) for path in _paths(folder)}
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     formats = {_format_of(content) for content in contents.values()}
@@ -60,8 +60,8 @@ def read_raw(folder: Path) -> RawData:
 
 def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
     """The `file` and the number of `rows` of each part that was read from a folder."""
-    contents = _contents(folder)
-    files = [*contents] * 2 if len(contents) == 1 else image_files(contents)
+    heads = {path: _head_of(path) for path in _paths(folder)}
+    files = [*heads] * 2 if len(heads) == 1 else image_files(heads)
     return {
         part: {"file": str(file), "rows": len(data)}
         for part, file, data in zip(("train", "official_test"), files, raw, strict=False)
@@ -69,10 +69,16 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
     }
 
 
-def _contents(folder: Path) -> dict[Path, bytes]:
+def _paths(folder: Path) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    paths = [path for path in found if not path.is_dir() and not path.name.startswith(".")]
-    return {path: _content_of(path) for path in paths}
+    return [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+
+
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    with gzip.open(path) if packed else path.open("rb") as file:
+        return file.read(4)
 
 
 def _content_of(path: Path) -> bytes:
