@@ -101,9 +101,7 @@ def sweep(
 
 def _arguments() -> dict[str, str]:
     """The flow's parameters by the command line, with the words of its docstring."""
-    parser = ArgumentParser(
-        description="Search the settings of a model; the params are the flow's."
-    )
+    parser = ArgumentParser(description="Search the settings of a model, as the flow `sweep` does.")
     for name, about in sweep.parameters.properties.items():
         option = name if name in sweep.parameters.required else f"--{name}"
         default = f" [default: {about['default']}]" if about.get("default") else ""

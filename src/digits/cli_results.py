@@ -132,7 +132,7 @@ def diff(
 
 @contextmanager
 def connected(*, patient: bool = False) -> Iterator["Params"]:
-    """The params; in the block MLflow uses the tracking store, for which a `patient` one waits."""
+    """The params. In the block MLflow uses the tracking store; `patient` waits for a server."""
     from digits import params
     from digits.tracking import store
 

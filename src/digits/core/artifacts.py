@@ -22,7 +22,7 @@ COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
 REPORT = ROOT / "report" / "index.html"
-RUNS = ROOT / "runs"  # a page per training that leads on to its run in MLflow
+RUNS = ROOT / "runs"  # a page per training, which redirects to its run in MLflow
 MONITOR = ROOT / "monitor" / "monitor.html"
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -49,7 +49,7 @@ class RunRecord(StrictModel):
     params_yaml: str
 
     def page(self) -> str:
-        """Address, for the report, of the run and of what `digits restore` makes of it."""
+        """Address of the run in the report; it also finds the run that `digits restore` logs."""
         if not self.tracking_uri.startswith("http"):
             return f"../{RUNS.name}/{self.run_id}.html"  # which `make ui` writes
         where = quote(f"tags.training = '{self.run_id}'")
@@ -88,7 +88,7 @@ def copies_found() -> list[str]:
     found = [
         f"{n:,} of {summary['rows'][part]:,} {part}" for part, n in summary["copies"].items() if n
     ]
-    mend = "figures on them flatter; set split.copies: drop (or together)"
+    mend = "accuracy on them is too high; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
 

@@ -13,9 +13,10 @@ HEAD_S = 20  # from the connection, or the last answer, until the head of a requ
 
 
 class _Flow(FlowControl):
-    """Reads on only if no request waits for the answer to the one before it.
+    """Reads more only while no request is queued.
 
-    uvicorn reads on after each answer: who sends thousands of requests would fill the memory.
+    uvicorn reads more after each answer: a client that pipelines thousands of requests would fill
+    the memory.
     """
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:

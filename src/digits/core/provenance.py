@@ -94,7 +94,7 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 def described_data(md5: str, commit: str) -> dict[str, str]:
     """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit.
 
-    They hold for the data that `meta: {describes: MD5}` names: `dvc add` keeps them for any other.
+    Empty unless `meta: {describes: MD5}` names this data: `dvc add` keeps the texts of other data.
     """
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
         if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):

@@ -89,11 +89,11 @@ def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Images
 
 
 def words(name: str) -> str:
-    """What a sentence calls images under the disturbance of this name; `clean` is none."""
+    """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
     key, _, amount = name.partition("_")
     try:
         percent = f"{100 * float(amount or 0):.4g} %"
-    except ValueError:  # another version's
+    except ValueError:  # a name that another version gave
         return name
     known = {
         "clean": "as they are",

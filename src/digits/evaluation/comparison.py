@@ -113,7 +113,10 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
-    """Which of two models or more to take, and why; `seconds` None: it cannot be compared."""
+    """Which of two or more models to take, and why.
+
+    `seconds` has the training time of each, None where it cannot be compared.
+    """
     worse = {pair.other for pair in pairs if not pair.within_noise}
     best = [name for name in seconds if name not in worse]
     reason = "no model is more accurate beyond noise"

@@ -48,7 +48,8 @@ class Contender:
     """The challenger or the champion.
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
-    `finding` says why. An honest model's `calibration_error`, 0…1, may be `by_chance`.
+    `finding` says why. `by_chance` is the `calibration_error`, 0…1, that a calibrated model
+    may have on so many rows.
     """
 
     name: str
@@ -79,7 +80,8 @@ class Facts:
     `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others.
     A finding says what is wrong with the training data or the code. `coverage` is that of the
     answer sets on the hold-out rows, `unsure` the share that cannot be used, `coverage_p_value`
-    the chance of so low a coverage. `test_rows` are no hold-out rows.
+    the chance of so low a coverage. `test_right` of `test_rows` are predicted right: the test rows
+    that are not hold-out rows.
     """
 
     latency_ms: Mapping[int, float]

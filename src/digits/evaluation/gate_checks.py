@@ -80,7 +80,7 @@ def absolute(
 
 
 def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
-    """Of each class by the lower end of its exact 95 % interval; a class without rows has 0."""
+    """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
     from scipy.special import betaincinv
 
     classes = max(challenger.classes, int(reference.max()) + 1)
@@ -89,20 +89,21 @@ def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit
     # Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404
     least = np.where(right, betaincinv(np.maximum(right, 1), rows - right + 1, 0.025), 0.0)
     worst = int(np.argmin(least))
-    found = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right, so at least "
+    counted = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right"
+    found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
     figures = {"least_class": worst, "least_class_sensitivity": float(least[worst])}
-    found, allowed = f"{found}{least[worst]:.4f} (95 % interval)", f"at least {limit:g}"
-    passed = bool(least[worst] >= limit)
-    return Check("min_sensitivity", passed, found, f"{allowed} in each class", figures)
+    allowed, passed = f"at least {limit:g} in each class", bool(least[worst] >= limit)
+    return Check("min_sensitivity", passed, found, allowed, figures)
 
 
 def measured(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
     if (limit := params.coverage_test) is not None:
         p_value = facts.coverage_p_value
-        found = f"{facts.coverage:.4f} of the answer sets hold the class, {facts.coverage_asked:g} "
-        found, allowed = f"{found}promised: p = {p_value:.3g}", f"p at least {limit:g}"
+        held = f"{facts.coverage:.4f} of the answer sets hold the class"
+        found = f"{held}, {facts.coverage_asked:g} promised: p = {p_value:.3g}"
         figures = {"holdout_coverage": facts.coverage, "coverage_p_value": p_value}
-        yield Check("coverage_test", p_value >= limit, found, allowed, figures)
+        passed = p_value >= limit
+        yield Check("coverage_test", passed, found, f"p at least {limit:g}", figures)
     if (limit := params.max_unsure) is not None:
         found, figures = f"{facts.unsure:.4f} of the answers", {"holdout_unsure": facts.unsure}
         yield Check("max_unsure", facts.unsure <= limit, found, f"at most {limit:g}", figures)
@@ -120,7 +121,7 @@ def measured(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]
 
 
 def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
-    """Fisher's exact test: who learned the hold-out rows by heart is better on them."""
+    """Fisher's exact test: a model that was fitted to hold-out rows is better on them."""
     from scipy.stats import fisher_exact
 
     if not (rows := facts.test_rows):

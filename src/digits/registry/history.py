@@ -20,7 +20,6 @@ KEY = re.compile(r"champion\.(\d{6,9})\.(\d{1,9})-(\d{1,9})")
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means than digits"
 
-
 Action = Literal["promote", "rollback", "elsewhere"]
 
 
@@ -74,7 +73,7 @@ def read(
     IntegrityError if a tag is not as digits writes it, or the two of a move differ.
     """
     moves = [_move(key, text, of_versions) for key, text in tags.items() if key.startswith(PREFIX)]
-    # of moves at the same moment, of one number, the last one is the one that the alias names
+    # two promotions at once may have one number: the one that the alias names comes last
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
         moves.append(next_move(moves, "elsewhere", champion, reason=ELSEWHERE))

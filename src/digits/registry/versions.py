@@ -127,7 +127,8 @@ class Registry:
         version = str(move.after)
         self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
-        for each in (*moves[-1:], move):  # the last one may be by other means, and not yet recorded
+        # the last move has no tag yet if it was made by other means
+        for each in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
         return True
 

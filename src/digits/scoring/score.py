@@ -90,7 +90,7 @@ def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
 
     UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
     """
-    if not out.rpartition("://")[2].strip("/") and "://" in out:
+    if "://" in out and not out.partition("://")[2].strip("/"):
         raise UsageError(f"--out: {out} names no bucket; s3://BUCKET/FOLDER/ is allowed")
     if not storage.is_folder(out):
         inputs = [source, *map(str, Path(source).glob("*"))]

@@ -75,7 +75,7 @@ def load(folder: Path) -> Model:
         raise IntegrityError(str(error).removesuffix(f"; {ANEW}")) from None
     if (network.shape, network.classes) != (description.shape, len(description.class_names)):
         found = f"images {network.shape} and {network.classes} classes"
-        raise IntegrityError(f"{folder / DESCRIPTION}: the model has {found}, which it denies")
+        raise IntegrityError(f"{folder / DESCRIPTION}: the model has {found}, not as it says")
     if finding := not_probabilities(answers):
         raise IntegrityError(f"{path}: {finding}")
     return Model(description, network)

@@ -98,7 +98,7 @@ def answer_sets_worth(
 ) -> dict[str, Any]:
     temperature, truth = read_calibration(TrainOutputs(model).calibration)
     if temperature == 1:
-        print(f"warning: {model}: {TEMPERATURE_1}: it may be surer, or less sure, than it says")
+        print(f"warning: {model}: {TEMPERATURE_1}; its probabilities may be too high or too low")
     if finding := too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
     limit = threshold(truth, coverage)

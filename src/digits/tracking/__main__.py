@@ -13,9 +13,9 @@ from digits.tracking import page, restore, store
 
 
 def address(port: str) -> str:
-    """The address of the project's view; store and runs may be new.
+    """The address of the project's view; creates the store if there is none.
 
-    Each page in `artifacts/runs`, to which the report links, is made to lead on to its run.
+    Also writes the pages in `artifacts/runs`: the report links to them, they redirect to MLflow.
     """
     # not every macOS knows names below .localhost
     name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"

@@ -120,8 +120,8 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
     grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
     whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
     copied = ("image seen before", "copies may end in two parts: see split.copies", "as row {}")
-    mend = "the test result will flatter: see split.copies"
-    flattered = ("image also in train", mend, "as row {}")
+    mend = "the test accuracy will be too high: see split.copies"
+    in_both = ("image also in train", mend, "as row {}")
     range_used = gxe.ExpectColumnMaxToBeBetween(column="max_pixel", min_value=HALF_RANGE)
     dark = (f"highest grey value below {HALF_RANGE}", "multiply all values, so that 255 is reached")
     number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
@@ -139,7 +139,7 @@ def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> l
         ),
         _warning(range_used, *dark),
         _warning(Null(column="duplicate_of"), *copied),
-        _critical(number, *few) if in_train else _warning(in_test, *flattered),
+        _critical(number, *few) if in_train else _warning(in_test, *in_both),
     ]
 
 
