@@ -39,7 +39,8 @@ class Clone:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+        ours = ("PREFECT_", "MLFLOW_", "MAKE")  # a make that runs the tests must not be seen
+        env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
         env["PYTHONPATH"] = f"{self.root / 'src'}{os.pathsep}{self.root}"
         return subprocess.run(
@@ -80,7 +81,7 @@ def test_up_and_down(clone: Clone) -> None:
     up = clone.make("up")
     assert up.returncode == 0, up.stdout + up.stderr
     lines = up.stdout.splitlines()
-    assert any(line.startswith("starting, ") for line in lines[:2])  # make may name its folder
+    assert lines[0].startswith("starting, ")
     answering = {f"127.0.0.1:{port}" for port in clone.ports.values()}
     assert {line.split()[-1] for line in lines} >= answering
     [shown] = re.findall(r"http://\S+/#/experiments/(\d+)/runs", up.stdout)
