@@ -1,7 +1,7 @@
 """The promotion gate: its params, what it compares, and its decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import Annotated
 
@@ -104,8 +104,8 @@ class Check:
     name: str
     passed: bool
     found: str
-    allowed: str
-    figures: dict[str, float]
+    allowed: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +146,4 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     if not approved_by and not rejected_by:
         return None
     found = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    return Check(APPROVAL, not rejected_by, found, "a person's approval", {})
+    return Check(APPROVAL, not rejected_by, found, "a person's approval")

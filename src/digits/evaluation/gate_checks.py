@@ -9,6 +9,7 @@ from digits.core.dataset import Labels
 from digits.evaluation.gate import Check, Contender, Decision, Facts, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"
+INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 
@@ -30,22 +31,26 @@ def decide(
     version of each earlier champion to its `right_by_class` on these rows, None if it cannot
     answer. A challenger with unusable predictions fails the check `answers`, whatever is on.
     """
-    right, note = np.zeros(0, dtype=np.int64), ""
+    right: list[int] = []
+    note, before = "", None
+    if champion and champion.predicted is not None:
+        before = np.equal(champion.predicted, reference)
     if challenger.predicted is None:
-        found = str(challenger.finding)
-        checks = [Check("answers", False, found, "probabilities of its classes", {})]
+        checks = [Check("answers", False, str(challenger.finding), "probabilities of its classes")]
     else:
         hits = np.equal(challenger.predicted, reference)
-        right, note = right_by_class(hits, reference), _note(hits, champion, reference)
+        right = right_by_class(hits, reference).tolist()
+        if before is not None and (now := hits.mean()) <= (then := before.mean()):
+            found = f"right on {now:.4f} of the hold-out rows against {then:.4f}"
+            note = f"not better than the champion: {found}"
         checks = [
-            *absolute(challenger, hits, reference, params),
-            *measured(hits, facts, params),
-            *against(challenger, hits, champion, reference, params),
-            *against_all(hits, former, champion, reference, params),
+            *alone(challenger, hits, reference, facts, params),
+            *against(challenger, hits, champion, before, params),
+            *against_all(hits, former, champion, before, reference, params),
         ]
     checks += [*origin(facts, params), *filter(None, [approval])]
     old = champion.name if champion else None
-    return Decision(challenger.name, old, (*checks,), rows_md5, (*right.tolist(),), note)
+    return Decision(challenger.name, old, (*checks,), rows_md5, (*right,), note)
 
 
 def right_by_class(hits: Hits, reference: Labels) -> Labels:
@@ -53,17 +58,10 @@ def right_by_class(hits: Hits, reference: Labels) -> Labels:
     return np.bincount(reference[hits], minlength=int(reference.max()) + 1)
 
 
-def _note(hits: Hits, champion: Contender | None, reference: Labels) -> str:
-    if champion is None or champion.predicted is None:
-        return ""
-    before, now = float((champion.predicted == reference).mean()), float(hits.mean())
-    found = f"{now:.4f} of the hold-out rows against {before:.4f}"
-    return "" if now > before else f"not better than the champion: right on {found}"
-
-
-def absolute(
-    challenger: Contender, hits: Hits, reference: Labels, params: PromoteParams
+def alone(
+    challenger: Contender, hits: Hits, reference: Labels, facts: Facts, params: PromoteParams
 ) -> Iterator[Check]:
+    """The checks that need no champion."""
     if (limit := params.min_accuracy) is not None:
         accuracy, rows = float(hits.mean()), len(hits)
         found, allowed = f"{accuracy:.4f} on {rows:,} hold-out rows", f"at least {limit:g}"
@@ -77,6 +75,26 @@ def absolute(
         allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
         figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
         yield Check("max_calibration_error", error <= limit + by_chance, found, allowed, figures)
+    if (limit := params.coverage_test) is not None:
+        p_value = facts.coverage_p_value
+        held = f"{facts.coverage:.4f} of the answer sets hold the class"
+        found = f"{held}, {facts.coverage_asked:g} promised: p = {p_value:.3g}"
+        figures = {"holdout_coverage": facts.coverage, "coverage_p_value": p_value}
+        yield Check("coverage_test", p_value >= limit, found, f"p at least {limit:g}", figures)
+    if (limit := params.max_unsure) is not None:
+        found, figures = f"{facts.unsure:.4f} of the answers", {"holdout_unsure": facts.unsure}
+        yield Check("max_unsure", facts.unsure <= limit, found, f"at most {limit:g}", figures)
+    if (limit := params.holdout_test) is not None:
+        yield _holdout_test(hits, facts, limit)
+    if (limit := params.max_latency_ms) is not None:
+        latency = facts.latency_ms
+        times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
+        found, allowed = f"images a request: {times} (p95; {facts.cpu})", f"at most {limit:g} for 1"
+        figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
+        yield Check("max_latency_ms", latency[1] <= limit, found, allowed, figures)
+    if (limit := params.max_size_mb) is not None:
+        found, figures = f"{facts.size_mb:.1f} MB", {"size_mb": facts.size_mb}
+        yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
 
 
 def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
@@ -96,36 +114,12 @@ def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit
     return Check("min_sensitivity", passed, found, allowed, figures)
 
 
-def measured(hits: Hits, facts: Facts, params: PromoteParams) -> Iterator[Check]:
-    if (limit := params.coverage_test) is not None:
-        p_value = facts.coverage_p_value
-        held = f"{facts.coverage:.4f} of the answer sets hold the class"
-        found = f"{held}, {facts.coverage_asked:g} promised: p = {p_value:.3g}"
-        figures = {"holdout_coverage": facts.coverage, "coverage_p_value": p_value}
-        passed = p_value >= limit
-        yield Check("coverage_test", passed, found, f"p at least {limit:g}", figures)
-    if (limit := params.max_unsure) is not None:
-        found, figures = f"{facts.unsure:.4f} of the answers", {"holdout_unsure": facts.unsure}
-        yield Check("max_unsure", facts.unsure <= limit, found, f"at most {limit:g}", figures)
-    if (limit := params.holdout_test) is not None:
-        yield _holdout_test(hits, facts, limit)
-    if (limit := params.max_latency_ms) is not None:
-        latency = facts.latency_ms
-        times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
-        found, allowed = f"images a request: {times} (p95; {facts.cpu})", f"at most {limit:g} for 1"
-        figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
-        yield Check("max_latency_ms", latency[1] <= limit, found, allowed, figures)
-    if (limit := params.max_size_mb) is not None:
-        found, figures = f"{facts.size_mb:.1f} MB", {"size_mb": facts.size_mb}
-        yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
-
-
 def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
     """Fisher's exact test: a model that was fitted to hold-out rows is better on them."""
     from scipy.stats import fisher_exact
 
     if not (rows := facts.test_rows):
-        return Check("holdout_test", True, "no test rows beside the hold-out rows", "", {})
+        return Check("holdout_test", True, "no test rows beside the hold-out rows")
     right, test_right = int(hits.sum()), facts.test_right
     table = [[right, len(hits) - right], [test_right, rows - test_right]]
     p_value = float(fisher_exact(table, alternative="greater").pvalue)
@@ -138,7 +132,7 @@ def against(
     challenger: Contender,
     hits: Hits,
     champion: Contender | None,
-    reference: Labels,
+    before: Hits | None,
     params: PromoteParams,
 ) -> Iterator[Check]:
     comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
@@ -147,20 +141,14 @@ def against(
         if limit is None:
             continue
         if champion is None:
-            yield Check(name, True, NO_CHAMPION, "", {})
+            yield Check(name, True, NO_CHAMPION)
         elif name == "same_signature":
-            same = challenger.signature == champion.signature
-            allowed = f"the champion's: {champion.signature}"
-            yield Check(name, same, challenger.signature, allowed, {})
-        elif champion.predicted is None:
-            yield _incomparable(name)
+            old, new = champion.signature, challenger.signature
+            yield Check(name, new == old, new, f"the champion's: {old}")
+        elif before is None:
+            yield Check(name, False, *INCOMPARABLE)
         else:
-            before = np.equal(champion.predicted, reference)
             yield comparisons[name](before, hits, limit)
-
-
-def _incomparable(name: str) -> Check:
-    return Check(name, False, "images of different sizes", "the same input size", {})
 
 
 def _paired_test(before: Hits, now: Hits, level: float) -> Check:
@@ -177,7 +165,7 @@ def _accuracy_loss(before: Hits, now: Hits, limit: float) -> Check:
     accuracy, change = float(before.mean()), float(now.mean()) - float(before.mean())
     found = f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}"
     figures = {"champion_accuracy": accuracy, "accuracy_change": change}
-    passed = _is_within(limit, accuracy, now)
+    passed = int(before.sum() - now.sum()) <= limit * len(now) + 1e-9
     return Check("max_accuracy_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
@@ -185,6 +173,7 @@ def against_all(
     hits: Hits,
     former: Mapping[str, Labels | None],
     champion: Contender | None,
+    before: Hits | None,
     reference: Labels,
     params: PromoteParams,
 ) -> Iterator[Check]:
@@ -192,25 +181,26 @@ def against_all(
     known = {version: right for version, right in former.items() if right is not None}
     unknown = ", ".join(version for version in former if version not in known)
     left_out = f" (left out, as they cannot answer: version {unknown})" if unknown else ""
-    if champion and champion.predicted is not None:
-        known[champion.name] = right_by_class(champion.predicted == reference, reference)
+    if champion and before is not None:
+        known[champion.name] = right_by_class(before, reference)
     if (limit := params.max_sensitivity_loss) is not None:
-        if champion and champion.predicted is None:
-            yield _incomparable("max_sensitivity_loss")
+        if champion and before is None:
+            yield Check("max_sensitivity_loss", False, *INCOMPARABLE)
         elif known:
             yield _sensitivity_loss(known, hits, reference, limit)
         else:
-            yield Check("max_sensitivity_loss", True, NO_CHAMPION + left_out, "", {})
+            yield Check("max_sensitivity_loss", True, NO_CHAMPION + left_out)
     if (limit := params.max_total_loss) is None:
         return
     if not known:
-        yield Check("max_total_loss", True, NO_CHAMPION + left_out, "", {})
+        yield Check("max_total_loss", True, NO_CHAMPION + left_out)
         return
-    version = max(known, key=lambda version: known[version].sum())
-    before, now = float(known[version].sum() / len(hits)), float(hits.mean())
-    found = f"{now:.4f} against {before:.4f} of version {version}, the best so far{left_out}"
-    figures = {"holdout_accuracy": now, "best_accuracy": before}
-    passed = _is_within(limit, before, hits)
+    rights = {version: int(right.sum()) for version, right in known.items()}
+    version = max(rights, key=rights.__getitem__)
+    best, now = rights[version] / len(hits), float(hits.mean())
+    found = f"{now:.4f} against {best:.4f} of version {version}, the best so far{left_out}"
+    figures = {"holdout_accuracy": now, "best_accuracy": best}
+    passed = rights[version] - int(hits.sum()) <= limit * len(hits) + 1e-9
     yield Check("max_total_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
@@ -230,16 +220,10 @@ def _sensitivity_loss(
     return Check("max_sensitivity_loss", loss <= limit + 1e-9, found, allowed, figures)
 
 
-def _is_within(limit: float, before: float, now: Hits) -> bool:
-    errors = round((before - float(now.mean())) * len(now))  # whole rows: the limit is exact
-    return errors <= limit * len(now) + 1e-9
-
-
 def origin(facts: Facts, params: PromoteParams) -> Iterator[Check]:
     if params.data_validated:
         found = facts.data_finding or f"data {facts.data_md5[:12]} passed"
-        yield Check("data_validated", not facts.data_finding, found, "validation passed", {})
+        yield Check("data_validated", not facts.data_finding, found, "validation passed")
     if params.clean_commit:
-        found = facts.commit_finding or facts.commit[:12]
-        allowed = "a commit, no uncommitted code"
-        yield Check("clean_commit", not facts.commit_finding, found, allowed, {})
+        found, allowed = facts.commit_finding or facts.commit[:12], "a commit, no uncommitted code"
+        yield Check("clean_commit", not facts.commit_finding, found, allowed)
