@@ -132,7 +132,14 @@ def check(raw: dict[str, Any]) -> Params:
             findings += error.findings
     if not findings:
         params._recipes.update(recipes)
-        findings = _untrainable_models(params)
+        if len(params.models) > len({*params.models}):
+            findings.append(f"{PATH} models: each model may be listed once")
+        for model in dict.fromkeys(params.models):
+            try:
+                builder(model)
+                params.recipe(model)
+            except UsageError as error:
+                findings += error.findings
     if findings:
         raise UsageError(*findings)
     return params
@@ -168,19 +175,6 @@ def _validated(kind: type[Block], raw: Any, where: str = "") -> Block:
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise UsageError(*(_finding(detail, where, kind) for detail in details)) from None
-
-
-def _untrainable_models(params: Params) -> list[str]:
-    findings = []
-    if len(params.models) > len({*params.models}):
-        findings.append(f"{PATH} models: each model may be listed once")
-    for model in dict.fromkeys(params.models):
-        try:
-            builder(model)
-            params.recipe(model)
-        except UsageError as error:
-            findings.extend(error.findings)
-    return findings
 
 
 def _finding(error: ErrorDetails, where: str, kind: type[BaseModel]) -> str:

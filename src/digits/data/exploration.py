@@ -26,9 +26,12 @@ def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
 
     The deviation divides by n, so that a single image gives 0. A class without images gives NaN.
     """
-    per_class = [_of_one_class(data.images[data.labels == label]) for label in range(classes)]
     names = ("mean", "median", "standard_deviation")
-    return dict(zip(names, np.stack(per_class, axis=1), strict=True))
+    statistics = np.full((len(names), classes, *data.images.shape[1:]), np.nan)
+    for label in np.unique(data.labels):
+        images = data.images[data.labels == label]
+        statistics[:, label] = images.mean(axis=0), np.median(images, axis=0), images.std(axis=0)
+    return dict(zip(names, statistics, strict=True))
 
 
 def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
@@ -36,9 +39,3 @@ def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[I
     generator = np.random.default_rng(seed)
     of_class = [np.flatnonzero(data.labels == label) for label in range(classes)]
     return [data.images[generator.permutation(rows)[:per_class]] for rows in of_class]
-
-
-def _of_one_class(images: Images) -> NDArray[np.float64]:
-    if len(images) == 0:
-        return np.full((3, *images.shape[1:]), np.nan)
-    return np.stack([images.mean(axis=0), np.median(images, axis=0), images.std(axis=0)])

@@ -131,23 +131,18 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             name: {str(c): count for c, count in enumerate(np.bincount(part.data.labels).tolist())}
             for name, part in splits.items()
         },
-        "overlaps": _overlaps(splits, {name: {*images} for name, images in hashes.items()}),
+        "overlaps": {  # of each pair: distinct images, and raw rows
+            f"{first}-{second}": {
+                "images": len({*hashes[first]} & {*hashes[second]}),
+                "shared_rows": len(np.intersect1d(splits[first].rows, splits[second].rows)),
+            }
+            for first, second in combinations(splits, 2)
+        },
         "copies": {
             name: sum(image in trained for image in images)
             for name, images in hashes.items()
             if name != "train"
         },
-    }
-
-
-def _overlaps(splits: dict[str, Split], images: dict[str, set[bytes]]) -> dict[str, dict[str, int]]:
-    """What each pair of splits, such as `train-test`, shares: distinct `images` and raw rows."""
-    return {
-        f"{first}-{second}": {
-            "images": len(images[first] & images[second]),
-            "shared_rows": len(np.intersect1d(splits[first].rows, splits[second].rows)),
-        }
-        for first, second in combinations(splits, 2)
     }
 
 

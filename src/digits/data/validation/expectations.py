@@ -37,9 +37,10 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str,
     checks, summary = [], {}
     for part, rows in images.groupby("part", sort=False):
         of_images = _of_images(str(part), shape, classes, params)
+        per_class = class_frame(rows, classes)
         checks += _check(rows, of_images, unit="row")
-        checks += _check(class_frame(rows, classes), _of_classes(params), unit="class")
-        summary[str(part)] = _summary(rows, classes)
+        checks += _check(per_class, _of_classes(params), unit="class")
+        summary[str(part)] = _summary(rows, per_class["rows"].tolist())
     failed = [check for check in checks if not check["success"]]
     critical = sum(check["severity"] == "critical" for check in failed)
     return {
@@ -73,14 +74,10 @@ def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
 
     That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
-    counts = pd.Series(_class_counts(rows, classes))
+    counts = rows["label"].value_counts().reindex(range(classes), fill_value=0)
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
     columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
     return pd.DataFrame(columns | {"relative_share": share})
-
-
-def _class_counts(rows: pd.DataFrame, classes: int) -> list[int]:
-    return [int((rows["label"] == label).sum()) for label in range(classes)]
 
 
 def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
@@ -101,11 +98,11 @@ def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
     )
 
 
-def _summary(rows: pd.DataFrame, classes: int) -> dict[str, Any]:
+def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
-        "class_counts": {str(c): count for c, count in enumerate(_class_counts(rows, classes))},
+        "class_counts": {str(c): count for c, count in enumerate(class_counts)},
         "mean_ink": round(float(rows["mean_ink"].mean()), 4),
         "blank_images": int((rows["contrast"] == 0).sum()),
         "duplicate_images": int(rows["duplicate_of"].notna().sum()),
