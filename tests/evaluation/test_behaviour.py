@@ -91,7 +91,6 @@ def test_disturbances_are_those_of_params():
         ("rotate_15", "rotated by ±15°"),
         ("noise_0.2", "with 20 % of noise"),
         ("invert", "with inverted contrast"),
-        ("shift_2px", "shift_2px"),
         ("foreign_1", "foreign_1"),
     ],
 )

@@ -45,10 +45,10 @@ def test_the_two_class_example_of_carets_help_page():
 
 def test_balance_counts_each_class_alike():
     found = balance(statistics(np.array([[90, 9, 0], [0, 0, 0], [0, 0, 1]])).by_class)
-    assert found.balanced_accuracy == pytest.approx(2 / 3)
-    assert (found.weakest_class, found.weakest_sensitivity) == ("1", 0)
+    assert found.pop("balanced_accuracy") == pytest.approx(2 / 3)
+    assert found == {"weakest_class": "1", "weakest_sensitivity": 0}
     found = balance(statistics(np.array([[8, 0], [2, 0]])).by_class)
-    assert found == (0.8, "0", 0.8)
+    assert [*found.values()] == [0.8, "0", 0.8]
 
 
 def test_more_than_two_classes_get_bowkers_test():
@@ -70,8 +70,6 @@ def test_mcnemar_of_equal_errors_is_not_corrected():
         ([[5, 0], [1, 0]], "specificity", "0", "no class but 0 present"),
         ([[5, 0], [0, 5]], "mcnemar_p_value", None, "class 0 and class 1 never confused"),
         ([[5, 0], [0, 0]], "kappa", None, "a single class, in prediction and reference alike"),
-        ([[0, 0], [0, 0]], "accuracy", None, "no rows"),
-        ([[0, 0], [0, 0]], "prevalence", "1", "no rows"),
     ],
 )
 def test_what_is_undefined_is_none_with_its_reason(matrix, figure, label, reason):
@@ -81,13 +79,7 @@ def test_what_is_undefined_is_none_with_its_reason(matrix, figure, label, reason
 
 
 @pytest.mark.parametrize(
-    "matrix",
-    [
-        [[4, 1, 1], [1, 5, 2], [0, 0, 0]],
-        [[0, 0], [0, 5]],
-        [[0, 5], [5, 0]],
-        [[0, 0], [0, 0]],
-    ],
+    "matrix", [[[4, 1, 1], [1, 5, 2], [0, 0, 0]], [[0, 0], [0, 5]], [[0, 5], [5, 0]]]
 )
 def test_every_none_has_one_reason_in_every_rendering(matrix):
     found = statistics(counts(*matrix))

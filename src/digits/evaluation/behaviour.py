@@ -17,7 +17,6 @@ from digits.core.dataset import Dataset, Images, Predict, Probabilities
 from digits.core.files import StrictModel
 
 SEED = 0
-DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # right, left, down, up
 FRAGILE_LOSS = 0.1  # of accuracy, 0…1
 
 REQUESTS = 50
@@ -46,7 +45,8 @@ def shift(images: Images, amount: float) -> Images:
 
     height, width = images.shape[1:]
     move = partial(ndimage.shift, order=1, prefilter=False)
-    steps = [(0, down * amount * height, right * amount * width) for down, right in DIRECTIONS]
+    down, right = amount * height, amount * width
+    steps = [(0, 0, right), (0, 0, -right), (0, down, 0), (0, -down, 0)]
     return _one_of(images, [partial(move, shift=step) for step in steps])
 
 
@@ -91,19 +91,15 @@ def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Images
 def words(name: str) -> str:
     """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
     key, _, amount = name.partition("_")
-    try:
-        percent = f"{100 * float(amount or 0):.4g} %"
-    except ValueError:  # a name that another version gave
-        return name
-    known = {
-        "clean": "as they are",
-        "shift": f"shifted by {percent} of their size",
-        "rotate": f"rotated by ±{amount}°",
-        "blur": f"blurred over {percent} of their size",
-        "noise": f"with {percent} of noise",
-        "invert": "with inverted contrast",
+    shares = {
+        "shift": "shifted by {:.4g} % of their size",
+        "blur": "blurred over {:.4g} % of their size",
+        "noise": "with {:.4g} % of noise",
     }
-    return known.get(key, name)
+    if key in shares:
+        return shares[key].format(100 * float(amount))
+    others = {"clean": "as they are", "invert": "with inverted contrast"}
+    return f"rotated by ±{amount}°" if key == "rotate" else others.get(key, name)
 
 
 def accuracy_under(

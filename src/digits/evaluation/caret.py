@@ -39,14 +39,6 @@ class Statistics(NamedTuple):
     undefined: list[dict[str, Any]]
 
 
-class Balance(NamedTuple):
-    """The mean sensitivity of the classes that have rows, and the class with the lowest."""
-
-    balanced_accuracy: float
-    weakest_class: str
-    weakest_sensitivity: float
-
-
 class Tables(NamedTuple):
     """The figures as caret prints them: a row of strings per figure; notes say why one is n/a."""
 
@@ -56,7 +48,7 @@ class Tables(NamedTuple):
 
 
 def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
-    """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION.
+    """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION, not all 0.
 
     `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05.
     """
@@ -76,11 +68,12 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     return Statistics(overall, dict(zip(names, rows, strict=True)), undefined)
 
 
-def balance(by_class: Mapping[str, Figures]) -> Balance:
-    """What the statistics of each class say of all; at least one class has rows."""
+def balance(by_class: Mapping[str, Figures]) -> dict[str, Any]:
+    """`balanced_accuracy` of the classes with rows, `weakest_class` and `weakest_sensitivity`."""
     found = {name: s for name, f in by_class.items() if (s := f.get("sensitivity")) is not None}
-    weakest = min(found, key=lambda name: found[name])
-    return Balance(sum(found.values()) / len(found), weakest, found[weakest])
+    weakest = min(found, key=found.__getitem__)
+    lowest = {"weakest_class": weakest, "weakest_sensitivity": found[weakest]}
+    return {"balanced_accuracy": sum(found.values()) / len(found), **lowest}
 
 
 def label_of(figure: str) -> str:
@@ -116,8 +109,6 @@ def p_value_text(value: float) -> str:
 
 def _overall(matrix: Matrix) -> Figures:
     total, right = int(matrix.sum()), int(np.trace(matrix))
-    if total == 0:
-        return dict.fromkeys(OVERALL)
     reference, predicted = matrix.sum(axis=0), matrix.sum(axis=1)
     no_information_rate = float(reference.max() / total)
     interval = binomtest(right, total).proportion_ci()
@@ -175,8 +166,6 @@ def _by_class(matrix: Matrix) -> pd.DataFrame:
 
 
 def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
-    if matrix.sum() == 0:
-        return "no rows"
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
     if k is None:

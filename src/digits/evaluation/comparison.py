@@ -134,7 +134,7 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
     gain = _points(beaten_by[rival], beaten_by[rival].gain)
     return (
         f"No model is best in both: {rival} is more accurate (+{gain} points), "
-        f"{fastest} trains {_times(times[rival] / times[fastest])} faster"
+        f"{fastest} trains {times[rival] / times[fastest]:,.1f} times faster"
     )
 
 
@@ -143,28 +143,21 @@ def verdict(pair: Pair) -> str:
     both, ratio = f"{pair.better} and {pair.other}", pair.time_ratio
     gain, low, high = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
     evidence = f"(95 % interval {low} to {high}, {p_text(pair)})"
-    same_time = ratio is not None and max(ratio, 1 / ratio) < SAME_TIME
-    faster = f"trains {_times(1 / ratio)} faster" if ratio else ""
-    on_a_tie = f"; {pair.better} {faster}" if ratio else ""
-    on_a_tie = "; both train equally long" if same_time else on_a_tie
+    on_a_tie = time = price = ""
+    if ratio and max(ratio, 1 / ratio) < SAME_TIME:
+        on_a_tie, time = "; both train equally long", " for the same training time"
+    elif ratio and ratio < 1:
+        faster = f"trains {1 / ratio:,.1f} times faster"
+        on_a_tie, time, price = f"; {pair.better} {faster}", f" and {faster}", ": better in both"
+    elif ratio:
+        time = f" for {ratio:,.1f} times the training time"
+        price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
     if pair.disagreements == 0:
         return f"{both} give the same answer on all {pair.rows:,} images{on_a_tie}"
     if pair.gain == 0:
         return f"{both} are equally accurate {evidence}{on_a_tie}"
-    time = price = ""
-    if same_time:
-        time = " for the same training time"
-    elif ratio and ratio < 1:
-        time, price = f" and {faster}", ": better in both"
-    elif ratio:
-        time = f" for {_times(ratio)} the training time"
-        price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
     line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:,.1f} times"
 
 
 def _price(pair: Pair) -> str:

@@ -37,7 +37,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
     `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot truth, 0…2;
-    `ece`: see `calibration_error`. Empty without any rows.
+    `ece`: see `calibration_error`. There is at least one row.
 
     Raises:
         DigitsError: a row is no probability distribution.
@@ -46,27 +46,21 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
 
     if fault := not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
-    if len(reference) == 0:
-        return {}
     chances = _normalised(probabilities)
+    # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
+    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
+    of_truth = clipped[np.arange(len(reference)), reference]
     labels = np.arange(chances.shape[1])
     brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
     two_classes = len(labels) == 2  # scikit-learn would warn
     top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
     return {
         "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
-        "loss": _log_loss(chances, reference),
+        "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
         "brier": float(brier),
         "ece": calibration_error(probabilities, reference),
         "top2_accuracy": float(top2),
     }
-
-
-def _log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
-    """Clipped and normalised as in `keras.losses.SparseCategoricalCrossentropy`: at most 16.1."""
-    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
-    of_truth = clipped[np.arange(len(reference)), reference]
-    return float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth)))
 
 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:

@@ -6,35 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits.core import process
-from digits.core.artifacts import (
-    EVALUATED,
-    EvaluateOutputs,
-    TrainOutputs,
-    in_file,
-    read_calibration,
-    read_split,
-    split_path,
-)
+from digits.core import artifacts, process
 from digits.core.dataset import Dataset, Matrix, save_arrays
 from digits.core.files import md5, replacing, write_json
-from digits.evaluation.behaviour import accuracy_under
-from digits.evaluation.caret import statistics
-from digits.evaluation.confidence import (
-    TEMPERATURE_1,
-    answer_sets,
-    measure,
-    threshold,
-    too_few_rows,
-)
+from digits.evaluation import behaviour, caret, confidence, scores
 from digits.evaluation.confusion_csv import write_matrix
-from digits.evaluation.scores import (
-    Mistakes,
-    confusion_matrix,
-    most_confident_mistakes,
-    reliability,
-    score_probabilities,
-)
 from digits.params import load as load_params
 from digits.reporting.plots import model as plots
 from digits.reporting.plots.alluvial import alluvial
@@ -48,47 +24,51 @@ def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
     names = params.data.names
-    stored = {name: read_split(name, classes=params.data.classes) for name in EVALUATED}
+    stored = {n: artifacts.read_split(n, classes=len(names)) for n in artifacts.EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
-    predict = inference.load(TrainOutputs(model).model, threads=params.train.threads).predict
-    outputs, test = EvaluateOutputs(model), splits["test"]
+    network, outputs = artifacts.TrainOutputs(model).model, artifacts.EvaluateOutputs(model)
+    predict = inference.load(network, threads=params.train.threads).predict
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     save_arrays(outputs.predictions, probabilities)
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
-        behaviour = beside.submit(
-            accuracy_under, predict, test, params.behaviour, clean=probabilities["test"]
+        test, clean = splits["test"], probabilities["test"]
+        disturbed = beside.submit(
+            behaviour.accuracy_under, predict, test, params.behaviour, clean=clean
         )
         matrices = write_figures(outputs, splits, probabilities, names=names)
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
         write_json(outputs.confidence, found)
-        by_confidence = {n: reliability(probabilities[n], d.labels) for n, d in splits.items()}
+        by_confidence = {
+            name: scores.reliability(probabilities[name], data.labels)
+            for name, data in splits.items()
+        }
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
-        mistakes = most_confident_mistakes(test, probabilities["test"], limit=MISTAKES_DRAWN)
-        file, rows = in_file(stored["test"].rows[mistakes.rows])
+        mistakes = scores.most_confident_mistakes(test, clean, limit=MISTAKES_DRAWN)
+        file, rows = artifacts.in_file(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=rows)
         draw(model, matrices, mistakes, by_confidence, names=names, file=file)
         from digits.tracking import restore  # MLflow takes a second
-    write_json(outputs.behaviour, behaviour.result())
-    restore.log_evaluation(model, {name: md5(split_path(name)) for name in EVALUATED})
+    write_json(outputs.behaviour, disturbed.result())
+    restore.log_evaluation(model, {name: md5(artifacts.split_path(name)) for name in splits})
 
 
 def write_figures(
-    outputs: EvaluateOutputs,
+    outputs: artifacts.EvaluateOutputs,
     splits: dict[str, Dataset],
     probabilities: dict[str, np.ndarray],
     *,
     names: list[str],
 ) -> dict[str, Matrix]:
     """Write confusion matrix, scores and caret's statistics of each split; returns the matrices."""
-    matrices, scores, tables = {}, {}, {}
+    matrices, metrics, tables = {}, {}, {}
     for name, data in splits.items():
         predicted = probabilities[name].argmax(axis=1)
-        matrices[name] = confusion_matrix(predicted, data.labels, classes=len(names))
-        scores[name] = score_probabilities(probabilities[name], data.labels)
-        tables[name] = statistics(matrices[name], classes=names)._asdict()
+        matrices[name] = scores.confusion_matrix(predicted, data.labels, classes=len(names))
+        metrics[name] = scores.score_probabilities(probabilities[name], data.labels)
+        tables[name] = caret.statistics(matrices[name], classes=names)._asdict()
         write_matrix(outputs.matrix(name), matrices[name], names=names)
-    write_json(outputs.metrics, scores)
+    write_json(outputs.metrics, metrics)
     write_json(outputs.statistics, tables)
     return matrices
 
@@ -96,29 +76,30 @@ def write_figures(
 def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
-    temperature, truth = read_calibration(TrainOutputs(model).calibration)
+    temperature, truth = artifacts.read_calibration(artifacts.TrainOutputs(model).calibration)
     if temperature == 1:
-        print(f"warning: {model}: {TEMPERATURE_1}; its probabilities may be too high or too low")
-    if finding := too_few_rows(len(truth), coverage):
+        why = confidence.TEMPERATURE_1
+        print(f"warning: {model}: {why}; its probabilities may be too high or too low")
+    if finding := confidence.too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
-    limit = threshold(truth, coverage)
-    found = {
-        name: measure(answer_sets(probabilities[name], limit), data.labels)._asdict()
-        for name, data in splits.items()
-    }
-    return {"asked": coverage, "threshold": limit, **found}
+    limit = confidence.threshold(truth, coverage)
+    found: dict[str, Any] = {"asked": coverage, "threshold": limit}
+    for name, data in splits.items():
+        sets = confidence.answer_sets(probabilities[name], limit)
+        found[name] = confidence.measure(sets, data.labels)._asdict()
+    return found
 
 
 def draw(
     model: str,
     matrices: dict[str, Matrix],
-    mistakes: Mistakes,
+    mistakes: scores.Mistakes,
     by_confidence: dict[str, pd.DataFrame],
     *,
     names: list[str],
     file: str,
 ) -> None:
-    outputs = EvaluateOutputs(model)
+    outputs = artifacts.EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"
         cells = plots.confusion_matrix(matrix, names=names, title=title)
@@ -126,9 +107,9 @@ def draw(
         save(alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
-    scores = outputs.read_metrics()
+    metrics = outputs.read_metrics()
     panels = {
-        f"{split}: calibration error {scores[split]['ece']:.4f}": table
+        f"{split}: calibration error {metrics[split]['ece']:.4f}": table
         for split, table in by_confidence.items()
     }
     title = f"{model}: how often it is right, by its confidence"

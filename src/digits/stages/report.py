@@ -3,18 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from digits.core import process
-from digits.core.artifacts import (
-    COMPARE,
-    COMPARISON,
-    EVALUATED,
-    EXPLORE,
-    REPORT,
-    VALIDATION,
-    EvaluateOutputs,
-    TrainOutputs,
-    read_split_summary,
-)
+from digits.core import artifacts, process
 from digits.core.files import read_json, write_text
 from digits.evaluation import leaderboard
 from digits.evaluation.caret import Statistics
@@ -33,32 +22,32 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     params = load_params()
-    summary = read_split_summary()
-    comparison = read_json(COMPARISON, leaderboard.Comparison)
+    summary = artifacts.read_split_summary()
+    comparison = read_json(artifacts.COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
         models=[read_model(model, summary["rows"]) for model in params.models],
-        validation=read_json(VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
-        pareto=(COMPARE / "pareto.png").read_bytes(),
-        learning_curves=(COMPARE / "learning_curves.png").read_bytes(),
+        validation=read_json(artifacts.VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
+        pareto=(artifacts.COMPARE / "pareto.png").read_bytes(),
+        learning_curves=(artifacts.COMPARE / "learning_curves.png").read_bytes(),
         raw_data={
-            caption: (EXPLORE / f"{name}.png").read_bytes()
+            caption: (artifacts.EXPLORE / f"{name}.png").read_bytes()
             for name, caption in RAW_DATA_PICTURES.items()
         },
         sources=summary["sources"],
     )
-    write_text(REPORT, render(content))
+    write_text(artifacts.REPORT, render(content))
 
 
 def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
-    evaluated = EvaluateOutputs(model)
+    evaluated = artifacts.EvaluateOutputs(model)
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
     return ModelResult(
         name=model,
-        run=TrainOutputs(model).read_run(),
+        run=artifacts.TrainOutputs(model).read_run(),
         splits=[
             SplitResult(
                 name=split,
@@ -68,7 +57,7 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
                 matrix=evaluated.matrix_picture(split).read_bytes(),
                 alluvial=evaluated.alluvial(split).read_bytes(),
             )
-            for split in EVALUATED
+            for split in artifacts.EVALUATED
         ],
         behaviour=evaluated.read_behaviour(),
         confidence=evaluated.read_confidence(),

@@ -175,9 +175,8 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
         figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
-        balanced = balance(statistics[split]["by_class"])
-        figures["balanced_accuracy"] = balanced.balanced_accuracy
-        figures["weakest_sensitivity"] = balanced.weakest_sensitivity
+        figures |= balance(statistics[split]["by_class"])
+        del figures["weakest_class"]  # a name
         metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
     test = metrics["test"]
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
