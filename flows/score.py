@@ -32,19 +32,15 @@ def score(
         scheduler: Address of a Dask scheduler, to score each table on a worker; default: here.
     """
     if scheduler:
-        _score_on_workers(source, output, model, scheduler)
+        if not is_folder(output):
+            raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
+        loaded = params.load()
+        store.connect()
+        origin = find_origin(model or f"models:/{loaded.project.name}@champion")
+        common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "params": loaded}
+        task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
+        jobs = plan(source, output, origin, loaded)
+        with task_runner(scheduler) as runner:
+            wait([runner.submit(task, {"job": job, **common}) for job in jobs])
     scored = run_digits("score", source, out=output, model=model)  # what is missing yet
     return show_drift(scored, "drift", source)
-
-
-def _score_on_workers(source: str, output: str, model: str, scheduler: str) -> None:
-    if not is_folder(output):
-        raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
-    loaded = params.load()
-    store.connect()
-    origin = find_origin(model or f"models:/{loaded.project.name}@champion")
-    common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "params": loaded}
-    task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
-    jobs = plan(source, output, origin, loaded)
-    with task_runner(scheduler) as runner:
-        wait([runner.submit(task, {"job": job, **common}) for job in jobs])

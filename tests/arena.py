@@ -20,12 +20,11 @@ from onnx import helper
 from support import record_outputs
 
 from digits.core import provenance
-from digits.core.artifacts import RunRecord, TrainOutputs, split_path, split_tags
+from digits.core.artifacts import VALIDATION, RunRecord, TrainOutputs, split_path, split_tags
 from digits.core.dataset import Dataset, Split, save_split
 from digits.core.files import write_json
 from digits.evaluation.gate import Check, Decision
 from digits.registry.artifacts import ModelFiles
-from digits.registry.candidate import VALIDATION
 from digits.registry.versions import TrainedRun, trained_run
 from digits.tracking import logged_model, runs, store
 from digits.tracking.logged_model import MODEL_SHA256

@@ -1,6 +1,5 @@
 """How a flow run starts and ends: as a program, on a worker, with an error; what its page shows."""
 
-import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -64,8 +63,8 @@ def _is_new(record: LogRecord) -> bool:
 
 def show_table(rows: list[dict[str, Any]], name: str, description: str) -> None:
     """Create a table artifact of this project; the keys of the rows are its columns."""
-    key = re.sub(r"[^a-z0-9]+", "-", f"{params.project().name}-{name}".lower())
-    create_table_artifact(rows, key=key.strip("-"), description=description)
+    key = f"{params.project().name}-{name}".lower().replace("_", "-")
+    create_table_artifact(rows, key=key, description=description)
 
 
 def show_drift(found: dict[str, Any], name: str, source: str, *lines: str) -> State[None]:

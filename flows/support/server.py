@@ -28,27 +28,23 @@ def app() -> Guard:
 def ensure_server() -> None:
     """Start a Prefect server that ends with this process, unless one is configured."""
     if not get_current_settings().api.url:
-        _start()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            number = listening.fileno()
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            server = subprocess.Popen(
+                [*UVICORN, "--factory", "flows.support.server:app", "--fd", str(number)],
+                env=os.environ | EPHEMERAL,
+                pass_fds=[number],
+                start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
+            )
+        # before Prefect's own exit handlers, so they run after Prefect's
+        atexit.register(server.wait)
+        atexit.register(server.terminate)
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
+        os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
+        refresh_global_settings_context()
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             reason = one_line(error) or type(error).__name__
             hint = "is the server up? (PREFECT_API_URL says which server is asked)"
             raise ServiceError(f"Prefect at {get_current_settings().api.url}: {reason}; {hint}")
-
-
-def _start() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        number = listening.fileno()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = subprocess.Popen(
-            [*UVICORN, "--factory", "flows.support.server:app", "--fd", str(number)],
-            env=os.environ | EPHEMERAL,
-            pass_fds=[number],
-            start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
-        )
-    # before Prefect's own exit handlers, so they run after Prefect's
-    atexit.register(server.wait)
-    atexit.register(server.terminate)
-    os.environ["PREFECT_API_URL"] = f"{address}/api"
-    os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
-    refresh_global_settings_context()

@@ -63,15 +63,6 @@ def test_weights_that_lie_in_other_files_are_not_read(version, where):
     assert line.startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
 
 
-def test_a_network_that_contradicts_its_signature_is_a_line(version):
-    other = files_of(fighter(shape=(4, 5))) / "model.onnx"
-    (version.folder / "model.onnx").write_bytes(other.read_bytes())
-    assert finding(IntegrityError, version.answers) == (
-        f"{URI}: its network takes images (4, 5) and gives 10 classes, "
-        "its signature says uint8 (-1, 8, 8) → float32 (-1, 10)"
-    )
-
-
 def test_what_is_no_onnx_model_is_a_line(version):
     (version.folder / "model.onnx").write_bytes(b"\x0a\xff\xff\xff\xff\x0f")
     line = finding(IntegrityError, version.answers)
@@ -110,8 +101,8 @@ def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(version
 
 @pytest.mark.parametrize(
     "text",
-    ["", "flavors: !!python/object/apply:os.system [touch hacked]\n", "- x\n", f"x: {'y' * 10**6}"],
-    ids=["empty", "code", "list", "huge"],
+    ["", "flavors: !!python/object/apply:os.system [touch hacked]\n", "- x\n"],
+    ids=["empty", "code", "list"],
 )
 def test_mlmodel_of_no_model_is_a_line(version, text):
     (version.folder / "MLmodel").write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import arena
@@ -15,23 +16,29 @@ from digits.core.errors import IntegrityError
 from digits.core.files import write_json
 from digits.registry import promotion, reproduce
 from digits.registry.evidence import _commit_finding
-from digits.registry.reproduce import Reproduction, compare
+from digits.registry.reproduce import compare
 from digits.registry.trace import find_origin
 
 
 def test_equal_predictions_are_said_to_be():
     chances = np.tile(np.array([[0.25, 0.75]], np.float32), (10_000, 1))
-    assert str(compare(chances, chances)) == (
+    assert str(compare("m", chances, chances, tolerance=0)) == (
         "10,000 of 10,000 predictions identical, largest probability difference 0"
     )
 
 
 def test_other_predictions_are_counted_and_measured():
-    found = compare(
-        np.array([[0.5, 0.5], [0.25, 0.75]], np.float32),
-        np.array([[0.25, 0.75], [0.25, 0.75]], np.float32),
-    )
+    recorded = np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)
+    repeated = np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)
+    found = compare("m", recorded, repeated, tolerance=0.25)
     assert (found.identical, found.rows, found.largest_difference) == (1, 2, 0.25)
+    for other in (repeated, repeated * np.nan):
+        finding(IntegrityError, partial(compare, "m", recorded, other, tolerance=0.2))
+    line = finding(IntegrityError, lambda: compare("m", recorded, repeated, tolerance=0.2))
+    assert line == (
+        "m: 1 of 2 predictions identical, largest probability difference 0.25;"
+        " at most 0.2 is allowed (--tolerance)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,16 +73,6 @@ def test_other_params_than_the_run_says_are_told(ring):
     write_json(TrainOutputs("mlp").run, ids | rest)
     line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
-
-
-def test_a_difference_beyond_the_tolerance_is_refused():
-    found = Reproduction(100, 99, 0.25)
-    reproduce.check_tolerance("m", found, 0.25)
-    line = finding(IntegrityError, lambda: reproduce.check_tolerance("m", found, 0.2))
-    assert line == (
-        "m: 99 of 100 predictions identical, largest probability difference 0.25;"
-        " at most 0.2 is allowed (--tolerance)"
-    )
 
 
 def test_what_differs_here_is_named(ring):

@@ -39,7 +39,7 @@ def test_a_model_that_takes_no_images_is_named(ring, signature):
     YAML().dump({**content, "signature": signature}, described)
     sign(model, "1")
     line = finding(IntegrityError, lambda: predict(f"models:/{NAME}/1"))
-    assert line.startswith("models:/digits/1: by its signature it is no classifier")
+    assert line.startswith("models:/digits/1: MLmodel does not describe it (")
 
 
 def test_model_that_fails_is_named(ring, monkeypatch):

@@ -103,11 +103,12 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
 
 
 def test_lines_with_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with Board(["split"]) as board:
+    board = Board(["split"])
+    with board.table:
         board.start("split")
         board.line("split", "warning: [/b] [red]")
-        [*_, note] = board._table.columns
-        assert str(note(board._table.tasks[0])) == "warning: [/b] [red]"
+        [*_, note] = board.table.columns
+        assert str(note(board.table.tasks[0])) == "warning: [/b] [red]"
     assert "split: warning: [/b] [red]" in capsys.readouterr().out
 
 

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from math import inf
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
-from pydantic import BaseModel, TypeAdapter
 
 from digits.core import provenance, repository
 from digits.core.artifacts import EVALUATED, EvaluateOutputs
@@ -25,7 +23,6 @@ DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as 
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 MAX_CELL = 100  # characters of a reason in the history
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
-MAX_STATISTICS = 1_000_000  # bytes of statistics.json; that of 10 classes has 8,000
 STATISTICS = EvaluateOutputs("").statistics.name
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
@@ -43,10 +40,6 @@ FIGURES = {
     "unsure": "unsure answers",
 }
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
-
-
-class _Statistics(BaseModel):
-    by_class: dict[str, dict[str, float | None]]
 
 
 def card(origin: Origin, files: ModelFiles) -> str:
@@ -101,8 +94,12 @@ def write_history(registry: Registry) -> None:
 
 
 def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
-    run = MlflowClient().get_run(origin.run_id)
-    metrics, by_class = run.data.metrics, _by_class(origin.run_id)
+    client = MlflowClient()
+    run = client.get_run(origin.run_id)
+    metrics = run.data.metrics
+    by_class: dict[str, dict[str, float | None]] = {}  # of the test rows
+    if STATISTICS in {file.path for file in client.list_artifacts(origin.run_id)}:
+        by_class = json.loads(load_text(f"runs:/{origin.run_id}/{STATISTICS}"))["test"]["by_class"]
     prefix = "behaviour_"
     behaviour = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
     recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
@@ -134,18 +131,6 @@ def _with_interval(metrics: Mapping[str, float], name: str) -> str:
     value, *ends = (metrics.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
     interval = "" if None in ends else f" ({' to '.join(map(_number, ends))})"
     return _number(value) + interval
-
-
-def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
-    """The statistics of each class on the test rows; empty if the run has none that can be read."""
-    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
-    if (sizes.get(STATISTICS) or inf) > MAX_STATISTICS:
-        return {}
-    try:  # a damaged file must not keep a version from being promoted
-        text = load_text(f"runs:/{run_id}/{STATISTICS}")
-        return TypeAdapter(dict[str, _Statistics]).validate_json(text)["test"].by_class
-    except (ValueError, KeyError, OSError):
-        return {}
 
 
 def _escaped(value: Any) -> str:

@@ -6,23 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from digits.core import events
+from digits.core.artifacts import EVALUATED, VALIDATION, TrainOutputs, split_path
 from digits.core.errors import BusyError, DigitsError, UsageError, one_line
-from digits.core.files import text_sha256
+from digits.core.files import scratch, text_sha256
+from digits.core.provenance import DATA_POINTER, OUTPUTS, check_outputs, recorded_outputs
+from digits.core.revision import open_revision
 from digits.evaluation.gate import Check, Decision
 from digits.params import Params
 from digits.registry.artifacts import ModelFiles, fetched
-from digits.registry.candidate import candidate
 from digits.registry.history import Move, champion_of, next_move, previous_champion
 from digits.registry.trace import find_origin
-from digits.registry.versions import Registry, TrainedRun, account, find
-from digits.tracking import store
-from digits.tracking.database import SQLITE
+from digits.registry.versions import Registry, TrainedRun, account, find, trained_run
+from digits.tracking import restore, store
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
@@ -59,13 +61,41 @@ def promote_training(
     dry_run: bool = False,
     approval: Check | None = None,
 ) -> Outcome:
+    """Judge a model's last training, a run, or a DVC experiment's training, and promote it.
+
+    IntegrityError if outputs are not what dvc.lock records.
+    """
     from digits.registry.evidence import judge_by_holdout  # imports scipy
 
-    with candidate(model, run_id, experiment, params) as (run, root):
+    name, root = model or "", Path()
+    with scratch() as folder:
+        if not run_id:
+            if experiment:
+                _download(experiment, name, root := folder)
+            else:
+                params.recipe(name)  # an unknown one is a line
+            known = restore.known(TrainOutputs(name, root)) or restore.restore(name, root)
+            run_id = known.info.run_id
+        run = trained_run(run_id)
         judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
         if dry_run:
             return preview(run, params.project.name, judge=judge)
         return promote(run, params.project.name, judge=judge, reason=reason)
+
+
+def _download(experiment: str, model: str, root: Path) -> None:
+    """A model's outputs, the rows that it is judged by and the result of `validate`."""
+    with open_revision(experiment) as revision:
+        revision.download([OUTPUTS, DATA_POINTER], root)
+        recorded = recorded_outputs(root)
+        paths = [path for path in recorded if path.parent == TrainOutputs(model).folder]
+        if not paths:
+            models = [path.parent.name for path in recorded if path.match("train/*/run.json")]
+            known = f"name one model: {', '.join(models) or 'it has none'}"
+            raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
+        rows = [split_path(name) for name in ("validation", *EVALUATED)]
+        revision.download([VALIDATION, *rows, *paths], root)
+        check_outputs([rows[0], *paths], root)  # the gate checks the others
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
@@ -88,8 +118,6 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
         registry = Registry(name)
         version = registry.register(run)
         outcome = _decide(registry, run, version, files, judge, reason)
-        if outcome.champion == version or outcome.move:
-            registry.drop_challenger(version)
         _describe(registry, version, files)
     if outcome.move:
         _announce(name, outcome.move)
@@ -111,7 +139,6 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
             move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):
                 raise BusyError(f"models:/{name}: another champion was made; run it again")
-            registry.drop_challenger(version)
             _describe(registry, version, files)
     _announce(name, move)
     return move
@@ -121,10 +148,10 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
 def _alone(name: str) -> Iterator[None]:
     """Beside an SQLite store, hold a file lock; the kernel releases that of a killed process."""
     uri = store.tracking_uri()
-    if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
+    if not uri.startswith(store.SQLITE):  # `Registry.move` reads the champion again
         yield
         return
-    path = f"{uri.removeprefix(SQLITE)}.{name}.lock"
+    path = f"{uri.removeprefix(store.SQLITE)}.{name}.lock"
     try:
         with FileLock(path, timeout=WAIT_S):
             yield

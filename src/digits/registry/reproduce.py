@@ -70,9 +70,8 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
         check_inputs(origin, folder)
         images = load_split(folder / split_path("test")).data.images
         repeated = inference.load(TrainOutputs(name, folder).model, threads=own_threads)
-        reproduction = compare(model.predict(images), repeated.predict(images))
-    check_tolerance(origin.uri, reproduction, tolerance)
-    return reproduction
+        answers = model.predict(images), repeated.predict(images)
+        return compare(origin.uri, *answers, tolerance=tolerance)
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
@@ -134,14 +133,16 @@ def check_inputs(origin: Origin, folder: Path) -> None:
             )
 
 
-def compare(recorded: np.ndarray, repeated: np.ndarray) -> Reproduction:
-    """Compare class probabilities float32 (n, classes) of the same rows."""
+def compare(
+    uri: str, recorded: np.ndarray, repeated: np.ndarray, *, tolerance: float
+) -> Reproduction:
+    """Compare class probabilities float32 (n, classes) of the same rows.
+
+    IntegrityError if one differs by more than `tolerance`, or is NaN.
+    """
     same = recorded.argmax(axis=1) == repeated.argmax(axis=1)
     largest = float(np.abs(recorded.astype(np.float64) - repeated).max())
-    return Reproduction(len(recorded), int(same.sum()), largest)
-
-
-def check_tolerance(uri: str, found: Reproduction, tolerance: float) -> None:
-    """Raise IntegrityError if a probability differs by more than `tolerance`, or is NaN."""
-    if not found.largest_difference <= tolerance:  # false for NaN
+    found = Reproduction(len(recorded), int(same.sum()), largest)
+    if not largest <= tolerance:  # false for NaN
         raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
+    return found

@@ -16,14 +16,11 @@ from digits.training.inference import Network
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A version and a verified copy of its files.
-
-    `picture` is how pictures of other sizes become its input.
-    """
+    """A version and a verified copy of its files."""
 
     origin: Origin
     files: ModelFiles
-    picture: Picture
+    picture: Picture  # how pictures of other sizes become its input
     threads: int
 
     @cached_property

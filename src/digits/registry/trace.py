@@ -2,7 +2,7 @@
 
 from ast import literal_eval
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mlflow import MlflowClient
@@ -17,16 +17,10 @@ from digits.registry.versions import MISSING, find
 from digits.tracking import store
 from digits.tracking.logged_model import MODEL_SHA256
 
-# tags of the run that become fields of the same name
-_TAGS = (
-    *("git_commit", "git_dirty", "data_md5", "lock_md5", "dvc_exp", "changed"),
-    *("outputs", "python", "cpu", "cpu_features", "device"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a version was made from; empty strings for what its run did not record.
+    """What a version was made from, such as tags of its run; empty strings for what is unknown.
 
     `splits`: md5 by name of split. `params`: the training's, as its run logged them.
     `gate`: the tags that the gate set on the version.
@@ -70,19 +64,19 @@ def find_origin(uri: str) -> Origin:
     for key, text in params.items():
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):  # it is no literal
             params[key] = literal_eval(text)
-    return Origin(
-        model=version.name,
-        version=str(version.version),
-        aliases=sorted(version.aliases),
-        run_id=run.info.run_id,
-        experiment=client.get_experiment(run.info.experiment_id).name,
-        splits={split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
-        model_sha256=version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
-        flow_run=tags.get("prefect_flow_run_id", ""),
-        params=params,
-        gate={key: text for key, text in sorted(version.tags.items()) if key.startswith("gate")},
-        **{name: tags.get(name, "") for name in _TAGS},
-    )
+    known: dict[str, Any] = {
+        "model": version.name,
+        "version": str(version.version),
+        "aliases": sorted(version.aliases),
+        "run_id": run.info.run_id,
+        "experiment": client.get_experiment(run.info.experiment_id).name,
+        "splits": {split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
+        "model_sha256": version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
+        "flow_run": tags.get("prefect_flow_run_id", ""),
+        "params": params,
+        "gate": {key: text for key, text in sorted(version.tags.items()) if key.startswith("gate")},
+    }
+    return Origin(**{field.name: tags.get(field.name, "") for field in fields(Origin)} | known)
 
 
 def check_unchanged(origin: Origin) -> None:

@@ -110,16 +110,11 @@ class Registry:
     def set_challenger(self, version: str) -> None:
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
 
-    def drop_challenger(self, version: str) -> None:
-        """Delete the challenger's alias if it names this version."""
-        if _alias(self._model(), CHALLENGER) == version:
-            with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
-                self._client.delete_registered_model_alias(self.name, CHALLENGER)
-
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
 
-        Returns False, and does nothing, if another process has moved the alias.
+        The version is challenger no more. Returns False, and does nothing, if another process has
+        moved the alias.
         """
         moves = self.moves()
         if history.champion_of(moves) != move.before:
@@ -130,6 +125,9 @@ class Registry:
         # the last move has no tag yet if it was made by other means
         for each in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
+        if _alias(self._model(), CHALLENGER) == version:
+            with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
         return True
 
     def _model(self) -> RegisteredModel | None:

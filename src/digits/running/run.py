@@ -19,8 +19,6 @@ from digits.params import Params
 from digits.running.progress import Board
 from digits.running.repro import reproduce
 
-POLL_S = 0.2  # for signals, which only the main thread gets
-
 
 def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[str]:
     """Run with DVC what changed in the project; returns the names of the stages that ran.
@@ -43,7 +41,8 @@ def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[s
         stages = may_change(pipeline.read_pipeline(root, names))
         if not stages:
             return set()
-        with Board([stage.name for stage in stages]) as board:
+        board = Board([stage.name for stage in stages])
+        with board.table:
             _run_all(Schedule(stages, params.train.threads), board)
     return {name for name, state in board.states.items() if state == "done"}
 
@@ -63,7 +62,7 @@ def _run_all(schedule: "Schedule", board: Board) -> None:
                     running[name] = pool.submit(reproduce, name, commands, on_line, env=env)
                 if not running:
                     break
-                wait(running.values(), POLL_S, FIRST_COMPLETED)
+                wait(running.values(), return_when=FIRST_COMPLETED)
                 for name in [name for name, future in running.items() if future.done()]:
                     try:
                         board.end(name, running.pop(name).result())
@@ -103,10 +102,7 @@ class Schedule(NamedTuple):
     processors: int = machine.processors()
 
     def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
-        """The names of the stages that may start beside the running ones; timed ones come first.
-
-        `done` are the stages of this run that have ended well.
-        """
+        """The stages that may start, by name, while some are running and some done; timed first."""
         names = {stage.name for stage in self.stages}
         together = [stage for stage in self.stages if stage.name in running]
         chosen: list[str] = []

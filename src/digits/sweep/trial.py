@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 
@@ -20,10 +20,7 @@ from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageE
 from digits.core.files import StrictModel, md5
 from digits.models import builder
 from digits.sweep.space import override, propose
-from digits.tracking import database
-
-if TYPE_CHECKING:
-    from digits.training.fit import EpochMetrics
+from digits.tracking import store
 
 FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
@@ -52,7 +49,7 @@ def open_study(spec: Spec) -> optuna.Study:
     """Create or resume the study, which processes share by its storage; raises a DigitsError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     what = f"Optuna storage of {spec.study}"
-    if reason := database.no_answer(spec.storage):
+    if reason := store.no_answer(spec.storage):
         raise ServiceError(f"{what}: {reason}")
     try:
         study = optuna.create_study(
@@ -67,7 +64,7 @@ def open_study(spec: Spec) -> optuna.Study:
         known = study.user_attrs.get("model", spec.model)
         study.set_user_attr("model", known)
     except Exception as error:  # each database has its own
-        raise ServiceError(f"{what}: {database.reason(error, spec.storage)}") from None
+        raise ServiceError(f"{what}: {store.without_address(error, spec.storage)}") from None
     if known != spec.model:
         raise UsageError(f"study: {spec.study!r} is of {known}, not of {spec.model}")
     return study
@@ -114,7 +111,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
         from digits.training import devices, fit
     from digits.tracking import runs
 
-    def on_epoch(epoch: int, metrics: "EpochMetrics") -> None:
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         runs.log_metrics(metrics, epoch)
         accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.fit.epochs}"
         print(f"{spec.name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)

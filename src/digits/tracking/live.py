@@ -20,10 +20,7 @@ T = TypeVar("T")
 
 
 class Attempt:
-    """Does work that logs, until a server is away: then it warns once, and skips what follows.
-
-    `digits restore` logs that later, from DVC's outputs.
-    """
+    """Does work that logs, until a server is away: then it warns once, and skips what follows."""
 
     def __init__(self) -> None:
         self.gave_up = False
@@ -39,8 +36,7 @@ class Attempt:
             if not store.is_away(error):
                 raise
             self.gave_up = True
-            warning = f"warning: {error}; later `digits restore` logs the rest"
-            print(warning, file=sys.stderr, flush=True)
+            print(f"warning: {error}; later `digits restore` logs the rest", file=sys.stderr)
             return None
 
 

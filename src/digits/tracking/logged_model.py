@@ -13,7 +13,6 @@ from mlflow.types import Schema, TensorSpec
 from digits.core.artifacts import TrainOutputs
 from digits.core.dataset import Images
 from digits.core.files import folder_sha256, scratch
-from digits.tracking import runs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
@@ -41,8 +40,7 @@ def log(
         client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    cost = [runs.metric(key, value, model_id=model.model_id) for key, value in metrics.items()]
-    client.log_batch(run_id, cost)
+    mlflow.log_metrics(dict(metrics), run_id=run_id, model_id=model.model_id)
     return str(model.model_id)
 
 

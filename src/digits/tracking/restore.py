@@ -120,10 +120,7 @@ def restore(model: str, root: Path = Path()) -> Run:
 
 
 def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> None:
-    """Raise IntegrityError if a training's record, perhaps a stranger's, contradicts dvc.lock.
-
-    With `code` also if the commit that it names has other code.
-    """
+    """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
     said = {str(split_path(split)): digest for split, digest in record.datasets.items()}

@@ -19,7 +19,6 @@ from digits.tracking import store
 
 PARAMS_FILE = "params.yaml"
 TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
-MOST = 1000  # metrics that MLflow takes in one request
 
 
 @contextmanager
@@ -116,10 +115,9 @@ def metrics_at(epoch: int, metrics: Mapping[str, float]) -> list[Metric]:
 
 
 def send(run_id: str, metrics: list[Metric]) -> None:
-    """Log metrics to a run, and remove from the list each that has arrived."""
-    while metrics:
-        MlflowClient().log_batch(run_id, metrics[:MOST])
-        del metrics[:MOST]
+    """Log metrics to a run, and empty the list when they have arrived."""
+    MlflowClient().log_batch(run_id, metrics)
+    metrics.clear()
 
 
 def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:

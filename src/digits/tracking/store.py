@@ -1,26 +1,28 @@
-"""The tracking store: its address, its experiments, and its errors as one line."""
+"""The tracking store: its address, its database, its experiments, and its errors as one line."""
 
 import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 import mlflow
 import requests
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException, RetryError
 
-from digits.core.addresses import public
-from digits.core.errors import one_line
+from digits.core.addresses import public, without_credentials
+from digits.core.errors import ServiceError, one_line
+from digits.core.files import replacing
 from digits.core.process import ENVIRONMENT, PARENT_RUN, project_root
 from digits.params import project
-from digits.tracking import database, page
-from digits.tracking.database import SQLITE
+from digits.tracking import page
 
+SQLITE = "sqlite:///"
 PATIENT = 6  # retries of a request, within two minutes
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
@@ -28,7 +30,6 @@ _SERVERS = ("postgresql", "mysql", "mssql")
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
-_FAILING = 500  # and above: HTTP's codes of a server, or a proxy, with something broken behind it
 
 
 def tracking_uri() -> str:
@@ -50,11 +51,11 @@ def connect(experiment: str | None = None) -> str:
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri, name = tracking_uri(), experiment or project().name
-    if uri.startswith(_SERVERS) and (reason := database.no_answer(uri)):
-        raise database.unusable(uri, reason)
+    if uri.startswith(_SERVERS) and (reason := no_answer(uri)):
+        raise _unusable(uri, reason)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
-        with database.opening(uri) if uri.startswith("sqlite") else nullcontext():
+        with _opening(uri) if uri.startswith("sqlite") else nullcontext():
             return _experiment_id(name, uri, is_project=not experiment)
 
 
@@ -81,8 +82,8 @@ def service_errors(uri: str | None = None) -> Iterator[None]:
         elif isinstance(error.__cause__ or error.__context__ or error, RequestException):
             reason = one_line(cause)  # which says less of us than of the request
         else:
-            reason = database.reason(error, address)
-        raise database.unusable(address, reason) from error
+            reason = without_address(error, address)
+        raise _unusable(address, reason) from error
 
 
 @contextmanager
@@ -121,10 +122,52 @@ def is_away(error: BaseException | None) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", 0)
         code = getattr(error, "error_code", "")  # of the database of a server, or ours
         failed = code == "INTERNAL_ERROR" and isinstance(error, RestException)
-        if isinstance(error, _NO_REPLY) or status >= _FAILING or failed or code == _AWAY:
+        if isinstance(error, _NO_REPLY) or status >= 500 or failed or code == _AWAY:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def no_answer(uri: str) -> str | None:
+    """Why a database does not answer, or None; MLflow and Optuna would ask again for minutes."""
+    from sqlalchemy import NullPool, create_engine, text
+
+    try:
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except ModuleNotFoundError as error:
+        return f"its Python driver {error.name} is not installed"
+    except Exception as error:  # each driver has its own
+        return without_address(getattr(error, "orig", None) or error, uri)
+    return None
+
+
+def without_address(error: BaseException, uri: str) -> str:
+    return one_line(without_credentials(str(error), uri), width=200)
+
+
+def _unusable(uri: str, reason: str) -> ServiceError:
+    return ServiceError(
+        f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
+    )
+
+
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    """Hold the lock under which MLflow first opens its SQLite file; create a missing one whole."""
+    name = uri.removeprefix(SQLITE)
+    path = Path(name)
+    is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
+    if name == uri or not is_file or set(name) & set("?#"):
+        raise _unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
+    with FileLock(f"{path}.lock"):  # two processes that create it at once spoil it
+        if path.exists():
+            with closing(sqlite3.connect(path)) as database:  # MLflow would try again for 100 s
+                database.execute("SELECT 1 FROM alembic_version")
+        else:
+            with replacing(path) as temporary:
+                MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+        yield
 
 
 def _experiment_id(name: str, uri: str, *, is_project: bool) -> str:
