@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from digits.scoring.logged import Log
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
-SCORED, PACKAGE = "predictions.parquet", Path("package")
+SCORED = "predictions.parquet"
 OrChampion = Annotated[str | None, typer.Option(help="models:/…; by default the champion.")]
 VersionOrChampion = Annotated[
     str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
@@ -120,7 +120,7 @@ def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
 @app.command()
 def package(
     model: VersionOrChampion = None,
-    out: Annotated[Path, typer.Option(help="A new folder.")] = PACKAGE,
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
@@ -141,11 +141,8 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Para
 
     with connected() as params:
         if log and not model:
-            from digits.scoring.logged import answered_by
-
-            model = answered_by(log)
-        uri, threads = _uri(model, params), params.train.threads
-        with served(uri, threads=threads) as loaded:
+            model = log.answered_by()
+        with served(_uri(model, params), threads=params.train.threads) as loaded:
             yield params, loaded
 
 

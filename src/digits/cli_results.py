@@ -20,7 +20,6 @@ ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_de
 
 app = typer.Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -11,9 +11,14 @@ from matplotlib.text import Text
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
 from digits.evaluation.scores import reliability as by_confidence
-from digits.reporting.plots.alluvial import alluvial
 from digits.reporting.plots.comparison import pareto
-from digits.reporting.plots.model import confusion_matrix, learning_curves, mistakes, reliability
+from digits.reporting.plots.model import (
+    alluvial,
+    confusion_matrix,
+    learning_curves,
+    mistakes,
+    reliability,
+)
 from digits.reporting.plots.raw import class_distribution, class_images, samples
 from digits.reporting.plots.theme import percent, save
 

@@ -24,7 +24,7 @@ from digits.registry import promotion
 from digits.registry.served import served
 from digits.reporting.page.monitor import render_monitor
 from digits.scoring import monitor as monitoring
-from digits.scoring.logged import answered_by, open_log, read_labels, read_log
+from digits.scoring.logged import open_log, read_labels, read_log
 from digits.serving.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
@@ -194,7 +194,7 @@ def test_unknown_model_in_the_log_names_the_row(holdout):
     write_log(holdout.images[:9], holdout.labels[:9], model="evil")
     for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
         replaced("model", pa.array([*[TITLE] * 8, model]))
-        line = finding(DataError, lambda: answered_by(open_log(Path("log"), days=1)))
+        line = finding(DataError, open_log(Path("log"), days=1).answered_by)
         assert line.startswith("log/2025-11-26/120000-1-0.parquet row 8 column model: ")
         assert len(line) < 300
 

@@ -12,10 +12,7 @@ _QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
 
 
 def public(address: str) -> str:
-    """An address without user, password, query and fragment.
-
-    Only the scheme is left if it is unclear where the credentials end: a password may have a slash.
-    """
+    """An address without user, password, query and fragment."""
     scheme, separator, rest = address.partition("://")
     if not separator or not re.fullmatch(r"\w[\w+.-]*", scheme):
         return HIDDEN
@@ -24,18 +21,17 @@ def public(address: str) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     after_credentials = rest[authority.rfind("@") + 1 :]
     place = re.split(r"[?#]", after_credentials, maxsplit=1)[0]
+    # only the scheme is left if it is unclear where a password ends, which may have a slash
     certain = "@" not in after_credentials and _PLACE.fullmatch(place)
     return f"{scheme}://{place if certain else HIDDEN}"
 
 
 def without_credentials(text: str, address: str = "") -> str:
-    """Replace the credentials of every address in the text, and of `address`, by `***`.
-
-    Libraries quote parts of an address in their messages, as written or decoded.
-    """
+    """Replace the credentials of every address in the text, and of `address`, by `***`."""
     rest = address.partition("://")[2]
     user = rest.rpartition("@")[0]
     secrets = [user, user.partition(":")[2], *re.findall(r"=([^&;]*)", rest.partition("?")[2])]
+    # libraries quote parts of an address in their messages, as written or decoded
     parts = {part for secret in secrets for part in (secret, *re.split(r"[:@/?#&=;]", secret))}
     for part in sorted(parts | {*map(unquote_plus, parts)}, key=len, reverse=True):
         if len(part) >= 4:  # shorter ones also occur inside ordinary words

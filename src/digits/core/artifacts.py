@@ -33,10 +33,7 @@ Metrics = dict[str, float]
 
 
 class RunRecord(StrictModel):
-    """The MLflow run of a training, with all that is needed to log it again elsewhere.
-
-    `datasets` maps each split it was fitted on to its md5; `params_yaml` is the text of that file.
-    """
+    """The MLflow run of a training, with all that is needed to log it again elsewhere."""
 
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]*$")]  # becomes the name of a file
     model_id: str
@@ -45,8 +42,8 @@ class RunRecord(StrictModel):
     name: str
     params: dict[str, Any]
     tags: dict[str, str]
-    datasets: dict[str, str]
-    params_yaml: str
+    datasets: dict[str, str]  # the md5 of each split it was fitted on
+    params_yaml: str  # the text of that file
 
     def page(self) -> str:
         """Address of the run in the report; it also finds the run that `digits restore` logs."""
@@ -85,9 +82,8 @@ def read_split_summary() -> dict[str, Any]:
 def copies_found() -> list[str]:
     """A line if rows that judge a model are copies of its training rows, by split.json."""
     summary = read_split_summary()
-    found = [
-        f"{n:,} of {summary['rows'][part]:,} {part}" for part, n in summary["copies"].items() if n
-    ]
+    rows, copies = summary["rows"], summary["copies"]
+    found = [f"{n:,} of {rows[part]:,} {part}" for part, n in copies.items() if n]
     mend = "accuracy on them is too high; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
@@ -111,14 +107,10 @@ def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
 
 
 class Calibration(NamedTuple):
-    """What the validation rows say of a model's confidence.
+    """What the validation rows say of a model's confidence."""
 
-    Its probabilities p are softmax(log(p of the fit) / `temperature`). `truth_probabilities`
-    float32 (n,), n ≥ 1: that of the true class of each row, ascending.
-    """
-
-    temperature: float
-    truth_probabilities: np.ndarray
+    temperature: float  # its probabilities are softmax(log(those of the fit) / temperature)
+    truth_probabilities: np.ndarray  # of each row's true class: float32 (n,), n ≥ 1, ascending
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -133,15 +125,12 @@ def read_calibration(path: Path) -> Calibration:
 
 
 class TrainOutputs:
-    """artifacts/train/<model>/ in `root`: the model, its learning curves, cost and run.
-
-    `model` is the ONNX file that answers, `keras` the same network to go on training with.
-    """
+    """artifacts/train/<model>/ in `root`: the model, its learning curves, cost and run."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
         self.folder = root / ROOT / "train" / model
-        self.model = self.folder / "model.onnx"
-        self.keras = self.folder / "model.keras"
+        self.model = self.folder / "model.onnx"  # the file that answers
+        self.keras = self.folder / "model.keras"  # the same network, to go on training with
         self.calibration = self.folder / "calibration.npz"
         self.history = self.folder / "history.csv"
         self.metrics = self.folder / "metrics.json"
@@ -198,7 +187,6 @@ class EvaluateOutputs:
         return self.matrix(split).with_suffix(".png")
 
     def alluvial(self, split: str) -> Path:
-        """Picture of a split's flow from reference to prediction."""
         return self.folder / f"{split}_alluvial.png"
 
     def read_metrics(self) -> dict[str, Metrics]:

@@ -21,20 +21,15 @@ def printable(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """A text of at most so many characters."""
     return text if len(text) <= width else f"{text[: width - 2]} …"
 
 
 def one_line(text: object, *, width: int = 80) -> str:
-    """Shorten a text to one line, to quote it in a finding."""
     return cut(" ".join(str(text).split()), width)
 
 
 class DigitsError(Exception):
-    """An error that the user can fix, printed as one `error: …` line per finding.
-
-    Credentials in it are replaced by `***`, control characters are escaped.
-    """
+    """An error that the user can fix, printed as one `error: …` line per finding."""
 
     exit_code = 1
 

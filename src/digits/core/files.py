@@ -46,16 +46,13 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML 1.2 as plain values, as DVC does: `1e-05` is a number; errors are ruamel's.
-
-    Aliases are refused: a few nested ones stand for billions of values.
-    """
+    """Parse YAML 1.2 as plain values, as DVC does: `1e-05` is a number; errors are ruamel's."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.events import AliasEvent
 
     events = YAML(typ="safe", pure=True).parse(text) if "*" in text else ()
-    if any(isinstance(event, AliasEvent) for event in events):
+    if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
         raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
     value = YAML(typ="safe", pure=True).load(text)
     repr(value)  # a ValueError if a number has thousands of digits, as 0xfff… may

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from contextlib import suppress
+import re
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
@@ -11,17 +11,13 @@ FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
 
 def cpu() -> str:
-    """The processor's name and its number of cores."""
     name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
 
 
 def cpu_features() -> list[str]:
-    """The instruction sets for floating-point vectors, sorted; empty except on Linux.
-
-    With the environment variable DIGITS_NO_BFLOAT16, those for bfloat16 are left out: then no
-    training uses them.
-    """
+    """The instruction sets for floating-point vectors, sorted; empty except on Linux."""
+    # without those for bfloat16 no training uses them
     left_out = "bf16" if os.environ.get("DIGITS_NO_BFLOAT16") else "\0"
     flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
     return sorted(flag for flag in flags if flag.startswith(FEATURES) and left_out not in flag)
@@ -35,8 +31,6 @@ def processors() -> int:
 
 
 def _cpuinfo(field: str) -> str:
-    with suppress(OSError):
-        for line in CPUINFO.read_text(encoding="utf-8").splitlines():
-            if line.startswith(field):
-                return line.partition(":")[2].strip()
-    return ""
+    text = CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""
+    found = re.search(rf"^{field}.*?:(.*)", text, re.MULTILINE)
+    return found[1].strip() if found else ""

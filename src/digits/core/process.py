@@ -119,7 +119,6 @@ def die_with_parent() -> None:
 
 
 def report_error(error: Exception) -> int:
-    """Print the error as `error: …` lines to stderr and return its exit code."""
     code = ServiceError.exit_code
     if isinstance(error, DigitsError):
         text, code = str(error), error.exit_code
@@ -143,13 +142,10 @@ def report_error(error: Exception) -> int:
 
 @contextmanager
 def quiet_tensorflow(threads: int) -> Iterator[None]:
-    """Import TensorFlow in this block, with `threads` threads and without its start-up lines.
-
-    It reads the thread counts at import; its C++ part writes to descriptor 2 before any log level.
-    """
+    """Import TensorFlow in this block, with `threads` threads and without its start-up lines."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr = os.dup(2)  # to which the C++ part writes before any log level
     with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
     try:

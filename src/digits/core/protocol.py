@@ -13,11 +13,7 @@ HEAD_S = 20  # from the connection, or the last answer, until the head of a requ
 
 
 class _Flow(FlowControl):
-    """Reads more only while no request is queued.
-
-    uvicorn reads more after each answer: a client that pipelines thousands of requests would fill
-    the memory.
-    """
+    """Reads no more while requests are queued: a client that sends thousands fills the memory."""
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
         super().__init__(transport)

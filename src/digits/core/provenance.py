@@ -92,11 +92,9 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 
 
 def described_data(md5: str, commit: str) -> dict[str, str]:
-    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit.
-
-    Empty unless `meta: {describes: MD5}` names this data: `dvc add` keeps the texts of other data.
-    """
+    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
+        # `dvc add` keeps the texts of other data
         if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
             texts = {"desc": pointer.outs[0].desc} | pointer.meta
             return {key: text for key, text in texts.items() if text and isinstance(text, str)}

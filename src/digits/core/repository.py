@@ -14,10 +14,9 @@ def git(folder: Path, *arguments: str) -> str:
     commit, a ServiceError if git is not installed, or failed.
     """
     english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
-    command = ["git", *arguments]
     try:
         done = subprocess.run(
-            command, cwd=folder, env=english, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=folder, env=english, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
         raise ServiceError("git: not found") from None

@@ -34,7 +34,6 @@ FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "w
 
 
 def print_json(value: object) -> None:
-    """JSON for scripts."""
     print(_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
@@ -58,7 +57,6 @@ def print_table(
 
 
 def print_results() -> None:
-    """Print the comparison of the last `dvc repro`, and how to see more."""
     check_outputs([COMPARISON])
     comparison = read_json(COMPARISON, Comparison)
     columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
@@ -72,13 +70,11 @@ def print_results() -> None:
 
 
 def print_accuracy(model: str) -> None:
-    """Print what one model's last evaluation found; the comparison may be older."""
     accuracy = EvaluateOutputs(model).read_metrics()["test"]["accuracy"]
     print(f"{model}: test accuracy {accuracy:.4f}; `digits run` compares it with the others")
 
 
 def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
-    """Print caret's statistics of one confusion matrix."""
     from digits.evaluation.caret import as_tables
 
     if as_json:
@@ -92,7 +88,6 @@ def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
-    """Print one table per group, a line per measure."""
     from digits.evaluation.seeds import as_dicts
 
     if as_json:
@@ -121,10 +116,6 @@ def print_answers(
     coverage: float,
     as_json: bool,
 ) -> None:
-    """Print one line per picture: its answer set, and the probability of each class.
-
-    JSON has the classes' numbers, and their names if there are any.
-    """
     from digits.scoring.pictures import TREATMENTS
 
     if as_json:
@@ -152,7 +143,6 @@ def _named(answer: "Answer", names: Sequence[str] | None) -> dict[str, object]:
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:
-    """Print where a package lies, and how its answers were compared with the model's."""
     if as_json:
         print_json({**package._asdict(), "folder": str(package.folder)})
         return
@@ -164,7 +154,6 @@ def print_package(package: "Package", *, as_json: bool) -> None:
 
 
 def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
-    """Print warnings, drift, the number of rows and the rate."""
     if as_json:
         print_json(asdict(result))
         return
@@ -183,7 +172,6 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
-    """Print warnings, drift, shares and accuracy, and where the page is."""
     from digits.reporting.page.monitor import verdicts
 
     if as_json:
@@ -197,7 +185,6 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
 
 
 def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
-    """Print each check of a promotion, and whether the champion changed."""
     if as_json:
         print_json(outcome.as_dict())
         return
@@ -216,7 +203,6 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
 
 
 def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
-    """Print a line per move of the champion's alias."""
     if as_json:
         print_json([asdict(move) for move in moves])
         return
@@ -231,7 +217,6 @@ def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
 
 
 def print_origin(origin: "Origin", *, as_json: bool) -> None:
-    """Print one row per field."""
     if as_json:
         print_json(asdict(origin))
         return

@@ -32,7 +32,6 @@ MAX_DRAWING = 1_000_000  # bytes
 MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
 PAGE = Path(__file__).with_name("page.html")
 
-
 Player = tuple[str, Served]  # its role, and the model
 
 

@@ -36,20 +36,16 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is said of the answers of a version, `model`.
-
-    `class_counts` are those of `class_names`, which are numbers if params.yaml has no names.
-    `unsure` is the share of rows whose answer set cannot be used; `drifted` names what drifted.
-    """
+    """What is said of the answers of a version."""
 
     model: str
     rows: int
-    class_names: list[str]
+    class_names: list[str]  # numbers if params.yaml has no names
     class_counts: list[int]
-    unsure: float
+    unsure: float  # share of rows whose answer set cannot be used
     warnings: list[str]
     drift: list[Drift]
-    drifted: list[str]
+    drifted: list[str]  # names of what drifted
 
 
 def image_stats(images: Images) -> dict[str, np.ndarray]:
@@ -100,8 +96,7 @@ def summarise(
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
     drift = judge([*comparisons, *more], params.drift.level)
-    validation_rows = len(model.files.calibration.truth_probabilities)
-    few = too_few_rows(validation_rows, params.confidence.coverage)
+    few = too_few_rows(len(model.files.calibration.truth_probabilities), params.confidence.coverage)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
@@ -157,6 +152,5 @@ def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
 def _split_of(model: Served, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
     path = split_path(name)
-    if not path.exists() or md5(path) != model.origin.splits.get(name):
-        return None
-    return read_split(name).data
+    is_own = path.exists() and md5(path) == model.origin.splits.get(name)
+    return read_split(name).data if is_own else None

@@ -25,24 +25,29 @@ COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
 class Log(NamedTuple):
-    """The last days of a log: the time of its newest row, where that is, and who answered it."""
+    """The last days of a log."""
 
     files: list[Path]
     since: datetime
-    newest: datetime
-    row: str
-    model: str
+    newest: datetime  # when the newest row was answered
+    row: str  # where that row is
+    model: str  # who answered it
+
+    def answered_by(self) -> str:
+        """The version that answered the newest row; DataError if there is no such version."""
+        try:
+            find(self.model)
+        except UsageError as error:
+            raise DataError(f"{self.row} column model: {error}; --model names another") from None
+        return self.model
 
 
 class Logged(NamedTuple):
-    """Rows of one version: images and answers; `others` counts rows of other versions.
-
-    `answers` has the columns `predicted` and `set_size`, and microseconds since 1970 as index.
-    """
+    """Rows that one version answered."""
 
     images: Images
-    answers: pd.DataFrame
-    others: int
+    answers: pd.DataFrame  # `predicted` and `set_size`, by microseconds since 1970
+    others: int  # rows of other versions
 
 
 def open_log(folder: Path, *, days: int) -> Log | None:
@@ -62,15 +67,6 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
     return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
-
-
-def answered_by(log: Log) -> str:
-    """The version that answered the newest row; DataError if there is no such version."""
-    try:
-        find(log.model)
-    except UsageError as error:
-        raise DataError(f"{log.row} column model: {error}; --model names another") from None
-    return log.model
 
 
 def read_log(log: Log, model: Served) -> Iterator[Logged]:

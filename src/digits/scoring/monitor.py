@@ -33,25 +33,18 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorResult(drift.Found):
-    """What a model saw and answered.
-
-    `since` and `until` are the times of a log's rows; `other_rows` of it were answered by other
-    versions. `far` is the share of images farther from all known ones than 95 % of the known are
-    from each other. `holdout` has the hold-out's figures of the same names.
-    """
+    """What a model saw and answered."""
 
     source: str
-    since: str
+    since: str  # of a log, as `until`
     until: str
-    other_rows: int
-    far: float | None
+    other_rows: int  # of a log, answered by other versions
+    far: float | None  # share farther from all known images than 95 % of those from each other
     accuracy: Accuracy | None
-    holdout: dict[str, float]
+    holdout: dict[str, float]  # the hold-out's figures of the same names
 
 
 class Monitored(NamedTuple):
-    """The result, and what its page draws."""
-
     result: MonitorResult
     sample: Images
     features: tuple[KnownFeatures, Distances] | None
@@ -88,11 +81,11 @@ def monitor(
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-        accuracy = _accuracy(int(right.sum()), len(right))
+        counted = int(right.sum()), len(right)
+        accuracy = _accuracy(*counted)
         if {"accuracy", "rows"} <= holdout.keys():
-            rows = round(holdout["rows"])
-            before = round(holdout["accuracy"] * rows), rows
-            comparisons.append(compare_accuracy(int(right.sum()), len(right), before))
+            before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
+            comparisons.append(compare_accuracy(*counted, before))
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",

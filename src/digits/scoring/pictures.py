@@ -30,7 +30,6 @@ TREATMENTS = {
     "plain": "made grey and stretched to the model's size",
 }
 
-
 Converted = tuple[Images, str]  # a model's input uint8 (height, width), its key in TREATMENTS
 
 

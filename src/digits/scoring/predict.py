@@ -13,16 +13,13 @@ from digits.scoring.pictures import read_pictures
 
 
 class Answer(NamedTuple):
-    """What a model says of a picture; `picture` is a key of `pictures.TREATMENTS`.
-
-    `answer_set` has the most probable class first; see `evaluation.confidence`.
-    """
+    """What a model says of a picture."""
 
     file: str
     predicted: int
     probabilities: list[float]
-    picture: str
-    answer_set: list[int]
+    picture: str  # key of `pictures.TREATMENTS`
+    answer_set: list[int]  # the most probable class first; see `evaluation.confidence`
     unsure: bool
 
 
@@ -52,5 +49,4 @@ def class_names(classes: int, params: Params) -> list[str] | None:
 
 
 def set_threshold(model: Served, coverage: float) -> float:
-    """The probability from which a class is in an answer set."""
     return threshold(model.files.calibration.truth_probabilities, coverage)

@@ -20,7 +20,6 @@ def absolute(address: str) -> str:
 
 
 def is_within(address: str, folder: str) -> bool:
-    """Whether an address is that of a folder, or of something below it."""
     return PurePath(absolute(address)).is_relative_to(absolute(folder))
 
 
@@ -36,15 +35,13 @@ def is_folder(address: str) -> bool:
 
 
 def stored_files(address: str) -> dict[str, str]:
-    """The files at or below an address, sorted, each with size and time (or ETag).
-
-    Names that begin with a dot or underscore are left out, as Spark, Dask and Arrow do.
-    """
+    """The files at or below an address, sorted, each with size and time (or ETag)."""
     files = {}
     with filesystem_of(address) as (filesystem, name):
         filesystem.invalidate_cache()
         for path, info in sorted(filesystem.find(name, detail=True).items()):
             written = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+            # left out as by Spark, Dask and Arrow
             if not any(part.startswith((".", "_")) for part in path[len(name) :].split("/")):
                 where = filesystem.unstrip_protocol(path) if _is_remote(address) else path
                 files[where] = f"{info['size']} {written}"

@@ -20,9 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from digits.core.dataset import Images
 from digits.core.guard import Guard
-from digits.serving.batches import Batcher
 from digits.serving.bodies import MAX_BODY, PICTURES, read
-from digits.serving.model import Model
+from digits.serving.model import Batcher, Model
 
 if TYPE_CHECKING:
     from digits.serving.journal import Journal
@@ -55,8 +54,6 @@ class Metrics:
 
 
 class Service:
-    """Answers requests with a model, and logs what was asked if there is a journal."""
-
     def __init__(self, model: Model, journal: "Journal | None" = None) -> None:
         self._model, self._journal = model, journal
         self._title = model.description.title

@@ -1,6 +1,7 @@
 """The body of a request as images: arrays in JSON, raw bytes, or a picture."""
 
 from io import BytesIO
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -20,11 +21,7 @@ Shape = tuple[int, int]
 
 
 def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images, list[str]]:
-    """The images in a body of this Content-Type, and of a picture its treatment.
-
-    An HTTPException has a sentence that says what is wrong and what is allowed.
-    """
-    treatments: list[str] = []
+    """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
     if kind == JSON:
         images = _arrays(body, shape)
     elif kind == RAW:
@@ -37,13 +34,13 @@ def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images
             image, treatment = convert_picture(drawn, shape=shape, picture=picture)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
-        images, treatments = image[np.newaxis], [treatment]
+        return image[np.newaxis], [treatment]
     else:
         allowed = ", ".join((JSON, RAW, *PICTURES))
         raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
     if len(images) > MAX_IMAGES:
         raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
-    return images, treatments
+    return images, []
 
 
 def _arrays(body: bytes, shape: Shape) -> Images:
@@ -67,12 +64,9 @@ def _arrays(body: bytes, shape: Shape) -> Images:
 def _are_whole_numbers(given: Any, shape: Shape) -> bool:
     """Whether these are images; NumPy would make a table as wide as the longest text of others."""
     height, width = shape
-    if not isinstance(given, list) or not given:
+    if not (isinstance(given, list) and given):
         return False
     if not all(isinstance(image, list) and len(image) == height for image in given):
         return False
-    return all(
-        isinstance(row, list) and len(row) == width and {*map(type, row)} == {int}
-        for image in given
-        for row in image
-    )
+    rows = chain.from_iterable(given)
+    return all(isinstance(r, list) and len(r) == width and {*map(type, r)} == {int} for r in rows)

@@ -32,10 +32,7 @@ Times = NDArray[np.datetime64]  # (n,), microseconds UTC
 
 
 class Journal:
-    """Keeps what is added in memory, and writes it from a thread of its own.
-
-    A fault in writing is one warning, and the rows are lost: no request waits or fails for it.
-    """
+    """Keeps what is added in memory, and writes it from a thread of its own."""
 
     def __init__(self, folder: Path, description: Description) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -78,7 +75,7 @@ class Journal:
             try:
                 if asked:
                     self._write(*map(np.concatenate, zip(*asked, strict=True)))
-            except Exception as error:  # pyarrow has many kinds
+            except Exception as error:  # of pyarrow; the rows are lost, but no request fails
                 _warn(self._folder, error)
             _forget(self._folder)
 

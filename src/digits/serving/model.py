@@ -1,12 +1,16 @@
-"""The model of a package: its description, its files verified, its answers."""
+"""The model of a package: its description, its files verified, its answers, asked in batches."""
 
+import asyncio
+import time
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from digits.core.dataset import Picture, Probabilities
+from digits.core.dataset import Images, Picture, Predict, Probabilities
 from digits.core.errors import DataError, IntegrityError
 from digits.core.files import ANEW, StrictModel, read_json, reading_as, sha256
 from digits.evaluation.confidence import answer_sets, unsure
@@ -17,6 +21,8 @@ from digits.training.inference import Network
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
 LOG = "log"
 BESIDE = (".venv", LOG)  # may be in a package without being listed
+BATCH = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
+QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
 
 
 class Confidence(StrictModel):
@@ -60,6 +66,59 @@ class Model(NamedTuple):
             }
             for row, chosen, is_unsure in rows
         ]
+
+
+class Batcher:
+    """Asks a model for many requests at once: those that come while a batch runs are the next."""
+
+    def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
+        self._predict, self._on_batch = predict, on_batch
+        self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
+        self._image_s = inf  # seconds per image of the last batch
+        self.waiting = 0  # images without an answer
+
+    async def predict(self, images: Images) -> Probabilities:
+        """Many images are asked for in parts, between those of others."""
+        self._worker = self._worker or asyncio.create_task(self._work())
+        parts = []
+        self.waiting += len(images)
+        try:
+            for start in range(0, len(images), BATCH):
+                answer: asyncio.Future[Probabilities] = asyncio.Future()
+                self._queue.put_nowait((images[start : start + BATCH], answer))
+                parts.append(await answer)
+        finally:
+            self.waiting -= len(images)
+        return np.concatenate(parts)
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and sum(len(part) for part, _ in batch) < BATCH:
+                batch.append(self._queue.get_nowait())
+            images = np.concatenate([part for part, _ in batch])
+            self._on_batch(len(images))
+            try:
+                if len(images) * self._image_s < QUICK_S:
+                    probabilities = self._timed(images)
+                else:
+                    probabilities = await asyncio.to_thread(self._timed, images)
+            except Exception as error:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            ends = np.cumsum([len(part) for part, _ in batch])[:-1]
+            for (_, answer), rows in zip(batch, np.split(probabilities, ends), strict=True):
+                if not answer.done():  # who was cancelled meanwhile waits no more
+                    answer.set_result(rows)
+
+    def _timed(self, images: Images) -> Probabilities:
+        start = time.perf_counter()
+        probabilities = self._predict(images)
+        self._image_s = (time.perf_counter() - start) / len(images)
+        return probabilities
 
 
 def load(folder: Path) -> Model:

@@ -36,8 +36,7 @@ class Package(NamedTuple):
 def write_package(model: Served, out: Path, *, params: Params) -> Package:
     """Write the package of a version to the new folder `out`.
 
-    IntegrityError if it answers otherwise than the model to any hold-out row, or these have
-    changed.
+    IntegrityError if it answers a hold-out row otherwise than the model, or these have changed.
     """
     check_outputs([split_path("holdout")])
     images = read_split("holdout", classes=model.files.classes).data.images
@@ -62,10 +61,9 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
 
 def describe(model: Served, params: Params) -> Description:
     """What the package says of its model; class names and coverage are those of params.yaml."""
-    origin, names = model.origin, params.data.names
-    if len(names) != model.files.classes:
-        found = f"{len(names)} classes, {origin.uri} {model.files.classes}"
-        raise UsageError(f"params.yaml has {found}")
+    origin, names, classes = model.origin, params.data.names, model.files.classes
+    if len(names) != classes:
+        raise UsageError(f"params.yaml has {len(names)} classes, {origin.uri} {classes}")
     coverage = params.confidence.coverage
     return Description(
         name=origin.model,

@@ -13,7 +13,6 @@ from digits.evaluation import behaviour, caret, confidence, scores
 from digits.evaluation.confusion_csv import write_matrix
 from digits.params import load as load_params
 from digits.reporting.plots import model as plots
-from digits.reporting.plots.alluvial import alluvial
 from digits.reporting.plots.theme import save
 from digits.training import inference
 
@@ -104,7 +103,7 @@ def draw(
         title = f"{model}, {split}"
         cells = plots.confusion_matrix(matrix, names=names, title=title)
         save(cells, outputs.matrix_picture(split))
-        save(alluvial(matrix, names=names, title=title), outputs.alluvial(split))
+        save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
     metrics = outputs.read_metrics()

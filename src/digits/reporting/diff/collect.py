@@ -27,18 +27,12 @@ MOST_CLASSES = 50  # of a matrix that one can read
 
 @dataclass
 class Diff:
-    """What differs between two revisions.
-
-    `models` has None for a model whose outputs are the same. `notes` say what cannot be compared
-    or trusted, and why. `pictures` are the names of files.
-    """
-
     old: Revision
     new: Revision
     params: Mapping[str, Change]
-    models: dict[str, Difference | None] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
+    models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
+    notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+    pictures: list[str] = field(default_factory=list)  # names of files
 
 
 class Side:
@@ -51,11 +45,8 @@ class Side:
             self.outputs = provenance.recorded_outputs(root)
             self.raw = parameters.read(root / parameters.PATH)
         listed = self.raw.get("models")
-        self.models = [
-            name
-            for name in (listed if isinstance(listed, list) else [])
-            if _is_name(name) and EvaluateOutputs(name).metrics in self.outputs
-        ]
+        names = filter(_is_name, listed if isinstance(listed, list) else [])
+        self.models = [name for name in names if EvaluateOutputs(name).metrics in self.outputs]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -74,7 +65,6 @@ class Side:
             provenance.check_outputs(paths, self.root)
 
     def of_model(self, model: str) -> dict[Path, str]:
-        """The md5 of each output of a model's stages."""
         folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
         return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
 
@@ -88,8 +78,7 @@ class Side:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
         read = provenance.recorded_inputs("split", self.root)
-        values = {"data (md5)": read.get(provenance.DATA, "")}
-        values |= flatten(self.raw)
+        values = {"data (md5)": read.get(provenance.DATA, ""), **flatten(self.raw)}
         for stage in ("validate", "split", *stages):
             values |= flatten(provenance.recorded_params(stage, self.root))
         plain = json.dumps(values, default=str, skipkeys=True)
@@ -106,10 +95,7 @@ class _ClassFigures(BaseModel):
 
 
 def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Diff:
-    """Compare the results at two revisions; None is the workspace.
-
-    `pictures` is a folder to draw into, if given.
-    """
+    """Compare two revisions; None is the workspace. Draw into the folder `pictures`, if given."""
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
         params = changes(*(side.params() for side in sides.values()))

@@ -15,13 +15,9 @@ from digits.reporting.page.report import environment
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
-CELL_WIDTH = 100
-GATE = "check", "", "found", "allowed"
 
 
 class Section(NamedTuple):
-    """A table, whose cells may be texts from git."""
-
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -29,7 +25,6 @@ class Section(NamedTuple):
 
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
-    """Print what differs, the verdicts first."""
     if as_json:
         print_json(_as_dict(diff))
         return
@@ -100,14 +95,14 @@ def _sections(diff: Diff) -> list[Section]:
                 "on the hold-out rows; old stands for the champion",
                 f"not asked: {', '.join(NOT_ASKED)}; digits promote asks them",
             ]
-            sections.append(Section(f"{name}: gate", GATE, checks, below))
+            headings = "check", "", "found", "allowed"
+            sections.append(Section(f"{name}: gate", headings, checks, below))
     return [section for section in sections if section.rows]
 
 
 def _section(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], below: Sequence[str] = ()
 ) -> Section:
-    """A table of at most MOST_ROWS rows."""
     cells = [[*map(_short, row)] for row in rows]
     if (more := len(cells) - MOST_ROWS) > 0:
         below = [f"… and {more} more", *below]
@@ -115,7 +110,6 @@ def _section(
 
 
 def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
-    """A row for each value that differs."""
     return [
         (name, _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
         for name, pair in values.items()
@@ -129,7 +123,7 @@ def _number(value: float | None, *, sign: str = "") -> str:
     return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
 
 
-def _short(text: str, width: int = CELL_WIDTH) -> str:
+def _short(text: str, width: int = 100) -> str:
     return printable(text if len(text) <= width else f"{text[:width]}…")
 
 

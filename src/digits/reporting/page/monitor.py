@@ -20,7 +20,6 @@ WORDS = {
 
 
 def render_monitor(monitored: Monitored) -> str:
-    """The page as HTML."""
     result, foreign = monitored.result, []
     if monitored.features:
         farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
@@ -30,7 +29,6 @@ def render_monitor(monitored: Monitored) -> str:
 
 
 def verdicts(result: MonitorResult) -> list[str]:
-    """What was found, a sentence each."""
     if not result.drift:
         found = ["Drift is not known: artifacts/split is not what this version was made with."]
     elif result.drifted:
@@ -51,7 +49,5 @@ def verdicts(result: MonitorResult) -> list[str]:
 
 
 def _png(image: Images) -> bytes:
-    """Dark on white."""
-    content = BytesIO()
-    Image.fromarray(255 - image).save(content, "png")
+    Image.fromarray(255 - image).save(content := BytesIO(), "png")  # dark on white
     return content.getvalue()

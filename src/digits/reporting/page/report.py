@@ -18,7 +18,7 @@ from digits.evaluation.leaderboard import MEANINGS
 
 Png = bytes  # the content of a PNG file
 
-IN_SHORT = {  # headings of the table of all figures, and of the first one
+IN_SHORT = {  # figures to choose by: headings in the table of all, and in the first table
     "test accuracy": "test accuracy",
     "weakest class": "weakest class",
     "elapsed s": "training time, s",
@@ -33,10 +33,8 @@ SCORES = {
 
 
 class Cell(NamedTuple):
-    """A cell with a tooltip."""
-
     text: str
-    note: str
+    note: str  # its tooltip
 
 
 Table = Mapping[str, Mapping[str, str | Cell]]
@@ -44,9 +42,7 @@ Table = Mapping[str, Mapping[str, str | Cell]]
 
 @dataclass(frozen=True, eq=False)
 class SplitResult:
-    """One model on one split, `test` or `holdout`."""
-
-    name: str
+    name: str  # test or holdout
     rows: int
     statistics: Statistics
     scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
@@ -56,8 +52,6 @@ class SplitResult:
 
 @dataclass(frozen=True, eq=False)
 class ModelResult:
-    """One model."""
-
     name: str
     run: RunRecord
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
@@ -69,8 +63,6 @@ class ModelResult:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """The whole report."""
-
     verdicts: Sequence[str]  # the first one on the choice
     table: Table  # of all models
     pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
@@ -105,12 +97,10 @@ def environment(folder: str) -> Environment:
 
 
 def p_value(value: float) -> str:
-    """With the decimals that shares have, too."""
     return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def in_short(table: Table) -> Table:
-    """The figures to choose by: one row per model, a column per figure."""
     return {
         heading: {model: cells[key] for model, cells in table.items()}
         for key, heading in IN_SHORT.items()
@@ -118,7 +108,6 @@ def in_short(table: Table) -> Table:
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
-    """The statistics of one split, one column per model."""
     return {model.name: _overall(model, model.splits[split]) for model in models}
 
 
@@ -139,7 +128,6 @@ def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
 
 
 def by_class(statistics: Statistics) -> Table:
-    """The statistics of each class, one column per class."""
     return {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
 
 

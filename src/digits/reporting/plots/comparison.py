@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from digits.reporting.plots import theme
 
@@ -19,8 +19,7 @@ def pareto(
 ) -> Figure:
     """Accuracy against training time, one point per model, the Pareto front joined.
 
-    `accuracy` is 0…1, with the ends of its 95 % interval. The time axis is logarithmic if the
-    slowest model takes 8 times as long as the fastest or more.
+    `accuracy` is 0…1, with the ends of its 95 % interval.
     """
     figure, axes = theme.new_axes(6.6, 4.4, title)
     on_front = sorted(front, key=seconds.__getitem__)
@@ -47,12 +46,10 @@ def pareto(
         label += " (logarithmic)"
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label, fontsize=12)
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda share, _: f"{share:.5g}" if share < 1 + 1e-9 else "")
-    )
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.5g}" if share < 1 + 1e-9 else "")
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
 from digits.core.dataset import Images
 from digits.reporting.plots import theme
@@ -34,7 +33,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
     axes.set_xlabel("images", fontsize=12)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     theme.quiet_axes(axes, grid="x")
     theme.add_legend(figure)
     return figure

@@ -42,7 +42,6 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 
 def new_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
-    """A figure with one plot in it, and the heading above the plot."""
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     set_title(axes, title)
@@ -71,7 +70,6 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def add_legend(figure: Figure, *texts: Sequence[str]) -> None:
-    """Name the series at the lower right."""
     figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11)
 
 
