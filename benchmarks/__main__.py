@@ -22,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
-from digits.core import process
+from digits.toolkit import process
 
 # Each yields its figures; a long one yields what it has so far, again and again.
 PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {

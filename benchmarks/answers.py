@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.servers import Target, mlflow_server, package, package_server
 from benchmarks.workspace import Workspace
-from digits.core.dataset import Images, Probabilities
+from digits.toolkit.dataset import Images, Probabilities
 
 OTHER_MODELS = ("best",)  # trained here; the others are those that DVC's remote has
 SPLITS = ("test", "holdout")
@@ -36,7 +36,7 @@ def measure_answers(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, dict[str, float]]:
     """By way of asking: rows of another class, and the largest difference of a probability."""
-    from digits.training import inference
+    from digits.toolkit.answering import inference
 
     uri, folder = workspace.register(model), package(workspace, model)
     with ExitStack() as running:

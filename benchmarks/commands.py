@@ -14,7 +14,7 @@ import psutil
 from PIL import Image
 
 from benchmarks.workspace import Workspace
-from digits.core.dataset import Images
+from digits.toolkit.dataset import Images
 
 EVALUATED, SCORED_BY = "cnn", "compact"
 RUNS = 5

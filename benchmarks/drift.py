@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.workspace import Workspace
 from digits import params
-from digits.core.dataset import Images
 from digits.evaluation.behaviour import blur, rotate
-from digits.evaluation.drift import Distances, KnownFeatures, judge
-from digits.scoring.pictures import normalise
-from digits.training import inference
+from digits.toolkit.answering import inference
+from digits.toolkit.answering.pictures import normalise
+from digits.toolkit.dataset import Images
+from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
 FOREIGN_ROWS = 50  # of a draw

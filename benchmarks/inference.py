@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.servers import mlflow_server
 from benchmarks.workspace import Workspace
-from digits.core.dataset import Images
+from digits.toolkit.dataset import Images
 
 MODEL = "compact"
 CALLS = {1: 100, 1000: 10}  # by the number of images in each
@@ -20,7 +20,7 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     import keras
     import mlflow
 
-    from digits.training import inference
+    from digits.toolkit.answering import inference
 
     workspace.pull()
     images = workspace.images("test")[:1000]

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from digits.core.machine import cpu
+from digits.toolkit.machine import cpu
 
 MATRIX = 2048
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "mlflow", "dvc", "prefect", "numpy")

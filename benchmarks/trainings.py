@@ -28,7 +28,7 @@ REPEATS = 3
 STAGE = """
 import json, sys, time
 marks = {"start": time.perf_counter()}
-from digits.core import process
+from digits.toolkit import process
 process.set_environment()
 process.spare_the_collector()
 from digits.stages import train

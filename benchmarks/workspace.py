@@ -17,9 +17,9 @@ import psutil
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.core.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
-from digits.core.dataset import Images, load_split
-from digits.core.files import read_json
+from digits.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from digits.toolkit.dataset import Images, load_split
+from digits.toolkit.files import read_json
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,7 +63,7 @@ class Workspace:
         shutil.copy(REPOSITORY / "params.yaml", self.root)
         self.run("dvc", "pull", "--quiet", "data.dvc")
         # MLflow creates its tables once; no measurement should include that
-        self.run(sys.executable, "-c", "from digits.tracking import store; store.connect()")
+        self.run(sys.executable, "-c", "from digits.toolkit.tracking import store; store.connect()")
 
     @property
     def threads(self) -> int:
@@ -175,7 +175,7 @@ class Workspace:
         """The address of the last trained model, registered as a version without the gate."""
         import mlflow
 
-        from digits.registry.versions import Registry, trained_run
+        from digits.toolkit.registry.versions import Registry, trained_run
 
         mlflow.set_tracking_uri(self.store)
         run_id, registry = self.run_record(model)["run_id"], Registry("digits")

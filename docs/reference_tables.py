@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.core.errors import DigitsError
+from digits.toolkit.errors import DigitsError
 from digits.models import available, build_params
 from digits.training.recipe import Recipe
 

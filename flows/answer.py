@@ -12,9 +12,9 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
 
-from digits.core import process
-from digits.core.errors import DigitsError, UsageError
-from flows.support.server import ensure_server
+from digits.toolkit import process
+from digits.toolkit.errors import DigitsError, UsageError
+from digits.toolkit.prefect.server import ensure_server
 
 
 class Approval(RunInput):

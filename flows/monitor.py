@@ -6,8 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.support.commands import run_digits
-from flows.support.lifecycle import VERSION, in_project, show_drift
+from digits.toolkit.prefect.commands import run_digits
+from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
 
 
 @flow(name="monitor", version=VERSION)

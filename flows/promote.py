@@ -7,9 +7,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from digits.toolkit.prefect.commands import REFUSED, run_digits
+from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_table
 from flows.answer import ask_a_person
-from flows.support.commands import REFUSED, run_digits
-from flows.support.lifecycle import VERSION, in_project, show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 

@@ -10,9 +10,9 @@ from prefect.states import Completed, Failed
 from prefect.variables import Variable
 
 from digits import params
-from digits.core import provenance
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.prefect.lifecycle import VERSION, in_project
 from flows.promote import ALREADY_CHAMPION, promote
-from flows.support.lifecycle import VERSION, in_project
 from flows.train import train
 
 

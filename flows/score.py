@@ -8,14 +8,14 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
 from digits import params
-from digits.core.errors import UsageError
-from digits.registry.trace import find_origin
-from digits.scoring.score import plan, write_on_worker
-from digits.scoring.storage import is_folder
-from digits.tracking import store
-from flows.support.commands import run_digits
-from flows.support.lifecycle import VERSION, in_project, show_drift
-from flows.support.stages import task_runner
+from digits.toolkit.answering.score import plan, write_on_worker
+from digits.toolkit.answering.storage import is_folder
+from digits.toolkit.errors import UsageError
+from digits.toolkit.prefect.commands import run_digits
+from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
+from digits.toolkit.prefect.stages import task_runner
+from digits.toolkit.registry.trace import find_origin
+from digits.toolkit.tracking import store
 
 
 @flow(name="score", version=VERSION)

@@ -11,15 +11,15 @@ from prefect.states import Completed
 from pydantic import Field
 
 from digits import params
-from digits.core.artifacts import split_path
-from digits.core.commands import LONG_GRACE_S, Commands
-from digits.core.errors import DigitsError
-from digits.core.machine import processors
-from digits.core.provenance import recorded_outputs
-from digits.tracking import store
-from flows.support.commands import Dvc
-from flows.support.lifecycle import VERSION, in_project, run_as_program
-from flows.support.stages import task_runner
+from digits.artifacts import split_path
+from digits.toolkit.commands import LONG_GRACE_S, Commands
+from digits.toolkit.errors import DigitsError
+from digits.toolkit.machine import processors
+from digits.toolkit.pipeline.provenance import recorded_outputs
+from digits.toolkit.prefect.commands import Dvc
+from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
+from digits.toolkit.prefect.stages import task_runner
+from digits.toolkit.tracking import store
 from flows.train import train
 
 

@@ -12,13 +12,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from digits import params
-from digits.core.errors import UsageError
-from digits.core.machine import processors
-from digits.core.pipeline import PROJECT_LOCK, check_sources, read_pipeline
-from flows.support.commands import Dvc
-from flows.support.lifecycle import VERSION, in_project, run_as_program
-from flows.support.pools import Pools
-from flows.support.stages import run_stages, step
+from digits.toolkit.errors import UsageError
+from digits.toolkit.machine import processors
+from digits.toolkit.pipeline.pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from digits.toolkit.prefect.commands import Dvc
+from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
+from digits.toolkit.prefect.pools import Pools
+from digits.toolkit.prefect.stages import run_stages, step
 
 
 @flow(name="train", version=VERSION)

@@ -19,15 +19,15 @@ from mlflow import MlflowClient
 from onnx import helper
 from support import record_outputs
 
-from digits.core import provenance
-from digits.core.artifacts import VALIDATION, RunRecord, TrainOutputs, split_path, split_tags
-from digits.core.dataset import Dataset, Split, save_split
-from digits.core.files import write_json
-from digits.evaluation.gate import Check, Decision
-from digits.registry.artifacts import ModelFiles
-from digits.registry.versions import TrainedRun, trained_run
-from digits.tracking import logged_model, runs, store
-from digits.tracking.logged_model import MODEL_SHA256
+from digits.artifacts import VALIDATION, RunRecord, TrainOutputs, split_path, split_tags
+from digits.toolkit.dataset import Dataset, Split, save_split
+from digits.toolkit.files import write_json
+from digits.toolkit.judgement.gate import Check, Decision
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.registry.model_files import ModelFiles
+from digits.toolkit.registry.versions import TrainedRun, trained_run
+from digits.toolkit.tracking import logged_model, runs, store
+from digits.toolkit.tracking.logged_model import MODEL_SHA256
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun

@@ -24,16 +24,16 @@ from support import (
     write_project,
 )
 
-from digits.core import process
-from digits.core.dataset import Dataset
 from digits.params import Params, check
+from digits.toolkit import process
+from digits.toolkit.dataset import Dataset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
-    from digits.registry.versions import Registry
+    from digits.toolkit.registry.versions import Registry
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -202,7 +202,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     if "mlflow" in sys.modules:
         import mlflow
 
-        from digits.tracking import store
+        from digits.toolkit.tracking import store
 
         while mlflow.active_run():
             mlflow.end_run()
@@ -230,7 +230,7 @@ def ring(project: Path, digits_8x8: Dataset) -> Path:
     """A project with the hold-out rows by which the models of `arena` are judged."""
     import arena
 
-    from digits.tracking import store
+    from digits.toolkit.tracking import store
 
     arena.prepare(digits_8x8)
     store.connect()
@@ -242,8 +242,8 @@ def chain(ring: Path) -> "Registry":
     """The registry after three promotions."""
     from arena import NAME, accept, fighter
 
-    from digits.registry.promotion import promote
-    from digits.registry.versions import Registry
+    from digits.toolkit.registry.promotion import promote
+    from digits.toolkit.registry.versions import Registry
 
     for _ in range(3):
         promote(fighter(), NAME, judge=accept)

@@ -19,14 +19,14 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from digits.core.artifacts import SPLIT_SUMMARY, split_path
-from digits.core.dataset import Dataset, RawData, save_split
-from digits.core.errors import DataError, DigitsError
-from digits.core.files import md5, write_json
-from digits.core.provenance import data_md5
+from digits.artifacts import SPLIT_SUMMARY, split_path
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params
+from digits.toolkit.dataset import Dataset, RawData, save_split
+from digits.toolkit.errors import DataError, DigitsError
+from digits.toolkit.files import md5, write_json
+from digits.toolkit.pipeline.provenance import data_md5
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -214,7 +214,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
     """The port on which the app is served within the block."""
     import uvicorn
 
-    from digits.core.guard import listen
+    from digits.toolkit.guard import listen
 
     with listen(0) as listening:
         config = uvicorn.Config(app, log_level="warning", lifespan="off")

@@ -10,19 +10,19 @@ import grimp
 import pytest
 from support import DVC_YAML, PARAMS, PIPELINE, REPOSITORY
 
-from digits.core.artifacts import TrainOutputs
+from digits.artifacts import TrainOutputs
 from digits.models import available
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
-    "digits.core.errors": "words for what went wrong",
-    "digits.core.files": "reads and writes what it is given",
+    "digits.toolkit.errors": "words for what went wrong",
+    "digits.toolkit.files": "reads and writes what it is given",
     "digits.models": "finds a builder by its name; the builder itself is listed",
-    "digits.core.artifacts": "says where files lie",
+    "digits.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",
-    "digits.core.process": "starts and ends processes",
-    "digits.core.machine": "describes the processor, which DVC does not compare",
-    "digits.core.provenance": "names code and data",
+    "digits.toolkit.process": "starts and ends processes",
+    "digits.toolkit.machine": "describes the processor, which DVC does not compare",
+    "digits.toolkit.pipeline.provenance": "names code and data",
     "digits.tracking": "logs",
 }
 GRAPH = grimp.build_graph("digits", exclude_type_checking_imports=True)

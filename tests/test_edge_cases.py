@@ -8,10 +8,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from support import SMALL, write_params
 
-from digits.core.artifacts import SPLIT_SUMMARY, RunRecord, TrainOutputs, split_path
-from digits.core.dataset import Dataset, Split, save_split
-from digits.core.files import read_json, write_json
+from digits.artifacts import SPLIT_SUMMARY, RunRecord, TrainOutputs, split_path
 from digits.stages import compare, evaluate, explore, report, validate
+from digits.toolkit.dataset import Dataset, Split, save_split
+from digits.toolkit.files import read_json, write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 

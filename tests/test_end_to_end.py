@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from support import PARAMS, REPOSITORY, clone_without_history
 
-from digits.core.artifacts import TrainOutputs
-from digits.core.files import md5
-from digits.core.provenance import recorded_outputs
+from digits.artifacts import TrainOutputs
+from digits.toolkit.files import md5
+from digits.toolkit.pipeline.provenance import recorded_outputs
 
 MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"

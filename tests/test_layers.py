@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from support import REPOSITORY, SMALL, python, write_params
 
-from digits.core.dataset import Dataset
+from digits.toolkit.dataset import Dataset
 
 if TYPE_CHECKING:
-    from digits.registry.versions import Registry
+    from digits.toolkit.registry.versions import Registry
 
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -55,7 +55,7 @@ def test_answering_loads_nothing_that_only_others_need(chain: "Registry") -> Non
     commands = """
 from pathlib import Path
 from digits import cli
-from digits.core import process
+from digits.toolkit import process
 process.set_environment()
 cli.predict([Path("new.png")])
 cli.score("new.npz", "scored.parquet")

@@ -10,7 +10,7 @@ import pytest
 from support import PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, write_params
 
 from digits import params
-from digits.core.errors import UsageError
+from digits.toolkit.errors import UsageError
 
 # 1,000,000,000 values in 240 bytes
 ALIASES = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))

@@ -10,15 +10,15 @@ import typer
 from typer.exceptions import TyperException
 
 from digits.cli_results import AsJson, app, connected
-from digits.core import process
-from digits.core.errors import UsageError, one_line
+from digits.toolkit import process
+from digits.toolkit.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from socket import socket
 
     from digits.params import Params
-    from digits.registry.served import Served
-    from digits.scoring.logged import Log
+    from digits.toolkit.answering.logged import Log
+    from digits.toolkit.registry.served import Served
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
 SCORED = "predictions.parquet"
@@ -36,8 +36,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
-    from digits.reporting.console import print_answers
-    from digits.scoring.predict import class_names, predict_pictures
+    from digits.toolkit.answering.predict import class_names, predict_pictures
+    from digits.toolkit.console import print_answers
 
     with _served(model) as (params, loaded):
         coverage = params.confidence.coverage
@@ -54,8 +54,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
-    from digits.reporting.console import print_scored
-    from digits.scoring import score as scoring
+    from digits.toolkit.answering import score as scoring
+    from digits.toolkit.console import print_scored
 
     with _served(model) as (params, loaded):
         result = scoring.score(source, out, loaded, params=params)
@@ -71,12 +71,12 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
-    from digits.core.artifacts import MONITOR
-    from digits.core.files import write_text
-    from digits.reporting.console import print_monitored
-    from digits.reporting.page.monitor import render_monitor
-    from digits.scoring import monitor as monitoring
-    from digits.scoring.logged import open_log
+    from digits.artifacts import MONITOR
+    from digits.toolkit.answering import monitor as monitoring
+    from digits.toolkit.answering.logged import open_log
+    from digits.toolkit.answering.page import render_monitor
+    from digits.toolkit.console import print_monitored
+    from digits.toolkit.files import write_text
 
     log = open_log(source, days=days)
     with _served(model, log) as (params, loaded):
@@ -94,8 +94,8 @@ def demo(
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
 
-    from digits.core.guard import listen
-    from digits.scoring.demo import demo_app, players, serve_app
+    from digits.toolkit.answering.demo import demo_app, players, serve_app
+    from digits.toolkit.guard import listen
 
     with connected() as params, listen(port) as listening:
         app = demo_app(players(params.project.name, threads=params.train.threads), params)
@@ -108,8 +108,8 @@ def demo(
 @app.command()
 def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from digits.core.guard import listen
-    from digits.scoring.demo import mlflow_app, serve_app
+    from digits.toolkit.answering.demo import mlflow_app, serve_app
+    from digits.toolkit.guard import listen
 
     with connected() as params, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, params))
@@ -126,8 +126,8 @@ def package(
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     if out.exists():
         raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
-    from digits.reporting.console import print_package
-    from digits.serving.package import write_package
+    from digits.toolkit.console import print_package
+    from digits.toolkit.serving.package import write_package
 
     with _served(model) as (params, loaded):
         written = write_package(loaded, out, params=params)
@@ -137,7 +137,7 @@ def package(
 @contextmanager
 def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Params", "Served"]]:
     """The params, and a version to answer with; by default the log's, or the champion."""
-    from digits.registry.served import served
+    from digits.toolkit.registry.served import served
 
     with connected() as params:
         if log and not model:

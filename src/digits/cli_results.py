@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits.core.errors import DataError, GateRefusedError, UsageError
+from digits.toolkit.errors import DataError, GateRefusedError, UsageError
 
 if TYPE_CHECKING:
     from digits.params import Params
@@ -49,8 +49,8 @@ def run(
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
     from digits import params
-    from digits.reporting.console import print_accuracy, print_results
-    from digits.running.run import run_pipeline
+    from digits.toolkit.console import print_accuracy, print_results
+    from digits.toolkit.pipeline.run import run_pipeline
 
     loaded = params.load()
     models = [name for name in loaded.models if not names or name in names]
@@ -67,7 +67,7 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    from digits.reporting.console import print_results
+    from digits.toolkit.console import print_results
 
     print_results()
 
@@ -75,7 +75,7 @@ def results() -> None:
 @app.command()
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
-    from digits.tracking.restore import restore_all
+    from digits.toolkit.tracking.restore import restore_all
 
     restore_all()
 
@@ -85,9 +85,9 @@ def stats(
     matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
-    from digits.evaluation.caret import statistics
-    from digits.evaluation.confusion_csv import read_matrix
-    from digits.reporting.console import print_statistics
+    from digits.toolkit.console import print_statistics
+    from digits.toolkit.judgement.caret import statistics
+    from digits.toolkit.judgement.confusion_csv import read_matrix
 
     counts, classes = read_matrix(matrix)
     print_statistics(statistics(counts, classes=classes), as_json=as_json)
@@ -100,8 +100,8 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import groups
-    from digits.reporting.console import print_summary
-    from digits.tracking.runs import evaluated_runs
+    from digits.toolkit.console import print_summary
+    from digits.toolkit.tracking.runs import evaluated_runs
 
     if not (seed_groups := groups(evaluated_runs(last))):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
@@ -120,8 +120,8 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError("digits diff: give either --json or --markdown")
-    from digits.reporting.diff.collect import collect_diff
-    from digits.reporting.diff.render import print_diff, write_page
+    from digits.toolkit.diff.collect import collect_diff
+    from digits.toolkit.diff.render import print_diff, write_page
 
     collected = collect_diff(old, new, out)
     if out:
@@ -133,7 +133,7 @@ def diff(
 def connected(*, patient: bool = False) -> Iterator["Params"]:
     """The params. In the block MLflow uses the tracking store; `patient` waits for a server."""
     from digits import params
-    from digits.tracking import store
+    from digits.toolkit.tracking import store
 
     loaded = params.load()
     with store.patient() if patient else nullcontext(), store.service_errors():
@@ -157,9 +157,9 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
-    from digits.evaluation.gate import approval
-    from digits.registry.promotion import promote_training
-    from digits.reporting.console import print_outcome
+    from digits.toolkit.console import print_outcome
+    from digits.toolkit.judgement.gate import approval
+    from digits.toolkit.registry.promotion import promote_training
 
     asked = approval(approved_by, rejected_by)
     with connected(patient=True) as params:
@@ -181,8 +181,8 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again."""
-    from digits.registry import promotion
-    from digits.reporting.console import print_moves
+    from digits.toolkit.console import print_moves
+    from digits.toolkit.registry import promotion
 
     with connected(patient=True) as params:
         move = promotion.rollback(params.project.name, to=str(to) if to else None, reason=reason)
@@ -192,8 +192,8 @@ def rollback(
 @app.command()
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
-    from digits.registry.versions import Registry
-    from digits.reporting.console import print_moves
+    from digits.toolkit.console import print_moves
+    from digits.toolkit.registry.versions import Registry
 
     with connected() as params:
         moves = Registry(params.project.name).moves()
@@ -203,8 +203,8 @@ def history(as_json: AsJson = False) -> None:
 @app.command()
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
-    from digits.registry.trace import check_unchanged, find_origin
-    from digits.reporting.console import print_origin
+    from digits.toolkit.console import print_origin
+    from digits.toolkit.registry.trace import check_unchanged, find_origin
 
     with connected():
         origin = find_origin(uri)
@@ -218,7 +218,7 @@ def reproduce(
     tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    from digits.registry.reproduce import reproduce_version
+    from digits.toolkit.registry.reproduce import reproduce_version
 
     with connected() as params:
         print(reproduce_version(uri, threads=params.train.threads, tolerance=tolerance))

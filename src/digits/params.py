@@ -9,16 +9,16 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
-from digits.core.dataset import DataParams
-from digits.core.errors import UsageError
-from digits.core.files import StrictModel, flatten, read_yaml
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.behaviour import BehaviourParams
-from digits.evaluation.confidence import ConfidenceParams
-from digits.evaluation.drift import DriftParams
-from digits.evaluation.gate import PromoteParams
 from digits.models import available, build_params, builder
+from digits.toolkit.dataset import DataParams
+from digits.toolkit.errors import UsageError
+from digits.toolkit.files import StrictModel, flatten, read_yaml
+from digits.toolkit.judgement.confidence import ConfidenceParams
+from digits.toolkit.judgement.drift import DriftParams
+from digits.toolkit.judgement.gate import PromoteParams
 from digits.training.recipe import Distribute, Recipe
 
 PATH = Path("params.yaml")

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
-from digits.core.addresses import public, without_credentials
-from digits.core.errors import ServiceError
+from digits.toolkit.addresses import public, without_credentials
+from digits.toolkit.errors import ServiceError
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.core.artifacts import SPLIT_SUMMARY, in_file, read_split, split_path
-from digits.core.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
-from digits.core.errors import DataError
-from digits.core.files import write_json
+from digits.artifacts import SPLIT_SUMMARY, in_file, read_split, split_path
+from digits.toolkit.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import write_json
 
 
 @pytest.fixture

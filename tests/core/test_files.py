@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support import finding
 
-from digits.core.errors import DataError
-from digits.core.files import read_json, replacing, write_json, write_text
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import read_json, replacing, write_json, write_text
 
 
 def test_replacing_a_file(tmp_path: Path) -> None:

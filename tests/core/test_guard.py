@@ -12,7 +12,7 @@ from support import served
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from digits.core import guard
+from digits.toolkit import guard
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import has_ended, python, until
 
-from digits.core import errors, process
+from digits.toolkit import errors, process
 
 EXIT_CODES = [
     (errors.DigitsError, 1),
@@ -25,7 +25,7 @@ EXIT_CODES = [
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What `process.run_program` makes of a function with this body."""
-    start = "from digits.core import errors, process"
+    start = "from digits.toolkit import errors, process"
     code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
@@ -128,7 +128,7 @@ def test_at_most_20_findings_are_shown(
 
 def test_environment_of_the_user_wins() -> None:
     code = (
-        "import os; from digits.core import process; process.set_environment();"
+        "import os; from digits.toolkit import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
@@ -145,7 +145,7 @@ def test_child_python_is_its_own() -> None:
 SLEEPER = """
 import time
 from pathlib import Path
-from digits.core import process
+from digits.toolkit import process
 def work():
     try:
         print("ready", flush=True)
@@ -174,7 +174,7 @@ def test_a_signal_ends_it_through_finally(
 
 STAGE = """
 import os, time
-from digits.core import process
+from digits.toolkit import process
 def work():
     try:
         print(os.getpid(), flush=True)

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from support import finding
 
-from digits.core import provenance
-from digits.core.errors import IntegrityError
-from digits.core.files import md5
-from digits.core.repository import origin
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.files import md5
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.repository import origin
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digits.core.dataset import Dataset
-from digits.core.errors import DataError
 from digits.data import exploration
 from digits.stages import explore
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DataError
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

@@ -8,8 +8,8 @@ import pytest
 from sklearn.datasets import load_digits
 from support import refusal
 
-from digits.core.errors import DataError
 from digits.data.readers.raw import read_raw
+from digits.toolkit.errors import DataError
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.int64)

@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from digits.core.dataset import Dataset, RawData
-from digits.core.errors import DataError
 from digits.data.splitting import SplitParams, sample, split, summarise_splits
+from digits.toolkit.dataset import Dataset, RawData
+from digits.toolkit.errors import DataError
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from digits.core.dataset import Dataset, RawData
 from digits.data.validation.expectations import class_frame, raw_frame, validate
 from digits.data.validation.validate import ValidateParams
+from digits.toolkit.dataset import Dataset, RawData
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,

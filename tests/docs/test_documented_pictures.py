@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
-from digits.core.artifacts import read_calibration
-from digits.evaluation.confidence import answer_sets, threshold
-from digits.scoring.pictures import read_pictures
-from digits.training import inference
+from digits.artifacts import read_calibration
+from digits.toolkit.answering import inference
+from digits.toolkit.answering.pictures import read_pictures
+from digits.toolkit.judgement.confidence import answer_sets, threshold
 
 Arrows = set[tuple[str, str]]
 

@@ -12,7 +12,7 @@ from prefect.utilities.importtools import import_object
 from support import PARAMS, REPOSITORY
 
 from digits.cli import app
-from digits.core.process import ENVIRONMENT
+from digits.toolkit.process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]

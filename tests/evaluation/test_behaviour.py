@@ -5,7 +5,6 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from digits.core.dataset import Dataset
 from digits.evaluation.behaviour import (
     BATCH_CALLS,
     BATCH_IMAGES,
@@ -24,6 +23,7 @@ from digits.evaluation.behaviour import (
     shift,
     words,
 )
+from digits.toolkit.dataset import Dataset
 
 EACH = BehaviourParams(shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True)
 

@@ -6,8 +6,8 @@ from chances import honest, labels, rows
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from digits.core.dataset import Probabilities
-from digits.evaluation.confidence import (
+from digits.toolkit.dataset import Probabilities
+from digits.toolkit.judgement.confidence import (
     answer_sets,
     coverage_p_value,
     measure,
@@ -15,7 +15,7 @@ from digits.evaluation.confidence import (
     too_few_rows,
     unsure,
 )
-from digits.evaluation.temperature import TEMPERATURES, fit_temperature, truth_probabilities
+from digits.toolkit.judgement.temperature import TEMPERATURES, fit_temperature, truth_probabilities
 
 
 @pytest.mark.parametrize(

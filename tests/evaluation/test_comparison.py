@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from digits.evaluation.comparison import (
+from digits.toolkit.judgement.comparison import (
     Candidate,
     Pair,
     choice,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits.core.errors import DataError
-from digits.evaluation.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
+from digits.toolkit.errors import DataError
+from digits.toolkit.judgement.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
 NO_COUNTS = "m.csv: every count is 0, or one is below 0 or over 1,000,000,000,000"

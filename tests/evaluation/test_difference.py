@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support import PARAMS
 
-from digits.core.dataset import Labels, Probabilities
-from digits.evaluation.comparison import Candidate, compare_pair
-from digits.evaluation.difference import NOT_ASKED, Difference, Result, compare_results
-from digits.evaluation.gate import PromoteParams
+from digits.toolkit.dataset import Labels, Probabilities
+from digits.toolkit.judgement.comparison import Candidate, compare_pair
+from digits.toolkit.judgement.difference import NOT_ASKED, Difference, Result, compare_results
+from digits.toolkit.judgement.gate import PromoteParams
 
 TRUTH = np.arange(1000) % 4
 LABELS = {"test": TRUTH, "holdout": TRUTH}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from digits.evaluation.drift import (
+from digits.toolkit.judgement.drift import (
     Comparison,
     KnownFeatures,
     compare_accuracy,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from support import finding
 
-from digits.core.errors import DataError
-from digits.core.files import write_json
 from digits.evaluation.leaderboard import Row, cells, doubts, markdown, weak_classes
-from digits.reporting import console as show
+from digits.toolkit import console as show
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import write_json
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:

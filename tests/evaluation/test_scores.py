@@ -10,9 +10,9 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
-from digits.core.dataset import Dataset
-from digits.core.errors import DigitsError
-from digits.evaluation.scores import (
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DigitsError
+from digits.toolkit.judgement.scores import (
     calibration_error,
     confusion_matrix,
     most_confident_mistakes,

@@ -10,11 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from digits.cli_results import summary
-from digits.core.errors import DataError
 from digits.evaluation.seeds import groups, spread
-from digits.reporting.console import print_summary
-from digits.tracking import runs
-from digits.tracking.runs import evaluated_runs
+from digits.toolkit.console import print_summary
+from digits.toolkit.errors import DataError
+from digits.toolkit.tracking import runs
+from digits.toolkit.tracking.runs import evaluated_runs
 
 PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
 TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}

@@ -9,11 +9,11 @@ from arena import NAME, accept, fighter, prepare
 from services import dask
 from support import write_project
 
-from digits.core.artifacts import read_split
-from digits.core.dataset import Dataset
+from digits.artifacts import read_split
 from digits.params import Params
-from digits.registry import promotion
-from digits.tracking import store
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.registry import promotion
+from digits.toolkit.tracking import store
 from flows.score import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -13,9 +13,9 @@ from services import dask
 from small_project import run
 from support import SMALL, write_params, write_project
 
-from digits.core.dataset import Dataset
 from digits.params import Params
-from digits.tracking import store
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.tracking import store
 from flows.sweep import sweep
 
 pytestmark = pytest.mark.slow

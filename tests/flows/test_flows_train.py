@@ -17,7 +17,7 @@ from services import answers
 from small_project import Project, run
 from support import REPOSITORY, has_ended, python, until
 
-from flows.support import stages
+from digits.toolkit.prefect import stages
 from flows.train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -10,11 +10,11 @@ from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
 from support import DAMAGED_ARRAYS, finding
 
-from digits.core.artifacts import read_split
-from digits.core.errors import IntegrityError
-from digits.registry import promotion
-from digits.registry.served import served
-from digits.training import inference
+from digits.artifacts import read_split
+from digits.toolkit.answering import inference
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.served import served
 
 URI = f"models:/{NAME}/1"
 

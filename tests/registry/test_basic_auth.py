@@ -11,10 +11,10 @@ from mlflow.server import get_app_client
 from support import REPOSITORY, Server, changed, mlflow_serves
 
 from digits import params as parameters
-from digits.core.dataset import Dataset
-from digits.registry.promotion import Outcome, promote_training, rollback
-from digits.registry.versions import Registry
-from digits.tracking.restore import restore_all
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.registry.promotion import Outcome, promote_training, rollback
+from digits.toolkit.registry.versions import Registry
+from digits.toolkit.tracking.restore import restore_all
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,13 @@ from dvc.repo import Repo
 from support import SMALL, finding, write_params
 
 from digits import params
-from digits.core.artifacts import SPLITS, TrainOutputs, split_path
-from digits.core.dataset import Dataset
-from digits.core.errors import IntegrityError, ServiceError, UsageError
-from digits.core.files import md5, write_json
-from digits.registry.promotion import Outcome, promote_training
-from digits.registry.versions import TrainedRun
-from digits.tracking import store
+from digits.artifacts import SPLITS, TrainOutputs, split_path
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import IntegrityError, ServiceError, UsageError
+from digits.toolkit.files import md5, write_json
+from digits.toolkit.registry.promotion import Outcome, promote_training
+from digits.toolkit.registry.versions import TrainedRun
+from digits.toolkit.tracking import store
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")

@@ -14,12 +14,12 @@ from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from digits.evaluation.gate import Check, Decision
-from digits.registry import promotion
-from digits.registry.artifacts import fetched
-from digits.registry.card import MAX_DESCRIPTION, card
-from digits.registry.trace import find_origin
-from digits.registry.versions import TrainedRun, find
+from digits.toolkit.judgement.gate import Check, Decision
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.card import MAX_DESCRIPTION, card
+from digits.toolkit.registry.model_files import fetched
+from digits.toolkit.registry.trace import find_origin
+from digits.toolkit.registry.versions import TrainedRun, find
 
 pytestmark = pytest.mark.usefixtures("ring")
 

@@ -18,19 +18,19 @@ from ruamel.yaml import YAML
 from support import changed, finding, record_outputs
 
 from digits import params as parameters
-from digits.core import machine
-from digits.core.artifacts import SPLIT_TAGS, read_split, split_path
-from digits.core.dataset import Split, save_split
-from digits.core.errors import BusyError, DataError, IntegrityError, UsageError
-from digits.core.files import md5, write_json
-from digits.evaluation.gate import Check, approval
-from digits.registry import card, promotion
-from digits.registry import history as journal
-from digits.registry.evidence import judge_by_holdout
-from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, account, find, trained_run
-from digits.reporting.console import print_moves, print_outcome
-from digits.tracking import runs, store
+from digits.artifacts import SPLIT_TAGS, read_split, split_path
+from digits.toolkit import machine
+from digits.toolkit.console import print_moves, print_outcome
+from digits.toolkit.dataset import Split, save_split
+from digits.toolkit.errors import BusyError, DataError, IntegrityError, UsageError
+from digits.toolkit.files import md5, write_json
+from digits.toolkit.judgement.gate import Check, approval
+from digits.toolkit.registry import card, promotion
+from digits.toolkit.registry import history as journal
+from digits.toolkit.registry.evidence import judge_by_holdout
+from digits.toolkit.registry.trace import check_unchanged, find_origin
+from digits.toolkit.registry.versions import Registry, account, find, trained_run
+from digits.toolkit.tracking import runs, store
 
 
 @pytest.fixture

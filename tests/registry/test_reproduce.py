@@ -11,13 +11,13 @@ import pytest
 from arena import NAME, accept, fighter
 from support import finding
 
-from digits.core.artifacts import TrainOutputs
-from digits.core.errors import IntegrityError
-from digits.core.files import write_json
-from digits.registry import promotion, reproduce
-from digits.registry.evidence import _commit_finding
-from digits.registry.reproduce import compare
-from digits.registry.trace import find_origin
+from digits.artifacts import TrainOutputs
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.files import write_json
+from digits.toolkit.registry import promotion, reproduce
+from digits.toolkit.registry.evidence import _commit_finding
+from digits.toolkit.registry.reproduce import compare
+from digits.toolkit.registry.trace import find_origin
 
 
 def test_equal_predictions_are_said_to_be():

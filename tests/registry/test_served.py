@@ -8,11 +8,11 @@ from arena import NAME, accept, fighter, sign
 from ruamel.yaml import YAML
 from support import finding
 
-from digits.core.errors import IntegrityError
-from digits.registry import promotion
-from digits.registry.served import served
-from digits.training import inference
-from digits.training.inference import Network
+from digits.toolkit.answering import inference
+from digits.toolkit.answering.inference import Network
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.served import served
 
 
 def predict(uri):

@@ -21,16 +21,16 @@ from PIL import Image
 from support import finding, forbid_tensorflow, write_project
 
 from digits import cli, params
-from digits.core.artifacts import read_split
-from digits.core.dataset import Dataset
-from digits.core.errors import IntegrityError
+from digits.artifacts import read_split
 from digits.params import Params
-from digits.registry import promotion
-from digits.registry.reproduce import reproduce_version
-from digits.registry.trace import check_unchanged, find_origin
-from digits.registry.versions import Registry, TrainedRun
-from digits.scoring.demo import players
-from digits.tracking.logged_model import MODEL_SHA256
+from digits.toolkit.answering.demo import players
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.reproduce import reproduce_version
+from digits.toolkit.registry.trace import check_unchanged, find_origin
+from digits.toolkit.registry.versions import Registry, TrainedRun
+from digits.toolkit.tracking.logged_model import MODEL_SHA256
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 

@@ -10,15 +10,15 @@ from arena import EVEN, NAME, accept, fighter
 from PIL import Image
 from support import SMALL, forbid_tensorflow, python, write_params
 
-from digits.core.artifacts import read_split
-from digits.registry import promotion
+from digits.artifacts import read_split
+from digits.toolkit.registry import promotion
 
 COMMANDS = """
 from pathlib import Path
 from digits import cli, cli_results, params
-from digits.core import process
-from digits.scoring.demo import players
-from digits.tracking import store
+from digits.toolkit import process
+from digits.toolkit.answering.demo import players
+from digits.toolkit.tracking import store
 
 process.set_environment()
 store.connect()
@@ -29,9 +29,9 @@ assert len(players("digits", threads=2)) == 2
 """
 
 EVALUATION = """
-from digits.core import process
+from digits.toolkit import process
 from digits.stages import compare, evaluate
-from digits.tracking.restore import restore_all
+from digits.toolkit.tracking.restore import restore_all
 
 process.set_environment()
 restore_all()

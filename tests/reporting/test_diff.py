@@ -16,13 +16,13 @@ from dvc.repo import Repo
 from markdown_it import MarkdownIt
 from support import finding, python, write_params
 
-from digits.core.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
-from digits.core.dataset import Dataset, Split, save_arrays, save_split
-from digits.core.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
-from digits.core.files import md5, write_json
-from digits.reporting.diff.collect import Diff, collect_diff
-from digits.reporting.diff.render import markdown, print_diff, write_page
+from digits.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
 from digits.stages.evaluate import write_figures
+from digits.toolkit.dataset import Dataset, Split, save_arrays, save_split
+from digits.toolkit.diff.collect import Diff, collect_diff
+from digits.toolkit.diff.render import markdown, print_diff, write_page
+from digits.toolkit.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
+from digits.toolkit.files import md5, write_json
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")

@@ -9,18 +9,18 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from digits.data import exploration
-from digits.evaluation.scores import Mistakes
-from digits.evaluation.scores import reliability as by_confidence
-from digits.reporting.plots.comparison import pareto
-from digits.reporting.plots.model import (
+from digits.report.plots.comparison import pareto
+from digits.report.plots.model import (
     alluvial,
     confusion_matrix,
     learning_curves,
     mistakes,
     reliability,
 )
-from digits.reporting.plots.raw import class_distribution, class_images, samples
-from digits.reporting.plots.theme import percent, save
+from digits.report.plots.raw import class_distribution, class_images, samples
+from digits.report.plots.theme import percent, save
+from digits.toolkit.judgement.scores import Mistakes
+from digits.toolkit.judgement.scores import reliability as by_confidence
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

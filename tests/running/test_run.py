@@ -15,16 +15,16 @@ from filelock import FileLock
 from small_project import Project
 from support import has_ended, python, until
 
-from digits.core.pipeline import PROJECT_LOCK
-from digits.running.progress import Board
+from digits.toolkit.pipeline.pipeline import PROJECT_LOCK
+from digits.toolkit.pipeline.progress import Board
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """
 import sys
 from pathlib import Path
 from digits import params
-from digits.core import process
-from digits.running.run import run_pipeline
+from digits.toolkit import process
+from digits.toolkit.pipeline.run import run_pipeline
 ran = lambda: run_pipeline(Path(), params.load(), sys.argv[1:])
 process.run_program(lambda: print("ran:", *sorted(ran())))
 """
@@ -154,7 +154,7 @@ def test_busy_folder_is_refused(dvc_project: Project) -> None:
     assert done.returncode == 6
     assert done.stderr.endswith("works in this folder; try again when it has ended\n")
     dvc_project.sleeps("prepare", 600)
-    command = [sys.executable, "-m", "digits.core.commands", "dvc", "repro", "-q"]
+    command = [sys.executable, "-m", "digits.toolkit.commands", "dvc", "repro", "-q"]
     with subprocess.Popen(command, start_new_session=True) as repro:
         try:
             assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)

@@ -15,12 +15,12 @@ from PIL import Image
 from support import changed, finding, served
 
 from digits import params as parameters
-from digits.core.errors import BusyError, UsageError
-from digits.core.guard import listen
-from digits.registry import promotion
-from digits.registry.versions import Registry
-from digits.scoring.demo import MAX_DRAWING, demo_app, players
-from digits.tracking import store
+from digits.toolkit.answering.demo import MAX_DRAWING, demo_app, players
+from digits.toolkit.errors import BusyError, UsageError
+from digits.toolkit.guard import listen
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.versions import Registry
+from digits.toolkit.tracking import store
 
 
 def tall(images):

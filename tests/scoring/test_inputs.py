@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from support import finding
 
-from digits.core.dataset import Images
-from digits.core.errors import DataError
-from digits.scoring.inputs import BATCH, open_input
+from digits.toolkit.answering.inputs import BATCH, open_input
+from digits.toolkit.dataset import Images
+from digits.toolkit.errors import DataError
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7

@@ -18,14 +18,14 @@ from scipy.stats import binom
 from support import changed, finding
 
 from digits import params as parameters
-from digits.core.artifacts import MONITOR, read_split
-from digits.core.errors import DataError
-from digits.registry import promotion
-from digits.registry.served import served
-from digits.reporting.page.monitor import render_monitor
-from digits.scoring import monitor as monitoring
-from digits.scoring.logged import open_log, read_labels, read_log
-from digits.serving.journal import Journal
+from digits.artifacts import MONITOR, read_split
+from digits.toolkit.answering import monitor as monitoring
+from digits.toolkit.answering.logged import open_log, read_labels, read_log
+from digits.toolkit.answering.page import render_monitor
+from digits.toolkit.errors import DataError
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.served import served
+from digits.toolkit.serving.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
 NOW, FAR = datetime(2025, 11, 26, 12, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from digits.scoring.drift import SAMPLE, Sample
+from digits.toolkit.answering.drift import SAMPLE, Sample
 
 RNG = np.random.default_rng(0)
 

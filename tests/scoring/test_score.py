@@ -14,17 +14,17 @@ from PIL import Image
 from support import changed, finding, findings
 
 from digits import params as parameters
-from digits.core.artifacts import read_split, split_path
-from digits.core.errors import DataError, IntegrityError, UsageError
-from digits.core.files import md5
-from digits.evaluation.confidence import answer_sets
-from digits.registry import promotion
-from digits.registry.served import served
-from digits.reporting.console import print_scored
-from digits.scoring import score as scoring
-from digits.scoring.drift import image_stats
-from digits.scoring.predict import predict_pictures, set_threshold
-from digits.training import inference
+from digits.artifacts import read_split, split_path
+from digits.toolkit.answering import inference
+from digits.toolkit.answering import score as scoring
+from digits.toolkit.answering.drift import image_stats
+from digits.toolkit.answering.predict import predict_pictures, set_threshold
+from digits.toolkit.console import print_scored
+from digits.toolkit.errors import DataError, IntegrityError, UsageError
+from digits.toolkit.files import md5
+from digits.toolkit.judgement.confidence import answer_sets
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.served import served
 
 
 def score(source="new.npz", out="scored.parquet", **changes):

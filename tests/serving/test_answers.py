@@ -9,7 +9,7 @@ import requests
 from packaged import THRESHOLD, Package, Running, running
 from PIL import Image
 
-from digits.core.dataset import Images
+from digits.toolkit.dataset import Images
 
 
 def predictions(

@@ -14,11 +14,11 @@ import requests
 from packaged import Package, running
 from support import served, until
 
-from digits.core.dataset import Images, Probabilities
-from digits.serving.app import MAX_HELD, Service
-from digits.serving.bodies import MAX_BODY
-from digits.serving.model import Model
-from digits.training.inference import BATCH, Network
+from digits.toolkit.answering.inference import BATCH, Network
+from digits.toolkit.dataset import Images, Probabilities
+from digits.toolkit.serving.app import MAX_HELD, Service
+from digits.toolkit.serving.bodies import MAX_BODY
+from digits.toolkit.serving.model import Model
 
 RAW = {"Content-Type": "application/octet-stream"}
 

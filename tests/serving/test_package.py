@@ -14,13 +14,13 @@ from support import changed, finding
 
 from digits import cli
 from digits import params as parameters
-from digits.core.artifacts import read_split, split_path
-from digits.core.dataset import load_split, save_split
-from digits.core.errors import DataError, DigitsError, IntegrityError, UsageError
-from digits.core.files import folder_sha256
-from digits.registry import promotion
-from digits.registry.served import served
-from digits.serving.package import Package, write_package
+from digits.artifacts import read_split, split_path
+from digits.toolkit.dataset import load_split, save_split
+from digits.toolkit.errors import DataError, DigitsError, IntegrityError, UsageError
+from digits.toolkit.files import folder_sha256
+from digits.toolkit.registry import promotion
+from digits.toolkit.registry.served import served
+from digits.toolkit.serving.package import Package, write_package
 
 OUT = Path("out/package")
 

@@ -14,9 +14,9 @@ import pytest
 from packaged import Package, code, running
 from support import finding, python
 
-from digits.core.errors import IntegrityError
-from digits.core.files import sha256
-from digits.serving import model
+from digits.toolkit.errors import IntegrityError
+from digits.toolkit.files import sha256
+from digits.toolkit.serving import model
 
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 
@@ -37,7 +37,7 @@ class OnlyThese(MetaPathFinder):
                 raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, OnlyThese())
-from digits.serving import command as main
+from digits.toolkit.serving import command as main
 main.load(Path())
 print(main.__file__)
 """
@@ -133,7 +133,7 @@ def test_damaged_package_exits_with_7(package: Package, tmp_path: Path, name: st
     folder = tmp_path / "package"
     shutil.copytree(package.folder, folder)
     (folder / name).write_text("print('this ran')")
-    done = python("-m", "digits.serving", cwd=folder, env=code(folder))
+    done = python("-m", "digits.toolkit.serving", cwd=folder, env=code(folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (7, "", 1)
     assert done.stderr.startswith(f"error: {name}: is not ")
 

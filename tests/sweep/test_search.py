@@ -10,11 +10,11 @@ import pytest
 from mlflow import MlflowClient
 from support import PARAMS, finding, findings
 
-from digits.core.errors import DigitsError, ServiceError, UsageError
 from digits.sweep.search import command, compare, search
 from digits.sweep.space import propose
 from digits.sweep.trial import Spec, open_study
-from digits.tracking import store
+from digits.toolkit.errors import DigitsError, ServiceError, UsageError
+from digits.toolkit.tracking import store
 
 RATE = "optimizer.learning_rate"
 SPACE = {RATE: {"low": 0.001, "high": 1.0}}

@@ -8,8 +8,8 @@ import pytest
 from support import PARAMS, REPOSITORY, finding
 
 from digits import params
-from digits.core.errors import UsageError
 from digits.sweep.space import override, propose, read_space
+from digits.toolkit.errors import UsageError
 
 
 def space_of(tmp_path: Path, text: str) -> Any:

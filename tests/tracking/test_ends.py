@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, finding, has_ended, only_run, until, write_params
 
-from digits.core.errors import DataError, ServiceError
-from digits.tracking import runs, store
+from digits.toolkit.errors import DataError, ServiceError
+from digits.toolkit.tracking import runs, store
 
 
 class TestARunEnds:

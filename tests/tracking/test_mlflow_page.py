@@ -15,9 +15,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import REPOSITORY, train_project, until
 
-from digits.core.dataset import Dataset
-from digits.core.files import read_json
 from digits.params import Params
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.files import read_json
 
 pytestmark = pytest.mark.slow
 

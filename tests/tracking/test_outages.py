@@ -18,15 +18,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
-from digits.core.artifacts import TrainOutputs
-from digits.core.dataset import Dataset
-from digits.core.errors import ServiceError
+from digits.artifacts import TrainOutputs
 from digits.params import Params
 from digits.params import project as project_params
-from digits.registry.promotion import promote, rollback
-from digits.registry.versions import Registry
-from digits.tracking import live, runs, store
-from digits.tracking.restore import restore_all
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import ServiceError
+from digits.toolkit.registry.promotion import promote, rollback
+from digits.toolkit.registry.versions import Registry
+from digits.toolkit.tracking import live, runs, store
+from digits.toolkit.tracking.restore import restore_all
 
 NOWHERE = "http://127.0.0.1:9"
 EPOCHS = 20

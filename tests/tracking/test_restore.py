@@ -11,12 +11,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import finding, record_outputs, write_params
 
-from digits.core.artifacts import TrainOutputs
-from digits.core.errors import DataError, IntegrityError
-from digits.core.files import md5, read_json
-from digits.tracking import logged_model, restore, runs, store
-from digits.tracking.__main__ import address
-from digits.tracking.restore import restore_all
+from digits.artifacts import TrainOutputs
+from digits.toolkit.errors import DataError, IntegrityError
+from digits.toolkit.files import md5, read_json
+from digits.toolkit.tracking import logged_model, restore, runs, store
+from digits.toolkit.tracking.__main__ import address
+from digits.toolkit.tracking.restore import restore_all
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from support import Server, finding, only_run
 
-from digits.core.errors import ServiceError
-from digits.tracking import page, runs, store
-from digits.tracking.__main__ import address
-from digits.tracking.page import NOTE
+from digits.toolkit.errors import ServiceError
+from digits.toolkit.tracking import page, runs, store
+from digits.toolkit.tracking.__main__ import address
+from digits.toolkit.tracking.page import NOTE
 
 VIEW = "mlflow.sharedViewState.digits"
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits.core.dataset import Dataset
+from digits.toolkit.dataset import Dataset
 from digits.training.recipe import AugmentParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

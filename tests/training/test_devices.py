@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import finding, python
 
-from digits.core.errors import UsageError
+from digits.toolkit.errors import UsageError
 
 # TensorFlow divides the CPU only before its first use: the training needs a process of its own.
 TRAIN = """
@@ -16,8 +16,8 @@ import sys
 sys.path[:0] = {folders!r}
 import numpy as np
 from sklearn.datasets import load_digits
-from digits.core import process
-from digits.core.dataset import Dataset
+from digits.toolkit import process
+from digits.toolkit.dataset import Dataset
 with process.quiet_tensorflow(2):
     import tensorflow as tf
     [cpu] = tf.config.list_physical_devices("CPU")

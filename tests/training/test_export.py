@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.core.dataset import Dataset
-from digits.core.errors import DataError, DigitsError
-from digits.training import inference
+from digits.toolkit.answering import inference
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DataError, DigitsError
 from digits.training.recipe import ViewParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from support import PARAMS, SMALL, changed, python
 
-from digits.core.dataset import Dataset
 from digits.models import available, builder
 from digits.params import check
+from digits.toolkit.dataset import Dataset
 from digits.training.recipe import Recipe, ScheduleParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -61,12 +61,12 @@ REPEATED = ("cnn", "compact")
 SECOND_PROCESS = """
 import sys
 sys.path[:0] = {folders!r}
-from digits.core import process
+from digits.toolkit import process
 with process.quiet_tensorflow(2):
     import test_fit
 from sklearn.datasets import load_digits
 import numpy as np
-from digits.core.dataset import Dataset
+from digits.toolkit.dataset import Dataset
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 for model in {models!r}:

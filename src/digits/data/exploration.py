@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from digits.core.dataset import Dataset, Images, Labels
-from digits.core.errors import DataError
+from digits.toolkit.dataset import Dataset, Images, Labels
+from digits.toolkit.errors import DataError
 
 ClassImages = NDArray[np.float64]  # (classes, height, width), grey values 0…255; NaN: no image
 

@@ -10,9 +10,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from digits.core.dataset import Dataset, Images, Labels, RawData, Split, fingerprints
-from digits.core.errors import DataError
-from digits.core.files import StrictModel
+from digits.toolkit.dataset import Dataset, Images, Labels, RawData, Split, fingerprints
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import StrictModel
 
 Rows = NDArray[np.int64]
 Share = Annotated[float, Field(gt=0, lt=1)]

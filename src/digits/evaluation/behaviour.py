@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from digits.core.dataset import Dataset, Images, Predict, Probabilities
-from digits.core.files import StrictModel
+from digits.toolkit.dataset import Dataset, Images, Predict, Probabilities
+from digits.toolkit.files import StrictModel
 
 SEED = 0
 FRAGILE_LOSS = 0.1  # of accuracy, 0…1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from digits.evaluation.confidence import TEMPERATURE_1
+from digits.toolkit.judgement.confidence import TEMPERATURE_1
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2

@@ -9,8 +9,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from digits.core.errors import UsageError
-from digits.core.files import StrictModel
+from digits.toolkit.errors import UsageError
+from digits.toolkit.files import StrictModel
 
 Builder = Callable[..., Any]
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from digits.core.files import StrictModel
 from digits.models._layers import Count, Model, Rate, compact_net, probabilities, raw_pixels
+from digits.toolkit.files import StrictModel
 
 
 class BuildParams(StrictModel):

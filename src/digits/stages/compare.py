@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from digits.core import artifacts, process
-from digits.core.files import write_json, write_text
-from digits.evaluation import behaviour, caret, comparison, leaderboard
-from digits.evaluation.confusion_csv import read_matrix, write_cells
+from digits import artifacts
+from digits.evaluation import behaviour, leaderboard
 from digits.params import load as load_params
-from digits.reporting.plots.comparison import pareto
-from digits.reporting.plots.model import learning_curves
-from digits.reporting.plots.theme import save
-from digits.training import inference
+from digits.report.plots.comparison import pareto
+from digits.report.plots.model import learning_curves
+from digits.report.plots.theme import save
+from digits.toolkit import process
+from digits.toolkit.answering import inference
+from digits.toolkit.files import write_json, write_text
+from digits.toolkit.judgement import caret, comparison
+from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
 FIGURES = (
     *("test_accuracy", "balanced_accuracy", "weakest_sensitivity", "test_loss", "test_ece"),

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits.core import artifacts, process
-from digits.core.dataset import Dataset, Matrix, save_arrays
-from digits.core.files import md5, replacing, write_json
-from digits.evaluation import behaviour, caret, confidence, scores
-from digits.evaluation.confusion_csv import write_matrix
+from digits import artifacts
+from digits.evaluation import behaviour
 from digits.params import load as load_params
-from digits.reporting.plots import model as plots
-from digits.reporting.plots.theme import save
-from digits.training import inference
+from digits.report.plots import model as plots
+from digits.report.plots.theme import save
+from digits.toolkit import process
+from digits.toolkit.answering import inference
+from digits.toolkit.dataset import Dataset, Matrix, save_arrays
+from digits.toolkit.files import md5, replacing, write_json
+from digits.toolkit.judgement import caret, confidence, scores
+from digits.toolkit.judgement.confusion_csv import write_matrix
 
 MISTAKES_DRAWN = 24
 
@@ -47,7 +49,7 @@ def main(model: str) -> None:
         file, rows = artifacts.in_file(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=rows)
         draw(model, matrices, mistakes, by_confidence, names=names, file=file)
-        from digits.tracking import restore  # MLflow takes a second
+        from digits.toolkit.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     restore.log_evaluation(model, {name: md5(artifacts.split_path(name)) for name in splits})
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from digits.core import process
-from digits.core.artifacts import EXPLORE
-from digits.core.files import replacing
+from digits.artifacts import EXPLORE
 from digits.data import exploration
 from digits.data.readers.raw import read_raw
 from digits.params import load as load_params
-from digits.reporting.plots import raw as plots
-from digits.reporting.plots.theme import save
+from digits.report.plots import raw as plots
+from digits.report.plots.theme import save
+from digits.toolkit import process
+from digits.toolkit.files import replacing
 
 SAMPLES_PER_CLASS = 10
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from digits.core import artifacts, process
-from digits.core.files import read_json, write_text
+from digits import artifacts
 from digits.evaluation import leaderboard
-from digits.evaluation.caret import Statistics
 from digits.params import load as load_params
-from digits.reporting.page.report import ModelResult, ReportContent, SplitResult, render
+from digits.report.page import ModelResult, ReportContent, SplitResult, render
+from digits.toolkit import process
+from digits.toolkit.files import read_json, write_text
+from digits.toolkit.judgement.caret import Statistics
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {

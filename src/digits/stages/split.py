@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from digits.core import process
-from digits.core.artifacts import SPLIT_SUMMARY, copies_found, split_path
-from digits.core.dataset import save_split
-from digits.core.files import write_json
+from digits.artifacts import SPLIT_SUMMARY, copies_found, split_path
 from digits.data.readers.raw import read_raw, sources
 from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
+from digits.toolkit import process
+from digits.toolkit.dataset import save_split
+from digits.toolkit.files import write_json
 
 
 def main() -> None:

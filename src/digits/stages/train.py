@@ -3,17 +3,18 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from digits.core import process, provenance
-from digits.core.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
-from digits.core.dataset import Dataset
-from digits.core.files import md5, write_json
-from digits.evaluation.temperature import truth_probabilities
+from digits.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
 from digits.models import builder
 from digits.params import PATH, Params
 from digits.params import load as load_params
+from digits.toolkit import process
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.files import md5, write_json
+from digits.toolkit.judgement.temperature import truth_probabilities
+from digits.toolkit.pipeline import provenance
 
 if TYPE_CHECKING:
-    from digits.tracking.live import LiveRun
+    from digits.toolkit.tracking.live import LiveRun
     from digits.training.fit import Trained
 
 FITTED_ON = ("train", "validation")
@@ -27,7 +28,7 @@ def main(model: str) -> dict[str, float]:
     with process.quiet_tensorflow(params.train.threads):
         import mlflow
 
-        from digits.tracking import live, logged_model, runs, store
+        from digits.toolkit.tracking import live, logged_model, runs, store
         from digits.training import devices
 
     marks["imports"] = perf_counter()

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from digits.core import process
-from digits.core.artifacts import VALIDATION
-from digits.core.errors import DataError, printable
-from digits.core.files import write_json
+from digits.artifacts import VALIDATION
 from digits.data.readers.raw import read_raw
 from digits.params import load as load_params
+from digits.toolkit import process
+from digits.toolkit.errors import DataError, printable
+from digits.toolkit.files import write_json
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from optuna.trial import TrialState
 
 from digits import params
-from digits.core.errors import DigitsError, one_line
 from digits.sweep.trial import Spec, open_study
-from digits.tracking import runs
+from digits.toolkit.errors import DigitsError, one_line
+from digits.toolkit.tracking import runs
 
 # Runs trials, and gives for each the accuracy, None if it was pruned, or the error.
 TrainAll = Callable[[list[Spec]], list[Any]]

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 
 from digits import params
-from digits.core.errors import UsageError
-from digits.core.files import read_yaml
+from digits.toolkit.errors import UsageError
+from digits.toolkit.files import read_yaml
 
 Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
 ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"

@@ -12,15 +12,16 @@ from typing import Any
 import optuna
 
 from digits import params
-from digits.core import process, provenance
-from digits.core.artifacts import split_path
-from digits.core.commands import CommandFailedError, Commands
-from digits.core.dataset import Dataset, load_split
-from digits.core.errors import DigitsError, IntegrityError, ServiceError, UsageError
-from digits.core.files import StrictModel, md5
+from digits.artifacts import split_path
 from digits.models import builder
 from digits.sweep.space import override, propose
-from digits.tracking import store
+from digits.toolkit import process
+from digits.toolkit.commands import CommandFailedError, Commands
+from digits.toolkit.dataset import Dataset, load_split
+from digits.toolkit.errors import DigitsError, IntegrityError, ServiceError, UsageError
+from digits.toolkit.files import StrictModel, md5
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.tracking import store
 
 FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
@@ -109,7 +110,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
         from digits.training import devices, fit
-    from digits.tracking import runs
+    from digits.toolkit.tracking import runs
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         runs.log_metrics(metrics, epoch)

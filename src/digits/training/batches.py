@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from digits.core.dataset import Dataset
+from digits.toolkit.dataset import Dataset
 from digits.training.recipe import SIDE, AugmentParams
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from digits.core.machine import cpu_features
+from digits.toolkit.machine import cpu_features
 from digits.training.recipe import Distribute
 
 BFLOAT16 = {"amx_bf16", "avx512_bf16"}

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import onnx
 
-from digits.core.dataset import Dataset, Probabilities
-from digits.core.errors import DigitsError
-from digits.core.files import replacing
-from digits.evaluation.temperature import fit_temperature
-from digits.training import inference
-from digits.training.inference import FEATURES, IMAGES, PROBABILITIES
+from digits.toolkit.answering import inference
+from digits.toolkit.answering.inference import FEATURES, IMAGES, PROBABILITIES
+from digits.toolkit.dataset import Dataset, Probabilities
+from digits.toolkit.errors import DigitsError
+from digits.toolkit.files import replacing
+from digits.toolkit.judgement.temperature import fit_temperature
 
 BATCH = 1000
 TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum float32

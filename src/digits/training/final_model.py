@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from digits.core.errors import UsageError
 from digits.models._layers import Layers, apply
 from digits.models._normalization import FusedBatchNormalization
+from digits.toolkit.errors import UsageError
 from digits.training.recipe import SIDE, ViewParams
 
 

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import psutil
 
-from digits.core.dataset import Dataset
 from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
+from digits.toolkit.dataset import Dataset
 from digits.training import devices
 from digits.training.batches import batches
 from digits.training.final_model import check_exportable, for_inference, is_ensemble, over_views

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
-from digits.core.files import StrictModel
+from digits.toolkit.files import StrictModel
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Distribute = Literal["none", "mirrored"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.core.dataset import Dataset, RawData
-from digits.core.errors import DataError
+from digits.toolkit.dataset import Dataset, RawData
+from digits.toolkit.errors import DataError
 
 UNSIGNED_BYTE = 0x08
 KINDS = {1: "labels", 3: "images"}  # by number of dimensions

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from digits.core.dataset import (
+from digits.data.readers.idx import image_files, read_idx
+from digits.toolkit.dataset import (
     MAX_RATIO,
     MAX_UNPACKED,
     Dataset,
@@ -20,9 +21,8 @@ from digits.core.dataset import (
     check_unpacked,
     load_arrays,
 )
-from digits.core.errors import DataError, one_line
-from digits.core.files import reading_as
-from digits.data.readers.idx import image_files, read_idx
+from digits.toolkit.errors import DataError, one_line
+from digits.toolkit.files import reading_as
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit

@@ -8,7 +8,6 @@ import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 
-from digits.core.dataset import Dataset, RawData, fingerprints
 from digits.data.validation.validate import (
     SHOWN_ROWS,
     Unit,
@@ -17,6 +16,7 @@ from digits.data.validation.validate import (
     finding,
     usual_ranges,
 )
+from digits.toolkit.dataset import Dataset, RawData, fingerprints
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from digits.core.files import StrictModel
+from digits.toolkit.files import StrictModel
 
 SHOWN_ROWS = 5
 Unit = Literal["row", "class"]

@@ -1,0 +1,145 @@
+"""The report: one HTML page that carries everything and loads nothing.
+
+A table of it maps headings of columns to mappings from headings of rows to cells.
+"""
+
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from digits.artifacts import RunRecord
+from digits.evaluation.behaviour import fragile, words
+from digits.evaluation.leaderboard import MEANINGS
+from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
+
+Png = bytes  # the content of a PNG file
+
+IN_SHORT = {  # figures to choose by: headings in the table of all, and in the first table
+    "test accuracy": "test accuracy",
+    "weakest class": "weakest class",
+    "elapsed s": "training time, s",
+    "times": "× the fastest",
+}
+SCORES = {
+    "loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    "top2_accuracy": "Top-2 accuracy",
+}
+
+
+class Cell(NamedTuple):
+    text: str
+    note: str  # its tooltip
+
+
+Table = Mapping[str, Mapping[str, str | Cell]]
+
+
+@dataclass(frozen=True, eq=False)
+class SplitResult:
+    name: str  # test or holdout
+    rows: int
+    statistics: Statistics
+    scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
+    matrix: Png
+    alluvial: Png
+
+
+@dataclass(frozen=True, eq=False)
+class ModelResult:
+    name: str
+    run: RunRecord
+    splits: Sequence[SplitResult]  # the same ones in the same order for every model
+    behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
+    confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    reliability: Png
+    mistakes: Png
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    verdicts: Sequence[str]  # the first one on the choice
+    table: Table  # of all models
+    pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
+    models: Sequence[ModelResult]  # at least one
+    validation: Mapping[str, Any]  # the JSON result of the `validate` stage
+    pareto: Png
+    learning_curves: Png
+    raw_data: Mapping[str, Png]  # caption to picture
+    sources: Mapping[str, Mapping[str, Any]]  # see `artifacts.read_split_summary`
+
+
+def render(content: ReportContent) -> str:
+    """The page as HTML; the same content gives the same text, without times or random ids."""
+    template = environment("page").get_template("index.html.j2")
+    functions = in_short, overall, by_class, as_tables, fragile, words
+    named = {each.__name__: each for each in functions}
+    return template.render(content=content, meanings=defaultdict(str, MEANINGS), **named)
+
+
+def environment(folder: str) -> Environment:
+    """The templates of a folder of this room; text is escaped, what is undefined is an error."""
+    templates = Environment(
+        loader=PackageLoader("digits.reporting", folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["p_value"] = p_value
+    templates.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
+    return templates
+
+
+def p_value(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def in_short(table: Table) -> Table:
+    return {
+        heading: {model: cells[key] for model, cells in table.items()}
+        for key, heading in IN_SHORT.items()
+    }
+
+
+def overall(models: Sequence[ModelResult], split: int) -> Table:
+    return {model.name: _overall(model, model.splits[split]) for model in models}
+
+
+def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
+    column: dict[str, str | Cell] = _texts(part.statistics.overall, part.statistics, None)
+    for key, label in SCORES.items():
+        column[label] = f"{part.scores[key]:.4f}" if key in part.scores else Cell("n/a", "no rows")
+    sets = model.confidence[part.name]
+    # a threshold of 0 makes every answer unsure, see `confidence.threshold`
+    few = "" if model.confidence["threshold"] else "too few validation rows"
+    return column | {
+        f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
+        "Coverage 95% CI lower": f"{sets['lower']:.4f}",
+        "Coverage 95% CI upper": f"{sets['upper']:.4f}",
+        "Classes in an answer set": f"{sets['mean_size']:.4f}",
+        "Unsure": Cell(f"{sets['unsure']:.4f}", few),
+    }
+
+
+def by_class(statistics: Statistics) -> Table:
+    return {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
+
+
+def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
+    """The figures of a class, or the overall ones; the reason beside each that does not exist."""
+    missing = (each for each in statistics.undefined if each["class"] == name)
+    reasons = {each["figure"]: each["reason"] for each in missing}
+    texts: dict[str, str | Cell] = {}
+    for figure, value in figures.items():
+        if value is None:
+            texts[label_of(figure)] = Cell("n/a", reasons[figure])
+        else:
+            written = p_value(value) if figure.endswith("p_value") else f"{value:.4f}"
+            texts[label_of(figure)] = written
+    return texts

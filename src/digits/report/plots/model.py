@@ -1,0 +1,232 @@
+"""Pictures of a model: confusion matrix, alluvial, mistakes, reliability, learning curves."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from math import ceil
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from digits.report.plots import theme
+from digits.toolkit.dataset import Matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from digits.toolkit.judgement.scores import Mistakes
+
+CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
+WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
+MISTAKES_A_ROW = 6
+FEW_EPOCHS = 40  # up to here each one has a marker
+LARGEST_FACTOR = 50  # by which correct predictions are narrowed
+
+Floats = NDArray[np.float64]
+Side = Literal["left", "right"]
+History = Sequence[Mapping[str, float]]
+
+
+def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
+    """Count and per cent of the reference class in each cell.
+
+    Correct cells are blue by their per cent; errors are orange by the square root of their
+    per cent of the largest error, so that a few errors among thousands of hits are seen.
+    """
+    classes = len(names)
+    cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
+    figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
+    colours = _cell_colours(matrix)
+    axes.imshow(colours)
+    totals = matrix.sum(axis=0)
+    for (row, column), count in np.ndenumerate(matrix):
+        dark = colours[row, column, :3] @ [0.299, 0.587, 0.114] < 0.6
+        axes.text(
+            column,
+            row,
+            f"{count:,}\n{theme.percent(int(count), int(totals[column]))}",
+            ha="center",
+            va="center",
+            color="white" if dark else theme.INK if count else "#B0B0B0",
+            fontsize=12 if classes <= 15 else 9,
+            fontweight="bold" if count and row != column else "normal",
+        )
+    for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
+        axis.set_ticks(range(classes), names, parse_math=False)
+        axis.set_ticks(np.arange(classes + 1) - 0.5, minor=True)
+        axis.set_label_text(label, fontsize=13)
+    if max(map(len, names)) > 9 * cell:
+        axes.tick_params(axis="x", labelrotation=45)
+        for tick in axes.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
+    axes.tick_params(which="both", length=0, labelsize=13)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _cell_colours(matrix: Matrix) -> Floats:
+    """RGBA (classes, classes, 4)."""
+    share = matrix / np.maximum(matrix.sum(axis=0), 1)
+    correct = np.eye(len(matrix), dtype=bool)
+    errors = np.where(correct, 0, share)
+    strength = np.sqrt(errors / max(errors.max(), 1e-12))
+    colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))
+    colours[~correct & (matrix == 0)] = 1
+    return np.asarray(colours, dtype=np.float64)
+
+
+def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
+    """Ribbons from reference to prediction: correct predictions grey, errors red.
+
+    Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
+    named below the title: to twice the width of all errors. A class without rows is left out.
+    """
+    correct = int(np.trace(matrix))
+    wrong = int(matrix.sum()) - correct
+    factor = min(max(round(correct / (2 * wrong)), 1), LARGEST_FACTOR) if wrong else 1
+    widths = matrix / np.where(np.eye(len(matrix), dtype=bool), factor, 1)
+    gap = widths.sum() / (2 * len(names))
+    from_reference, from_prediction = _ribbon_tops(widths.T, gap), _ribbon_tops(widths, gap)
+    figure = theme.new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7, title)
+    axes = figure.add_subplot()
+    correct_first = sorted(np.argwhere(matrix).tolist(), key=lambda cell: cell[0] != cell[1])
+    for prediction, reference in correct_first:
+        left, right = from_reference[reference, prediction], from_prediction[prediction, reference]
+        colour = theme.PALE_GREY if prediction == reference else theme.RED
+        axes.add_patch(_ribbon(left, right, widths[prediction, reference], colour))
+    axes.set(xlim=(0, 1), ylim=(1.5 * widths.sum(), -gap / 4))
+    axes.set_xticks([0, 1], ["Reference", "Prediction"])
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0, labelsize=12)
+    axes.spines[:].set_visible(False)
+    _name_boxes(axes, "left", from_reference, widths.T, matrix.T, names)
+    _name_boxes(axes, "right", from_prediction, widths, matrix, names)
+    narrowed = f", drawn {factor} times narrower than errors" if factor > 1 else ""
+    axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10, pad=10)
+    return figure
+
+
+def _ribbon_tops(widths: Floats, gap: float) -> Floats:
+    """The upper end of each cell's ribbon, from the top of the picture (classes, classes).
+
+    Each row of `widths` is a box, with a gap below; its correct predictions come first.
+    """
+    correct = np.eye(len(widths), dtype=bool)
+    errors = np.where(correct, 0, widths)
+    within = np.diag(widths)[:, None] + errors.cumsum(axis=1) - errors
+    within[correct] = 0
+    sizes = widths.sum(axis=1)
+    steps = np.where(sizes > 0, sizes + gap, 0)
+    return np.asarray((steps.cumsum() - steps)[:, None] + within, dtype=np.float64)
+
+
+def _ribbon(left: float, right: float, width: float, colour: str) -> PathPatch:
+    """A band from `left` at x = 0 to `right` at x = 1, level at both ends."""
+    upper = [(0, left), (0.5, left), (0.5, right), (1, right)]
+    lower = [(x, y + width) for x, y in reversed(upper)]
+    curve = [Path.CURVE4] * 3
+    codes = [Path.MOVETO, *curve, Path.LINETO, *curve, Path.CLOSEPOLY]
+    path = Path([*upper, *lower, (0, left)], codes)
+    return PathPatch(path, facecolor=colour, linewidth=0, alpha=0.7)
+
+
+def _name_boxes(
+    axes: Axes, side: Side, tops: Floats, widths: Floats, counts: Matrix, names: list[str]
+) -> None:
+    """Draw and name the boxes of one side, which are the rows of the matrices."""
+    totals = counts.sum(axis=1)
+    labels = [
+        f"{name}: {total - correct:,} of {total:,} wrong"
+        for name, total, correct in zip(names, totals, counts.diagonal(), strict=True)
+    ]
+    present = totals > 0
+    begin = tops.min(axis=1)[present]
+    end = begin + widths.sum(axis=1)[present]
+    axis = axes.secondary_yaxis(side)
+    axis.set_yticks((begin + end) / 2, np.array(labels)[present], parse_math=False, fontsize=10)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    x = np.full(len(begin), 0 if side == "left" else 1)
+    axes.vlines(x, begin, end, color=theme.INK, linewidth=4)
+
+
+def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
+    """One panel per mistake, the most confident first; says so where there is none."""
+    count = len(found.rows)
+    columns = min(MISTAKES_A_ROW, max(count, 1))
+    rows = ceil(count / columns) or 1
+    height, width = found.images.shape[1:]
+    size = max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5
+    figure = theme.new_figure(*size, title)
+    grid = theme.blank_grid(figure, rows, columns)
+    for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
+        axes.set_axis_on()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#D9D9D9")
+        theme.show(axes, image)
+        axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
+        confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
+        called = f"called {names[prediction]}\n{confidence}, row {row}"
+        axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
+    if count == 0:
+        grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
+    return figure
+
+
+def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
+    """Accuracy against confidence in bins, with intervals, and the rows of each bin below.
+
+    A point on the diagonal is a model that is right as often as it says. `tables` has one line
+    per bin, as `scores.reliability` returns them, by the heading of each panel.
+    """
+    figure = theme.new_figure(5.5 * len(tables), 6.6, title)
+    panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
+    for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
+        away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
+        upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
+        points = table["confidence"], table["accuracy"], away
+        upper.errorbar(*points, fmt="o", color=theme.BLUE, clip_on=False)
+        upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+        theme.set_title(upper, heading)
+        boxes = table["above"], table["rows"], table["up_to"] - table["above"]
+        bars = lower.bar(*boxes, align="edge", color=theme.PALE_GREY, ec="white")
+        lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
+        lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
+        lower.set_xlabel("confidence: the highest probability", fontsize=12)
+        lower.set_ylabel("rows (log)", fontsize=12)
+        for axes in (upper, lower):
+            theme.quiet_axes(axes)
+    return figure
+
+
+def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
+    """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
+
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0.
+    """
+    figure = theme.new_figure(11, 4.6, title)
+    panels = figure.subplots(1, 2)
+    for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
+        for (model, history), colour in zip(histories.items(), cycle(theme.SERIES), strict=False):
+            marker = "o" if len(history) <= FEW_EPOCHS else None
+            common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+            training = [epoch[measure] for epoch in history]
+            validation = [epoch[f"val_{measure}"] for epoch in history]
+            axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
+            axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)
+        theme.quiet_axes(axes)
+        axes.set_xlabel("epoch", fontsize=12)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        theme.set_title(axes, measure)
+    series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
+    figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
+    return figure

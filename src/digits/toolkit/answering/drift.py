@@ -1,0 +1,156 @@
+"""Drift of images from the data that a registered model was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from digits.artifacts import read_split, split_path
+from digits.data.validation.validate import SHOWN_ROWS, ValidateParams, finding, usual_ranges
+from digits.params import Params, ProjectParams
+from digits.toolkit import events
+from digits.toolkit.answering.predict import class_names
+from digits.toolkit.dataset import Dataset, Images
+from digits.toolkit.files import md5
+from digits.toolkit.judgement.confidence import no_answer, too_few_rows
+from digits.toolkit.judgement.drift import (
+    Comparison,
+    Distances,
+    Drift,
+    KnownFeatures,
+    compare_counts,
+    compare_values,
+    judge,
+)
+from digits.toolkit.registry.served import Served
+from digits.toolkit.tracking import runs
+
+SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
+KNOWN = 6000  # validation rows that they are compared with
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is said of the answers of a version."""
+
+    model: str
+    rows: int
+    class_names: list[str]  # numbers if params.yaml has no names
+    class_counts: list[int]
+    unsure: float  # share of rows whose answer set cannot be used
+    warnings: list[str]
+    drift: list[Drift]
+    drifted: list[str]  # names of what drifted
+
+
+def image_stats(images: Images) -> dict[str, np.ndarray]:
+    """Per image mean_ink float32 (mean grey value) and contrast uint8 (maximum - minimum)."""
+    mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
+    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
+
+
+class Sample:
+    """A random sample of a stream of images: those with the smallest random keys."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.images: Images = np.empty((0, *shape), np.uint8)
+        self._keys = np.empty(0)
+        self._random = np.random.default_rng(SEED)
+
+    def add(self, images: Images) -> None:
+        keys = np.concatenate([self._keys, self._random.random(len(images))])
+        chosen = np.argsort(keys)[:SAMPLE]
+        self.images = np.concatenate([self.images, images])[chosen]
+        self._keys = keys[chosen]
+
+
+def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distances] | None:
+    """The known features, and how foreign each image is; None without its validation split."""
+    if not (validation := _split_of(model, "validation")):
+        return None
+    features = model.files.load_features(threads=model.threads)
+    chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
+    known = KnownFeatures(features(validation.images[chosen]))
+    return known, known.distances(features(sample))
+
+
+def summarise(
+    answers: pd.DataFrame, model: Served, params: Params, more: Sequence[Comparison] = ()
+) -> dict[str, Any]:
+    """The fields of `Found`; the training split is compared if it is here, `more` is added.
+
+    `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
+    names as index.
+    """
+    classes, least = model.files.classes, params.drift.min_effect
+    counts = np.bincount(answers["predicted"], minlength=classes)
+    comparisons: list[Comparison] = []
+    if train := _split_of(model, "train"):
+        for key, known in image_stats(train.images).items():
+            comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
+        of_train = np.bincount(train.labels, minlength=classes)
+        comparisons.append(compare_counts("class_shares", counts, of_train, least))
+    drift = judge([*comparisons, *more], params.drift.level)
+    few = too_few_rows(len(model.files.calibration.truth_probabilities), params.confidence.coverage)
+    return {
+        "model": model.origin.uri,
+        "rows": len(answers),
+        "class_names": class_names(classes, params) or [*map(str, range(classes))],
+        "class_counts": counts.tolist(),
+        "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
+        "warnings": [*_unusual(answers, params.validation), *filter(None, [few])],
+        "drift": drift,
+        "drifted": [each.name for each in drift if each.drifted],
+    }
+
+
+def record(
+    result: Found,
+    command: Literal["score", "monitor"],
+    project: ProjectParams,
+    *,
+    settings: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[Path] = (),
+) -> None:
+    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
+    drifted = ", ".join(result.drifted)
+    found = {"rows": result.rows, "unsure": result.unsure, **metrics}
+    found |= {f"drift_{each.name}_effect": each.effect for each in result.drift}
+    found |= {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
+    with runs.active_run(
+        command,
+        what=f"Answers of {result.model}, by `digits {command}`.",
+        experiment=project.part("scoring" if command == "score" else "monitoring"),
+        params=settings,
+        tags={"answered_by": result.model, "drifted": drifted},
+    ):
+        runs.log_metrics(found)
+        for file in files:
+            mlflow.log_artifact(str(file))
+    if drifted:
+        resource = {"prefect.resource.id": f"{project.name}.{command}", "digits.drifted": drifted}
+        events.emit(f"{project.name}.drift", resource, asdict(result))
+
+
+def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
+    warnings = []
+    for column, low, high, words in usual_ranges(params):
+        values = answers[column].astype(float).round(2)  # as when data are validated
+        odd = values[~values.between(low, high)]
+        if len(odd):
+            examples: list[Any] = [*odd.head(SHOWN_ROWS).items()]
+            warnings.append(finding("input", "row", words, len(odd), examples))
+    return warnings
+
+
+def _split_of(model: Served, name: str) -> Dataset | None:
+    """A local split, if it is the one that the model was made with."""
+    path = split_path(name)
+    is_own = path.exists() and md5(path) == model.origin.splits.get(name)
+    return read_split(name).data if is_own else None

@@ -1,0 +1,131 @@
+"""Watch a model at work: drift, unsure answers, and its accuracy where labels have arrived."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+
+from digits.params import Params, ProjectParams
+from digits.toolkit.answering import drift
+from digits.toolkit.answering.inputs import open_input
+from digits.toolkit.answering.logged import Log, Logged, read_labels, read_log
+from digits.toolkit.answering.predict import set_threshold
+from digits.toolkit.dataset import Images
+from digits.toolkit.errors import DataError, printable
+from digits.toolkit.judgement.confidence import answer_sets
+from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
+from digits.toolkit.registry.served import Served
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Share of right answers among the labelled rows, with its exact 95 % interval."""
+
+    rows: int
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorResult(drift.Found):
+    """What a model saw and answered."""
+
+    source: str
+    since: str  # of a log, as `until`
+    until: str
+    other_rows: int  # of a log, answered by other versions
+    far: float | None  # share farther from all known images than 95 % of those from each other
+    accuracy: Accuracy | None
+    holdout: dict[str, float]  # the hold-out's figures of the same names
+
+
+class Monitored(NamedTuple):
+    result: MonitorResult
+    sample: Images
+    features: tuple[KnownFeatures, Distances] | None
+
+
+def monitor(
+    source: Path, log: Log | None, labels: Path | None, model: Served, *, params: Params
+) -> Monitored:
+    """Compare what a model saw with what it was trained on, and its answers with the truth.
+
+    `log` is that of `source` if a service logged it, with its answers; for `labels` see
+    `read_labels`. What cannot be read, or has no row that the model answered, is a DataError.
+    """
+    key = "at" if log else "file" if source.is_dir() else "row"
+    known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
+    sample, others = drift.Sample(model.files.shape), 0
+    tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
+    batches = read_log(log, model) if log else _asked(source, model, params.confidence.coverage)
+    for batch in batches:
+        sample.add(batch.images)
+        tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
+        others += batch.others
+    answers = pd.concat(tables)
+    if not len(answers):
+        raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
+    holdout, comparisons = _holdout(model), []
+    far = accuracy = None
+    if features := drift.feature_drift(sample.images, model):
+        usual, distances = features
+        comparisons.append(usual.compare(distances, params.drift.min_feature_effect))
+        far = float(np.mean(distances > usual.cuts[-1]))
+    if known is not None:
+        truth = known.reindex(answers.index)
+        right = (truth == answers["predicted"])[truth.notna()]
+        if not len(right):
+            raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
+        counted = int(right.sum()), len(right)
+        accuracy = _accuracy(*counted)
+        if {"accuracy", "rows"} <= holdout.keys():
+            before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
+            comparisons.append(compare_accuracy(*counted, before))
+    result = MonitorResult(
+        source=printable(str(source)),
+        since=log.since.isoformat() if log else "",
+        until=log.newest.isoformat() if log else "",
+        other_rows=others,
+        far=far,
+        accuracy=accuracy,
+        holdout=holdout,
+        **drift.summarise(answers, model, params, comparisons),
+    )
+    return Monitored(result, sample.images, features)
+
+
+def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
+    settings = {"source": result.source, "since": result.since, "until": result.until}
+    metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
+    metrics |= {"far": result.far} if result.far is not None else {}
+    if found := result.accuracy:
+        metrics |= {"labelled": found.rows, "accuracy": found.value}
+        metrics |= {"accuracy_lower": found.lower, "accuracy_upper": found.upper}
+    drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
+
+
+def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
+    limit = set_threshold(model, coverage)
+    for batch in open_input(source, shape=model.files.shape, picture=model.picture):
+        probabilities = model.predict(batch.images)
+        sizes = answer_sets(probabilities, limit).sum(axis=1)
+        columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}
+        yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
+
+
+def _accuracy(correct: int, rows: int) -> Accuracy:
+    from scipy.stats import binomtest  # takes 0.4 s and 50 MB
+
+    interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
+    return Accuracy(rows, correct / rows, float(interval.low), float(interval.high))
+
+
+def _holdout(model: Served) -> dict[str, float]:
+    metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
+    names = ("accuracy", "rows", "unsure")
+    return {name: metrics[f"holdout_{name}"] for name in names if f"holdout_{name}" in metrics}

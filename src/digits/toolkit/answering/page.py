@@ -1,0 +1,53 @@
+"""The page of `digits monitor`: one HTML file that carries everything and loads nothing."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from digits.report.page import environment
+from digits.toolkit.answering.monitor import Monitored, MonitorResult
+from digits.toolkit.dataset import Images
+
+FOREIGN = 24  # images that are shown
+WORDS = {
+    "mean_ink": "mean grey value",
+    "contrast": "contrast",
+    "class_shares": "predicted classes",
+    "features": "the model's features",
+    "accuracy": "accuracy",
+}
+
+
+def render_monitor(monitored: Monitored) -> str:
+    result, foreign = monitored.result, []
+    if monitored.features:
+        farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
+        foreign = [_png(image) for image in monitored.sample[farthest]]
+    template = environment("page").get_template("monitor.html.j2")
+    return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
+
+
+def verdicts(result: MonitorResult) -> list[str]:
+    if not result.drift:
+        found = ["Drift is not known: artifacts/split is not what this version was made with."]
+    elif result.drifted:
+        found = [f"Drift of {', '.join(WORDS[name] for name in result.drifted)}."]
+    else:
+        found = ["No drift."]
+    if result.far is not None:
+        found.append(
+            f"{100 * result.far:.1f} % of the images are far from what the model knows; of known "
+            "images it would be 5 %."
+        )
+    if accuracy := result.accuracy:
+        found.append(
+            f"Accuracy {100 * accuracy.value:.2f} % on {accuracy.rows:,} labelled rows, 95 % "
+            f"interval {100 * accuracy.lower:.2f} to {100 * accuracy.upper:.2f} %."
+        )
+    return found
+
+
+def _png(image: Images) -> bytes:
+    Image.fromarray(255 - image).save(content := BytesIO(), "png")  # dark on white
+    return content.getvalue()

@@ -1,0 +1,52 @@
+"""Answer single pictures with a registered model: a class, two that it may be, or unsure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from digits.params import Params
+from digits.toolkit.answering.pictures import read_pictures
+from digits.toolkit.judgement.confidence import answer_sets, threshold, unsure
+from digits.toolkit.registry.served import Served
+
+
+class Answer(NamedTuple):
+    """What a model says of a picture."""
+
+    file: str
+    predicted: int
+    probabilities: list[float]
+    picture: str  # key of `pictures.TREATMENTS`
+    answer_set: list[int]  # the most probable class first; see `evaluation.confidence`
+    unsure: bool
+
+
+def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
+    """Answer each picture; `coverage` of the answer sets hold the true class."""
+    pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
+    probabilities = model.predict(np.stack([image for image, _ in pictures]))
+    sets = answer_sets(probabilities, set_threshold(model, coverage))
+    rows = zip(paths, pictures, probabilities, sets, unsure(sets).tolist(), strict=True)
+    return [
+        Answer(
+            str(path),
+            int(row.argmax()),
+            row.tolist(),
+            treatment,
+            np.argsort(-row, kind="stable")[: chosen.sum()].tolist(),
+            is_unsure,
+        )
+        for path, (_, treatment), row, chosen, is_unsure in rows
+    ]
+
+
+def class_names(classes: int, params: Params) -> list[str] | None:
+    """The names in params.yaml, if there are any and they are of as many classes."""
+    names = params.data.class_names
+    return names if names and len(names) == classes else None
+
+
+def set_threshold(model: Served, coverage: float) -> float:
+    return threshold(model.files.calibration.truth_probabilities, coverage)

@@ -1,0 +1,199 @@
+"""Read the recorded results at two revisions, without a checkout, and compare them by model."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, FiniteFloat, ValidationError
+
+from digits import params as parameters
+from digits.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
+from digits.evaluation.leaderboard import SHARED_CORES
+from digits.toolkit.dataset import Labels, load_split
+from digits.toolkit.errors import DataError, IntegrityError, UsageError, printable
+from digits.toolkit.files import flatten, read_json, scratch
+from digits.toolkit.judgement.confusion_csv import read_matrix
+from digits.toolkit.judgement.difference import Change, Difference, Result, changes, compare_results
+from digits.toolkit.judgement.gate import PromoteParams
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.pipeline.revision import Revision, open_revision
+
+MOST_CLASSES = 50  # of a matrix that one can read
+
+
+@dataclass
+class Diff:
+    old: Revision
+    new: Revision
+    params: Mapping[str, Change]
+    models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
+    notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+    pictures: list[str] = field(default_factory=list)  # names of files
+
+
+class Side:
+    """The results recorded at a revision; files are copied to `root` when they are read."""
+
+    def __init__(self, revision: Revision, root: Path) -> None:
+        self.revision, self.root = revision, root
+        revision.download([provenance.OUTPUTS, parameters.PATH], root)
+        with self.reading():
+            self.outputs = provenance.recorded_outputs(root)
+            self.raw = parameters.read(root / parameters.PATH)
+        listed = self.raw.get("models")
+        names = filter(_is_name, listed if isinstance(listed, list) else [])
+        self.models = [name for name in names if EvaluateOutputs(name).metrics in self.outputs]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors name the revision, not the folder to which its files were copied."""
+        try:
+            yield
+        except (DataError, IntegrityError, UsageError) as error:
+            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
+            raise type(error)(*(f"{self.revision.name}: {line}" for line in lines)) from None
+
+    def fetch(self, *paths: Path) -> None:
+        """Copy outputs to `root`, and check that they are what dvc.lock records."""
+        missing = [path for path in paths if not (self.root / path).exists()]
+        self.revision.download(missing, self.root)
+        with self.reading():
+            provenance.check_outputs(paths, self.root)
+
+    def of_model(self, model: str) -> dict[Path, str]:
+        folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
+        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        paths = {split_path(split): split for split in EVALUATED}
+        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
+
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them; those that the stages ran with count."""
+        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
+        read = provenance.recorded_inputs("split", self.root)
+        values = {"data (md5)": read.get(provenance.DATA, ""), **flatten(self.raw)}
+        for stage in ("validate", "split", *stages):
+            values |= flatten(provenance.recorded_params(stage, self.root))
+        plain = json.dumps(values, default=str, skipkeys=True)
+        return dict(json.loads(plain, parse_constant=str))  # NaN as text
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can name a module, and so neither a path nor Markdown."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+
+
+class _ClassFigures(BaseModel):
+    by_class: dict[str, dict[str, FiniteFloat | None]]
+
+
+def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Diff:
+    """Compare two revisions; None is the workspace. Draw into the folder `pictures`, if given."""
+    with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
+        sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
+        params = changes(*(side.params() for side in sides.values()))
+        diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
+        gate = _gate_params(sides["new"], diff)
+        for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
+            present = {name: side for name, side in sides.items() if model in side.models}
+            outputs = [side.of_model(model) for side in present.values()]
+            if outputs[1:] == outputs[:1]:
+                diff.models[model] = None
+                continue
+            diff.models[model] = _compare(model, present, gate, diff)
+            if pictures:
+                diff.pictures += _draw(model, present, pictures)
+    return diff
+
+
+def _compare(
+    model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
+) -> Difference:
+    rows = set.intersection(*(side.rows(model) for side in sides.values()))
+    shared = [split for split in EVALUATED if split in dict(rows)]
+    diff.notes += [
+        f"{model}: evaluated on other {split} rows, so without {without}"
+        for split, without in (("test", "paired test"), ("holdout", "the gate"))
+        if split not in shared
+    ]
+    results = {name: _result(side, model) for name, side in sides.items()}
+    newest = [*sides.values()][-1]
+    labels = {split: _labels(split, newest, results.values()) for split in shared}
+    diff.notes += [
+        f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
+        "of its cores meanwhile"
+        for name, result in results.items()
+        if (cores := result.metrics.get("shared_cores", 0.0)) >= SHARED_CORES
+    ]
+    return compare_results(results.get("old"), results.get("new"), labels, params=gate)
+
+
+def _result(side: Side, model: str) -> Result:
+    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
+    side.fetch(evaluated.behaviour, evaluated.predictions)
+    size = provenance.recorded_size(trained.model, side.root)
+    trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
+    with side.reading():
+        metrics: Metrics = flatten(evaluated.read_metrics())
+        metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
+        behaviour = evaluated.read_behaviour()
+        behaviour.pop("clean", None)  # the same number as test.accuracy
+        metrics |= {f"behaviour.{name}": accuracy for name, accuracy in behaviour.items()}
+        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+        if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+            raise DataError(f"{model}: its test accuracy or training time is no number above 0")
+        of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
+        by_class = of_splits["test"].by_class
+        sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+        return Result(metrics, sensitivity, evaluated.read_predictions())
+
+
+def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
+    """The true classes of a split, which the predictions of each side must fit."""
+    path = split_path(split)
+    side.fetch(path)
+    with side.reading():
+        labels = load_split(side.root / path).data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results):
+            if rows != len(labels) or classes <= labels.max():
+                raise DataError(f"{path}: its rows are not those of the predictions")
+    return labels
+
+
+def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
+    try:
+        return PromoteParams.model_validate(side.raw.get("promote"))
+    except ValidationError:
+        line = "params.yaml promote: not this version's keys, so without the gate"
+        diff.notes.append(f"{side.revision.name}: {line}")
+        return None
+
+
+def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[str]:
+    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
+    from digits.report.plots.model import confusion_matrix, learning_curves  # matplotlib
+    from digits.report.plots.theme import save
+
+    pictures, histories = {}, {}
+    for name, side in sides.items():
+        matrix, history = EvaluateOutputs(model).matrix("test"), TrainOutputs(model).history
+        side.fetch(matrix, history)
+        with side.reading():
+            counts, classes = read_matrix(side.root / matrix)
+            histories[name] = TrainOutputs(model, side.root).read_history()
+        if len(classes) <= MOST_CLASSES:
+            names, title = [*map(printable, classes)], f"{model}, test, {name}"
+            picture = confusion_matrix(counts, names=names, title=title)
+            pictures[f"{model}-{name}-confusion.png"] = picture
+    pictures[f"{model}-learning-curves.png"] = learning_curves(histories, title=model)
+    for file, picture in pictures.items():
+        save(picture, folder / file)
+    return [*pictures]

@@ -1,0 +1,79 @@
+"""The exceptions of digits: one line per finding, and an exit code."""
+
+import json
+from collections.abc import Sequence
+from unicodedata import category
+
+from digits.toolkit.addresses import without_credentials
+
+# Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+MAX_LINES = 20
+_ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
+
+
+def printable(text: str) -> str:
+    """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
+    if text.isprintable():
+        return text
+    invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
+    return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 2]} …"
+
+
+def one_line(text: object, *, width: int = 80) -> str:
+    return cut(" ".join(str(text).split()), width)
+
+
+class DigitsError(Exception):
+    """An error that the user can fix, printed as one `error: …` line per finding."""
+
+    exit_code = 1
+
+    def __init__(self, *findings: str) -> None:
+        self.findings: Sequence[str] = [printable(without_credentials(each)) for each in findings]
+        super().__init__(*self.findings)
+
+    def __str__(self) -> str:
+        hidden = len(self.findings) - MAX_LINES
+        more = [f"… and {hidden} more"] if hidden > 0 else []
+        return "\n".join([*self.findings[:MAX_LINES], *more])
+
+
+class UsageError(DigitsError):
+    """A parameter or argument is unknown, of the wrong type or out of range."""
+
+    exit_code = 2
+
+
+class DataError(DigitsError):
+    """Data cannot be read, or has other content than it must have."""
+
+    exit_code = 3
+
+
+class ServiceError(DigitsError):
+    """A tool, server or file system that digits needs does not answer."""
+
+    exit_code = 4
+
+
+class GateRefusedError(DigitsError):
+    """The promotion gate refused; no alias was moved."""
+
+    exit_code = 5
+
+
+class BusyError(DigitsError):
+    """Another process holds a lock that this one needs."""
+
+    exit_code = 6
+
+
+class IntegrityError(DigitsError):
+    """A hash, prediction or artifact differs from its record, or is missing."""
+
+    exit_code = 7

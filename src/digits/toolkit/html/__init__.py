@@ -1,0 +1,1 @@
+"""`digits diff`: side (one revision), collect (compares two), render (text, Markdown)."""

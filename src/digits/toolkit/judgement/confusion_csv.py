@@ -1,0 +1,73 @@
+"""Confusion matrices as CSV: rows are predictions, columns the reference."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from digits.toolkit.dataset import Matrix
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import reading_as, replacing
+
+MAX_BYTES = 64 << 20  # some thousand classes
+MAX_COUNT = 10**12
+LAYOUT = (
+    "rows of counts, with the class names before each row and in the first line, or without names"
+)
+
+
+def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
+    import pandas as pd
+
+    with replacing(path) as temporary:
+        frame = pd.DataFrame(matrix, index=names, columns=names)
+        frame.to_csv(temporary, index_label="prediction")
+
+
+def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
+    """Write the matrices of several models as rows `model prediction reference count`."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["model", "prediction", "reference", "count"])
+        for model, (matrix, names) in matrices.items():
+            correct = np.eye(len(names), dtype=bool)  # first: plots take their order for the axes
+            for row, column in [*np.argwhere(correct), *np.argwhere(~correct & (matrix > 0))]:
+                writer.writerow([model, names[row], names[column], matrix[row, column]])
+
+
+def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
+    """Read a confusion matrix int64 (classes, classes), and the names of its classes.
+
+    If the first cell is a number, there are no names, and the classes are numbered from 0.
+
+    Raises:
+        DataError: no such file, or not a square table of counts.
+    """
+    import pandas as pd
+
+    with reading_as("confusion matrix", path):
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"over {MAX_BYTES >> 20} MB long")
+        table = pd.read_csv(
+            path,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            compression=None,
+        ).to_numpy()
+        named = not table[0, 0].isdecimal()
+        names = [*table[0, 1:]] if named else [str(k) for k in range(len(table))]
+        matrix = table[named:, named:].astype(np.int64)
+    square = matrix.shape == (len(names), len(names)) and len({*names}) == len(names) > 1
+    if not square or (named and [*table[1:, 0]] != names):
+        raise DataError(f"{path}: is no square table of at least 2 classes; {LAYOUT}")
+    if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
+        raise DataError(f"{path}: every count is 0, or one is below 0 or over {MAX_COUNT:,}")
+    inner = matrix[:-1, :-1]
+    totals = [*inner.sum(axis=0), inner.sum()], [*inner.sum(axis=1), inner.sum()]
+    if len(names) > 2 and np.array_equal((matrix[-1], matrix[:, -1]), totals):
+        raise DataError(f"{path}: the last row and column are totals; leave them out")
+    return matrix, names

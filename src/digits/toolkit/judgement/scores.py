@@ -1,0 +1,154 @@
+"""The confusion matrix, and scores of the predicted probabilities.
+
+Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
+THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.toolkit.dataset import Dataset, Images, Labels, Matrix, Probabilities
+from digits.toolkit.errors import DigitsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KERAS_EPSILON = 1e-7
+ECE_BINS = 15
+Z_95 = 1.645  # 95 % of a normal distribution lie below
+SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
+
+# scikit-learn takes a second to import: functions import it, so that answering does without it.
+
+
+def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
+    """Count predictions: int64 (classes, classes), ROWS = PREDICTION, COLUMNS = REFERENCE.
+
+    Both arguments are class numbers 0…classes−1, int64 (n,); n may be 0.
+    """
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(counts, (predicted, reference), 1)
+    return counts
+
+
+def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
+    """Score class probabilities float32 (n, classes) against the truth int64 (n,).
+
+    `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot truth, 0…2;
+    `ece`: see `calibration_error`. There is at least one row.
+
+    Raises:
+        DigitsError: a row is no probability distribution.
+    """
+    from sklearn.metrics import brier_score_loss, top_k_accuracy_score
+
+    if fault := not_probabilities(probabilities):
+        raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
+    chances = _normalised(probabilities)
+    # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
+    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
+    of_truth = clipped[np.arange(len(reference)), reference]
+    labels = np.arange(chances.shape[1])
+    brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
+    two_classes = len(labels) == 2  # scikit-learn would warn
+    top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
+    return {
+        "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
+        "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
+        "brier": float(brier),
+        "ece": calibration_error(probabilities, reference),
+        "top2_accuracy": float(top2),
+    }
+
+
+def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
+    """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
+
+    Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3.
+    """
+    chances = _normalised(probabilities)
+    confidence = chances.max(axis=1)
+    surplus = confidence - (chances.argmax(axis=1) == reference)
+    per_bin = np.bincount(_bins(confidence), weights=surplus, minlength=ECE_BINS)
+    return float(np.abs(per_bin).sum() / len(reference))
+
+
+def chance_calibration_error(probabilities: Probabilities) -> float:
+    """The `calibration_error` that an honest model exceeds by chance once in 20 times.
+
+    Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
+    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
+    """
+    confidence = _normalised(probabilities).max(axis=1)
+    variance = np.bincount(_bins(confidence), weights=confidence * (1 - confidence))
+    gaps = np.sqrt(variance) / len(confidence)
+    mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
+    return float(mean + Z_95 * spread)
+
+
+def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
+    """Confidence against accuracy in each bin of `calibration_error` that has rows.
+
+    Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
+    `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
+    """
+    import pandas as pd
+    from scipy.stats import binomtest
+
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == reference
+    bins = _bins(confidence)
+    table = []
+    for number in np.unique(bins):
+        inside = bins == number
+        rows, hits, mean = int(inside.sum()), int(right[inside].sum()), confidence[inside].mean()
+        low, high = binomtest(hits, rows).proportion_ci()[:2]
+        bounds = number / ECE_BINS, (number + 1) / ECE_BINS
+        table.append((*bounds, rows, float(mean), hits / rows, low, high))
+    columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def not_probabilities(answers: np.ndarray) -> str | None:
+    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
+    with np.errstate(invalid="ignore"):  # infinite answers of both signs
+        sums = answers.sum(axis=1, dtype=np.float64)
+    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
+    if valid.all():
+        return None
+    row = int(np.argmin(valid))
+    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
+    span = f"{answers[row].min():g}…{answers[row].max():g}"
+    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
+
+
+def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:
+    chances = np.asarray(probabilities, dtype=np.float64)
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
+def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+
+
+class Mistakes(NamedTuple):
+    """Wrongly predicted images uint8 (n, height, width), the most confident mistake first.
+
+    `probability` is that of the predicted class; `rows` are the rows in the predicted split.
+    """
+
+    images: Images
+    truth: Labels
+    prediction: Labels
+    probability: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+
+def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
+    prediction, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(prediction != data.labels)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+    return Mistakes(data.images[rows], data.labels[rows], prediction[rows], confidence[rows], rows)

@@ -1,0 +1,112 @@
+"""Files of the project at a git revision: from git, DVC's cache and its remote; no checkout.
+
+DVC reads nothing of the revision, which may be an enemy's: it parses YAML of any size, and contacts
+addresses that it finds there.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digits.toolkit.errors import DataError, ServiceError, UsageError, one_line
+from digits.toolkit.pipeline.provenance import OUTPUTS, recorded_outputs
+from digits.toolkit.repository import blob_size, git, save_blob, unshallow
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+# of files that are parsed whole; YAML takes 2 s for each MB
+MB = 1 << 20
+MOST_BYTES = {".csv": 16 * MB, ".json": 16 * MB, ".dvc": MB, ".lock": MB, ".yaml": MB}
+
+
+class Revision:
+    """The project at a revision; `commit` is its hash, empty for the workspace."""
+
+    def __init__(self, name: str, commit: str, repo: "Repo") -> None:
+        self.name, self.commit = name, commit
+        self._repo, self._project = repo, Path(repo.root_dir)
+
+    def download(self, paths: Iterable[Path], root: Path) -> None:
+        """Copy files into `root`, laid out as in the project. dvc.lock comes first.
+
+        UsageError if there is none, DataError if a text is larger than what a stage writes,
+        ServiceError if a file is nowhere to be had.
+        """
+        for path in paths:
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self._copy_kept(path, target):
+                continue
+            if path == OUTPUTS:
+                raise UsageError(f"{self.name}: has no {path}, so no results")
+            digest = recorded_outputs(root).get(path, "")
+            try:
+                self._copy_stored(digest, target)
+            except Exception as error:  # each kind of remote has its own
+                raise ServiceError(
+                    f"{self.name}: {path} is neither in DVC's cache nor in its remote "
+                    f"({one_line(error, width=300)}); `dvc push` it where it was made"
+                ) from None
+            self._check_size(path, target.stat().st_size)
+
+    def _copy_kept(self, path: Path, target: Path) -> bool:
+        if self.commit:
+            self._check_size(path, blob_size(self._project, self.commit, path))
+            return save_blob(self._project, self.commit, path, target)
+        source = self._project / path
+        if source.is_file():
+            self._check_size(path, source.stat().st_size)
+            shutil.copyfile(source, target)
+        return source.is_file()
+
+    def _copy_stored(self, digest: str, target: Path) -> None:
+        if not re.fullmatch(r"[\da-f]{32}", digest):
+            raise ValueError("dvc.lock has no md5 of it")
+        cached = Path(self._repo.cache.local.oid_to_path(digest))
+        if cached.is_file():
+            shutil.copyfile(cached, target)
+            return
+        remote = self._repo.cloud.get_remote_odb()
+        stored = remote.oid_to_path(digest)
+        if self.commit and Path(stored).is_relative_to(self._project):
+            # a folder that git tracks may have lost it since
+            then = Path(stored).relative_to(self._project)
+            if save_blob(self._project, self.commit, then, target):
+                return
+        remote.fs.get_file(stored, str(target))
+
+    def _check_size(self, path: Path, size: int) -> None:
+        if size > (most := MOST_BYTES.get(path.suffix, size)):
+            raise DataError(f"{self.name}: {path} has {size:,} bytes; at most {most:,} are read")
+
+
+@contextmanager
+def open_revision(name: str | None) -> Iterator[Revision]:
+    """The project here at a commit, branch, tag or DVC experiment; a UsageError if there is none.
+
+    None is the workspace: its own files, and from DVC those that it has not checked out.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import resolve_rev
+
+    if name is not None and (not name or name.startswith("-")):
+        raise UsageError(f"{name!r}: is no revision; give a commit, branch, tag or experiment")
+    commit = ""
+    try:
+        repo = Repo()
+        if name:
+            found = resolve_rev(repo.scm, name)  # also of a file or folder
+            commit = git(Path(repo.root_dir), "rev-parse", "--verify", f"{found}^{{commit}}")
+    except (AttributeError, ValueError, DvcException, UsageError) as error:
+        raise UsageError(
+            f"{one_line(name or 'workspace')}: {one_line(error, width=300)}; `git fetch` brings "
+            "commits, `dvc exp pull REMOTE NAME` experiments, `dvc exp list --all-commits` names "
+            "them" + unshallow()
+        ) from None
+    with repo:
+        yield Revision(name or "workspace", commit, repo)

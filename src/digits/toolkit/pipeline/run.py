@@ -1,0 +1,121 @@
+"""Run with DVC the stages that changed, and show how far they are."""
+
+import os
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from filelock import FileLock, Timeout
+
+from digits.models import available
+from digits.params import Params
+from digits.toolkit import machine
+from digits.toolkit.commands import Commands
+from digits.toolkit.errors import BusyError, DigitsError, UsageError
+from digits.toolkit.pipeline import pipeline
+from digits.toolkit.pipeline.pipeline import Stage
+from digits.toolkit.pipeline.progress import Board
+from digits.toolkit.pipeline.repro import reproduce
+
+
+def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[str]:
+    """Run with DVC what changed in the project; returns the names of the stages that ran.
+
+    With `names` of models or stages, only these and what they depend on. UsageError if one is
+    unknown, DataError if the data is not what data.dvc names, BusyError if another run or DVC
+    works here, DigitsError with the errors and exit code of a stage that failed.
+    """
+    if unlisted := {*names} & {*available()} - {*params.models}:
+        raise UsageError(
+            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
+        )
+    try:
+        lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
+    except Timeout:
+        what = "a flow or another `digits run` works in this folder; try again when it has ended"
+        raise BusyError(f"{root}: {what}") from None
+    with lock:
+        pipeline.check_sources(root, names)
+        stages = may_change(pipeline.read_pipeline(root, names))
+        if not stages:
+            return set()
+        board = Board([stage.name for stage in stages])
+        with board.table:
+            _run_all(Schedule(stages, params.train.threads), board)
+    return {name for name, state in board.states.items() if state == "done"}
+
+
+def _run_all(schedule: "Schedule", board: Board) -> None:
+    """Run all stages. When one has failed no other starts; those that run come to their end."""
+    running: dict[str, Future[str]] = {}
+    done: set[str] = set()
+    failures: list[DigitsError] = []
+    commands, env = Commands(), {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with ThreadPoolExecutor() as pool:
+        try:
+            while True:
+                for name in [] if failures else schedule.startable(running, done):
+                    board.start(name)
+                    on_line = partial(board.line, name)
+                    running[name] = pool.submit(reproduce, name, commands, on_line, env=env)
+                if not running:
+                    break
+                wait(running.values(), return_when=FIRST_COMPLETED)
+                for name in [name for name, future in running.items() if future.done()]:
+                    try:
+                        board.end(name, running.pop(name).result())
+                        done.add(name)
+                    except DigitsError as error:
+                        board.end(name, "failed")
+                        failures.append(error)
+        finally:
+            commands.stop()
+    if failures:
+        not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
+        findings = [finding for each in failures for finding in each.findings]
+        failure = DigitsError(*findings, f"not done: {not_done}")
+        failure.exit_code = failures[0].exit_code
+        raise failure
+
+
+def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
+    """The stages that changed, and those that depend on one of them; upstream first, as given."""
+    found: dict[str, Stage] = {}
+    for stage in pipeline:
+        if stage.changed or not found.keys().isdisjoint(stage.upstream):
+            found[stage.name] = stage
+    return list(found.values())
+
+
+class Schedule(NamedTuple):
+    """The stages to run, upstream first, and the cores for them.
+
+    A stage with `train.threads` threads needs `threads` cores, others one. A timed stage shares no
+    core: logical processors of one core would slow each other.
+    """
+
+    stages: Sequence[Stage]
+    threads: int
+    cores: int = min(psutil.cpu_count(logical=False) or 1, machine.processors())
+    processors: int = machine.processors()
+
+    def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
+        """The stages that may start, by name, while some are running and some done; timed first."""
+        names = {stage.name for stage in self.stages}
+        together = [stage for stage in self.stages if stage.name in running]
+        chosen: list[str] = []
+        for stage in sorted(self.stages, key=lambda stage: not stage.timed):
+            waits = stage.name not in {*running, *done}
+            ready = waits and names.intersection(stage.upstream) <= {*done}
+            if ready and self._fits([*together, stage]):
+                together.append(stage)
+                chosen.append(stage.name)
+        return chosen
+
+    def _fits(self, together: Sequence[Stage]) -> bool:
+        if any(stage.timed for stage in together) and len(together) > 1:
+            return sum(self.threads if stage.threaded else 1 for stage in together) <= self.cores
+        return len(together) <= self.processors

@@ -1,0 +1,87 @@
+"""The stages of a flow run as Prefect tasks, and where other tasks of a flow run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from threading import Semaphore
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from digits.toolkit.errors import BusyError, DigitsError, ServiceError
+from digits.toolkit.pipeline.pipeline import Stage
+from digits.toolkit.pipeline.repro import NOT_RUN
+from digits.toolkit.prefect.commands import Dvc
+from digits.toolkit.prefect.pools import Pools
+
+
+def run_stages(
+    pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
+) -> dict[str, State[Any]]:
+    """A task per stage, here or in a work pool; at most so many `trainings` run here at a time.
+
+    Returns their final states, NotReady below a failed stage.
+    """
+    futures: dict[str, Any] = {}
+    changed = set[str]()
+    training = Semaphore(trainings)
+
+    def bring_up_to_date(stage: Stage) -> str:
+        if not (force or stage.changed or changed.intersection(stage.upstream)):
+            return "unchanged"
+        if pools and (pool := pools.pool(stage)):
+            ended = pools.run(stage, pool, dvc)
+        else:
+            command = ("repro", "--single-item", "--force", stage.name) if force else ()
+            with training if stage.threaded else nullcontext():
+                ended = dvc.reproduce(stage.name, command)
+        if ended != "unchanged":
+            changed.add(stage.name)
+        return ended
+
+    for stage in pipeline:
+        after: Any = {"wait_for": [futures[name] for name in stage.upstream if name in futures]}
+        futures[stage.name] = step.submit(stage.name, partial(bring_up_to_date, stage), **after)
+    for future in futures.values():
+        future.wait()  # else `state` asks the server, which learns of it a little later
+    return {name: future.state for name, future in futures.items()}
+
+
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    # another try may succeed where a service failed, or something was busy
+    retry_condition_fn=lambda _task, _task_run, state: (
+        state.data in (ServiceError.exit_code, BusyError.exit_code)
+    ),
+)
+def step(name: str, work: Callable[[], str | None]) -> State[None]:
+    """One command of a flow run, such as a stage; `work` returns how it ended."""
+    try:
+        ended = work()
+    except DigitsError as error:
+        return Failed(message=f"{error} (exit code {error.exit_code})", data=error.exit_code)
+    return Completed(name="Cached" if ended in NOT_RUN.values() else None, message=ended)
+
+
+@contextmanager
+def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
+    """The workers of a Dask scheduler, or `at_once` threads of this process without an address."""
+    if not scheduler:
+        with ThreadPoolTaskRunner[Any](max_workers=at_once) as threads:
+            yield threads
+        return
+    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
+
+    with DaskTaskRunner(address=scheduler) as dask:
+        try:
+            dask.client.scheduler_info()
+        except OSError:
+            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
+        yield dask

@@ -1,0 +1,145 @@
+"""The model card of a version, with the headings of Mitchell et al. 2019, «Model Cards»."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from mlflow import MlflowClient
+from mlflow.artifacts import load_text
+
+from digits.artifacts import EVALUATED, EvaluateOutputs
+from digits.evaluation.behaviour import fragile_line, words
+from digits.toolkit import repository
+from digits.toolkit.errors import printable
+from digits.toolkit.files import text_sha256
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.registry.model_files import ModelFiles
+from digits.toolkit.registry.trace import Origin, check_gate_record
+from digits.toolkit.registry.versions import Registry
+from digits.toolkit.tracking.page import HISTORY
+
+DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
+MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
+MAX_CELL = 100  # characters of a reason in the history
+HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
+STATISTICS = EvaluateOutputs("").statistics.name
+ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
+
+# Of each split, by the names that its metrics have after `test_` and `holdout_`.
+FIGURES = {
+    "rows": "rows",
+    "accuracy": "accuracy",
+    "kappa": "Cohen's kappa",
+    "loss": "log loss",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "coverage_asked": "coverage of answer sets, asked",
+    "coverage": "coverage of answer sets",
+    "mean_set_size": "classes in an answer set",
+    "unsure": "unsure answers",
+}
+ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
+
+
+def card(origin: Origin, files: ModelFiles) -> str:
+    environment = Environment(
+        loader=PackageLoader("digits.toolkit.registry", "."),
+        finalize=_escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    return environment.get_template("card.md.j2").render(_facts(origin, files))
+
+
+def write(origin: Origin, files: ModelFiles) -> None:
+    """Log the card beside the gate's record, and make it the version's description.
+
+    What a description has no room for is cut off; one that a person wrote stays.
+    """
+    text, client = card(origin, files), MlflowClient()
+    path = f"gate/{origin.model}-{origin.version}-card.md"
+    client.log_text(origin.run_id, text, path)
+    version = client.get_model_version(origin.model, origin.version)
+    present = version.description or ""
+    if present and text_sha256(present) != version.tags.get(DESCRIPTION_SHA256):
+        return
+    if len(text) > MAX_DESCRIPTION:
+        rest = f"\n\nThe whole card: {path} among its run's artifacts.\n"
+        text = text[: MAX_DESCRIPTION - len(rest)].rpartition("\n\n")[0] + rest
+    sha256 = text_sha256(text)
+    client.set_model_version_tag(origin.model, origin.version, DESCRIPTION_SHA256, sha256)
+    client.update_model_version(origin.model, origin.version, text)
+
+
+def write_history(registry: Registry) -> None:
+    """Show the moves of the champion in the model's description, the newest first."""
+    client = MlflowClient()
+    present = client.get_registered_model(registry.name).description or ""
+    above, heading, _ = present.partition(HISTORY)
+    if not heading:  # it is a person's
+        return
+    text = f"{above}{HISTORY}\n\n{HEAD}"
+    for move in reversed(registry.moves()):
+        accuracy = _number(move.figures.get("holdout_accuracy"))
+        who, why = (_escaped(each[:MAX_CELL]) for each in (move.by, move.reason))
+        what = f"{move.action} to {move.after or 'none'}"
+        row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+        if len(text) + len(row) > MAX_DESCRIPTION:
+            break
+        text += row
+    client.update_registered_model(registry.name, text)
+
+
+def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
+    client = MlflowClient()
+    run = client.get_run(origin.run_id)
+    metrics = run.data.metrics
+    by_class: dict[str, dict[str, float | None]] = {}  # of the test rows
+    if STATISTICS in {file.path for file in client.list_artifacts(origin.run_id)}:
+        by_class = json.loads(load_text(f"runs:/{origin.run_id}/{STATISTICS}"))["test"]["by_class"]
+    prefix = "behaviour_"
+    behaviour = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
+    requirements = files.folder / "requirements.txt"
+    return {
+        "origin": origin,
+        "files": files,
+        "metrics": metrics,
+        "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
+        "restored_from": run.data.tags.get("restored_from"),
+        "names": [*by_class] or [*range(files.classes)],
+        "by_class": by_class,
+        "weakest": min(recognised, key=lambda name: recognised[name], default=None),
+        "figures": [
+            [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
+            for name, words in FIGURES.items()
+            if f"test_{name}" in metrics
+        ],
+        "behaviour": {words(name): accuracy for name, accuracy in behaviour.items()},
+        "fragile": fragile_line("It", behaviour) if "clean" in behaviour else None,
+        "gate": json.loads(check_gate_record(origin) or "null"),
+        "data": provenance.described_data(origin.data_md5, origin.git_commit),
+        "code": repository.origin(),
+        "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
+    }
+
+
+def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+    value, *ends = (metrics.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
+    interval = "" if None in ends else f" ({' to '.join(map(_number, ends))})"
+    return _number(value) + interval
+
+
+def _escaped(value: Any) -> str:
+    """A text that somebody else wrote: on one line, with the characters of Markdown escaped."""
+    return value if isinstance(value, Markup) else printable(str(value)).translate(ESCAPES)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:,.0f}" if value > 1 and value.is_integer() else f"{value:.4f}"

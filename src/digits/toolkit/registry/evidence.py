@@ -1,0 +1,189 @@
+"""The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits import params as parameters
+from digits.artifacts import EVALUATED, SPLIT_TAGS, VALIDATION, split_path
+from digits.evaluation.behaviour import request_times
+from digits.params import Params
+from digits.toolkit import machine, repository
+from digits.toolkit.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
+from digits.toolkit.errors import IntegrityError, UsageError
+from digits.toolkit.files import read_json
+from digits.toolkit.judgement.confidence import answer_sets, coverage_p_value, measure, threshold
+from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts
+from digits.toolkit.judgement.gate_checks import decide, right_by_class
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.registry.model_files import ModelFiles
+from digits.toolkit.registry.served import served
+from digits.toolkit.registry.versions import Registry, TrainedRun, find
+
+
+def judge_by_holdout(
+    run: TrainedRun,
+    files: ModelFiles,
+    name: str,
+    champion: str | None,
+    *,
+    params: Params,
+    root: Path = Path(),
+    approval: Check | None = None,
+) -> Decision:
+    """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
+
+    `root` is the project, or a folder with an experiment's outputs. IntegrityError if the hold-out
+    rows are not those of the run's split, or a file is gone or not as recorded.
+    """
+    provenance.check_outputs([VALIDATION, *map(split_path, EVALUATED)], root)
+    _check_splits(run, root)
+    _check_settings(root)
+    split, threads = load_split(root / split_path("holdout")), params.train.threads
+    holdout = split.data
+    registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
+    size, classes = holdout.images.shape[1:], params.data.classes
+    answers: dict[str, Any] = {"latency_ms": {}}
+    if (files.shape, files.classes) == (size, classes):
+        predict = files.load(threads=threads).predict
+        probabilities = predict(holdout.images)
+        challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
+        if not challenger.finding:
+            truth = files.calibration.truth_probabilities
+            answers |= _on_holdout(probabilities, holdout, truth, params.confidence.coverage)
+            answers |= _on_test(predict, split, root)
+            if params.promote.max_latency_ms is not None:
+                pyfunc, images = files.load_as_served().predict, holdout.images
+                p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
+                answers["latency_ms"] = p95  # by images in a request
+    else:
+        misfit = (
+            f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
+            f"{size} and of {classes}"
+        )
+        challenger = Contender(name, None, files.signature, misfit)
+
+    def opponent(version: str) -> Contender:
+        """Without predictions if it cannot be compared to the challenger."""
+        with served(registry.uri(version), threads=threads) as model:
+            signature = model.files.signature
+            if signature != challenger.signature or challenger.finding:
+                return Contender(version, None, signature)
+            found = model.files.load(threads=threads).predict(holdout.images)
+            return Contender.answering(version, found, holdout.labels, signature)
+
+    def former_right(version: str) -> Labels | None:
+        """By class, as the gate recorded it, or computed now; None if it cannot predict."""
+        with suppress(UsageError):  # the version was deleted
+            tags = find(registry.uri(version)).tags
+            if tags.get("gate_rows") == rows_md5:
+                return np.array(json.loads(tags["gate_right"]), dtype=np.int64)
+            if (predicted := opponent(version).predicted) is not None:
+                return right_by_class(predicted == holdout.labels, holdout.labels)
+        return None
+
+    former: dict[str, Labels | None] = {}
+    limits = params.promote.max_total_loss, params.promote.max_sensitivity_loss
+    if limits != (None, None) and not challenger.finding:
+        versions = dict.fromkeys(move.after for move in registry.moves())
+        former = {v: former_right(v) for v in versions if v and v != champion}
+    return decide(
+        challenger,
+        opponent(champion) if champion else None,
+        holdout.labels,
+        _facts(run, files, answers, root),
+        params=params.promote,
+        former=former,
+        approval=approval,
+        rows_md5=rows_md5,
+    )
+
+
+def _facts(run: TrainedRun, files: ModelFiles, answers: dict[str, Any], root: Path) -> Facts:
+    data_md5 = run.tags.get("data_md5", "")
+    return Facts(
+        cpu=machine.cpu(),
+        size_mb=files.network.stat().st_size / 1e6,
+        data_md5=data_md5,
+        data_finding=_data_finding(data_md5, root),
+        commit=run.tags.get("git_commit", ""),
+        commit_finding=_commit_finding(run.tags),
+        **answers,
+    )
+
+
+def _on_holdout(
+    probabilities: Probabilities, holdout: Dataset, truth: NDArray[np.float32], asked: float
+) -> dict[str, float]:
+    """The fields of Facts on answer sets; `truth` is that of `artifacts.Calibration`."""
+    found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
+    covered, n = round(found.coverage * len(holdout)), len(holdout)
+    p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
+    return {
+        "coverage": found.coverage,
+        "coverage_asked": asked,
+        "coverage_p_value": p_value,
+        "unsure": found.unsure,
+    }
+
+
+def _on_test(predict: Predict, holdout: Split, root: Path) -> dict[str, int]:
+    """The fields of Facts on the test rows that are no hold-out rows."""
+    test = load_split(root / split_path("test"))
+    others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
+    rows = test.data.take(np.flatnonzero(others))
+    right = predict(rows.images).argmax(axis=1) == rows.labels
+    return {"test_right": int(right.sum()), "test_rows": len(rows)}
+
+
+def _check_splits(run: TrainedRun, root: Path) -> None:
+    tags, recorded = run.tags, provenance.recorded_outputs(root)
+    for split, tag in SPLIT_TAGS.items():
+        path = split_path(split)
+        if tag not in tags or tags[tag] != recorded.get(path):
+            raise IntegrityError(
+                f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
+                f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
+                "bring its split back, promote its experiment (--exp NAME), or train it again"
+            )
+
+
+def _check_settings(root: Path) -> None:
+    # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
+    for stage in ("split", "validate"):
+        for key, recorded in provenance.recorded_params(stage, root).items():
+            if key != "seed" and (present := parameters.value_of(key)) != recorded:
+                raise IntegrityError(
+                    f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
+                    "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
+                )
+
+
+def _data_finding(data_md5: str, root: Path) -> str | None:
+    present = provenance.data_md5(root / provenance.DATA_POINTER)
+    if not data_md5 or present != data_md5:
+        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
+    if not (root / VALIDATION).exists():
+        return f"{VALIDATION} not found; `dvc repro validate` makes it"
+    validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
+    if VALIDATION not in provenance.recorded_outputs(root) or validated != data_md5:
+        return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
+    result = read_json(root / VALIDATION, dict[str, Any], keys=("success", "critical"))
+    if result["success"] is True:
+        return None
+    return f"{result['critical']} critical findings in {VALIDATION}"
+
+
+def _commit_finding(tags: Mapping[str, str]) -> str | None:
+    commit = tags.get("git_commit")
+    if not commit:
+        return "no commit recorded"
+    if tags.get("git_dirty") != "false":
+        return f"{commit[:12]} with uncommitted changes; commit them, then train again"
+    known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"

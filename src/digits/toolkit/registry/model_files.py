@@ -1,0 +1,106 @@
+"""The files of a registered or logged model, verified by their recorded hash."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from requests import RequestException
+
+from digits.artifacts import Calibration, read_calibration
+from digits.toolkit.answering import inference
+from digits.toolkit.answering.inference import Features, Network
+from digits.toolkit.dataset import Images
+from digits.toolkit.errors import DataError, IntegrityError, one_line
+from digits.toolkit.files import ANEW, scratch
+from digits.toolkit.tracking import store
+from digits.toolkit.tracking.logged_model import files_sha256
+
+NETWORK = "model.onnx"
+CALIBRATION = Path("extra_files", "calibration.npz")
+GONE = "delete the version, or put its artifacts back"
+
+
+class ModelFiles(NamedTuple):
+    """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
+
+    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image.
+    """
+
+    uri: str
+    folder: Path
+    signature: str
+    shape: tuple[int, int]
+    classes: int
+
+    @property
+    def network(self) -> Path:
+        return self.folder / NETWORK
+
+    @property
+    def calibration(self) -> Calibration:
+        with self._undamaged():
+            return read_calibration(self.folder / CALIBRATION)
+
+    def load(self, *, threads: int) -> Network:
+        with self._undamaged():
+            return inference.load(self.network, threads=threads)
+
+    def load_features(self, *, threads: int) -> Callable[[Images], Features]:
+        """A function from images to the last hidden layer."""
+        with self._undamaged():
+            return inference.load_features(self.network, threads=threads)
+
+    def load_as_served(self) -> Any:
+        """MLflow's PyFuncModel."""
+        return mlflow.pyfunc.load_model(str(self.folder))
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {ANEW}")
+            raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
+
+
+@contextmanager
+def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
+    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier."""
+    with scratch() as temporary:
+        try:
+            folder = Path(download_artifacts(uri, dst_path=str(temporary)))
+        except (MlflowException, RequestException, OSError) as error:
+            if store.is_away(error):
+                raise
+            reason = one_line(error, width=200)
+            raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
+        actual = files_sha256(folder)
+        if actual != sha256:
+            raise IntegrityError(
+                f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
+                f"{sha256[:12] or 'none'}); put those back, or delete the version"
+            )
+        yield _read_description(uri, folder)
+
+
+def _read_description(uri: str, folder: Path) -> ModelFiles:
+    """What MLmodel says. MLflow would run code that it names: only its ONNX loader is allowed."""
+    try:
+        description = Model.load(folder)
+        served = description.flavors["python_function"]
+        loader, data, code = served["loader_module"], served["data"], served.get("code")
+        if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
+            raise ValueError(f"loaded by {loader} from {data}, code {code}")
+        signature = description.signature
+        [images], [answers] = signature.inputs.inputs, signature.outputs.inputs
+        (_, height, width), (_, classes) = images.shape, answers.shape
+    except Exception as error:  # damaged YAML fails anywhere in MLflow
+        reason = one_line(error, width=200) or type(error).__name__
+        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
+    text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
+    return ModelFiles(uri, folder, text, (height, width), classes)

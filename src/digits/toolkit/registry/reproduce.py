@@ -1,0 +1,149 @@
+"""Reproducing a version: train it again from its commit and compare the predictions."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mlflow.artifacts import load_text
+
+from digits import params
+from digits.artifacts import TrainOutputs, split_path
+from digits.toolkit import process, repository
+from digits.toolkit.answering import inference
+from digits.toolkit.commands import CommandFailedError, Commands
+from digits.toolkit.dataset import load_split
+from digits.toolkit.errors import IntegrityError, UsageError, printable
+from digits.toolkit.files import md5, scratch, write_text
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.registry.served import served
+from digits.toolkit.registry.trace import Origin, check_gate_record, find_origin
+from digits.toolkit.tracking import runs
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """Two models' answers to the same rows: how many agree, and how far probabilities differ."""
+
+    rows: int
+    identical: int
+    largest_difference: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.identical:,} of {self.rows:,} predictions identical, "
+            f"largest probability difference {self.largest_difference:g}"
+        )
+
+
+def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproduction:
+    """Train a version again from its commit, data and params, and compare the predictions.
+
+    `threads`, of params.yaml, is only compared. IntegrityError if no commit holds the code, a hash
+    differs, or a probability by more than `tolerance`.
+    """
+    origin = find_origin(uri)
+    if not origin.git_commit or origin.git_dirty != "false":
+        raise IntegrityError(
+            f"{origin.uri}: trained with uncommitted changes on "
+            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
+        )
+    check_gate_record(origin)
+    name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
+    with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
+        folder = temporary / "project"
+        try:
+            repository.clone(Path.cwd(), folder, origin.git_commit)
+        except UsageError as error:
+            reason = f"{error}{repository.unshallow()}"
+            raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
+        data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
+        if data_md5 != origin.data_md5:
+            raise IntegrityError(
+                f"{origin.uri}: trained on data {origin.data_md5}, "
+                f"its commit has {data_md5 or 'none'}"
+            )
+        for line in environment_differences(origin, threads=threads):
+            print(f"warning: {printable(line)}", flush=True)
+        write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
+        _train_again(folder, name)
+        check_inputs(origin, folder)
+        images = load_split(folder / split_path("test")).data.images
+        repeated = inference.load(TrainOutputs(name, folder).model, threads=own_threads)
+        answers = model.predict(images), repeated.predict(images)
+        return compare(origin.uri, *answers, tolerance=tolerance)
+
+
+def environment_differences(origin: Origin, *, threads: int) -> list[str]:
+    here = {**provenance.tags(stage=""), "threads": str(threads)}
+    recorded = {"threads": str(origin.params["threads"])}
+    recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
+    return [
+        f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
+        for name, value in recorded.items()
+        if value != here.get(name, "")
+    ]
+
+
+def _share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as project:
+        local = project.config.read("local")
+        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
+        for remote, settings in project.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    (folder / ".dvc/config.local").touch(mode=0o600)  # it may hold keys
+    with Repo(str(folder)) as clone, clone.config.edit("local") as config:
+        config.update(local)
+
+
+def _train_again(folder: Path, model: str) -> None:
+    """Fetch the data and train one model in the clone, which has the run's store, too."""
+    _share_dvc(Path.cwd(), folder)
+    env = process.child_environment() | {
+        "PYTHONPATH": str(folder / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
+    for command in (
+        ["pull", "--quiet", "data.dvc"],
+        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
+    ):
+        dvc = [sys.executable, "-m", "dvc", *command]
+        try:
+            Commands().run(dvc, on_line=partial(print, file=sys.stderr), cwd=folder, env=env)
+        except CommandFailedError as error:
+            raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
+
+
+def check_inputs(origin: Origin, folder: Path) -> None:
+    """Raise IntegrityError if a split or param of the training in `folder` differs."""
+    for split, recorded in origin.splits.items():
+        if (actual := md5(folder / split_path(split))) != recorded:
+            raise IntegrityError(
+                f"{origin.uri}: its {split} split had md5 {recorded}, now it is {actual}"
+            )
+    repeated = TrainOutputs(str(origin.params["model"]), folder).read_run().params
+    for key, value in origin.params.items():
+        if repeated.get(key) != value:
+            raise IntegrityError(
+                f"{origin.uri}: its run says {key} = {value}, "
+                f"the {params.PATH} that it recorded gives {repeated.get(key)}"
+            )
+
+
+def compare(
+    uri: str, recorded: np.ndarray, repeated: np.ndarray, *, tolerance: float
+) -> Reproduction:
+    """Compare class probabilities float32 (n, classes) of the same rows.
+
+    IntegrityError if one differs by more than `tolerance`, or is NaN.
+    """
+    same = recorded.argmax(axis=1) == repeated.argmax(axis=1)
+    largest = float(np.abs(recorded.astype(np.float64) - repeated).max())
+    found = Reproduction(len(recorded), int(same.sum()), largest)
+    if not largest <= tolerance:  # false for NaN
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
+    return found

@@ -1,0 +1,72 @@
+"""The body of a request as images: arrays in JSON, raw bytes, or a picture."""
+
+from io import BytesIO
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.exceptions import HTTPException
+
+from digits.toolkit.answering.pictures import convert_picture, decode_picture
+from digits.toolkit.dataset import Images, Picture
+from digits.toolkit.errors import DataError
+
+MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
+MAX_IMAGES = 1000  # of one request
+JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
+
+Shape = tuple[int, int]
+
+
+def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images, list[str]]:
+    """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
+    if kind == JSON:
+        images = _arrays(body, shape)
+    elif kind == RAW:
+        if not body or len(body) % prod(shape):
+            raise HTTPException(422, f"{len(body)} bytes; {prod(shape)} are needed for each image")
+        images = np.frombuffer(body, np.uint8).reshape(-1, *shape)
+    elif kind in PICTURES:
+        try:
+            drawn = decode_picture(BytesIO(body))
+            image, treatment = convert_picture(drawn, shape=shape, picture=picture)
+        except DataError as error:
+            raise HTTPException(422, str(error)) from None
+        return image[np.newaxis], [treatment]
+    else:
+        allowed = ", ".join((JSON, RAW, *PICTURES))
+        raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
+    if len(images) > MAX_IMAGES:
+        raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
+    return images, []
+
+
+def _arrays(body: bytes, shape: Shape) -> Images:
+    sizes = f"each image {shape[0]} lists of {shape[1]} whole numbers from 0 to 255"
+    refusal = HTTPException(422, f'{{"inputs": [image, …]}} is allowed, {sizes}')
+    # a million empty lists or texts would take 60 MB
+    if sum(map(body.count, (b"[", b"{", b'"'))) > 2 * MAX_IMAGES * (shape[0] + 1):
+        raise refusal
+    try:
+        content = orjson.loads(body)
+    except ValueError as error:
+        raise HTTPException(400, f"not JSON: {error}") from None
+    given = content.get("inputs") if isinstance(content, dict) else None
+    if _are_whole_numbers(given, shape):
+        values = np.array(given)
+        if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+            return values.astype(np.uint8)
+    raise refusal
+
+
+def _are_whole_numbers(given: Any, shape: Shape) -> bool:
+    """Whether these are images; NumPy would make a table as wide as the longest text of others."""
+    height, width = shape
+    if not (isinstance(given, list) and given):
+        return False
+    if not all(isinstance(image, list) and len(image) == height for image in given):
+        return False
+    rows = chain.from_iterable(given)
+    return all(isinstance(r, list) and len(r) == width and {*map(type, r)} == {int} for r in rows)

@@ -1,0 +1,75 @@
+"""The command line of the service: its options, and its start and end."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+
+import uvicorn
+
+from digits.toolkit import process
+from digits.toolkit.errors import ServiceError, UsageError, printable
+from digits.toolkit.guard import MORE_NAMES, listen
+from digits.toolkit.protocol import HEAD_S, MAX_CONNECTIONS, Protocol
+from digits.toolkit.serving.app import Service
+from digits.toolkit.serving.model import LOG, load
+
+DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
+
+
+def serve(options: Namespace) -> None:
+    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
+    loaded, journal = load(Path()), None
+    if options.log:
+        try:
+            from digits.toolkit.serving.journal import Journal
+        except ModuleNotFoundError:
+            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
+            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+        os.umask(0o077)  # the images may be private
+        journal = Journal(options.log, loaded.description)
+    with listen(options.port, options.host) as listening, journal or nullcontext():
+        config = uvicorn.Config(
+            Service(loaded, journal).app(),
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=DRAIN_S,
+            timeout_keep_alive=HEAD_S,
+        )
+        host, port = listening.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        title = printable(loaded.description.title)
+        print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def options() -> Namespace:
+    parser = ArgumentParser("python -m digits.toolkit.serving", description="Serve this package.")
+    add = parser.add_argument
+    reached = f"{MORE_NAMES} lists the names by which others reach it"
+    add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
+    add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
+    add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")
+    given = parser.parse_args()
+    if given.port not in range(65536):
+        raise UsageError(f"--port {given.port}: 0…65535 is allowed")
+    if given.log is not None:
+        package, log = Path().resolve(), Path(given.log).resolve()
+        if not given.log or (log.is_relative_to(package) and log != package / LOG):
+            where = f"in a package it is called {LOG}; or it is elsewhere"
+            raise UsageError(f"--log {given.log!r}: {where}")
+        given.log = Path(given.log)
+    return given
+
+
+def main() -> None:
+    process.run_program(lambda: serve(options()))

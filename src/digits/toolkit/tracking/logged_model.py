@@ -1,0 +1,81 @@
+"""The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from digits.artifacts import TrainOutputs
+from digits.toolkit.dataset import Images
+from digits.toolkit.files import folder_sha256, scratch
+
+MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
+
+
+def log(
+    run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
+) -> str:
+    """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
+
+    The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
+    `example` is one image, uint8 (1, height, width).
+    """
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    model = mlflow.initialize_logged_model(
+        name="model",
+        source_run_id=run_id,
+        experiment_id=run.info.experiment_id,
+        params=run.data.params,
+    )
+    with scratch() as temporary:
+        folder = temporary / "model"
+        _save(folder, outputs, example, model)
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    mlflow.log_metrics(dict(metrics), run_id=run_id, model_id=model.model_id)
+    return str(model.model_id)
+
+
+def files_sha256(folder: Path) -> str:
+    """The SHA-256 of all files of an MLflow model, but for one that MLflow adds to downloads."""
+    return folder_sha256(folder, leave_out=("registered_model_meta",))
+
+
+def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedModel) -> None:
+    import onnx
+    import onnxruntime
+
+    from digits.toolkit.answering import inference
+
+    network = inference.load(outputs.model, threads=1)
+    images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
+    answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    mlflow.onnx.save_model(
+        onnx.load(outputs.model),
+        str(folder),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            model_uuid=model.model_id,
+            run_id=model.source_run_id,
+            model_id=model.model_id,
+        ),
+        signature=ModelSignature(Schema([images]), Schema([answers])),
+        input_example=example,
+        # inferring them would take MLflow up to 26 s
+        pip_requirements=[
+            f"{module.__name__}=={module.__version__}" for module in (onnxruntime, onnx, np)
+        ],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        # one per request: MLflow answers several at once
+        onnx_session_options={"intra_op_num_threads": 1},
+        save_as_external_data=False,
+        extra_files=[str(outputs.calibration), str(outputs.keras)],
+    )

@@ -1,0 +1,182 @@
+"""Log a training and its evaluation from DVC's outputs, where the store lacks them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunTag
+
+from digits.artifacts import (
+    EVALUATED,
+    SPLIT_SUMMARY,
+    EvaluateOutputs,
+    RunRecord,
+    TrainOutputs,
+    read_split_summary,
+    split_path,
+)
+from digits.params import load as load_params
+from digits.toolkit.dataset import load_split
+from digits.toolkit.errors import DataError, IntegrityError
+from digits.toolkit.files import ANEW, flatten, folder_sha256
+from digits.toolkit.pipeline import provenance
+from digits.toolkit.repository import try_git
+from digits.toolkit.tracking import logged_model, page, runs, store
+from digits.toolkit.tracking.live import Attempt
+
+ANSWER_SETS = {  # names in MLflow, and in confidence.json
+    **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
+    **{"mean_set_size": "mean_size", "unsure": "unsure"},
+}
+UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
+PARAMS = {  # in params.yaml, of what a run calls otherwise
+    **{"seed": "seed", "classes": "data.classes", "picture": "data.picture"},
+    **{"threads": "train.threads", "distribute": "train.distribute"},
+}
+EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
+
+
+def restore_all() -> None:
+    """Log each recorded training, and each evaluation, of which the store does not have all.
+
+    IntegrityError if an output is not what dvc.lock records.
+    """
+    for model in load_params().models:
+        if not TrainOutputs(model).run.exists():
+            continue
+        evaluated = EvaluateOutputs(model)
+        expected = _evaluation_sha256(evaluated)
+        run = known(TrainOutputs(model))
+        if run and run.data.tags.get(EVALUATION_SHA256, "") == expected:
+            continue
+        if expected:
+            provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
+        with store.service_errors():
+            run = run or restore(model)
+            if expected:
+                read = provenance.recorded_inputs(f"evaluate@{model}")
+                digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
+                _log_evaluation(run, evaluated, digests)
+        print(f"{model}: logged again from DVC's outputs")
+
+
+def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
+    """Upload the written evaluation to the model's run; an unknown run is logged again first."""
+    outputs, attempt = TrainOutputs(model), Attempt()
+    attempt(store.connect, patient=False)
+    if run := attempt(lambda: known(outputs) or restore(model)):
+        attempt(lambda: _log_evaluation(run, EvaluateOutputs(model), digests))
+
+
+def known(outputs: TrainOutputs) -> Run | None:
+    """The finished run of this training in the project, or the last one restored from it."""
+    own, trained = store.connect(), outputs.read_run().run_id
+    with store.service_errors():
+        # under `mlflow run` it was logged in any experiment, but in none of another project's
+        experiments = mlflow.search_experiments()
+        ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
+        for same in (f"attributes.run_id = '{trained}'", f"tags.restored_from = '{trained}'"):
+            # one that is not finished was interrupted, or lacks what a server did not get
+            if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
+                return found[0]
+    return None
+
+
+def restore(model: str, root: Path = Path()) -> Run:
+    """Log the recorded training in the project `root` as a new run tagged `restored_from`.
+
+    DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
+    """
+    outputs = TrainOutputs(model, root)
+    provenance.check_outputs(outputs.folder.iterdir())
+    record = outputs.read_run()
+    foreign = root == Path() and not provenance.is_committed(outputs.run)
+    _check_record(record, f"train@{model}", root, code=foreign)
+    tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
+    if foreign:
+        tags["outputs"] = UNCOMMITTED
+    logged = (outputs.model, outputs.keras, outputs.calibration)
+    if missing := [path for path in logged if not path.is_file()]:
+        raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
+    example = load_split(root / split_path("validation")).data.images[:1]
+    cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
+    epochs = enumerate(outputs.read_history())
+    history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
+    with runs.active_run(
+        record.name,
+        what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
+        params=record.params,
+        tags=tags,
+        system_metrics=False,
+    ) as active:
+        run_id = active.info.run_id
+        runs.send(run_id, history)
+        runs.log_text(record.params_yaml, runs.PARAMS_FILE)
+        runs.log_datasets(run_id, record.datasets)
+        logged_model.log(run_id, outputs, example=example, metrics=cost)
+    return MlflowClient().get_run(run_id)
+
+
+def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> None:
+    """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
+    inputs = provenance.recorded_inputs(stage, root)
+    recorded = flatten(provenance.recorded_params(stage, root))
+    said = {str(split_path(split)): digest for split, digest in record.datasets.items()}
+    said |= {PARAMS.get(k, f"{stage.replace('@', '.')}.{k}"): v for k, v in record.params.items()}
+    recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
+    findings = [
+        f"{name} was {said[name]}, dvc.lock records {value}"
+        for name, value in recorded.items()
+        if said.get(name, value) != value
+    ]
+    commit, files = record.tags.get("git_commit"), [str(p) for p in inputs if p.suffix == ".py"]
+    if code and commit and files and record.tags.get("git_dirty") == "false":
+        changed = try_git("diff", "--name-only", commit, "--", *files).split()
+        findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
+    if findings:
+        cure = f"`dvc repro -f {stage}` trains it here"
+        raise IntegrityError(
+            *(f"{stage}: of its recorded training, {each}; {cure}" for each in findings)
+        )
+
+
+def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
+    return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
+
+
+def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
+    """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
+    client, run_id = MlflowClient(), run.info.run_id
+    client.log_artifacts(run_id, str(outputs.folder))
+    for split in EVALUATED:
+        picture = mlflow.Image(str(outputs.matrix_picture(split)))
+        client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
+    runs.log_datasets(run_id, digests)
+    metrics, model = [], runs.model_id(run)
+    for split, of_split in _evaluation_metrics(outputs).items():
+        of: dict[str, Any] = {"model_id": model}
+        if split in digests:
+            of |= {"dataset_name": split, "dataset_digest": digests[split]}
+        metrics += [runs.metric(key, value, **of) for key, value in of_split.items()]
+    client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
+
+
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
+    from digits.toolkit.judgement.caret import balance  # it loads SciPy
+
+    rows = read_split_summary()["rows"]
+    metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}
+    statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
+    for split, scores in outputs.read_metrics().items():
+        figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
+        figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        figures |= balance(statistics[split]["by_class"])
+        del figures["weakest_class"]  # a name
+        metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+    test = metrics["test"]
+    # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
+    test["test_error_percent"] = 100 * (1 - test["test_accuracy"])
+    test |= {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    return metrics

@@ -1,0 +1,144 @@
+"""MLflow runs: open and end them, log to them with the same names for every model, find them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from traceback import clear_frames
+from typing import Any
+
+import mlflow
+from mlflow import ActiveRun, MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from digits.artifacts import split_path
+from digits.params import tracking
+from digits.toolkit.tracking import store
+
+PARAMS_FILE = "params.yaml"
+TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
+
+
+@contextmanager
+def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> Iterator[ActiveRun]:
+    """An active run, with the options of `start`; ServiceError if the store does not answer."""
+    with store.service_errors():
+        active = start(name, **options)
+        with ending(end):
+            mlflow.log_params(dict(params))
+            yield active
+
+
+def start(
+    name: str,
+    *,
+    tags: Mapping[str, str],
+    what: str = "",
+    experiment: str | None = None,
+    system_metrics: bool = True,
+) -> ActiveRun:
+    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
+
+    `what` is its description; `experiment` is by default the project's.
+    """
+    experiment_id = store.connect(experiment)
+    parent = store.parent_run()
+    if parent:
+        experiment_id = parent.info.experiment_id
+    measured = system_metrics and not experiment and tracking().system_metrics
+    return mlflow.start_run(
+        run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
+        experiment_id=experiment_id,
+        parent_run_id=parent.info.run_id if parent else None,
+        tags=dict(tags),
+        description=what or None,
+        log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
+    )
+
+
+@contextmanager
+def ending(end_as: Callable[[str], None]) -> Iterator[None]:
+    """After the block, call `end_as` with FINISHED, FAILED (an error) or KILLED (a signal)."""
+    status = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    except BaseException as signalled:
+        # a query that was interrupted keeps SQLite locked until its frames are freed
+        clear_frames(signalled.__traceback__)
+        raise
+    finally:
+        end_as(status)
+
+
+def end(status: str) -> None:
+    """End the active run, if there is one."""
+    if status == "FINISHED":
+        mlflow.end_run(status)
+    else:  # wait for no server, and hide no error by another
+        with suppress(MlflowException), store.retrying(0, timeout_s=2):
+            mlflow.end_run(status)
+
+
+def find(condition: str, *experiment_ids: str, limit: int = 1) -> list[Run]:
+    """The newest active runs of these experiments that satisfy a filter of MLflow's."""
+    return mlflow.search_runs([*experiment_ids], condition, max_results=limit, output_format="list")
+
+
+def model_id(run: Run) -> str:
+    """The id of the last model that a run logged; empty if it logged none."""
+    models = run.outputs.model_outputs if run.outputs else []
+    return str(models[-1].model_id) if models else ""
+
+
+def evaluated_runs(limit: int) -> list[RunData]:
+    """The data of the last runs that were trained here and evaluated, the newest first."""
+    experiment_id = store.connect()
+    evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
+    with store.service_errors():
+        found = find(evaluated, experiment_id, limit=limit)
+    return [each.data for each in found if "restored_from" not in each.data.tags]
+
+
+def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
+    """A metric of now. `belongs_to` are MLflow's fields that name a model or a dataset."""
+    return Metric(key, float(value), time.time_ns() // 1_000_000, step, **belongs_to)
+
+
+def metrics_at(epoch: int, metrics: Mapping[str, float]) -> list[Metric]:
+    return [metric(key, value, step=epoch) for key, value in metrics.items()]
+
+
+def send(run_id: str, metrics: list[Metric]) -> None:
+    """Log metrics to a run, and empty the list when they have arrived."""
+    MlflowClient().log_batch(run_id, metrics)
+    metrics.clear()
+
+
+def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:
+    mlflow.log_metrics(dict(metrics), step=epoch)
+
+
+def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
+    """Log splits as input datasets of a run; `digests` maps each to its md5."""
+    inputs = []
+    for split, digest in digests.items():
+        source = json.dumps({"uri": str(split_path(split))})
+        context = InputTag(MLFLOW_DATASET_CONTEXT, split)
+        inputs.append(DatasetInput(Dataset(split, digest, "local", source), [context]))
+    try:
+        MlflowClient().log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if "unique" not in str(error).lower():
+            raise
+        # another stage has just logged the same data to the experiment: now MLflow finds it there
+        MlflowClient().log_inputs(run_id, inputs)
+
+
+def log_text(text: str, name: str) -> None:
+    mlflow.log_text(text, name)
