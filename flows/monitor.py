@@ -6,12 +6,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
+from digits.project import load_project
 from digits.toolkit.prefect.commands import run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
 
 
 @flow(name="monitor", version=VERSION)
-@in_project
+@in_project(load_project)
 def monitor(
     source: str = "log",
     labels: str = "",
@@ -31,4 +32,4 @@ def monitor(
         lines.append(f"{found['unsure']:.2%} of the answers are unsure")
     if accuracy := found["accuracy"]:
         lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
-    return show_drift(found, "monitoring", source, *lines)
+    return show_drift(load_project().name, found, "monitoring", source, *lines)

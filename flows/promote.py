@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from digits.project import load_project
 from digits.toolkit.prefect.commands import REFUSED, run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_table
 from flows.answer import ask_a_person
@@ -15,7 +16,7 @@ ALREADY_CHAMPION = "AlreadyChampion"
 
 
 @flow(name="promote", version=VERSION)
-@in_project
+@in_project(load_project)
 def promote(
     model: str,
     approval: Literal["required", "none"] = "required",
@@ -65,4 +66,9 @@ def _show(outcome: dict[str, Any], name: str) -> None:
     """The gate's checks as an artifact; there are none if the model is champion already."""
     if decision := outcome["decision"]:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
-        show_table(decision["checks"], name, f"{decision['challenger']} against {against}")
+        show_table(
+            load_project().name,
+            decision["checks"],
+            name,
+            f"{decision['challenger']} against {against}",
+        )

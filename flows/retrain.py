@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from prefect.variables import Variable
 
-from digits import params
+from digits.project import load_project
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.prefect.lifecycle import VERSION, in_project
 from flows.promote import ALREADY_CHAMPION, promote
@@ -17,7 +17,7 @@ from flows.train import train
 
 
 @flow(name="retrain", version=VERSION)
-@in_project
+@in_project(load_project)
 def retrain(
     models: Sequence[str] = (), approval: Literal["required", "none"] = "none"
 ) -> State[None]:
@@ -31,7 +31,7 @@ def retrain(
         models: To be promoted, one after the other; none: `models` of params.yaml.
         approval: Whether a person must agree to each promotion.
     """
-    data, project = provenance.data_md5(), params.project().name
+    data, project = provenance.data_md5(), load_project().name
     outcome, message, seen = "unchanged", "same data as before", f"{project}_retrained_data"
     if not (last := Variable.get(seen, default=None)):  # the first run
         last = provenance.recorded_inputs("split").get(provenance.DATA, "none")
@@ -40,7 +40,7 @@ def retrain(
         states = {"train": train(pull=True, return_state=True)}
         if states["train"].is_completed():
             again: Any = {"approval": approval, "reason": "retrained", "return_state": True}
-            states |= {model: promote(model, **again) for model in models or params.load().models}
+            states |= {model: promote(model, **again) for model in models or load_project().models}
         message = "\n".join(f"{name} {s.name}: {s.message}" for name, s in states.items())
         ended = {state.name for state in states.values()}
         if ended <= {"Completed", "Promoted", "Refused", ALREADY_CHAMPION}:

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
-from digits import params
+from digits.project import load_project
 from digits.toolkit.answering.score import plan, write_on_worker
 from digits.toolkit.answering.storage import is_folder
 from digits.toolkit.errors import UsageError
@@ -19,7 +19,7 @@ from digits.toolkit.tracking import store
 
 
 @flow(name="score", version=VERSION)
-@in_project
+@in_project(load_project)
 def score(
     source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
 ) -> State[None]:
@@ -34,7 +34,7 @@ def score(
     if scheduler:
         if not is_folder(output):
             raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
-        loaded = params.load()
+        loaded = load_project()
         store.connect()
         origin = find_origin(model or f"models:/{loaded.project.name}@champion")
         common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "params": loaded}
@@ -43,4 +43,4 @@ def score(
         with task_runner(scheduler) as runner:
             wait([runner.submit(task, {"job": job, **common}) for job in jobs])
     scored = run_digits("score", source, out=output, model=model)  # what is missing yet
-    return show_drift(scored, "drift", source)
+    return show_drift(load_project().name, scored, "drift", source)

@@ -12,9 +12,11 @@ from pydantic import Field
 
 from digits import params
 from digits.artifacts import split_path
+from digits.project import as_project, load_project
 from digits.toolkit.commands import LONG_GRACE_S, Commands
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.machine import processors
+from digits.toolkit.params_yaml import read
 from digits.toolkit.pipeline.provenance import recorded_outputs
 from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
@@ -24,7 +26,7 @@ from flows.train import train
 
 
 @flow(name="sweep", version=VERSION)
-@in_project
+@in_project(load_project)
 def sweep(
     model: str,
     space: str,
@@ -54,11 +56,11 @@ def sweep(
     from digits.sweep.search import search
     from digits.sweep.space import read_space
 
-    raw, root = params.read(), Path.cwd()
+    raw, root = read(), Path.cwd()
     checked = params.check(raw)
     checked.recipe(model)
     varied = read_space(Path(space), model=model, raw=raw)
-    store.connect(checked.project.part("sweeps"))
+    store.connect(as_project(checked).part("sweeps"))
     split = train(targets=["split"], return_state=True)
     if not split.is_completed():
         raise DigitsError(*str(split.message).splitlines())

@@ -12,8 +12,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from digits import params
+from digits.project import load_project
 from digits.toolkit.errors import UsageError
 from digits.toolkit.machine import processors
+from digits.toolkit.params_yaml import read, set_keys
 from digits.toolkit.pipeline.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
@@ -22,7 +24,7 @@ from digits.toolkit.prefect.stages import run_stages, step
 
 
 @flow(name="train", version=VERSION)
-@in_project
+@in_project(load_project)
 def train(
     targets: Sequence[str] = (),
     overrides: dict[str, Any] | None = None,
@@ -60,7 +62,7 @@ def train(
             states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
             if _completed(states):
                 check_sources(root, targets)
-                trainings = max(1, processors() // params.load().train.threads)
+                trainings = max(1, processors() // load_project().threads)
                 pipeline = read_pipeline(root, targets)
                 states |= run_stages(pipeline, dvc, pools, trainings=trainings, force=force)
             if push and _completed(states):
@@ -76,8 +78,8 @@ def _experiment(
     dvc: Dvc, overrides: dict[str, Any], options: list[str], *, push: bool
 ) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
-    root, values = Path.cwd(), params.read()
-    params.set_keys(values, overrides)
+    root, values = Path.cwd(), read()
+    set_keys(values, overrides)
     params.check(values)
     if "--pull" not in options:
         check_sources(root)

@@ -16,8 +16,8 @@ from digits.toolkit.errors import UsageError, one_line
 if TYPE_CHECKING:
     from socket import socket
 
-    from digits.params import Params
     from digits.toolkit.answering.logged import Log
+    from digits.toolkit.project import Project
     from digits.toolkit.registry.served import Served
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
@@ -39,10 +39,10 @@ def predict(
     from digits.toolkit.answering.predict import class_names, predict_pictures
     from digits.toolkit.console import print_answers
 
-    with _served(model) as (params, loaded):
-        coverage = params.confidence.coverage
+    with _served(model) as (project, loaded):
+        coverage = project.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
-        names = class_names(loaded.files.classes, params)
+        names = class_names(loaded.files.classes, project)
     print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 
@@ -57,8 +57,8 @@ def score(
     from digits.toolkit.answering import score as scoring
     from digits.toolkit.console import print_scored
 
-    with _served(model) as (params, loaded):
-        result = scoring.score(source, out, loaded, params=params)
+    with _served(model) as (project, loaded):
+        result = scoring.score(source, out, loaded, project=project)
     print_scored(result, as_json=as_json)
 
 
@@ -79,10 +79,10 @@ def monitor(
     from digits.toolkit.files import write_text
 
     log = open_log(source, days=days)
-    with _served(model, log) as (params, loaded):
-        monitored = monitoring.monitor(source, log, labels, loaded, params=params)
+    with _served(model, log) as (project, loaded):
+        monitored = monitoring.monitor(source, log, labels, loaded, project=project)
         write_text(MONITOR, render_monitor(monitored))
-        monitoring.log_run(monitored.result, MONITOR, params.project)
+        monitoring.log_run(monitored.result, MONITOR, project)
     print_monitored(monitored.result, MONITOR, as_json=as_json)
 
 
@@ -97,8 +97,8 @@ def demo(
     from digits.toolkit.answering.demo import demo_app, players, serve_app
     from digits.toolkit.guard import listen
 
-    with connected() as params, listen(port) as listening:
-        app = demo_app(players(params.project.name, threads=params.train.threads), params)
+    with connected() as project, listen(port) as listening:
+        app = demo_app(players(project.name, threads=project.threads), project)
         print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
@@ -111,8 +111,8 @@ def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     from digits.toolkit.answering.demo import mlflow_app, serve_app
     from digits.toolkit.guard import listen
 
-    with connected() as params, listen(port) as listening:
-        uri, app = mlflow_app(_uri(model, params))
+    with connected() as project, listen(port) as listening:
+        uri, app = mlflow_app(_uri(model, project))
         print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
         serve_app(app, listening)
 
@@ -129,25 +129,25 @@ def package(
     from digits.toolkit.console import print_package
     from digits.toolkit.serving.package import write_package
 
-    with _served(model) as (params, loaded):
-        written = write_package(loaded, out, params=params)
+    with _served(model) as (project, loaded):
+        written = write_package(loaded, out, project=project)
     print_package(written, as_json=as_json)
 
 
 @contextmanager
-def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Params", "Served"]]:
-    """The params, and a version to answer with; by default the log's, or the champion."""
+def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Project", "Served"]]:
+    """The project, and a version to answer with; by default the log's, or the champion."""
     from digits.toolkit.registry.served import served
 
-    with connected() as params:
+    with connected() as project:
         if log and not model:
             model = log.answered_by()
-        with served(_uri(model, params), threads=params.train.threads) as loaded:
-            yield params, loaded
+        with served(_uri(model, project), threads=project.threads) as loaded:
+            yield project, loaded
 
 
-def _uri(model: str | None, params: "Params") -> str:
-    return f"models:/{params.project.name}@champion" if model is None else model
+def _uri(model: str | None, project: "Project") -> str:
+    return f"models:/{project.name}@champion" if model is None else model
 
 
 def _address(listening: "socket") -> str:

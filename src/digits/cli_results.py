@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ import typer
 from digits.toolkit.errors import DataError, GateRefusedError, UsageError
 
 if TYPE_CHECKING:
-    from digits.params import Params
+    from digits.toolkit.project import Project
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
@@ -48,13 +49,16 @@ def run(
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
-    from digits import params
-    from digits.toolkit.console import print_accuracy, print_results
+    from digits.models import available
+    from digits.project import load_project
+    from digits.report.console import print_accuracy, print_results
     from digits.toolkit.pipeline.run import run_pipeline
 
-    loaded = params.load()
-    models = [name for name in loaded.models if not names or name in names]
-    ran = run_pipeline(Path.cwd(), loaded, names or ())
+    project = load_project()
+    if unlisted := {*(names or ())} & {*available()} - {*project.models}:
+        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
+    models = [name for name in project.models if not names or name in names]
+    ran = run_pipeline(Path.cwd(), names or (), threads=project.threads)
     if not ran.issuperset(f"evaluate@{model}" for model in models):
         restore()
     if not names:
@@ -67,7 +71,7 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    from digits.toolkit.console import print_results
+    from digits.report.console import print_results
 
     print_results()
 
@@ -75,9 +79,10 @@ def results() -> None:
 @app.command()
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
+    from digits.project import load_project
     from digits.toolkit.tracking.restore import restore_all
 
-    restore_all()
+    restore_all(load_project())
 
 
 @app.command()
@@ -100,10 +105,11 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import groups
-    from digits.toolkit.console import print_summary
+    from digits.project import load_project
+    from digits.report.console import print_summary
     from digits.toolkit.tracking.runs import evaluated_runs
 
-    if not (seed_groups := groups(evaluated_runs(last))):
+    if not (seed_groups := groups(evaluated_runs(load_project().name, last))):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
         raise DataError(f"{none}; `dvc repro` makes them")
     print_summary(seed_groups, as_json=as_json)
@@ -120,25 +126,28 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError("digits diff: give either --json or --markdown")
+    from digits.artifacts import LAYOUT
     from digits.toolkit.diff.collect import collect_diff
     from digits.toolkit.diff.render import print_diff, write_page
 
-    collected = collect_diff(old, new, out)
+    if out:
+        from digits.report.plots.diff import draw  # imports matplotlib
+    collected = collect_diff(old, new, LAYOUT, partial(draw, out) if out else None)
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)
 
 
 @contextmanager
-def connected(*, patient: bool = False) -> Iterator["Params"]:
-    """The params. In the block MLflow uses the tracking store; `patient` waits for a server."""
-    from digits import params
+def connected(*, patient: bool = False) -> Iterator["Project"]:
+    """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
+    from digits.project import load_project
     from digits.toolkit.tracking import store
 
-    loaded = params.load()
+    project = load_project()
     with store.patient() if patient else nullcontext(), store.service_errors():
-        store.connect()
-        yield loaded
+        store.connect(project.name)
+        yield project
 
 
 @app.command()
@@ -161,10 +170,14 @@ def promote(
     from digits.toolkit.judgement.gate import approval
     from digits.toolkit.registry.promotion import promote_training
 
+    if model and not exp:
+        from digits import params
+
+        params.load().recipe(model)  # an unknown one is a line
     asked = approval(approved_by, rejected_by)
-    with connected(patient=True) as params:
+    with connected(patient=True) as project:
         outcome = promote_training(
-            model, run, exp, params=params, reason=reason, dry_run=dry_run, approval=asked
+            model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
         )
     print_outcome(outcome, as_json=as_json)
     if outcome.decision and not outcome.decision.accepted:
@@ -184,8 +197,8 @@ def rollback(
     from digits.toolkit.console import print_moves
     from digits.toolkit.registry import promotion
 
-    with connected(patient=True) as params:
-        move = promotion.rollback(params.project.name, to=str(to) if to else None, reason=reason)
+    with connected(patient=True) as project:
+        move = promotion.rollback(project.name, to=str(to) if to else None, reason=reason)
     print_moves([move], as_json=as_json)
 
 
@@ -195,8 +208,8 @@ def history(as_json: AsJson = False) -> None:
     from digits.toolkit.console import print_moves
     from digits.toolkit.registry.versions import Registry
 
-    with connected() as params:
-        moves = Registry(params.project.name).moves()
+    with connected() as project:
+        moves = Registry(project.name).moves()
     print_moves(moves, as_json=as_json)
 
 
@@ -220,5 +233,5 @@ def reproduce(
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     from digits.toolkit.registry.reproduce import reproduce_version
 
-    with connected() as params:
-        print(reproduce_version(uri, threads=params.train.threads, tolerance=tolerance))
+    with connected() as project:
+        print(reproduce_version(uri, project, tolerance=tolerance))

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from digits.toolkit.judgement.comparison import SHARED_CORES, comparable_s
 from digits.toolkit.judgement.confidence import TEMPERATURE_1
 
-# A training time cannot be compared if other processes used this many of its cores or more.
-SHARED_CORES = 0.2
 MEANINGS = {  # of the table's headings that are no plain words
     "balanced accuracy": "mean share of each class that is right, of the test rows",
     "weakest class": "the one with the smallest share that is right, and that share",
@@ -58,10 +57,6 @@ class Comparison(NamedTuple):
     pairs: list[dict[str, Any]]
     pareto_front: list[str]
     verdicts: list[str]
-
-
-def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
-    return elapsed_s if shared_cores < SHARED_CORES else None
 
 
 def time_ratios(rows: Sequence[Row]) -> dict[str, float]:

@@ -3,18 +3,17 @@
 A table of it maps headings of columns to mappings from headings of rows to cells.
 """
 
-from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from digits.artifacts import RunRecord
-from digits.evaluation.behaviour import fragile, words
+from digits.artifacts import run_page
 from digits.evaluation.leaderboard import MEANINGS
+from digits.toolkit.html import p_value, templates
+from digits.toolkit.judgement.behaviour import fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
+from digits.toolkit.outputs import RunRecord
 
 Png = bytes  # the content of a PNG file
 
@@ -71,33 +70,15 @@ class ReportContent:
     pareto: Png
     learning_curves: Png
     raw_data: Mapping[str, Png]  # caption to picture
-    sources: Mapping[str, Mapping[str, Any]]  # see `artifacts.read_split_summary`
+    sources: Mapping[str, Mapping[str, Any]]  # see `Layout.read_split_summary`
 
 
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
-    template = environment("page").get_template("index.html.j2")
-    functions = in_short, overall, by_class, as_tables, fragile, words
+    template = templates("digits.report").get_template("index.html.j2")
+    functions = in_short, overall, by_class, as_tables, fragile, words, run_page
     named = {each.__name__: each for each in functions}
     return template.render(content=content, meanings=defaultdict(str, MEANINGS), **named)
-
-
-def environment(folder: str) -> Environment:
-    """The templates of a folder of this room; text is escaped, what is undefined is an error."""
-    templates = Environment(
-        loader=PackageLoader("digits.reporting", folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["p_value"] = p_value
-    templates.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
-    return templates
-
-
-def p_value(value: float) -> str:
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def in_short(table: Table) -> Table:

@@ -5,7 +5,8 @@ from itertools import combinations
 from typing import Any
 
 from digits import artifacts
-from digits.evaluation import behaviour, leaderboard
+from digits.artifacts import LAYOUT
+from digits.evaluation import leaderboard
 from digits.params import load as load_params
 from digits.report.plots.comparison import pareto
 from digits.report.plots.model import learning_curves
@@ -13,7 +14,7 @@ from digits.report.plots.theme import save
 from digits.toolkit import process
 from digits.toolkit.answering import inference
 from digits.toolkit.files import write_json, write_text
-from digits.toolkit.judgement import caret, comparison
+from digits.toolkit.judgement import behaviour, caret, comparison, latency
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
 FIGURES = (
@@ -25,22 +26,26 @@ ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 def main() -> None:
     params = load_params()
-    models, test, threads = params.models, artifacts.read_split("test").data, params.train.threads
+    models, test, threads = params.models, LAYOUT.read_split("test").data, params.train.threads
     evaluated = {model: artifacts.EvaluateOutputs(model) for model in models}
     networks = {m: inference.load(artifacts.TrainOutputs(m).model, threads=threads) for m in models}
     rows = [
-        read_row(model, behaviour.measure_latency(network.predict, test.images))
+        read_row(model, latency.measure_latency(network.predict, test.images))
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    seconds = {row.model: leaderboard.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
+    seconds = {row.model: comparison.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
     pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})
     fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
     verdicts = [comparison.choice(pairs, seconds)] if pairs else []
     verdicts += [*leaderboard.weak_classes(rows), *map(comparison.verdict, pairs)]
-    verdicts += [*leaderboard.doubts(rows), *filter(None, fragile), *artifacts.copies_found()]
+    verdicts += [
+        *leaderboard.doubts(rows),
+        *filter(None, fragile),
+        *artifacts.copies_found(LAYOUT.read_split_summary()),
+    ]
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],

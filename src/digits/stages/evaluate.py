@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from digits import artifacts
+from digits.artifacts import LAYOUT
 from digits.evaluation import behaviour
 from digits.params import load as load_params
+from digits.project import as_project
 from digits.report.plots import model as plots
 from digits.report.plots.theme import save
 from digits.toolkit import process
@@ -17,6 +19,7 @@ from digits.toolkit.dataset import Dataset, Matrix, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
 from digits.toolkit.judgement import caret, confidence, scores
 from digits.toolkit.judgement.confusion_csv import write_matrix
+from digits.toolkit.outputs import EVALUATED, read_calibration
 
 MISTAKES_DRAWN = 24
 
@@ -25,7 +28,7 @@ def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
     names = params.data.names
-    stored = {n: artifacts.read_split(n, classes=len(names)) for n in artifacts.EVALUATED}
+    stored = {n: LAYOUT.read_split(n, classes=len(names)) for n in EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
     network, outputs = artifacts.TrainOutputs(model).model, artifacts.EvaluateOutputs(model)
     predict = inference.load(network, threads=params.train.threads).predict
@@ -46,12 +49,15 @@ def main(model: str) -> None:
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
         mistakes = scores.most_confident_mistakes(test, clean, limit=MISTAKES_DRAWN)
-        file, rows = artifacts.in_file(stored["test"].rows[mistakes.rows])
+        file, rows = artifacts.in_file(
+            LAYOUT.read_split_summary()["sources"], stored["test"].rows[mistakes.rows]
+        )
         mistakes = mistakes._replace(rows=rows)
         draw(model, matrices, mistakes, by_confidence, names=names, file=file)
         from digits.toolkit.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
-    restore.log_evaluation(model, {name: md5(artifacts.split_path(name)) for name in splits})
+    digests = {name: md5(artifacts.split_path(name)) for name in splits}
+    restore.log_evaluation(model, digests, as_project(params))
 
 
 def write_figures(
@@ -77,7 +83,7 @@ def write_figures(
 def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
-    temperature, truth = artifacts.read_calibration(artifacts.TrainOutputs(model).calibration)
+    temperature, truth = read_calibration(artifacts.TrainOutputs(model).calibration)
     if temperature == 1:
         why = confidence.TEMPERATURE_1
         print(f"warning: {model}: {why}; its probabilities may be too high or too low")

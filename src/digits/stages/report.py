@@ -10,6 +10,7 @@ from digits.report.page import ModelResult, ReportContent, SplitResult, render
 from digits.toolkit import process
 from digits.toolkit.files import read_json, write_text
 from digits.toolkit.judgement.caret import Statistics
+from digits.toolkit.outputs import EVALUATED
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {
@@ -23,7 +24,7 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     params = load_params()
-    summary = artifacts.read_split_summary()
+    summary = artifacts.LAYOUT.read_split_summary()
     comparison = read_json(artifacts.COMPARISON, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
@@ -58,7 +59,7 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
                 matrix=evaluated.matrix_picture(split).read_bytes(),
                 alluvial=evaluated.alluvial(split).read_bytes(),
             )
-            for split in artifacts.EVALUATED
+            for split in EVALUATED
         ],
         behaviour=evaluated.read_behaviour(),
         confidence=evaluated.read_confidence(),

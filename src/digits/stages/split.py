@@ -21,7 +21,7 @@ def main() -> None:
     summary = summarise_splits(splits, raw) | {"sources": sources(folder, raw)}
     write_json(SPLIT_SUMMARY, summary)
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
-    for line in copies_found():
+    for line in copies_found(summary):
         print(f"warning: {line}")
 
 

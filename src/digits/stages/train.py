@@ -3,14 +3,17 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from digits.artifacts import RunRecord, TrainOutputs, read_split, split_path, split_tags
+from digits.artifacts import LAYOUT, TrainOutputs, split_path, split_tags
 from digits.models import builder
-from digits.params import PATH, Params
+from digits.params import Params
 from digits.params import load as load_params
+from digits.project import as_project
 from digits.toolkit import process
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.judgement.temperature import truth_probabilities
+from digits.toolkit.outputs import RunRecord
+from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline import provenance
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ FITTED_ON = ("train", "validation")
 def main(model: str) -> dict[str, float]:
     """Write artifacts/train/<model>/; returns when each part ended, in s of `perf_counter`."""
     params = load_params()
-    data, validation = (read_split(name, classes=params.data.classes).data for name in FITTED_ON)
+    data, validation = (
+        LAYOUT.read_split(name, classes=params.data.classes).data for name in FITTED_ON
+    )
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads):
         import mlflow
@@ -36,13 +41,13 @@ def main(model: str) -> dict[str, float]:
     recipe = params.recipe(model)
     device = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
     tags = {"model": model, "device": device} | split_tags(datasets)
-    tags |= provenance.tags(stage=f"train@{model}")
+    tags |= provenance.tags(stage=f"train@{model}", split=split_path("train"))
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
-    with live.training_run(model, what=what, params=logged, tags=tags) as run:
+    with live.training_run(model, as_project(params), what=what, params=logged, tags=tags) as run:
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
-        run.attempt(lambda: runs.log_datasets(run.run_id, datasets))
+        run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
         trained = fit(params, model, data, validation, run)
         outputs = TrainOutputs(model)

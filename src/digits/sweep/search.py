@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from digits import params
+from digits.project import as_project
 from digits.sweep.trial import Spec, open_study
 from digits.toolkit.errors import DigitsError, one_line
 from digits.toolkit.tracking import runs
@@ -28,7 +29,7 @@ def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple
     with runs.active_run(
         spec.study,
         what="Search for better params, by the flow `sweep`; its child runs are its trials.",
-        experiment=checked.project.part("sweeps"),
+        experiment=as_project(checked).part("sweeps"),
         params={"model": spec.model} | {f"space.{k}": str(v) for k, v in spec.space.items()},
         tags={},
     ) as run:

@@ -11,6 +11,7 @@ import optuna
 from digits import params
 from digits.toolkit.errors import UsageError
 from digits.toolkit.files import read_yaml
+from digits.toolkit.params_yaml import set_keys
 
 Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
 ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"
@@ -59,5 +60,5 @@ def propose(trial: optuna.Trial, space: Values) -> Values:
 def override(raw: Values, model: str, values: Mapping[str, Any]) -> Values:
     """A copy of params.yaml's content with these keys of `train.<model>` set."""
     changed = deepcopy(raw)
-    params.set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
+    set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
     return changed

@@ -14,6 +14,7 @@ import optuna
 from digits import params
 from digits.artifacts import split_path
 from digits.models import builder
+from digits.project import as_project
 from digits.sweep.space import override, propose
 from digits.toolkit import process
 from digits.toolkit.commands import CommandFailedError, Commands
@@ -125,9 +126,9 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     distribute = checked.train.distribute
     device = devices.used(distribute, mixed=recipe.fit.mixed_precision)
     tags = {"device": device, "model": spec.model, "split_md5": spec.splits["train"]}
-    tags |= provenance.tags(stage=f"sweep@{spec.model}")
+    tags |= provenance.tags(stage=f"sweep@{spec.model}", split=split_path("train"))
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
-    logged, experiment = checked.of_training(spec.model), checked.project.part("sweeps")
+    logged, experiment = checked.of_training(spec.model), as_project(checked).part("sweeps")
     with (
         runs.active_run(spec.name, what=what, experiment=experiment, params=logged, tags=tags),
         suppress(optuna.TrialPruned),  # its run has finished all the same

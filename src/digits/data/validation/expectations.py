@@ -8,15 +8,9 @@ import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 
-from digits.data.validation.validate import (
-    SHOWN_ROWS,
-    Unit,
-    ValidateParams,
-    Words,
-    finding,
-    usual_ranges,
-)
+from digits.data.validation.validate import ValidateParams, usual_ranges
 from digits.toolkit.dataset import Dataset, RawData, fingerprints
+from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
 Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
 Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull

@@ -1,17 +1,14 @@
-"""Validation of raw data: its params, and how a finding is said.
+"""Params of the validation of raw data.
 
 Only `expectations` imports Great Expectations, which takes 4 s: reading params and scoring do not.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from digits.toolkit.files import StrictModel
-
-SHOWN_ROWS = 5
-Unit = Literal["row", "class"]
+from digits.toolkit.findings import Usual, Words
 
 
 class ValidateParams(StrictModel):
@@ -33,34 +30,10 @@ class ValidateParams(StrictModel):
         return self
 
 
-class Words(NamedTuple):
-    """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
-
-    what: str
-    hint: str
-    value: str = ""
-
-
-def usual_ranges(params: ValidateParams) -> list[tuple[str, float, float, Words]]:
-    """Column of `expectations.raw_frame`, lowest and highest usual value, words for others."""
+def usual_ranges(params: ValidateParams) -> list[Usual]:
+    """Of columns of `expectations.raw_frame`."""
     low, high = params.min_mean_ink, params.max_mean_ink
     blank = Words("blank image", "nothing can be learned from it")
     hint = "is the contrast inverted, or the scale not 0…255?"
     ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-    return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
-
-
-def finding(
-    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[int | str, Any]]
-) -> str:
-    """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
-
-    `examples`: number or name, and value, of the first of `count` failing rows or classes.
-    """
-    units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
-    shown = [
-        f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
-        for number, value in examples
-    ]
-    shown += ["…"] if count > len(examples) else []
-    return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"
+    return [Usual("contrast", 1, 255, blank), Usual("mean_ink", low, high, ink)]

@@ -17,11 +17,11 @@ from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from digits.params import Params
 from digits.toolkit.answering.pictures import TREATMENTS, convert_picture, decode_picture
 from digits.toolkit.answering.predict import class_names
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.guard import Guard
+from digits.toolkit.project import Project
 from digits.toolkit.protocol import Protocol
 from digits.toolkit.registry.model_files import fetched
 from digits.toolkit.registry.served import Served, served
@@ -77,7 +77,7 @@ def players(name: str, *, threads: int) -> list[Player]:
     return loaded
 
 
-def demo_app(players: Sequence[Player], params: Params) -> Guard:
+def demo_app(players: Sequence[Player], project: Project) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a drawing as PNG."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     one = Lock()  # at a time, for the memory that a large drawing needs
@@ -91,14 +91,14 @@ def demo_app(players: Sequence[Player], params: Params) -> Guard:
         try:
             with one:
                 drawing = decode_picture(BytesIO(drawn))
-                return [_answer(player, drawing, params) for player in players]
+                return [_answer(player, drawing, project) for player in players]
         except DataError as error:
             raise HTTPException(422, str(error)) from None
 
     return Guard(Limited(app, MAX_DRAWING))
 
 
-def _answer(player: Player, drawing: Image.Image, params: Params) -> dict[str, Any]:
+def _answer(player: Player, drawing: Image.Image, project: Project) -> dict[str, Any]:
     role, model = player
     image, treatment = convert_picture(drawing, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(image[np.newaxis])[0]
@@ -109,7 +109,7 @@ def _answer(player: Player, drawing: Image.Image, params: Params) -> dict[str, A
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),
         "predicted": int(probabilities.argmax()),
         "probabilities": probabilities.tolist(),
-        "classes": class_names(classes, params) or [*map(str, range(classes))],
+        "classes": class_names(classes, project) or [*map(str, range(classes))],
         "picture": f"{treatment}: {TREATMENTS[treatment]}",
         "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
     }

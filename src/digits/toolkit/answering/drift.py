@@ -9,13 +9,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from digits.artifacts import read_split, split_path
-from digits.data.validation.validate import SHOWN_ROWS, ValidateParams, finding, usual_ranges
-from digits.params import Params, ProjectParams
 from digits.toolkit import events
 from digits.toolkit.answering.predict import class_names
 from digits.toolkit.dataset import Dataset, Images
 from digits.toolkit.files import md5
+from digits.toolkit.findings import SHOWN_ROWS, Usual, finding
 from digits.toolkit.judgement.confidence import no_answer, too_few_rows
 from digits.toolkit.judgement.drift import (
     Comparison,
@@ -26,6 +24,7 @@ from digits.toolkit.judgement.drift import (
     compare_values,
     judge,
 )
+from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 from digits.toolkit.tracking import runs
 
@@ -69,9 +68,11 @@ class Sample:
         self._keys = keys[chosen]
 
 
-def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distances] | None:
+def feature_drift(
+    sample: Images, model: Served, project: Project
+) -> tuple[KnownFeatures, Distances] | None:
     """The known features, and how foreign each image is; None without its validation split."""
-    if not (validation := _split_of(model, "validation")):
+    if not (validation := _split_of(model, project, "validation")):
         return None
     features = model.files.load_features(threads=model.threads)
     chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
@@ -80,30 +81,32 @@ def feature_drift(sample: Images, model: Served) -> tuple[KnownFeatures, Distanc
 
 
 def summarise(
-    answers: pd.DataFrame, model: Served, params: Params, more: Sequence[Comparison] = ()
+    answers: pd.DataFrame, model: Served, project: Project, more: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
     """The fields of `Found`; the training split is compared if it is here, `more` is added.
 
     `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
     names as index.
     """
-    classes, least = model.files.classes, params.drift.min_effect
+    classes, least = model.files.classes, project.drift.min_effect
     counts = np.bincount(answers["predicted"], minlength=classes)
     comparisons: list[Comparison] = []
-    if train := _split_of(model, "train"):
+    if train := _split_of(model, project, "train"):
         for key, known in image_stats(train.images).items():
             comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
-    drift = judge([*comparisons, *more], params.drift.level)
-    few = too_few_rows(len(model.files.calibration.truth_probabilities), params.confidence.coverage)
+    drift = judge([*comparisons, *more], project.drift.level)
+    few = too_few_rows(
+        len(model.files.calibration.truth_probabilities), project.confidence.coverage
+    )
     return {
         "model": model.origin.uri,
         "rows": len(answers),
-        "class_names": class_names(classes, params) or [*map(str, range(classes))],
+        "class_names": class_names(classes, project) or [*map(str, range(classes))],
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": [*_unusual(answers, params.validation), *filter(None, [few])],
+        "warnings": [*_unusual(answers, project.usual), *filter(None, [few])],
         "drift": drift,
         "drifted": [each.name for each in drift if each.drifted],
     }
@@ -112,7 +115,7 @@ def summarise(
 def record(
     result: Found,
     command: Literal["score", "monitor"],
-    project: ProjectParams,
+    project: Project,
     *,
     settings: Mapping[str, str],
     metrics: Mapping[str, float],
@@ -138,9 +141,9 @@ def record(
         events.emit(f"{project.name}.drift", resource, asdict(result))
 
 
-def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
+def _unusual(answers: pd.DataFrame, usual: Sequence[Usual]) -> list[str]:
     warnings = []
-    for column, low, high, words in usual_ranges(params):
+    for column, low, high, words in usual:
         values = answers[column].astype(float).round(2)  # as when data are validated
         odd = values[~values.between(low, high)]
         if len(odd):
@@ -149,8 +152,8 @@ def _unusual(answers: pd.DataFrame, params: ValidateParams) -> list[str]:
     return warnings
 
 
-def _split_of(model: Served, name: str) -> Dataset | None:
+def _split_of(model: Served, project: Project, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
-    path = split_path(name)
+    path = project.split(name)
     is_own = path.exists() and md5(path) == model.origin.splits.get(name)
-    return read_split(name).data if is_own else None
+    return project.read_split(name).data if is_own else None

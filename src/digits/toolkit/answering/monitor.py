@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 
-from digits.params import Params, ProjectParams
 from digits.toolkit.answering import drift
 from digits.toolkit.answering.inputs import open_input
 from digits.toolkit.answering.logged import Log, Logged, read_labels, read_log
@@ -18,6 +17,7 @@ from digits.toolkit.dataset import Images
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.judgement.confidence import answer_sets
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
+from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
 
@@ -51,7 +51,7 @@ class Monitored(NamedTuple):
 
 
 def monitor(
-    source: Path, log: Log | None, labels: Path | None, model: Served, *, params: Params
+    source: Path, log: Log | None, labels: Path | None, model: Served, *, project: Project
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
@@ -62,7 +62,7 @@ def monitor(
     known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
     sample, others = drift.Sample(model.files.shape), 0
     tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
-    batches = read_log(log, model) if log else _asked(source, model, params.confidence.coverage)
+    batches = read_log(log, model) if log else _asked(source, model, project.confidence.coverage)
     for batch in batches:
         sample.add(batch.images)
         tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
@@ -72,9 +72,9 @@ def monitor(
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
     holdout, comparisons = _holdout(model), []
     far = accuracy = None
-    if features := drift.feature_drift(sample.images, model):
+    if features := drift.feature_drift(sample.images, model, project):
         usual, distances = features
-        comparisons.append(usual.compare(distances, params.drift.min_feature_effect))
+        comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
     if known is not None:
         truth = known.reindex(answers.index)
@@ -94,12 +94,12 @@ def monitor(
         far=far,
         accuracy=accuracy,
         holdout=holdout,
-        **drift.summarise(answers, model, params, comparisons),
+        **drift.summarise(answers, model, project, comparisons),
     )
     return Monitored(result, sample.images, features)
 
 
-def log_run(result: MonitorResult, page: Path, project: ProjectParams) -> None:
+def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     settings = {"source": result.source, "since": result.since, "until": result.until}
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
     metrics |= {"far": result.far} if result.far is not None else {}

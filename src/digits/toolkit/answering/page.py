@@ -5,9 +5,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from digits.report.page import environment
 from digits.toolkit.answering.monitor import Monitored, MonitorResult
 from digits.toolkit.dataset import Images
+from digits.toolkit.html import templates
 
 FOREIGN = 24  # images that are shown
 WORDS = {
@@ -24,7 +24,7 @@ def render_monitor(monitored: Monitored) -> str:
     if monitored.features:
         farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
         foreign = [_png(image) for image in monitored.sample[farthest]]
-    template = environment("page").get_template("monitor.html.j2")
+    template = templates("digits.toolkit.answering").get_template("monitor.html.j2")
     return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.params import Params
 from digits.toolkit.answering.pictures import read_pictures
 from digits.toolkit.judgement.confidence import answer_sets, threshold, unsure
+from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
 
@@ -42,9 +42,9 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
     ]
 
 
-def class_names(classes: int, params: Params) -> list[str] | None:
+def class_names(classes: int, project: Project) -> list[str] | None:
     """The names in params.yaml, if there are any and they are of as many classes."""
-    names = params.data.class_names
+    names = project.data.class_names
     return names if names and len(names) == classes else None
 
 

@@ -16,7 +16,6 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from digits.params import Params
 from digits.toolkit import process
 from digits.toolkit.answering import storage
 from digits.toolkit.answering.drift import Found, image_stats, record, summarise
@@ -26,6 +25,7 @@ from digits.toolkit.answering.predict import class_names, set_threshold
 from digits.toolkit.dataset import Probabilities
 from digits.toolkit.errors import DataError, UsageError, printable
 from digits.toolkit.judgement.confidence import answer_sets
+from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.trace import Origin
 from digits.toolkit.tracking import store
@@ -53,18 +53,18 @@ class Job(NamedTuple):
     stamp: str = ""
 
 
-def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResult:
+def score(source: str, out: str, model: Served, *, project: Project) -> ScoreResult:
     """Write a prediction for every image to a Parquet file, or of each table to one in a folder.
 
     Inputs that cannot be read are findings of one DataError; the others are finished.
     """
-    jobs = plan(source, out, model.origin, params)
+    jobs = plan(source, out, model.origin, project)
     findings: list[str] = []
     written: list[int] = []
     started = time.perf_counter()
     for job in jobs:
         try:
-            written.append(write_predictions(job, model, params))
+            written.append(write_predictions(job, model, project))
         except DataError as error:
             findings += error.findings
     if findings:
@@ -74,18 +74,18 @@ def score(source: str, out: str, model: Served, *, params: Params) -> ScoreResul
         input=printable(source),
         output=printable(out),
         rows_per_s=rate,
-        coverage=params.confidence.coverage,
+        coverage=project.confidence.coverage,
         files=len(jobs),
         kept=written.count(0),
         # the features are left to the monitor: they ask the network for 8,000 images more
-        **summarise(_read_counted(jobs), model, params),
+        **summarise(_read_counted(jobs), model, project),
     )
     settings = {"input": result.input, "output": result.output}
-    record(result, "score", params.project, settings=settings, metrics={"rows_per_s": rate})
+    record(result, "score", project, settings=settings, metrics={"rows_per_s": rate})
     return result
 
 
-def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
+def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
     """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
 
     UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
@@ -100,8 +100,8 @@ def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
     source, out = storage.absolute(source), storage.absolute(out)
     jobs: dict[str, Job] = {}
     files = storage.stored_files(source)
-    settings = f"{origin.uri} {origin.model_sha256} {params.confidence.coverage}"
-    settings += f" {params.data.class_names}"
+    settings = f"{origin.uri} {origin.model_sha256} {project.confidence.coverage}"
+    settings += f" {project.data.class_names}"
     for file in filter(lambda name: not is_picture(name), files):
         below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
         output = f"{out}/{below.with_suffix('.parquet')}"
@@ -116,7 +116,7 @@ def plan(source: str, out: str, origin: Origin, params: Params) -> list[Job]:
     return list(jobs.values())
 
 
-def write_predictions(job: Job, model: Served, params: Params) -> int:
+def write_predictions(job: Job, model: Served, project: Project) -> int:
     """Write the predictions of all images, unless they are there; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
@@ -128,8 +128,8 @@ def write_predictions(job: Job, model: Served, params: Params) -> int:
         return 0
     with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
         batches = open_input(path, shape=model.files.shape, picture=model.picture)
-        limit = set_threshold(model, params.confidence.coverage)
-        names = class_names(model.files.classes, params)
+        limit = set_threshold(model, project.confidence.coverage)
+        names = class_names(model.files.classes, project)
         tables = (_table(batch, model, limit, names, job) for batch in batches)
         first, rows = next(tables), 0
         schema = first.schema.with_metadata({"stamp": job.stamp})
@@ -140,12 +140,12 @@ def write_predictions(job: Job, model: Served, params: Params) -> int:
     return rows
 
 
-def write_on_worker(job: Job, tracking_uri: str, uri: str, params: Params) -> int:
+def write_on_worker(job: Job, tracking_uri: str, uri: str, project: Project) -> int:
     """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
     process.set_environment()
     mlflow.set_tracking_uri(tracking_uri)
     with store.service_errors(), served(uri, threads=1) as model:
-        return write_predictions(job, model, params)
+        return write_predictions(job, model, project)
 
 
 def _table(

@@ -1,7 +1,7 @@
 """Read the recorded results at two revisions, without a checkout, and compare them by model."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
@@ -10,19 +10,25 @@ from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
-from digits import params as parameters
-from digits.artifacts import EVALUATED, EvaluateOutputs, Metrics, TrainOutputs, split_path
-from digits.evaluation.leaderboard import SHARED_CORES
-from digits.toolkit.dataset import Labels, load_split
+from digits.toolkit.dataset import Labels, Matrix, load_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError, printable
 from digits.toolkit.files import flatten, read_json, scratch
+from digits.toolkit.judgement.comparison import SHARED_CORES
 from digits.toolkit.judgement.confusion_csv import read_matrix
 from digits.toolkit.judgement.difference import Change, Difference, Result, changes, compare_results
 from digits.toolkit.judgement.gate import PromoteParams
+from digits.toolkit.outputs import EVALUATED, Metrics
+from digits.toolkit.params_yaml import PATH, read
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.pipeline.revision import Revision, open_revision
+from digits.toolkit.project import Layout
 
 MOST_CLASSES = 50  # of a matrix that one can read
+
+Matrices = dict[str, tuple[Matrix, list[str]]]  # with the names of the classes
+Histories = dict[str, list[Metrics]]
+# draws a model's matrices and curves, by `old` or `new`; returns the names of the files
+Draw = Callable[[str, Matrices, Histories], list[str]]
 
 
 @dataclass
@@ -38,15 +44,15 @@ class Diff:
 class Side:
     """The results recorded at a revision; files are copied to `root` when they are read."""
 
-    def __init__(self, revision: Revision, root: Path) -> None:
-        self.revision, self.root = revision, root
-        revision.download([provenance.OUTPUTS, parameters.PATH], root)
+    def __init__(self, revision: Revision, root: Path, layout: Layout) -> None:
+        self.revision, self.root, self.layout = revision, root, layout
+        revision.download([provenance.OUTPUTS, PATH], root)
         with self.reading():
             self.outputs = provenance.recorded_outputs(root)
-            self.raw = parameters.read(root / parameters.PATH)
+            self.raw = read(root / PATH)
         listed = self.raw.get("models")
         names = filter(_is_name, listed if isinstance(listed, list) else [])
-        self.models = [name for name in names if EvaluateOutputs(name).metrics in self.outputs]
+        self.models = [name for name in names if layout.evaluated(name).metrics in self.outputs]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -65,13 +71,13 @@ class Side:
             provenance.check_outputs(paths, self.root)
 
     def of_model(self, model: str) -> dict[Path, str]:
-        folders = TrainOutputs(model).folder, EvaluateOutputs(model).folder
+        folders = self.layout.trained(model).folder, self.layout.evaluated(model).folder
         return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> set[tuple[str, str]]:
         """The splits that the model was evaluated on and that are still recorded, with md5."""
         read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
-        paths = {split_path(split): split for split in EVALUATED}
+        paths = {self.layout.split(split): split for split in EVALUATED}
         return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
 
     def params(self) -> dict[str, Any]:
@@ -94,10 +100,11 @@ class _ClassFigures(BaseModel):
     by_class: dict[str, dict[str, FiniteFloat | None]]
 
 
-def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Diff:
-    """Compare two revisions; None is the workspace. Draw into the folder `pictures`, if given."""
+def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = None) -> Diff:
+    """Compare two revisions; None is the workspace. Draw each changed model, if asked."""
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
-        sides = {"old": Side(before, folder / "old"), "new": Side(after, folder / "new")}
+        sides = {"old": Side(before, folder / "old", layout)}
+        sides["new"] = Side(after, folder / "new", layout)
         params = changes(*(side.params() for side in sides.values()))
         diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
         gate = _gate_params(sides["new"], diff)
@@ -108,8 +115,8 @@ def collect_diff(old: str, new: str | None, pictures: Path | None = None) -> Dif
                 diff.models[model] = None
                 continue
             diff.models[model] = _compare(model, present, gate, diff)
-            if pictures:
-                diff.pictures += _draw(model, present, pictures)
+            if draw:
+                diff.pictures += draw(model, *_drawn(model, present))
     return diff
 
 
@@ -136,11 +143,12 @@ def _compare(
 
 
 def _result(side: Side, model: str) -> Result:
-    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    layout = side.layout
+    trained, evaluated = layout.trained(model), layout.evaluated(model)
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
     side.fetch(evaluated.behaviour, evaluated.predictions)
     size = provenance.recorded_size(trained.model, side.root)
-    trained, evaluated = TrainOutputs(model, side.root), EvaluateOutputs(model, side.root)
+    trained, evaluated = layout.trained(model, side.root), layout.evaluated(model, side.root)
     with side.reading():
         metrics: Metrics = flatten(evaluated.read_metrics())
         metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
@@ -158,7 +166,7 @@ def _result(side: Side, model: str) -> Result:
 
 def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
     """The true classes of a split, which the predictions of each side must fit."""
-    path = split_path(split)
+    path = side.layout.split(split)
     side.fetch(path)
     with side.reading():
         labels = load_split(side.root / path).data.labels
@@ -177,23 +185,17 @@ def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
         return None
 
 
-def _draw(model: str, sides: Mapping[str, Side], folder: Path) -> list[str]:
-    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
-    from digits.report.plots.model import confusion_matrix, learning_curves  # matplotlib
-    from digits.report.plots.theme import save
-
-    pictures, histories = {}, {}
+def _drawn(model: str, sides: Mapping[str, Side]) -> tuple[Matrices, Histories]:
+    """What can be drawn of a model, by `old` or `new`."""
+    matrices: Matrices = {}
+    histories: Histories = {}
     for name, side in sides.items():
-        matrix, history = EvaluateOutputs(model).matrix("test"), TrainOutputs(model).history
+        layout = side.layout
+        matrix, history = layout.evaluated(model).matrix("test"), layout.trained(model).history
         side.fetch(matrix, history)
         with side.reading():
             counts, classes = read_matrix(side.root / matrix)
-            histories[name] = TrainOutputs(model, side.root).read_history()
+            histories[name] = layout.trained(model, side.root).read_history()
         if len(classes) <= MOST_CLASSES:
-            names, title = [*map(printable, classes)], f"{model}, test, {name}"
-            picture = confusion_matrix(counts, names=names, title=title)
-            pictures[f"{model}-{name}-confusion.png"] = picture
-    pictures[f"{model}-learning-curves.png"] = learning_curves(histories, title=model)
-    for file, picture in pictures.items():
-        save(picture, folder / file)
-    return [*pictures]
+            matrices[name] = counts, [*map(printable, classes)]
+    return matrices, histories

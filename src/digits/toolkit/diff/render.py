@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from digits.report.page import environment
 from digits.toolkit.console import print_json, print_table
 from digits.toolkit.diff.collect import Diff
 from digits.toolkit.errors import printable
 from digits.toolkit.files import write_text
+from digits.toolkit.html import templates
 from digits.toolkit.judgement.comparison import verdict
 from digits.toolkit.judgement.difference import NOT_ASKED, Change
 from digits.toolkit.pipeline.revision import Revision
@@ -46,14 +46,14 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
 def write_page(diff: Diff, folder: Path) -> None:
     """Write diff.md and diff.html beside the pictures, which they show."""
     write_text(folder / "diff.md", markdown(diff, pictures=diff.pictures))
-    template = environment("page").get_template("diff.html.j2")
+    template = templates("digits.toolkit.diff").get_template("diff.html.j2")
     page = template.render(**_shown(diff), sections=_sections(diff), pictures=diff.pictures)
     write_text(folder / "diff.html", page)
 
 
 def markdown(diff: Diff, *, pictures: Sequence[str] = ()) -> str:
     """GitHub's Markdown; without the tables if they make it too long for a comment."""
-    template = environment("diff").get_template("diff.md.j2")
+    template = templates("digits.toolkit.diff").get_template("diff.md.j2")
     for sections in (_sections(diff), None):
         text = template.render(**_shown(diff), sections=sections, pictures=pictures)
         if len(text) <= MOST_CHARACTERS:

@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from digits.evaluation.leaderboard import comparable_s
 from digits.toolkit.dataset import Labels, Probabilities
-from digits.toolkit.judgement.comparison import Candidate, Pair, as_dict, compare_pair, p_text
+from digits.toolkit.judgement.comparison import (
+    Candidate,
+    Pair,
+    as_dict,
+    comparable_s,
+    compare_pair,
+    p_text,
+)
 from digits.toolkit.judgement.gate import Contender, Decision, Facts, PromoteParams
 from digits.toolkit.judgement.gate_checks import decide
 

@@ -23,20 +23,20 @@ DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
 PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
-SPLIT = ARTIFACTS / "split" / "train.npz"
 LOCK = Path("requirements.lock")
 SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 
 
-def tags(*, stage: str) -> dict[str, str]:
+def tags(*, stage: str, split: Path) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
     `git_dirty` ignores params.yaml, which the run records, and what the pipeline itself writes:
-    dvc.lock and artifacts/. A changed data.dvc counts: no commit names its data.
+    dvc.lock and artifacts/. A changed data.dvc counts: no commit names its data. `split` is the
+    file with the training rows.
     """
     commit = try_git("rev-parse", "HEAD")
     # data.dvc may name newer data, pulled while the pipeline ran
-    split_is_recorded = SPLIT.exists() and recorded_outputs().get(SPLIT) == md5(SPLIT)
+    split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
     data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
     experiment = os.environ.get(process.EXPERIMENT, "")
     values = {
@@ -44,15 +44,22 @@ def tags(*, stage: str) -> dict[str, str]:
         "git_commit": commit,
         "git_dirty": str(bool(_changed_code())).lower() if commit else "",
         "data_md5": data or data_md5() or "untracked",
-        "lock_md5": md5(LOCK) if LOCK.exists() else "",
-        "python": platform.python_version(),
-        "cpu": machine.cpu(),
-        "cpu_features": " ".join(machine.cpu_features()),
+        **environment(),
         "dvc_exp": experiment,
         "changed": _changed_params() if experiment else "",
         "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
     return {name: value for name, value in values.items() if value}
+
+
+def environment() -> dict[str, str]:
+    """MLflow tags of packages and machine."""
+    return {
+        "lock_md5": md5(LOCK) if LOCK.exists() else "",
+        "python": platform.python_version(),
+        "cpu": machine.cpu(),
+        "cpu_features": " ".join(machine.cpu_features()),
+    }
 
 
 class _File(BaseModel):

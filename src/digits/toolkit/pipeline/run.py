@@ -10,28 +10,22 @@ from typing import NamedTuple
 import psutil
 from filelock import FileLock, Timeout
 
-from digits.models import available
-from digits.params import Params
 from digits.toolkit import machine
 from digits.toolkit.commands import Commands
-from digits.toolkit.errors import BusyError, DigitsError, UsageError
+from digits.toolkit.errors import BusyError, DigitsError
 from digits.toolkit.pipeline import pipeline
 from digits.toolkit.pipeline.pipeline import Stage
 from digits.toolkit.pipeline.progress import Board
 from digits.toolkit.pipeline.repro import reproduce
 
 
-def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[str]:
+def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[str]:
     """Run with DVC what changed in the project; returns the names of the stages that ran.
 
     With `names` of models or stages, only these and what they depend on. UsageError if one is
     unknown, DataError if the data is not what data.dvc names, BusyError if another run or DVC
     works here, DigitsError with the errors and exit code of a stage that failed.
     """
-    if unlisted := {*names} & {*available()} - {*params.models}:
-        raise UsageError(
-            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
-        )
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
@@ -44,7 +38,7 @@ def run_pipeline(root: Path, params: Params, names: Sequence[str] = ()) -> set[s
             return set()
         board = Board([stage.name for stage in stages])
         with board.table:
-            _run_all(Schedule(stages, params.train.threads), board)
+            _run_all(Schedule(stages, threads), board)
     return {name for name, state in board.states.items() if state == "done"}
 
 

@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from digits import params
 from digits.toolkit import process
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.prefect.server import ensure_server
@@ -23,6 +22,7 @@ from digits.toolkit.repository import try_git
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = try_git("describe", "--always", "--dirty", "--exclude=*") or None
 P = ParamSpec("P")
+Work = Callable[P, State[None]]
 
 
 def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
@@ -36,24 +36,28 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
     process.run_program(work)
 
 
-def in_project(work: Callable[P, State[None]]) -> Callable[P, State[None]]:
+def in_project(load: Callable[[], object]) -> Callable[[Work[P]], Work[P]]:
     """Decorate the work of a flow, done in the project that is the current folder.
 
-    An error that the user can mend becomes the message of a Failed state, without a traceback.
+    `load` reads the project, to fail first if there is none. An error that the user can mend
+    becomes the message of a Failed state, without a traceback.
     """
 
-    @wraps(work)
-    def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
-        process.set_environment()
-        cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
-        get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
-        try:
-            params.load()  # fails first if this is no project
-            return work(*args, **kwargs)
-        except DigitsError as error:
-            return Failed(message=str(error))
+    def decorate(work: Work[P]) -> Work[P]:
+        @wraps(work)
+        def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
+            process.set_environment()
+            cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
+            get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
+            try:
+                load()
+                return work(*args, **kwargs)
+            except DigitsError as error:
+                return Failed(message=str(error))
 
-    return run
+        return run
+
+    return decorate
 
 
 def _is_new(record: LogRecord) -> bool:
@@ -61,15 +65,17 @@ def _is_new(record: LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
 
 
-def show_table(rows: list[dict[str, Any]], name: str, description: str) -> None:
-    """Create a table artifact of this project; the keys of the rows are its columns."""
-    key = f"{params.project().name}-{name}".lower().replace("_", "-")
+def show_table(project: str, rows: list[dict[str, Any]], name: str, description: str) -> None:
+    """Create a table artifact of a project; the keys of the rows are its columns."""
+    key = f"{project}-{name}".lower().replace("_", "-")
     create_table_artifact(rows, key=key, description=description)
 
 
-def show_drift(found: dict[str, Any], name: str, source: str, *lines: str) -> State[None]:
+def show_drift(
+    project: str, found: dict[str, Any], name: str, source: str, *lines: str
+) -> State[None]:
     """Show the drift that `digits score` or `digits monitor` found; returns the flow's state."""
     what = f"{found['rows']:,} rows of {source} by {found['model']}"
-    show_table(found["drift"], name, "\n\n".join([what, *lines, *found["warnings"]]))
+    show_table(project, found["drift"], name, "\n\n".join([what, *lines, *found["warnings"]]))
     drifted = ", ".join(found["drifted"]) or "nothing"
     return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")

@@ -12,8 +12,8 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from digits import params
 from digits.toolkit.errors import DigitsError, ServiceError, UsageError
+from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline.pipeline import Stage, stage_names
 from digits.toolkit.pipeline.provenance import ARTIFACTS, OUTPUTS, read_lock
 from digits.toolkit.prefect.commands import Dvc
@@ -59,7 +59,7 @@ class Pools:
         if stage.upstream:
             dvc.other("push", "--quiet", *stage.upstream)
         get_run_logger().info("runs in the work pool %s, with commit %s", pool, self._commit[:12])
-        paths = [params.PATH, *map(Path, stage.kept_in_git)]
+        paths = [PATH, *map(Path, stage.kept_in_git)]
         files = {str(path): path.read_text("utf-8") for path in paths if path.exists()}
         if OUTPUTS.exists():
             files[str(OUTPUTS)] = read_lock(OUTPUTS)

@@ -9,11 +9,11 @@ from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
-from digits.artifacts import EVALUATED, EvaluateOutputs
-from digits.evaluation.behaviour import fragile_line, words
 from digits.toolkit import repository
 from digits.toolkit.errors import printable
 from digits.toolkit.files import text_sha256
+from digits.toolkit.judgement.behaviour import fragile_line, words
+from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.trace import Origin, check_gate_record
@@ -24,7 +24,7 @@ DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as 
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 MAX_CELL = 100  # characters of a reason in the history
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
-STATISTICS = EvaluateOutputs("").statistics.name
+STATISTICS = "statistics.json"  # among the artifacts of a run
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
 # Of each split, by the names that its metrics have after `test_` and `holdout_`.

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits import params as parameters
-from digits.artifacts import EVALUATED, SPLIT_TAGS, VALIDATION, split_path
-from digits.evaluation.behaviour import request_times
-from digits.params import Params
 from digits.toolkit import machine, repository
 from digits.toolkit.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
 from digits.toolkit.errors import IntegrityError, UsageError
@@ -20,7 +16,11 @@ from digits.toolkit.files import read_json
 from digits.toolkit.judgement.confidence import answer_sets, coverage_p_value, measure, threshold
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts
 from digits.toolkit.judgement.gate_checks import decide, right_by_class
+from digits.toolkit.judgement.latency import request_times
+from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS
+from digits.toolkit.params_yaml import value_of
 from digits.toolkit.pipeline import provenance
+from digits.toolkit.project import Project
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.served import served
 from digits.toolkit.registry.versions import Registry, TrainedRun, find
@@ -32,22 +32,22 @@ def judge_by_holdout(
     name: str,
     champion: str | None,
     *,
-    params: Params,
+    project: Project,
     root: Path = Path(),
     approval: Check | None = None,
 ) -> Decision:
     """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
 
-    `root` is the project, or a folder with an experiment's outputs. IntegrityError if the hold-out
-    rows are not those of the run's split, or a file is gone or not as recorded.
+    `root` is the project's folder, or one with an experiment's outputs. IntegrityError if the
+    hold-out rows are not those of the run's split, or a file is gone or not as recorded.
     """
-    provenance.check_outputs([VALIDATION, *map(split_path, EVALUATED)], root)
-    _check_splits(run, root)
+    provenance.check_outputs([project.validation, *map(project.split, EVALUATED)], root)
+    _check_splits(run, project, root)
     _check_settings(root)
-    split, threads = load_split(root / split_path("holdout")), params.train.threads
+    split, threads = load_split(root / project.split("holdout")), project.threads
     holdout = split.data
-    registry, rows_md5 = Registry(params.project.name), run.tags[SPLIT_TAGS["holdout"]]
-    size, classes = holdout.images.shape[1:], params.data.classes
+    registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
+    size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
     if (files.shape, files.classes) == (size, classes):
         predict = files.load(threads=threads).predict
@@ -55,9 +55,9 @@ def judge_by_holdout(
         challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
         if not challenger.finding:
             truth = files.calibration.truth_probabilities
-            answers |= _on_holdout(probabilities, holdout, truth, params.confidence.coverage)
-            answers |= _on_test(predict, split, root)
-            if params.promote.max_latency_ms is not None:
+            answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
+            answers |= _on_test(predict, split, root / project.split("test"))
+            if project.promote.max_latency_ms is not None:
                 pyfunc, images = files.load_as_served().predict, holdout.images
                 p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
                 answers["latency_ms"] = p95  # by images in a request
@@ -88,7 +88,7 @@ def judge_by_holdout(
         return None
 
     former: dict[str, Labels | None] = {}
-    limits = params.promote.max_total_loss, params.promote.max_sensitivity_loss
+    limits = project.promote.max_total_loss, project.promote.max_sensitivity_loss
     if limits != (None, None) and not challenger.finding:
         versions = dict.fromkeys(move.after for move in registry.moves())
         former = {v: former_right(v) for v in versions if v and v != champion}
@@ -96,21 +96,22 @@ def judge_by_holdout(
         challenger,
         opponent(champion) if champion else None,
         holdout.labels,
-        _facts(run, files, answers, root),
-        params=params.promote,
+        _facts(run, files, answers, _data_finding(run, project.validation, root)),
+        params=project.promote,
         former=former,
         approval=approval,
         rows_md5=rows_md5,
     )
 
 
-def _facts(run: TrainedRun, files: ModelFiles, answers: dict[str, Any], root: Path) -> Facts:
-    data_md5 = run.tags.get("data_md5", "")
+def _facts(
+    run: TrainedRun, files: ModelFiles, answers: dict[str, Any], data_finding: str | None
+) -> Facts:
     return Facts(
         cpu=machine.cpu(),
         size_mb=files.network.stat().st_size / 1e6,
-        data_md5=data_md5,
-        data_finding=_data_finding(data_md5, root),
+        data_md5=run.tags.get("data_md5", ""),
+        data_finding=data_finding,
         commit=run.tags.get("git_commit", ""),
         commit_finding=_commit_finding(run.tags),
         **answers,
@@ -120,7 +121,7 @@ def _facts(run: TrainedRun, files: ModelFiles, answers: dict[str, Any], root: Pa
 def _on_holdout(
     probabilities: Probabilities, holdout: Dataset, truth: NDArray[np.float32], asked: float
 ) -> dict[str, float]:
-    """The fields of Facts on answer sets; `truth` is that of `artifacts.Calibration`."""
+    """The fields of Facts on answer sets; `truth` is that of `outputs.Calibration`."""
     found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
     covered, n = round(found.coverage * len(holdout)), len(holdout)
     p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
@@ -132,19 +133,19 @@ def _on_holdout(
     }
 
 
-def _on_test(predict: Predict, holdout: Split, root: Path) -> dict[str, int]:
+def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, int]:
     """The fields of Facts on the test rows that are no hold-out rows."""
-    test = load_split(root / split_path("test"))
+    test = load_split(path)
     others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
     rows = test.data.take(np.flatnonzero(others))
     right = predict(rows.images).argmax(axis=1) == rows.labels
     return {"test_right": int(right.sum()), "test_rows": len(rows)}
 
 
-def _check_splits(run: TrainedRun, root: Path) -> None:
+def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:
     tags, recorded = run.tags, provenance.recorded_outputs(root)
     for split, tag in SPLIT_TAGS.items():
-        path = split_path(split)
+        path = project.split(split)
         if tag not in tags or tags[tag] != recorded.get(path):
             raise IntegrityError(
                 f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
@@ -157,26 +158,27 @@ def _check_settings(root: Path) -> None:
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
-            if key != "seed" and (present := parameters.value_of(key)) != recorded:
+            if key != "seed" and (present := value_of(key)) != recorded:
                 raise IntegrityError(
                     f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
                     "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
                 )
 
 
-def _data_finding(data_md5: str, root: Path) -> str | None:
+def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:
+    data_md5 = run.tags.get("data_md5", "")
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if not data_md5 or present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
-    if not (root / VALIDATION).exists():
-        return f"{VALIDATION} not found; `dvc repro validate` makes it"
+    if not (root / validation).exists():
+        return f"{validation} not found; `dvc repro validate` makes it"
     validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
-    if VALIDATION not in provenance.recorded_outputs(root) or validated != data_md5:
+    if validation not in provenance.recorded_outputs(root) or validated != data_md5:
         return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
-    result = read_json(root / VALIDATION, dict[str, Any], keys=("success", "critical"))
+    result = read_json(root / validation, dict[str, Any], keys=("success", "critical"))
     if result["success"] is True:
         return None
-    return f"{result['critical']} critical findings in {VALIDATION}"
+    return f"{result['critical']} critical findings in {validation}"
 
 
 def _commit_finding(tags: Mapping[str, str]) -> str | None:

@@ -12,12 +12,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
-from digits.artifacts import EVALUATED, VALIDATION, TrainOutputs, split_path
-from digits.params import Params
 from digits.toolkit import events
 from digits.toolkit.errors import BusyError, DigitsError, UsageError, one_line
 from digits.toolkit.files import scratch, text_sha256
 from digits.toolkit.judgement.gate import Check, Decision
+from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline.provenance import (
     DATA_POINTER,
     OUTPUTS,
@@ -25,6 +24,7 @@ from digits.toolkit.pipeline.provenance import (
     recorded_outputs,
 )
 from digits.toolkit.pipeline.revision import open_revision
+from digits.toolkit.project import Project
 from digits.toolkit.registry.history import Move, champion_of, next_move, previous_champion
 from digits.toolkit.registry.model_files import ModelFiles, fetched
 from digits.toolkit.registry.trace import find_origin
@@ -61,7 +61,7 @@ def promote_training(
     run_id: str | None,
     experiment: str | None,
     *,
-    params: Params,
+    project: Project,
     reason: str = "",
     dry_run: bool = False,
     approval: Check | None = None,
@@ -76,30 +76,30 @@ def promote_training(
     with scratch() as folder:
         if not run_id:
             if experiment:
-                _download(experiment, name, root := folder)
-            else:
-                params.recipe(name)  # an unknown one is a line
-            known = restore.known(TrainOutputs(name, root)) or restore.restore(name, root)
+                _download(experiment, name, project, root := folder)
+            trained = project.trained(name, root)
+            known = restore.known(trained, project) or restore.restore(name, project, root)
             run_id = known.info.run_id
         run = trained_run(run_id)
-        judge = partial(judge_by_holdout, params=params, root=root, approval=approval)
+        judge = partial(judge_by_holdout, project=project, root=root, approval=approval)
         if dry_run:
-            return preview(run, params.project.name, judge=judge)
-        return promote(run, params.project.name, judge=judge, reason=reason)
+            return preview(run, project.name, judge=judge)
+        return promote(run, project.name, judge=judge, reason=reason)
 
 
-def _download(experiment: str, model: str, root: Path) -> None:
+def _download(experiment: str, model: str, project: Project, root: Path) -> None:
     """A model's outputs, the rows that it is judged by and the result of `validate`."""
     with open_revision(experiment) as revision:
         revision.download([OUTPUTS, DATA_POINTER], root)
         recorded = recorded_outputs(root)
-        paths = [path for path in recorded if path.parent == TrainOutputs(model).folder]
+        paths = [path for path in recorded if path.parent == project.trained(model).folder]
         if not paths:
-            models = [path.parent.name for path in recorded if path.match("train/*/run.json")]
+            folders = {path.parent.name: path for path in recorded}
+            models = [name for name in folders if project.trained(name).run in recorded]
             known = f"name one model: {', '.join(models) or 'it has none'}"
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
-        rows = [split_path(name) for name in ("validation", *EVALUATED)]
-        revision.download([VALIDATION, *rows, *paths], root)
+        rows = [project.split(name) for name in ("validation", *EVALUATED)]
+        revision.download([project.validation, *rows, *paths], root)
         check_outputs([rows[0], *paths], root)  # the gate checks the others
 
 

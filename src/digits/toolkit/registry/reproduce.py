@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from mlflow.artifacts import load_text
 
-from digits import params
-from digits.artifacts import TrainOutputs, split_path
 from digits.toolkit import process, repository
 from digits.toolkit.answering import inference
 from digits.toolkit.commands import CommandFailedError, Commands
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import IntegrityError, UsageError, printable
 from digits.toolkit.files import md5, scratch, write_text
+from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline import provenance
+from digits.toolkit.project import Project
 from digits.toolkit.registry.served import served
 from digits.toolkit.registry.trace import Origin, check_gate_record, find_origin
 from digits.toolkit.tracking import runs
@@ -37,11 +37,11 @@ class Reproduction:
         )
 
 
-def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproduction:
+def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reproduction:
     """Train a version again from its commit, data and params, and compare the predictions.
 
-    `threads`, of params.yaml, is only compared. IntegrityError if no commit holds the code, a hash
-    differs, or a probability by more than `tolerance`.
+    IntegrityError if no commit holds the code, a hash differs, or a probability by more than
+    `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
@@ -64,19 +64,19 @@ def reproduce_version(uri: str, *, threads: int, tolerance: float) -> Reproducti
                 f"{origin.uri}: trained on data {origin.data_md5}, "
                 f"its commit has {data_md5 or 'none'}"
             )
-        for line in environment_differences(origin, threads=threads):
+        for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
-        write_text(folder / params.PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
+        write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
         _train_again(folder, name)
-        check_inputs(origin, folder)
-        images = load_split(folder / split_path("test")).data.images
-        repeated = inference.load(TrainOutputs(name, folder).model, threads=own_threads)
+        check_inputs(origin, project, folder)
+        images = load_split(folder / project.split("test")).data.images
+        repeated = inference.load(project.trained(name, folder).model, threads=own_threads)
         answers = model.predict(images), repeated.predict(images)
         return compare(origin.uri, *answers, tolerance=tolerance)
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
-    here = {**provenance.tags(stage=""), "threads": str(threads)}
+    here = {**provenance.environment(), "threads": str(threads)}
     recorded = {"threads": str(origin.params["threads"])}
     recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
     return [
@@ -118,19 +118,19 @@ def _train_again(folder: Path, model: str) -> None:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 
 
-def check_inputs(origin: Origin, folder: Path) -> None:
+def check_inputs(origin: Origin, project: Project, folder: Path) -> None:
     """Raise IntegrityError if a split or param of the training in `folder` differs."""
     for split, recorded in origin.splits.items():
-        if (actual := md5(folder / split_path(split))) != recorded:
+        if (actual := md5(folder / project.split(split))) != recorded:
             raise IntegrityError(
                 f"{origin.uri}: its {split} split had md5 {recorded}, now it is {actual}"
             )
-    repeated = TrainOutputs(str(origin.params["model"]), folder).read_run().params
+    repeated = project.trained(str(origin.params["model"]), folder).read_run().params
     for key, value in origin.params.items():
         if repeated.get(key) != value:
             raise IntegrityError(
                 f"{origin.uri}: its run says {key} = {value}, "
-                f"the {params.PATH} that it recorded gives {repeated.get(key)}"
+                f"the {PATH} that it recorded gives {repeated.get(key)}"
             )
 
 

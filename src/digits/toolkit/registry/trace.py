@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
 
-from digits.artifacts import SPLIT_TAGS
 from digits.toolkit.errors import IntegrityError, one_line
 from digits.toolkit.files import text_sha256
+from digits.toolkit.outputs import SPLIT_TAGS
 from digits.toolkit.registry.model_files import fetched
 from digits.toolkit.registry.versions import MISSING, find
 from digits.toolkit.tracking import store

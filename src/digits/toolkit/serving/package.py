@@ -9,18 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.artifacts import read_split, split_path
-from digits.params import Params
 from digits.toolkit.answering.predict import set_threshold
 from digits.toolkit.dataset import Images
 from digits.toolkit.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
 from digits.toolkit.files import folder_sha256, scratch, sha256, write_text
 from digits.toolkit.pipeline.provenance import check_outputs
+from digits.toolkit.project import Project
 from digits.toolkit.registry.card import card
 from digits.toolkit.registry.served import Served
 from digits.toolkit.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 TEMPLATE = Path(__file__).with_name("template")
 TOLERANCE = 1e-5  # of a probability
 
@@ -33,17 +32,17 @@ class Package(NamedTuple):
     sha256: str
 
 
-def write_package(model: Served, out: Path, *, params: Params) -> Package:
+def write_package(model: Served, out: Path, *, project: Project) -> Package:
     """Write the package of a version to the new folder `out`.
 
     IntegrityError if it answers a hold-out row otherwise than the model, or these have changed.
     """
-    check_outputs([split_path("holdout")])
-    images = read_split("holdout", classes=model.files.classes).data.images
+    check_outputs([project.split("holdout")])
+    images = project.read_split("holdout", classes=model.files.classes).data.images
     if images.shape[1:] != model.files.shape:
         found = f"{images.shape[1:]}, {model.origin.uri} takes {model.files.shape}"
-        raise DataError(f"artifacts/split/holdout.npz: images {found}")
-    description, text = describe(model, params), card(model.origin, model.files)
+        raise DataError(f"{project.split('holdout')}: images {found}")
+    description, text = describe(model, project), card(model.origin, model.files)
     probabilities = model.predict(images)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
@@ -59,12 +58,12 @@ def write_package(model: Served, out: Path, *, params: Params) -> Package:
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
 
-def describe(model: Served, params: Params) -> Description:
+def describe(model: Served, project: Project) -> Description:
     """What the package says of its model; class names and coverage are those of params.yaml."""
-    origin, names, classes = model.origin, params.data.names, model.files.classes
+    origin, names, classes = model.origin, project.data.names, model.files.classes
     if len(names) != classes:
         raise UsageError(f"params.yaml has {len(names)} classes, {origin.uri} {classes}")
-    coverage = params.confidence.coverage
+    coverage = project.confidence.coverage
     return Description(
         name=origin.model,
         version=origin.version,

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from digits.toolkit.errors import ServiceError
+from digits.toolkit.project import Project
 from digits.toolkit.tracking import runs, store
 
 AGAIN_S = 20.0  # after which epochs that did not arrive are sent again
@@ -77,14 +79,15 @@ class LiveRun:
 
 @contextmanager
 def training_run(
-    name: str, *, what: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    name: str, project: Project, *, what: str, params: Mapping[str, Any], tags: Mapping[str, str]
 ) -> Iterator[LiveRun]:
     """The run of a training; ends FINISHED, FAILED on an error or an outage, KILLED on a signal.
 
     ServiceError if the tracking store cannot be used; one that is away raises nothing.
     """
     with store.service_errors():
-        live = LiveRun(lambda: runs.start(name, what=what, tags=tags))
+        start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
+        live = LiveRun(partial(start, system_metrics=project.system_metrics))
         with runs.ending(live.end):
             live.attempt(lambda: mlflow.set_tag(runs.TRAINING, live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))

@@ -10,9 +10,9 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from digits.artifacts import TrainOutputs
 from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
+from digits.toolkit.outputs import TrainOutputs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
@@ -77,5 +77,5 @@ def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedMod
         # one per request: MLflow answers several at once
         onnx_session_options={"intra_op_num_threads": 1},
         save_as_external_data=False,
-        extra_files=[str(outputs.calibration), str(outputs.keras)],
+        extra_files=[str(path) for path in (outputs.calibration, outputs.keras) if path.exists()],
     )

@@ -7,7 +7,7 @@ test opens this one in a browser. Where a person has written a description, it s
 import json
 from typing import Any
 
-from digits.artifacts import EVALUATED
+from digits.toolkit.outputs import EVALUATED
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 

@@ -8,20 +8,12 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
-from digits.artifacts import (
-    EVALUATED,
-    SPLIT_SUMMARY,
-    EvaluateOutputs,
-    RunRecord,
-    TrainOutputs,
-    read_split_summary,
-    split_path,
-)
-from digits.params import load as load_params
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import ANEW, flatten, folder_sha256
+from digits.toolkit.outputs import EVALUATED, EvaluateOutputs, RunRecord, TrainOutputs
 from digits.toolkit.pipeline import provenance
+from digits.toolkit.project import Project
 from digits.toolkit.repository import try_git
 from digits.toolkit.tracking import logged_model, page, runs, store
 from digits.toolkit.tracking.live import Attempt
@@ -31,48 +23,45 @@ ANSWER_SETS = {  # names in MLflow, and in confidence.json
     **{"mean_set_size": "mean_size", "unsure": "unsure"},
 }
 UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
-PARAMS = {  # in params.yaml, of what a run calls otherwise
-    **{"seed": "seed", "classes": "data.classes", "picture": "data.picture"},
-    **{"threads": "train.threads", "distribute": "train.distribute"},
-}
 EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
 
 
-def restore_all() -> None:
+def restore_all(project: Project) -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
     IntegrityError if an output is not what dvc.lock records.
     """
-    for model in load_params().models:
-        if not TrainOutputs(model).run.exists():
+    for model in project.models:
+        trained, evaluated = project.trained(model), project.evaluated(model)
+        if not trained.run.exists():
             continue
-        evaluated = EvaluateOutputs(model)
         expected = _evaluation_sha256(evaluated)
-        run = known(TrainOutputs(model))
+        run = known(trained, project)
         if run and run.data.tags.get(EVALUATION_SHA256, "") == expected:
             continue
         if expected:
-            provenance.check_outputs([*evaluated.folder.iterdir(), SPLIT_SUMMARY])
+            provenance.check_outputs([*evaluated.folder.iterdir(), project.split_summary])
         with store.service_errors():
-            run = run or restore(model)
+            run = run or restore(model, project)
             if expected:
                 read = provenance.recorded_inputs(f"evaluate@{model}")
-                digests = {n: read[split_path(n)] for n in EVALUATED if split_path(n) in read}
-                _log_evaluation(run, evaluated, digests)
+                paths = {name: project.split(name) for name in EVALUATED}
+                digests = {name: read[path] for name, path in paths.items() if path in read}
+                _log_evaluation(run, evaluated, digests, project)
         print(f"{model}: logged again from DVC's outputs")
 
 
-def log_evaluation(model: str, digests: Mapping[str, str]) -> None:
+def log_evaluation(model: str, digests: Mapping[str, str], project: Project) -> None:
     """Upload the written evaluation to the model's run; an unknown run is logged again first."""
-    outputs, attempt = TrainOutputs(model), Attempt()
-    attempt(store.connect, patient=False)
-    if run := attempt(lambda: known(outputs) or restore(model)):
-        attempt(lambda: _log_evaluation(run, EvaluateOutputs(model), digests))
+    outputs, attempt = project.evaluated(model), Attempt()
+    attempt(lambda: store.connect(project.name), patient=False)
+    if run := attempt(lambda: known(project.trained(model), project) or restore(model, project)):
+        attempt(lambda: _log_evaluation(run, outputs, digests, project))
 
 
-def known(outputs: TrainOutputs) -> Run | None:
+def known(outputs: TrainOutputs, project: Project) -> Run | None:
     """The finished run of this training in the project, or the last one restored from it."""
-    own, trained = store.connect(), outputs.read_run().run_id
+    own, trained = store.connect(project.name), outputs.read_run().run_id
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
@@ -84,23 +73,25 @@ def known(outputs: TrainOutputs) -> Run | None:
     return None
 
 
-def restore(model: str, root: Path = Path()) -> Run:
-    """Log the recorded training in the project `root` as a new run tagged `restored_from`.
+def restore(model: str, project: Project, root: Path = Path()) -> Run:
+    """Log the recorded training in the folder `root` as a new run tagged `restored_from`.
 
     DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
     """
-    outputs = TrainOutputs(model, root)
+    outputs = project.trained(model, root)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     foreign = root == Path() and not provenance.is_committed(outputs.run)
-    _check_record(record, f"train@{model}", root, code=foreign)
+    _check_record(record, project, f"train@{model}", root, code=foreign)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
     if foreign:
         tags["outputs"] = UNCOMMITTED
-    logged = (outputs.model, outputs.keras, outputs.calibration)
-    if missing := [path for path in logged if not path.is_file()]:
+    recorded = provenance.recorded_outputs(root)
+    needed = [outputs.model, outputs.calibration]
+    needed += [outputs.keras] if project.trained(model).keras in recorded else []
+    if missing := [path for path in needed if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
-    example = load_split(root / split_path("validation")).data.images[:1]
+    example = load_split(root / project.split("validation")).data.images[:1]
     cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     epochs = enumerate(outputs.read_history())
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
@@ -109,22 +100,27 @@ def restore(model: str, root: Path = Path()) -> Run:
         what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
         params=record.params,
         tags=tags,
-        system_metrics=False,
+        experiment=project.name,
+        view=True,
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)
         runs.log_text(record.params_yaml, runs.PARAMS_FILE)
-        runs.log_datasets(run_id, record.datasets)
+        runs.log_datasets(run_id, record.datasets, project.split)
         logged_model.log(run_id, outputs, example=example, metrics=cost)
     return MlflowClient().get_run(run_id)
 
 
-def _check_record(record: RunRecord, stage: str, root: Path, *, code: bool) -> None:
+def _check_record(
+    record: RunRecord, project: Project, stage: str, root: Path, *, code: bool
+) -> None:
     """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
-    said = {str(split_path(split)): digest for split, digest in record.datasets.items()}
-    said |= {PARAMS.get(k, f"{stage.replace('@', '.')}.{k}"): v for k, v in record.params.items()}
+    said = {str(project.split(split)): digest for split, digest in record.datasets.items()}
+    block = stage.replace("@", ".")
+    keys = {name: project.logged_as.get(name, f"{block}.{name}") for name in record.params}
+    said |= {keys[name]: value for name, value in record.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
         f"{name} was {said[name]}, dvc.lock records {value}"
@@ -146,16 +142,20 @@ def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
     return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
 
 
-def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
+def _log_evaluation(
+    run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str], project: Project
+) -> None:
     """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
     client, run_id = MlflowClient(), run.info.run_id
     client.log_artifacts(run_id, str(outputs.folder))
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-    runs.log_datasets(run_id, digests)
+    runs.log_datasets(run_id, digests, project.split)
     metrics, model = [], runs.model_id(run)
-    for split, of_split in _evaluation_metrics(outputs).items():
+    for split, of_split in _evaluation_metrics(
+        outputs, project.read_split_summary()["rows"]
+    ).items():
         of: dict[str, Any] = {"model_id": model}
         if split in digests:
             of |= {"dataset_name": split, "dataset_digest": digests[split]}
@@ -163,10 +163,11 @@ def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, st
     client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
 
 
-def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, dict[str, float]]:
+def _evaluation_metrics(
+    outputs: EvaluateOutputs, rows: Mapping[str, int]
+) -> dict[str, dict[str, float]]:
     from digits.toolkit.judgement.caret import balance  # it loads SciPy
 
-    rows = read_split_summary()["rows"]
     metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}
     statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
     for split, scores in outputs.read_metrics().items():

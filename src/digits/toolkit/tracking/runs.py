@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from traceback import clear_frames
 from typing import Any
 
@@ -13,8 +14,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunDat
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from digits.artifacts import split_path
-from digits.params import tracking
 from digits.toolkit.tracking import store
 
 PARAMS_FILE = "params.yaml"
@@ -36,25 +35,25 @@ def start(
     *,
     tags: Mapping[str, str],
     what: str = "",
-    experiment: str | None = None,
-    system_metrics: bool = True,
+    experiment: str,
+    view: bool = False,
+    system_metrics: bool = False,
 ) -> ActiveRun:
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    `what` is its description; `experiment` is by default the project's.
+    `what` is its description; for `view` see `store.connect`.
     """
-    experiment_id = store.connect(experiment)
+    experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    measured = system_metrics and not experiment and tracking().system_metrics
     return mlflow.start_run(
         run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
         tags=dict(tags),
         description=what or None,
-        log_system_metrics=measured or None,  # MLflow's own variable may ask for them too
+        log_system_metrics=system_metrics or None,  # MLflow's own variable may ask for them too
     )
 
 
@@ -96,9 +95,9 @@ def model_id(run: Run) -> str:
     return str(models[-1].model_id) if models else ""
 
 
-def evaluated_runs(limit: int) -> list[RunData]:
+def evaluated_runs(experiment: str, limit: int) -> list[RunData]:
     """The data of the last runs that were trained here and evaluated, the newest first."""
-    experiment_id = store.connect()
+    experiment_id = store.connect(experiment)
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
         found = find(evaluated, experiment_id, limit=limit)
@@ -124,11 +123,11 @@ def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:
     mlflow.log_metrics(dict(metrics), step=epoch)
 
 
-def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
+def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], Path]) -> None:
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
     inputs = []
     for split, digest in digests.items():
-        source = json.dumps({"uri": str(split_path(split))})
+        source = json.dumps({"uri": str(path(split))})
         context = InputTag(MLFLOW_DATASET_CONTEXT, split)
         inputs.append(DatasetInput(Dataset(split, digest, "local", source), [context]))
     try:

@@ -15,7 +15,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException, RetryError
 
-from digits.params import project
 from digits.toolkit.addresses import public, without_credentials
 from digits.toolkit.errors import ServiceError, one_line
 from digits.toolkit.files import replacing
@@ -46,17 +45,17 @@ def portable_uri() -> str:
     return public(SQLITE + uri.removeprefix(root) if uri.startswith(root) else uri)
 
 
-def connect(experiment: str | None = None) -> str:
-    """Point MLflow at the store and return the experiment's id, by default the project's."""
+def connect(experiment: str, *, view: bool = True) -> str:
+    """Point MLflow at the store and return the experiment's id; `view`: it shows trainings."""
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
-    uri, name = tracking_uri(), experiment or project().name
+    uri = tracking_uri()
     if uri.startswith(_SERVERS) and (reason := no_answer(uri)):
         raise _unusable(uri, reason)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
         with _opening(uri) if uri.startswith("sqlite") else nullcontext():
-            return _experiment_id(name, uri, is_project=not experiment)
+            return _experiment_id(experiment, uri, view=view)
 
 
 _parent: str | None = None
@@ -170,12 +169,12 @@ def _opening(uri: str) -> Iterator[None]:
         yield
 
 
-def _experiment_id(name: str, uri: str, *, is_project: bool) -> str:
+def _experiment_id(name: str, uri: str, *, view: bool) -> str:
     client = MlflowClient()
     experiment = client.get_experiment_by_name(name)
     present = experiment.tags if experiment else {}
-    wanted = page.tags() if is_project else {}
-    if is_project and page.NOTE not in present:
+    wanted = page.tags() if view else {}
+    if view and page.NOTE not in present:
         wanted[page.NOTE] = page.TRAININGS
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to

@@ -1,10 +1,11 @@
-"""`python -m digits.tracking PORT`: where a server of the tracking store shows the runs."""
+"""`python -m digits.ui PORT`: where a server of the tracking store shows the runs."""
 
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from digits.artifacts import RUNS, TrainOutputs
+from digits.project import load_project
 from digits.toolkit import process
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.files import write_text
@@ -19,12 +20,12 @@ def address(port: str) -> str:
     """
     # not every macOS knows names below .localhost
     name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
-    experiments = f"http://{name}:{port}/#/experiments"
-    view = f"{experiments}/{store.connect()}/runs?{page.QUERY}"
+    project, experiments = load_project(), f"http://{name}:{port}/#/experiments"
+    view = f"{experiments}/{store.connect(project.name)}/runs?{page.QUERY}"
     for path in Path().glob("artifacts/train/*/run.json"):
         with suppress(DigitsError):  # damaged; `digits results` says so
             outputs = TrainOutputs(path.parent.name)
-            if run := restore.known(outputs):
+            if run := restore.known(outputs, project):
                 link = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 html = f'<meta http-equiv="refresh" content="0; url={link}">\n'
                 write_text(RUNS / f"{outputs.read_run().run_id}.html", html)

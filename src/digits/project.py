@@ -1,0 +1,33 @@
+"""What the toolkit is told of this project."""
+
+from digits import params
+from digits.artifacts import LAYOUT
+from digits.data.validation.validate import usual_ranges
+from digits.params import Params
+from digits.toolkit.project import Project
+
+LOGGED_AS = {  # params of a run, by key in params.yaml
+    **{"seed": "seed", "classes": "data.classes", "picture": "data.picture"},
+    **{"threads": "train.threads", "distribute": "train.distribute"},
+}
+
+
+def load_project() -> Project:
+    """The project in the current folder; raises as `params.load`."""
+    return as_project(params.load())
+
+
+def as_project(params: Params) -> Project:
+    return Project(
+        name=params.project.name,
+        models=params.models,
+        threads=params.train.threads,
+        system_metrics=params.tracking.system_metrics,
+        data=params.data,
+        confidence=params.confidence,
+        promote=params.promote,
+        drift=params.drift,
+        usual=usual_ranges(params.validation),
+        logged_as=LOGGED_AS,
+        **vars(LAYOUT),
+    )

@@ -1,0 +1,40 @@
+"""How a finding about rows or classes is said."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+SHOWN_ROWS = 5
+Unit = Literal["row", "class"]
+
+
+class Words(NamedTuple):
+    """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
+
+    what: str
+    hint: str
+    value: str = ""
+
+
+class Usual(NamedTuple):
+    """The usual range of a statistic of images, and the words for an image outside."""
+
+    column: str
+    low: float
+    high: float
+    words: Words
+
+
+def finding(
+    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[int | str, Any]]
+) -> str:
+    """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
+
+    `examples`: number or name, and value, of the first of `count` failing rows or classes.
+    """
+    units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
+    shown = [
+        f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
+        for number, value in examples
+    ]
+    shown += ["…"] if count > len(examples) else []
+    return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"

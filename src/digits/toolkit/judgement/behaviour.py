@@ -1,0 +1,34 @@
+"""What is said of a model's accuracy under disturbances of the images."""
+
+from collections.abc import Mapping
+
+FRAGILE_LOSS = 0.1  # of accuracy, 0…1
+
+
+def words(name: str) -> str:
+    """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
+    key, _, amount = name.partition("_")
+    shares = {
+        "shift": "shifted by {:.4g} % of their size",
+        "blur": "blurred over {:.4g} % of their size",
+        "noise": "with {:.4g} % of noise",
+    }
+    if key in shares:
+        return shares[key].format(100 * float(amount))
+    others = {"clean": "as they are", "invert": "with inverted contrast"}
+    return f"rotated by ±{amount}°" if key == "rotate" else others.get(key, name)
+
+
+def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
+    """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
+    losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
+    worst_first = sorted(losses, key=lambda name: -losses[name])
+    return {name: losses[name] for name in worst_first if losses[name] > FRAGILE_LOSS}
+
+
+def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
+    losses = ", ".join(
+        f"by {100 * loss:.0f} points on images {words(name)}"
+        for name, loss in fragile(accuracies).items()
+    )
+    return f"{model} is fragile: accuracy falls {losses}" if losses else None

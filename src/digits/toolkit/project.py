@@ -1,0 +1,65 @@
+"""What a project tells the toolkit of itself: its name, blocks of params.yaml, where files lie."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from digits.toolkit.dataset import DataParams, Split, load_split
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import ANEW, read_json
+from digits.toolkit.findings import Usual
+from digits.toolkit.judgement.confidence import ConfidenceParams
+from digits.toolkit.judgement.drift import DriftParams
+from digits.toolkit.judgement.gate import PromoteParams
+from digits.toolkit.outputs import EvaluateOutputs, TrainOutputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the stages write; paths start at the project's folder.
+
+    `trained` and `evaluated` take a model's name and, if it is not the current one, that folder.
+    """
+
+    split: Callable[[str], Path]
+    split_summary: Path
+    validation: Path
+    trained: Callable[..., TrainOutputs]
+    evaluated: Callable[..., EvaluateOutputs]
+
+    def read_split(self, name: str, *, classes: int | None = None) -> Split:
+        """One split; a DataError if it is missing or damaged, or a label is not below `classes`."""
+        path = self.split(name)
+        split = load_split(path)
+        if classes and (highest := split.data.labels.max()) >= classes:
+            raise DataError(f"{path}: has label {highest}, params.yaml {classes} classes; {ANEW}")
+        return split
+
+    def read_split_summary(self) -> dict[str, Any]:
+        """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""
+        return read_json(self.split_summary, dict[str, Any], keys=("rows", "copies", "sources"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(Layout):
+    """A layout, and blocks of params.yaml.
+
+    `logged_as` maps a run's params to their keys in params.yaml; those of the model's own block
+    have the same name.
+    """
+
+    name: str  # of experiments, registered model, deployments and events
+    models: Sequence[str]
+    threads: int
+    system_metrics: bool
+    data: DataParams
+    confidence: ConfidenceParams
+    promote: PromoteParams
+    drift: DriftParams
+    usual: Sequence[Usual]
+    logged_as: Mapping[str, str]
+
+    def part(self, part: str) -> str:
+        """The name of a further experiment, such as `digits-sweeps`."""
+        return f"{self.name}-{part}"
