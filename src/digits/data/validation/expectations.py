@@ -69,6 +69,7 @@ def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
     counts = rows["label"].value_counts().reindex(range(classes), fill_value=0)
+    counts.index.name = None  # else Great Expectations fails to name the classes
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
     columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
     return pd.DataFrame(columns | {"relative_share": share})
