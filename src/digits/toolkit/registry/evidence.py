@@ -81,8 +81,8 @@ def judge_by_holdout(
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
         with suppress(UsageError):  # the version was deleted
             tags = find(registry.uri(version)).tags
-            if tags.get("gate_rows") == rows_md5:
-                return np.array(json.loads(tags["gate_right"]), dtype=np.int64)
+            if tags.get("gate_rows") == rows_md5 and (right := json.loads(tags["gate_right"])):
+                return np.array(right, dtype=np.int64)
             if (predicted := opponent(version).predicted) is not None:
                 return right_by_class(predicted == holdout.labels, holdout.labels)
         return None
