@@ -194,7 +194,7 @@ def test_unknown_model_in_the_log_names_the_row(holdout):
     write_log(holdout.images[:9], holdout.labels[:9], model="evil")
     for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
         replaced("model", pa.array([*[TITLE] * 8, model]))
-        line = finding(DataError, open_log(Path("log"), days=1).answered_by)
+        line = finding(DataError, lambda: open_log(Path("log"), days=1).answered_by())
         assert line.startswith("log/2025-11-26/120000-1-0.parquet row 8 column model: ")
         assert len(line) < 300
 
