@@ -35,9 +35,9 @@ def score(
         if not is_folder(output):
             raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
         loaded = load_project()
-        store.connect()
-        origin = find_origin(model or f"models:/{loaded.project.name}@champion")
-        common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "params": loaded}
+        store.connect(loaded.name)
+        origin = find_origin(model or f"models:/{loaded.name}@champion")
+        common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "project": loaded}
         task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
         jobs = plan(source, output, origin, loaded)
         with task_runner(scheduler) as runner:
