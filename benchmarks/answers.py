@@ -36,7 +36,7 @@ def measure_answers(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, dict[str, float]]:
     """By way of asking: rows of another class, and the largest difference of a probability."""
-    from digits.toolkit.answering import inference
+    from digits.toolkit import inference
 
     uri, folder = workspace.register(model), package(workspace, model)
     with ExitStack() as running:

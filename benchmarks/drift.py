@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.workspace import Workspace
 from digits import params
 from digits.evaluation.behaviour import blur, rotate
-from digits.toolkit.answering import inference
+from digits.toolkit import inference
 from digits.toolkit.answering.pictures import normalise
 from digits.toolkit.dataset import Images
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge

@@ -20,7 +20,7 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     import keras
     import mlflow
 
-    from digits.toolkit.answering import inference
+    from digits.toolkit import inference
 
     workspace.pull()
     images = workspace.images("test")[:1000]

@@ -19,7 +19,10 @@ TABLES = {
     "latest_metrics": "run_uuid",
     "inputs": "source_id",
 }
-START = "from digits.toolkit.tracking import runs\nwith runs.active_run('start', params={}, tags={}): pass"
+START = """
+from digits.toolkit.tracking import runs
+with runs.active_run('start', experiment='digits', view=True, params={}, tags={}): pass
+"""
 PAGE = """
 from mlflow import MlflowClient
 client = MlflowClient()

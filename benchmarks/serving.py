@@ -111,7 +111,7 @@ def _drain(
 
 def _asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
     """A function that has a client ask a server for the test images."""
-    from digits.toolkit.answering import inference
+    from digits.toolkit import inference
 
     workspace.pull()
     images = workspace.images("test")[:IMAGES]

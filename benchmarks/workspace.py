@@ -20,6 +20,7 @@ from digits import params
 from digits.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
 from digits.toolkit.dataset import Images, load_split
 from digits.toolkit.files import read_json
+from digits.toolkit.params_yaml import set_keys
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,7 +64,11 @@ class Workspace:
         shutil.copy(REPOSITORY / "params.yaml", self.root)
         self.run("dvc", "pull", "--quiet", "data.dvc")
         # MLflow creates its tables once; no measurement should include that
-        self.run(sys.executable, "-c", "from digits.toolkit.tracking import store; store.connect()")
+        self.run(
+            sys.executable,
+            "-c",
+            "from digits.toolkit.tracking import store; store.connect('digits')",
+        )
 
     @property
     def threads(self) -> int:
@@ -126,7 +131,7 @@ class Workspace:
         """Set keys of params.yaml, with double underscores for dots."""
         yaml, path = YAML(), self.root / "params.yaml"
         values = yaml.load(path.read_text("utf-8"))
-        params.set_keys(values, {key.replace("__", "."): new for key, new in changes.items()})
+        set_keys(values, {key.replace("__", "."): new for key, new in changes.items()})
         with path.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 

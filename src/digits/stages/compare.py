@@ -11,8 +11,7 @@ from digits.params import load as load_params
 from digits.report.plots.comparison import pareto
 from digits.report.plots.model import learning_curves
 from digits.report.plots.theme import save
-from digits.toolkit import process
-from digits.toolkit.answering import inference
+from digits.toolkit import inference, process
 from digits.toolkit.files import write_json, write_text
 from digits.toolkit.judgement import behaviour, caret, comparison, latency
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells

@@ -13,8 +13,7 @@ from digits.params import load as load_params
 from digits.project import as_project
 from digits.report.plots import model as plots
 from digits.report.plots.theme import save
-from digits.toolkit import process
-from digits.toolkit.answering import inference
+from digits.toolkit import inference, process
 from digits.toolkit.dataset import Dataset, Matrix, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
 from digits.toolkit.judgement import caret, confidence, scores

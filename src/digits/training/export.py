@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import onnx
 
-from digits.toolkit.answering import inference
-from digits.toolkit.answering.inference import FEATURES, IMAGES, PROBABILITIES
+from digits.toolkit import inference
 from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.files import replacing
+from digits.toolkit.inference import FEATURES, IMAGES, PROBABILITIES
 from digits.toolkit.judgement.temperature import fit_temperature
 
 BATCH = 1000

@@ -11,11 +11,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from requests import RequestException
 
-from digits.toolkit.answering import inference
-from digits.toolkit.answering.inference import Features, Network
+from digits.toolkit import inference
 from digits.toolkit.dataset import Images
 from digits.toolkit.errors import DataError, IntegrityError, one_line
 from digits.toolkit.files import ANEW, scratch
+from digits.toolkit.inference import Features, Network
 from digits.toolkit.outputs import Calibration, read_calibration
 from digits.toolkit.tracking import store
 from digits.toolkit.tracking.logged_model import files_sha256

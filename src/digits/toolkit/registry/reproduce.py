@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from mlflow.artifacts import load_text
 
-from digits.toolkit import process, repository
-from digits.toolkit.answering import inference
+from digits.toolkit import inference, process, repository
 from digits.toolkit.commands import CommandFailedError, Commands
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import IntegrityError, UsageError, printable

@@ -10,11 +10,11 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from digits.toolkit.answering import inference
-from digits.toolkit.answering.inference import Network
+from digits.toolkit import inference
 from digits.toolkit.dataset import Images, Picture, Predict, Probabilities
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import ANEW, StrictModel, read_json, reading_as, sha256
+from digits.toolkit.inference import Network
 from digits.toolkit.judgement.confidence import answer_sets, unsure
 from digits.toolkit.judgement.scores import not_probabilities
 

@@ -53,7 +53,7 @@ def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedMod
     import onnx
     import onnxruntime
 
-    from digits.toolkit.answering import inference
+    from digits.toolkit import inference
 
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
