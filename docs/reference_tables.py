@@ -11,8 +11,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.toolkit.errors import DigitsError
 from digits.models import available, build_params
+from digits.toolkit.errors import DigitsError
 from digits.training.recipe import Recipe
 
 PARAMS = Path(__file__).parents[1] / params.PATH

@@ -36,8 +36,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
+    from digits.report.console import print_answers
     from digits.toolkit.answering.predict import class_names, predict_pictures
-    from digits.toolkit.console import print_answers
 
     with _served(model) as (project, loaded):
         coverage = project.confidence.coverage
@@ -54,8 +54,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    from digits.report.console import print_scored
     from digits.toolkit.answering import score as scoring
-    from digits.toolkit.console import print_scored
 
     with _served(model) as (project, loaded):
         result = scoring.score(source, out, loaded, project=project)
@@ -72,10 +72,10 @@ def monitor(
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
     from digits.artifacts import MONITOR
+    from digits.report.console import print_monitored
     from digits.toolkit.answering import monitor as monitoring
     from digits.toolkit.answering.logged import open_log
     from digits.toolkit.answering.page import render_monitor
-    from digits.toolkit.console import print_monitored
     from digits.toolkit.files import write_text
 
     log = open_log(source, days=days)
@@ -94,7 +94,8 @@ def demo(
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
 
-    from digits.toolkit.answering.demo import demo_app, players, serve_app
+    from digits.demo import demo_app, players
+    from digits.toolkit.answering.serve import serve_app
     from digits.toolkit.guard import listen
 
     with connected() as project, listen(port) as listening:
@@ -108,7 +109,7 @@ def demo(
 @app.command()
 def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from digits.toolkit.answering.demo import mlflow_app, serve_app
+    from digits.toolkit.answering.serve import mlflow_app, serve_app
     from digits.toolkit.guard import listen
 
     with connected() as project, listen(port) as listening:
@@ -126,7 +127,7 @@ def package(
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     if out.exists():
         raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
-    from digits.toolkit.console import print_package
+    from digits.report.console import print_package
     from digits.toolkit.serving.package import write_package
 
     with _served(model) as (project, loaded):

@@ -90,7 +90,7 @@ def stats(
     matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
-    from digits.toolkit.console import print_statistics
+    from digits.report.console import print_statistics
     from digits.toolkit.judgement.caret import statistics
     from digits.toolkit.judgement.confusion_csv import read_matrix
 
@@ -166,7 +166,7 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
-    from digits.toolkit.console import print_outcome
+    from digits.report.console import print_outcome
     from digits.toolkit.judgement.gate import approval
     from digits.toolkit.registry.promotion import promote_training
 
@@ -194,7 +194,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again."""
-    from digits.toolkit.console import print_moves
+    from digits.report.console import print_moves
     from digits.toolkit.registry import promotion
 
     with connected(patient=True) as project:
@@ -205,7 +205,7 @@ def rollback(
 @app.command()
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
-    from digits.toolkit.console import print_moves
+    from digits.report.console import print_moves
     from digits.toolkit.registry.versions import Registry
 
     with connected() as project:
@@ -216,7 +216,7 @@ def history(as_json: AsJson = False) -> None:
 @app.command()
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
-    from digits.toolkit.console import print_origin
+    from digits.report.console import print_origin
     from digits.toolkit.registry.trace import check_unchanged, find_origin
 
     with connected():

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
 from digits.artifacts import read_calibration
-from digits.toolkit.answering import inference
+from digits.toolkit import inference
 from digits.toolkit.answering.pictures import read_pictures
 from digits.toolkit.judgement.confidence import answer_sets, threshold
 

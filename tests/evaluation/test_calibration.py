@@ -15,7 +15,7 @@ from digits.toolkit.judgement.confidence import (
     too_few_rows,
     unsure,
 )
-from digits.toolkit.judgement.temperature import TEMPERATURES, fit_temperature, truth_probabilities
+from digits.training.temperature import TEMPERATURES, fit_temperature, truth_probabilities
 
 
 @pytest.mark.parametrize(

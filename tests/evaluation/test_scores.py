@@ -10,15 +10,15 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import DigitsError
-from digits.toolkit.judgement.scores import (
+from digits.evaluation.scores import (
     calibration_error,
     confusion_matrix,
     most_confident_mistakes,
     reliability,
     score_probabilities,
 )
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DigitsError
 
 
 def test_rows_of_the_confusion_matrix_are_predictions_and_columns_the_reference():

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from digits.cli_results import summary
 from digits.evaluation.seeds import groups, spread
-from digits.toolkit.console import print_summary
+from digits.report.console import print_summary
 from digits.toolkit.errors import DataError
 from digits.toolkit.tracking import runs
 from digits.toolkit.tracking.runs import evaluated_runs

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from support import DAMAGED_ARRAYS, finding
 
 from digits.artifacts import read_split
-from digits.toolkit.answering import inference
+from digits.toolkit import inference
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served

@@ -19,8 +19,8 @@ from support import changed, finding, record_outputs
 
 from digits import params as parameters
 from digits.artifacts import SPLIT_TAGS, read_split, split_path
+from digits.report.console import print_moves, print_outcome
 from digits.toolkit import machine
-from digits.toolkit.console import print_moves, print_outcome
 from digits.toolkit.dataset import Split, save_split
 from digits.toolkit.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.toolkit.files import md5, write_json

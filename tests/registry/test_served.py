@@ -8,9 +8,9 @@ from arena import NAME, accept, fighter, sign
 from ruamel.yaml import YAML
 from support import finding
 
-from digits.toolkit.answering import inference
-from digits.toolkit.answering.inference import Network
+from digits.toolkit import inference
 from digits.toolkit.errors import IntegrityError
+from digits.toolkit.inference import Network
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served
 

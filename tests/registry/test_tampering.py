@@ -22,8 +22,8 @@ from support import finding, forbid_tensorflow, write_project
 
 from digits import cli, params
 from digits.artifacts import read_split
+from digits.demo import players
 from digits.params import Params
-from digits.toolkit.answering.demo import players
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.registry import promotion

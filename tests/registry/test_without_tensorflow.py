@@ -17,7 +17,7 @@ COMMANDS = """
 from pathlib import Path
 from digits import cli, cli_results, params
 from digits.toolkit import process
-from digits.toolkit.answering.demo import players
+from digits.demo import players
 from digits.toolkit.tracking import store
 
 process.set_environment()

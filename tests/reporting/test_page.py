@@ -12,14 +12,14 @@ from sklearn.datasets import load_digits
 
 from digits.artifacts import RunRecord
 from digits.data import exploration
+from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
 from digits.report.plots.theme import save
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.judgement.caret import statistics
 from digits.toolkit.judgement.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.toolkit.judgement.confidence import answer_sets, measure, threshold
-from digits.toolkit.judgement.scores import confusion_matrix, score_probabilities
-from digits.toolkit.judgement.temperature import truth_probabilities
+from digits.training.temperature import truth_probabilities
 
 SQLITE = "sqlite:////home/someone/mlflow.db"
 DIGITS = [str(number) for number in range(10)]

@@ -9,6 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from digits.data import exploration
+from digits.evaluation.scores import Mistakes
+from digits.evaluation.scores import reliability as by_confidence
 from digits.report.plots.comparison import pareto
 from digits.report.plots.model import (
     alluvial,
@@ -19,8 +21,6 @@ from digits.report.plots.model import (
 )
 from digits.report.plots.raw import class_distribution, class_images, samples
 from digits.report.plots.theme import percent, save
-from digits.toolkit.judgement.scores import Mistakes
-from digits.toolkit.judgement.scores import reliability as by_confidence
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

@@ -15,7 +15,7 @@ from PIL import Image
 from support import changed, finding, served
 
 from digits import params as parameters
-from digits.toolkit.answering.demo import MAX_DRAWING, demo_app, players
+from digits.demo import MAX_DRAWING, demo_app, players
 from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion

@@ -11,8 +11,8 @@ from support import changed, finding
 
 from digits import params as parameters
 from digits.artifacts import Calibration
+from digits.report.console import print_answers
 from digits.toolkit.answering.predict import class_names, predict_pictures
-from digits.toolkit.console import print_answers
 from digits.toolkit.errors import DataError
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.

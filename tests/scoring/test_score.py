@@ -15,11 +15,11 @@ from support import changed, finding, findings
 
 from digits import params as parameters
 from digits.artifacts import read_split, split_path
-from digits.toolkit.answering import inference
+from digits.report.console import print_scored
+from digits.toolkit import inference
 from digits.toolkit.answering import score as scoring
 from digits.toolkit.answering.drift import image_stats
 from digits.toolkit.answering.predict import predict_pictures, set_threshold
-from digits.toolkit.console import print_scored
 from digits.toolkit.errors import DataError, IntegrityError, UsageError
 from digits.toolkit.files import md5
 from digits.toolkit.judgement.confidence import answer_sets

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from digits.toolkit.answering import inference
+from digits.toolkit import inference
 from digits.toolkit.dataset import Dataset, Images, Probabilities
 from digits.toolkit.serving.model import Confidence, Description
 from digits.toolkit.serving.package import write_folder

@@ -14,8 +14,8 @@ import requests
 from packaged import Package, running
 from support import served, until
 
-from digits.toolkit.answering.inference import BATCH, Network
 from digits.toolkit.dataset import Images, Probabilities
+from digits.toolkit.inference import BATCH, Network
 from digits.toolkit.serving.app import MAX_HELD, Service
 from digits.toolkit.serving.bodies import MAX_BODY
 from digits.toolkit.serving.model import Model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from digits.toolkit.tracking.__main__ import address
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import finding, record_outputs, write_params
@@ -15,7 +16,6 @@ from digits.artifacts import TrainOutputs
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import md5, read_json
 from digits.toolkit.tracking import logged_model, restore, runs, store
-from digits.toolkit.tracking.__main__ import address
 from digits.toolkit.tracking.restore import restore_all
 
 

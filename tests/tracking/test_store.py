@@ -8,12 +8,12 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from digits.toolkit.tracking.__main__ import address
 from mlflow import MlflowClient
 from support import Server, finding, only_run
 
 from digits.toolkit.errors import ServiceError
 from digits.toolkit.tracking import page, runs, store
-from digits.toolkit.tracking.__main__ import address
 from digits.toolkit.tracking.page import NOTE
 
 VIEW = "mlflow.sharedViewState.digits"

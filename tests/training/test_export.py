@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.toolkit.answering import inference
+from digits.toolkit import inference
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import DataError, DigitsError
 from digits.training.recipe import ViewParams

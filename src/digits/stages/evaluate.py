@@ -8,7 +8,7 @@ import pandas as pd
 
 from digits import artifacts
 from digits.artifacts import LAYOUT
-from digits.evaluation import behaviour
+from digits.evaluation import behaviour, scores
 from digits.params import load as load_params
 from digits.project import as_project
 from digits.report.plots import model as plots
@@ -16,7 +16,7 @@ from digits.report.plots.theme import save
 from digits.toolkit import inference, process
 from digits.toolkit.dataset import Dataset, Matrix, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
-from digits.toolkit.judgement import caret, confidence, scores
+from digits.toolkit.judgement import caret, confidence
 from digits.toolkit.judgement.confusion_csv import write_matrix
 from digits.toolkit.outputs import EVALUATED, read_calibration
 

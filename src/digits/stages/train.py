@@ -11,10 +11,10 @@ from digits.project import as_project
 from digits.toolkit import process
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.files import md5, write_json
-from digits.toolkit.judgement.temperature import truth_probabilities
 from digits.toolkit.outputs import RunRecord
 from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline import provenance
+from digits.training.temperature import truth_probabilities
 
 if TYPE_CHECKING:
     from digits.toolkit.tracking.live import LiveRun

@@ -1,38 +1,22 @@
-"""What the commands print: tables for people, JSON for scripts."""
+"""Tables for people, JSON for scripts, on standard output."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from digits.toolkit.errors import printable
-from digits.toolkit.files import flatten
-
-if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
-    from digits.toolkit.answering.monitor import MonitorResult
-    from digits.toolkit.answering.predict import Answer
-    from digits.toolkit.answering.score import ScoreResult
-    from digits.toolkit.judgement.caret import Statistics
-    from digits.toolkit.judgement.drift import Drift
-    from digits.toolkit.registry.history import Move
-    from digits.toolkit.registry.promotion import Outcome
-    from digits.toolkit.registry.trace import Origin
-    from digits.toolkit.serving.package import Package
-
-SHOWN = 10  # classes, those that were predicted most often
-FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
 def print_json(value: object) -> None:
-    print(_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+    print(lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
-def _lines(text: str) -> str:
+def lines(text: str) -> str:
+    """The text with what a terminal would obey made visible, but for its line feeds."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -47,147 +31,5 @@ def print_table(
     columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
     table = Table(Column(first, overflow="fold"), *columns)
     for row in rows:
-        table.add_row(*(Text(_lines(cell)) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(Text(lines(cell)) if isinstance(cell, str) else cell for cell in row))
     Console(markup=False, highlight=False, emoji=False).print(table)
-
-
-def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
-    from digits.toolkit.judgement.caret import as_tables
-
-    if as_json:
-        print_json(statistics._asdict())
-        return
-    tables = as_tables(statistics)
-    print(tables.overall.to_string(header=False), "\n")
-    print(_lines(tables.by_class.to_string(line_width=Console().width)))
-    for note in tables.notes:
-        print(printable(note))
-
-
-def print_answers(
-    model: str,
-    answers: Sequence["Answer"],
-    *,
-    names: Sequence[str] | None,
-    coverage: float,
-    as_json: bool,
-) -> None:
-    from digits.toolkit.answering.pictures import TREATMENTS
-
-    if as_json:
-        found = [_named(answer, names) for answer in answers]
-        print_json({"model": model, "coverage": coverage, "answers": found})
-        return
-    print(f"{model}, answers with {100 * coverage:g} % coverage")
-    for answer in answers:
-        called = names or [*map(str, range(len(answer.probabilities)))]
-        said = " or ".join(called[label] for label in answer.answer_set)
-        if answer.unsure:
-            said = f"unsure, most probably {called[answer.predicted]}"
-        pairs = zip(called, answer.probabilities, strict=True)
-        chances = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
-        print(printable(f"{answer.file}: {said}  ({chances})  {answer.picture}"))
-    for name in sorted({answer.picture for answer in answers}):
-        print(f"{name}: {TREATMENTS[name]}")
-
-
-def _named(answer: "Answer", names: Sequence[str] | None) -> dict[str, object]:
-    if not names:
-        return answer._asdict()
-    in_set = [names[label] for label in answer.answer_set]
-    return answer._asdict() | {"predicted_name": names[answer.predicted], "answer_names": in_set}
-
-
-def print_package(package: "Package", *, as_json: bool) -> None:
-    if as_json:
-        print_json({**package._asdict(), "folder": str(package.folder)})
-        return
-    print(
-        f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
-        f" the model's classes, probabilities within {package.largest_difference:.1g}"
-    )
-    print(
-        f"serve it there with: python -m digits.toolkit.serving   (SHA-256 {package.sha256[:12]})"
-    )
-
-
-def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(result))
-        return
-    _print_found(result.warnings, result.drift)
-    print(
-        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-        f" → {printable(result.output)}"
-    )
-    counts = sorted(zip(result.class_counts, result.class_names, strict=True), key=lambda x: -x[0])
-    shown = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
-    print(printable(f"predicted: {shown}{', …' if len(counts) > SHOWN else ''}"))
-    if result.files > 1:
-        print(f"{result.files:,} files, {result.kept:,} of them kept from before")
-    sets = f"answer sets with {100 * result.coverage:g} % coverage"
-    print(f"{100 * result.unsure:.2f} % unsure, by {sets}")
-
-
-def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
-    from digits.toolkit.answering.page import verdicts
-
-    if as_json:
-        print_json(asdict(result))
-        return
-    _print_found(result.warnings, result.drift)
-    print(*verdicts(result), sep="\n")
-    print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
-    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
-
-
-def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
-    if as_json:
-        print_json(outcome.as_dict())
-        return
-    if not outcome.decision:
-        print(f"version {outcome.version} is the champion already")
-        return
-    verdicts = {True: Text("ok", "green"), False: Text("no", "red")}
-    rows = [(c.name, verdicts[c.passed], c.found, c.allowed) for c in outcome.decision.checks]
-    print_table(("check", "", "found", "allowed"), rows)
-    if outcome.decision.note:
-        print(outcome.decision.note)
-    if outcome.moved:
-        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
-    elif outcome.decision.accepted:
-        print(f"{outcome.decision.challenger} would be promoted (dry run)")
-
-
-def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
-    if as_json:
-        print_json([asdict(move) for move in moves])
-        return
-    for move in moves:
-        what = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
-        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
-        figures = ", ".join(f"{words} {value:.4g}" for words, value in known)
-        why = " · ".join(filter(None, (move.by, move.approval, figures, move.reason)))
-        print(printable(f"{move.number}  {what}  {why}"))
-    if not moves:
-        print("no champion yet; digits promote MODEL makes one")
-
-
-def print_origin(origin: "Origin", *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(origin))
-        return
-    fields = flatten(asdict(origin) | {"aliases": ", ".join(origin.aliases)})
-    print_table(("field", "value"), [(k, printable(str(value))) for k, value in fields.items()])
-
-
-def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
-    for warning in warnings:
-        print(f"warning: {printable(warning)}")
-    if not found:
-        print("drift: not known, artifacts/split is not what this model was trained on")
-        return
-    verdicts = {True: Text("drifted", "red"), False: Text("ok")}
-    rows = [(d.name, f"{d.effect:.4f}", f"{d.p_value:.3g}", verdicts[d.drifted]) for d in found]
-    print_table(("drift of", "effect", "p", ""), rows)

@@ -16,7 +16,7 @@ from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.files import replacing
 from digits.toolkit.inference import FEATURES, IMAGES, PROBABILITIES
-from digits.toolkit.judgement.temperature import fit_temperature
+from digits.training.temperature import fit_temperature
 
 BATCH = 1000
 TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum float32

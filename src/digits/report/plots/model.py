@@ -20,7 +20,7 @@ from digits.toolkit.dataset import Matrix
 if TYPE_CHECKING:
     import pandas as pd
 
-    from digits.toolkit.judgement.scores import Mistakes
+    from digits.evaluation.scores import Mistakes
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from digits.toolkit.dataset import Labels, Probabilities
 from digits.toolkit.files import StrictModel
-from digits.toolkit.judgement.scores import (
+from digits.toolkit.judgement.calibration import (
     calibration_error,
     chance_calibration_error,
     not_probabilities,

@@ -9,7 +9,7 @@ from typing import get_args
 from digits.toolkit.dataset import Images, Picture, Probabilities
 from digits.toolkit.errors import IntegrityError, one_line
 from digits.toolkit.inference import Network
-from digits.toolkit.judgement.scores import not_probabilities
+from digits.toolkit.judgement.calibration import not_probabilities
 from digits.toolkit.registry.model_files import ModelFiles, fetched
 from digits.toolkit.registry.trace import Origin, find_origin
 

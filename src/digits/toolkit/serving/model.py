@@ -15,8 +15,8 @@ from digits.toolkit.dataset import Images, Picture, Predict, Probabilities
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import ANEW, StrictModel, read_json, reading_as, sha256
 from digits.toolkit.inference import Network
+from digits.toolkit.judgement.calibration import not_probabilities
 from digits.toolkit.judgement.confidence import answer_sets, unsure
-from digits.toolkit.judgement.scores import not_probabilities
 
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
 LOG = "log"

@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from digits.toolkit.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.toolkit.errors import DigitsError
+from digits.toolkit.judgement.calibration import (
+    ECE_BINS,
+    bins_of,
+    calibration_error,
+    normalised,
+    not_probabilities,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KERAS_EPSILON = 1e-7
-ECE_BINS = 15
-Z_95 = 1.645  # 95 % of a normal distribution lie below
-SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
 # scikit-learn takes a second to import: functions import it, so that answering does without it.
 
@@ -46,7 +50,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
 
     if fault := not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
-    chances = _normalised(probabilities)
+    chances = normalised(probabilities)
     # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = clipped[np.arange(len(reference)), reference]
@@ -63,31 +67,6 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     }
 
 
-def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
-    """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
-
-    Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3.
-    """
-    chances = _normalised(probabilities)
-    confidence = chances.max(axis=1)
-    surplus = confidence - (chances.argmax(axis=1) == reference)
-    per_bin = np.bincount(_bins(confidence), weights=surplus, minlength=ECE_BINS)
-    return float(np.abs(per_bin).sum() / len(reference))
-
-
-def chance_calibration_error(probabilities: Probabilities) -> float:
-    """The `calibration_error` that an honest model exceeds by chance once in 20 times.
-
-    Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
-    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
-    """
-    confidence = _normalised(probabilities).max(axis=1)
-    variance = np.bincount(_bins(confidence), weights=confidence * (1 - confidence))
-    gaps = np.sqrt(variance) / len(confidence)
-    mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
-    return float(mean + Z_95 * spread)
-
-
 def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
     """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
@@ -99,7 +78,7 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
 
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == reference
-    bins = _bins(confidence)
+    bins = bins_of(confidence)
     table = []
     for number in np.unique(bins):
         inside = bins == number
@@ -109,29 +88,6 @@ def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFram
         table.append((*bounds, rows, float(mean), hits / rows, low, high))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)
-
-
-def not_probabilities(answers: np.ndarray) -> str | None:
-    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
-    with np.errstate(invalid="ignore"):  # infinite answers of both signs
-        sums = answers.sum(axis=1, dtype=np.float64)
-    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
-    if valid.all():
-        return None
-    row = int(np.argmin(valid))
-    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
-    span = f"{answers[row].min():g}…{answers[row].max():g}"
-    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
-
-
-def _normalised(probabilities: Probabilities) -> NDArray[np.float64]:
-    chances = np.asarray(probabilities, dtype=np.float64)
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
-
-
-def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
-    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
 
 
 class Mistakes(NamedTuple):

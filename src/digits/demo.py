@@ -1,62 +1,30 @@
-"""The demo page, on which one draws a digit and sees each model's probabilities; its server."""
+"""The demo page, on which one draws a digit and sees each model's probabilities."""
 
-import socket
 from base64 import b64encode
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
 import numpy as np
-import uvicorn
 from fastapi import Body, FastAPI, HTTPException
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from PIL import Image
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.toolkit.answering.pictures import TREATMENTS, convert_picture, decode_picture
 from digits.toolkit.answering.predict import class_names
+from digits.toolkit.answering.serve import Limited
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.guard import Guard
 from digits.toolkit.project import Project
-from digits.toolkit.protocol import Protocol
-from digits.toolkit.registry.model_files import fetched
 from digits.toolkit.registry.served import Served, served
-from digits.toolkit.registry.trace import find_origin
 from digits.toolkit.registry.versions import CHALLENGER, CHAMPION, Registry
 
 MAX_DRAWING = 1_000_000  # bytes
-MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("demo.html")
 
 Player = tuple[str, Served]  # its role, and the model
-
-
-class Limited:
-    """ASGI middleware: answer 413 to a body of more than `most` bytes, before it is parsed."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        body = bytearray()
-        with suppress(ClientDisconnect):
-            async for chunk in Request(scope, receive).stream():
-                body += chunk
-                if len(body) > self._most:
-                    refusal = {"detail": f"over {self._most:,} bytes long"}
-                    return await JSONResponse(refusal, 413)(scope, receive, send)
-        messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
-
-        async def received() -> Message:
-            return messages.pop() if messages else await receive()
-
-        return await self._app(scope, received, send)
 
 
 def players(name: str, *, threads: int) -> list[Player]:
@@ -113,17 +81,3 @@ def _answer(player: Player, drawing: Image.Image, project: Project) -> dict[str,
         "picture": f"{treatment}: {TREATMENTS[treatment]}",
         "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
     }
-
-
-def mlflow_app(uri: str) -> tuple[str, Guard]:
-    """A version's address with its number, and MLflow's own app that serves its verified files."""
-    from mlflow.pyfunc import scoring_server
-
-    origin = find_origin(uri)
-    with fetched(origin.uri, origin.model_sha256) as files:
-        return origin.uri, Guard(Limited(scoring_server.init(files.load_as_served()), MAX_ARRAYS))
-
-
-def serve_app(app: ASGIApp, listening: socket.socket) -> None:
-    config = uvicorn.Config(app, http=Protocol, log_level="warning", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listening])
