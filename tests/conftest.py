@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,16 +226,29 @@ def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
     return tracked
 
 
-@pytest.fixture
-def ring(project: Path, digits_8x8: Dataset) -> Path:
-    """A project with the hold-out rows by which the models of `arena` are judged."""
-    import arena
+@pytest.fixture(scope="session")
+def prepared(all_processes: Path, digits_8x8: Dataset, small_params: Params) -> Path:
+    """The files of such a project, with hold-out rows to judge the models of `arena` by."""
 
+    def make(folder: Path) -> None:
+        import arena
+
+        folder.mkdir()
+        with chdir(folder):
+            write_project(digits_8x8, small_params)
+            arena.prepare(digits_8x8)
+
+    return made_once(all_processes / "prepared", make)
+
+
+@pytest.fixture
+def ring(tracked: Path, prepared: Path) -> Path:
+    """A tracked folder with these files."""
     from digits.toolkit.tracking import store
 
-    arena.prepare(digits_8x8)
+    shutil.copytree(prepared, tracked, dirs_exist_ok=True)
     store.connect()
-    return project
+    return tracked
 
 
 @pytest.fixture
@@ -252,17 +266,21 @@ def chain(ring: Path) -> "Registry":
 
 @pytest.fixture(scope="session")
 def trained_project(
-    tmp_path_factory: pytest.TempPathFactory,
+    all_processes: Path,
     migrated: Path,
     digits_8x8: Dataset,
     small_params: Params,
-    tensorflow: None,
+    request: pytest.FixtureRequest,
 ) -> Path:
     """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copy(migrated, folder / "mlflow.db")
-    train_project(folder, digits_8x8, small_params, "mlp")
-    return folder
+
+    def make(folder: Path) -> None:
+        request.getfixturevalue("tensorflow")
+        folder.mkdir()
+        shutil.copy(migrated, folder / "mlflow.db")
+        train_project(folder, digits_8x8, small_params, "mlp")
+
+    return made_once(all_processes / "trained", make)
 
 
 @pytest.fixture(scope="session")

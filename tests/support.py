@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -12,14 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from copy import deepcopy
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
+import numpy as np
 import psutil
 import pytest
+from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from digits.artifacts import SPLIT_SUMMARY, split_path
+from digits.artifacts import SPLIT_SUMMARY, RunRecord, split_path
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params
@@ -31,6 +34,7 @@ from digits.toolkit.pipeline.provenance import data_md5
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from onnx import ModelProto
     from starlette.types import ASGIApp
 
 REPOSITORY = Path(__file__).parents[1]
@@ -64,22 +68,33 @@ class Server(NamedTuple):
     folder: Path
 
 
-def _npy(shape: str, dtype: str = "'|u1'") -> bytes:
-    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header
+# 1,000,000,000 values in 240 bytes
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
 
 
-# Members of an npz that are no array of images; each makes NumPy raise something else.
-DAMAGED_ARRAYS = {
-    "unknown version": b"\x93NUMPY\x07\0" + bytes(100),
-    "header no mapping": b"\x93NUMPY\x01\0\x06\0[1, 2]",
-    "deep header": _npy("(" * 3000 + ")" * 3000),
-    "unknown dtype": _npy("(3, 4, 5)", "'zz'") + bytes(60),
-    "objects": _npy("(3, 4, 5)", "'|O'") + bytes(60),
-    "no data": _npy("(3, 4, 5)"),
-    "count of 5,000 digits": _npy(f"({'9' * 5000}, 4, 5)") + bytes(60),
-    "count beyond all memory": _npy(f"({10**14}, 4, 5)") + bytes(60),
-}
+class Page(HTMLParser):
+    """A text in Markdown as it is shown: its tags, its texts in <code>, and those outside."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.code: list[str] = []
+        self.outside = ""
+        self._in_code = False
+        self.feed(MarkdownIt("commonmark").enable("table").render(text))
+
+    def handle_starttag(self, tag: str, _attributes: object) -> None:
+        self.tags.append(tag)
+        self._in_code = tag == "code"
+
+    def handle_endtag(self, _tag: str) -> None:
+        self._in_code = False
+
+    def handle_data(self, text: str) -> None:
+        if self._in_code:
+            self.code.append(text)
+        else:
+            self.outside += text
 
 
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +126,41 @@ def write_project(data: Dataset, params: Params) -> None:
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
     write_json(SPLIT_SUMMARY, summarise_splits(parts, raw) | {"sources": sources})
     record_outputs()
+
+
+def run_record(name: str, **changes: Any) -> RunRecord:
+    """What a training of the model writes into run.json."""
+    ids = {"run_id": uuid4().hex, "model_id": "m-1", "experiment_id": "1"}
+    maps: dict[str, Any] = {"params": {}, "tags": {}, "datasets": {}}
+    rest = {"tracking_uri": "sqlite:///mlflow.db", "params_yaml": ""}
+    return RunRecord(name=name, **(ids | maps | rest | changes))
+
+
+def linear_model(
+    kernel: np.ndarray, bias: np.ndarray, shape: tuple[int, int], last: str = "Softmax"
+) -> "ModelProto":
+    """An ONNX model whose last node gets `pixels @ kernel + bias`."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
+    nodes = [
+        helper.make_node("Cast", ["images"], ["grey"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["grey"], ["features"]),
+        helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
+        helper.make_node(last, ["logits"], ["probabilities"]),
+    ]
+    answers = ["n", len(bias)]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *shape])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, answers)
+    graph = helper.make_graph(nodes, "linear", [images], [probabilities], weights)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8)
+
+
+def git(*arguments: str) -> str:
+    """Run git in the current folder; what it printed."""
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def clone_without_history(of: Path, root: Path) -> None:

@@ -6,9 +6,9 @@ import mlflow
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from support import SMALL, write_params
+from support import SMALL, run_record, write_params
 
-from digits.artifacts import SPLIT_SUMMARY, RunRecord, TrainOutputs, split_path
+from digits.artifacts import SPLIT_SUMMARY, TrainOutputs, split_path
 from digits.stages import compare, evaluate, explore, report, validate
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import read_json, write_json
@@ -53,18 +53,9 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     outputs.write_history([{"loss": 1, "accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.5}])
     timing = {"user_s": 1, "system_s": 0.1, "elapsed_s": 1, "epoch_s": 1, "samples_per_s": 9}
     write_json(outputs.metrics, timing | {"parameters": model.count_params()})
-    record = RunRecord(
-        run_id="0" * 32,
-        model_id="m-0",
-        experiment_id="1",
-        tracking_uri="sqlite:///mlflow.db",
-        name=name,
-        params={"model": name, "seed": 1},
-        tags={"model": name},
-        datasets={"train": "0" * 32},
-        params_yaml="",
-    )
-    write_json(outputs.run, record.model_dump() | {"run_id": name.encode().hex().ljust(32, "0")})
+    known = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
+    record = run_record(name, run_id=name.encode().hex().ljust(32, "0"), **known)
+    write_json(outputs.run, record.model_dump() | {"tags": {"model": name}})
 
 
 def perfect_weights(data: Dataset) -> tuple[np.ndarray, np.ndarray]:

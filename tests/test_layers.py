@@ -2,25 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
 from support import REPOSITORY, SMALL, python, write_params
 
 from digits.toolkit.dataset import Dataset
 
-if TYPE_CHECKING:
-    from digits.toolkit.registry.versions import Registry
-
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
     *("matplotlib", "scipy", "prefect", "dvc"),
-}
-# What only validation, judgement, drawing and export need; each takes up to 4 s to import.
-NOT_TO_ANSWER = {
-    *("great_expectations", "keras", "matplotlib", "onnx", "scipy.stats", "sklearn", "tensorflow")
 }
 
 
@@ -47,20 +38,6 @@ def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Data
     write_params({**SMALL, "split.method": "official"})
     assert loaded("from digits.stages import split; split.main()") & EXPENSIVE == set()
     assert Path("artifacts/split/train.npz").exists()
-
-
-def test_answering_loads_nothing_that_only_others_need(chain: "Registry") -> None:
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save("new.png")
-    np.savez("new.npz", images=np.zeros((4, 8, 8), np.uint8))
-    commands = """
-from pathlib import Path
-from digits import cli
-from digits.toolkit import process
-process.set_environment()
-cli.predict([Path("new.png")])
-cli.score("new.npz", "scored.parquet")
-"""
-    assert loaded(commands) & NOT_TO_ANSWER == set()
 
 
 IMPORT_ALL = """

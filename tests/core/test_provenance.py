@@ -1,14 +1,13 @@
 """Which code, data and starter a run comes from."""
 
 import os
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
-from support import finding
+from support import finding, git
 
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.files import md5
@@ -19,16 +18,13 @@ METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees th
 
 
 @pytest.fixture
-def repository(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
+def repository(workspace: Path) -> Path:
     Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
     for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
-    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
-        subprocess.run(["git", *arguments], check=True)
+    for command in ("init -q", "add .", "commit -qm x"):
+        git(*command.split())
     return workspace
 
 
@@ -39,11 +35,10 @@ def tags() -> dict[str, str]:
 def test_tags_name_commit_data_and_starter(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
     recorded = tags()
-    assert recorded["git_commit"] == head.strip()
+    assert recorded["git_commit"] == git("rev-parse", "HEAD")
     assert recorded["git_dirty"] == "false"
     assert recorded["data_md5"] == "1d2c.dir"
     assert recorded["dvc_stage"] == "train@mlp"
@@ -53,7 +48,7 @@ def test_tags_name_commit_data_and_starter(
 
 def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
-    subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
+    git("commit", "-qam", "x")
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")
     assert "changed" not in tags()
     monkeypatch.setenv("DVC_EXP_NAME", "longer")
@@ -120,7 +115,7 @@ def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Pat
     assert provenance.described_data("1d2c.dir", "HEAD") == {}
     described = {"license": "CC0", "describes": "1d2c.dir"}
     pointer.write_text(POINTER.format("1d2c.dir", "old", "1d2c.dir"))
-    subprocess.run(["git", "commit", "--quiet", "-a", "-m", "x"], check=True)
+    git("commit", "-qam", "x")
     pointer.write_text(POINTER.format("1d2c.dir", "new", "1d2c.dir"))
     assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new"} | described
     pointer.write_text(POINTER.format("2e3d.dir", "other", "2e3d.dir"))
@@ -139,37 +134,26 @@ def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Pat
 )
 def test_origin(repository: Path, remote: str | None, address: str) -> None:
     if remote:
-        subprocess.run(["git", "remote", "add", "origin", remote], check=True)
+        git("remote", "add", "origin", remote)
     assert origin() == address
 
 
-class TestOutputs:
-    @pytest.fixture
-    def output(self, workspace: Path) -> Path:
-        path = Path("artifacts/train/mlp/run.json")
-        path.parent.mkdir(parents=True)
-        path.write_text("{}")
-        lock = {"stages": {"train@mlp": {"outs": [{"path": str(path), "md5": md5(path)}]}, "x": {}}}
-        Path("dvc.lock").write_text(yaml.safe_dump(lock))
-        return path
-
-    def test_a_changed_output_is_named(self, output: Path) -> None:
-        provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
-        output.write_text("[]")
-        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
-        assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
-
-    @pytest.mark.parametrize(
-        "content",
-        ["", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: 1}"],
-    )
-    def test_a_damaged_lock_is_one_line(self, output: Path, content: str) -> None:
-        Path("dvc.lock").write_text(content)
+def test_a_changed_output_is_named(workspace: Path) -> None:
+    output = Path("run.json")
+    output.write_text("{}")
+    lock = {"stages": {"train@mlp": {"outs": [{"path": str(output), "md5": md5(output)}]}, "x": {}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
+    output.write_text("[]")
+    line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+    assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
+    for damaged in ("", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: 1}"):
+        Path("dvc.lock").write_text(damaged)
         line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
         assert line.startswith("dvc.lock: damaged")
 
 
-def test_waits_for_a_dvc_lock_that_is_being_written(repository: Path) -> None:
+def test_waits_for_a_dvc_lock_that_is_being_written(workspace: Path) -> None:
     """DVC writes it in pieces, while another stage reads it."""
     whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(100)}})
 
@@ -187,16 +171,16 @@ def test_waits_for_a_dvc_lock_that_is_being_written(repository: Path) -> None:
 
 
 def test_reads_a_dvc_lock_again_that_was_written_meanwhile(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, read = Path("dvc.lock"), Path.read_text
+    lock.touch()
     os.utime(lock, (1, 1))
 
-    def read_text(path: Path, *args: str, **options: str) -> str:
-        text = read(path, *args, **options)
-        if path == lock and lock.stat().st_mtime == 1:
+    def read_text(path: Path, **options: str) -> str:
+        text = read(path, **options)
+        if lock.stat().st_mtime == 1:
             lock.write_text("stages: {}")
-            return ""
         return text
 
     monkeypatch.setattr(Path, "read_text", read_text)

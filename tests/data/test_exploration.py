@@ -15,19 +15,11 @@ from digits.toolkit.errors import DataError
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-@pytest.fixture
-def digits(digits_8x8):
-    return digits_8x8
-
-
-def test_every_class_is_counted_and_shares_sum_to_100(digits):
-    table = exploration.class_distribution(digits.labels, names=list("0123456789"))
+def test_every_class_is_counted_and_shares_sum_to_100(digits_8x8):
+    table = exploration.class_distribution(digits_8x8.labels, names=list("0123456789"))
     assert table["count"].tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert table["percent"].sum() == pytest.approx(100)
     assert table["percent"][0] == pytest.approx(100 * 178 / 1797)
-
-
-def test_a_class_without_images_counts_0():
     table = exploration.class_distribution(np.array([0, 0, 2]), names=["shirt", "coat", "bag"])
     assert table["count"].tolist() == [2, 0, 1]
     empty = exploration.class_distribution(np.array([], dtype=np.int64), names=["a", "b"])
@@ -53,25 +45,25 @@ def test_each_pixel_is_summarised_over_the_images_of_its_class():
     assert (summary["standard_deviation"][0] == 0).all()
 
 
-def test_samples_are_of_their_class_differ_and_follow_the_seed(digits):
+def test_samples_are_of_their_class_differ_and_follow_the_seed(digits_8x8):
     first, again, other = (
-        exploration.samples(digits, classes=10, per_class=5, seed=seed) for seed in (1, 1, 2)
+        exploration.samples(digits_8x8, classes=10, per_class=5, seed=seed) for seed in (1, 1, 2)
     )
     for label, images in enumerate(first):
-        of_class = {image.tobytes() for image in digits.images[digits.labels == label]}
+        of_class = {image.tobytes() for image in digits_8x8.images[digits_8x8.labels == label]}
         keys = {image.tobytes() for image in images}
         assert keys <= of_class
         assert len(keys) == 5
     np.testing.assert_array_equal(first, again)
     assert (np.stack(first) != np.stack(other)).any()
-    few = exploration.samples(digits.take(np.arange(3)), classes=4, per_class=5, seed=0)
+    few = exploration.samples(digits_8x8.take(np.arange(3)), classes=4, per_class=5, seed=0)
     assert [len(images) for images in few] == [1, 1, 1, 0]
 
 
-def test_the_stage_writes_the_table_and_five_pictures(digits, tmp_path, monkeypatch):
+def test_the_stage_writes_the_table_and_five_pictures(digits_8x8, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
-    parts = {"x_train": digits.images, "y_train": digits.labels}
-    tests = {"x_test": digits.images[:10], "y_test": digits.labels[:10]}
+    parts = {"x_train": digits_8x8.images, "y_train": digits_8x8.labels}
+    tests = {"x_test": digits_8x8.images[:10], "y_test": digits_8x8.labels[:10]}
     np.savez(tmp_path / "data" / "mnist.npz", **parts, **tests)
     shutil.copy(PARAMS, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -79,7 +71,7 @@ def test_the_stage_writes_the_table_and_five_pictures(digits, tmp_path, monkeypa
     explore.main()
 
     folder = tmp_path / "artifacts" / "explore"
-    assert pd.read_csv(folder / "classes.csv")["count"].sum() == len(digits)
+    assert pd.read_csv(folder / "classes.csv")["count"].sum() == len(digits_8x8)
     pictures = sorted(folder.glob("*.png"))
     assert [picture.stem for picture in pictures] == [
         *("class_distribution", "mean", "median", "samples", "standard_deviation"),

@@ -226,7 +226,6 @@ def test_the_summary_as_json() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"official": {"validation": 0.5, "holdout": 0.5}}, "must be below 1"),
         ({"stratified": {"test": 1.0, "holdout": 0.2, "validation": 0.2}}, "less than 1"),
         ({"holdout_within_test": True}, "needs method: stratified"),
         ({"copies": "together"}, "needs method: stratified"),

@@ -104,64 +104,38 @@ def test_pareto_front(points, front):
     assert pareto_front(points) == front
 
 
+GAIN = "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001)"
+SAME = "give the same answer on all 10,000 images"
+
+
 @pytest.mark.parametrize(
-    ("pair", "sentence"),
+    ("wrong", "seconds", "sentence"),
     [
-        (
-            pair_of(150, 40, seconds=(2310, 222)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
-            "for 10.4 times the training time: 19 s per error avoided in 10,000",
-        ),
-        (
-            pair_of(600, 100, seconds=(1_000_000, 1_000), rows=1_000_000),
-            "cnn gains 0.05 points over mlp (95 % interval 0.04 to 0.06, p < 0.001) "
-            "for 1,000.0 times the training time: 200,000 s per error avoided in 10,000",
-        ),
-        (
-            pair_of(150, 40, seconds=(50, 100)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
-            "and trains 2.0 times faster: better in both",
-        ),
-        (
-            pair_of(150, 40, seconds=(102, 100)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
-            "for the same training time",
-        ),
-        (
-            pair_of(30, 25, seconds=(50, 100)),
-            "no difference beyond noise: cnn gains 0.1 points over mlp (95 % interval -0.1 to 0.2, "
-            "p = 0.59) and trains 2.0 times faster",
-        ),
-        (
-            pair_of(40, 40, seconds=(1000, 100)),
-            "mlp and cnn are equally accurate (95 % interval -0.2 to 0.2, p = 1); "
-            "mlp trains 10.0 times faster",
-        ),
-        (
-            pair_of(0, 0, seconds=(1000, 100)),
-            "mlp and cnn give the same answer on all 10,000 images; mlp trains 10.0 times faster",
-        ),
-        (
-            pair_of(150, 40, seconds=(5.5, 5.0)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001) "
-            "for 1.1 times the training time: under 0.1 s per error avoided in 10,000",
-        ),
-        (
-            pair_of(150, 40, seconds=(50, None)),
-            "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001)",
-        ),
-        (
-            pair_of(0, 0, seconds=(50, None)),
-            "cnn and mlp give the same answer on all 10,000 images",
-        ),
-        (
-            pair_of(0, 0),
-            "cnn and mlp give the same answer on all 10,000 images; both train equally long",
-        ),
+        ((150, 40), (2310, 222),
+         f"{GAIN} for 10.4 times the training time: 19 s per error avoided in 10,000"),
+        ((150, 40), (50, 100), f"{GAIN} and trains 2.0 times faster: better in both"),
+        ((150, 40), (102, 100), f"{GAIN} for the same training time"),
+        ((30, 25), (50, 100), "no difference beyond noise: cnn gains 0.1 points over mlp "
+         "(95 % interval -0.1 to 0.2, p = 0.59) and trains 2.0 times faster"),
+        ((40, 40), (1000, 100), "mlp and cnn are equally accurate "
+         "(95 % interval -0.2 to 0.2, p = 1); mlp trains 10.0 times faster"),
+        ((0, 0), (1000, 100), f"mlp and cnn {SAME}; mlp trains 10.0 times faster"),
+        ((150, 40), (5.5, 5.0),
+         f"{GAIN} for 1.1 times the training time: under 0.1 s per error avoided in 10,000"),
+        ((150, 40), (50, None), GAIN),
+        ((0, 0), (50, None), f"cnn and mlp {SAME}"),
+        ((0, 0), (100, 100), f"cnn and mlp {SAME}; both train equally long"),
     ],
-)
-def test_verdict(pair, sentence):
-    assert verdict(pair) == sentence
+)  # fmt: skip
+def test_verdict(wrong, seconds, sentence):
+    assert verdict(pair_of(*wrong, seconds=seconds)) == sentence
+
+
+def test_verdict_of_many_rows_has_thousands():
+    assert verdict(pair_of(600, 100, seconds=(1_000_000, 1_000), rows=1_000_000)) == (
+        "cnn gains 0.05 points over mlp (95 % interval 0.04 to 0.06, p < 0.001) "
+        "for 1,000.0 times the training time: 200,000 s per error avoided in 10,000"
+    )
 
 
 def chosen(wrong: dict[str, int], seconds: dict[str, float | None]) -> str:
@@ -176,38 +150,24 @@ def chosen(wrong: dict[str, int], seconds: dict[str, float | None]) -> str:
     return choice(pairs, seconds)
 
 
+BEST = "is the choice: no model is more accurate beyond noise, and none trains faster"
+
+
 @pytest.mark.parametrize(
     ("wrong", "seconds", "line"),
     [
-        (
-            {"mlp": 170, "cnn": 85, "compact": 40},
-            {"mlp": 54, "cnn": 306, "compact": 42},
-            "compact is the choice: no model is more accurate beyond noise, and none trains faster",
-        ),
-        (
-            {"mlp": 45, "cnn": 40},
-            {"mlp": 54, "cnn": 306},
-            "mlp is the choice: no model is more accurate beyond noise, and none trains faster",
-        ),
-        (
-            {"mlp": 170, "cnn": 40, "compact": 45},
-            {"mlp": 21, "cnn": 306, "compact": 294},
-            "No model is best in both: compact is more accurate (+1.2 points), "
-            "mlp trains 14.0 times faster",
-        ),
-        (
-            {"mlp": 170, "cnn": 40},
-            {"mlp": None, "cnn": 306},
-            "cnn is the choice by accuracy alone: no model is more accurate beyond noise; "
-            "times cannot be compared",
-        ),
-        (
-            {"mlp": 170, "cnn": 40, "compact": 45},
-            {"mlp": 1, "cnn": 306, "compact": None},
-            "No choice: cnn and compact differ by noise only, "
-            "and training times cannot be compared",
-        ),
+        ({"mlp": 170, "cnn": 85, "compact": 40}, {"mlp": 54, "cnn": 306, "compact": 42},
+         f"compact {BEST}"),
+        ({"mlp": 45, "cnn": 40}, {"mlp": 54, "cnn": 306}, f"mlp {BEST}"),
+        ({"mlp": 170, "cnn": 40, "compact": 45}, {"mlp": 21, "cnn": 306, "compact": 294},
+         "No model is best in both: compact is more accurate (+1.2 points), mlp trains 14.0 times "
+         "faster"),
+        ({"mlp": 170, "cnn": 40}, {"mlp": None, "cnn": 306},
+         "cnn is the choice by accuracy alone: no model is more accurate beyond noise; times cannot"
+         " be compared"),
+        ({"mlp": 170, "cnn": 40, "compact": 45}, {"mlp": 1, "cnn": 306, "compact": None},
+         "No choice: cnn and compact differ by noise only, and training times cannot be compared"),
     ],
-)
+)  # fmt: skip
 def test_choice(wrong, seconds, line):
     assert chosen(wrong, seconds) == line

@@ -59,18 +59,6 @@ def test_the_layers_are_the_seeds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "optimizer", "fit"),
-    [("mlp", ("rmsprop", 0.001), (30, 128)), ("cnn", ("adadelta", 1.0), (12, 128))],
-)
-def test_the_recipes_are_the_seeds(
-    model: str, optimizer: tuple[str, float], fit: tuple[int, int]
-) -> None:
-    recipe = PARAMS["train"][model]
-    assert (recipe["optimizer"]["name"], recipe["optimizer"]["learning_rate"]) == optimizer
-    assert (recipe["fit"]["epochs"], recipe["fit"]["batch_size"]) == fit
-
-
-@pytest.mark.parametrize(
     ("name", "key", "value"),
     [
         ("mlp", "units", [512, 256]),

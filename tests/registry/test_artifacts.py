@@ -8,22 +8,24 @@ import pytest
 from arena import NAME, accept, fighter, files_of, sign
 from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
-from support import DAMAGED_ARRAYS, finding
+from support import finding
 
 from digits.artifacts import read_split
 from digits.toolkit import inference
 from digits.toolkit.errors import IntegrityError
+from digits.toolkit.inference import Network
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served
 
 URI = f"models:/{NAME}/1"
+TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
 
 
 class Version:
     """Version 1, whose files are changed and then recorded as they are."""
 
-    def __init__(self):
-        self.run = fighter()
+    def __init__(self, **made):
+        self.run = fighter(**made)
         promotion.promote(self.run, NAME, judge=accept)
         self.folder = files_of(self.run)
 
@@ -37,6 +39,10 @@ class Version:
         with served(URI, threads=2) as model:
             return model.files.calibration
 
+    def refused(self):
+        """The line with which it gives no answer."""
+        return finding(IntegrityError, self.answers)
+
 
 @pytest.fixture
 def version(ring):
@@ -47,65 +53,80 @@ def test_calibration_is_that_of_the_training(version):
     found = version.calibration()
     assert found.temperature == 1
     assert found.truth_probabilities.tolist() == np.linspace(0.5, 1, 100, dtype="f").tolist()
+    for damaged in (b"x", b"\x93NUMPY\x07\0" + bytes(100)):
+        (version.folder / "extra_files/calibration.npz").write_bytes(damaged)
+        line = finding(IntegrityError, version.calibration)
+        assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
+        assert line.endswith("; delete the version, or put its artifacts back")
 
 
-@pytest.mark.parametrize("where", ["/etc/passwd", "params.yaml"])
-def test_weights_that_lie_in_other_files_are_not_read(version, where):
+def test_weights_that_lie_in_other_files_are_not_read(version):
     network = onnx.load(version.folder / "model.onnx")
-    for weights in network.graph.initializer:
-        content = onnx.numpy_helper.to_array(weights)
-        weights.raw_data = b""
-        set_external_data(weights, where, length=content.nbytes)
-        weights.data_location = onnx.TensorProto.EXTERNAL
-    (version.folder / "model.onnx").write_bytes(network.SerializeToString())
     (version.folder / "params.yaml").write_bytes(bytes(10_000))
-    line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
+    for where in ("/etc/passwd", "params.yaml"):
+        for weights in network.graph.initializer:
+            weights.raw_data = b""
+            set_external_data(weights, where, length=4 * int(np.prod(weights.dims)))
+            weights.data_location = onnx.TensorProto.EXTERNAL
+        (version.folder / "model.onnx").write_bytes(network.SerializeToString())
+        start = f"{URI}: model.onnx: cannot be read as ONNX model: "
+        assert version.refused().startswith(start)
 
 
-def test_what_is_no_onnx_model_is_a_line(version):
+def test_a_network_that_contradicts_its_signature_is_a_line(version):
+    other = files_of(fighter(shape=(4, 5))) / "model.onnx"
+    (version.folder / "model.onnx").write_bytes(other.read_bytes())
+    assert version.refused() == (
+        f"{URI}: its network takes images (4, 5) and gives 10 classes, "
+        "its signature says uint8 (-1, 8, 8) → float32 (-1, 10)"
+    )
+
+
+def test_what_is_no_onnx_model_is_a_line(version, monkeypatch):
     (version.folder / "model.onnx").write_bytes(b"\x0a\xff\xff\xff\xff\x0f")
-    line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
+    assert version.refused().startswith(f"{URI}: model.onnx: cannot be read as ONNX model: ")
+    monkeypatch.setattr(inference, "MAX_BYTES", 5)
+    assert version.refused().startswith(f"{URI}: model.onnx: ")
+    assert "at most 5 are allowed" in version.refused()
 
 
-def test_a_file_too_large_for_a_model_is_not_parsed(version, monkeypatch):
-    monkeypatch.setattr(inference, "MAX_BYTES", 1000)
-    line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: model.onnx: ")
-    assert "at most 1,000 are allowed" in line
-
-
-@pytest.mark.parametrize("content", [b"x", *list(DAMAGED_ARRAYS.values())[:1]])
-def test_a_damaged_calibration_is_a_line(version, content):
-    (version.folder / "extra_files/calibration.npz").write_bytes(content)
-    line = finding(IntegrityError, version.calibration)
-    assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
-    assert line.endswith("; delete the version, or put its artifacts back")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"loader_module": "evil"}, {"code": "code"}, {"data": "../model.onnx"}],
-)
-def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(version, changes):
+def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(version):
     (version.folder / "code").mkdir()
     (version.folder / "code/evil.py").write_text("raise SystemExit('hacked')", "utf-8")
-    described = YAML(typ="safe").load(version.folder / "MLmodel")
-    described["flavors"]["python_function"] |= changes
-    YAML().dump(described, version.folder / "MLmodel")
+    before = (version.folder / "MLmodel").read_text("utf-8")
+    for changes in ({"loader_module": "evil"}, {"code": "code"}, {"data": "../model.onnx"}):
+        described = YAML(typ="safe").load(before)
+        described["flavors"]["python_function"] |= changes
+        YAML().dump(described, version.folder / "MLmodel")
+        assert version.refused().startswith(f"{URI}: MLmodel does not describe it (loaded by ")
 
-    line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: MLmodel does not describe it (loaded by ")
 
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "flavors: !!python/object/apply:os.system [touch hacked]\n", "- x\n"],
-    ids=["empty", "code", "list"],
-)
-def test_mlmodel_of_no_model_is_a_line(version, text):
-    (version.folder / "MLmodel").write_text(text, encoding="utf-8")
-    line = finding(IntegrityError, version.answers)
-    assert line.startswith(f"{URI}: MLmodel does not describe it (")
+def test_mlmodel_of_no_model_is_a_line(version):
+    code = "flavors: !!python/object/apply:os.system [touch hacked]\n"
+    for text in ("", code, "- x\n", f"x: {'y' * 10**6}"):
+        (version.folder / "MLmodel").write_text(text, encoding="utf-8")
+        assert version.refused().startswith(f"{URI}: MLmodel does not describe it (")
     assert not Path("hacked").exists()
+
+
+def test_a_model_that_takes_no_images_is_named(version):
+    described = version.folder / "MLmodel"
+    content = YAML(typ="safe").load(described)
+    for signature in (
+        None,
+        {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
+        {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
+    ):
+        YAML().dump({**content, "signature": signature}, described)
+        assert version.refused().startswith(f"{URI}: by its signature it is no classifier")
+
+
+def test_model_that_fails_is_named(version, monkeypatch):
+    network = Network((8, 8), 10, lambda _: [].pop())
+    monkeypatch.setattr(inference, "load", lambda *_, **__: network)
+    assert version.refused() == f"{URI}: gives no answer (pop from empty list)"
+
+
+def test_answers_that_are_no_probabilities_are_named(ring):
+    start = f"{URI}: 1797 of 1797 answers are no probabilities ("
+    assert Version(last="Identity").refused().startswith(start)

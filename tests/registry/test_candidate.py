@@ -1,25 +1,21 @@
 """Promoting a DVC experiment: the gate judges the outputs that the experiment recorded."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import arena
 import pytest
 from arena import EVEN, fighter
 from dvc.repo import Repo
-from support import SMALL, finding, write_params
+from support import BOMB, SMALL, finding, git, run_record, write_params
 
 from digits import params
 from digits.artifacts import SPLITS, TrainOutputs, split_path
-from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import IntegrityError, ServiceError, UsageError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.registry.promotion import Outcome, promote_training
 from digits.toolkit.registry.versions import TrainedRun
-from digits.toolkit.tracking import store
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -43,11 +39,9 @@ stages:
 
 
 @pytest.fixture
-def experiments(project: Path, digits_8x8: Dataset) -> Iterator[Repo]:
+def experiments(ring: Path) -> Iterator[Repo]:
     """A project with the experiment `wide`, which trained an mlp."""
-    arena.prepare(digits_8x8)
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
-    store.connect()
     splits = ", ".join(str(split_path(name)) for name in SPLITS)
     Path("data").mkdir()
     Path("data/digits.csv").write_text("1", "utf-8")
@@ -70,21 +64,15 @@ def experiments(project: Path, digits_8x8: Dataset) -> Iterator[Repo]:
         yield repo
 
 
-def git(*arguments: str) -> None:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
-
-
 def record(run: TrainedRun, *models: str) -> None:
     """Write the records of trainings that had this run."""
-    ids = {"run_id": run.run_id, "model_id": run.model_id, "experiment_id": "", "tracking_uri": ""}
     for model in models:
-        rest = {"params": {}, "tags": {}, "datasets": {}, "params_yaml": ""}
-        write_json(TrainOutputs(model).run, {**ids, "name": model, **rest})
+        recorded = run_record(model, run_id=run.run_id, model_id=run.model_id)
+        write_json(TrainOutputs(model).run, recorded.model_dump())
 
 
-def promote(model: str | None = None, exp: str | None = None, run: str | None = None) -> Outcome:
-    return promote_training(model, run, exp, params=params.load())
+def promote(model: str, exp: str | None = None) -> Outcome:
+    return promote_training(model, None, exp, params=params.load())
 
 
 def cached(repo: Repo, path: Path) -> Path:
@@ -117,8 +105,7 @@ def test_unknown_experiment_or_model_is_a_line(experiments: Repo) -> None:
 
 def test_params_of_experiment_are_not_given_to_dvc(experiments: Repo) -> None:
     git("checkout", "-qb", "foreign")
-    bomb = "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
-    Path("params.yaml").write_text(f"a0: &a0 [x]\n{bomb}", "utf-8")
+    Path("params.yaml").write_text(BOMB, "utf-8")
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
     assert promote("mlp", "foreign").decision.failed == ["clean_commit"]

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import arena
@@ -10,9 +9,9 @@ import mlflow
 import numpy as np
 import pytest
 from arena import NAME, accept, fighter
-from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from support import Page
 
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.registry import promotion
@@ -83,34 +82,17 @@ def of(version: ModelVersion) -> str:
         return card(origin, files)
 
 
-class Page(HTMLParser):
-    """The elements and the text of a card as Markdown shows it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, tuple[str | None, ...]]] = []
-        self.text = ""
-        self.feed(MarkdownIt("commonmark").enable("table").render(text))
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, tuple(value for _, value in attributes)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-@pytest.mark.parametrize(("judge", "word"), [(accept, "Accepted"), (refuse, "Refused")])
-def test_every_judged_version_has_one_as_description_and_as_file(
-    judge: promotion.Judge, word: str
-) -> None:
-    version = promoted(fighter(), judge=judge, reason="to see")
-    description = version.description or ""
-    assert description == whole_card(version) == of(version)
-    assert f"**{word}** by the gate on " in description
-    assert ": to see\n" in description
-    assert ("| answers | **no** |" in description) == (word == "Refused")
-    assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
-    assert "No evaluation was logged." in description
+def test_every_judged_version_has_one_as_description_and_as_file() -> None:
+    for judge, word in ((accept, "Accepted"), (refuse, "Refused")):
+        version = promoted(fighter(), judge=judge, reason="to see")
+        description = version.description or ""
+        assert description == whole_card(version) == of(version)
+        assert f"**{word}** by the gate on " in description
+        assert ": to see\n" in description
+        assert ("| answers | **no** |" in description) == (word == "Refused")
+        assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
+        assert "No evaluation was logged." in description
+        assert "- Licence: not described\n" in description
 
 
 def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
@@ -146,22 +128,22 @@ def test_the_way_to_ask_that_it_names_works() -> None:
     assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
 
 
-def test_it_quotes_what_data_dvc_says_of_the_data() -> None:
-    run = fighter()
-    assert "- Licence: not described\n" in (promoted(run).description or "")
-    pointer, meta = f"outs:\n- md5: {'d' * 32}\n  desc: Letters\n", "license: CC0, source: an attic"
-    Path("data.dvc").write_text(f"{pointer}meta: {{{meta}, describes: {'d' * 32}}}\n")
-    text = promoted(fighter(arena.EVEN)).description or ""
-    assert "- Letters\n- Source: an attic\n- Licence: CC0\n" in text
+def describe_data(text: str, of: str) -> None:
+    """Write what data.dvc says of the data with this md5."""
+    described = {"license": "<b>", "source": "an attic", "describes": of}
+    outs = [{"md5": "d" * 32, "desc": text}]
+    Path("data.dvc").write_text(json.dumps({"outs": outs, "meta": described}))
 
 
 def test_description_of_other_data_is_not_quoted() -> None:
-    pointer, meta = f"outs:\n- md5: {'d' * 32}\n  desc: MNIST\n", "license: CC BY-SA"
-    Path("data.dvc").write_text(f"{pointer}meta: {{{meta}, describes: {'e' * 32}}}\n")
+    describe_data("Letters", of="d" * 32)
     text = promoted(fighter()).description or ""
+    assert "- Letters\n- Source: an attic\n- Licence: &lt;b&gt;\n" in text
+    describe_data("Letters", of="e" * 32)
+    text = promoted(fighter(arena.EVEN)).description or ""
     assert "- Not described: " in text
     assert "- Source: not described\n- Licence: not described\n" in text
-    assert "MNIST" not in text
+    assert "Letters" not in text
 
 
 def test_texts_of_others_stay_texts() -> None:
@@ -169,26 +151,21 @@ def test_texts_of_others_stay_texts() -> None:
     evaluate(run, dict.fromkeys(HOSTILE, 0.5))
     MlflowClient().log_param(run.run_id, "hostile", words)
     tame = promoted(fighter(), judge=refuse).description or ""
-    Path("data.dvc").write_text(
-        "outs:\n- "
-        + json.dumps({"md5": "d" * 32, "desc": words})
-        + f"\nmeta: {{license: '<b>', describes: {'d' * 32}}}\n"
-    )
+    describe_data(words, of="d" * 32)
     text = promoted(run, judge=refuse, reason=words).description or ""
-    page = Page(text)
-    kinds = {tag for tag, _ in page.elements}
-    assert kinds <= {"h1", "h2", "h3", "p", "ul", "li", "code", "pre", "strong"} | {
-        *("table", "thead", "tbody", "tr", "th", "td")
+    page, headings = Page(text), ("h1", "h2")
+    assert {*page.tags} <= {
+        *("h1", "h2", "h3", "p", "ul", "li", "code", "pre", "strong"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
     }
-    headings = [tag for tag, _ in page.elements if tag in ("h1", "h2")]
-    assert headings == [tag for tag, _ in Page(tame).elements if tag in ("h1", "h2")]
+    shown = [tag for tag in page.tags if tag in headings]
+    assert shown == [tag for tag in Page(tame).tags if tag in headings]
     tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
     assert len(tables) == 4
     assert [len({row.count("|") for row in table.splitlines()}) for table in tables] == [1] * 4
-    assert "<script>alert(1)</script>" in page.text
-    assert "# c\\n\\n# d" in page.text
     assert "\u202e" not in text
-    assert "&lt;b&gt;" in page.text
+    for word in ("<script>alert(1)</script>", "# c\\n\\n# d", "&lt;b&gt;"):
+        assert word in page.outside
 
 
 def test_a_description_leaves_out_what_it_has_no_room_for() -> None:
@@ -210,6 +187,16 @@ def test_a_description_of_a_persons_stays_and_ours_is_renewed() -> None:
     renewed = promoted(run, judge=refuse, reason="once more")
     assert renewed.description == "mine"
     assert ": once more\n" in whole_card(renewed)
+
+
+def test_statistics_that_cannot_be_read_are_left_out() -> None:
+    for falls_for, text in (((), "{"), ((arena.EVEN,), "x" * 1_000_001)):
+        run = fighter(*falls_for)
+        evaluate(run, {"zero": 0.5})
+        MlflowClient().log_text(run.run_id, text, "statistics.json")
+        description = promoted(run).description or ""
+        assert "| class, on" not in description
+        assert "10 classes: 0, 1, 2" in description
 
 
 def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, TEST_ONLY, accept, fighter
 from mlflow import MlflowClient
-from ruamel.yaml import YAML
+from mlflow.artifacts import load_text
 from support import changed, finding, record_outputs
 
 from digits import params as parameters
@@ -50,20 +50,11 @@ def artifacts_of(version):
 
 
 class TestPromote:
-    def test_first_model_becomes_champion(self, promote):
-        outcome = promote(fighter(EVEN), reason="first")
-        assert outcome.moved
-        assert Registry(NAME).champion() == outcome.version == "1"
-
-    def test_better_model_replaces_champion(self, promote):
-        promote(fighter(EVEN))
-        assert promote(fighter()).moved
-        assert Registry(NAME).champion() == "2"
-
-    def test_equal_model_replaces_champion(self, promote, capsys):
-        promote(fighter())
-        outcome = promote(fighter(FEW))
-        assert outcome.moved
+    def test_a_first_a_better_and_an_equal_model_become_champion(self, promote, capsys):
+        for version, falls_for in (("1", [EVEN]), ("2", []), ("3", [FEW])):
+            outcome = promote(fighter(*falls_for))
+            assert outcome.moved
+            assert Registry(NAME).champion() == outcome.version == version
         print_outcome(outcome, as_json=False)
         line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
         assert line in capsys.readouterr().out
@@ -73,49 +64,38 @@ class TestPromote:
         assert decision.failed == ["holdout_test"]
         assert decision.figures["holdout_accuracy"] == 1
 
-    @pytest.mark.parametrize(
-        ("champion", "challenger", "refused_by"),
-        [
-            ([], [EVEN], {"paired_test", "max_accuracy_loss"}),
-            ([EVEN], [ONE_CLASS], {"max_sensitivity_loss"}),
-            ([EVEN], [EVEN, ALSO_EVEN], {"paired_test", "max_accuracy_loss"}),
-        ],
-        ids=["worse", "one class collapses at equal accuracy", "worse than an imperfect one"],
-    )
-    def test_worse_model_is_refused(self, promote, champion, challenger, refused_by):
-        promote(fighter(*champion))
-        outcome = promote(fighter(*challenger))
-        assert refused_by <= set(outcome.decision.failed)
-        assert ONE_CLASS not in challenger or refused_by == set(outcome.decision.failed)
-        assert Registry(NAME).champion() == "1"
-        assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
+    def test_worse_model_is_refused(self, promote):
+        promote(fighter(EVEN))
+        worse = {"paired_test", "max_accuracy_loss"}
+        # one class collapses at equal accuracy, or others are wrong besides
+        for challenger, refused_by in (
+            ([ONE_CLASS], {"max_sensitivity_loss"}),
+            ([EVEN, ALSO_EVEN], worse),
+        ):
+            outcome = promote(fighter(*challenger))
+            assert refused_by <= set(outcome.decision.failed)
+            assert ONE_CLASS not in challenger or refused_by == set(outcome.decision.failed)
+            assert Registry(NAME).champion() == "1"
+            assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
 
-    @pytest.mark.parametrize(
-        ("tags", "refused_by"),
-        [
+    def test_an_unknown_origin_is_refused(self, promote):
+        for tags, refused_by in (
             ({"git_dirty": "true"}, "clean_commit"),
             ({"git_commit": "0" * 40}, "clean_commit"),
             ({"data_md5": "e" * 32}, "data_validated"),
-        ],
-        ids=["dirty tree", "unknown commit", "data that was not validated here"],
-    )
-    def test_an_unknown_origin_is_refused(self, promote, tags, refused_by):
-        assert promote(fighter(**tags)).decision.failed == [refused_by]
+        ):
+            assert promote(fighter(**tags)).decision.failed == [refused_by]
         assert Registry(NAME).champion() is None
 
-    @pytest.mark.parametrize(
-        ("result", "says"),
-        [({"success": False, "critical": 2}, "2 critical findings"), (None, "not found")],
-    )
-    def test_data_that_did_not_pass_is_refused(self, promote, result, says):
+    def test_data_that_did_not_pass_is_refused(self, promote):
         path = Path("artifacts/validate/result.json")
-        path.unlink()
-        if result:
-            write_json(path, result)
-            record_outputs()
-        [check] = [c for c in promote(fighter()).decision.checks if not c.passed]
-        assert check.name == "data_validated"
-        assert says in check.found
+        write_json(path, {"success": False, "critical": 2})
+        record_outputs()
+        for says in ("2 critical findings", "not found"):
+            [check] = [c for c in promote(fighter()).decision.checks if not c.passed]
+            assert check.name == "data_validated"
+            assert says in check.found
+            path.unlink(missing_ok=True)
 
     def test_another_signature_is_refused(self, promote):
         promotion.promote(fighter(classes=12), NAME, judge=accept)
@@ -123,33 +103,29 @@ class TestPromote:
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
         assert "same_signature" in promote(fighter()).decision.failed
 
-    @pytest.mark.parametrize(
-        ("made", "says"),
-        [
+    def test_answers_that_tell_nothing_are_refused(self, promote):
+        promote(fighter())
+        for made, says in (
             ({"last": "Exp"}, "1797 of 1797 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
-        ],
-    )
-    def test_answers_that_tell_nothing_are_refused(self, promote, made, says):
-        promote(fighter())
-        outcome = promote(fighter(**made))
-        assert outcome.decision.failed == ["answers"]
-        assert outcome.decision.checks[0].found.startswith(says)
+        ):
+            outcome = promote(fighter(**made))
+            assert outcome.decision.failed == ["answers"]
+            assert outcome.decision.checks[0].found.startswith(says)
         assert Registry(NAME).champion() == "1"
 
-    @pytest.mark.parametrize(("falls_for", "word"), [([], "accepted"), ([EVEN], "refused")])
-    def test_the_decision_can_be_read_afterwards(self, promote, falls_for, word):
-        import mlflow
-
+    def test_the_decision_can_be_read_afterwards(self, promote):
         promote(fighter())
-        outcome = promote(fighter(*falls_for), reason="because")
-        tags = find(f"models:/{NAME}/{outcome.version}").tags
-        assert tags["gate"] == word
-        record = json.loads(mlflow.artifacts.load_text(tags["gate_record"]))
-        assert (record["champion"], record["reason"]) == ("1", "because")
-        assert record["accepted"] == (word == "accepted")
-        assert [c["name"] for c in record["checks"] if not c["passed"]] == outcome.decision.failed
-        assert json.loads(tags["gate_figures"]) == pytest.approx(outcome.decision.figures)
+        for falls_for, word in (([EVEN], "refused"), ([], "accepted")):
+            outcome = promote(fighter(*falls_for), reason="because")
+            tags = find(f"models:/{NAME}/{outcome.version}").tags
+            assert tags["gate"] == word
+            record = json.loads(load_text(tags["gate_record"]))
+            assert (record["champion"], record["reason"]) == ("1", "because")
+            assert record["accepted"] == (word == "accepted")
+            refused_by = [c["name"] for c in record["checks"] if not c["passed"]]
+            assert refused_by == outcome.decision.failed
+            assert json.loads(tags["gate_figures"]) == pytest.approx(outcome.decision.figures)
 
     def test_latency_is_of_mlflows_pyfunc(self, ring):
         judge = gate({"promote.max_latency_ms": 10_000})
@@ -182,13 +158,11 @@ class TestPromote:
         assert Registry(NAME).champion() is None
         assert "there is none" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
 
-    @pytest.mark.parametrize("split", ["train", "holdout"])
-    def test_a_run_of_another_split_is_refused(self, promote, split):
-        model = fighter(**{SPLIT_TAGS[split]: "f" * 32})
-        line = finding(IntegrityError, lambda: promote(model))
-        assert f"{split_path(split)} had md5 {'f' * 32}, dvc.lock has " in line
-
-    def test_hand_picked_rows_are_refused(self, promote):
+    def test_other_or_hand_picked_rows_are_refused(self, promote):
+        for split in ("train", "holdout"):
+            model = fighter(**{SPLIT_TAGS[split]: "f" * 32})
+            line = finding(IntegrityError, partial(promote, model))
+            assert f"{split_path(split)} had md5 {'f' * 32}, dvc.lock has " in line
         model, path = fighter(EVEN, ALSO_EVEN), split_path("holdout")
         picked = read_split("holdout").data.take(np.arange(50))
         save_split(path, Split(picked, np.arange(50)))
@@ -198,16 +172,15 @@ class TestPromote:
         line = finding(IntegrityError, lambda: promote(model))
         assert f", dvc.lock has {md5(path)}, so hold-out rows may be" in line
 
-    @pytest.mark.parametrize(
-        ("stage", "key"), [("split", "data.percent"), ("validate", "validate")]
-    )
-    def test_split_by_other_params_is_refused(self, promote, stage, key):
-        recorded = YAML(typ="safe").load(Path("dvc.lock"))
-        recorded["stages"].setdefault(stage, {})["params"] = {"params.yaml": {key: 1, "seed": 9}}
-        with Path("dvc.lock").open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(recorded, file)
-        line = finding(IntegrityError, lambda: promote(fighter()))
-        assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
+    def test_split_by_other_params_is_refused(self, promote):
+        before, model = Path("dvc.lock").read_text(), fighter()
+        for stage, key in (("split", "data.percent"), ("validate", "validate")):
+            recorded = json.loads(before)
+            made_with = {"params.yaml": {key: 1, "seed": 9}}
+            recorded["stages"].setdefault(stage, {})["params"] = made_with
+            Path("dvc.lock").write_text(json.dumps(recorded))
+            line = finding(IntegrityError, lambda: promote(model))
+            assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
 
     def test_max_total_loss_adds_up(self, ring):
         judge = gate({"promote.max_latency_ms": None, "promote.max_total_loss": 0.002})
@@ -256,28 +229,17 @@ class TestRollback:
         assert chain.champion() == "1"
 
     def test_goes_to_a_named_version_and_says_why(self, chain):
+        for to, says in (("9", "there are 1, 2, 3"), ("3", "already")):
+            assert says in finding(UsageError, partial(promotion.rollback, NAME, to=to))
         move = promotion.rollback(NAME, to="1", reason="3 is slow")
         assert (move.before, move.after, move.reason) == ("3", "1", "3 is slow")
         assert chain.moves()[-1].action == "rollback"
-
-    @pytest.mark.parametrize(("to", "says"), [("9", "there are 1, 2, 3"), ("3", "already")])
-    def test_elsewhere_it_does_not_go(self, chain, to, says):
-        assert says in finding(UsageError, lambda: promotion.rollback(NAME, to=to))
-
-    def test_not_to_a_version_whose_artifacts_are_gone(self, chain):
-        shutil.rmtree(artifacts_of("2"))
-        line = finding(IntegrityError, lambda: promotion.rollback(NAME))
-        assert line.startswith("models:/digits/2: its files are not those")
-        assert chain.champion() == "3"
+        ends = [(move.before, move.after) for move in chain.moves()]
+        assert ends == [(None, "1"), ("1", "2"), ("2", "3"), ("3", "1")]
+        assert chain.moves()[0].figures == {"figure": 1.0}
 
 
 class TestHistory:
-    def test_each_move_starts_where_the_last_one_ended(self, chain):
-        promotion.rollback(NAME)
-        ends = [(move.before, move.after) for move in chain.moves()]
-        assert ends == [(None, "1"), ("1", "2"), ("2", "3"), ("3", "2")]
-        assert chain.moves()[0].figures == {"figure": 1.0}
-
     def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
         MlflowClient().set_registered_model_alias(NAME, "champion", "1")
         assert chain.moves()[-1].action == "elsewhere"
@@ -301,30 +263,24 @@ class TestHistory:
             assert text in shown
 
 
-class TestTrace:
-    def test_leads_back_to_code_data_params_and_environment(self, chain):
-        found = find_origin(f"models:/{NAME}@champion")
-        assert (found.version, found.aliases) == ("3", ["champion"])
-        assert len(found.git_commit) == 40
-        assert found.git_dirty == "false"
-        assert found.data_md5 == "d" * 32
-        assert found.params == arena.RECORDED
-        assert found.experiment == "digits"
-        assert found.gate["gate"] == "accepted"
-
-    @pytest.mark.parametrize(
-        ("uri", "says"),
-        [
-            ("digits", "models:/NAME/VERSION"),
-            ("models:/digits/7", "there are 1, 2, 3"),
-            ("models:/digits@nobody", "no such version"),
-            ("models:/letters/1", "there is none"),
-            ("models:/o'brien/1", "models:/NAME/VERSION"),
-            (f"models:/digits/{'9' * 50}", "models:/NAME/VERSION"),
-        ],
-    )
-    def test_unknown_address_is_a_line(self, chain, uri, says):
-        assert says in finding(UsageError, lambda: find(uri))
+def test_trace_leads_back_to_code_data_params_and_environment(chain):
+    found = find_origin(f"models:/{NAME}@champion")
+    assert (found.version, found.aliases) == ("3", ["champion"])
+    assert len(found.git_commit) == 40
+    assert found.git_dirty == "false"
+    assert found.data_md5 == "d" * 32
+    assert found.params == arena.RECORDED
+    assert found.experiment == "digits"
+    assert found.gate["gate"] == "accepted"
+    for uri, says in (
+        ("digits", "models:/NAME/VERSION"),
+        ("models:/digits/7", "there are 1, 2, 3"),
+        ("models:/digits@nobody", "no such version"),
+        ("models:/letters/1", "there is none"),
+        ("models:/o'brien/1", "models:/NAME/VERSION"),
+        (f"models:/digits/{'9' * 50}", "models:/NAME/VERSION"),
+    ):
+        assert says in finding(UsageError, partial(find, uri))
 
 
 def test_two_moves_at_once_both_stand_and_the_champion_is_last():
@@ -449,11 +405,8 @@ def test_models_page_shows_the_history_as_a_table(chain):
     moves = {key: text for key, text in model.tags.items() if key.startswith("champion.")}
     assert [text.split()[0] for _, text in sorted(moves.items())] == ["promote"] * 3 + ["rollback"]
     assert all(len(text) < 60 for text in moves.values())
-
-
-def test_description_of_a_persons_stays(chain):
-    MlflowClient().update_registered_model(NAME, "mine")
-    promotion.rollback(NAME)
+    MlflowClient().update_registered_model(NAME, "mine")  # a person's stays
+    promotion.rollback(NAME, to="2")
     assert MlflowClient().get_registered_model(NAME).description == "mine"
 
 

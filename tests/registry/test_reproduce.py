@@ -1,15 +1,13 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import platform
-import subprocess
 from functools import partial
 from pathlib import Path
 
 import arena
 import numpy as np
-import pytest
 from arena import NAME, accept, fighter
-from support import finding
+from support import finding, git, run_record
 
 from digits.artifacts import TrainOutputs
 from digits.toolkit.errors import IntegrityError
@@ -41,47 +39,38 @@ def test_other_predictions_are_counted_and_measured():
     )
 
 
-@pytest.mark.parametrize(
-    ("tags", "says"),
-    [
+def reproduced(version):
+    """The line with which a version is not reproduced."""
+    again = partial(reproduce.reproduce_version, f"models:/{NAME}/{version}")
+    return finding(IntegrityError, partial(again, threads=2, tolerance=0))
+
+
+def test_what_no_commit_holds_is_not_reproducible(ring):
+    for tags, says in (
         ({"git_dirty": "true"}, "uncommitted changes"),
         ({"git_commit": ""}, "no commit; no commit holds its code"),
         ({"git_commit": "0" * 40}, "cannot be checked out"),
         ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
-    ],
-)
-def test_what_no_commit_holds_is_not_reproducible(ring, tags, says):
-    promotion.promote(fighter(**tags), NAME, judge=accept)
-    uri = f"models:/{NAME}/1"
-    line = finding(IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0))
-    assert says in line
+    ):
+        assert says in reproduced(promotion.promote(fighter(**tags), NAME, judge=accept).version)
 
 
-def test_predictions_after_another_split_are_not_compared(ring):
+def test_other_split_or_params_than_the_run_says_are_told(ring):
     promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/1")
     line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.startswith(f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is ")
-
-
-def test_other_params_than_the_run_says_are_told(ring):
     promotion.promote(fighter(), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/1")
-    ids = dict.fromkeys(("run_id", "model_id", "experiment_id", "tracking_uri"), "")
-    said = arena.RECORDED | {"seed": 7}
-    rest = {"name": "mlp", "params": said, "tags": {}, "datasets": {}, "params_yaml": ""}
-    write_json(TrainOutputs("mlp").run, ids | rest)
+    found = find_origin(f"models:/{NAME}/2")
+    said = run_record("mlp", params=arena.RECORDED | {"seed": 7})
+    write_json(TrainOutputs("mlp").run, said.model_dump())
     line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
 
 def test_what_differs_here_is_named(ring):
-    tags = {
-        "python": "2.7.18",
-        "cpu": "Abacus, 1 cores",
-        "cpu_features": "abacus9",
-        "lock_md5": "0123",
-    }
+    tags = {"python": "2.7.18", "cpu": "Abacus, 1 cores", "cpu_features": "abacus9"}
+    tags["lock_md5"] = "0123"
     promotion.promote(fighter(**tags), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/1")
     lines = reproduce.environment_differences(found, threads=1)
@@ -93,11 +82,8 @@ def test_what_differs_here_is_named(ring):
 
 
 def test_shallow_clone_names_the_cure(ring):
-    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True).stdout
-    Path(".git/shallow").write_bytes(head)
+    Path(".git/shallow").write_text(git("rev-parse", "HEAD") + "\n")
     promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
-    uri = f"models:/{NAME}/1"
-    line = finding(IntegrityError, lambda: reproduce.reproduce_version(uri, threads=2, tolerance=0))
     by_gate = _commit_finding({"git_commit": "0" * 40, "git_dirty": "false"})
-    for said in (line, by_gate):
+    for said in (reproduced("1"), by_gate):
         assert said.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")

@@ -2,19 +2,15 @@
 
 import json
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import chdir
-from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 from dvc.repo import Repo
-from markdown_it import MarkdownIt
-from support import finding, python, write_params
+from support import BOMB, Page, finding, git, python, write_params
 
 from digits.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
 from digits.stages.evaluate import write_figures
@@ -61,11 +57,6 @@ stages:
 NAMES = ["a", "b", "c", "d"]
 HOSTILE = ["<script>", "`|@octocat|`", "[x](http://evil.example)\n\n![i](x)", "\x1b[31m#1 &amp;"]
 WEAK, STRONG = 60, 30  # wrong answers of 400
-
-
-def git(*arguments: str) -> None:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@t")
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
 
 
 def write_splits(*, rows: int = 400) -> None:
@@ -219,62 +210,34 @@ def test_remote_in_repository_as_it_was(repository: Path) -> None:
     assert collect_diff("HEAD~1", None, Path("out")).models["mlp"].state == "worse"
 
 
-OWN_REMOTE = """\
-['remote "own"']
-    url = {url}
-[core]
-    remote = own
-"""
+OWN_REMOTE = "['remote \"own\"']\n    url = {url}\n[core]\n    remote = own\n"
 IMPORT = "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n"
 
 
-@pytest.fixture
-def requests() -> Iterator[tuple[str, list[str]]]:
-    """The address of an HTTP server, and the paths it was asked for."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/x", asked
-        server.shutdown()
-
-
 @pytest.mark.parametrize("way", ["default", "of an output", "import"])
-def test_revision_does_not_choose_remote(
-    repository: Path, requests: tuple[str, list[str]], way: str
-) -> None:
-    url, asked = requests
+def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
     metrics = TrainOutputs("mlp").metrics
     stages = Path("dvc.yaml").read_text("utf-8")
     own = "- artifacts/train/${item.model}/metrics.json"
-    git("checkout", "-qb", "foreign", "HEAD~1")
-    Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
-    if way == "of an output":
-        Path("dvc.yaml").write_text(stages.replace(own, own + ": {remote: own}"), "utf-8")
-    elif way == "import":
-        Path("dvc.yaml").write_text(stages.replace(own, ""), "utf-8")
-        pointer = metrics.with_name("metrics.json.dvc")
-        pointer.write_text(IMPORT.format(url=url), "utf-8")
-    git("add", ".")
-    git("commit", "-qm", "foreign")
-    git("checkout", "-q", "-")
-    shutil.rmtree(".dvc/cache")
-    line = finding(ServiceError, lambda: collect_diff("foreign", None))
-    assert asked == []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+        git("checkout", "-qb", "foreign", "HEAD~1")
+        Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
+        if way == "of an output":
+            Path("dvc.yaml").write_text(stages.replace(own, own + ": {remote: own}"), "utf-8")
+        elif way == "import":
+            Path("dvc.yaml").write_text(stages.replace(own, ""), "utf-8")
+            pointer = metrics.with_name("metrics.json.dvc")
+            pointer.write_text(IMPORT.format(url=url), "utf-8")
+        git("add", ".")
+        git("commit", "-qm", "foreign")
+        git("checkout", "-q", "-")
+        shutil.rmtree(".dvc/cache")
+        line = finding(ServiceError, lambda: collect_diff("foreign", None))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody asked it
+            server.accept()
     assert line.startswith(f"foreign: {metrics} is neither in DVC's cache nor in its remote")
-
-
-BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
 
 
 @pytest.mark.parametrize(
@@ -296,12 +259,11 @@ def test_branch_with_bomb_is_refused(
     assert finding(kind, lambda: collect_diff("foreign", None)).startswith(said)
 
 
-@pytest.mark.parametrize("file", ["dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config"])
-def test_dvc_reads_nothing_of_a_branch(repository: Path, file: str) -> None:
+def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
     git("checkout", "-qb", "foreign", "HEAD~1")
-    Path("vars.yaml").write_text("x: 1", "utf-8")
-    Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
-    git("add", "-f", "vars.yaml", file)
+    for file in ("dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config"):
+        Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
+        git("add", "-f", file)
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
     assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
@@ -334,47 +296,19 @@ def test_files_not_as_recorded(repository: Path) -> None:
     assert line.startswith("HEAD: artifacts/evaluate/mlp/metrics.json: holds no test, holdout")
 
 
-def test_time_beside_other_processes(repository: Path) -> None:
+def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
     metrics = TrainOutputs("mlp").metrics
-    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"shared_cores": 1.25})
+    before = json.loads(metrics.read_text("utf-8"))
+    write_json(metrics, before | {"shared_cores": 1.25})
     commit("mlp", "cnn", epochs=3)
     assert collect_diff("HEAD~1", "HEAD").notes == [
         "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
         "meanwhile"
     ]
-
-
-def test_time_zero_names_its_model(repository: Path) -> None:
-    metrics = TrainOutputs("mlp").metrics
-    write_json(metrics, json.loads(metrics.read_text("utf-8")) | {"elapsed_s": 0})
+    write_json(metrics, before | {"elapsed_s": 0})
     commit("mlp", "cnn", epochs=3)
     line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
-
-
-class Page(HTMLParser):
-    """The tags of a page, and the texts that stand outside <code>."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.code: list[str] = []
-        self.outside = ""
-        self._in_code = False
-        self.feed(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
-
-    def handle_starttag(self, tag: str, _attributes: object) -> None:
-        self.tags.add(tag)
-        self._in_code = tag == "code"
-
-    def handle_endtag(self, _tag: str) -> None:
-        self._in_code = False
-
-    def handle_data(self, text: str) -> None:
-        if self._in_code:
-            self.code.append(text)
-        else:
-            self.outside += text
 
 
 OWN_TAGS = {"p", "code", "ul", "li", "strong", "details", "summary", "table", "tr", "th", "td"}
@@ -393,24 +327,20 @@ def hostile_diff() -> Diff:
     return collect_diff("HEAD~1", "@octocat/<script>`|#1", Path("out"))
 
 
-def test_hostile_names_in_markdown(repository: Path) -> None:
-    page = Page(markdown(hostile_diff()))
-    assert page.tags == OWN_TAGS
+def test_hostile_names_are_texts(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diff = hostile_diff()
+    page = Page(markdown(diff))
+    assert {*page.tags} == OWN_TAGS
     assert not any(mark in page.outside for mark in ("@", "http", "#", "<script", "evil"))
     assert HOSTILE[1] in page.code
     assert page.code[1].startswith("@octocat/<script>`|#1 (")
-
-
-def test_hostile_names_in_page(repository: Path, tmp_path: Path) -> None:
-    write_page(hostile_diff(), tmp_path)
+    write_page(diff, tmp_path)
     html = (tmp_path / "diff.html").read_text("utf-8")
     assert "<script" not in html
     assert "\x1b" not in html
     assert "@octocat/&lt;script&gt;`|#1 (" in html
-
-
-def test_hostile_names_in_terminal(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    diff = hostile_diff()
     print_diff(diff, as_json=False, as_markdown=False)
     print_diff(diff, as_json=True, as_markdown=False)
     print_diff(diff, as_json=False, as_markdown=True)

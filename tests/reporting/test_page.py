@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from sklearn.datasets import load_digits
+from support import run_record
 
-from digits.artifacts import RunRecord
 from digits.data import exploration
 from digits.evaluation.scores import confusion_matrix, score_probabilities
 from digits.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
@@ -21,8 +20,8 @@ from digits.toolkit.judgement.comparison import Candidate, as_dict, compare_pair
 from digits.toolkit.judgement.confidence import answer_sets, measure, threshold
 from digits.training.temperature import truth_probabilities
 
-SQLITE = "sqlite:////home/someone/mlflow.db"
 DIGITS = [str(number) for number in range(10)]
+CHECK = {"part": "train", "severity": "warning", "expectation": "expect_column_values_to_be_null"}
 VALIDATION = {
     "success": True,
     "critical": 0,
@@ -30,29 +29,9 @@ VALIDATION = {
     "summary": {
         "train": {"rows": 1797, "shapes": ["8x8"], "class_counts": {"0": 178}, "mean_ink": 73.3}
     },
-    "findings": [
-        {
-            "part": "train",
-            "severity": "warning",
-            "expectation": "expect_column_values_to_be_null",
-            "message": "train: image seen before in 2 rows: row 5 (as row 1), row 9 (as row 2)",
-        }
-    ],
-    "expectations": [
-        {
-            "part": "train",
-            "severity": "warning",
-            "expectation": "expect_column_values_to_be_null",
-            "column": "duplicate_of",
-            "success": False,
-        }
-    ],
+    "findings": [CHECK | {"message": "train: image seen before in 2 rows: row 5 (as row 1), …"}],
+    "expectations": [CHECK | {"column": "duplicate_of", "success": False}],
 }
-
-
-def real_digits():
-    bunch = load_digits()
-    return Dataset((bunch.images * 15).astype(np.uint8), bunch.target.astype(np.int64))
 
 
 def probabilities(data, centres, temperature):
@@ -71,7 +50,7 @@ def png(tmp_path_factory):
     return path.read_bytes()
 
 
-def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
+def model_result(name, splits, predicted, *, names, png):
     results, confidence = [], {"asked": 0.95, "threshold": 0.1}
     for (split, data), chances in zip(splits.items(), predicted, strict=True):
         matrix = confusion_matrix(chances.argmax(axis=1), data.labels, classes=len(names))
@@ -82,26 +61,12 @@ def model_result(name, splits, predicted, *, names, png, uri=SQLITE):
     accuracy = results[0].scores["accuracy"]
     return ModelResult(
         name=name,
-        run=recorded_run("1", uri),
+        run=run_record("mlp", tracking_uri="sqlite:////home/someone/mlflow.db"),
         splits=results,
         behaviour={"clean": accuracy} | dict.fromkeys(("shift_0.07", "rotate_15"), accuracy - 0.2),
         confidence=confidence,
         reliability=png,
         mistakes=png,
-    )
-
-
-def recorded_run(experiment_id, tracking_uri):
-    return RunRecord(
-        run_id="0123456789abcdef",
-        model_id="m-1",
-        experiment_id=experiment_id,
-        tracking_uri=tracking_uri,
-        name="mlp",
-        params={},
-        tags={},
-        datasets={},
-        params_yaml="",
     )
 
 
@@ -126,9 +91,9 @@ def content_of(models, seconds, reference, predicted, *, png):
 
 
 @pytest.fixture(scope="module")
-def content(png):
+def content(png, digits_8x8):
     """Two models on scikit-learn's digits."""
-    data = real_digits()
+    data = Dataset(digits_8x8.images * np.uint8(15), digits_8x8.labels)
     splits = {"test": data.take(np.arange(900)), "holdout": data.take(np.arange(900, 1797))}
     averages = exploration.pixel_statistics(splits["holdout"], classes=10)
     models, chosen = [], []

@@ -1,7 +1,5 @@
 """Still pictures: what they show, and that all of it can be read."""
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -77,15 +75,11 @@ def assert_legible(figure):
     drawn = [text for text in shown if id(text) not in hidden]
     assert min(text.get_fontsize() for text in drawn) >= 9
     upright = [text for text in drawn if text.get_rotation() % 90 == 0]
-    boxes = [(text.get_text(), text.get_window_extent().padded(-1)) for text in upright]
-    for (first, a), (second, b) in combinations(boxes, 2):
-        assert not a.overlaps(b), f"{first!r} lies on {second!r}"
-
-
-def pixels_differ(figure):
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return len(np.unique(np.asarray(canvas.buffer_rgba()).reshape(-1, 4), axis=0)) > 2
+    extents = np.array([text.get_window_extent().padded(-1).extents for text in upright])
+    low, high = extents[:, None, :2], extents[:, None, 2:]
+    on_another = ((low <= extents[:, 2:]) & (high >= extents[:, :2])).all(axis=2)
+    np.fill_diagonal(on_another, val=False)
+    assert [text.get_text() for text in np.array(upright)[on_another.any(axis=0)]] == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +170,6 @@ def test_class_without_images():
     images = np.stack([np.full((2, 2), 10.0), np.full((2, 2), np.nan)])
     figure = class_images(images, names=["a", "b"], title="")
     assert [text.get_text() for text in figure.axes[1].texts] == ["no image"]
-    assert pixels_differ(figure)
 
 
 def test_samples_by_class():

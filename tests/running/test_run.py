@@ -50,10 +50,18 @@ def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path) -> None:
+    dvc_project.set_epochs("mlp", 2)
     serial = Project(shutil.copytree(dvc_project.root, tmp_path / "serial"), dvc_project.control)
     serial.dvc("repro", "-q")
-    first = digits_run()
-    assert first.stdout.splitlines()[-1] == f"ran: {' '.join(ALL)}", first.stderr
+    first = digits_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
+    lines = first.stdout.splitlines()
+    assert lines[-1] == f"ran: {' '.join(ALL)}", first.stderr
+    assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
+    assert "train@mlp: train-mlp epoch 2/2" in lines
+    assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
+    assert any(line.endswith("; 4 of 4 stages") for line in lines)
+    assert "\x1b[2K" not in first.stdout
+    assert "Running stage" not in first.stdout
     ours, theirs = dvc_project.files(), serial.files()
     assert ours.keys() == theirs.keys()
     assert {name for name in ours if ours[name] != theirs[name]} == set()
@@ -69,18 +77,6 @@ def test_run_one_model(dvc_project: Project) -> None:
     done = digits_run("nosuch")
     known = "compare, prepare, train@cnn, train@mlp"
     assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"
-
-
-def test_log_shows_progress(dvc_project: Project) -> None:
-    dvc_project.set_epochs("mlp", 2)
-    done = digits_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
-    lines = done.stdout.splitlines()
-    assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
-    assert "train@mlp: train-mlp epoch 2/2" in lines
-    assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
-    assert any(line.endswith("; 4 of 4 stages") for line in lines)
-    assert "\x1b[2K" not in done.stdout
-    assert "Running stage" not in done.stdout
 
 
 def test_terminal_shows_table(dvc_project: Project) -> None:

@@ -63,6 +63,9 @@ class TestFile:
         monkeypatch.setattr(inference, "load", lambda *_, **__: pytest.fail("loaded"))
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         assert finding(DataError, score).startswith("new.npz: uint8 (3, 9, 9); the model takes")
+        Path("new.npz").unlink()
+        os.mkfifo("new.npz")
+        assert "is a pipe or a device" in finding(DataError, score)
         assert not Path("scored.parquet").exists()
 
     def test_predictions_and_run(self, holdout):
@@ -127,10 +130,6 @@ class TestFile:
         assert found["predicted_name"].tolist() == expected
         assert [[*each] for each in found["answer_names"]] == [[name] for name in expected]
         assert scored.class_names == names
-
-    def test_pipe_is_a_line(self, champion):
-        os.mkfifo("new.npz")
-        assert "is a pipe or a device" in finding(DataError, score)
 
 
 class TestFolder:
@@ -258,15 +257,13 @@ class TestPictures:
             line = finding(UsageError, lambda out=out: score("new", out))
             assert line == f"--out: {out} is the input itself, or in it; choose another file"
 
-    @pytest.mark.parametrize("treatment", ["plain", "digit"])
-    def test_converted_as_recorded(self, files, promote_with, treatment):
+    def test_converted_as_recorded(self, files, promote_with):
         large = np.zeros((40, 40), np.uint8)
         large[5:30, 10:14] = 255
         Image.fromarray(large).save("new/large.png")
-        promote_with(treatment)
-        score("new")
-        assert treatments() == {"as is": len(files), treatment: 1}
-
-    def test_unknown_recorded_treatment(self, files, promote_with):
+        for treatment in ("plain", "digit"):
+            promote_with(treatment)
+            score("new")
+            assert treatments() == {"as is": len(files), treatment: 1}
         promote_with("sideways")
         assert "recorded picture 'sideways'" in finding(IntegrityError, score)

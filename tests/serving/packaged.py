@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from support import linear_model
 
 from digits.toolkit import inference
 from digits.toolkit.dataset import Dataset, Images, Probabilities
@@ -46,34 +46,12 @@ class Running(NamedTuple):
         return int(self.address.rpartition(":")[2])
 
 
-def write_model(path: Path, digits: Dataset) -> None:
-    """Write an ONNX model that compares an image with the mean of each class."""
+def write(folder: Path, digits: Dataset) -> Package:
+    """Write a package into `folder`; its model compares an image with the mean of each class."""
+    network = folder.with_suffix(".onnx")
     flat = digits.images.reshape(len(digits), -1).astype(np.float32)
     means = np.stack([flat[digits.labels == label].mean(axis=0) for label in range(10)])
-    constants = {"kernel": means.T / 100, "bias": -(means**2).sum(axis=1) / 200}
-    nodes = [
-        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["float"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "kernel"], ["products"]),
-        helper.make_node("Add", ["products", "bias"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"]),
-    ]
-    shape = ["n", *digits.images.shape[1:]]
-    graph = helper.make_graph(
-        nodes,
-        "means",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 10])],
-        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in constants.items()],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
-
-
-def write(folder: Path, digits: Dataset) -> Package:
-    """Write a package into `folder`."""
-    network = folder.with_suffix(".onnx")
-    write_model(network, digits)
+    onnx.save(linear_model(means.T / 100, -(means**2).sum(axis=1) / 200, (8, 8)), network)
     description = Description(
         name="digits",
         version="7",

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import mlflow
@@ -10,7 +9,7 @@ import pytest
 from digits.toolkit.tracking.__main__ import address
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding, record_outputs, write_params
+from support import finding, git, record_outputs, write_params
 
 from digits.artifacts import TrainOutputs
 from digits.toolkit.errors import DataError, IntegrityError
@@ -95,11 +94,8 @@ def test_known_run_is_left_alone(
     restore_all()
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
     known = restore.known(TrainOutputs("mlp"))
-    assert known is not None
-    assert (known.info.run_id, runs.model_id(known)) == (
-        original.info.run_id,
-        original.outputs.model_outputs[0].model_id,
-    )
+    assert known.info.run_id == original.info.run_id
+    assert runs.model_id(known) == original.outputs.model_outputs[0].model_id
 
 
 def test_restores_once_and_again_after_deletion(
@@ -108,35 +104,29 @@ def test_restores_once_and_again_after_deletion(
     restore_all()
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
-    known = restore.known(TrainOutputs("mlp"))
-    assert known is not None
-    assert known.info.run_id == first.info.run_id
-
+    assert restore.known(TrainOutputs("mlp")).info.run_id == first.info.run_id
     restore_all()
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
     assert capsys.readouterr().out == ""
-
     MlflowClient().delete_run(first.info.run_id)
     assert restore.known(TrainOutputs("mlp")) is None
     restore_all()
     assert first.info.run_id not in [run.info.run_id for run in all_runs()]
 
 
-@pytest.mark.parametrize("status", ["FAILED", "RUNNING"])
-def test_unfinished_run_does_not_count(clone: Path, original: Run, status: str) -> None:
+def test_unfinished_run_does_not_count(clone: Path, original: Run) -> None:
     experiment, tags = store.connect(), {"restored_from": original.info.run_id}
-    half = MlflowClient().create_run(experiment, tags=tags)
-    MlflowClient().update_run(half.info.run_id, status)
+    for status in ("FAILED", "RUNNING"):
+        half = MlflowClient().create_run(experiment, tags=tags)
+        MlflowClient().update_run(half.info.run_id, status)
     restore_all()
-    assert sorted(run.info.status for run in all_runs()) == sorted([status, "FINISHED"])
+    assert sorted(run.info.status for run in all_runs()) == ["FAILED", "FINISHED", "RUNNING"]
 
 
 def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> None:
     restore_all()
     [run] = all_runs()
-    MlflowClient().delete_tag(
-        run.info.run_id, restore.EVALUATION_SHA256
-    )  # the last thing to arrive
+    MlflowClient().delete_tag(run.info.run_id, restore.EVALUATION_SHA256)  # the last to arrive
     Path("artifacts/evaluate/mlp/behaviour.json").write_text('{"clean": 0.25}')
     for _ in range(2):
         restore_all()
@@ -167,9 +157,7 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
         MlflowClient().search_runs([store.connect(name)]) for name in ("digits", "second")
     )
     assert (len(first), len(second)) == (1, 1)
-    known = restore.known(TrainOutputs("mlp"))
-    assert known is not None
-    assert known.info.run_id == second[0].info.run_id
+    assert restore.known(TrainOutputs("mlp")).info.run_id == second[0].info.run_id
 
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:
@@ -180,32 +168,26 @@ def test_training_without_evaluation_is_restored(clone: Path) -> None:
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
-@pytest.mark.parametrize("content", ["", '{"run_id": "0"}', "../x"])
-def test_damaged_record_is_a_line(clone: Path, content: str) -> None:
-    path = Path("artifacts/train/mlp/run.json")
-    if content == "../x":
-        content = json.dumps(read_json(path, dict) | {"run_id": content})
-    path.write_text(content)
-    assert finding(DataError, restore_all).startswith("artifacts/train/mlp/run.json: not ")
-    assert all_runs() == []
-
-
-@pytest.mark.parametrize("file", ["model.onnx", "metrics.json"])
-def test_missing_output_leaves_no_run(clone: Path, file: str) -> None:
-    Path(f"artifacts/train/mlp/{file}").unlink()
-    assert finding(DataError, restore_all).startswith(f"artifacts/train/mlp/{file}: no")
-    assert all_runs() == []
-
-
-@pytest.mark.parametrize(
-    "file",
-    ["split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"],
-)
-def test_replaced_output_is_a_line(clone: Path, file: str) -> None:
-    path = Path("artifacts", file)
-    record_outputs()
-    path.write_bytes(path.read_bytes() + b" ")
-    assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
+def test_damaged_missing_or_replaced_output_leaves_no_run(clone: Path) -> None:
+    for name in ("split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"):
+        path = Path("artifacts", name)
+        record_outputs()
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
+        path.write_bytes(before)
+    Path("dvc.lock").unlink()
+    record = Path("artifacts/train/mlp/run.json")
+    before, other = record.read_text(), json.dumps(read_json(record, dict) | {"run_id": "../x"})
+    for damaged in ("", '{"run_id": "0"}', other):
+        record.write_text(damaged)
+        assert finding(DataError, restore_all).startswith(f"{record}: not ")
+    record.write_text(before)
+    for name in ("metrics.json", "model.onnx"):
+        path = Path("artifacts/train/mlp", name)
+        path.rename(kept := path.with_suffix(".kept"))
+        assert finding(DataError, restore_all).startswith(f"{path}: no")
+        kept.rename(path)
     assert all_runs() == []
 
 
@@ -218,48 +200,41 @@ def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
 
 def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
     record_outputs()
-    for command in ("init -q", "add dvc.lock", "-c user.name=t -c user.email=t@t commit -qm x"):
-        subprocess.run(["git", *command.split()], check=True)
+    for command in ("init -q", "add dvc.lock", "commit -qm x"):
+        git(*command.split())
     restore_all()
     [run] = all_runs()
     assert "outputs" not in run.data.tags
 
 
-@pytest.mark.parametrize("kind", ["param", "split", "code"])
-def test_record_that_contradicts_dvc_lock_is_refused(clone: Path, kind: str) -> None:
-    path = Path("artifacts/train/mlp/run.json")
+def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
+    path, code = Path("artifacts/train/mlp/run.json"), Path("code.py")
     record = read_json(path, dict)
-    Path("code.py").touch()
-    for command in ("init -q", "add code.py", "-c user.name=t -c user.email=t@t commit -qm x"):
-        subprocess.run(["git", *command.split()], check=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
-    record["tags"] |= {"git_commit": head.strip(), "git_dirty": "false"}
+    code.touch()
+    for command in ("init -q", "add code.py", "commit -qm x"):
+        git(*command.split())
+    head = git("rev-parse", "HEAD")
+    record["tags"] |= {"git_commit": head, "git_dirty": "false"}
     path.write_text(json.dumps(record))
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
-    train: dict[str, list[dict[str, str]]] = {
-        "deps": [{"path": "code.py", "md5": md5(Path("code.py"))}]
-    }
-    train["deps"].append({"path": "artifacts/split/train.npz", "md5": record["datasets"]["train"]})
-    seed = record["params"]["seed"]
-    if kind == "split":
-        train["deps"][-1]["md5"] = "0" * 32
-    if kind == "code":
-        Path("code.py").write_text("other")
-    params = {
-        "params.yaml": {"seed": seed + (kind == "param"), "train.mlp": {"fit": {"epochs": 2}}}
-    }
-    lock["stages"]["train@mlp"] = train | {"params": params}
-    Path("dvc.lock").write_text(json.dumps(lock))
-    said = {
-        "param": f"seed was {seed}, dvc.lock records {seed + 1}",
-        "split": f"dvc.lock records {'0' * 32}",
-        "code": f"code.py of its commit {head[:12]} is not the one here",
-    }
-    line = finding(IntegrityError, restore_all)
-    assert line.startswith("train@mlp: of its recorded training, ")
-    assert said[kind] in line
-    assert line.endswith("; `dvc repro -f train@mlp` trains it here")
+    seed, split = record["params"]["seed"], record["datasets"]["train"]
+    for locked_seed, locked_split, text, said in (
+        (seed + 1, split, "", f"seed was {seed}, dvc.lock records {seed + 1}"),
+        (seed, "0" * 32, "", f"dvc.lock records {'0' * 32}"),
+        (seed, split, "other", f"code.py of its commit {head[:12]} is not the one here"),
+    ):
+        code.write_text("")
+        deps = [{"path": "code.py", "md5": md5(code)}]
+        deps.append({"path": "artifacts/split/train.npz", "md5": locked_split})
+        params = {"params.yaml": {"seed": locked_seed, "train.mlp": {"fit": {"epochs": 2}}}}
+        lock["stages"]["train@mlp"] = {"deps": deps, "params": params}
+        Path("dvc.lock").write_text(json.dumps(lock))
+        code.write_text(text)
+        line = finding(IntegrityError, restore_all)
+        assert line.startswith("train@mlp: of its recorded training, ")
+        assert said in line
+        assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
 
 

@@ -20,40 +20,22 @@ VIEW = "mlflow.sharedViewState.digits"
 
 
 class TestTheStore:
-    @pytest.mark.parametrize(
-        ("given", "uri"),
-        [
-            (None, "sqlite:///{here}/mlflow.db"),
-            ("sqlite:///other/runs.db", "sqlite:///{here}/other/runs.db"),
-            ("sqlite:////var/runs.db", "sqlite:////var/runs.db"),
-            ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-        ],
-    )
-    def test_is_where_the_user_says_or_beside_the_project(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, uri: str
+    def test_is_where_the_user_says_or_beside_the_project_and_recorded_without_secrets(
+        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if given is not None:
+        secret = "postgresql://127.0.0.1/runs?password=secret"
+        for given, asked, recorded in (
+            ("sqlite:///x/r.db", f"sqlite:///{tracked}/x/r.db", "sqlite:///x/r.db"),
+            ("sqlite:////var/r.db", "sqlite:////var/r.db", "sqlite:////var/r.db"),
+            ("http://me:secret@host:5000", "http://me:secret@host:5000", "http://host:5000"),
+            (secret, secret, "postgresql://127.0.0.1/runs"),
+        ):
             monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-        assert store.tracking_uri() == uri.format(here=workspace)
-
-    @pytest.mark.parametrize(
-        ("given", "recorded"),
-        [
-            (None, "sqlite:///mlflow.db"),
-            ("sqlite:///other/runs.db", "sqlite:///other/runs.db"),
-            ("sqlite:////var/runs.db", "sqlite:////var/runs.db"),
-            ("http://me:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
-            ("postgresql://127.0.0.1/runs?password=secret", "postgresql://127.0.0.1/runs"),
-        ],
-    )
-    def test_is_recorded_without_this_machines_path_and_without_passwords(
-        self, tracked: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, recorded: str
-    ) -> None:
-        if given is None:
-            store.connect()  # MLflow then puts the whole path into the environment
-        else:
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
-        assert store.portable_uri() == recorded
+            assert (store.tracking_uri(), store.portable_uri()) == (asked, recorded)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        assert store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
+        store.connect()  # MLflow then puts the whole path into the environment
+        assert store.portable_uri() == "sqlite:///mlflow.db"
 
     def test_is_the_projects_when_dvc_runs_in_a_copy(
         self, tracked: Path, monkeypatch: pytest.MonkeyPatch

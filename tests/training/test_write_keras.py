@@ -1,35 +1,21 @@
 """Models on disk: equal models are equal bytes, and what is no model is one line."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
-@pytest.fixture(scope="module")
-def model(tensorflow: None) -> Any:
+def test_the_hour_of_saving_does_not_change_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from digits.models import build_params, builder
+    from digits.training import export
 
     params = build_params("mlp")(units=[8, 8, 8], dropout=[0.1] * 3)
-    return builder("mlp")(params, image_shape=(8, 8), classes=10)
-
-
-@pytest.fixture
-def saved(tmp_path: Path, model: Any) -> Path:
-    from digits.training import export
-
-    path = tmp_path / "model.keras"
-    export.write_keras(model, path)
-    return path
-
-
-def test_the_hour_of_saving_does_not_change_the_bytes(
-    saved: Path, tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from digits.training import export
-
+    model, saved = builder("mlp")(params, image_shape=(8, 8), classes=10), tmp_path / "now.keras"
+    export.write_keras(model, saved)
     monkeypatch.setattr("time.time", lambda: 2e9)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
     export.write_keras(model, tmp_path / "later.keras")
