@@ -83,7 +83,7 @@ up() {
     start Procfile.up MLflow "$MLFLOW_PORT" Prefect "$PREFECT_PORT" Pages "$PAGES_PORT"
     prefect config set "PREFECT_API_URL=$PREFECT_API_URL" >>"$log" 2>&1
     echo "$page"
-    echo "prefect deployment run train/$PROJECT --watch"
+    echo "prefect deployment run train/$PROJECT-train --watch"
 }
 
 team() {

@@ -22,13 +22,14 @@ import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from digits.artifacts import SPLIT_SUMMARY, RunRecord, split_path
+from digits.artifacts import SPLIT_SUMMARY, split_path
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params
 from digits.toolkit.dataset import Dataset, RawData, save_split
 from digits.toolkit.errors import DataError, DigitsError
 from digits.toolkit.files import md5, write_json
+from digits.toolkit.outputs import RunRecord
 from digits.toolkit.pipeline.provenance import data_md5
 
 if TYPE_CHECKING:

@@ -1,6 +1,9 @@
 """A reader finds the old output or the new one, never half of one."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,25 @@ def test_an_interrupted_write_leaves_the_old(tmp_path: Path, error: type[BaseExc
         interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_next_write_deletes_what_a_killed_one_left(tmp_path: Path) -> None:
+    path = tmp_path / "out[1].npz"
+    killed = f"""
+import os, signal
+from digits.toolkit.files import *
+with replacing(Path({str(path)!r})) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", killed]).returncode == -signal.SIGKILL
+    [left] = tmp_path.iterdir()
+    others = [tmp_path / name for name in (f".1-{path.name}", f"{left.name}.txt", ".2-b.npz")]
+    for other in others:  # of a process that runs, of no process, of another output
+        other.touch()
+    write_text(path, "whole")
+    assert {*tmp_path.iterdir()} == {path, *others}
+    assert path.read_text() == "whole"
 
 
 def test_a_link_into_dvcs_cache_is_replaced_and_the_cache_left_alone(tmp_path: Path) -> None:

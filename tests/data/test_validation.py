@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
+from support import SMALL, finding, write_params
 
+from digits.artifacts import VALIDATION
 from digits.data.validation.expectations import class_frame, raw_frame, validate
 from digits.data.validation.validate import ValidateParams
+from digits.stages import validate as stage
 from digits.toolkit.dataset import Dataset, RawData
+from digits.toolkit.errors import DataError
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,
@@ -187,3 +192,23 @@ def test_the_summary_tells_which_image_is_a_copy_of_which() -> None:
 def test_limits_that_leave_no_ink_are_refused() -> None:
     with pytest.raises(ValidationError, match="min_mean_ink must be below max_mean_ink"):
         ValidateParams(**{**VALUES, "min_mean_ink": 200.0})
+
+
+def test_a_row_is_said_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(SMALL)
+    raw = real_digits()
+    assert raw.test is not None
+    raw.train.labels[7] = 10
+    raw.test.images[3] = raw.test.images[2]
+    Path("data").mkdir()
+    arrays = {"x_train": raw.train.images, "y_train": raw.train.labels}
+    arrays |= {"x_test": raw.test.images, "y_test": raw.test.labels}
+    np.savez("data/digits.npz", **arrays)
+    critical = finding(DataError, stage.main)
+    assert critical.startswith("data/digits.npz: train: label outside 0…9 in 1 row: row 7")
+    warnings = capsys.readouterr().out
+    assert "warning: data/digits.npz: test: image seen before in 1 row: row 3" in warnings
+    assert json.loads(VALIDATION.read_text())["findings"][0]["message"].startswith("train: ")

@@ -38,7 +38,7 @@ def check(clone: Session) -> None:
         "digits history | grep promote",
         "cd ../second && dvc status | grep 'up to date'",
         "MLFLOW_TRACKING_PASSWORD=wrong digits history && exit 1 || test $? -eq 4",
-        "prefect deployment run train/digits --watch",
+        "prefect deployment run train/digits-train --watch",
     ):
         clone.bash(f". .team/env\n{command}", where=command)
     assert (clone.root / ".team/.env").stat().st_mode & 0o777 == 0o600

@@ -10,14 +10,12 @@ from digits.evaluation.behaviour import (
     add_noise,
     blur,
     disturbances,
-    fragile,
-    fragile_line,
     invert,
     rotate,
     shift,
-    words,
 )
 from digits.toolkit.dataset import Dataset
+from digits.toolkit.judgement.behaviour import fragile, fragile_line, words
 
 EACH = BehaviourParams(shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True)
 

@@ -11,7 +11,6 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
 from digits.evaluation.scores import (
-    calibration_error,
     confusion_matrix,
     most_confident_mistakes,
     reliability,
@@ -19,6 +18,7 @@ from digits.evaluation.scores import (
 )
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import DigitsError
+from digits.toolkit.judgement.calibration import calibration_error
 
 
 def test_rows_of_the_confusion_matrix_are_predictions_and_columns_the_reference():

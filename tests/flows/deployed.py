@@ -15,7 +15,7 @@ from support import has_ended, until
 PREFECT = (sys.executable, "-m", "prefect")
 
 
-def submit(deployment: str = "train/digits", /, **parameters: Any) -> UUID:
+def submit(deployment: str = "train/digits-train", /, **parameters: Any) -> UUID:
     """Schedule a run of a deployment."""
     flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)

@@ -27,12 +27,20 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     named = of_params()
     for each in DEPLOYMENTS:
         flow: Any = import_object(each["entrypoint"])
-        assert each["name"] in (named.name, named.part("nightly"))
+        after_pool = flow.name == "stage"
+        assert each["name"] in (
+            [named.name] if after_pool else [named.part(flow.name), named.part("nightly")]
+        )
         assert each["tags"][:2] == [named.name, flow.name]
         assert each["work_pool"]["name"] == named.name
         assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
     kinds = [each["entrypoint"].rpartition(".")[2] for each in DEPLOYMENTS]
     assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
+    names = [each["name"] for each in DEPLOYMENTS]
+    assert len({*names}) == len(names)
+    notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
+    watched = notify["trigger"]["match_related"]["prefect.resource.name"]
+    assert sorted(watched) == sorted(names)
 
 
 @pytest.mark.slow
@@ -119,6 +127,6 @@ def test_documented_automation_is_accepted() -> None:  # those of deploy/: by `m
     page = (REPOSITORY / "docs/how-to/serving.md").read_text()
     [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
     with get_client(sync_client=True) as client:
-        score = client.read_deployment_by_name("score/digits").id
+        score = client.read_deployment_by_name("score/digits-score").id
         automation = yaml.safe_load(text.replace("ID", str(score)))
         client.create_automation(AutomationCore.model_validate(automation))

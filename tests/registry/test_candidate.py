@@ -11,9 +11,10 @@ from dvc.repo import Repo
 from support import BOMB, SMALL, finding, git, run_record, write_params
 
 from digits import params
-from digits.artifacts import SPLITS, TrainOutputs, split_path
+from digits.artifacts import TrainOutputs, split_path
 from digits.toolkit.errors import IntegrityError, ServiceError, UsageError
 from digits.toolkit.files import md5, write_json
+from digits.toolkit.outputs import SPLITS
 from digits.toolkit.registry.promotion import Outcome, promote_training
 from digits.toolkit.registry.versions import TrainedRun
 

@@ -18,13 +18,14 @@ from mlflow.artifacts import load_text
 from support import changed, finding, record_outputs
 
 from digits import params as parameters
-from digits.artifacts import SPLIT_TAGS, read_split, split_path
+from digits.artifacts import read_split, split_path
 from digits.report.console import print_moves, print_outcome
 from digits.toolkit import machine
 from digits.toolkit.dataset import Split, save_split
 from digits.toolkit.errors import BusyError, DataError, IntegrityError, UsageError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.judgement.gate import Check, approval
+from digits.toolkit.outputs import SPLIT_TAGS
 from digits.toolkit.registry import card, promotion
 from digits.toolkit.registry import history as journal
 from digits.toolkit.registry.evidence import judge_by_holdout

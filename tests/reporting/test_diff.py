@@ -12,13 +12,14 @@ import pytest
 from dvc.repo import Repo
 from support import BOMB, Page, finding, git, python, write_params
 
-from digits.artifacts import COMPARE, EVALUATED, EvaluateOutputs, TrainOutputs, split_path
+from digits.artifacts import COMPARE, EvaluateOutputs, TrainOutputs, split_path
 from digits.stages.evaluate import write_figures
 from digits.toolkit.dataset import Dataset, Split, save_arrays, save_split
 from digits.toolkit.diff.collect import Diff, collect_diff
 from digits.toolkit.diff.render import markdown, print_diff, write_page
 from digits.toolkit.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
 from digits.toolkit.files import md5, write_json
+from digits.toolkit.outputs import EVALUATED
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")

@@ -10,10 +10,10 @@ from PIL import Image
 from support import changed, finding
 
 from digits import params as parameters
-from digits.artifacts import Calibration
 from digits.report.console import print_answers
 from digits.toolkit.answering.predict import class_names, predict_pictures
 from digits.toolkit.errors import DataError
+from digits.toolkit.outputs import Calibration
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.
 CALIBRATION = Calibration(1.0, np.linspace(0.25, 1, 99, dtype=np.float32))

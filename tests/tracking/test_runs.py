@@ -12,10 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import SMALL, only_run, until, write_params
 
-from digits.artifacts import TrainOutputs, read_calibration
+from digits.artifacts import TrainOutputs
 from digits.toolkit.dataset import load_split
 from digits.toolkit.files import md5, read_json
 from digits.toolkit.judgement.confidence import threshold
+from digits.toolkit.outputs import read_calibration
 from digits.toolkit.tracking import logged_model, runs, store
 
 
