@@ -16,13 +16,12 @@ import onnx
 from mlflow import MlflowClient
 from support import git, linear_model, record_outputs, run_record
 
-from digits.artifacts import TrainOutputs, split_path, split_tags
+from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import write_json
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.registry.model_files import ModelFiles
-from digits.toolkit.registry.promotion import VALIDATION
 from digits.toolkit.registry.versions import TrainedRun, trained_run
 from digits.toolkit.tracking import logged_model, runs, store
 from digits.toolkit.tracking.logged_model import MODEL_SHA256
@@ -63,7 +62,7 @@ def enter(folder: Path) -> None:
     """Make a folder the current one, and its store the one that MLflow asks."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # set by MLflow itself: the store before
     os.chdir(folder)
-    store.connect()
+    store.connect(NAME)
 
 
 def fighter(
@@ -90,7 +89,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
     cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
     write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
-    tags = {**split_tags({}), **provenance.tags(stage=f"train@{model}")}
+    tags = {**split_tags({}), **provenance.tags(stage=f"train@{model}", split=split_path("train"))}
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
     write_json(outputs.run, record.model_dump())
     record_outputs()
@@ -121,8 +120,10 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
 
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
-    known = {**split_tags({}), **provenance.tags(stage="train@x")}
-    return runs.active_run("fighter", params=RECORDED, tags=known | tags)
+    known = {**split_tags({}), **provenance.tags(stage="train@x", split=split_path("train"))}
+    return runs.active_run(
+        "fighter", experiment=NAME, view=True, params=RECORDED, tags=known | tags
+    )
 
 
 def _network(

@@ -15,6 +15,7 @@ import small_project
 from filelock import FileLock
 from sklearn.datasets import load_digits
 from support import (
+    NAME,
     PARAMS,
     SMALL,
     Server,
@@ -247,7 +248,7 @@ def ring(tracked: Path, prepared: Path) -> Path:
     from digits.toolkit.tracking import store
 
     shutil.copytree(prepared, tracked, dirs_exist_ok=True)
-    store.connect()
+    store.connect(NAME)
     return tracked
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
+NAME: str = PARAMS["project"]["name"]
 DVC_YAML: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))
 PIPELINE: dict[str, Any] = DVC_YAML["stages"]
 
@@ -96,6 +97,13 @@ class Page(HTMLParser):
             self.code.append(text)
         else:
             self.outside += text
+
+
+def active_run(name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
+    """An active run of the project, as a training has it."""
+    from digits.toolkit.tracking import runs
+
+    return runs.active_run(name, experiment=NAME, view=True, params=params, tags=tags)
 
 
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.artifacts import SPLIT_SUMMARY, in_file, read_split, split_path
+from digits.artifacts import LAYOUT, SPLIT_SUMMARY, in_file, split_path
 from digits.toolkit.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
@@ -79,9 +79,9 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
     split_path("train").parent.mkdir(parents=True)
     save_split(split_path("train"), part)
-    assert len(read_split("train", classes=10).rows) == 3
+    assert len(LAYOUT.read_split("train", classes=10).rows) == 3
     highest = part.data.labels.max()
-    line = finding(DataError, lambda: read_split("train", classes=highest))
+    line = finding(DataError, lambda: LAYOUT.read_split("train", classes=highest))
     assert f"has label {highest}, params.yaml {highest} classes" in line
 
 
@@ -100,5 +100,5 @@ def test_row_in_file(workspace: Path) -> None:
     sources = {"train": {"file": "data/a", "rows": 60}, "official_test": {"file": "data/b"}}
     write_json(SPLIT_SUMMARY, {"rows": {}, "copies": {}, "sources": sources})
     for rows, file, numbers in (([3, 59], "data/a", [3, 59]), ([60, 61], "data/b", [0, 1])):
-        found, own = in_file(np.array(rows))
+        found, own = in_file(LAYOUT.read_split_summary()["sources"], np.array(rows))
         assert (found, own.tolist()) == (file, numbers)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from support import finding, git
 
+from digits.artifacts import split_path
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.files import md5
 from digits.toolkit.pipeline import provenance
@@ -29,7 +30,7 @@ def repository(workspace: Path) -> Path:
 
 
 def tags() -> dict[str, str]:
-    return provenance.tags(stage="train@mlp")
+    return provenance.tags(stage="train@mlp", split=split_path("train"))
 
 
 def test_tags_name_commit_data_and_starter(

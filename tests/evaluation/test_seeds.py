@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from support import NAME
 
 from digits.cli_results import summary
 from digits.evaluation.seeds import groups, spread
@@ -38,7 +39,9 @@ def log(tracked: Path) -> Log:
         drawn = {"seed": seed, "split_md5": f"split of seed {seed}"}
         scores = {"test_accuracy": accuracy, "holdout_accuracy": accuracy, "elapsed_s": 10 + seed}
         every = PARAMS | drawn | (params or {})
-        with runs.active_run("mlp", params=every, tags=TAGS | (tags or {})) as active:
+        with runs.active_run(
+            "mlp", experiment=NAME, view=True, params=every, tags=TAGS | (tags or {})
+        ) as active:
             runs.log_metrics(scores | ROWS | (metrics or {}))
         return str(active.info.run_id)
 
@@ -47,7 +50,7 @@ def log(tracked: Path) -> Log:
 
 def measured(measure: str = "test_accuracy") -> list[tuple[int, float]]:
     """Number of runs and mean of each group."""
-    found = [group.measures[measure] for group in groups(evaluated_runs(100))]
+    found = [group.measures[measure] for group in groups(evaluated_runs(NAME, 100))]
     return [(one.n, round(one.mean, 6)) for one in found]
 
 
@@ -61,7 +64,7 @@ def test_group_holds_runs_that_differ_in_the_seed(log: Log) -> None:
     for seed, accuracy in ((1, 0.8), (2, 0.9), (10, 0.3)):
         log(seed, accuracy)
     log(10, 1.0, tags={"git_commit": "b" * 40})  # the newest of a seed counts
-    [group] = groups(evaluated_runs(100))
+    [group] = groups(evaluated_runs(NAME, 100))
     assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
     assert group.commits == ["b" * 40, "a" * 40]
     assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
@@ -71,7 +74,7 @@ def test_group_holds_runs_that_differ_in_the_seed(log: Log) -> None:
 def test_time_on_shared_cores_is_left_out(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     log(1, metrics={"shared_cores": 0.9})
     assert measured("elapsed_s") == [(0, pytest.approx(nan, nan_ok=True))]
-    print_summary(groups(evaluated_runs(100)), as_json=False)
+    print_summary(groups(evaluated_runs(NAME, 100)), as_json=False)
     assert "trained on shared cores" in capsys.readouterr().out
     log(2)
     assert measured("elapsed_s") == [(1, 12)]
@@ -91,7 +94,7 @@ def test_other_recipe_is_another_group(log: Log, apart: dict[str, Any], label: s
     log(2, 0.9)
     log(3, 0.4, **apart)
     assert sorted(measured()) == [(1, 0.4), (2, 0.85)]
-    assert any(f"{label}=" in group.label for group in groups(evaluated_runs(100)))
+    assert any(f"{label}=" in group.label for group in groups(evaluated_runs(NAME, 100)))
 
 
 def test_unfinished_and_restored_runs_do_not_count(log: Log) -> None:

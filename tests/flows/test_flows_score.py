@@ -9,7 +9,7 @@ from arena import NAME, accept, fighter, prepare
 from services import dask
 from support import write_project
 
-from digits.artifacts import read_split
+from digits.artifacts import LAYOUT
 from digits.params import Params
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.registry import promotion
@@ -24,9 +24,9 @@ def tables(tracked: Path, digits_8x8: Dataset, small_params: Params) -> int:
     """Four files in the folder `in`, and a champion; returns the number of rows."""
     write_project(digits_8x8, small_params)
     prepare(digits_8x8)
-    store.connect()
+    store.connect(NAME)
     promotion.promote(fighter(), NAME, judge=accept)
-    images = read_split("holdout").data.images
+    images = LAYOUT.read_split("holdout").data.images
     Path("in").mkdir()
     for number, some in enumerate(np.array_split(images, 4)):
         np.savez(f"in/{number}.npz", images=some)

@@ -16,7 +16,7 @@ from prefect.utilities.importtools import import_object
 from small_project import Project, run
 from support import REPOSITORY, has_ended, until
 
-from digits.params import project as of_params
+from digits.project import load_project
 from flows.train import train
 
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
@@ -24,7 +24,7 @@ DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["
 
 def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    named = of_params()
+    named = load_project()
     for each in DEPLOYMENTS:
         flow: Any = import_object(each["entrypoint"])
         after_pool = flow.name == "stage"

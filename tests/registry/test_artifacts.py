@@ -10,7 +10,7 @@ from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
 from support import finding
 
-from digits.artifacts import read_split
+from digits.artifacts import LAYOUT
 from digits.toolkit import inference
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.inference import Network
@@ -32,7 +32,7 @@ class Version:
     def answers(self):
         sign(self.run, "1")
         with served(URI, threads=2) as model:
-            return model.predict(read_split("holdout").data.images)
+            return model.predict(LAYOUT.read_split("holdout").data.images)
 
     def calibration(self):
         sign(self.run, "1")

@@ -11,6 +11,7 @@ from mlflow.server import get_app_client
 from support import REPOSITORY, Server, changed, mlflow_serves
 
 from digits import params as parameters
+from digits.project import as_project, load_project
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.registry.promotion import Outcome, promote_training, rollback
 from digits.toolkit.registry.versions import Registry
@@ -59,7 +60,7 @@ def password(user: str) -> str:
 
 def promote() -> Outcome:
     quick = parameters.check(changed({"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}))
-    return promote_training("mlp", None, None, params=quick)
+    return promote_training("mlp", None, None, project=as_project(quick))
 
 
 def test_two_ordinary_users_promote_and_roll_back(
@@ -68,12 +69,12 @@ def test_two_ordinary_users_promote_and_roll_back(
     arena.prepare(digits_8x8)
     become("ann")
     fighter_elsewhere("mlp", FEW)
-    restore_all()
+    restore_all(load_project())
     assert promote().moved
 
     become("bob")
     fighter_elsewhere("mlp")
-    restore_all()
+    restore_all(load_project())
     assert promote().moved
     rollback(NAME)
     assert Registry(NAME).champion() == "1"

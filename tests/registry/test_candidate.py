@@ -10,8 +10,8 @@ from arena import EVEN, fighter
 from dvc.repo import Repo
 from support import BOMB, SMALL, finding, git, run_record, write_params
 
-from digits import params
 from digits.artifacts import TrainOutputs, split_path
+from digits.project import load_project
 from digits.toolkit.errors import IntegrityError, ServiceError, UsageError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import SPLITS
@@ -73,7 +73,7 @@ def record(run: TrainedRun, *models: str) -> None:
 
 
 def promote(model: str, exp: str | None = None) -> Outcome:
-    return promote_training(model, None, exp, params=params.load())
+    return promote_training(model, None, exp, project=load_project())
 
 
 def cached(repo: Repo, path: Path) -> Path:

@@ -15,10 +15,11 @@ import pytest
 from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, TEST_ONLY, accept, fighter
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
-from support import changed, finding, record_outputs
+from support import active_run, changed, finding, record_outputs
 
 from digits import params as parameters
-from digits.artifacts import read_split, split_path
+from digits.artifacts import LAYOUT, split_path
+from digits.project import as_project
 from digits.report.console import print_moves, print_outcome
 from digits.toolkit import machine
 from digits.toolkit.dataset import Split, save_split
@@ -31,7 +32,7 @@ from digits.toolkit.registry import history as journal
 from digits.toolkit.registry.evidence import judge_by_holdout
 from digits.toolkit.registry.trace import check_unchanged, find_origin
 from digits.toolkit.registry.versions import Registry, account, find, trained_run
-from digits.toolkit.tracking import runs, store
+from digits.toolkit.tracking import store
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def promote(ring):
 
 
 def gate(changes):
-    return partial(judge_by_holdout, params=parameters.check(changed(changes)))
+    return partial(judge_by_holdout, project=as_project(parameters.check(changed(changes))))
 
 
 def artifacts_of(version):
@@ -165,7 +166,7 @@ class TestPromote:
             line = finding(IntegrityError, partial(promote, model))
             assert f"{split_path(split)} had md5 {'f' * 32}, dvc.lock has " in line
         model, path = fighter(EVEN, ALSO_EVEN), split_path("holdout")
-        picked = read_split("holdout").data.take(np.arange(50))
+        picked = LAYOUT.read_split("holdout").data.take(np.arange(50))
         save_split(path, Split(picked, np.arange(50)))
         line = finding(IntegrityError, lambda: promote(model))
         assert line.startswith(f"{path}: md5 {md5(path)[:12]}, dvc.lock records ")
@@ -214,9 +215,9 @@ class TestPromote:
 
 
 def test_run_without_model_is_a_line(tracked):
-    store.connect()
+    store.connect(NAME)
     assert "unknown" in finding(UsageError, lambda: trained_run("f" * 32))
-    with runs.active_run("empty", params={}, tags={}) as run:
+    with active_run("empty", params={}, tags={}) as run:
         pass
     line = finding(DataError, lambda: trained_run(run.info.run_id))
     assert "finished, without model" in line

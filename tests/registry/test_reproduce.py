@@ -10,6 +10,7 @@ from arena import NAME, accept, fighter
 from support import finding, git, run_record
 
 from digits.artifacts import TrainOutputs
+from digits.project import load_project
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.files import write_json
 from digits.toolkit.registry import promotion, reproduce
@@ -42,7 +43,7 @@ def test_other_predictions_are_counted_and_measured():
 def reproduced(version):
     """The line with which a version is not reproduced."""
     again = partial(reproduce.reproduce_version, f"models:/{NAME}/{version}")
-    return finding(IntegrityError, partial(again, threads=2, tolerance=0))
+    return finding(IntegrityError, partial(again, load_project(), tolerance=0))
 
 
 def test_what_no_commit_holds_is_not_reproducible(ring):
@@ -58,13 +59,13 @@ def test_what_no_commit_holds_is_not_reproducible(ring):
 def test_other_split_or_params_than_the_run_says_are_told(ring):
     promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/1")
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, load_project(), Path()))
     assert line.startswith(f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is ")
     promotion.promote(fighter(), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/2")
     said = run_record("mlp", params=arena.RECORDED | {"seed": 7})
     write_json(TrainOutputs("mlp").run, said.model_dump())
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, load_project(), Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
 

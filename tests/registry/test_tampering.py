@@ -20,9 +20,10 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, forbid_tensorflow
 
-from digits import cli, params
-from digits.artifacts import read_split
+from digits import cli
+from digits.artifacts import LAYOUT
 from digits.demo import players
+from digits.project import load_project
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.reproduce import reproduce_version
@@ -82,7 +83,7 @@ def another_model(folder: Path) -> None:
 
 def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
     return promotion.promote_training(
-        None, model.run_id, None, params=params.load(), dry_run=dry_run
+        None, model.run_id, None, project=load_project(), dry_run=dry_run
     )
 
 
@@ -93,7 +94,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "score": lambda _: cli.score("new.npz", "scored.parquet"),
     "demo": lambda _: players(NAME, threads=2),
     "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
-    "reproduce": lambda _: reproduce_version(CHAMPION, threads=2, tolerance=0),
+    "reproduce": lambda _: reproduce_version(CHAMPION, load_project(), tolerance=0),
     "serve": lambda _: cli.serve(port=0),
     "package": lambda _: cli.package(out=Path("package")),
     "challenge": lambda ring: promote(ring.new, dry_run=True),
@@ -170,7 +171,7 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
 def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
     ring: Ring, tmp_path: Path
 ) -> None:
-    holdout = read_split("holdout").data
+    holdout = LAYOUT.read_split("holdout").data
     code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "serve", "--port", "0"],

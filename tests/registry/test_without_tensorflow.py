@@ -9,7 +9,7 @@ from arena import fighter
 from PIL import Image
 from support import SMALL, forbid_tensorflow, python, write_params
 
-from digits.artifacts import read_split
+from digits.artifacts import LAYOUT
 from digits.toolkit.registry.versions import Registry
 
 # What only validation, judgement, drawing and export need takes up to 4 s to import.
@@ -34,7 +34,7 @@ from digits.stages import compare, evaluate
 from digits.toolkit.tracking.restore import restore_all
 
 process.set_environment()
-restore_all()
+restore_all(load_project())
 evaluate.main("mlp")
 compare.main()
 """
@@ -48,7 +48,7 @@ def run_without(code: str) -> None:
 def test_registered_models_are_asked_and_judged_without_it(chain: Registry) -> None:
     write_params({**SMALL, "promote.max_latency_ms": 10_000})
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
-    np.savez("new.npz", images=read_split("holdout").data.images[:4])
+    np.savez("new.npz", images=LAYOUT.read_split("holdout").data.images[:4])
     run_without(COMMANDS.replace("RUN", fighter().run_id))
 
 

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from dvc.repo import Repo
 from support import BOMB, Page, finding, git, python, write_params
 
-from digits.artifacts import COMPARE, EvaluateOutputs, TrainOutputs, split_path
+from digits.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
+from digits.report.plots.diff import draw
 from digits.stages.evaluate import write_figures
 from digits.toolkit.dataset import Dataset, Split, save_arrays, save_split
 from digits.toolkit.diff.collect import Diff, collect_diff
@@ -149,20 +151,20 @@ BETTER = "better: accuracy 85.00 → 92.50 %, p < 0.001; the gate would accept"
 
 
 def test_workspace_against_commit(repository: Path) -> None:
-    diff = collect_diff("HEAD~1", None)
+    diff = collect_diff("HEAD~1", None, LAYOUT)
     assert verdicts(diff) == {"mlp": BETTER, "cnn": "unchanged"}
     assert {key: (*pair,) for key, pair in diff.params.items()} == {"train.mlp.fit.epochs": (2, 3)}
     assert diff.notes == []
     changed = {name for name, pair in diff.models["mlp"].metrics.items() if pair.diff}
     assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
-    assert verdicts(collect_diff("HEAD", None)) == {"mlp": "unchanged", "cnn": "unchanged"}
+    assert verdicts(collect_diff("HEAD", None, LAYOUT)) == {"mlp": "unchanged", "cnn": "unchanged"}
 
 
 def test_model_on_one_side_only(repository: Path) -> None:
     record("sprint", WEAK)
     commit("mlp", "sprint")
-    assert verdicts(collect_diff("HEAD~1", "HEAD")) == {
+    assert verdicts(collect_diff("HEAD~1", "HEAD", LAYOUT)) == {
         "mlp": "unchanged",
         "sprint": "new: accuracy 85.00 %; the gate would accept",
         "cnn": "gone: accuracy 92.50 %",
@@ -173,7 +175,7 @@ def test_other_test_rows(repository: Path) -> None:
     write_splits(rows=200)
     record("mlp", 10, rows=200)
     commit("mlp")
-    diff = collect_diff("HEAD~1", None)
+    diff = collect_diff("HEAD~1", None, LAYOUT)
     assert verdicts(diff)["mlp"] == "not comparable: accuracy 92.50 → 95.00 %"
     assert diff.notes[:2] == [
         "mlp: evaluated on other test rows, so without paired test",
@@ -183,9 +185,9 @@ def test_other_test_rows(repository: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["nosuch", "--output=x", "", "HEAD~9", "HEAD:params.yaml"])
 def test_unknown_revision(repository: Path, revision: str) -> None:
-    line = finding(UsageError, lambda: collect_diff(revision, None))
+    line = finding(UsageError, lambda: collect_diff(revision, None, LAYOUT))
     assert line.startswith("'" if revision[:1] in ("", "-") else f"{revision}: ")
-    finding(UsageError, lambda: collect_diff("HEAD", revision))
+    finding(UsageError, lambda: collect_diff("HEAD", revision, LAYOUT))
     assert not Path("x").exists()
 
 
@@ -194,7 +196,7 @@ def test_lost_cache_comes_from_remote(repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(".dvc/cache")
     shutil.rmtree("artifacts")
     git("checkout", "-q", "artifacts")
-    diff = collect_diff("HEAD~1", None)
+    diff = collect_diff("HEAD~1", None, LAYOUT)
     assert verdicts(diff)["mlp"] == BETTER
 
 
@@ -208,7 +210,10 @@ def test_remote_in_repository_as_it_was(repository: Path) -> None:
     record("mlp", WEAK)
     commit("mlp", "cnn")
     shutil.rmtree(".dvc/cache")
-    assert collect_diff("HEAD~1", None, Path("out")).models["mlp"].state == "worse"
+    assert (
+        collect_diff("HEAD~1", None, LAYOUT, partial(draw, Path("out"))).models["mlp"].state
+        == "worse"
+    )
 
 
 OWN_REMOTE = "['remote \"own\"']\n    url = {url}\n[core]\n    remote = own\n"
@@ -234,7 +239,7 @@ def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
         git("commit", "-qm", "foreign")
         git("checkout", "-q", "-")
         shutil.rmtree(".dvc/cache")
-        line = finding(ServiceError, lambda: collect_diff("foreign", None))
+        line = finding(ServiceError, lambda: collect_diff("foreign", None, LAYOUT))
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody asked it
             server.accept()
@@ -257,7 +262,7 @@ def test_branch_with_bomb_is_refused(
     Path(file).write_text(text, "utf-8")
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
-    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(said)
+    assert finding(kind, lambda: collect_diff("foreign", None, LAYOUT)).startswith(said)
 
 
 def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
@@ -267,7 +272,7 @@ def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
         git("add", "-f", file)
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
-    assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
+    assert verdicts(collect_diff("foreign", None, LAYOUT))["mlp"] == BETTER
 
 
 def test_links_and_md5_of_a_branch_lead_nowhere(repository: Path, tmp_path: Path) -> None:
@@ -279,21 +284,21 @@ def test_links_and_md5_of_a_branch_lead_nowhere(repository: Path, tmp_path: Path
     lock = Path("dvc.lock").read_text("utf-8")
     digest = md5(TrainOutputs("mlp").metrics)
     git("commit", "-qam", "a link")
-    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1"))
+    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1", LAYOUT))
     assert line == "foreign: params.yaml: is a str, not a mapping of blocks"
     git("reset", "-q", "--hard", "HEAD~1")
     Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"), "utf-8")
     git("commit", "-qam", "an md5")
-    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1"))
+    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1", LAYOUT))
     assert "(dvc.lock has no md5 of it)" in line
 
 
 def test_files_not_as_recorded(repository: Path) -> None:
     EvaluateOutputs("mlp").metrics.write_text("{}", "utf-8")
-    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None))
+    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None, LAYOUT))
     assert line.startswith("workspace: artifacts/evaluate/mlp/metrics.json: md5 ")
     commit("mlp", "cnn")
-    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
+    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1", LAYOUT))
     assert line.startswith("HEAD: artifacts/evaluate/mlp/metrics.json: holds no test, holdout")
 
 
@@ -302,13 +307,13 @@ def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
     before = json.loads(metrics.read_text("utf-8"))
     write_json(metrics, before | {"shared_cores": 1.25})
     commit("mlp", "cnn", epochs=3)
-    assert collect_diff("HEAD~1", "HEAD").notes == [
+    assert collect_diff("HEAD~1", "HEAD", LAYOUT).notes == [
         "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
         "meanwhile"
     ]
     write_json(metrics, before | {"elapsed_s": 0})
     commit("mlp", "cnn", epochs=3)
-    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
+    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD", LAYOUT))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
 
 
@@ -325,7 +330,7 @@ def hostile_diff() -> Diff:
     git("add", ".")
     git("commit", "-qm", "hostile")
     git("branch", "@octocat/<script>`|#1")
-    return collect_diff("HEAD~1", "@octocat/<script>`|#1", Path("out"))
+    return collect_diff("HEAD~1", "@octocat/<script>`|#1", LAYOUT, partial(draw, Path("out")))
 
 
 def test_hostile_names_are_texts(
@@ -357,14 +362,14 @@ def test_markdown_fits_a_comment(repository: Path) -> None:
     with Repo() as repo:
         repo.commit(force=True)
     git("commit", "-qam", "long")
-    text = markdown(collect_diff("HEAD~1", "HEAD"))
+    text = markdown(collect_diff("HEAD~1", "HEAD", LAYOUT))
     assert "… and 30 more" in text
     assert len(text) < 60_000
 
 
 def test_page_shows_pictures(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    diff = collect_diff("HEAD~1", None, out)
+    diff = collect_diff("HEAD~1", None, LAYOUT, partial(draw, out))
     write_page(diff, out)
     names = [f"mlp-{kind}.png" for kind in ("old-confusion", "new-confusion", "learning-curves")]
     assert sorted(path.name for path in out.iterdir()) == sorted([*names, "diff.html", "diff.md"])

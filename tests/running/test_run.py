@@ -25,7 +25,7 @@ from pathlib import Path
 from digits import params
 from digits.toolkit import process
 from digits.toolkit.pipeline.run import run_pipeline
-ran = lambda: run_pipeline(Path(), params.load(), sys.argv[1:])
+ran = lambda: run_pipeline(Path(), sys.argv[1:], threads=2)
 process.run_program(lambda: print("ran:", *sorted(ran())))
 """
 ALL = ["compare", "prepare", "train@cnn", "train@mlp"]

@@ -16,6 +16,7 @@ from support import changed, finding, served
 
 from digits import params as parameters
 from digits.demo import MAX_DRAWING, demo_app, players
+from digits.project import as_project
 from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion
@@ -49,7 +50,7 @@ PLAYERS = [
 @pytest.fixture(scope="module")
 def address():
     named = {"data.class_names": ["null", "eins", *"23456789"]}
-    with served(demo_app(PLAYERS, parameters.check(changed(named)))) as port:
+    with served(demo_app(PLAYERS, as_project(parameters.check(changed(named))))) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -157,7 +158,7 @@ def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
     shown = players(NAME, threads=1)  # whose files are gone
-    with served(demo_app(shown, parameters.check(changed({})))) as port:
+    with served(demo_app(shown, as_project(parameters.check(changed({}))))) as port:
         assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}
@@ -172,7 +173,7 @@ def test_no_champion(ring):
 @pytest.mark.slow
 def test_demo_command(project, digits_8x8, opened):
     prepare(digits_8x8)
-    store.connect()
+    store.connect(NAME)
     promotion.promote(fighter(), NAME, judge=accept)
     registry = Registry(NAME)
     registry.set_challenger(registry.register(fighter()))

@@ -18,7 +18,8 @@ from scipy.stats import binom
 from support import changed, finding
 
 from digits import params as parameters
-from digits.artifacts import MONITOR, read_split
+from digits.artifacts import LAYOUT, MONITOR
+from digits.project import as_project
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
 from digits.toolkit.answering.page import render_monitor
@@ -52,10 +53,10 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    params = parameters.check(changed(changes))
+    project = as_project(parameters.check(changed(changes)))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
-        return monitoring.monitor(source, log, labelled, model, params=params)
+        return monitoring.monitor(source, log, labelled, model, project=project)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def champion(ring):
 
 @pytest.fixture
 def holdout(champion):
-    return read_split("holdout").data
+    return LAYOUT.read_split("holdout").data
 
 
 def test_log_counts_last_days_of_one_version(holdout):

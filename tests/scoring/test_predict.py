@@ -10,6 +10,7 @@ from PIL import Image
 from support import changed, finding
 
 from digits import params as parameters
+from digits.project import as_project
 from digits.report.console import print_answers
 from digits.toolkit.answering.predict import class_names, predict_pictures
 from digits.toolkit.errors import DataError
@@ -57,8 +58,9 @@ def test_answer_is_one_class_two_or_unsure(pictures, capsys):
 
 def test_answers_have_the_names_of_classes(pictures, capsys):
     answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
-    params = parameters.check(changed({"data.classes": 4, "data.class_names": [*"abcd"]}))
-    names = class_names(4, params)
+    named = parameters.check(changed({"data.classes": 4, "data.class_names": [*"abcd"]}))
+    project = as_project(named)
+    names = class_names(4, project)
     print_answers("models:/digits/3", answers, names=names, coverage=0.99, as_json=False)
     _, *lines = capsys.readouterr().out.splitlines()
     said = [line.partition(": ")[2].partition("  ")[0] for line in lines[:3]]
@@ -68,7 +70,7 @@ def test_answers_have_the_names_of_classes(pictures, capsys):
     second = json.loads(capsys.readouterr().out)["answers"][1]
     assert (second["predicted"], second["answer_set"]) == (3, [3, 1])
     assert (second["predicted_name"], second["answer_names"]) == ("d", ["d", "b"])
-    assert class_names(10, params) is None  # a version of other data
+    assert class_names(10, project) is None  # a version of other data
 
 
 def test_pipe_is_no_picture(tmp_path):

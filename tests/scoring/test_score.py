@@ -14,7 +14,8 @@ from PIL import Image
 from support import changed, finding, findings
 
 from digits import params as parameters
-from digits.artifacts import read_split, split_path
+from digits.artifacts import LAYOUT, split_path
+from digits.project import as_project
 from digits.report.console import print_scored
 from digits.toolkit import inference
 from digits.toolkit.answering import score as scoring
@@ -29,7 +30,9 @@ from digits.toolkit.registry.served import served
 
 def score(source="new.npz", out="scored.parquet", **changes):
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return scoring.score(source, out, model, params=parameters.check(changed(changes)))
+        return scoring.score(
+            source, out, model, project=as_project(parameters.check(changed(changes)))
+        )
 
 
 def kept(*arguments, **changes):
@@ -53,7 +56,7 @@ def champion(ring):
 @pytest.fixture
 def holdout(champion):
     """The hold-out, as new.npz."""
-    holdout = read_split("holdout").data
+    holdout = LAYOUT.read_split("holdout").data
     np.savez("new.npz", images=holdout.images)
     return holdout
 
@@ -135,7 +138,7 @@ class TestFile:
 class TestFolder:
     @pytest.fixture
     def tables(self, champion):
-        images = read_split("holdout").data.images
+        images = LAYOUT.read_split("holdout").data.images
         flat = images.reshape(len(images), -1)
         frame = pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(64)])
         Path("in/deeper").mkdir(parents=True)
@@ -212,7 +215,7 @@ class TestPictures:
 
     @pytest.fixture
     def files(self, ring):
-        images = read_split("holdout").data.images[:20]
+        images = LAYOUT.read_split("holdout").data.images[:20]
         np.savez("new.npz", images=images)
         Path("new").mkdir()
         paths = [Path("new", f"{row:02}.png") for row in range(len(images))]

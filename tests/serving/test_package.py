@@ -14,7 +14,8 @@ from support import changed, finding
 
 from digits import cli
 from digits import params as parameters
-from digits.artifacts import read_split, split_path
+from digits.artifacts import LAYOUT, split_path
+from digits.project import as_project
 from digits.toolkit.dataset import load_split, save_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError
 from digits.toolkit.files import folder_sha256
@@ -33,7 +34,7 @@ def champion(ring: Path) -> str:
 
 def write(uri: str, **changes: object) -> Package:
     with served(uri, threads=1) as model:
-        return write_package(model, OUT, params=parameters.check(changed(changes)))
+        return write_package(model, OUT, project=as_project(parameters.check(changed(changes))))
 
 
 def test_package_command(
@@ -46,12 +47,12 @@ def test_package_command(
     said = json.loads(capsys.readouterr().out)
     assert said["model"] == champion
     assert said["folder"] == str(OUT)
-    assert said["rows"] == len(read_split("holdout").data)
+    assert said["rows"] == len(LAYOUT.read_split("holdout").data)
     assert said["largest_difference"] < 1e-6
     assert said["sha256"] == folder_sha256(OUT)
     assert [path.name for path in OUT.parent.iterdir()] == [OUT.name]
 
-    images = read_split("holdout").data.images[:1]
+    images = LAYOUT.read_split("holdout").data.images[:1]
     with served(champion, threads=1) as model, running(OUT) as server:
         body = {"inputs": images.tolist()}
         response = requests.post(f"{server.address}/predict", json=body, timeout=20).json()
@@ -101,12 +102,12 @@ def test_images_of_another_size(ring: Path) -> None:
 def test_package_that_answers_otherwise_is_not_written(
     champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = parameters.check(changed({}))
+    project = as_project(parameters.check(changed({})))
     with served(champion, threads=1) as model:
         right = model.predict
         for wrong in (lambda x: right(x)[:, ::-1], lambda x: right(x) + np.float32(1e-4)):
             monkeypatch.setitem(model.__dict__, "predict", wrong)
             assert "differ from the model's by up to" in finding(
-                IntegrityError, lambda: write_package(model, OUT, params=params)
+                IntegrityError, lambda: write_package(model, OUT, project=project)
             )
     assert [*OUT.parent.iterdir()] == []

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, finding, has_ended, only_run, until, write_params
+from support import NAME, SMALL, active_run, finding, has_ended, only_run, until, write_params
 
 from digits.toolkit.errors import DataError, ServiceError
 from digits.toolkit.tracking import runs, store
@@ -28,7 +28,10 @@ class TestARunEnds:
         ids=repr,
     )
     def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
-        with pytest.raises(type(error)) as caught, runs.active_run("mlp", params={}, tags={}):
+        with (
+            pytest.raises(type(error)) as caught,
+            active_run("mlp", params={}, tags={}),
+        ):
             raise error
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
@@ -39,7 +42,10 @@ class TestARunEnds:
             next(rows)  # the store holds two
             raise SystemExit(143)
 
-        with pytest.raises(SystemExit), runs.active_run("mlp", params={}, tags={}):
+        with (
+            pytest.raises(SystemExit),
+            active_run("mlp", params={}, tags={}),
+        ):
             asked()
         assert only_run(MlflowClient()).info.status == "KILLED"
 
@@ -47,14 +53,17 @@ class TestARunEnds:
         import mlflow
 
         def relog() -> None:
-            with runs.active_run("mlp", params={"seed": 1}, tags={}):
+            with active_run("mlp", params={"seed": 1}, tags={}):
                 mlflow.log_param("seed", 2)
 
         assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
         assert only_run(MlflowClient()).info.status == "FAILED"
 
     def test_failed_when_its_params_are_refused(self, tracked: Path) -> None:
-        with pytest.raises(ServiceError), runs.active_run("x", params={"../x": 1}, tags={}):
+        with (
+            pytest.raises(ServiceError),
+            active_run("x", params={"../x": 1}, tags={}),
+        ):
             pass
         assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
@@ -84,14 +93,16 @@ class TestUnderMlflowRun:
 
     @pytest.fixture
     def parent(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-        store.connect()
+        store.connect(NAME)
         client = MlflowClient()
         run = client.create_run(client.create_experiment("of the user"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
         return run
 
     def child(self, name: str) -> Run:
-        with runs.active_run(name, params={"model": name}, tags={}) as active:
+        with runs.active_run(
+            name, experiment=NAME, view=True, params={"model": name}, tags={}
+        ) as active:
             pass
         return MlflowClient().get_run(active.info.run_id)
 

@@ -16,11 +16,11 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, Server, finding, mlflow_serves, record_outputs, write_params
+from support import NAME, SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
 from digits.artifacts import TrainOutputs
 from digits.params import Params
-from digits.params import project as project_params
+from digits.project import load_project
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import ServiceError
 from digits.toolkit.registry.promotion import promote, rollback
@@ -35,7 +35,7 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 def the_run() -> Run:
     """The only finished run."""
-    [run] = runs.find("attributes.status = 'FINISHED'", store.connect(), limit=2)
+    [run] = runs.find("attributes.status = 'FINISHED'", store.connect(NAME), limit=2)
     return run
 
 
@@ -107,7 +107,7 @@ def way(project: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch) -
 
 def log_epochs(way: Way, closed: tuple[int, ...], epochs: int = 6) -> str:
     """A run with these epochs, of which some are logged while the way is closed."""
-    with live.training_run("mlp", what="", params={}, tags={}) as run:
+    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
         for epoch in range(epochs):
             way.is_open = epoch not in closed
             run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
@@ -136,7 +136,7 @@ def test_epochs_whose_answer_is_lost_are_logged_once(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "AGAIN_S", 0)
-    store.connect()
+    store.connect(NAME)
     way.loses = True
     assert loss_of(log_epochs(way, closed=())) == ALL_SIX
 
@@ -151,7 +151,7 @@ def test_a_server_that_stays_away_is_told_once(
 
 
 def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
-    with live.training_run("mlp", what="", params={}, tags={}) as run:
+    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
         way.is_open = False
         run.attempt(lambda: runs.log_metrics({"elapsed_s": 1}))
         way.is_open = True
@@ -183,12 +183,12 @@ def test_training_without_a_server_is_logged_by_restore(
             stage.main("mlp")
             assert capsys.readouterr().err.count("warning: MLflow at http") == 1
     record_outputs()
-    restore_all()
+    restore_all(load_project())
     run = the_run()
     assert run.data.tags["restored_from"] == TrainOutputs("mlp").read_run().run_id
     assert_whole(run, len(TrainOutputs("mlp").read_history()))
     capsys.readouterr()
-    restore_all()
+    restore_all(load_project())
     assert capsys.readouterr().out == ""
     assert the_run().to_dictionary() == run.to_dictionary()
 
@@ -197,8 +197,8 @@ class TestDecisions:
     @pytest.fixture
     def name(self, way: Way, digits_8x8: Dataset) -> str:
         arena.prepare(digits_8x8)
-        store.connect()
-        return project_params().name
+        store.connect(NAME)
+        return load_project().name
 
     def after(self, name: str) -> list[str | None]:
         """Where each move led; a chain, and the last one is the champion."""
@@ -310,10 +310,10 @@ def test_server_away_past_the_end_gets_a_whole_run_by_restore(
     assert end_of(stage("evaluate")).count("\n") == 1
     server.start()
     record_outputs()
-    restore_all()
+    restore_all(load_project())
     run = the_run()
     assert_whole(run, EPOCHS)
-    restore_all()
+    restore_all(load_project())
     assert the_run().to_dictionary() == run.to_dictionary()
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from digits.toolkit.tracking.__main__ import address
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import finding, git, record_outputs, write_params
+from support import NAME, finding, git, record_outputs, write_params
 
-from digits.artifacts import TrainOutputs
+from digits.artifacts import TrainOutputs, run_page
+from digits.project import load_project
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import md5, read_json
 from digits.toolkit.tracking import logged_model, restore, runs, store
 from digits.toolkit.tracking.restore import restore_all
+from digits.ui import address
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def datasets(run: Run) -> dict[str, str]:
 
 
 def all_runs() -> list[Run]:
-    store.connect()
+    store.connect(NAME)
     client = MlflowClient()
     return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
@@ -65,7 +66,7 @@ def test_restored_run_holds_what_the_original_held(
 ) -> None:
     there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
     record_outputs()
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     client, run_id = MlflowClient(), run.info.run_id
     assert run_id != original.info.run_id == run.data.tags["restored_from"]
@@ -91,7 +92,7 @@ def test_known_run_is_left_alone(
 ) -> None:
     shutil.copytree(trained_project, workspace / "project")
     monkeypatch.chdir(workspace / "project")
-    restore_all()
+    restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
     known = restore.known(TrainOutputs("mlp"))
     assert known.info.run_id == original.info.run_id
@@ -101,35 +102,35 @@ def test_known_run_is_left_alone(
 def test_restores_once_and_again_after_deletion(
     clone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    restore_all()
+    restore_all(load_project())
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
     assert restore.known(TrainOutputs("mlp")).info.run_id == first.info.run_id
-    restore_all()
+    restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
     assert capsys.readouterr().out == ""
     MlflowClient().delete_run(first.info.run_id)
     assert restore.known(TrainOutputs("mlp")) is None
-    restore_all()
+    restore_all(load_project())
     assert first.info.run_id not in [run.info.run_id for run in all_runs()]
 
 
 def test_unfinished_run_does_not_count(clone: Path, original: Run) -> None:
-    experiment, tags = store.connect(), {"restored_from": original.info.run_id}
+    experiment, tags = store.connect(NAME), {"restored_from": original.info.run_id}
     for status in ("FAILED", "RUNNING"):
         half = MlflowClient().create_run(experiment, tags=tags)
         MlflowClient().update_run(half.info.run_id, status)
-    restore_all()
+    restore_all(load_project())
     assert sorted(run.info.status for run in all_runs()) == ["FAILED", "FINISHED", "RUNNING"]
 
 
 def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> None:
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     MlflowClient().delete_tag(run.info.run_id, restore.EVALUATION_SHA256)  # the last to arrive
     Path("artifacts/evaluate/mlp/behaviour.json").write_text('{"clean": 0.25}')
     for _ in range(2):
-        restore_all()
+        restore_all(load_project())
     [again] = all_runs()
     assert again.info.run_id == run.info.run_id
     assert again.data.metrics["behaviour_clean"] == 0.25
@@ -140,19 +141,19 @@ def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> N
 def test_restored_run_is_found_under_mlflow_run(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.connect()
+    store.connect(NAME)
     parent = MlflowClient().create_run(MlflowClient().create_experiment("of the user"))
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
-    restore_all()
-    restore_all()
+    restore_all(load_project())
+    restore_all(load_project())
     assert len(all_runs()) == 2
 
 
 def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
-    restore_all()
+    restore_all(load_project())
     write_params({"project.name": "second"})
-    restore_all()
-    restore_all()
+    restore_all(load_project())
+    restore_all(load_project())
     first, second = (
         MlflowClient().search_runs([store.connect(name)]) for name in ("digits", "second")
     )
@@ -162,7 +163,7 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:
     shutil.rmtree("artifacts/evaluate")
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     assert "val_accuracy" in run.data.metrics
     assert not any(name.startswith("test_") for name in run.data.metrics)
@@ -192,7 +193,7 @@ def test_damaged_missing_or_replaced_output_leaves_no_run(clone: Path) -> None:
 
 
 def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     assert run.data.tags["outputs"].startswith("from the run cache, or ")
     assert run.data.tags["training"] == run.data.tags["restored_from"]
@@ -202,7 +203,7 @@ def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
     record_outputs()
     for command in ("init -q", "add dvc.lock", "commit -qm x"):
         git(*command.split())
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     assert "outputs" not in run.data.tags
 
@@ -239,9 +240,9 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
 
 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
-    restore_all()
+    restore_all(load_project())
     [run] = all_runs()
     address("5055")
     Path("artifacts/report").mkdir()
-    text = Path("artifacts/report", TrainOutputs("mlp").read_run().page()).read_text()
+    text = Path("artifacts/report", run_page(TrainOutputs("mlp").read_run())).read_text()
     assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

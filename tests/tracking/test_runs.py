@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import SMALL, only_run, until, write_params
+from support import NAME, SMALL, active_run, only_run, until, write_params
 
-from digits.artifacts import TrainOutputs
+from digits.artifacts import TrainOutputs, split_path
 from digits.toolkit.dataset import load_split
 from digits.toolkit.files import md5, read_json
 from digits.toolkit.judgement.confidence import threshold
@@ -185,7 +185,7 @@ def test_system_metrics_are_logged_if_wanted(
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
     named = "system/cpu_utilization_percentage"
-    with runs.active_run("mlp", params={}, tags={}) as active:
+    with active_run("mlp", params={}, tags={}) as active:
         client = MlflowClient()
         run_id = active.info.run_id
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
@@ -194,12 +194,12 @@ def test_system_metrics_are_logged_if_wanted(
 
 
 def test_runs_that_log_the_same_data_at_once(tracked: Path) -> None:
-    client, experiment = MlflowClient(f"sqlite:///{tracked}/mlflow.db"), store.connect()
+    client, experiment = MlflowClient(f"sqlite:///{tracked}/mlflow.db"), store.connect(NAME)
     started = [client.create_run(experiment).info.run_id for _ in range(8)]
     for attempt in range(5):  # none of which has the data yet
 
         def log(run_id: str, digest: str = f"{attempt:032}") -> None:
-            runs.log_datasets(run_id, {"test": digest})
+            runs.log_datasets(run_id, {"test": digest}, split_path)
 
         with ThreadPoolExecutor(len(started)) as pool:
             assert [*pool.map(log, started)] == [None] * len(started)

@@ -8,13 +8,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from digits.toolkit.tracking.__main__ import address
 from mlflow import MlflowClient
-from support import Server, finding, only_run
+from support import NAME, Server, active_run, finding, only_run
 
 from digits.toolkit.errors import ServiceError
 from digits.toolkit.tracking import page, runs, store
 from digits.toolkit.tracking.page import NOTE
+from digits.ui import address
 
 VIEW = "mlflow.sharedViewState.digits"
 
@@ -34,7 +34,7 @@ class TestTheStore:
             assert (store.tracking_uri(), store.portable_uri()) == (asked, recorded)
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         assert store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
-        store.connect()  # MLflow then puts the whole path into the environment
+        store.connect(NAME)  # MLflow then puts the whole path into the environment
         assert store.portable_uri() == "sqlite:///mlflow.db"
 
     def test_is_the_projects_when_dvc_runs_in_a_copy(
@@ -49,32 +49,32 @@ class TestTheStore:
         assert list(Path().iterdir()) == []
 
     def test_takes_a_deleted_experiment_back(self, tracked: Path) -> None:
-        experiment = store.connect()
+        experiment = store.connect(NAME)
         found = MlflowClient().get_experiment(experiment)
         assert found.artifact_location == (tracked / "mlartifacts").as_uri()
         MlflowClient().delete_experiment(experiment)
-        assert store.connect() == experiment
-        with runs.active_run("mlp", params={}, tags={}):
+        assert store.connect(NAME) == experiment
+        with active_run("mlp", params={}, tags={}):
             pass
 
     def test_shows_the_project_in_a_view_that_is_written_once(self, tracked: Path) -> None:
-        experiment, client = store.connect(), MlflowClient()
+        experiment, client = store.connect(NAME), MlflowClient()
         tags = client.get_experiment(experiment).tags
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
         assert "restored_from" in tags[NOTE]
         assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in address("5000")
         before = Path("mlflow.db").read_bytes()
-        store.connect()
+        store.connect(NAME)
         assert Path("mlflow.db").read_bytes() == before
 
     def test_leaves_views_and_a_description_of_the_users(self, tracked: Path) -> None:
-        experiment, client = store.connect(), MlflowClient()
+        experiment, client = store.connect(NAME), MlflowClient()
         own = client.get_experiment(experiment).tags[VIEW]
         users = {"mlflow.sharedViewState.1795725668175": "theirs", NOTE: "theirs"}
         for key, value in {**users, VIEW: "of another version"}.items():
             client.set_experiment_tag(experiment, key, value)
-        store.connect()
+        store.connect(NAME)
         tags = client.get_experiment(experiment).tags
         assert {key: tags[key] for key in (*users, VIEW)} == {**users, VIEW: own}
 
@@ -169,7 +169,9 @@ def test_store_of_a_server_is_written(
 
 def test_run_of_an_experiment_is_named_with_it(tracked: Path) -> None:
     changed = "train.mlp.fit.epochs 8 → 20"
-    with runs.active_run("mlp", params={}, tags={"dvc_exp": "longer", "changed": changed}) as run:
+    with runs.active_run(
+        "mlp", experiment=NAME, view=True, params={}, tags={"dvc_exp": "longer", "changed": changed}
+    ) as run:
         assert run.info.run_name == "mlp (longer)"
     state = json.loads(json.loads(page.tags()[page.TAG])["state"])
     assert "tags.`changed`" in state["selectedColumns"]
