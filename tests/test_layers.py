@@ -24,7 +24,7 @@ def loaded(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli", "params", "models.cnn", "core.artifacts", "stages.split", "stages.train"],
+    ["cli", "params", "models.cnn", "artifacts", "stages.split", "stages.train"],
 )
 def test_starting_loads_nothing_expensive(module: str) -> None:
     assert loaded(f"import digits.{module}") & EXPENSIVE == set()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from digits.artifacts import run_page
 from digits.evaluation.leaderboard import MEANINGS
-from digits.toolkit.html import p_value, templates
+from digits.toolkit.html.templates import p_value, templates
 from digits.toolkit.judgement.behaviour import fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
 from digits.toolkit.outputs import RunRecord

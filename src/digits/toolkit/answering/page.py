@@ -7,7 +7,7 @@ from PIL import Image
 
 from digits.toolkit.answering.monitor import Monitored, MonitorResult
 from digits.toolkit.dataset import Images
-from digits.toolkit.html import templates
+from digits.toolkit.html.templates import templates
 
 FOREIGN = 24  # images that are shown
 WORDS = {

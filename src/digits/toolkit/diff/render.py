@@ -8,7 +8,7 @@ from digits.toolkit.console import print_json, print_table
 from digits.toolkit.diff.collect import Diff
 from digits.toolkit.errors import printable
 from digits.toolkit.files import write_text
-from digits.toolkit.html import templates
+from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.comparison import verdict
 from digits.toolkit.judgement.difference import NOT_ASKED, Change
 from digits.toolkit.pipeline.revision import Revision
