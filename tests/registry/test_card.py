@@ -138,7 +138,7 @@ def describe_data(text: str, of: str) -> None:
 def test_description_of_other_data_is_not_quoted() -> None:
     describe_data("Letters", of="d" * 32)
     text = promoted(fighter()).description or ""
-    assert "- Letters\n- Source: an attic\n- Licence: &lt;b&gt;\n" in text
+    assert "- Letters\n- Source: an attic\n- Licence: &#60;b&#62;\n" in text
     describe_data("Letters", of="e" * 32)
     text = promoted(fighter(arena.EVEN)).description or ""
     assert "- Not described: " in text
