@@ -91,12 +91,12 @@ def test_without_git_and_data_dvc_nothing_is_claimed(
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
 def test_data_md5_is_that_of_the_split(repository: Path, split: str, named: str) -> None:
-    provenance.SPLIT.parent.mkdir(parents=True)
-    provenance.SPLIT.write_text("as recorded")
+    split_path("train").parent.mkdir(parents=True)
+    split_path("train").write_text("as recorded")
     deps = [{"path": "src", "md5": "1"}, {"path": "data", "md5": "old.dir"}]
-    outs = [{"path": str(provenance.SPLIT), "md5": md5(provenance.SPLIT)}]
+    outs = [{"path": str(split_path("train")), "md5": md5(split_path("train"))}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"split": {"deps": deps, "outs": outs}}}))
-    provenance.SPLIT.write_text(split)
+    split_path("train").write_text(split)
     assert tags()["data_md5"] == named
 
 

@@ -7,7 +7,7 @@ import pytest
 from support import finding
 
 from digits.evaluation.leaderboard import Row, cells, doubts, markdown, weak_classes
-from digits.toolkit import console as show
+from digits.report import console as show
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
 
