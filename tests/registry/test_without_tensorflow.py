@@ -29,6 +29,7 @@ cli_results.promote(run="RUN", dry_run=True)
 assert len(players("digits", threads=2)) == 2
 """
 EVALUATION = """
+from digits.project import load_project
 from digits.toolkit import process
 from digits.stages import compare, evaluate
 from digits.toolkit.tracking.restore import restore_all

@@ -122,7 +122,7 @@ def test_run_and_page(holdout):
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
     MONITOR.write_text(page, encoding="utf-8")
-    project = parameters.check(changed({})).project
+    project = as_project(parameters.check(changed({})))
     monitoring.log_run(monitored.result, MONITOR, project)
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)

@@ -94,7 +94,7 @@ def test_known_run_is_left_alone(
     monkeypatch.chdir(workspace / "project")
     restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
-    known = restore.known(TrainOutputs("mlp"))
+    known = restore.known(TrainOutputs("mlp"), load_project())
     assert known.info.run_id == original.info.run_id
     assert runs.model_id(known) == original.outputs.model_outputs[0].model_id
 
@@ -105,12 +105,12 @@ def test_restores_once_and_again_after_deletion(
     restore_all(load_project())
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
-    assert restore.known(TrainOutputs("mlp")).info.run_id == first.info.run_id
+    assert restore.known(TrainOutputs("mlp"), load_project()).info.run_id == first.info.run_id
     restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
     assert capsys.readouterr().out == ""
     MlflowClient().delete_run(first.info.run_id)
-    assert restore.known(TrainOutputs("mlp")) is None
+    assert restore.known(TrainOutputs("mlp"), load_project()) is None
     restore_all(load_project())
     assert first.info.run_id not in [run.info.run_id for run in all_runs()]
 
@@ -158,7 +158,7 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
         MlflowClient().search_runs([store.connect(name)]) for name in ("digits", "second")
     )
     assert (len(first), len(second)) == (1, 1)
-    assert restore.known(TrainOutputs("mlp")).info.run_id == second[0].info.run_id
+    assert restore.known(TrainOutputs("mlp"), load_project()).info.run_id == second[0].info.run_id
 
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:
@@ -175,19 +175,21 @@ def test_damaged_missing_or_replaced_output_leaves_no_run(clone: Path) -> None:
         record_outputs()
         before = path.read_bytes()
         path.write_bytes(before + b" ")
-        assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
+        assert finding(IntegrityError, lambda: restore_all(load_project())).startswith(
+            f"{path}: md5 "
+        )
         path.write_bytes(before)
     Path("dvc.lock").unlink()
     record = Path("artifacts/train/mlp/run.json")
     before, other = record.read_text(), json.dumps(read_json(record, dict) | {"run_id": "../x"})
     for damaged in ("", '{"run_id": "0"}', other):
         record.write_text(damaged)
-        assert finding(DataError, restore_all).startswith(f"{record}: not ")
+        assert finding(DataError, lambda: restore_all(load_project())).startswith(f"{record}: not ")
     record.write_text(before)
     for name in ("metrics.json", "model.onnx"):
         path = Path("artifacts/train/mlp", name)
         path.rename(kept := path.with_suffix(".kept"))
-        assert finding(DataError, restore_all).startswith(f"{path}: no")
+        assert finding(DataError, lambda: restore_all(load_project())).startswith(f"{path}: no")
         kept.rename(path)
     assert all_runs() == []
 
@@ -232,7 +234,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
         lock["stages"]["train@mlp"] = {"deps": deps, "params": params}
         Path("dvc.lock").write_text(json.dumps(lock))
         code.write_text(text)
-        line = finding(IntegrityError, restore_all)
+        line = finding(IntegrityError, lambda: restore_all(load_project()))
         assert line.startswith("train@mlp: of its recorded training, ")
         assert said in line
         assert line.endswith("; `dvc repro -f train@mlp` trains it here")

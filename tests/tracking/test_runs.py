@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import NAME, SMALL, active_run, only_run, until, write_params
+from support import NAME, SMALL, only_run, until, write_params
 
 from digits.artifacts import TrainOutputs, split_path
+from digits.project import load_project
 from digits.toolkit.dataset import load_split
 from digits.toolkit.files import md5, read_json
 from digits.toolkit.judgement.confidence import threshold
 from digits.toolkit.outputs import read_calibration
-from digits.toolkit.tracking import logged_model, runs, store
+from digits.toolkit.tracking import live, logged_model, runs, store
 
 
 class TestARun:
@@ -185,9 +186,8 @@ def test_system_metrics_are_logged_if_wanted(
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
     named = "system/cpu_utilization_percentage"
-    with active_run("mlp", params={}, tags={}) as active:
-        client = MlflowClient()
-        run_id = active.info.run_id
+    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
+        client, run_id = MlflowClient(), run.run_id
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
     logged = client.get_run(run_id).data.metrics
     assert (named in logged) == wanted == bool(logged)

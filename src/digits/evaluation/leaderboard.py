@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from digits.toolkit.judgement.comparison import SHARED_CORES, comparable_s
 from digits.toolkit.judgement.confidence import TEMPERATURE_1
+from digits.toolkit.judgement.timing import SHARED_CORES, comparable_s
 
 MEANINGS = {  # of the table's headings that are no plain words
     "balanced accuracy": "mean share of each class that is right, of the test rows",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from digits.toolkit.judgement.comparison import SHARED_CORES
+from digits.toolkit.judgement.timing import SHARED_CORES
 
 TIME = "elapsed_s"
 MEASURES = ("test_accuracy", "holdout_accuracy", TIME)

@@ -13,7 +13,7 @@ from digits.report.plots.model import learning_curves
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
 from digits.toolkit.files import write_json, write_text
-from digits.toolkit.judgement import behaviour, caret, comparison, latency
+from digits.toolkit.judgement import behaviour, caret, comparison, timing
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
 FIGURES = (
@@ -29,11 +29,11 @@ def main() -> None:
     evaluated = {model: artifacts.EvaluateOutputs(model) for model in models}
     networks = {m: inference.load(artifacts.TrainOutputs(m).model, threads=threads) for m in models}
     rows = [
-        read_row(model, latency.measure_latency(network.predict, test.images))
+        read_row(model, timing.measure_latency(network.predict, test.images))
         for model, network in networks.items()
     ]
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
-    seconds = {row.model: comparison.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
+    seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
     pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})

@@ -13,10 +13,10 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from digits.toolkit.dataset import Labels, Matrix, load_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError, printable
 from digits.toolkit.files import flatten, read_json, scratch
-from digits.toolkit.judgement.comparison import SHARED_CORES
 from digits.toolkit.judgement.confusion_csv import read_matrix
 from digits.toolkit.judgement.difference import Change, Difference, Result, changes, compare_results
 from digits.toolkit.judgement.gate import PromoteParams
+from digits.toolkit.judgement.timing import SHARED_CORES
 from digits.toolkit.outputs import EVALUATED, Metrics
 from digits.toolkit.params_yaml import PATH, read
 from digits.toolkit.pipeline import provenance

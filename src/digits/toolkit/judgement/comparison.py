@@ -13,8 +13,6 @@ SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 LEAST_PRICE = 0.1  # s per error avoided; less is noise
-# A training time cannot be compared if other processes used this many of its cores or more.
-SHARED_CORES = 0.2
 
 
 class Candidate(NamedTuple):
@@ -47,10 +45,6 @@ class Pair(NamedTuple):
     time_ratio: float | None
     seconds_per_error: float | None
     within_noise: bool
-
-
-def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
-    return elapsed_s if shared_cores < SHARED_CORES else None
 
 
 def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:

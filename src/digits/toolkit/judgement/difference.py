@@ -9,12 +9,12 @@ from digits.toolkit.judgement.comparison import (
     Candidate,
     Pair,
     as_dict,
-    comparable_s,
     compare_pair,
     p_text,
 )
 from digits.toolkit.judgement.gate import Contender, Decision, Facts, PromoteParams
 from digits.toolkit.judgement.gate_checks import decide
+from digits.toolkit.judgement.timing import comparable_s
 
 # These need the registry, the run, or the model on the machine that promotes it.
 NOT_ASKED = (

@@ -16,7 +16,7 @@ from digits.toolkit.files import read_json
 from digits.toolkit.judgement.confidence import answer_sets, coverage_p_value, measure, threshold
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts
 from digits.toolkit.judgement.gate_checks import decide, right_by_class
-from digits.toolkit.judgement.latency import request_times
+from digits.toolkit.judgement.timing import request_times
 from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS
 from digits.toolkit.params_yaml import value_of
 from digits.toolkit.pipeline import provenance

@@ -1,4 +1,4 @@
-"""How fast a model answers."""
+"""How fast a model answers, and which training times can be compared."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,10 +8,17 @@ import numpy as np
 
 from digits.toolkit.dataset import Images, Predict
 
+# A training time cannot be compared if other processes used this many of its cores or more.
+SHARED_CORES = 0.2
+
 REQUESTS = 50
 BATCH_IMAGES = 512
 BATCH_CALLS = 3
 WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
+
+
+def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
+    return elapsed_s if shared_cores < SHARED_CORES else None
 
 
 def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
