@@ -296,7 +296,7 @@ def test_two_moves_at_once_both_stand_and_the_champion_is_last():
 
 
 def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
-    monkeypatch.setattr(store, "SQLITE", "none:///")  # as beside a server
+    monkeypatch.setattr(promotion, "SQLITE", "none:///")  # as beside a server
     other, judged = fighter(), []
 
     def judge(*asked):

@@ -30,6 +30,7 @@ from digits.toolkit.registry.model_files import ModelFiles, fetched
 from digits.toolkit.registry.trace import find_origin
 from digits.toolkit.registry.versions import Registry, TrainedRun, account, find, trained_run
 from digits.toolkit.tracking import restore, store
+from digits.toolkit.tracking.store import SQLITE
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
@@ -153,10 +154,10 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
 def _alone(name: str) -> Iterator[None]:
     """Beside an SQLite store, hold a file lock; the kernel releases that of a killed process."""
     uri = store.tracking_uri()
-    if not uri.startswith(store.SQLITE):  # `Registry.move` reads the champion again
+    if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
         yield
         return
-    path = f"{uri.removeprefix(store.SQLITE)}.{name}.lock"
+    path = f"{uri.removeprefix(SQLITE)}.{name}.lock"
     try:
         with FileLock(path, timeout=WAIT_S):
             yield
