@@ -133,6 +133,26 @@ def test_child_python_is_its_own() -> None:
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+PRINTS = """
+import os, sys
+from digits.core import process
+def work():
+    opened = os.open(os.devnull, os.O_RDONLY)
+    print("said")
+    print(opened, file=sys.stderr)
+process.run_program(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("closed", "out", "err"), [(">&-", "", "3"), ("2>&-", "said", ""), ("<&- >&- 2>&-", "", "")]
+)
+def test_closed_streams(closed: str, out: str, err: str) -> None:
+    command = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, PRINTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr.strip()) == (out, err)
+
+
 SLEEPER = """
 import time
 from pathlib import Path

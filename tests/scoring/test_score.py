@@ -200,6 +200,9 @@ class TestFolder:
         assert "c.csv and " in finding(UsageError, lambda: score("in", "out/"))
         assert "not found" in finding(DataError, lambda: score("nowhere", "out/"))
         assert "names no bucket" in finding(UsageError, lambda: score("in", "s3://"))
+        assert "--out: is empty" in finding(UsageError, lambda: score("in", ""))
+        os.mkfifo("pipe")  # /dev/null is no file either, and root would replace it
+        assert "is a pipe or a device" in finding(UsageError, lambda: score("in/c.csv", "pipe"))
 
     def test_a_store_is_read_and_written(self, tables):
         store = fsspec.filesystem("memory")

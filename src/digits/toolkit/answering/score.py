@@ -90,9 +90,13 @@ def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
 
     UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
     """
+    if not out:
+        raise UsageError("--out: is empty; FILE or FOLDER/ is allowed")
     if "://" in out and not out.partition("://")[2].strip("/"):
         raise UsageError(f"--out: {out} names no bucket; s3://BUCKET/FOLDER/ is allowed")
     if not storage.is_folder(out):
+        if Path(out).exists() and not Path(out).is_file():  # root would replace /dev/null
+            raise UsageError(f"--out: {out} is a pipe or a device; a file is allowed")
         inputs = [source, *map(str, Path(source).glob("*"))]
         if storage.is_within(out, source) or storage.same_files(inputs, [out]):
             raise UsageError(f"--out: {out} is the input itself, or in it; choose another file")
