@@ -127,10 +127,8 @@ def _check_record(
         for name, value in recorded.items()
         if said.get(name, value) != value
     ]
-    commit, files = (
-        record.tags.get("git_commit"),
-        [str(p) for p in inputs if p.is_relative_to("src")],
-    )
+    commit = record.tags.get("git_commit")
+    files = [str(p) for p in inputs if p.is_relative_to("src") or p.suffix == ".py"]
     if code and commit and files and record.tags.get("git_dirty") == "false":
         changed = try_git("diff", "--name-only", commit, "--", *files).split()
         findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
