@@ -131,11 +131,11 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
     bright = Dataset(digits_8x8.images * np.uint8(15), digits_8x8.labels)
     changes = {
         "train.mlp.build.units": [64, 32, 32],
-        f"train.{model}.fit.epochs": 25,
+        f"train.{model}.fit.epochs": 12,
         f"train.{model}.fit.batch_size": 16,
     }
     trained = fit(bright, model, recipe=recipe(model, **changes))
-    assert trained.history[-1]["val_accuracy"] > 0.5
+    assert trained.history[-1]["val_accuracy"] > 0.3  # chance is 0.1
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
