@@ -93,13 +93,6 @@ def longer(clone: Clone) -> subprocess.CompletedProcess[str]:
     return clone.run("dvc", "exp", "run", "--temp", "--name", "longer", "-S", override)
 
 
-@pytest.mark.slow
-def test_plain_pull_in_fresh_clone(tmp_path: Path) -> None:
-    fresh = Clone(tmp_path / "digits")
-    fresh.run("dvc", "pull")
-    assert len(list((fresh.root / "data").iterdir())) == 4
-
-
 def test_fresh_clone_shows_metrics_and_plots(tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "digits")
     shown = json.loads(fresh.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
@@ -196,38 +189,6 @@ def test_restore_fills_empty_store(clone: Clone) -> None:
     assert all("restored_from" in run.data.tags for run in restored)
     assert all("test_accuracy" in run.data.metrics for run in restored)
     assert clone.run("digits", "restore", **empty).stdout == ""
-
-
-@pytest.mark.slow
-def test_second_clone_reproduces_experiment(
-    clone: Clone, longer: subprocess.CompletedProcess[str], tmp_path: Path
-) -> None:
-    refused = clone.run("digits", "promote", "--exp", "longer", "cnn", succeeds=False)
-    assert "refused by min_accuracy" in refused.stderr  # but registered
-    assert "clean_commit" not in refused.stderr
-    second = Clone(tmp_path / "second", of=clone.root)
-    second.set_params(("threads: 2", "threads: 1"))
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone.root}/mlflow.db"}
-    printed = second.run("digits", "reproduce", "models:/digits/1", **store).stdout
-    lines = printed.splitlines()
-    assert lines[0] == "warning: threads: 2 recorded, 1 here"
-    assert lines[-1] == "205 of 205 predictions identical, largest probability difference 0"
-
-
-@pytest.mark.slow
-def test_mlflow_run_makes_child_run(clone: Clone) -> None:
-    shutil.copy(clone.root / "params.yaml", clone.root / ".params")
-    clone.set_params(("batch_size: 128", "batch_size: 64"))
-    try:
-        command = "mlflow run . -e train -P model=mlp --env-manager local --experiment-name digits"
-        clone.run(*command.split())
-        children = [run for run in clone.runs() if "mlflow.parentRunId" in run.data.tags]
-        parents = {run.info.run_id: run for run in clone.runs()}
-        assert [run.info.run_name for run in children] == ["mlp"]
-        parent = parents[children[0].data.tags["mlflow.parentRunId"]]
-        assert "mlflow.project.entryPoint" in parent.data.tags
-    finally:
-        (clone.root / ".params").replace(clone.root / "params.yaml")
 
 
 def test_wrong_param_stops_before_work(clone: Clone) -> None:
