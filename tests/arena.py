@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from support import git, linear_model, record_outputs, run_record
 
 from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
+from digits.project import load_project
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import write_json
 from digits.toolkit.judgement.gate import Check, Decision
@@ -77,7 +78,7 @@ def fighter(
         outputs = TrainOutputs("fighter", Path(folder))
         _write(outputs, _network(falls_for, shape, classes, last))
         example = np.zeros((1, *shape), np.uint8)
-        logged_model.log(run.info.run_id, outputs, example=example, metrics={})
+        logged_model.log(run.info.run_id, outputs, load_project(), example=example, metrics={})
     return trained_run(run.info.run_id)
 
 

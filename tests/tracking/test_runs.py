@@ -162,6 +162,10 @@ class TestARun:
         assert packages == {"mlflow", "numpy", "onnx", "onnxruntime"}
         model = client.get_logged_model(info.model_id)
         assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
+        assert (model.name, model.model_type) == ("mlp", "classifier")
+        assert info.metadata["class_names"] == [*map(str, range(10))]
+        assert info.metadata["picture"] == "digit"
+        assert info.metadata["temperature"] > 0
 
     def test_has_a_model_with_example_and_extra_files(
         self, run: Run, trained_project: Path

@@ -1,5 +1,6 @@
 """`train@<model>`: fit one model on the training split, live in MLflow."""
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def main(model: str) -> dict[str, float]:
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `train@{model}` of `dvc repro`."
-    with live.training_run(model, as_project(params), what=what, params=logged, tags=tags) as run:
+    project = as_project(params)
+    with live.training_run(model, project, what=what, params=logged, tags=tags) as run:
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
@@ -57,8 +59,8 @@ def main(model: str) -> dict[str, float]:
         marks |= {**trained.marks, "export": perf_counter()}
         logged["parameters"] = trained.parameters
         run.log_rest()
-        log, example = logged_model.log, validation.images[:1]
-        model_id = run.attempt(lambda: log(run.run_id, outputs, example=example, metrics=cost))
+        log = partial(logged_model.log, run.run_id, outputs, project, example=validation.images[:1])
+        model_id = run.attempt(partial(log, metrics=cost))
         run.attempt(lambda: mlflow.log_param("parameters", trained.parameters))
         record = RunRecord(
             run_id=run.run_id,

@@ -12,13 +12,19 @@ from mlflow.types import Schema, TensorSpec
 
 from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
-from digits.toolkit.outputs import TrainOutputs
+from digits.toolkit.outputs import TrainOutputs, read_calibration
+from digits.toolkit.project import Project
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
 def log(
-    run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
+    run_id: str,
+    outputs: TrainOutputs,
+    project: Project,
+    *,
+    example: Images,
+    metrics: Mapping[str, float],
 ) -> str:
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
@@ -28,14 +34,15 @@ def log(
     client = MlflowClient()
     run = client.get_run(run_id)
     model = mlflow.initialize_logged_model(
-        name="model",
+        name=run.data.params.get("model", "model"),
+        model_type="classifier",
         source_run_id=run_id,
         experiment_id=run.info.experiment_id,
         params=run.data.params,
     )
     with scratch() as temporary:
         folder = temporary / "model"
-        _save(folder, outputs, example, model)
+        _save(folder, outputs, project, example, model)
         client.log_model_artifacts(model.model_id, str(folder))
         client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -49,7 +56,9 @@ def files_sha256(folder: Path) -> str:
     return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 
-def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedModel) -> None:
+def _save(
+    folder: Path, outputs: TrainOutputs, project: Project, example: Images, model: LoggedModel
+) -> None:
     import onnx
     import onnxruntime
 
@@ -58,6 +67,11 @@ def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedMod
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    metadata = {
+        "class_names": project.data.names,
+        "picture": project.data.picture,
+        "temperature": read_calibration(outputs.calibration).temperature,
+    }
     mlflow.onnx.save_model(
         onnx.load(outputs.model),
         str(folder),
@@ -66,6 +80,7 @@ def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedMod
             model_uuid=model.model_id,
             run_id=model.source_run_id,
             model_id=model.model_id,
+            metadata=metadata,
         ),
         signature=ModelSignature(Schema([images]), Schema([answers])),
         input_example=example,

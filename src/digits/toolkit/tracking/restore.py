@@ -107,7 +107,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         runs.send(run_id, history)
         runs.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets, project.split)
-        logged_model.log(run_id, outputs, example=example, metrics=cost)
+        logged_model.log(run_id, outputs, project, example=example, metrics=cost)
     return MlflowClient().get_run(run_id)
 
 
