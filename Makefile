@@ -84,7 +84,8 @@ COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewes
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 NEWER ?= --upgrade
 lock: .venv/.done ## resolve requirements*.lock anew, for each Python and platform
-	@$(COMPILE) pyproject.toml --all-extras $(NEWER) --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras --group dev --group docs $(NEWER) \
+		--output-file requirements.lock
 	@for group in serve serve-log; do $(COMPILE) --group $$group --constraint requirements.lock \
 		$(NEWER) --no-annotate --output-file requirements-$$group.lock || exit; done
 

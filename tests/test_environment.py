@@ -1,13 +1,18 @@
 """`make` on machines that lack something: the line that names it, and when .venv is made anew."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 from support import REPOSITORY
 
@@ -179,5 +184,35 @@ def test_every_file_names_the_same_pythons() -> None:
     workflow = YAML(typ="safe").load(REPOSITORY / ".github/workflows/ci.yml")
     assert [v for minor in range(20) if (v := f"3.{minor}") in required] == supported
     assert workflow["jobs"]["linux"]["strategy"]["matrix"]["python"] == supported
+    container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
+    named = [line.rpartition(" :: ")[2] for line in project["project"]["classifiers"]]
+    assert [version for version in named if version.startswith("3.")] == supported
+    assert container["image"].rpartition(":")[2] in supported
     assert project["tool"]["mypy"]["python_version"] == supported[0]
     assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
+
+
+def test_every_file_names_the_same_version() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    cited = YAML(typ="safe").load(REPOSITORY / "CITATION.cff")
+    changes = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
+    newest = re.findall(r"^## (\d\S+) - (\S+)$", changes, re.MULTILINE)[0]
+    assert newest == (cited["version"], str(cited["date-released"]))
+    assert cited["version"] == project["version"]
+
+
+def test_locks_hold_what_pyproject_asks_for() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    groups = project["dependency-groups"]
+    extras = project["project"]["optional-dependencies"].values()
+    everything = (project["project"]["dependencies"], *extras, groups["dev"], groups["docs"])
+    asked = {
+        "": [*chain(*everything)],
+        "-serve": groups["serve"],
+        "-serve-log": groups["serve-log"],
+    }
+    for name, lines in asked.items():
+        lock = (REPOSITORY / f"requirements{name}.lock").read_text("utf-8")
+        locked = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", lock, re.MULTILINE))
+        needed = [Requirement(line) for line in lines]
+        assert [r for r in needed if locked[canonicalize_name(r.name)] not in r.specifier] == []

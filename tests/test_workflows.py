@@ -1,5 +1,6 @@
-"""GitHub's workflows: what they run exists here, and what can write runs no foreign code."""
+"""What GitHub reads: what it runs exists here, and what can write runs no foreign code."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +12,16 @@ from support import REPOSITORY
 
 from digits.cli import app
 
-FOLDER = REPOSITORY / ".github" / "workflows"
-WORKFLOWS = {path.name: YAML(typ="safe").load(path) for path in sorted(FOLDER.glob("*.yml"))}
+GITHUB = REPOSITORY / ".github"
+FILES = {path: YAML(typ="safe").load(path) for path in sorted(GITHUB.rglob("*.yml"))}
+WORKFLOWS = {path.name: flow for path, flow in FILES.items() if path.parent.name == "workflows"}
+FORMS = {path.name: form for path, form in FILES.items() if path.parent.name == "ISSUE_TEMPLATE"}
 JOBS = {
     f"{file}:{name}": job for file, flow in WORKFLOWS.items() for name, job in flow["jobs"].items()
 }
+JOBS |= {p.parent.name: action["runs"] for p, action in FILES.items() if p.name == "action.yml"}
+MAKEFILE = (REPOSITORY / "Makefile").read_text("utf-8")
+TARGETS = {*re.findall(r"^([\w./-]+):", MAKEFILE, re.MULTILINE)}
 
 workflows = pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
 jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
@@ -59,13 +65,40 @@ def test_what_it_runs_exists(job: dict[str, Any]) -> None:
     for name, options in calls("digits", scripts(job)):
         known = {option for param in commands[name].params for option in param.opts}
         assert set(options) <= known
-    targets = re.findall(
-        r"^([\w./-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE
-    )
-    assert {target for target, _ in calls("make", scripts(job))} <= set(targets)
+    assert {target for target, _ in calls("make", scripts(job))} <= TARGETS
+    for step in job["steps"]:
+        name = step.get("uses", "")
+        assert not name.startswith("./") or (REPOSITORY / name / "action.yml").is_file()
 
 
 def test_the_report_compares_with_the_base() -> None:
     assert [*calls("digits", scripts(JOBS["report.yml:report"]))] == [
         ("diff", ["--markdown", "--out"])
     ]
+
+
+def test_an_action_is_one_commit_everywhere() -> None:
+    used = {step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step}
+    names, commits = zip(*(name.split("@") for name in used if name[0] != "."), strict=True)
+    assert len({*names}) == len(names)
+    assert [commit for commit in commits if not re.fullmatch("[0-9a-f]{40}", commit)] == []
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_form_of_an_issue_asks(form: dict[str, Any]) -> None:
+    assert form.keys() == {"name", "description", "labels", "body"}
+    assert len({field["id"] for field in form["body"]}) == len(form["body"])
+    assert all(field["attributes"]["label"] for field in form["body"])
+
+
+def test_hooks_are_what_make_lint_runs() -> None:
+    config = YAML(typ="safe").load(REPOSITORY / ".pre-commit-config.yaml")
+    hooks = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
+    recipe = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
+    programs = re.findall(r"^\t@([^>|\n]*[^>|\s])", recipe, re.MULTILINE)
+    assert hooks == [f".venv/bin/{program}" for program in programs]
+
+
+def test_devcontainer_makes_what_exists() -> None:
+    container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
+    assert {target for target, _ in calls("make", container["postCreateCommand"])} <= TARGETS
