@@ -20,6 +20,8 @@ from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_acc
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
+KNOWN = 6000  # validation rows whose features a sample's are compared with
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -72,7 +74,7 @@ def monitor(
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
     holdout, comparisons = _holdout(model), []
     far = accuracy = None
-    if features := drift.feature_drift(sample.images, model, project):
+    if features := _features(sample.images, model, project):
         usual, distances = features
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
@@ -116,6 +118,18 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
         sizes = answer_sets(probabilities, limit).sum(axis=1)
         columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
+
+
+def _features(
+    sample: Images, model: Served, project: Project
+) -> tuple[KnownFeatures, Distances] | None:
+    """The known features, and how foreign each image is; None without its validation split."""
+    if not (validation := drift.split_of(model, project, "validation")):
+        return None
+    features = model.files.load_features(threads=model.threads)
+    chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
+    known = KnownFeatures(features(validation.images[chosen]))
+    return known, known.distances(features(sample))
 
 
 def _accuracy(correct: int, rows: int) -> Accuracy:

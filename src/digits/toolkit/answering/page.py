@@ -9,7 +9,6 @@ from digits.toolkit.answering.monitor import Monitored, MonitorResult
 from digits.toolkit.dataset import Images
 from digits.toolkit.html.templates import templates
 
-FOREIGN = 24  # images that are shown
 WORDS = {
     "mean_ink": "mean grey value",
     "contrast": "contrast",
@@ -22,7 +21,7 @@ WORDS = {
 def render_monitor(monitored: Monitored) -> str:
     result, foreign = monitored.result, []
     if monitored.features:
-        farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
+        farthest = np.argsort(-monitored.features[1], kind="stable")[:24]
         foreign = [_png(image) for image in monitored.sample[farthest]]
     template = templates("digits.toolkit.answering").get_template("monitor.html.j2")
     return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)

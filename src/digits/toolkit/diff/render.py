@@ -73,10 +73,7 @@ def _shown(diff: Diff) -> dict[str, Any]:
 def _sections(diff: Diff) -> list[Section]:
     """What differs, a table each; those that would be empty are left out."""
     columns = "", "old", "new", "change"
-    params = [
-        (key, *("–" if value is None else str(value) for value in pair))
-        for key, pair in diff.params.items()
-    ]
+    params = [(k, *("–" if v is None else str(v) for v in pair)) for k, pair in diff.params.items()]
     sections = [_section("params", columns[:3], params)]
     for name, model in diff.models.items():
         if model is None:
@@ -137,9 +134,6 @@ def _as_dict(diff: Diff) -> dict[str, Any]:
         "old": {"revision": diff.old.name, "commit": diff.old.commit},
         "new": {"revision": diff.new.name, "commit": diff.new.commit},
         "params": {key: pair._asdict() for key, pair in diff.params.items()},
-        "models": {
-            name: model.as_dict() if model else {"state": "unchanged"}
-            for name, model in diff.models.items()
-        },
+        "models": {n: m.as_dict() if m else {"state": "unchanged"} for n, m in diff.models.items()},
         "notes": diff.notes,
     }

@@ -40,9 +40,7 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     """Read a confusion matrix int64 (classes, classes), and the names of its classes.
 
     If the first cell is a number, there are no names, and the classes are numbered from 0.
-
-    Raises:
-        DataError: no such file, or not a square table of counts.
+    DataError if there is no such file, or it is no square table of counts.
     """
     import pandas as pd
 

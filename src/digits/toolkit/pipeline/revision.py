@@ -1,7 +1,6 @@
 """Files of the project at a git revision: from git, DVC's cache and its remote; no checkout.
 
-DVC reads nothing of the revision, which may be an enemy's: it parses YAML of any size, and contacts
-addresses that it finds there.
+DVC reads nothing of it: it would parse YAML of any size, and contact addresses that it finds.
 """
 
 import re

@@ -63,15 +63,11 @@ class Pools:
         files = {str(path): path.read_text("utf-8") for path in paths if path.exists()}
         if OUTPUTS.exists():
             files[str(OUTPUTS)] = read_lock(OUTPUTS)
+        given = {"name": stage.name, "upstream": stage.upstream, "remote": self._remote}
         try:
             done: Any = run_deployment(
                 f"stage/{pool}",
-                parameters={
-                    "name": stage.name,
-                    "upstream": stage.upstream,
-                    "files": files,
-                    "remote": self._remote,
-                },
+                parameters=given | {"files": files},
                 job_variables={"env": {"COMMIT": self._commit, "ORIGIN": origin()}},
                 flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
                 poll_interval=1,

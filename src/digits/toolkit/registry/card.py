@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
@@ -12,6 +11,7 @@ from mlflow.artifacts import load_text
 from digits.toolkit import repository
 from digits.toolkit.errors import printable
 from digits.toolkit.files import text_sha256
+from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.behaviour import fragile_line, words
 from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline import provenance
@@ -44,13 +44,7 @@ ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # param
 
 
 def card(origin: Origin, files: ModelFiles) -> str:
-    environment = Environment(
-        loader=PackageLoader("digits.toolkit.registry", "."),
-        finalize=_escaped,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("digits.toolkit.registry", autoescape=False, finalize=_escaped)
     environment.filters["number"] = _number
     return environment.get_template("card.md.j2").render(_facts(origin, files))
 

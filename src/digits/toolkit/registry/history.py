@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from digits.toolkit.errors import IntegrityError, printable
 
 PREFIX = "champion."
-MAX_REASON = 1000  # characters; the reason becomes a tag
 KEY = re.compile(r"champion\.(\d{6,9})\.(\d{1,9})-(\d{1,9})")
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means than digits"
@@ -61,7 +60,7 @@ def next_move(
     """A move of now that follows these moves."""
     number = moves[-1].number + 1 if moves else 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    why = printable(reason)[:MAX_REASON]
+    why = printable(reason)[:1000]  # it becomes a tag
     return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
 
 

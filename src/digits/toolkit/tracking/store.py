@@ -146,9 +146,8 @@ def without_address(error: BaseException, uri: str) -> str:
 
 
 def _unusable(uri: str, reason: str) -> ServiceError:
-    return ServiceError(
-        f"MLflow at {public(uri)}: {reason} (MLFLOW_TRACKING_URI says which store is asked)"
-    )
+    hint = "MLFLOW_TRACKING_URI says which store is asked"
+    return ServiceError(f"MLflow at {public(uri)}: {reason} ({hint})")
 
 
 @contextmanager
