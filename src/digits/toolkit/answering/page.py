@@ -35,14 +35,12 @@ def verdicts(result: MonitorResult) -> list[str]:
     else:
         found = ["No drift."]
     if result.far is not None:
+        far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
+        found.append(f"{far}; of known images it would be 5 %.")
+    if seen := result.accuracy:
+        interval = f"95 % interval {100 * seen.lower:.2f} to {100 * seen.upper:.2f} %"
         found.append(
-            f"{100 * result.far:.1f} % of the images are far from what the model knows; of known "
-            "images it would be 5 %."
-        )
-    if accuracy := result.accuracy:
-        found.append(
-            f"Accuracy {100 * accuracy.value:.2f} % on {accuracy.rows:,} labelled rows, 95 % "
-            f"interval {100 * accuracy.lower:.2f} to {100 * accuracy.upper:.2f} %."
+            f"Accuracy {100 * seen.value:.2f} % on {seen.rows:,} labelled rows, {interval}."
         )
     return found
 

@@ -15,13 +15,14 @@ from digits.toolkit.pipeline.revision import Revision
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
+Texts = Sequence[str]
 
 
 class Section(NamedTuple):
     title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    below: Sequence[str] = ()
+    columns: Texts
+    rows: Sequence[Texts]
+    below: Texts = ()
 
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
@@ -97,9 +98,7 @@ def _sections(diff: Diff) -> list[Section]:
     return [section for section in sections if section.rows]
 
 
-def _section(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], below: Sequence[str] = ()
-) -> Section:
+def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
     cells = [[*map(_short, row)] for row in rows]
     if (more := len(cells) - MOST_ROWS) > 0:
         below = [f"… and {more} more", *below]

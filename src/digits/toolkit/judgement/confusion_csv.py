@@ -21,8 +21,7 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
     import pandas as pd
 
     with replacing(path) as temporary:
-        frame = pd.DataFrame(matrix, index=names, columns=names)
-        frame.to_csv(temporary, index_label="prediction")
+        pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
 
 def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:

@@ -12,11 +12,12 @@ NO_CHAMPION = "no champion to compare with"
 INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
+Champion = Contender | None
 
 
 def decide(
     challenger: Contender,
-    champion: Contender | None,
+    champion: Champion,
     reference: Labels,
     facts: Facts,
     *,
@@ -131,7 +132,7 @@ def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
 def against(
     challenger: Contender,
     hits: Hits,
-    champion: Contender | None,
+    champion: Champion,
     before: Hits | None,
     params: PromoteParams,
 ) -> Iterator[Check]:
@@ -172,7 +173,7 @@ def _accuracy_loss(before: Hits, now: Hits, limit: float) -> Check:
 def against_all(
     hits: Hits,
     former: Mapping[str, Labels | None],
-    champion: Contender | None,
+    champion: Champion,
     before: Hits | None,
     reference: Labels,
     params: PromoteParams,

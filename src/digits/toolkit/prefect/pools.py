@@ -41,10 +41,8 @@ class Pools:
             remote = str(repo.config["core"].get("remote"))
             address = str(repo.config["remote"].get(remote, {}).get("url", root))
         if Path(address).is_relative_to(root.resolve()):
-            raise UsageError(
-                f"remote: {remote!r} is no remote that other machines reach;"
-                " `dvc remote add --local -d team s3://…` names one"
-            )
+            hint = "`dvc remote add --local -d team s3://…` names one"
+            raise UsageError(f"remote: {remote!r} is no remote that other machines reach; {hint}")
         self._remote = (remote, address)
 
     def pool(self, stage: Stage) -> str | None:

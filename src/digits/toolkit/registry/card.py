@@ -22,7 +22,6 @@ from digits.toolkit.tracking.page import HISTORY
 
 DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
-MAX_CELL = 100  # characters of a reason in the history
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 STATISTICS = "statistics.json"  # among the artifacts of a run
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
@@ -79,7 +78,7 @@ def write_history(registry: Registry) -> None:
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
         accuracy = _number(move.figures.get("holdout_accuracy"))
-        who, why = (_escaped(each[:MAX_CELL]) for each in (move.by, move.reason))
+        who, why = (_escaped(each[:100]) for each in (move.by, move.reason))
         what = f"{move.action} to {move.after or 'none'}"
         row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
         if len(text) + len(row) > MAX_DESCRIPTION:

@@ -148,10 +148,9 @@ def _check_settings(root: Path) -> None:
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
             if key != "seed" and (present := value_of(key)) != recorded:
-                raise IntegrityError(
-                    f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
-                    "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
-                )
+                found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
+                cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
+                raise IntegrityError(f"{found}; {cure}")
 
 
 def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:

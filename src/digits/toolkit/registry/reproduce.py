@@ -30,16 +30,14 @@ class Reproduction:
     largest_difference: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.identical:,} of {self.rows:,} predictions identical, "
-            f"largest probability difference {self.largest_difference:g}"
-        )
+        same = f"{self.identical:,} of {self.rows:,} predictions identical"
+        return f"{same}, largest probability difference {self.largest_difference:g}"
 
 
 def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reproduction:
     """Train a version again from its commit, data and params, and compare the predictions.
 
-    IntegrityError if no commit holds the code, a hash differs, or a probability by over `tolerance`.
+    IntegrityError if no commit holds the code, a hash differs, or an answer exceeds `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
