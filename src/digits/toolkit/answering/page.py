@@ -37,11 +37,9 @@ def verdicts(result: MonitorResult) -> list[str]:
     if result.far is not None:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         found.append(f"{far}; of known images it would be 5 %.")
-    if seen := result.accuracy:
-        interval = f"95 % interval {100 * seen.lower:.2f} to {100 * seen.upper:.2f} %"
-        found.append(
-            f"Accuracy {100 * seen.value:.2f} % on {seen.rows:,} labelled rows, {interval}."
-        )
+    if got := result.accuracy:
+        interval = f"95 % interval {100 * got.lower:.2f} to {100 * got.upper:.2f} %"
+        found.append(f"Accuracy {100 * got.value:.2f} % on {got.rows:,} labelled rows, {interval}.")
     return found
 
 

@@ -108,7 +108,7 @@ def patient() -> AbstractContextManager[None]:
     """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
     # a stage inherits what `digits run` has set for itself: that is not the user's
     own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
-    return retrying(6 if own == ENVIRONMENT[_RETRIES] else int(own))
+    return retrying(6 if own == ENVIRONMENT[_RETRIES] else int(own))  # 6 take two minutes
 
 
 def is_away(error: BaseException | None) -> bool:
