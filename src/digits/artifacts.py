@@ -8,8 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from digits.toolkit import outputs
-from digits.toolkit.files import replacing
-from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS, SPLITS, Metrics, RunRecord
+from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
@@ -62,15 +61,6 @@ def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarr
     return sources["train"]["file"], rows
 
 
-def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
-    """Write the learning curves of all models as one table, a row per model and epoch."""
-    import pandas as pd
-
-    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
-    with replacing(LEARNING_CURVES) as temporary:
-        pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
-
-
 class TrainOutputs(outputs.TrainOutputs):
     """artifacts/train/<model>/ in `root`."""
 
@@ -105,10 +95,6 @@ class EvaluateOutputs(outputs.EvaluateOutputs):
     @property
     def reliability(self) -> Path:
         return self.folder / "reliability.csv"
-
-    @property
-    def reliability_picture(self) -> Path:
-        return self.reliability.with_suffix(".png")
 
     @property
     def mistakes(self) -> Path:

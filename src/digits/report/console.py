@@ -88,7 +88,7 @@ def print_answers(
     model: str,
     answers: Sequence["Answer"],
     *,
-    names: Sequence[str] | None,
+    names: list[str] | None,
     coverage: float,
     as_json: bool,
 ) -> None:

@@ -5,7 +5,6 @@ A table of it maps headings of columns to mappings from headings of rows to cell
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from digits.artifacts import run_page
@@ -39,8 +38,7 @@ class Cell(NamedTuple):
 Table = Mapping[str, Mapping[str, str | Cell]]
 
 
-@dataclass(frozen=True, eq=False)
-class SplitResult:
+class SplitResult(NamedTuple):
     name: str  # test or holdout
     rows: int
     statistics: Statistics
@@ -49,8 +47,7 @@ class SplitResult:
     alluvial: Png
 
 
-@dataclass(frozen=True, eq=False)
-class ModelResult:
+class ModelResult(NamedTuple):
     name: str
     run: RunRecord
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
@@ -60,8 +57,7 @@ class ModelResult:
     mistakes: Png
 
 
-@dataclass(frozen=True, eq=False)
-class ReportContent:
+class ReportContent(NamedTuple):
     verdicts: Sequence[str]  # the first one on the choice
     table: Table  # of all models
     pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them

@@ -119,7 +119,7 @@ def draw(
         for split, table in by_confidence.items()
     }
     title = f"{model}: how often it is right, by its confidence"
-    save(plots.reliability(panels, title=title), outputs.reliability_picture)
+    save(plots.reliability(panels, title=title), outputs.reliability.with_suffix(".png"))
 
 
 if __name__ == "__main__":

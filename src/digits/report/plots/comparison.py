@@ -54,5 +54,5 @@ def pareto(
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     theme.quiet_axes(axes)
-    theme.add_legend(figure, ["Pareto front"])
+    figure.legend(["Pareto front"], loc="outside lower right", frameon=False, fontsize=11)
     return figure

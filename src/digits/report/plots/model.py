@@ -29,7 +29,6 @@ FEW_EPOCHS = 40  # up to here each one has a marker
 LARGEST_FACTOR = 50  # by which correct predictions are narrowed
 
 Floats = NDArray[np.float64]
-Side = Literal["left", "right"]
 History = Sequence[Mapping[str, float]]
 
 
@@ -42,7 +41,12 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
     figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
-    colours = _cell_colours(matrix)
+    share = matrix / np.maximum(matrix.sum(axis=0), 1)
+    correct = np.eye(classes, dtype=bool)
+    errors = np.where(correct, 0, share)
+    strength = np.sqrt(errors / max(errors.max(), 1e-12))
+    colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))  # RGBA
+    colours[~correct & (matrix == 0)] = 1
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
     for (row, column), count in np.ndenumerate(matrix):
@@ -69,17 +73,6 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     axes.tick_params(which="both", length=0, labelsize=13)
     axes.spines[:].set_visible(False)
     return figure
-
-
-def _cell_colours(matrix: Matrix) -> Floats:
-    """RGBA (classes, classes, 4)."""
-    share = matrix / np.maximum(matrix.sum(axis=0), 1)
-    correct = np.eye(len(matrix), dtype=bool)
-    errors = np.where(correct, 0, share)
-    strength = np.sqrt(errors / max(errors.max(), 1e-12))
-    colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))
-    colours[~correct & (matrix == 0)] = 1
-    return np.asarray(colours, dtype=np.float64)
 
 
 def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
@@ -139,7 +132,12 @@ def _ribbon(left: float, right: float, width: float, colour: str) -> PathPatch:
 
 
 def _name_boxes(
-    axes: Axes, side: Side, tops: Floats, widths: Floats, counts: Matrix, names: list[str]
+    axes: Axes,
+    side: Literal["left", "right"],
+    tops: Floats,
+    widths: Floats,
+    counts: Matrix,
+    names: list[str],
 ) -> None:
     """Draw and name the boxes of one side, which are the rows of the matrices."""
     totals = counts.sum(axis=1)

@@ -35,7 +35,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     axes.set_xlabel("images", fontsize=12)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     theme.quiet_axes(axes, grid="x")
-    theme.add_legend(figure)
+    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
     return figure
 
 

@@ -1,7 +1,6 @@
 """What all pictures share: colours, how numbers are written, how a figure is made and saved."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +66,6 @@ def save(figure: Figure, path: Path) -> None:
         # that the font lacks a letter of a name, or a name is too long: no user can act on it
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(temporary, format="png")
-
-
-def add_legend(figure: Figure, *texts: Sequence[str]) -> None:
-    figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11)
 
 
 def set_title(axes: Axes, text: str) -> None:
