@@ -124,8 +124,8 @@ def diff(
     from digits.toolkit.diff.render import print_diff, write_page
 
     if out:
-        from digits.report.plots.diff import draw  # imports matplotlib
-    collected = collect_diff(old, new, LAYOUT, partial(draw, out) if out else None)
+        from digits.report.plots.model import draw_revisions  # imports matplotlib
+    collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)

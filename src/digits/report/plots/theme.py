@@ -55,11 +55,6 @@ def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
     return grid
 
 
-def show(axes: Axes, image: np.ndarray) -> None:
-    """Draw an image uint8 (height, width), dark on white."""
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
     with replacing(path) as temporary, warnings.catch_warnings():
