@@ -66,9 +66,5 @@ def _show(outcome: dict[str, Any], name: str) -> None:
     """The gate's checks as an artifact; there are none if the model is champion already."""
     if decision := outcome["decision"]:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
-        show_table(
-            load_project().name,
-            decision["checks"],
-            name,
-            f"{decision['challenger']} against {against}",
-        )
+        title = f"{decision['challenger']} against {against}"
+        show_table(load_project().name, decision["checks"], name, title)

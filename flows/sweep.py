@@ -107,10 +107,8 @@ def _arguments() -> dict[str, str]:
     for name, about in sweep.parameters.properties.items():
         option = name if name in sweep.parameters.required else f"--{name}"
         default = f" [default: {about['default']}]" if about.get("default") else ""
-        words = " ".join(about["description"].split())
-        parser.add_argument(
-            option, help=f"{words}{default}", default=SUPPRESS, metavar=name.upper()
-        )
+        words = " ".join(about["description"].split()) + default
+        parser.add_argument(option, help=words, default=SUPPRESS, metavar=name.upper())
     return vars(parser.parse_args())
 
 

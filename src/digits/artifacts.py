@@ -8,22 +8,20 @@ from urllib.parse import quote
 import numpy as np
 
 from digits.toolkit import outputs
-from digits.toolkit.files import replacing
-from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS, SPLITS, Metrics, RunRecord
+from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
-ROOT = ARTIFACTS
-VALIDATION = ROOT / "validate" / "result.json"
-EXPLORE = ROOT / "explore"
-SPLIT_SUMMARY = ROOT / "split" / "split.json"
-COMPARE = ROOT / "compare"
+VALIDATION = ARTIFACTS / "validate" / "result.json"
+EXPLORE = ARTIFACTS / "explore"
+SPLIT_SUMMARY = ARTIFACTS / "split" / "split.json"
+COMPARE = ARTIFACTS / "compare"
 COMPARISON = COMPARE / "comparison.json"
 LEARNING_CURVES = COMPARE / "learning_curves.csv"
 CONFUSION = COMPARE / "confusion.csv"
-REPORT = ROOT / "report" / "index.html"
-RUNS = ROOT / "runs"  # a page per training, which redirects to its run in MLflow
-MONITOR = ROOT / "monitor" / "monitor.html"
+REPORT = ARTIFACTS / "report" / "index.html"
+RUNS = ARTIFACTS / "runs"  # a page per training, which redirects to its run in MLflow
+MONITOR = ARTIFACTS / "monitor" / "monitor.html"
 
 
 def run_page(run: RunRecord) -> str:
@@ -36,7 +34,7 @@ def run_page(run: RunRecord) -> str:
 
 
 def split_path(name: str) -> Path:
-    return ROOT / "split" / f"{name}.npz"
+    return ARTIFACTS / "split" / f"{name}.npz"
 
 
 def split_tags(read: Mapping[str, str]) -> dict[str, str]:
@@ -62,20 +60,11 @@ def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarr
     return sources["train"]["file"], rows
 
 
-def write_learning_curves(histories: Mapping[str, list[Metrics]]) -> None:
-    """Write the learning curves of all models as one table, a row per model and epoch."""
-    import pandas as pd
-
-    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
-    with replacing(LEARNING_CURVES) as temporary:
-        pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
-
-
 class TrainOutputs(outputs.TrainOutputs):
     """artifacts/train/<model>/ in `root`."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
-        folder = root / ROOT / "train" / model
+        folder = root / ARTIFACTS / "train" / model
         super().__init__(
             folder=folder,
             model=folder / "model.onnx",
@@ -91,7 +80,7 @@ class EvaluateOutputs(outputs.EvaluateOutputs):
     """artifacts/evaluate/<model>/ in `root`."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
-        folder = root / ROOT / "evaluate" / model
+        folder = root / ARTIFACTS / "evaluate" / model
         super().__init__(
             folder=folder,
             metrics=folder / "metrics.json",
@@ -105,10 +94,6 @@ class EvaluateOutputs(outputs.EvaluateOutputs):
     @property
     def reliability(self) -> Path:
         return self.folder / "reliability.csv"
-
-    @property
-    def reliability_picture(self) -> Path:
-        return self.reliability.with_suffix(".png")
 
     @property
     def mistakes(self) -> Path:

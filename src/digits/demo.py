@@ -22,7 +22,6 @@ from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.versions import CHALLENGER, CHAMPION, Registry
 
 MAX_DRAWING = 1_000_000  # bytes
-PAGE = Path(__file__).with_name("demo.html")
 
 Player = tuple[str, Served]  # its role, and the model
 
@@ -52,7 +51,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
 
     @app.get("/")
     def page() -> FileResponse:
-        return FileResponse(PAGE)
+        return FileResponse(Path(__file__).with_name("demo.html"))
 
     @app.post("/predict")
     def predict(drawn: Annotated[bytes, Body()]) -> list[dict[str, Any]]:

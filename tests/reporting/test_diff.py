@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from support import BOMB, Page, finding, git, python, write_params
 
 from digits.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
-from digits.report.plots.diff import draw
+from digits.report.plots.model import draw_revisions
 from digits.stages.evaluate import write_figures
 from digits.toolkit.dataset import Dataset, Split, save_arrays, save_split
 from digits.toolkit.diff.collect import Diff, collect_diff
@@ -211,7 +211,9 @@ def test_remote_in_repository_as_it_was(repository: Path) -> None:
     commit("mlp", "cnn")
     shutil.rmtree(".dvc/cache")
     assert (
-        collect_diff("HEAD~1", None, LAYOUT, partial(draw, Path("out"))).models["mlp"].state
+        collect_diff("HEAD~1", None, LAYOUT, partial(draw_revisions, Path("out")))
+        .models["mlp"]
+        .state
         == "worse"
     )
 
@@ -330,7 +332,9 @@ def hostile_diff() -> Diff:
     git("add", ".")
     git("commit", "-qm", "hostile")
     git("branch", "@octocat/<script>`|#1")
-    return collect_diff("HEAD~1", "@octocat/<script>`|#1", LAYOUT, partial(draw, Path("out")))
+    return collect_diff(
+        "HEAD~1", "@octocat/<script>`|#1", LAYOUT, partial(draw_revisions, Path("out"))
+    )
 
 
 def test_hostile_names_are_texts(
@@ -369,7 +373,7 @@ def test_markdown_fits_a_comment(repository: Path) -> None:
 
 def test_page_shows_pictures(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    diff = collect_diff("HEAD~1", None, LAYOUT, partial(draw, out))
+    diff = collect_diff("HEAD~1", None, LAYOUT, partial(draw_revisions, out))
     write_page(diff, out)
     names = [f"mlp-{kind}.png" for kind in ("old-confusion", "new-confusion", "learning-curves")]
     assert sorted(path.name for path in out.iterdir()) == sorted([*names, "diff.html", "diff.md"])

@@ -1,7 +1,6 @@
 """The report as a person opens it: one file, no network, everything in it."""
 
 import re
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -160,7 +159,7 @@ def test_undefined_figure_has_reason(extreme):
 def test_refused_data(content):
     critical = VALIDATION["findings"][0] | {"severity": "critical", "message": "label <10>"}
     refused = VALIDATION | {"success": False, "critical": 1, "findings": [critical]}
-    page = render(replace(content, validation=refused))
+    page = render(content._replace(validation=refused))
     assert "refused</span>, 1 critical finding, 1 warning" in page
     assert 'class="critical">critical:</span> label &lt;10&gt;' in page
 

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from digits.toolkit.dataset import Dataset, Images, Labels, RawData, Split, fingerprints
+from digits.toolkit.dataset import Dataset, Labels, RawData, Split, fingerprints
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import StrictModel
 
@@ -88,7 +88,10 @@ def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> di
     images = np.concatenate([part.images for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     every = np.arange(len(labels))
-    firsts = every if params.copies == "keep" else _firsts(images)
+    firsts = every
+    if params.copies != "keep":
+        _, first, group = np.unique(fingerprints(images), return_index=True, return_inverse=True)
+        firsts = first[group]
     usable, ends = every[firsts == every], np.cumsum([len(part) for part in parts])
     of_parts = np.split(usable, np.searchsorted(usable, ends[:-1]))
     drawn = [sample(labels, own, percent, seed) for own in of_parts]
@@ -144,11 +147,6 @@ def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
             if name != "train"
         },
     }
-
-
-def _firsts(images: Images) -> Rows:
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(image, row) for row, image in enumerate(fingerprints(images))])
 
 
 def _official(

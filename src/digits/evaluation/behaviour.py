@@ -85,9 +85,8 @@ def accuracy_under(
     predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
 ) -> dict[str, float]:
     """Accuracy 0…1 under each disturbance, and `clean`: that of the given probabilities."""
-    answers = {"clean": clean}
-    for name, disturb in disturbances(params).items():
-        answers[name] = predict(disturb(data.images))
+    disturbed = {k: predict(disturb(data.images)) for k, disturb in disturbances(params).items()}
+    answers = {"clean": clean, **disturbed}
     return {k: float(np.mean(v.argmax(axis=1) == data.labels)) for k, v in answers.items()}
 
 

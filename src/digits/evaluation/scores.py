@@ -28,10 +28,7 @@ KERAS_EPSILON = 1e-7
 
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
-    """Count predictions: int64 (classes, classes), ROWS = PREDICTION, COLUMNS = REFERENCE.
-
-    Both arguments are class numbers 0…classes−1, int64 (n,); n may be 0.
-    """
+    """Count predictions, class numbers 0…classes−1, against the truth; there may be none."""
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (predicted, reference), 1)
     return counts
@@ -41,10 +38,8 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
     `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot truth, 0…2;
-    `ece`: see `calibration_error`. There is at least one row.
-
-    Raises:
-        DigitsError: a row is no probability distribution.
+    `ece`: see `calibration_error`. There is at least one row. A DigitsError if a row is no
+    probability distribution.
     """
     from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 

@@ -17,7 +17,7 @@ from digits.toolkit.files import flatten, read_json
 from digits.toolkit.pipeline.provenance import check_outputs
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
-    from digits.evaluation.seeds import Group, Spread
+    from digits.evaluation.seeds import Group
     from digits.toolkit.answering.monitor import MonitorResult
     from digits.toolkit.answering.predict import Answer
     from digits.toolkit.answering.score import ScoreResult
@@ -60,15 +60,12 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     for group in groups:
         seeds = ", ".join(group.seeds)
         print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
-        measures = group.measures.items()
-        print_table(headings, ([name, *_spread(spread)] for name, spread in measures))
+        rows = []
+        for name, (n, *figures) in group.measures.items():
+            mean, sd, minimum, low, high = ("n/a" if isnan(x) else f"{x:.4f}" for x in figures)
+            rows.append([name, str(n), mean, sd, minimum, f"{low} to {high}"])
+        print_table(headings, rows)
     print("n/a: a single run, or trained on shared cores")
-
-
-def _spread(spread: "Spread") -> list[str]:
-    values = (spread.mean, spread.sd, spread.minimum, spread.low, spread.high)
-    mean, sd, minimum, low, high = ("n/a" if isnan(x) else f"{x:.4f}" for x in values)
-    return [str(spread.n), mean, sd, minimum, f"{low} to {high}"]
 
 
 def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
@@ -88,14 +85,18 @@ def print_answers(
     model: str,
     answers: Sequence["Answer"],
     *,
-    names: Sequence[str] | None,
+    names: list[str] | None,
     coverage: float,
     as_json: bool,
 ) -> None:
     from digits.toolkit.answering.pictures import TREATMENTS
 
     if as_json:
-        found = [_named(answer, names) for answer in answers]
+        found = [answer._asdict() for answer in answers]
+        if names:
+            for each in found:
+                each["predicted_name"] = names[each["predicted"]]
+                each["answer_names"] = [names[label] for label in each["answer_set"]]
         print_json({"model": model, "coverage": coverage, "answers": found})
         return
     print(f"{model}, answers with {100 * coverage:g} % coverage")
@@ -109,13 +110,6 @@ def print_answers(
         print(printable(f"{answer.file}: {said}  ({chances})  {answer.picture}"))
     for name in sorted({answer.picture for answer in answers}):
         print(f"{name}: {TREATMENTS[name]}")
-
-
-def _named(answer: "Answer", names: Sequence[str] | None) -> dict[str, object]:
-    if not names:
-        return answer._asdict()
-    in_set = [names[label] for label in answer.answer_set]
-    return answer._asdict() | {"predicted_name": names[answer.predicted], "answer_names": in_set}
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:

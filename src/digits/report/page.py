@@ -5,7 +5,6 @@ A table of it maps headings of columns to mappings from headings of rows to cell
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from digits.artifacts import run_page
@@ -31,16 +30,11 @@ SCORES = {
 }
 
 
-class Cell(NamedTuple):
-    text: str
-    note: str  # its tooltip
-
-
+Cell = tuple[str, str]  # text and tooltip
 Table = Mapping[str, Mapping[str, str | Cell]]
 
 
-@dataclass(frozen=True, eq=False)
-class SplitResult:
+class SplitResult(NamedTuple):
     name: str  # test or holdout
     rows: int
     statistics: Statistics
@@ -49,8 +43,7 @@ class SplitResult:
     alluvial: Png
 
 
-@dataclass(frozen=True, eq=False)
-class ModelResult:
+class ModelResult(NamedTuple):
     name: str
     run: RunRecord
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
@@ -60,8 +53,7 @@ class ModelResult:
     mistakes: Png
 
 
-@dataclass(frozen=True, eq=False)
-class ReportContent:
+class ReportContent(NamedTuple):
     verdicts: Sequence[str]  # the first one on the choice
     table: Table  # of all models
     pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
@@ -76,16 +68,14 @@ class ReportContent:
 def render(content: ReportContent) -> str:
     """The page as HTML; the same content gives the same text, without times or random ids."""
     template = templates("digits.report").get_template("index.html.j2")
-    functions = in_short, overall, by_class, as_tables, fragile, words, run_page
-    named = {each.__name__: each for each in functions}
-    return template.render(content=content, meanings=defaultdict(str, MEANINGS), **named)
-
-
-def in_short(table: Table) -> Table:
-    return {
-        heading: {model: cells[key] for model, cells in table.items()}
+    in_short = {
+        heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
+    functions = overall, by_class, as_tables, fragile, words, run_page
+    named = {each.__name__: each for each in functions}
+    meanings = defaultdict(str, MEANINGS)
+    return template.render(content=content, in_short=in_short, meanings=meanings, **named)
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
@@ -94,8 +84,7 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
     column: dict[str, str | Cell] = _texts(part.statistics.overall, part.statistics, None)
-    for key, label in SCORES.items():
-        column[label] = f"{part.scores[key]:.4f}" if key in part.scores else Cell("n/a", "no rows")
+    column |= {label: f"{part.scores[key]:.4f}" for key, label in SCORES.items()}
     sets = model.confidence[part.name]
     # a threshold of 0 makes every answer unsure, see `confidence.threshold`
     few = "" if model.confidence["threshold"] else "too few validation rows"
@@ -104,7 +93,7 @@ def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
         "Coverage 95% CI lower": f"{sets['lower']:.4f}",
         "Coverage 95% CI upper": f"{sets['upper']:.4f}",
         "Classes in an answer set": f"{sets['mean_size']:.4f}",
-        "Unsure": Cell(f"{sets['unsure']:.4f}", few),
+        "Unsure": (f"{sets['unsure']:.4f}", few),
     }
 
 
@@ -118,9 +107,6 @@ def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[s
     reasons = {each["figure"]: each["reason"] for each in missing}
     texts: dict[str, str | Cell] = {}
     for figure, value in figures.items():
-        if value is None:
-            texts[label_of(figure)] = Cell("n/a", reasons[figure])
-        else:
-            written = p_value(value) if figure.endswith("p_value") else f"{value:.4f}"
-            texts[label_of(figure)] = written
+        write = p_value if figure.endswith("p_value") else "{:.4f}".format
+        texts[label_of(figure)] = ("n/a", reasons[figure]) if value is None else write(value)
     return texts

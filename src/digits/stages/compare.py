@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+import pandas as pd
+
 from digits import artifacts
 from digits.artifacts import LAYOUT
 from digits.evaluation import leaderboard
@@ -12,7 +14,7 @@ from digits.report.plots.comparison import pareto
 from digits.report.plots.model import learning_curves
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
-from digits.toolkit.files import write_json, write_text
+from digits.toolkit.files import replacing, write_json, write_text
 from digits.toolkit.judgement import behaviour, caret, comparison, timing
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
@@ -40,11 +42,8 @@ def main() -> None:
     fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
     verdicts = [comparison.choice(pairs, seconds)] if pairs else []
     verdicts += [*leaderboard.weak_classes(rows), *map(comparison.verdict, pairs)]
-    verdicts += [
-        *leaderboard.doubts(rows),
-        *filter(None, fragile),
-        *artifacts.copies_found(LAYOUT.read_split_summary()),
-    ]
+    verdicts += [*leaderboard.doubts(rows), *filter(None, fragile)]
+    verdicts += artifacts.copies_found(LAYOUT.read_split_summary())
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
@@ -69,7 +68,9 @@ def main() -> None:
     histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
     save(curves, artifacts.COMPARE / "learning_curves.png")
-    artifacts.write_learning_curves(histories)
+    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
+    with replacing(artifacts.LEARNING_CURVES) as temporary:
+        pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
     matrices = {model: read_matrix(each.matrix("test")) for model, each in evaluated.items()}
     write_cells(artifacts.CONFUSION, matrices)
 

@@ -20,8 +20,6 @@ from digits.toolkit.judgement import caret, confidence
 from digits.toolkit.judgement.confusion_csv import write_matrix
 from digits.toolkit.outputs import EVALUATED, read_calibration
 
-MISTAKES_DRAWN = 24
-
 
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
@@ -47,12 +45,10 @@ def main(model: str) -> None:
         }
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
-        mistakes = scores.most_confident_mistakes(test, clean, limit=MISTAKES_DRAWN)
-        file, rows = artifacts.in_file(
-            LAYOUT.read_split_summary()["sources"], stored["test"].rows[mistakes.rows]
-        )
-        mistakes = mistakes._replace(rows=rows)
-        draw(model, matrices, mistakes, by_confidence, names=names, file=file)
+        mistakes = scores.most_confident_mistakes(test, clean, limit=24)
+        sources = LAYOUT.read_split_summary()["sources"]
+        file, rows = artifacts.in_file(sources, stored["test"].rows[mistakes.rows])
+        draw(model, matrices, mistakes._replace(rows=rows), by_confidence, names=names, file=file)
         from digits.toolkit.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     digests = {name: md5(artifacts.split_path(name)) for name in splits}
@@ -108,8 +104,9 @@ def draw(
     outputs = artifacts.EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"
-        cells = plots.confusion_matrix(matrix, names=names, title=title)
-        save(cells, outputs.matrix_picture(split))
+        save(
+            plots.confusion_matrix(matrix, names=names, title=title), outputs.matrix_picture(split)
+        )
         save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
@@ -119,7 +116,7 @@ def draw(
         for split, table in by_confidence.items()
     }
     title = f"{model}: how often it is right, by its confidence"
-    save(plots.reliability(panels, title=title), outputs.reliability_picture)
+    save(plots.reliability(panels, title=title), outputs.reliability.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from digits.report.plots.theme import save
 from digits.toolkit import process
 from digits.toolkit.files import replacing
 
-SAMPLES_PER_CLASS = 10
-
 
 def main() -> None:
     params = load_params()
@@ -25,9 +23,7 @@ def main() -> None:
     for statistic, pixels in exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         save(plots.class_images(pixels, names=names, title=title), EXPLORE / f"{statistic}.png")
-    images = exploration.samples(
-        data, classes=len(names), per_class=SAMPLES_PER_CLASS, seed=params.seed
-    )
+    images = exploration.samples(data, classes=len(names), per_class=10, seed=params.seed)
     figure = plots.samples(images, names=names, title="Samples of each class")
     save(figure, EXPLORE / "samples.png")
 

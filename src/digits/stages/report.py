@@ -63,7 +63,7 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
         ],
         behaviour=evaluated.read_behaviour(),
         confidence=evaluated.read_confidence(),
-        reliability=evaluated.reliability_picture.read_bytes(),
+        reliability=evaluated.reliability.with_suffix(".png").read_bytes(),
         mistakes=evaluated.mistakes.read_bytes(),
     )
 

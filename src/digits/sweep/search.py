@@ -15,15 +15,15 @@ from digits.sweep.trial import Spec, open_study
 from digits.toolkit.errors import DigitsError, one_line
 from digits.toolkit.tracking import runs
 
-# Runs trials, and gives for each the accuracy, None if it was pruned, or the error.
-TrainAll = Callable[[list[Spec]], list[Any]]
 
-
-def search(spec: Spec, train_all: TrainAll, *, trials: int, seeds: int) -> tuple[str, str]:
+def search(
+    spec: Spec, train_all: Callable[[list[Spec]], list[Any]], *, trials: int, seeds: int
+) -> tuple[str, str]:
     """Run so many more trials, then train best and default settings with so many other seeds.
 
-    Returns the verdict, and the command that trains with the best. DigitsError if every trial
-    fails, or one of the last trainings does.
+    `train_all` gives for each trial the accuracy, None if it was pruned, or the error. Returns
+    the verdict, and the command that trains with the best. DigitsError if every trial fails, or
+    one of the last trainings does.
     """
     study, checked = open_study(spec), params.check(spec.raw)
     with runs.active_run(

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from digits.toolkit.dataset import Dataset, RawData
 from digits.toolkit.errors import DataError
 
-UNSIGNED_BYTE = 0x08
 KINDS = {1: "labels", 3: "images"}  # by number of dimensions
-TEST_WORDS = {"t10k", "test"}
 
 Array = NDArray[np.uint8]
 
@@ -50,7 +48,7 @@ def _part_of(path: Path) -> str:
 
 
 def _is_test(part: str) -> bool:
-    return bool(TEST_WORDS & set(re.split(r"\W|_", part)))
+    return bool({"t10k", "test"} & set(re.split(r"\W|_", part)))
 
 
 def _array(path: Path, content: bytes) -> Array:
@@ -58,7 +56,7 @@ def _array(path: Path, content: bytes) -> Array:
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
-    if kind != UNSIGNED_BYTE or dimensions not in KINDS or len(content) != start + prod(shape):
+    if kind != 0x08 or dimensions not in KINDS or len(content) != start + prod(shape):
         found = f"{len(content)} bytes, IDX of type 0x{kind:02x} and {'×'.join(map(str, shape))}"
         raise DataError(f"{path}: {found}; type 0x08 with n×h×w images or n labels is allowed")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

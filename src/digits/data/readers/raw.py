@@ -26,7 +26,6 @@ from digits.toolkit.files import reading_as
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
-GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 
@@ -77,7 +76,7 @@ def _paths(folder: Path) -> list[Path]:
 def _content_of(path: Path) -> bytes:
     with reading_as("raw data", path):
         content = path.read_bytes()
-        if not content.startswith(GZIP_MAGIC):
+        if not content.startswith(b"\x1f\x8b"):  # gzip
             return content
         with gzip.open(io.BytesIO(content)) as file:
             unpacked = file.read(max(MAX_UNPACKED, MAX_RATIO * len(content)) + 1)

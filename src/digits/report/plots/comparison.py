@@ -7,8 +7,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from digits.report.plots import theme
 
-LOGARITHMIC_FROM = 8.0  # slowest over fastest training
-
 
 def pareto(
     seconds: Mapping[str, float],
@@ -42,7 +40,7 @@ def pareto(
             parse_math=False,
         )
     label = "training time in seconds"
-    if fastest > 0 and slowest / fastest >= LOGARITHMIC_FROM:
+    if fastest > 0 and slowest / fastest >= 8:
         label += " (logarithmic)"
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -54,5 +52,5 @@ def pareto(
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     theme.quiet_axes(axes)
-    theme.add_legend(figure, ["Pareto front"])
+    figure.legend(["Pareto front"], loc="outside lower right", frameon=False, fontsize=11)
     return figure

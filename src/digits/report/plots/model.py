@@ -1,8 +1,10 @@
 """Pictures of a model: confusion matrix, alluvial, mistakes, reliability, learning curves."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
-from matplotlib.path import Path
+from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -24,12 +26,8 @@ if TYPE_CHECKING:
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
-MISTAKES_A_ROW = 6
-FEW_EPOCHS = 40  # up to here each one has a marker
-LARGEST_FACTOR = 50  # by which correct predictions are narrowed
 
 Floats = NDArray[np.float64]
-Side = Literal["left", "right"]
 History = Sequence[Mapping[str, float]]
 
 
@@ -42,7 +40,12 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     classes = len(names)
     cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
     figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
-    colours = _cell_colours(matrix)
+    share = matrix / np.maximum(matrix.sum(axis=0), 1)
+    correct = np.eye(classes, dtype=bool)
+    errors = np.where(correct, 0, share)
+    strength = np.sqrt(errors / max(errors.max(), 1e-12))
+    colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))  # RGBA
+    colours[~correct & (matrix == 0)] = 1
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
     for (row, column), count in np.ndenumerate(matrix):
@@ -71,17 +74,6 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     return figure
 
 
-def _cell_colours(matrix: Matrix) -> Floats:
-    """RGBA (classes, classes, 4)."""
-    share = matrix / np.maximum(matrix.sum(axis=0), 1)
-    correct = np.eye(len(matrix), dtype=bool)
-    errors = np.where(correct, 0, share)
-    strength = np.sqrt(errors / max(errors.max(), 1e-12))
-    colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))
-    colours[~correct & (matrix == 0)] = 1
-    return np.asarray(colours, dtype=np.float64)
-
-
 def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
@@ -90,7 +82,7 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """
     correct = int(np.trace(matrix))
     wrong = int(matrix.sum()) - correct
-    factor = min(max(round(correct / (2 * wrong)), 1), LARGEST_FACTOR) if wrong else 1
+    factor = min(max(round(correct / (2 * wrong)), 1), 50) if wrong else 1
     widths = matrix / np.where(np.eye(len(matrix), dtype=bool), factor, 1)
     gap = widths.sum() / (2 * len(names))
     from_reference, from_prediction = _ribbon_tops(widths.T, gap), _ribbon_tops(widths, gap)
@@ -132,14 +124,19 @@ def _ribbon(left: float, right: float, width: float, colour: str) -> PathPatch:
     """A band from `left` at x = 0 to `right` at x = 1, level at both ends."""
     upper = [(0, left), (0.5, left), (0.5, right), (1, right)]
     lower = [(x, y + width) for x, y in reversed(upper)]
-    curve = [Path.CURVE4] * 3
-    codes = [Path.MOVETO, *curve, Path.LINETO, *curve, Path.CLOSEPOLY]
-    path = Path([*upper, *lower, (0, left)], codes)
-    return PathPatch(path, facecolor=colour, linewidth=0, alpha=0.7)
+    curve = [Outline.CURVE4] * 3
+    codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, Outline.CLOSEPOLY]
+    outline = Outline([*upper, *lower, (0, left)], codes)
+    return PathPatch(outline, facecolor=colour, linewidth=0, alpha=0.7)
 
 
 def _name_boxes(
-    axes: Axes, side: Side, tops: Floats, widths: Floats, counts: Matrix, names: list[str]
+    axes: Axes,
+    side: Literal["left", "right"],
+    tops: Floats,
+    widths: Floats,
+    counts: Matrix,
+    names: list[str],
 ) -> None:
     """Draw and name the boxes of one side, which are the rows of the matrices."""
     totals = counts.sum(axis=1)
@@ -161,7 +158,7 @@ def _name_boxes(
 def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     """One panel per mistake, the most confident first; says so where there is none."""
     count = len(found.rows)
-    columns = min(MISTAKES_A_ROW, max(count, 1))
+    columns = min(6, max(count, 1))
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:]
     size = max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5
@@ -171,7 +168,7 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.set_axis_on()
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#D9D9D9")
-        theme.show(axes, image)
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
         called = f"called {names[prediction]}\n{confidence}, row {row}"
@@ -217,7 +214,7 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for (model, history), colour in zip(histories.items(), cycle(theme.SERIES), strict=False):
-            marker = "o" if len(history) <= FEW_EPOCHS else None
+            marker = "o" if len(history) <= 40 else None
             common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
             training = [epoch[measure] for epoch in history]
             validation = [epoch[f"val_{measure}"] for epoch in history]
@@ -230,3 +227,20 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
     series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
     figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
     return figure
+
+
+def draw_revisions(
+    folder: Path,
+    model: str,
+    matrices: Mapping[str, tuple[Matrix, list[str]]],
+    histories: Mapping[str, History],
+) -> list[str]:
+    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
+    pictures = {f"{model}-learning-curves.png": partial(learning_curves, histories, title=model)}
+    for name, (matrix, classes) in matrices.items():
+        title = f"{model}, test, {name}"
+        picture = partial(confusion_matrix, matrix, names=classes, title=title)
+        pictures[f"{model}-{name}-confusion.png"] = picture
+    for file, picture in pictures.items():
+        theme.save(picture(), folder / file)
+    return sorted(pictures)

@@ -13,8 +13,6 @@ from digits.toolkit.dataset import Images
 if TYPE_CHECKING:
     from digits.data.exploration import ClassImages
 
-COLUMNS = 5
-
 
 def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     """One bar per class with its count and per cent, and a line at equal shares.
@@ -35,7 +33,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     axes.set_xlabel("images", fontsize=12)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     theme.quiet_axes(axes, grid="x")
-    theme.add_legend(figure)
+    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
     return figure
 
 
@@ -44,7 +42,7 @@ def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figu
 
     `images` are float64 (classes, height, width); a panel that is NaN says `no image`.
     """
-    columns = min(COLUMNS, len(names))
+    columns = min(5, len(names))
     rows = ceil(len(names) / columns)
     height, width = images.shape[1:]
     size = 1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5
@@ -72,7 +70,8 @@ def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
     page = np.zeros((len(drawn), height + 1, columns, width + 1), dtype=np.uint8)
     for row, images in enumerate(drawn):  # one pixel apart, white where there is none
         page[row, :height, : len(images), :width] = images.transpose(1, 0, 2)
-    theme.show(axes, page.reshape(len(drawn) * (height + 1), columns * (width + 1)))
+    page = page.reshape(len(drawn) * (height + 1), columns * (width + 1))
+    axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5

@@ -1,7 +1,6 @@
 """What all pictures share: colours, how numbers are written, how a figure is made and saved."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +55,12 @@ def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
     return grid
 
 
-def show(axes: Axes, image: np.ndarray) -> None:
-    """Draw an image uint8 (height, width), dark on white."""
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
     with replacing(path) as temporary, warnings.catch_warnings():
         # that the font lacks a letter of a name, or a name is too long: no user can act on it
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(temporary, format="png")
-
-
-def add_legend(figure: Figure, *texts: Sequence[str]) -> None:
-    figure.legend(*texts, loc="outside lower right", frameon=False, fontsize=11)
 
 
 def set_title(axes: Axes, text: str) -> None:
