@@ -1,18 +1,19 @@
 """How a template becomes a page."""
 
 from base64 import b64encode
+from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
-def templates(package: str) -> Environment:
-    """The templates of a package and of this one; text is escaped, what is undefined an error."""
+def templates(package: str, **options: Any) -> Environment:
+    """The templates of a package and of this one; HTML is escaped, what is undefined an error."""
     found = Environment(
         loader=ChoiceLoader([PackageLoader(each, ".") for each in (package, __package__)]),
-        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        **{"autoescape": True} | options,
     )
     found.filters["p_value"] = p_value
     found.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"

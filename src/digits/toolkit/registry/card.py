@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
@@ -12,6 +11,7 @@ from mlflow.artifacts import load_text
 from digits.toolkit import repository
 from digits.toolkit.errors import printable
 from digits.toolkit.files import text_sha256
+from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.behaviour import fragile_line, words
 from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline import provenance
@@ -22,7 +22,6 @@ from digits.toolkit.tracking.page import HISTORY
 
 DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
-MAX_CELL = 100  # characters of a reason in the history
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 STATISTICS = "statistics.json"  # among the artifacts of a run
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
@@ -44,13 +43,7 @@ ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # param
 
 
 def card(origin: Origin, files: ModelFiles) -> str:
-    environment = Environment(
-        loader=PackageLoader("digits.toolkit.registry", "."),
-        finalize=_escaped,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("digits.toolkit.registry", autoescape=False, finalize=_escaped)
     environment.filters["number"] = _number
     return environment.get_template("card.md.j2").render(_facts(origin, files))
 
@@ -85,7 +78,7 @@ def write_history(registry: Registry) -> None:
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
         accuracy = _number(move.figures.get("holdout_accuracy"))
-        who, why = (_escaped(each[:MAX_CELL]) for each in (move.by, move.reason))
+        who, why = (_escaped(each[:100]) for each in (move.by, move.reason))
         what = f"{move.action} to {move.after or 'none'}"
         row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
         if len(text) + len(row) > MAX_DESCRIPTION:
