@@ -15,21 +15,12 @@ from digits.toolkit.dataset import Dataset, Images
 from digits.toolkit.files import md5
 from digits.toolkit.findings import SHOWN_ROWS, Usual, finding
 from digits.toolkit.judgement.confidence import no_answer, too_few_rows
-from digits.toolkit.judgement.drift import (
-    Comparison,
-    Distances,
-    Drift,
-    KnownFeatures,
-    compare_counts,
-    compare_values,
-    judge,
-)
+from digits.toolkit.judgement.drift import Comparison, Drift, compare_counts, compare_values, judge
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 from digits.toolkit.tracking import runs
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
-KNOWN = 6000  # validation rows that they are compared with
 SEED = 0
 
 
@@ -68,38 +59,24 @@ class Sample:
         self._keys = keys[chosen]
 
 
-def feature_drift(
-    sample: Images, model: Served, project: Project
-) -> tuple[KnownFeatures, Distances] | None:
-    """The known features, and how foreign each image is; None without its validation split."""
-    if not (validation := _split_of(model, project, "validation")):
-        return None
-    features = model.files.load_features(threads=model.threads)
-    chosen = np.random.default_rng(SEED).permutation(len(validation))[:KNOWN]
-    known = KnownFeatures(features(validation.images[chosen]))
-    return known, known.distances(features(sample))
-
-
 def summarise(
     answers: pd.DataFrame, model: Served, project: Project, more: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
     """The fields of `Found`; the training split is compared if it is here, `more` is added.
 
-    `answers` has the columns `predicted`, `set_size` and those of `image_stats`, and the images'
-    names as index.
+    `answers` has `predicted`, `set_size` and the columns of `image_stats`, by the images' names.
     """
     classes, least = model.files.classes, project.drift.min_effect
     counts = np.bincount(answers["predicted"], minlength=classes)
     comparisons: list[Comparison] = []
-    if train := _split_of(model, project, "train"):
+    if train := split_of(model, project, "train"):
         for key, known in image_stats(train.images).items():
             comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
         of_train = np.bincount(train.labels, minlength=classes)
         comparisons.append(compare_counts("class_shares", counts, of_train, least))
     drift = judge([*comparisons, *more], project.drift.level)
-    few = too_few_rows(
-        len(model.files.calibration.truth_probabilities), project.confidence.coverage
-    )
+    rows = len(model.files.calibration.truth_probabilities)
+    few = too_few_rows(rows, project.confidence.coverage)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
@@ -152,7 +129,7 @@ def _unusual(answers: pd.DataFrame, usual: Sequence[Usual]) -> list[str]:
     return warnings
 
 
-def _split_of(model: Served, project: Project, name: str) -> Dataset | None:
+def split_of(model: Served, project: Project, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
     path = project.split(name)
     is_own = path.exists() and md5(path) == model.origin.splits.get(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +11,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from digits.toolkit.answering.pictures import SUFFIXES, is_picture, read_pictures
+from digits.toolkit.answering.pictures import SUFFIXES, Shape, is_picture, read_pictures
 from digits.toolkit.dataset import Images, Picture, check_unpacked, load_arrays
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import reading_as
 
 BATCH = 1000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
-
-Shape = tuple[int, int]
 
 
 class Batch(NamedTuple):
@@ -39,9 +37,7 @@ def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Itera
     return chain([first], batches)
 
 
-def open_parquet(
-    path: Path, *, most_rows: int | None = None, once: Sequence[str] = ()
-) -> pq.ParquetFile:
+def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()) -> pq.ParquetFile:
     """Open a Parquet file; of the columns `once`, equal values are read once.
 
     ValueError if it has more rows, or unpacks to far more bytes than it has.
@@ -53,7 +49,7 @@ def open_parquet(
         thrift_container_size_limit=MAX_FOOTER,
         page_checksum_verification=True,  # where a file has them
     )
-    if most_rows is not None and file.metadata.num_rows > most_rows:
+    if file.metadata.num_rows > most_rows:
         raise ValueError(f"over {most_rows:,} rows")
     groups = map(file.metadata.row_group, range(file.num_row_groups))
     check_unpacked(sum(each.total_byte_size for each in groups), packed=path.stat().st_size)

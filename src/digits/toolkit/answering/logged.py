@@ -20,7 +20,6 @@ MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
 # limits of one file; a service writes 4 MB of images at a time
 MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
-CLOCK = timedelta(days=1)  # by which the clock of a service may be ahead
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
@@ -128,7 +127,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         frame: pd.DataFrame = file.read(columns).to_pandas()
     for column in columns:
         _check(path, column, frame[column].notna(), "an empty cell")
-    latest = datetime.now(UTC) + CLOCK
+    latest = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= latest, f"a time after now ({latest:%Y-%m-%d})")
     return frame
 

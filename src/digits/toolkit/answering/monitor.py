@@ -20,6 +20,8 @@ from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_acc
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
+KNOWN = 6000  # validation rows whose features a sample's are compared with
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -70,22 +72,27 @@ def monitor(
     answers = pd.concat(tables)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    holdout, comparisons = _holdout(model), []
+    figures, comparisons = MlflowClient().get_run(model.origin.run_id).data.metrics, []
+    names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
+    holdout = {name: figures[f"holdout_{name}"] for name in names}
     far = accuracy = None
-    if features := drift.feature_drift(sample.images, model, project):
+    if features := _features(sample.images, model, project):
         usual, distances = features
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
     if known is not None:
+        from scipy.stats import binomtest  # takes 0.4 s and 50 MB
+
         truth = known.reindex(answers.index)
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-        counted = int(right.sum()), len(right)
-        accuracy = _accuracy(*counted)
+        correct, rows = int(right.sum()), len(right)
+        interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
+        accuracy = Accuracy(rows, correct / rows, float(interval.low), float(interval.high))
         if {"accuracy", "rows"} <= holdout.keys():
             before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
-            comparisons.append(compare_accuracy(*counted, before))
+            comparisons.append(compare_accuracy(correct, rows, before))
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
@@ -118,14 +125,13 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
 
 
-def _accuracy(correct: int, rows: int) -> Accuracy:
-    from scipy.stats import binomtest  # takes 0.4 s and 50 MB
-
-    interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
-    return Accuracy(rows, correct / rows, float(interval.low), float(interval.high))
-
-
-def _holdout(model: Served) -> dict[str, float]:
-    metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
-    names = ("accuracy", "rows", "unsure")
-    return {name: metrics[f"holdout_{name}"] for name in names if f"holdout_{name}" in metrics}
+def _features(
+    sample: Images, model: Served, project: Project
+) -> tuple[KnownFeatures, Distances] | None:
+    """The known features, and how foreign each image is; None without its validation split."""
+    if not (validation := drift.split_of(model, project, "validation")):
+        return None
+    features = model.files.load_features(threads=model.threads)
+    chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
+    known = KnownFeatures(features(validation.images[chosen]))
+    return known, known.distances(features(sample))

@@ -9,7 +9,6 @@ from digits.toolkit.answering.monitor import Monitored, MonitorResult
 from digits.toolkit.dataset import Images
 from digits.toolkit.html.templates import templates
 
-FOREIGN = 24  # images that are shown
 WORDS = {
     "mean_ink": "mean grey value",
     "contrast": "contrast",
@@ -22,7 +21,7 @@ WORDS = {
 def render_monitor(monitored: Monitored) -> str:
     result, foreign = monitored.result, []
     if monitored.features:
-        farthest = np.argsort(-monitored.features[1], kind="stable")[:FOREIGN]
+        farthest = np.argsort(-monitored.features[1], kind="stable")[:24]
         foreign = [_png(image) for image in monitored.sample[farthest]]
     template = templates("digits.toolkit.answering").get_template("monitor.html.j2")
     return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
@@ -36,15 +35,11 @@ def verdicts(result: MonitorResult) -> list[str]:
     else:
         found = ["No drift."]
     if result.far is not None:
-        found.append(
-            f"{100 * result.far:.1f} % of the images are far from what the model knows; of known "
-            "images it would be 5 %."
-        )
-    if accuracy := result.accuracy:
-        found.append(
-            f"Accuracy {100 * accuracy.value:.2f} % on {accuracy.rows:,} labelled rows, 95 % "
-            f"interval {100 * accuracy.lower:.2f} to {100 * accuracy.upper:.2f} %."
-        )
+        far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
+        found.append(f"{far}; of known images it would be 5 %.")
+    if got := result.accuracy:
+        interval = f"95 % interval {100 * got.lower:.2f} to {100 * got.upper:.2f} %"
+        found.append(f"Accuracy {100 * got.value:.2f} % on {got.rows:,} labelled rows, {interval}.")
     return found
 
 

@@ -21,6 +21,7 @@ MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
 
+Shape = tuple[int, int]  # height, width
 Grey = NDArray[np.float64]  # (height, width), 0…255
 
 # How a picture became the model's input, as predictions and answers name it.
@@ -37,9 +38,7 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_pictures(
-    paths: Sequence[Path], *, shape: tuple[int, int], picture: Picture
-) -> list[Converted]:
+def read_pictures(paths: Sequence[Path], *, shape: Shape, picture: Picture) -> list[Converted]:
     """Read PNG or JPEG files as a model's input; DataError with a finding per bad picture."""
     found: list[Converted] = []
     findings: list[str] = []
@@ -71,7 +70,7 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
         raise DataError(f"cannot be read as an image: {reason}") from None
 
 
-def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Picture) -> Converted:
+def convert_picture(image: Image.Image, *, shape: Shape, picture: Picture) -> Converted:
     """Convert a picture to the pixels (height, width) that a model takes.
 
     One of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as it is.
@@ -88,7 +87,7 @@ def convert_picture(image: Image.Image, *, shape: tuple[int, int], picture: Pict
     return normalise(grey, shape=shape), picture
 
 
-def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
+def normalise(grey: Grey, *, shape: Shape) -> Images:
     """Convert a grey picture (height, width) 0…255 of a digit to MNIST's form: light on dark.
 
     The border is taken for the background. The digit is cropped to the ink, scaled to 20/28 of
@@ -111,7 +110,7 @@ def normalise(grey: Grey, *, shape: tuple[int, int]) -> Images:
     return canvas
 
 
-def _resized(grey: Grey, shape: tuple[int, int], resampling: Image.Resampling) -> Grey:
+def _resized(grey: Grey, shape: Shape, resampling: Image.Resampling) -> Grey:
     image: Any = Image.fromarray(grey.astype(np.float32))
     return np.asarray(image.resize(shape[::-1], resampling), np.float64)  # antialiases shrinking
 

@@ -125,16 +125,14 @@ def write_predictions(job: Job, model: Served, project: Project) -> int:
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
     those of `_answers` · `p0`, `p1`, … (probabilities) · `mean_ink`, `contrast` (see
-    `drift.image_stats`) · `model` · `input`.
-    A bad input is a DataError; nothing is written.
+    `drift.image_stats`) · `model` · `input`. A bad input is a DataError; nothing is written.
     """
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
     with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
         batches = open_input(path, shape=model.files.shape, picture=model.picture)
         limit = set_threshold(model, project.confidence.coverage)
-        names = class_names(model.files.classes, project)
-        tables = (_table(batch, model, limit, names, job) for batch in batches)
+        tables = (_table(batch, model, limit, job, project) for batch in batches)
         first, rows = next(tables), 0
         schema = first.schema.with_metadata({"stamp": job.stamp})
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -152,14 +150,12 @@ def write_on_worker(job: Job, tracking_uri: str, uri: str, project: Project) -> 
         return write_predictions(job, model, project)
 
 
-def _table(
-    batch: Batch, model: Served, limit: float, names: list[str] | None, job: Job
-) -> pa.Table:
+def _table(batch: Batch, model: Served, limit: float, job: Job, project: Project) -> pa.Table:
     probabilities, rows = model.predict(batch.images), len(batch.images)
     of_pictures = {"file": batch.names, "picture": batch.treatments}
     columns = {
         **(of_pictures if batch.treatments else {"row": batch.names}),
-        **_answers(probabilities, limit, names),
+        **_answers(probabilities, limit, class_names(model.files.classes, project)),
         **{f"p{k}": column for k, column in enumerate(probabilities.T)},
         **image_stats(batch.images),
         "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
@@ -176,11 +172,8 @@ def _answers(probabilities: Probabilities, limit: float, names: list[str] | None
     order = np.argsort(-probabilities, axis=1, kind="stable").astype(np.int16)
     members = order[np.take_along_axis(sets, order, axis=1)]
     starts = np.concatenate([[0], sizes.cumsum(dtype=np.int32)]).astype(np.int32)
-    columns = {
-        "predicted": predicted,
-        "set_size": sizes,
-        "answer_set": pa.ListArray.from_arrays(starts, members),
-    }
+    columns: dict[str, Any] = {"predicted": predicted, "set_size": sizes}
+    columns["answer_set"] = pa.ListArray.from_arrays(starts, members)
     if names:
         columns["predicted_name"] = pa.array(names).take(predicted)
         columns["answer_names"] = pa.ListArray.from_arrays(starts, pa.array(names).take(members))

@@ -14,7 +14,7 @@ from digits.toolkit.files import replacing, scratch
 
 def absolute(address: str) -> str:
     """The same address seen from any folder, through links, without a slash at its end."""
-    if _is_remote(address) and not address.startswith(("file://", "local://")):
+    if "://" in address and not address.startswith(("file://", "local://")):
         return address.rstrip("/")
     return str(Path(strip_protocol(address)).resolve())
 
@@ -30,7 +30,7 @@ def same_files(some: Iterable[str], others: Iterable[str]) -> bool:
 
 def is_folder(address: str) -> bool:
     """Whether it is a folder to write to: ends in a slash, exists, or is remote without suffix."""
-    is_one = not PurePath(address).suffix if _is_remote(address) else Path(address).is_dir()
+    is_one = not PurePath(address).suffix if "://" in address else Path(address).is_dir()
     return is_one or address.endswith("/")
 
 
@@ -43,7 +43,7 @@ def stored_files(address: str) -> dict[str, str]:
             written = info.get("ETag") or info.get("mtime") or info.get("LastModified")
             # left out as by Spark, Dask and Arrow
             if not any(part.startswith((".", "_")) for part in path[len(name) :].split("/")):
-                where = filesystem.unstrip_protocol(path) if _is_remote(address) else path
+                where = filesystem.unstrip_protocol(path) if "://" in address else path
                 files[where] = f"{info['size']} {written}"
     if not files:
         raise DataError(f"{address}: not found, or an empty folder")
@@ -53,7 +53,7 @@ def stored_files(address: str) -> dict[str, str]:
 @contextmanager
 def local_copy(address: str) -> Iterator[Path]:
     """The file, or folder without those below it; if it is remote, a copy for the block."""
-    if not _is_remote(address):
+    if "://" not in address:
         yield Path(address)
         return
     with scratch() as folder:
@@ -70,7 +70,7 @@ def local_copy(address: str) -> Iterator[Path]:
 @contextmanager
 def writing(address: str) -> Iterator[Path]:
     """Yield a temporary path; on success the file written there is at the address, whole."""
-    if not _is_remote(address):
+    if "://" not in address:
         with replacing(Path(address)) as temporary:
             yield temporary
         return
@@ -100,7 +100,3 @@ def _identity(address: str) -> object:
     except OSError:  # remote, or not there
         return absolute(address)
     return status.st_dev, status.st_ino
-
-
-def _is_remote(address: str) -> bool:
-    return "://" in address
