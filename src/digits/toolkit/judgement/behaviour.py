@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-FRAGILE_LOSS = 0.1  # of accuracy, 0…1
-
 
 def words(name: str) -> str:
     """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
@@ -23,7 +21,7 @@ def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
     """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
     losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
     worst_first = sorted(losses, key=lambda name: -losses[name])
-    return {name: losses[name] for name in worst_first if losses[name] > FRAGILE_LOSS}
+    return {name: losses[name] for name in worst_first if losses[name] > 0.1}
 
 
 def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:

@@ -132,10 +132,8 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
     beaten_by = {p.better: p for p in pairs if p.other == fastest and not p.within_noise}
     rival = min(beaten_by, key=lambda name: (name in worse, times[name]))
     gain = _points(beaten_by[rival], beaten_by[rival].gain)
-    return (
-        f"No model is best in both: {rival} is more accurate (+{gain} points), "
-        f"{fastest} trains {times[rival] / times[fastest]:,.1f} times faster"
-    )
+    faster = f"{fastest} trains {times[rival] / times[fastest]:,.1f} times faster"
+    return f"No model is best in both: {rival} is more accurate (+{gain} points), {faster}"
 
 
 def verdict(pair: Pair) -> str:

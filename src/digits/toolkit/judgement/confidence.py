@@ -64,10 +64,8 @@ def too_few_rows(rows: int, coverage: float) -> str:
     needed = ceil(round(coverage / (1 - coverage), 6))
     if rows >= needed:
         return ""
-    return (
-        f"every answer is unsure: confidence.coverage {coverage:g} needs {needed:,} validation "
-        f"rows, there are {rows:,}; validate on more, or ask for less"
-    )
+    found = f"confidence.coverage {coverage:g} needs {needed:,} validation rows, there are {rows:,}"
+    return f"every answer is unsure: {found}; validate on more, or ask for less"
 
 
 class Coverage(NamedTuple):

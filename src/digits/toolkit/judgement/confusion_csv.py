@@ -21,8 +21,7 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
     import pandas as pd
 
     with replacing(path) as temporary:
-        frame = pd.DataFrame(matrix, index=names, columns=names)
-        frame.to_csv(temporary, index_label="prediction")
+        pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
 
 def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
@@ -40,9 +39,7 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     """Read a confusion matrix int64 (classes, classes), and the names of its classes.
 
     If the first cell is a number, there are no names, and the classes are numbered from 0.
-
-    Raises:
-        DataError: no such file, or not a square table of counts.
+    DataError if there is no such file, or it is no square table of counts.
     """
     import pandas as pd
 

@@ -5,13 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from digits.toolkit.dataset import Labels, Probabilities
-from digits.toolkit.judgement.comparison import (
-    Candidate,
-    Pair,
-    as_dict,
-    compare_pair,
-    p_text,
-)
+from digits.toolkit.judgement.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from digits.toolkit.judgement.gate import Contender, Decision, Facts, PromoteParams
 from digits.toolkit.judgement.gate_checks import decide
 from digits.toolkit.judgement.timing import comparable_s

@@ -9,11 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from digits.toolkit.dataset import Labels, Probabilities
 from digits.toolkit.files import StrictModel
-from digits.toolkit.judgement.calibration import (
-    calibration_error,
-    chance_calibration_error,
-    not_probabilities,
-)
+from digits.toolkit.judgement import calibration
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
@@ -69,10 +65,10 @@ class Contender:
         cls, name: str, probabilities: Probabilities, reference: Labels, signature: str = ""
     ) -> "Contender":
         """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
-        if finding := not_probabilities(probabilities):
+        if finding := calibration.not_probabilities(probabilities):
             return cls(name, None, signature, finding)
-        error = calibration_error(probabilities, reference)
-        by_chance = chance_calibration_error(probabilities)
+        error = calibration.calibration_error(probabilities, reference)
+        by_chance = calibration.chance_calibration_error(probabilities)
         predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
         return cls(name, predicted, signature, None, error, by_chance, classes)
 

@@ -12,11 +12,12 @@ NO_CHAMPION = "no champion to compare with"
 INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
+Champion = Contender | None  # None: there is none
 
 
 def decide(
     challenger: Contender,
-    champion: Contender | None,
+    champion: Champion,
     reference: Labels,
     facts: Facts,
     *,
@@ -45,7 +46,7 @@ def decide(
             note = f"not better than the champion: {found}"
         checks = [
             *alone(challenger, hits, reference, facts, params),
-            *against(challenger, hits, champion, before, params),
+            *against(hits, challenger.signature, champion, before, params),
             *against_all(hits, former, champion, before, reference, params),
         ]
     checks += [*origin(facts, params), *filter(None, [approval])]
@@ -129,11 +130,7 @@ def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
 
 
 def against(
-    challenger: Contender,
-    hits: Hits,
-    champion: Contender | None,
-    before: Hits | None,
-    params: PromoteParams,
+    hits: Hits, signature: str, champion: Champion, before: Hits | None, params: PromoteParams
 ) -> Iterator[Check]:
     comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
     for name in ("same_signature", *comparisons):
@@ -143,8 +140,8 @@ def against(
         if champion is None:
             yield Check(name, True, NO_CHAMPION)
         elif name == "same_signature":
-            old, new = champion.signature, challenger.signature
-            yield Check(name, new == old, new, f"the champion's: {old}")
+            old = champion.signature
+            yield Check(name, signature == old, signature, f"the champion's: {old}")
         elif before is None:
             yield Check(name, False, *INCOMPARABLE)
         else:
@@ -172,7 +169,7 @@ def _accuracy_loss(before: Hits, now: Hits, limit: float) -> Check:
 def against_all(
     hits: Hits,
     former: Mapping[str, Labels | None],
-    champion: Contender | None,
+    champion: Champion,
     before: Hits | None,
     reference: Labels,
     params: PromoteParams,
