@@ -62,10 +62,8 @@ def judge_by_holdout(
                 p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
                 answers["latency_ms"] = p95  # by images in a request
     else:
-        misfit = (
-            f"takes images {files.shape} and gives {files.classes} classes; the hold-out rows are "
-            f"{size} and of {classes}"
-        )
+        takes = f"takes images {files.shape} and gives {files.classes} classes"
+        misfit = f"{takes}; the hold-out rows are {size} and of {classes}"
         challenger = Contender(name, None, files.signature, misfit)
 
     def opponent(version: str) -> Contender:
@@ -92,29 +90,24 @@ def judge_by_holdout(
     if limits != (None, None) and not challenger.finding:
         versions = dict.fromkeys(move.after for move in registry.moves())
         former = {v: former_right(v) for v in versions if v and v != champion}
+    facts = Facts(
+        cpu=machine.cpu(),
+        size_mb=files.network.stat().st_size / 1e6,
+        data_md5=run.tags.get("data_md5", ""),
+        data_finding=_data_finding(run, project.validation, root),
+        commit=run.tags.get("git_commit", ""),
+        commit_finding=_commit_finding(run.tags),
+        **answers,
+    )
     return decide(
         challenger,
         opponent(champion) if champion else None,
         holdout.labels,
-        _facts(run, files, answers, _data_finding(run, project.validation, root)),
+        facts,
         params=project.promote,
         former=former,
         approval=approval,
         rows_md5=rows_md5,
-    )
-
-
-def _facts(
-    run: TrainedRun, files: ModelFiles, answers: dict[str, Any], data_finding: str | None
-) -> Facts:
-    return Facts(
-        cpu=machine.cpu(),
-        size_mb=files.network.stat().st_size / 1e6,
-        data_md5=run.tags.get("data_md5", ""),
-        data_finding=data_finding,
-        commit=run.tags.get("git_commit", ""),
-        commit_finding=_commit_finding(run.tags),
-        **answers,
     )
 
 
@@ -125,12 +118,8 @@ def _on_holdout(
     found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
     covered, n = round(found.coverage * len(holdout)), len(holdout)
     p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
-    return {
-        "coverage": found.coverage,
-        "coverage_asked": asked,
-        "coverage_p_value": p_value,
-        "unsure": found.unsure,
-    }
+    shares = {"coverage": found.coverage, "unsure": found.unsure}
+    return shares | {"coverage_asked": asked, "coverage_p_value": p_value}
 
 
 def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, int]:
@@ -159,10 +148,9 @@ def _check_settings(root: Path) -> None:
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
             if key != "seed" and (present := value_of(key)) != recorded:
-                raise IntegrityError(
-                    f"{stage}: made with {key} {recorded}, params.yaml has {present}; "
-                    "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
-                )
+                found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
+                cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
+                raise IntegrityError(f"{found}; {cure}")
 
 
 def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:

@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from digits.toolkit.errors import IntegrityError, printable
 
 PREFIX = "champion."
-MAX_REASON = 1000  # characters; the reason becomes a tag
 KEY = re.compile(r"champion\.(\d{6,9})\.(\d{1,9})-(\d{1,9})")
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means than digits"
 
+Tags = Mapping[str, str]
 Action = Literal["promote", "rollback", "elsewhere"]
 
 
@@ -61,13 +61,11 @@ def next_move(
     """A move of now that follows these moves."""
     number = moves[-1].number + 1 if moves else 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    why = printable(reason)[:MAX_REASON]
+    why = printable(reason)[:1000]  # it becomes a tag
     return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
 
 
-def read(
-    tags: Mapping[str, str], champion: str | None, of_versions: Mapping[str, Mapping[str, str]]
-) -> list[Move]:
+def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
     IntegrityError if a tag is not as digits writes it, or the two of a move differ.
@@ -80,7 +78,7 @@ def read(
     return moves
 
 
-def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) -> Move:
+def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
     named, said, where = KEY.fullmatch(key), VALUE.fullmatch(value), "the registered model"
     try:
         if not named or not said:
@@ -96,9 +94,8 @@ def _move(key: str, value: str, of_versions: Mapping[str, Mapping[str, str]]) ->
         if (move.key, move.to_tag()) != (key, value):
             raise ValueError(value)
     except ValueError:  # pydantic's is one, too
-        raise IntegrityError(
-            f"tag {key} of {where}: is no move as digits writes it; mend or delete it in MLflow"
-        ) from None
+        found = "is no move as digits writes it; mend or delete it in MLflow"
+        raise IntegrityError(f"tag {key} of {where}: {found}") from None
     return move
 
 

@@ -51,7 +51,6 @@ class ModelFiles(NamedTuple):
             return inference.load(self.network, threads=threads)
 
     def load_features(self, *, threads: int) -> Callable[[Images], Features]:
-        """A function from images to the last hidden layer."""
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)
 

@@ -17,12 +17,7 @@ from digits.toolkit.errors import BusyError, DigitsError, UsageError, one_line
 from digits.toolkit.files import scratch, text_sha256
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.outputs import EVALUATED
-from digits.toolkit.pipeline.provenance import (
-    DATA_POINTER,
-    OUTPUTS,
-    check_outputs,
-    recorded_outputs,
-)
+from digits.toolkit.pipeline import provenance
 from digits.toolkit.pipeline.revision import open_revision
 from digits.toolkit.project import Project
 from digits.toolkit.registry.history import Move, champion_of, next_move, previous_champion
@@ -91,8 +86,8 @@ def promote_training(
 def _download(experiment: str, model: str, project: Project, root: Path) -> None:
     """A model's outputs, the rows that it is judged by and the result of `validate`."""
     with open_revision(experiment) as revision:
-        revision.download([OUTPUTS, DATA_POINTER], root)
-        recorded = recorded_outputs(root)
+        revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
+        recorded = provenance.recorded_outputs(root)
         paths = [path for path in recorded if path.parent == project.trained(model).folder]
         if not paths:
             folders = {path.parent.name: path for path in recorded}
@@ -101,7 +96,7 @@ def _download(experiment: str, model: str, project: Project, root: Path) -> None
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
         rows = [project.split(name) for name in ("validation", *EVALUATED)]
         revision.download([project.validation, *rows, *paths], root)
-        check_outputs([rows[0], *paths], root)  # the gate checks the others
+        provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
@@ -117,8 +112,7 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
 def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
-    If another champion was made in the meantime, it is judged again. BusyError if another promotion
-    does not end.
+    Judged again if another champion was made meanwhile; BusyError if another promotion hangs.
     """
     with _alone(name), fetched(run.uri, run.sha256) as files:
         registry = Registry(name)

@@ -30,24 +30,19 @@ class Reproduction:
     largest_difference: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.identical:,} of {self.rows:,} predictions identical, "
-            f"largest probability difference {self.largest_difference:g}"
-        )
+        same = f"{self.identical:,} of {self.rows:,} predictions identical"
+        return f"{same}, largest probability difference {self.largest_difference:g}"
 
 
 def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reproduction:
     """Train a version again from its commit, data and params, and compare the predictions.
 
-    IntegrityError if no commit holds the code, a hash differs, or a probability by more than
-    `tolerance`.
+    IntegrityError if no commit holds the code, a hash differs, or an answer exceeds `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
-        raise IntegrityError(
-            f"{origin.uri}: trained with uncommitted changes on "
-            f"{origin.git_commit[:12] or 'no commit'}; no commit holds its code"
-        )
+        found = f"trained with uncommitted changes on {origin.git_commit[:12] or 'no commit'}"
+        raise IntegrityError(f"{origin.uri}: {found}; no commit holds its code")
     check_gate_record(origin)
     name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
     with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
@@ -59,10 +54,8 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reprod
             raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
         data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
         if data_md5 != origin.data_md5:
-            raise IntegrityError(
-                f"{origin.uri}: trained on data {origin.data_md5}, "
-                f"its commit has {data_md5 or 'none'}"
-            )
+            found = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
+            raise IntegrityError(f"{origin.uri}: {found}")
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
@@ -121,27 +114,22 @@ def check_inputs(origin: Origin, project: Project, folder: Path) -> None:
     """Raise IntegrityError if a split or param of the training in `folder` differs."""
     for split, recorded in origin.splits.items():
         if (actual := md5(folder / project.split(split))) != recorded:
-            raise IntegrityError(
-                f"{origin.uri}: its {split} split had md5 {recorded}, now it is {actual}"
-            )
+            found = f"its {split} split had md5 {recorded}, now it is {actual}"
+            raise IntegrityError(f"{origin.uri}: {found}")
     repeated = project.trained(str(origin.params["model"]), folder).read_run().params
     for key, value in origin.params.items():
         if repeated.get(key) != value:
-            raise IntegrityError(
-                f"{origin.uri}: its run says {key} = {value}, "
-                f"the {PATH} that it recorded gives {repeated.get(key)}"
-            )
+            found = f"the {PATH} that it recorded gives {repeated.get(key)}"
+            raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {found}")
 
 
-def compare(
-    uri: str, recorded: np.ndarray, repeated: np.ndarray, *, tolerance: float
-) -> Reproduction:
+def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> Reproduction:
     """Compare class probabilities float32 (n, classes) of the same rows.
 
     IntegrityError if one differs by more than `tolerance`, or is NaN.
     """
-    same = recorded.argmax(axis=1) == repeated.argmax(axis=1)
-    largest = float(np.abs(recorded.astype(np.float64) - repeated).max())
+    same = recorded.argmax(axis=1) == again.argmax(axis=1)
+    largest = float(np.abs(recorded.astype(np.float64) - again).max())
     found = Reproduction(len(recorded), int(same.sum()), largest)
     if not largest <= tolerance:  # false for NaN
         raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")

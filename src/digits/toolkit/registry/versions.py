@@ -55,10 +55,8 @@ def find(uri: str) -> ModelVersion:
         return client.get_model_version(name, parts["version"])
     found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
     known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
-    raise UsageError(
-        f"{uri}: no such version that you may read, {known}; "
-        "`digits promote MODEL` makes a champion"
-    )
+    hint = f"{known}; `digits promote MODEL` makes a champion"
+    raise UsageError(f"{uri}: no such version that you may read, {hint}")
 
 
 def trained_run(run_id: str) -> TrainedRun:
@@ -113,8 +111,7 @@ class Registry:
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
 
-        The version is challenger no more. Returns False, and does nothing, if another process has
-        moved the alias.
+        The version is challenger no more. False, and nothing done, if another moved the alias.
         """
         moves = self.moves()
         if history.champion_of(moves) != move.before:
