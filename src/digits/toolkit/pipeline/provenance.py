@@ -30,9 +30,8 @@ SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
 def tags(*, stage: str, split: Path) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
-    `git_dirty` ignores params.yaml, which the run records, and what the pipeline itself writes:
-    dvc.lock and artifacts/. A changed data.dvc counts: no commit names its data. `split` is the
-    file with the training rows.
+    `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
+    artifacts/. A changed data.dvc counts: no commit names its data. `split` has the training rows.
     """
     commit = try_git("rev-parse", "HEAD")
     # data.dvc may name newer data, pulled while the pipeline ran

@@ -1,7 +1,6 @@
 """Files of the project at a git revision: from git, DVC's cache and its remote; no checkout.
 
-DVC reads nothing of the revision, which may be an enemy's: it parses YAML of any size, and contacts
-addresses that it finds there.
+DVC reads nothing of it: it would parse YAML of any size, and contact addresses that it finds.
 """
 
 import re
@@ -9,14 +8,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from digits.toolkit.errors import DataError, ServiceError, UsageError, one_line
 from digits.toolkit.pipeline.provenance import OUTPUTS, recorded_outputs
 from digits.toolkit.repository import blob_size, git, save_blob, unshallow
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 # of files that are parsed whole; YAML takes 2 s for each MB
 MB = 1 << 20
@@ -26,7 +22,7 @@ MOST_BYTES = {".csv": 16 * MB, ".json": 16 * MB, ".dvc": MB, ".lock": MB, ".yaml
 class Revision:
     """The project at a revision; `commit` is its hash, empty for the workspace."""
 
-    def __init__(self, name: str, commit: str, repo: "Repo") -> None:
+    def __init__(self, name: str, commit: str, repo: Any) -> None:
         self.name, self.commit = name, commit
         self._repo, self._project = repo, Path(repo.root_dir)
 
@@ -47,10 +43,9 @@ class Revision:
             try:
                 self._copy_stored(digest, target)
             except Exception as error:  # each kind of remote has its own
-                raise ServiceError(
-                    f"{self.name}: {path} is neither in DVC's cache nor in its remote "
-                    f"({one_line(error, width=300)}); `dvc push` it where it was made"
-                ) from None
+                why, push = one_line(error, width=300), "`dvc push` it where it was made"
+                found = f"{self.name}: {path} is neither in DVC's cache nor in its remote ({why})"
+                raise ServiceError(f"{found}; {push}") from None
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:

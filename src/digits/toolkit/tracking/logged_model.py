@@ -1,6 +1,5 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -12,14 +11,12 @@ from mlflow.types import Schema, TensorSpec
 
 from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
-from digits.toolkit.outputs import TrainOutputs
+from digits.toolkit.outputs import Metrics, TrainOutputs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
-def log(
-    run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Mapping[str, float]
-) -> str:
+def log(run_id: str, outputs: TrainOutputs, *, example: Images, metrics: Metrics) -> str:
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
     The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
@@ -28,10 +25,7 @@ def log(
     client = MlflowClient()
     run = client.get_run(run_id)
     model = mlflow.initialize_logged_model(
-        name="model",
-        source_run_id=run_id,
-        experiment_id=run.info.experiment_id,
-        params=run.data.params,
+        "model", run_id, experiment_id=run.info.experiment_id, params=run.data.params
     )
     with scratch() as temporary:
         folder = temporary / "model"
@@ -40,7 +34,7 @@ def log(
         client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    mlflow.log_metrics(dict(metrics), run_id=run_id, model_id=model.model_id)
+    mlflow.log_metrics(metrics, run_id=run_id, model_id=model.model_id)
     return str(model.model_id)
 
 
@@ -58,21 +52,17 @@ def _save(folder: Path, outputs: TrainOutputs, example: Images, model: LoggedMod
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    own = model.model_id
     mlflow.onnx.save_model(
         onnx.load(outputs.model),
         str(folder),
         mlflow_model=Model(
-            artifact_path=model.artifact_location,
-            model_uuid=model.model_id,
-            run_id=model.source_run_id,
-            model_id=model.model_id,
+            model.artifact_location, model.source_run_id, model_uuid=own, model_id=own
         ),
         signature=ModelSignature(Schema([images]), Schema([answers])),
         input_example=example,
         # inferring them would take MLflow up to 26 s
-        pip_requirements=[
-            f"{module.__name__}=={module.__version__}" for module in (onnxruntime, onnx, np)
-        ],
+        pip_requirements=[f"{lib.__name__}=={lib.__version__}" for lib in (onnxruntime, onnx, np)],
         onnx_execution_providers=["CPUExecutionProvider"],
         # one per request: MLflow answers several at once
         onnx_session_options={"intra_op_num_threads": 1},

@@ -77,13 +77,12 @@ CHARTS: list[dict[str, Any]] = [
 
 def tags() -> dict[str, str]:
     """The tag of an experiment that holds the view."""
+    charts = [{"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)]
     state = {
         "selectedColumns": list(COLUMNS),
         "columnOrder": list(COLUMNS),
         "columnWidths": COLUMNS,
-        "compareRunCharts": [
-            {"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)
-        ],
+        "compareRunCharts": charts,
         "compareRunSections": [
             {"uuid": f"section-{n}", "display": True, "isReordered": True} | section
             for n, section in enumerate(SECTIONS)

@@ -11,7 +11,7 @@ from mlflow.entities import Run, RunTag
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import ANEW, flatten, folder_sha256
-from digits.toolkit.outputs import EVALUATED, EvaluateOutputs, RunRecord, TrainOutputs
+from digits.toolkit.outputs import EVALUATED, EvaluateOutputs, Metrics, RunRecord, TrainOutputs
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.project import Project
 from digits.toolkit.repository import try_git
@@ -95,13 +95,9 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     epochs = enumerate(outputs.read_history())
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
+    what = f"Logged again from DVC's files; trained as run `{record.run_id}`."
     with runs.active_run(
-        record.name,
-        what=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
-        params=record.params,
-        tags=tags,
-        experiment=project.name,
-        view=True,
+        record.name, what=what, params=record.params, tags=tags, experiment=project.name, view=True
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)
@@ -111,32 +107,28 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     return MlflowClient().get_run(run_id)
 
 
-def _check_record(
-    record: RunRecord, project: Project, stage: str, root: Path, *, code: bool
-) -> None:
+def _check_record(run: RunRecord, project: Project, stage: str, root: Path, *, code: bool) -> None:
     """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
-    said = {str(project.split(split)): digest for split, digest in record.datasets.items()}
+    said = {str(project.split(split)): digest for split, digest in run.datasets.items()}
     block = stage.replace("@", ".")
-    keys = {name: project.logged_as.get(name, f"{block}.{name}") for name in record.params}
-    said |= {keys[name]: value for name, value in record.params.items()}
+    keys = {name: project.logged_as.get(name, f"{block}.{name}") for name in run.params}
+    said |= {keys[name]: value for name, value in run.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
         f"{name} was {said[name]}, dvc.lock records {value}"
         for name, value in recorded.items()
         if said.get(name, value) != value
     ]
-    commit = record.tags.get("git_commit")
+    commit = run.tags.get("git_commit")
     files = [str(p) for p in inputs if p.is_relative_to("src") or p.suffix == ".py"]
-    if code and commit and files and record.tags.get("git_dirty") == "false":
+    if code and commit and files and run.tags.get("git_dirty") == "false":
         changed = try_git("diff", "--name-only", commit, "--", *files).split()
         findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
     if findings:
         cure = f"`dvc repro -f {stage}` trains it here"
-        raise IntegrityError(
-            *(f"{stage}: of its recorded training, {each}; {cure}" for each in findings)
-        )
+        raise IntegrityError(*(f"{stage}: of its recorded training, {x}; {cure}" for x in findings))
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
@@ -153,10 +145,8 @@ def _log_evaluation(
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
     runs.log_datasets(run_id, digests, project.split)
-    metrics, model = [], runs.model_id(run)
-    for split, of_split in _evaluation_metrics(
-        outputs, project.read_split_summary()["rows"]
-    ).items():
+    metrics, model, rows = [], runs.model_id(run), project.read_split_summary()["rows"]
+    for split, of_split in _evaluation_metrics(outputs, rows).items():
         of: dict[str, Any] = {"model_id": model}
         if split in digests:
             of |= {"dataset_name": split, "dataset_digest": digests[split]}
@@ -164,9 +154,7 @@ def _log_evaluation(
     client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
 
 
-def _evaluation_metrics(
-    outputs: EvaluateOutputs, rows: Mapping[str, int]
-) -> dict[str, dict[str, float]]:
+def _evaluation_metrics(outputs: EvaluateOutputs, rows: Mapping[str, int]) -> dict[str, Metrics]:
     from digits.toolkit.judgement.caret import balance  # it loads SciPy
 
     metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}

@@ -22,13 +22,12 @@ from digits.toolkit.process import ENVIRONMENT, PARENT_RUN, project_root
 from digits.toolkit.tracking import page
 
 SQLITE = "sqlite:///"
-PATIENT = 6  # retries of a request, within two minutes
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
-_SERVERS = ("postgresql", "mysql", "mssql")
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
+_parent: str | None = None  # the run of an enclosing `mlflow run`
 
 
 def tracking_uri() -> str:
@@ -50,15 +49,12 @@ def connect(experiment: str, *, view: bool = True) -> str:
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()
-    if uri.startswith(_SERVERS) and (reason := no_answer(uri)):
+    if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := no_answer(uri)):
         raise _unusable(uri, reason)
     with service_errors(uri):
         mlflow.set_tracking_uri(uri)
         with _opening(uri) if uri.startswith("sqlite") else nullcontext():
             return _experiment_id(experiment, uri, view=view)
-
-
-_parent: str | None = None
 
 
 def parent_run() -> Run | None:
@@ -112,7 +108,7 @@ def patient() -> AbstractContextManager[None]:
     """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
     # a stage inherits what `digits run` has set for itself: that is not the user's
     own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
-    return retrying(PATIENT if own == ENVIRONMENT[_RETRIES] else int(own))
+    return retrying(6 if own == ENVIRONMENT[_RETRIES] else int(own))  # 6 take two minutes
 
 
 def is_away(error: BaseException | None) -> bool:
