@@ -7,8 +7,6 @@ HIDDEN = "***"
 
 # host, port and path: all that may follow the credentials
 _PLACE = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])?(:\d{1,5})?(/[^@?#;&=]*)?")
-_CREDENTIALS = re.compile(r"(?<!sqlite)://\S*@")
-_QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\")]+")
 
 
 def public(address: str) -> str:
@@ -36,4 +34,5 @@ def without_credentials(text: str, address: str = "") -> str:
     for part in sorted(parts | {*map(unquote_plus, parts)}, key=len, reverse=True):
         if len(part) >= 4:  # shorter ones also occur inside ordinary words
             text = text.replace(part, HIDDEN)
-    return _QUERY.sub(rf"\1?{HIDDEN}", _CREDENTIALS.sub(f"://{HIDDEN}@", text))
+    text = re.sub(r"(?<!sqlite)://\S*@", f"://{HIDDEN}@", text)
+    return re.sub(r"(://[^\s?]*)\?[^\s'\")]+", rf"\1?{HIDDEN}", text)

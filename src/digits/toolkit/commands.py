@@ -1,7 +1,6 @@
 """Run commands as process groups: stream their output, end them with all that they started.
 
-`python -m digits.toolkit.commands MODULE …` runs a Python module as the leader of such a group, and
-ends the whole group when the process that started it dies.
+`python -m digits.toolkit.commands MODULE …` runs a module whose group ends when its parent dies.
 """
 
 import os

@@ -45,8 +45,7 @@ class Layout:
 class Project(Layout):
     """A layout, and blocks of params.yaml.
 
-    `logged_as` maps a run's params to their keys in params.yaml; those of the model's own block
-    have the same name.
+    `logged_as` maps a run's params to keys in params.yaml, but for those of the model's own block.
     """
 
     name: str  # of experiments, registered model, deployments and events

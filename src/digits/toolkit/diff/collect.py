@@ -186,7 +186,6 @@ def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
 
 
 def _drawn(model: str, sides: Mapping[str, Side]) -> tuple[Matrices, Histories]:
-    """What can be drawn of a model, by `old` or `new`."""
     matrices: Matrices = {}
     histories: Histories = {}
     for name, side in sides.items():

@@ -15,13 +15,14 @@ from digits.toolkit.pipeline.revision import Revision
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
+Texts = Sequence[str]
 
 
 class Section(NamedTuple):
     title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    below: Sequence[str] = ()
+    columns: Texts
+    rows: Sequence[Texts]
+    below: Texts = ()
 
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
@@ -73,10 +74,7 @@ def _shown(diff: Diff) -> dict[str, Any]:
 def _sections(diff: Diff) -> list[Section]:
     """What differs, a table each; those that would be empty are left out."""
     columns = "", "old", "new", "change"
-    params = [
-        (key, *("–" if value is None else str(value) for value in pair))
-        for key, pair in diff.params.items()
-    ]
+    params = [(k, *("–" if v is None else str(v) for v in pair)) for k, pair in diff.params.items()]
     sections = [_section("params", columns[:3], params)]
     for name, model in diff.models.items():
         if model is None:
@@ -100,9 +98,7 @@ def _sections(diff: Diff) -> list[Section]:
     return [section for section in sections if section.rows]
 
 
-def _section(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], below: Sequence[str] = ()
-) -> Section:
+def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
     cells = [[*map(_short, row)] for row in rows]
     if (more := len(cells) - MOST_ROWS) > 0:
         below = [f"… and {more} more", *below]
@@ -137,9 +133,6 @@ def _as_dict(diff: Diff) -> dict[str, Any]:
         "old": {"revision": diff.old.name, "commit": diff.old.commit},
         "new": {"revision": diff.new.name, "commit": diff.new.commit},
         "params": {key: pair._asdict() for key, pair in diff.params.items()},
-        "models": {
-            name: model.as_dict() if model else {"state": "unchanged"}
-            for name, model in diff.models.items()
-        },
+        "models": {n: m.as_dict() if m else {"state": "unchanged"} for n, m in diff.models.items()},
         "notes": diff.notes,
     }

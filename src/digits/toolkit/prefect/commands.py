@@ -37,7 +37,6 @@ class Dvc(Commands):
             raise DigitsError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
 
     def reproduce(self, name: str, command: Sequence[str] = ()) -> str:
-        """As `digits.toolkit.pipeline.repro.reproduce`."""
         return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 

@@ -71,11 +71,9 @@ def show_table(project: str, rows: list[dict[str, Any]], name: str, description:
     create_table_artifact(rows, key=key, description=description)
 
 
-def show_drift(
-    project: str, found: dict[str, Any], name: str, source: str, *lines: str
-) -> State[None]:
+def show_drift(project: str, found: dict[str, Any], key: str, data: str, *more: str) -> State[None]:
     """Show the drift that `digits score` or `digits monitor` found; returns the flow's state."""
-    what = f"{found['rows']:,} rows of {source} by {found['model']}"
-    show_table(project, found["drift"], name, "\n\n".join([what, *lines, *found["warnings"]]))
+    what = f"{found['rows']:,} rows of {data} by {found['model']}"
+    show_table(project, found["drift"], key, "\n\n".join([what, *more, *found["warnings"]]))
     drifted = ", ".join(found["drifted"]) or "nothing"
     return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")

@@ -41,10 +41,8 @@ class Pools:
             remote = str(repo.config["core"].get("remote"))
             address = str(repo.config["remote"].get(remote, {}).get("url", root))
         if Path(address).is_relative_to(root.resolve()):
-            raise UsageError(
-                f"remote: {remote!r} is no remote that other machines reach;"
-                " `dvc remote add --local -d team s3://…` names one"
-            )
+            hint = "`dvc remote add --local -d team s3://…` names one"
+            raise UsageError(f"remote: {remote!r} is no remote that other machines reach; {hint}")
         self._remote = (remote, address)
 
     def pool(self, stage: Stage) -> str | None:
@@ -63,15 +61,11 @@ class Pools:
         files = {str(path): path.read_text("utf-8") for path in paths if path.exists()}
         if OUTPUTS.exists():
             files[str(OUTPUTS)] = read_lock(OUTPUTS)
+        given = {"name": stage.name, "upstream": stage.upstream, "remote": self._remote}
         try:
             done: Any = run_deployment(
                 f"stage/{pool}",
-                parameters={
-                    "name": stage.name,
-                    "upstream": stage.upstream,
-                    "files": files,
-                    "remote": self._remote,
-                },
+                parameters=given | {"files": files},
                 job_variables={"env": {"COMMIT": self._commit, "ORIGIN": origin()}},
                 flow_run_name=f"{stage.name} of {runtime.flow_run.name}",
                 poll_interval=1,

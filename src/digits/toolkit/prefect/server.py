@@ -13,7 +13,6 @@ from prefect.settings import get_current_settings
 from digits.toolkit.errors import ServiceError, one_line
 from digits.toolkit.guard import Guard
 
-EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
 # a process that ends with this one, however it ends
 UVICORN = (sys.executable, "-m", "digits.toolkit.commands", "uvicorn", "--log-level", "error")
 
@@ -33,7 +32,7 @@ def ensure_server() -> None:
             address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             server = subprocess.Popen(
                 [*UVICORN, "--factory", "digits.toolkit.prefect.server:app", "--fd", str(number)],
-                env=os.environ | EPHEMERAL,
+                env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"},
                 pass_fds=[number],
                 start_new_session=True,  # Ctrl-C is for the flow, which then tells the server
             )

@@ -57,9 +57,7 @@ def run_stages(
     retries=2,
     retry_delay_seconds=[10, 60],
     # another try may succeed where a service failed, or something was busy
-    retry_condition_fn=lambda _task, _task_run, state: (
-        state.data in (ServiceError.exit_code, BusyError.exit_code)
-    ),
+    retry_condition_fn=lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
 )
 def step(name: str, work: Callable[[], str | None]) -> State[None]:
     """One command of a flow run, such as a stage; `work` returns how it ended."""

@@ -9,15 +9,13 @@ import numpy as np
 import orjson
 from starlette.exceptions import HTTPException
 
-from digits.toolkit.answering.pictures import convert_picture, decode_picture
+from digits.toolkit.answering.pictures import Shape, convert_picture, decode_picture
 from digits.toolkit.dataset import Images, Picture
 from digits.toolkit.errors import DataError
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
 JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
-
-Shape = tuple[int, int]
 
 
 def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images, list[str]]:

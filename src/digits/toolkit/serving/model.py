@@ -20,7 +20,6 @@ from digits.toolkit.judgement.confidence import answer_sets, unsure
 
 MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
 LOG = "log"
-BESIDE = (".venv", LOG)  # may be in a package without being listed
 BATCH = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
 QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
 
@@ -147,7 +146,7 @@ def _check_files(folder: Path) -> None:
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if not {MODEL, DESCRIPTION} <= sums.keys():
         raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
-    unlisted = {each.name for each in folder.iterdir()} - {SUMS, *BESIDE, *sums}
+    unlisted = {each.name for each in folder.iterdir()} - {SUMS, ".venv", LOG, *sums}
     findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
     findings += [
         f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"

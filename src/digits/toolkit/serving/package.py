@@ -20,7 +20,6 @@ from digits.toolkit.registry.served import Served
 from digits.toolkit.serving.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 
 REPOSITORY = Path(__file__).parents[4]
-TEMPLATE = Path(__file__).with_name("template")
 TOLERANCE = 1e-5  # of a probability
 
 
@@ -75,15 +74,13 @@ def describe(model: Served, project: Project) -> Description:
     )
 
 
-def write_folder(
-    folder: Path, network: Path, description: Description, card: str, example: Images
-) -> None:
-    """Write all files of a package into a new folder; `example` has the images of a request."""
-    shutil.copytree(TEMPLATE, folder)
+def write_folder(folder: Path, network: Path, about: Description, card: str, image: Images) -> None:
+    """Write all files of a package into a new folder; `image` is that of the example request."""
+    shutil.copytree(Path(__file__).with_name("template"), folder)
     shutil.copyfile(network, folder / MODEL)
-    write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
+    write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
-    write_text(folder / "example.json", json.dumps({"inputs": example.tolist()}))
+    write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)
     lock, log = (REPOSITORY / f"requirements-serve{name}.lock" for name in ("", "-log"))
     own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
