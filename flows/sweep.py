@@ -54,12 +54,11 @@ def sweep(
     # here, because not everybody installs Optuna
     from digits.sweep import trial
     from digits.sweep.search import search
-    from digits.sweep.space import read_space
 
     raw, root = read(), Path.cwd()
     checked = params.check(raw)
     checked.recipe(model)
-    varied = read_space(Path(space), model=model, raw=raw)
+    varied = trial.read_space(Path(space), model=model, raw=raw)
     store.connect(as_project(checked).part("sweeps"))
     split = train(targets=["split"], return_state=True)
     if not split.is_completed():

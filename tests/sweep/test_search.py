@@ -11,8 +11,7 @@ from mlflow import MlflowClient
 from support import PARAMS, finding, findings
 
 from digits.sweep.search import command, compare, search
-from digits.sweep.space import propose
-from digits.sweep.trial import Spec, open_study
+from digits.sweep.trial import Spec, open_study, propose
 from digits.toolkit.errors import DigitsError, ServiceError, UsageError
 from digits.toolkit.tracking import store
 

@@ -8,7 +8,7 @@ import pytest
 from support import PARAMS, REPOSITORY, finding
 
 from digits import params
-from digits.sweep.space import override, propose, read_space
+from digits.sweep.trial import override, propose, read_space
 from digits.toolkit.errors import UsageError
 
 

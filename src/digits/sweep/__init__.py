@@ -1,1 +1,1 @@
-"""Hyper-parameter search with Optuna: the space, one trial in its own process, the search."""
+"""Hyper-parameter search with Optuna: one trial in its own process, the search."""

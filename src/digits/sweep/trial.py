@@ -1,10 +1,15 @@
-"""One trial: a training in a process of its own, on this machine or on a Dask worker's."""
+"""One trial: values from the sweep's space, and a training in a process of its own.
 
+A space says which keys of `train.<model>` vary, over a range or a list of choices.
+"""
+
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -15,18 +20,20 @@ from digits import params
 from digits.artifacts import split_path
 from digits.models import builder
 from digits.project import as_project
-from digits.sweep.space import override, propose
 from digits.toolkit import process
 from digits.toolkit.commands import CommandFailedError, Commands
 from digits.toolkit.dataset import Dataset, load_split
 from digits.toolkit.errors import DigitsError, IntegrityError, ServiceError, UsageError
-from digits.toolkit.files import StrictModel, md5
+from digits.toolkit.files import StrictModel, md5, read_yaml
+from digits.toolkit.params_yaml import set_keys
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.tracking import store
 
 FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
 SPEC = "DIGITS_TRIAL"  # environment variable
+ALLOWED = "allowed is a range {low: …, high: …}, with step or log, or a list of choices"
+Values = dict[str, Any]  # by key of train.<model>, such as `fit.batch_size`
 
 
 class Spec(StrictModel):
@@ -35,16 +42,63 @@ class Spec(StrictModel):
     name: str = ""
     model: str
     raw: dict[str, Any]  # the content of params.yaml
-    values: dict[str, Any] | None = None  # of keys of train.<model>; None: Optuna proposes them
+    values: Values | None = None  # None: Optuna proposes them
     seed: int = 0  # of Optuna's proposals; of the training if there are values
     study: str
     storage: str  # Optuna's database URL
-    space: dict[str, Any]
+    space: Values
     splits: dict[str, str]  # md5 of each split in FITTED_ON
     remote: str = ""  # DVC remote that has the splits; default: DVC's own
     tracking_uri: str
     parent_run: str = ""  # of the sweep in MLflow
     flow_run: str = ""  # of the sweep in Prefect
+
+
+def read_space(path: Path, *, model: str, raw: Values) -> Values:
+    """Read a YAML mapping; UsageError unless params.yaml, `raw`, allows all its values."""
+    try:
+        space = read_yaml(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    if not isinstance(space, dict) or not space:
+        raise UsageError(f"{path}: names no key of train.{model}; for each, {ALLOWED}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for key, entry in space.items():
+        trial = optuna.create_study().ask()
+        try:
+            propose(trial, {key: entry})
+            found: Any = trial.distributions[key]
+            for value in entry if isinstance(entry, list) else (found.low, found.high):
+                params.check(override(raw, model, {key: value}))
+        except UsageError as error:
+            raise UsageError(*(f"{path}: {finding}" for finding in error.findings)) from None
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{path} {key}: {error}; {ALLOWED}") from None
+    return dict(space)
+
+
+def propose(trial: optuna.Trial, space: Values) -> Values:
+    """Let Optuna choose a value for each key; TypeError or ValueError if it cannot."""
+    values = {}
+    for key, entry in space.items():
+        if isinstance(entry, list):
+            # as JSON, because a choice may be a list, which Optuna cannot store
+            choices = [json.dumps(choice) for choice in entry]
+            values[key] = json.loads(trial.suggest_categorical(key, choices))
+        elif isinstance(entry, dict):
+            whole = all(isinstance(value, int) for value in entry.values())
+            suggest: Any = trial.suggest_int if whole else trial.suggest_float
+            values[key] = suggest(key, **entry)
+        else:
+            raise ValueError(f"{entry!r} is neither a range nor a list")
+    return values
+
+
+def override(raw: Values, model: str, values: Values) -> Values:
+    """A copy of params.yaml's content with these keys of `train.<model>` set."""
+    changed = deepcopy(raw)
+    set_keys(changed, {f"train.{model}.{key}": value for key, value in values.items()})
+    return changed
 
 
 def open_study(spec: Spec) -> optuna.Study:
