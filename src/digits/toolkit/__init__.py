@@ -1,6 +1,4 @@
-"""What every room may use; imports nothing else of digits.
+"""What every such project needs; it imports nothing of the project, which gives it values.
 
-Texts, files and processes: errors, addresses, files, process, commands, machine, guard, events.
-The project: dataset, artifacts, repository (git), provenance (data.dvc, dvc.lock), revision (the
-project at another commit), pipeline (the stages, as DVC knows them).
+`project` says what these are: `Layout` (where files lie) and `Project` (blocks of params.yaml).
 """
