@@ -1,1 +1,1 @@
-"""digits: versioned data, tracked training and honest comparison of image classifiers."""
+"""The project: versioned data, tracked training and honest comparison of image classifiers."""

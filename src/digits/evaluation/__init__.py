@@ -1,1 +1,1 @@
-"""Judgements in numbers; no module here loads a model or knows MLflow."""
+"""What is measured of a model: scores, disturbed images, other seeds, the table of all models."""

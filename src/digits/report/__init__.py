@@ -1,1 +1,1 @@
-"""What people look at: plots (pictures), page (the report), diff (two revisions), the console."""
+"""What people look at: plots (pictures), page (the report), console (what commands print)."""

@@ -1,1 +1,4 @@
-"""What every such project needs; it imports nothing of the project above."""
+"""What every such project needs; it imports nothing of the project, which gives it values.
+
+`project` says what these are: `Layout` (where files lie) and `Project` (blocks of params.yaml).
+"""

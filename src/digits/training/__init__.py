@@ -1,1 +1,1 @@
-"""How a model is fitted, saved, exported as ONNX, and asked."""
+"""How a Keras model is fitted, calibrated, saved, and exported as ONNX."""

@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (recognises the format), idx."""
+"""Readers of raw data: raw (recognises the format; CSV, npz), idx."""

@@ -1,1 +1,1 @@
-"""A registered model at work: it predicts, scores files, is monitored, and has a demo page."""
+"""A registered model at work: it predicts, scores files, is monitored, and answers MLflow's way."""

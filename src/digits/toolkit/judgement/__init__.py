@@ -1,1 +1,1 @@
-"""`digits diff`: side (one revision), collect (compares two), render (text, Markdown)."""
+"""Judgements on numbers: caret's statistics, paired tests, answer sets, drift, and the gate."""

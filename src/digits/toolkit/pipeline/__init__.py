@@ -1,1 +1,1 @@
-"""`digits run`: the stages of dvc.yaml that changed, side by side where cores allow it."""
+"""The stages of dvc.yaml: which changed, running them, where results come from, old revisions."""

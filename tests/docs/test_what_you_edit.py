@@ -1,0 +1,20 @@
+"""The page «What you edit, what you leave» names files that exist, and what is in them."""
+
+import re
+
+from support import REPOSITORY
+
+PATH = re.compile(r"\.?[\w-]+(/[\w./-]*|\.(dvc|lock|toml|yaml))")
+
+
+def test_each_wish_names_what_exists() -> None:
+    page = (REPOSITORY / "docs/how-to/what-you-edit.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 20
+    for row in rows:
+        code = re.findall(r"`(\S+)`", row.split(" | ")[1])
+        paths = [REPOSITORY / name for name in code if PATH.fullmatch(name)]
+        assert [path for path in paths if not path.exists()] == [], row
+        texts = [path.read_text("utf-8") for path in paths if path.is_file()]
+        names = {name.split(".")[-1] for name in code if not PATH.fullmatch(name)}
+        assert {name for name in names if name not in "".join(texts)} <= {"MLFLOW_TRACKING_URI"}
