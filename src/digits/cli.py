@@ -4,22 +4,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from digits.artifacts import MONITOR
 from digits.cli_results import AsJson, app, connected
-from digits.report import console
 from digits.toolkit import process
 from digits.toolkit.errors import UsageError, one_line
-from digits.toolkit.files import write_text
-from digits.toolkit.project import Project
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from digits.toolkit.answering.logged import Log
+    from digits.toolkit.project import Project
     from digits.toolkit.registry.served import Served
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
@@ -38,15 +36,14 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
+    from digits.report.console import print_answers
     from digits.toolkit.answering.predict import class_names, predict_pictures
 
     with _served(model) as (project, loaded):
         coverage = project.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
         names = class_names(loaded.files.classes, project)
-    console.print_answers(
-        loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json
-    )
+    print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 
 @app.command()
@@ -57,11 +54,12 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    from digits.report.console import print_scored
     from digits.toolkit.answering import score as scoring
 
     with _served(model) as (project, loaded):
         result = scoring.score(source, out, loaded, project=project)
-    console.print_scored(result, as_json=as_json)
+    print_scored(result, as_json=as_json)
 
 
 @app.command()
@@ -73,16 +71,19 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
+    from digits.artifacts import MONITOR
+    from digits.report.console import print_monitored
     from digits.toolkit.answering import monitor as monitoring
     from digits.toolkit.answering.logged import open_log
     from digits.toolkit.answering.page import render_monitor
+    from digits.toolkit.files import write_text
 
     log = open_log(source, days=days)
     with _served(model, log) as (project, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, project=project)
         write_text(MONITOR, render_monitor(monitored))
         monitoring.log_run(monitored.result, MONITOR, project)
-    console.print_monitored(monitored.result, MONITOR, as_json=as_json)
+    print_monitored(monitored.result, MONITOR, as_json=as_json)
 
 
 @app.command()
@@ -126,15 +127,16 @@ def package(
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     if out.exists():
         raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
+    from digits.report.console import print_package
     from digits.toolkit.serving.package import write_package
 
     with _served(model) as (project, loaded):
         written = write_package(loaded, out, project=project)
-    console.print_package(written, as_json=as_json)
+    print_package(written, as_json=as_json)
 
 
 @contextmanager
-def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple[Project, "Served"]]:
+def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Project", "Served"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
     from digits.toolkit.registry.served import served
 
@@ -145,11 +147,11 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple[Proje
             yield project, loaded
 
 
-def _uri(model: str | None, project: Project) -> str:
+def _uri(model: str | None, project: "Project") -> str:
     return f"models:/{project.name}@champion" if model is None else model
 
 
-def _address(listening: socket) -> str:
+def _address(listening: "socket") -> str:
     return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 

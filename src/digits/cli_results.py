@@ -1,4 +1,4 @@
-"""The commands of `digits` on results and on the registry; each imports what is slow itself."""
+"""The commands of `digits` on results and on the registry; each imports what only it needs."""
 
 import os
 from collections.abc import Iterator
@@ -6,17 +6,14 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digits import params
-from digits.artifacts import LAYOUT
-from digits.models import available
-from digits.project import load_project
-from digits.report import console
 from digits.toolkit.errors import DataError, GateRefusedError, UsageError
-from digits.toolkit.project import Project
+
+if TYPE_CHECKING:
+    from digits.toolkit.project import Project
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
@@ -52,6 +49,9 @@ def run(
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
+    from digits.models import available
+    from digits.project import load_project
+    from digits.report.console import print_accuracy, print_results
     from digits.toolkit.pipeline.run import run_pipeline
 
     project = load_project()
@@ -62,21 +62,24 @@ def run(
     if not ran.issuperset(f"evaluate@{model}" for model in models):
         restore()
     if not names:
-        console.print_results()
+        print_results()
         return
     for model in models:
-        console.print_accuracy(model)
+        print_accuracy(model)
 
 
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    console.print_results()
+    from digits.report.console import print_results
+
+    print_results()
 
 
 @app.command()
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
+    from digits.project import load_project
     from digits.toolkit.tracking.restore import restore_all
 
     restore_all(load_project())
@@ -87,11 +90,12 @@ def stats(
     matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
+    from digits.report.console import print_statistics
     from digits.toolkit.judgement.caret import statistics
     from digits.toolkit.judgement.confusion_csv import read_matrix
 
     counts, classes = read_matrix(matrix)
-    console.print_statistics(statistics(counts, classes=classes), as_json=as_json)
+    print_statistics(statistics(counts, classes=classes), as_json=as_json)
 
 
 @app.command()
@@ -101,12 +105,14 @@ def summary(
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     from digits.evaluation.seeds import groups
+    from digits.project import load_project
+    from digits.report.console import print_summary
     from digits.toolkit.tracking.runs import evaluated_runs
 
     if not (seed_groups := groups(evaluated_runs(load_project().name, last))):
         none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
         raise DataError(f"{none}; `dvc repro` makes them")
-    console.print_summary(seed_groups, as_json=as_json)
+    print_summary(seed_groups, as_json=as_json)
 
 
 @app.command()
@@ -120,6 +126,7 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError("digits diff: give either --json or --markdown")
+    from digits.artifacts import LAYOUT
     from digits.toolkit.diff.collect import collect_diff
     from digits.toolkit.diff.render import print_diff, write_page
 
@@ -132,8 +139,9 @@ def diff(
 
 
 @contextmanager
-def connected(*, patient: bool = False) -> Iterator[Project]:
+def connected(*, patient: bool = False) -> Iterator["Project"]:
     """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
+    from digits.project import load_project
     from digits.toolkit.tracking import store
 
     project = load_project()
@@ -158,17 +166,20 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits.report.console import print_outcome
     from digits.toolkit.judgement.gate import approval
     from digits.toolkit.registry.promotion import promote_training
 
     if model and not exp:
+        from digits import params
+
         params.load().recipe(model)  # an unknown one is a line
     asked = approval(approved_by, rejected_by)
     with connected(patient=True) as project:
         outcome = promote_training(
             model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
         )
-    console.print_outcome(outcome, as_json=as_json)
+    print_outcome(outcome, as_json=as_json)
     if outcome.decision and not outcome.decision.accepted:
         failed = ", ".join(outcome.decision.failed)
         raise GateRefusedError(f"{outcome.decision.challenger}: refused by {failed}; nothing moved")
@@ -183,31 +194,34 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again."""
+    from digits.report.console import print_moves
     from digits.toolkit.registry import promotion
 
     with connected(patient=True) as project:
         move = promotion.rollback(project.name, to=str(to) if to else None, reason=reason)
-    console.print_moves([move], as_json=as_json)
+    print_moves([move], as_json=as_json)
 
 
 @app.command()
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
+    from digits.report.console import print_moves
     from digits.toolkit.registry.versions import Registry
 
     with connected() as project:
         moves = Registry(project.name).moves()
-    console.print_moves(moves, as_json=as_json)
+    print_moves(moves, as_json=as_json)
 
 
 @app.command()
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
+    from digits.report.console import print_origin
     from digits.toolkit.registry.trace import check_unchanged, find_origin
 
     with connected():
         origin = find_origin(uri)
-        console.print_origin(origin, as_json=as_json)
+        print_origin(origin, as_json=as_json)
         check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
 
 
