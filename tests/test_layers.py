@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support import REPOSITORY, SMALL, python, write_params
 
+from digits import toolkit
 from digits.toolkit.dataset import Dataset
 
 EXPENSIVE = {
@@ -38,6 +39,11 @@ def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Data
     write_params({**SMALL, "split.method": "official"})
     assert loaded("from digits.stages import split; split.main()") & EXPENSIVE == set()
     assert Path("artifacts/split/train.npz").exists()
+
+
+def test_toolkit_has_a_small_public_face() -> None:
+    assert len(toolkit.__all__) <= 25
+    assert all(getattr(toolkit, name).__name__ == name for name in toolkit.__all__)
 
 
 IMPORT_ALL = """

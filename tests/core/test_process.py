@@ -135,7 +135,7 @@ def test_child_python_is_its_own() -> None:
 
 PRINTS = """
 import os, sys
-from digits.core import process
+from digits.toolkit import process
 def work():
     opened = os.open(os.devnull, os.O_RDONLY)
     print("said")
