@@ -124,6 +124,6 @@ else
     ! is_up || fail 6 "already up; see make $stop"
     echo "starting, which takes up to a minute; $log says more"
     mkdir -p $folder .prefect artifacts
-    PROJECT=$(python -c 'from digits.params import project; print(project().name)')
+    PROJECT=$(python -c 'from digits.project import load_project; print(load_project().name)')
     "$target"
 fi

@@ -89,7 +89,7 @@ def page(browser: Browser, ui: Ui) -> Page:
     page = context.new_page()
     page.goto(f"{ui.server}/#/experiments/1/runs")
     for model in MODELS:
-        page.get_by_role("link", name=model, exact=True).wait_for()
+        page.get_by_role("link", name=model, exact=True).first.wait_for()
     page.get_by_label("Select all runs").click()
     page.get_by_role("button", name="Compare", exact=True).click()
     page.get_by_text("Comparing 2 Runs from 1 Experiment").wait_for()
@@ -159,7 +159,7 @@ def test_reports_links_lead_to_the_run(browser: Browser, ui: Ui, store: Path) ->
     # as RunRecord.page names a run on a server
     found = f"#/experiments/1/runs?searchFilter=tags.training = '{record['run_id']}'"
     page.goto(f"{ui.server}/{found}&workflowType=machine_learning")
-    page.get_by_role("link", name="cnn", exact=True).wait_for()
+    page.get_by_role("link", name="cnn", exact=True).first.wait_for()
     expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)
 
 
