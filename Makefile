@@ -22,7 +22,7 @@ run: .venv/.done ## environment, data, what changed of the pipeline, table of re
 # One process more than cores: tests of servers wait.
 PYTEST = pytest --dist loadfile --no-loadscope-reorder --numprocesses $$(python -c 'import os; print(min(4, 1 + os.cpu_count()))')
 
-test: .venv/.done ## what a change can break, in about 8 minutes
+test: .venv/.done ## what a change can break, in about 5 minutes
 	@$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: .venv/.done ## all tests, with those that are slow: workers, outages, browser, a team's servers

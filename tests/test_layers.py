@@ -57,7 +57,8 @@ def state():
     handlers = {name: len(getattr(log, "handlers", [])) for name, log in ours.items()}
     return handlers, dict(os.environ), sorted(map(str, Path().rglob("*")))
 
-import keras, great_expectations, matplotlib.pyplot, mlflow  # what these do is not ours
+# what these do is not ours
+import keras, great_expectations, matplotlib.pyplot, mlflow, prefect.main
 before = state()
 for module in sys.argv[1].split(","):
     import_module(module)
