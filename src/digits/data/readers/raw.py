@@ -26,6 +26,7 @@ from digits.toolkit.files import reading_as
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
+GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 
@@ -59,7 +60,7 @@ def read_raw(folder: Path) -> RawData:
 
 def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
     """The `file` and the number of `rows` of each part that was read from a folder."""
-    heads = {path: _content_of(path)[:4] for path in _paths(folder)}
+    heads = {path: _head_of(path) for path in _paths(folder)}
     files = [*heads] * 2 if len(heads) == 1 else image_files(heads)
     return {
         part: {"file": str(file), "rows": len(data)}
@@ -73,10 +74,17 @@ def _paths(folder: Path) -> list[Path]:
     return [path for path in found if not path.is_dir() and not path.name.startswith(".")]
 
 
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    with gzip.open(path) if packed else path.open("rb") as file:
+        return file.read(4)
+
+
 def _content_of(path: Path) -> bytes:
     with reading_as("raw data", path):
         content = path.read_bytes()
-        if not content.startswith(b"\x1f\x8b"):  # gzip
+        if not content.startswith(GZIP_MAGIC):
             return content
         with gzip.open(io.BytesIO(content)) as file:
             unpacked = file.read(max(MAX_UNPACKED, MAX_RATIO * len(content)) + 1)
