@@ -189,6 +189,16 @@ def test_a_description_of_a_persons_stays_and_ours_is_renewed() -> None:
     assert ": once more\n" in whole_card(renewed)
 
 
+@pytest.mark.parametrize("text", ["{", "x" * 1_000_001])
+def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
+    run = fighter()
+    evaluate(run, {"zero": 0.5})
+    MlflowClient().log_text(run.run_id, text, "statistics.json")
+    description = promoted(run).description or ""
+    assert "| class, on" not in description
+    assert "10 classes: 0, 1, 2" in description
+
+
 def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
     path = first.tags["gate_record"].split("/", 2)[2]

@@ -195,7 +195,7 @@ class TestPromote:
         assert "against 1.0000 of version 1, the best so far" in check.found
         shutil.rmtree(artifacts_of("1"))  # what it was found to answer is recorded
         assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
-        MlflowClient().set_model_version_tag(NAME, "1", "gate_rows", "others")
+        MlflowClient().set_model_version_tag(NAME, "1", "gate_right", "[" * 3000)
         work = partial(promotion.promote, worse, NAME, judge=judge)
         assert "models:/digits/1: its files are not those" in finding(IntegrityError, work)
         MlflowClient().delete_model_version(NAME, "1")

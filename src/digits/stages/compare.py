@@ -71,7 +71,7 @@ def main() -> None:
     frames = {model: pd.DataFrame(history) for model, history in histories.items()}
     with replacing(artifacts.LEARNING_CURVES) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
-    matrices = {model: read_matrix(each.matrix("test")) for model, each in evaluated.items()}
+    matrices = {model: read_matrix(each.matrices["test"]) for model, each in evaluated.items()}
     write_cells(artifacts.CONFUSION, matrices)
 
 

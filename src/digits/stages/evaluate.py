@@ -39,10 +39,8 @@ def main(model: str) -> None:
         matrices = write_figures(outputs, splits, probabilities, names=names)
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
         write_json(outputs.confidence, found)
-        by_confidence = {
-            name: scores.reliability(probabilities[name], data.labels)
-            for name, data in splits.items()
-        }
+        answered = {name: (probabilities[name], data.labels) for name, data in splits.items()}
+        by_confidence = {name: scores.reliability(*both) for name, both in answered.items()}
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
@@ -69,7 +67,7 @@ def write_figures(
         matrices[name] = scores.confusion_matrix(predicted, data.labels, classes=len(names))
         metrics[name] = scores.score_probabilities(probabilities[name], data.labels)
         tables[name] = caret.statistics(matrices[name], classes=names)._asdict()
-        write_matrix(outputs.matrix(name), matrices[name], names=names)
+        write_matrix(outputs.matrices[name], matrices[name], names=names)
     write_json(outputs.metrics, metrics)
     write_json(outputs.statistics, tables)
     return matrices
@@ -104,9 +102,8 @@ def draw(
     outputs = artifacts.EvaluateOutputs(model)
     for split, matrix in matrices.items():
         title = f"{model}, {split}"
-        save(
-            plots.confusion_matrix(matrix, names=names, title=title), outputs.matrix_picture(split)
-        )
+        cells = plots.confusion_matrix(matrix, names=names, title=title)
+        save(cells, outputs.matrix_picture(split))
         save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)

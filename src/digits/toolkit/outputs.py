@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from digits.toolkit.dataset import load_arrays, save_arrays
 from digits.toolkit.files import StrictModel, read_json, reading_as, replacing
@@ -31,6 +31,12 @@ class RunRecord(StrictModel):
     tags: dict[str, str]
     datasets: dict[str, str]  # the md5 of each split it was fitted on
     params_yaml: str  # the text of that file
+
+
+class ClassFigures(BaseModel):
+    """What is read of a split's statistics: figures by class."""
+
+    by_class: dict[str, dict[str, FiniteFloat | None]]
 
 
 class Calibration(NamedTuple):
@@ -105,11 +111,7 @@ class EvaluateOutputs:
     behaviour: Path
     confidence: Path
     predictions: Path
-    matrices: Mapping[str, Path]  # by split
-
-    def matrix(self, split: str) -> Path:
-        """CSV of a split's confusion matrix: rows prediction, columns reference."""
-        return self.matrices[split]
+    matrices: Mapping[str, Path]  # CSV by split: rows prediction, columns reference
 
     def matrix_picture(self, split: str) -> Path:
         return self.matrices[split].with_suffix(".png")

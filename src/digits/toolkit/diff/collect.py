@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import ValidationError
 
 from digits.toolkit.dataset import Labels, Matrix, load_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError, printable
@@ -17,7 +17,7 @@ from digits.toolkit.judgement.confusion_csv import read_matrix
 from digits.toolkit.judgement.difference import Change, Difference, Result, changes, compare_results
 from digits.toolkit.judgement.gate import PromoteParams
 from digits.toolkit.judgement.timing import SHARED_CORES
-from digits.toolkit.outputs import EVALUATED, Metrics
+from digits.toolkit.outputs import EVALUATED, ClassFigures, Metrics
 from digits.toolkit.params_yaml import PATH, read
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.pipeline.revision import Revision, open_revision
@@ -96,10 +96,6 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.isidentifier() and len(value) <= 100
 
 
-class _ClassFigures(BaseModel):
-    by_class: dict[str, dict[str, FiniteFloat | None]]
-
-
 def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = None) -> Diff:
     """Compare two revisions; None is the workspace. Draw each changed model, if asked."""
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
@@ -158,7 +154,7 @@ def _result(side: Side, model: str) -> Result:
         metrics = {name: value for name, value in metrics.items() if isfinite(value)}
         if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
             raise DataError(f"{model}: its test accuracy or training time is no number above 0")
-        of_splits = read_json(evaluated.statistics, dict[str, _ClassFigures], keys=("test",))
+        of_splits = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         return Result(metrics, sensitivity, evaluated.read_predictions())
@@ -190,7 +186,7 @@ def _drawn(model: str, sides: Mapping[str, Side]) -> tuple[Matrices, Histories]:
     histories: Histories = {}
     for name, side in sides.items():
         layout = side.layout
-        matrix, history = layout.evaluated(model).matrix("test"), layout.trained(model).history
+        matrix, history = layout.evaluated(model).matrices["test"], layout.trained(model).history
         side.fetch(matrix, history)
         with side.reading():
             counts, classes = read_matrix(side.root / matrix)

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
+from pydantic import TypeAdapter
 
 from digits.toolkit import repository
 from digits.toolkit.errors import printable
 from digits.toolkit.files import text_sha256
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.behaviour import fragile_line, words
-from digits.toolkit.outputs import EVALUATED
+from digits.toolkit.outputs import EVALUATED, ClassFigures
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.trace import Origin, check_gate_record
@@ -24,6 +27,7 @@ DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as 
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 STATISTICS = "statistics.json"  # among the artifacts of a run
+MAX_STATISTICS = 1_000_000  # bytes; that of 10 classes has 8,000
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
 # Of each split, by the names that its metrics have after `test_` and `holdout_`.
@@ -88,12 +92,8 @@ def write_history(registry: Registry) -> None:
 
 
 def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
-    client = MlflowClient()
-    run = client.get_run(origin.run_id)
-    metrics = run.data.metrics
-    by_class: dict[str, dict[str, float | None]] = {}  # of the test rows
-    if STATISTICS in {file.path for file in client.list_artifacts(origin.run_id)}:
-        by_class = json.loads(load_text(f"runs:/{origin.run_id}/{STATISTICS}"))["test"]["by_class"]
+    run = MlflowClient().get_run(origin.run_id)
+    metrics, by_class = run.data.metrics, _by_class(origin.run_id)
     prefix = "behaviour_"
     behaviour = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
     recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
@@ -119,6 +119,16 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "code": repository.origin(),
         "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
     }
+
+
+def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
+    """The figures of each class on the test rows; empty if the run has none that can be read."""
+    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
+    if (sizes.get(STATISTICS) or inf) <= MAX_STATISTICS:
+        with suppress(ValueError, KeyError, OSError):  # a damaged file must not stop a promotion
+            text = load_text(f"runs:/{run_id}/{STATISTICS}")
+            return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
+    return {}
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:

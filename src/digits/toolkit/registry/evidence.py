@@ -45,7 +45,7 @@ def judge_by_holdout(
     _check_splits(run, project, root)
     _check_settings(root)
     split, threads = load_split(root / project.split("holdout")), project.threads
-    holdout = split.data
+    holdout, rows = split.data, np.bincount(split.data.labels)
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
     size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
@@ -79,8 +79,11 @@ def judge_by_holdout(
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
         with suppress(UsageError):  # the version was deleted
             tags = find(registry.uri(version)).tags
-            if tags.get("gate_rows") == rows_md5 and (right := json.loads(tags["gate_right"])):
-                return np.array(right, dtype=np.int64)
+            if tags.get("gate_rows") == rows_md5:
+                with suppress(LookupError, ValueError, OverflowError, RecursionError):  # damaged
+                    right = np.array(json.loads(tags["gate_right"]), dtype=np.int64)
+                    if right.shape == rows.shape and (right >= 0).all() and (right <= rows).all():
+                        return right
             if (predicted := opponent(version).predicted) is not None:
                 return right_by_class(predicted == holdout.labels, holdout.labels)
         return None

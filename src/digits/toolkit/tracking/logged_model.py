@@ -1,6 +1,7 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -61,22 +62,16 @@ def _save(
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
-    own = model.model_id
     metadata = {
         "class_names": project.data.names,
         "picture": project.data.picture,
         "temperature": read_calibration(outputs.calibration).temperature,
     }
+    ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
     mlflow.onnx.save_model(
         onnx.load(outputs.model),
         str(folder),
-        mlflow_model=Model(
-            model.artifact_location,
-            model.source_run_id,
-            model_uuid=own,
-            model_id=own,
-            metadata=metadata,
-        ),
+        mlflow_model=Model(model.artifact_location, model.source_run_id, metadata=metadata, **ids),
         signature=ModelSignature(Schema([images]), Schema([answers])),
         input_example=example,
         # inferring them would take MLflow up to 26 s

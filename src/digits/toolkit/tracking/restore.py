@@ -113,8 +113,7 @@ def _check_record(run: RunRecord, project: Project, stage: str, root: Path, *, c
     recorded = flatten(provenance.recorded_params(stage, root))
     said = {str(project.split(split)): digest for split, digest in run.datasets.items()}
     block = stage.replace("@", ".")
-    keys = {name: project.logged_as.get(name, f"{block}.{name}") for name in run.params}
-    said |= {keys[name]: value for name, value in run.params.items()}
+    said |= {project.logged_as.get(k, f"{block}.{k}"): v for k, v in run.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
         f"{name} was {said[name]}, dvc.lock records {value}"
