@@ -55,8 +55,10 @@ def run(
     from digits.toolkit.pipeline.run import run_pipeline
 
     project = load_project()
-    if unlisted := {*(names or ())} & {*available()} - {*project.models}:
-        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
+    if unlisted := sorted({*(names or ())} & {*available()} - {*project.models}):
+        raise UsageError(
+            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
+        )
     models = [name for name in project.models if not names or name in names]
     ran = run_pipeline(Path.cwd(), names or (), threads=project.threads)
     if not ran.issuperset(f"evaluate@{model}" for model in models):
@@ -166,13 +168,12 @@ def promote(
         raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits import params
     from digits.report.console import print_outcome
     from digits.toolkit.judgement.gate import approval
     from digits.toolkit.registry.promotion import promote_training
 
     if model and not exp:
-        from digits import params
-
         params.load().recipe(model)  # an unknown one is a line
     asked = approval(approved_by, rejected_by)
     with connected(patient=True) as project:

@@ -19,7 +19,7 @@ from digits.toolkit.outputs import EvaluateOutputs, TrainOutputs
 class Layout:
     """Where the stages write; paths start at the project's folder.
 
-    `trained` and `evaluated` take a model's name and, if it is not the current one, that folder.
+    `trained` and `evaluated` take a model's name, and the project's folder if it is another one.
     """
 
     split: Callable[[str], Path]
@@ -45,7 +45,8 @@ class Layout:
 class Project(Layout):
     """A layout, and blocks of params.yaml.
 
-    `logged_as` maps a run's params to keys in params.yaml, but for those of the model's own block.
+    `logged_as` maps a run's params to keys in params.yaml, if these are other than in the model's
+    own block.
     """
 
     name: str  # of experiments, registered model, deployments and events

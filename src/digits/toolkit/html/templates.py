@@ -7,7 +7,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def templates(package: str, **options: Any) -> Environment:
-    """The templates of a package and of this one; HTML is escaped, what is undefined an error."""
+    """The templates of a package and of this one; text is escaped, an unknown name is an error."""
     found = Environment(
         loader=ChoiceLoader([PackageLoader(each, ".") for each in (package, __package__)]),
         undefined=StrictUndefined,

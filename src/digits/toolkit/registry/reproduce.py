@@ -37,7 +37,7 @@ class Reproduction:
 def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reproduction:
     """Train a version again from its commit, data and params, and compare the predictions.
 
-    IntegrityError if no commit holds the code, a hash differs, or an answer exceeds `tolerance`.
+    IntegrityError if no commit holds the code, or a hash differs, or an answer by over `tolerance`.
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
