@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 from small_project import Project
@@ -134,12 +135,14 @@ def test_killed_stage_exit_code(dvc_project: Project) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -> None:
     with started(dvc_project, "train-mlp") as program:
+        # DVC ends after the stage, and holds its lock until then
+        processes = psutil.Process(program.pid).children(recursive=True)
         program.send_signal(signum)
         assert program.wait(30) == (-signum if signum == signal.SIGKILL else 128 + signum)
         assert program.stderr
         assert program.stderr.read() == ""
-    [_, process] = [int(words[1]) for words in dvc_project.log()]
-    assert until(lambda: has_ended(process), seconds=60)
+    assert int(dvc_project.log()[-1][1]) in [process.pid for process in processes]
+    assert until(lambda: all(has_ended(process.pid) for process in processes), seconds=60)
     dvc_project.works()
     assert digits_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
