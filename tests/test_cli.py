@@ -48,6 +48,7 @@ def test_version_and_usage() -> None:
          "or equal to 65535; see `digits demo --help`"),
         ("serve --port x", "digits serve: Invalid value for '--port': Input should be a valid "
          "integer, unable to parse string as an integer; see `digits serve --help`"),
+        ("diff HEAD --out=", "--out: is this folder; a folder of its own is allowed"),
         ("summary --last 0", "digits summary: Invalid value for '--last': Input should be greater "
          "than or equal to 1; see `digits summary --help`"),
     ],

@@ -128,6 +128,8 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError("digits diff: give either --json or --markdown")
+    if out == Path():
+        raise UsageError("--out: is this folder; a folder of its own is allowed")
     from digits.artifacts import LAYOUT
     from digits.toolkit.diff.collect import collect_diff
     from digits.toolkit.diff.render import print_diff, write_page
