@@ -43,7 +43,8 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
     figures: dict[str, dict[str, float]] = {}
     for model in workspace.models:
         path = workspace.outputs(model).model
-        features = inference.load_features(path, threads=workspace.threads)
+        if not (features := inference.load_features(path, threads=workspace.threads)):
+            continue  # a model of another framework need not have them
         known = KnownFeatures(features(workspace.images("validation")))
 
         def is_drift(distances: Distances, known: KnownFeatures = known) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.behaviour import BehaviourParams
-from digits.models import available, build_params, builder
+from digits.models import available, build_params, module, own_recipe
 from digits.toolkit.dataset import DataParams
 from digits.toolkit.errors import UsageError
 from digits.toolkit.files import StrictModel, flatten
@@ -95,10 +95,11 @@ def check(raw: dict[str, Any]) -> Params:
         findings += error.findings
     for model, block in models.items():
         try:
-            if isinstance(block, dict) and "build" in block:
+            own: type[Any] | None = own_recipe(model)
+            if not own and isinstance(block, dict) and "build" in block:
                 build = validated(build_params(model), block["build"], f"train.{model}.build")
                 block = block | {"build": build}
-            recipes[model] = validated(Recipe, block, f"train.{model}")
+            recipes[model] = validated(own or Recipe, block, f"train.{model}")
         except UsageError as error:
             findings += error.findings
     if not findings:
@@ -107,7 +108,7 @@ def check(raw: dict[str, Any]) -> Params:
             findings.append(f"{PATH} models: each model may be listed once")
         for model in dict.fromkeys(params.models):
             try:
-                builder(model)
+                module(model)
                 params.recipe(model)
             except UsageError as error:
                 findings += error.findings

@@ -54,12 +54,17 @@ def load(path: Path, *, threads: int) -> Network:
             )
 
 
-def load_features(path: Path, *, threads: int) -> Callable[[Images], Features]:
-    """A function from raw images uint8 (n, height, width) to the model's last hidden layer."""
+def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] | None:
+    """A function from raw images uint8 (n, height, width) to the model's last hidden layer.
+
+    None if the file has no tensor `features`: another framework need not name one.
+    """
     import onnx
 
     with reading_as("ONNX model", path):
         model = onnx.load_model_from_string(_content(path))
+    if not any(FEATURES in node.output for node in model.graph.node):
+        return None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
     return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads)

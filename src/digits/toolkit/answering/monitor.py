@@ -128,10 +128,10 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
 def _features(
     sample: Images, model: Served, project: Project
 ) -> tuple[KnownFeatures, Distances] | None:
-    """The known features, and how foreign each image is; None without its validation split."""
-    if not (validation := drift.split_of(model, project, "validation")):
-        return None
+    """The known features, and how foreign each image is; None without validation or features."""
     features = model.files.load_features(threads=model.threads)
+    if not features or not (validation := drift.split_of(model, project, "validation")):
+        return None
     chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
     known = KnownFeatures(features(validation.images[chosen]))
     return known, known.distances(features(sample))

@@ -50,7 +50,7 @@ class ModelFiles(NamedTuple):
         with self._undamaged():
             return inference.load(self.network, threads=threads)
 
-    def load_features(self, *, threads: int) -> Callable[[Images], Features]:
+    def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
 from digits.toolkit import inference, process, repository
@@ -59,7 +60,8 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reprod
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
-        _train_again(folder, name)
+        tags = MlflowClient().get_run(origin.run_id).data.tags
+        _train_again(folder, tags.get("dvc_stage", f"train@{name}"))
         check_inputs(origin, project, folder)
         images = load_split(folder / project.split("test")).data.images
         repeated = inference.load(project.trained(name, folder).model, threads=own_threads)
@@ -92,7 +94,7 @@ def _share_dvc(root: Path, folder: Path) -> None:
         config.update(local)
 
 
-def _train_again(folder: Path, model: str) -> None:
+def _train_again(folder: Path, stage: str) -> None:
     """Fetch the data and train one model in the clone, which has the run's store, too."""
     _share_dvc(Path.cwd(), folder)
     env = process.child_environment() | {
@@ -101,7 +103,7 @@ def _train_again(folder: Path, model: str) -> None:
     }
     for command in (
         ["pull", "--quiet", "data.dvc"],
-        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", f"train@{model}"],
+        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", stage],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:

@@ -82,7 +82,8 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     foreign = root == Path() and not provenance.is_committed(outputs.run)
-    _check_record(record, project, f"train@{model}", root, code=foreign)
+    stage = record.tags.get("dvc_stage", f"train@{model}")  # a framework may have its own
+    _check_record(record, project, stage, root, code=foreign)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
     if foreign:
         tags["outputs"] = UNCOMMITTED
@@ -112,7 +113,7 @@ def _check_record(run: RunRecord, project: Project, stage: str, root: Path, *, c
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
     said = {str(project.split(split)): digest for split, digest in run.datasets.items()}
-    block = stage.replace("@", ".")
+    block = f"train.{run.name}"
     said |= {project.logged_as.get(k, f"{block}.{k}"): v for k, v in run.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
