@@ -51,8 +51,9 @@ def main(model: str) -> dict[str, float]:
     if keras:
         from digits.training import devices
 
-        mixed = params.recipe(model).fit.mixed_precision
-        tags["device"] = devices.used(params.train.distribute, mixed=mixed)
+        recipe = params.recipe(model)
+        device = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+        tags["device"] = device
     tags |= provenance.tags(stage=stage, split=split_path("train"))
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
