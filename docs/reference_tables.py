@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.models import available, build_params
+from digits.models import available, model_file
 from digits.toolkit.errors import DigitsError
 from digits.training.recipe import Recipe
 
@@ -75,7 +75,7 @@ def params_tables() -> str:
     text += [RECIPE, _recipe_table(common, models, comments)]
     text += ["### The values of each model\n", _values_table(common, models, values)]
     for name in models:
-        build = build_params(name).model_json_schema()
+        build = model_file(name).BuildParams.model_json_schema()
         text += [f"### train.{name}.build\n", table(_leaves(build, build, f"train.{name}.build"))]
     return "\n".join(text)
 

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 from digits.data.splitting import SplitParams
 from digits.data.validation.validate import ValidateParams
 from digits.evaluation.behaviour import BehaviourParams
-from digits.models import available, build_params, module, own_recipe
+from digits.models import available, model_file
 from digits.toolkit.dataset import DataParams
 from digits.toolkit.errors import UsageError
 from digits.toolkit.files import StrictModel, flatten
@@ -56,10 +56,10 @@ class Params(StrictModel):
     promote: PromoteParams
     drift: DriftParams
 
-    _recipes: dict[str, Recipe] = PrivateAttr(default_factory=dict)
+    _recipes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    def recipe(self, model: str) -> Recipe:
-        """The recipe of one model, its block under `train:`; a UsageError if it has none."""
+    def recipe(self, model: str) -> Any:
+        """A model's block under `train:`, a `Recipe` or its file's own; a UsageError without."""
         if model not in self._recipes:
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
         return self._recipes[model]
@@ -87,7 +87,7 @@ def check(raw: dict[str, Any]) -> Params:
     train = raw.get("train")
     blocks = dict(train) if isinstance(train, dict) else {}
     models = {name: blocks.pop(name) for name in sorted(blocks.keys() & available())}
-    recipes: dict[str, Recipe] = {}
+    recipes: dict[str, Any] = {}
     findings: list[str] = []
     try:
         params = validated(Params, raw | ({"train": blocks} if models else {}))
@@ -95,11 +95,11 @@ def check(raw: dict[str, Any]) -> Params:
         findings += error.findings
     for model, block in models.items():
         try:
-            own: type[Any] | None = own_recipe(model)
-            if not own and isinstance(block, dict) and "build" in block:
-                build = validated(build_params(model), block["build"], f"train.{model}.build")
+            file = model_file(model)
+            if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
+                build = validated(file.BuildParams, block["build"], f"train.{model}.build")
                 block = block | {"build": build}
-            recipes[model] = validated(own or Recipe, block, f"train.{model}")
+            recipes[model] = validated(getattr(file, "Recipe", Recipe), block, f"train.{model}")
         except UsageError as error:
             findings += error.findings
     if not findings:
@@ -108,7 +108,7 @@ def check(raw: dict[str, Any]) -> Params:
             findings.append(f"{PATH} models: each model may be listed once")
         for model in dict.fromkeys(params.models):
             try:
-                module(model)
+                model_file(model)
                 params.recipe(model)
             except UsageError as error:
                 findings += error.findings

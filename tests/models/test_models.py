@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from support import PARAMS
 
-from digits.models import available, build_params, builder
+from digits.models import available, model_file
 
 # On 28×28 images; those of mlp and cnn are the seed experiment's.
 SIZES = {
@@ -17,8 +17,8 @@ SIZES = {
 
 
 def build(name: str, shape: tuple[int, int] = (28, 28), classes: int = 10) -> Any:
-    params = build_params(name)(**PARAMS["train"][name]["build"])
-    return builder(name)(params, image_shape=shape, classes=classes)
+    params = model_file(name).BuildParams(**PARAMS["train"][name]["build"])
+    return model_file(name).build(params, image_shape=shape, classes=classes)
 
 
 def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
@@ -69,9 +69,9 @@ def test_the_layers_are_the_seeds() -> None:
 )
 def test_a_block_the_builder_cannot_use_is_refused(name: str, key: str, value: object) -> None:
     block = PARAMS["train"][name]["build"]
-    build_params(name)(**block)
+    model_file(name).BuildParams(**block)
     with pytest.raises(ValidationError):
-        build_params(name)(**block | {key: value})
+        model_file(name).BuildParams(**block | {key: value})
 
 
 @pytest.mark.usefixtures("tensorflow")

@@ -30,11 +30,13 @@ def network(name: str, *, views: bool = False) -> Any:
     """A network with random weights, as it is after a fit."""
     import keras
 
-    from digits.models import build_params, builder
+    from digits.models import model_file
     from digits.training.final_model import for_inference, over_views
 
     keras.utils.set_random_seed(1)
-    built = builder(name)(build_params(name)(**BUILDS[name]), image_shape=(8, 8), classes=10)
+    built = model_file(name).build(
+        model_file(name).BuildParams(**BUILDS[name]), image_shape=(8, 8), classes=10
+    )
     return over_views(for_inference(built), by=ViewParams(shift=4 * views, stretch=0.3 * views))
 
 

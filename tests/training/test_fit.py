@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from support import PARAMS, SMALL, changed, python
 
-from digits.models import available, builder
+from digits.models import available, model_file
 from digits.params import check
 from digits.toolkit.dataset import Dataset
-from digits.training.recipe import Recipe, ScheduleParams
+from digits.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -39,15 +40,16 @@ def fit(
     validation_rows: np.ndarray = VALIDATED_ON,
     **changes: Any,
 ) -> Any:
-    from digits.training.fit import train
+    from digits.training.clock import Clock
+    from digits.training.keras_model import train
 
-    arguments = {"classes": 10, "seed": 42, "threads": 2, "on_epoch": lambda *_: None} | changes
-    return train(
-        build or builder(model),
-        data.take(rows),
-        data.take(validation_rows),
-        **{"recipe": recipe(model), **arguments},
-    )
+    clock = Clock(changes.pop("on_epoch", lambda *_: None))
+    build, taught = build or model_file(model).build, changes.pop("recipe", recipe(model))
+    given, checked = data.take(rows), data.take(validation_rows)
+    arguments = {"classes": 10, "seed": 42, "clock": clock} | changes
+    final, _ = train(build, taught, given, checked, **arguments)
+    timing = clock.timing(images=len(given), threads=2)
+    return SimpleNamespace(model=final, history=clock.history, timing=timing, marks=clock.marks)
 
 
 def fingerprint(model: Any) -> str:
@@ -178,14 +180,14 @@ def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
 def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
     monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
-    from digits.training.fit import Clock
+    from digits.training.clock import Clock
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
     clock = Clock(lambda *_: None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    clock.on_epoch_end(0, {"cross_entropy": 0.5, "val_cross_entropy": 0.5})
+    clock({"loss": 0.5})
     timing = clock.timing(images=1, threads=2)
     shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
     assert shared_s > used - 0.05  # the kernel's ticks
@@ -256,7 +258,7 @@ def rates(steps: int, **schedule: Any) -> list[float]:
     """The learning rate at each step, where the highest is 1."""
     from digits.training.fit import learning_rate
 
-    rate = learning_rate(1.0, ScheduleParams(**schedule), steps=steps)
+    rate = learning_rate(1.0, **schedule, steps=steps)
     return [float(rate(step)) for step in range(steps + 1)]
 
 

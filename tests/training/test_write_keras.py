@@ -10,11 +10,12 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 def test_the_hour_of_saving_does_not_change_the_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digits.models import build_params, builder
+    from digits.models import model_file
     from digits.training import export
 
-    params = build_params("mlp")(units=[8, 8, 8], dropout=[0.1] * 3)
-    model, saved = builder("mlp")(params, image_shape=(8, 8), classes=10), tmp_path / "now.keras"
+    mlp, saved = model_file("mlp"), tmp_path / "now.keras"
+    params = mlp.BuildParams(units=[8, 8, 8], dropout=[0.1] * 3)
+    model = mlp.build(params, image_shape=(8, 8), classes=10)
     export.write_keras(model, saved)
     monkeypatch.setattr("time.time", lambda: 2e9)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))

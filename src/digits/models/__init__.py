@@ -2,17 +2,15 @@
 
 A new model is one file `models/<name>.py`, and one block `train.<name>` in params.yaml whose
 `build:` is what `BuildParams` allows. Files that begin with `_` hold what several models share.
-The file of a model that is not Keras's has a class `Recipe`, what its whole block allows.
+The file of a model that is not Keras's has a class `Recipe`, which is what its block allows.
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
-from types import ModuleType
 from typing import Any
 
 from digits.toolkit.errors import UsageError
-from digits.toolkit.files import StrictModel
 
 Builder = Callable[..., Any]
 
@@ -22,31 +20,14 @@ def available() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def module(name: str) -> ModuleType:
-    """The file of the named model, without Keras; a UsageError if there is no such model."""
+def model_file(name: str) -> Any:
+    """The module of the named model; importing it does not import Keras.
+
+    Its `build` takes `BuildParams`, `image_shape` (height, width) and `classes`; it returns a Keras
+    model from images (n, height, width) of 0…255 to class probabilities float32 (n, classes), or
+    (n, members, classes) for an ensemble. A UsageError if there is no such model.
+    """
     if name not in (known := available()):
         have = f"there are {', '.join(known)}; add src/digits/models/{name}.py"
         raise UsageError(f"params.yaml models: {name!r} has no builder; {have}")
     return import_module(f"digits.models.{name}")
-
-
-def builder(name: str) -> Builder:
-    """The function that builds the named model; raises as `module`.
-
-    It takes `BuildParams`, `image_shape` (height, width) and `classes`; it returns a Keras model
-    from images (n, height, width) of 0…255 to class probabilities float32 (n, classes), or
-    (n, members, classes) for an ensemble.
-    """
-    build: Builder = module(name).build
-    return build
-
-
-def own_recipe(name: str) -> type[StrictModel] | None:
-    """The class of `train.<name>` of an available model that is not Keras's."""
-    return getattr(module(name), "Recipe", None)
-
-
-def build_params(name: str) -> type[StrictModel]:
-    """The class of `train.<name>.build` of an available model."""
-    kind: type[StrictModel] = module(name).BuildParams
-    return kind

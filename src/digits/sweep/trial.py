@@ -18,7 +18,7 @@ import optuna
 
 from digits import params
 from digits.artifacts import split_path
-from digits.models import builder
+from digits.models import model_file
 from digits.project import as_project
 from digits.toolkit import process
 from digits.toolkit.commands import CommandFailedError, Commands
@@ -164,7 +164,8 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     recipe = checked.recipe(spec.model)
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
-        from digits.training import devices, fit
+        from digits.training import devices, keras_model
+        from digits.training.clock import Clock
     from digits.toolkit.tracking import runs
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
@@ -187,18 +188,18 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
         runs.active_run(spec.name, what=what, experiment=experiment, params=logged, tags=tags),
         suppress(optuna.TrialPruned),  # its run has finished all the same
     ):
-        trained = fit.train(
-            builder(spec.model),
+        clock = Clock(on_epoch)
+        keras_model.train(
+            model_file(spec.model).build,
+            recipe,
             data,
             validation,
-            recipe=recipe,
             classes=checked.data.classes,
             seed=checked.seed,
-            threads=checked.train.threads,
             distribute=distribute,
-            on_epoch=on_epoch,
+            clock=clock,
         )
-        return trained.history[-1][OBJECTIVE]
+        return clock.history[-1][OBJECTIVE]
     raise optuna.TrialPruned
 
 

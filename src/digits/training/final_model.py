@@ -6,6 +6,7 @@ from keras import layers
 from digits.models._layers import Layers, apply
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.errors import UsageError
+from digits.training.fit import is_ensemble
 from digits.training.recipe import SIDE, ViewParams
 
 
@@ -28,11 +29,6 @@ def for_inference(model: keras.Model) -> keras.Model:
         probabilities = layers.GlobalAveragePooling1D()(probabilities)
     # a new one: a clone is compiled as its model is, and an optimizer's state trebles the file
     return keras.Model(images, probabilities)
-
-
-def is_ensemble(model: keras.Model) -> bool:
-    """Whether the output is (n, members, classes)."""
-    return len(model.output_shape) == 3
 
 
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:

@@ -1,13 +1,20 @@
 """Temperature scaling; apart from `confidence`, as a change here trains all models again."""
 
+from collections.abc import Callable
 from math import exp, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.toolkit.dataset import Labels, Probabilities
+from digits.toolkit import inference
+from digits.toolkit.dataset import Dataset, Labels, Probabilities
+from digits.toolkit.errors import DigitsError
+from digits.toolkit.files import replacing
+from digits.toolkit.outputs import TrainOutputs
 
 TEMPERATURES = (0.05, 20.0)
+SUM_TOLERANCE = 1e-3
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
@@ -34,6 +41,26 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     bounds = [log(temperature) for temperature in TEMPERATURES]
     best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return exp(best.x) if best.fun < loss(0.0) else 1.0
+
+
+def write_calibrated(
+    network: Callable[..., Any], outputs: TrainOutputs, validation: Dataset, *, threads: int
+) -> tuple[float, Probabilities]:
+    """Write the ONNX model `network(temperature=…)` with the temperature that fits best.
+
+    Returns that, and the model's answers to the validation rows.
+    """
+
+    def answers(temperature: float) -> Probabilities:
+        with replacing(outputs.model) as temporary:
+            temporary.write_bytes(network(temperature=temperature).SerializeToString())
+        found = inference.load(outputs.model, threads=threads).predict(validation.images)
+        if not np.allclose(found.sum(axis=1), 1, atol=SUM_TOLERANCE):  # false for NaN
+            raise DigitsError(f"{outputs.model}: its rows do not sum to 1, or are nan")
+        return found
+
+    temperature = fit_temperature(answers(1.0), validation.labels)
+    return temperature, answers(temperature)
 
 
 def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:

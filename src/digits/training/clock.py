@@ -1,0 +1,54 @@
+"""What a training costs, in whatever framework."""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+
+from digits.toolkit.errors import DigitsError
+from digits.toolkit.outputs import Metrics
+
+
+class Clock:
+    """To be called with the metrics of each epoch, which it passes on; measures what a fit costs.
+
+    It runs from when it is made, or started again. `on_epoch` counts from 0.
+    """
+
+    def __init__(self, on_epoch: Callable[[int, Metrics], None]) -> None:
+        self.on_epoch = on_epoch
+        self.history: list[Metrics] = []
+        self.start()
+
+    def start(self) -> None:
+        self._start, self.ends = os.times(), [time.perf_counter()]
+        psutil.cpu_percent()  # the next call tells the use since this one
+
+    def __call__(self, metrics: Metrics) -> None:
+        self.ends.append(time.perf_counter())
+        self.history.append(metrics)
+        self.on_epoch(len(self.history) - 1, metrics)
+
+    def timing(self, *, images: int, threads: int) -> Metrics:
+        """What the fit cost; `shared_cores` is the mean number of its cores used by others."""
+        if not self.history:
+            raise DigitsError("the model's fit never called on_epoch; once is enough")
+        now, elapsed, cores = os.times(), time.perf_counter() - self.ends[0], os.cpu_count() or 1
+        user, system = now.user - self._start.user, now.system - self._start.system
+        other_cores = psutil.cpu_percent() / 100 * cores - (user + system) / elapsed
+        return {
+            "user_s": user,
+            "system_s": system,
+            "elapsed_s": elapsed,
+            "epoch_s": float(np.median(np.diff(self.ends))),
+            "samples_per_s": images * len(self.history) / elapsed,
+            "shared_cores": max(0.0, other_cores - max(0, cores - threads)),
+        }
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """When parts of the training ended, in s of `time.perf_counter`."""
+        first, second, *_, last = (*self.ends, self.ends[-1])
+        return {"build": first, "first epoch": second, "further epochs": last}

@@ -1,0 +1,87 @@
+"""Training a Keras model: built, fitted on the devices there are, and written in two formats."""
+
+import keras
+import numpy as np
+
+from digits.models import Builder
+from digits.models._normalization import FusedBatchNormalization
+from digits.toolkit.dataset import Dataset, Probabilities
+from digits.toolkit.outputs import TrainOutputs
+from digits.training import devices, export
+from digits.training.batches import batches
+from digits.training.clock import Clock
+from digits.training.final_model import check_exportable, for_inference, over_views
+from digits.training.fit import fit
+from digits.training.recipe import Distribute, Recipe
+
+# The moving averages of batch normalization cover at most this share of all steps.
+AVERAGED_SHARE = 0.1
+
+
+def train(
+    build: Builder,
+    recipe: Recipe,
+    data: Dataset,
+    validation: Dataset,
+    *,
+    classes: int,
+    seed: int,
+    distribute: Distribute = "none",
+    clock: Clock,
+) -> tuple[keras.Model, int]:
+    """A model that averages its members and test-time views, and the number of all its weights.
+
+    The same seed, data, recipe, thread count, processor and number of devices give bit-identical
+    weights. The clock starts when the model is built. A UsageError if it cannot be exported.
+    """
+    keras.utils.set_random_seed(seed)
+    strategy = devices.strategy(distribute)
+    replicas = strategy.num_replicas_in_sync
+    validation = validation.take(np.arange(len(validation) // replicas * replicas))
+    train_batches = batches(
+        data,
+        classes=classes,
+        batch_size=recipe.fit.batch_size,
+        seed=seed,
+        augment=recipe.augment,
+        replicas=replicas,
+    )
+    with strategy.scope():
+        keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
+        model = build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
+        keras.config.set_dtype_policy("float32")
+    check_exportable(model)
+    _shorten_moving_averages(model, steps=recipe.fit.epochs * len(train_batches))
+    clock.start()
+    fit(
+        model,
+        train_batches,
+        (validation.images, keras.utils.to_categorical(validation.labels, classes)),
+        epochs=recipe.fit.epochs,
+        optimizer=recipe.optimizer.model_dump(exclude_unset=True),
+        schedule=recipe.schedule.model_dump(),
+        label_smoothing=recipe.fit.label_smoothing,
+        on_epoch=clock,
+    )
+    final = over_views(for_inference(model), by=recipe.test_time_augment)
+    return final, int(final.count_params())
+
+
+def write(
+    model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
+) -> tuple[float, Probabilities]:
+    """Calibrate and write the model, prove that both formats answer alike.
+
+    Returns its temperature, and its answers to the validation rows.
+    """
+    calibrated = export.calibrate(model, validation)
+    export.write_keras(calibrated.model, outputs.keras)
+    export.write_onnx(calibrated.model, outputs.model)
+    export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
+    return calibrated.temperature, calibrated.validation
+
+
+def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
+    for layer in model.layers:
+        if isinstance(layer, FusedBatchNormalization):
+            layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
