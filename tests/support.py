@@ -146,11 +146,7 @@ def run_record(name: str, **changes: Any) -> RunRecord:
 
 
 def linear_model(
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    shape: tuple[int, int],
-    last: str = "Softmax",
-    features: str = "features",
+    kernel: np.ndarray, bias: np.ndarray, shape: tuple[int, int], last: str = "Softmax"
 ) -> "ModelProto":
     """An ONNX model whose last node gets `pixels @ kernel + bias`."""
     from onnx import TensorProto, helper, numpy_helper
@@ -158,8 +154,8 @@ def linear_model(
     weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
     nodes = [
         helper.make_node("Cast", ["images"], ["grey"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["grey"], [features]),
-        helper.make_node("Gemm", [features, "k", "b"], ["logits"]),
+        helper.make_node("Flatten", ["grey"], ["features"]),
+        helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
         helper.make_node(last, ["logits"], ["probabilities"]),
     ]
     answers = ["n", len(bias)]

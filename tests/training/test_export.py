@@ -34,9 +34,8 @@ def network(name: str, *, views: bool = False) -> Any:
     from digits.training.final_model import for_inference, over_views
 
     keras.utils.set_random_seed(1)
-    built = model_file(name).build(
-        model_file(name).BuildParams(**BUILDS[name]), image_shape=(8, 8), classes=10
-    )
+    file = model_file(name)
+    built = file.build(file.BuildParams(**BUILDS[name]), image_shape=(8, 8), classes=10)
     return over_views(for_inference(built), by=ViewParams(shift=4 * views, stretch=0.3 * views))
 
 

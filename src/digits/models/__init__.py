@@ -5,14 +5,11 @@ A new model is one file `models/<name>.py`, and one block `train.<name>` in para
 The file of a model that is not Keras's has a class `Recipe`, which is what its block allows.
 """
 
-from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
 from digits.toolkit.errors import UsageError
-
-Builder = Callable[..., Any]
 
 
 def available() -> list[str]:

@@ -1,4 +1,4 @@
-"""`train@<model>`: fit one model on the training split, live in MLflow."""
+"""`train@<model>`, or `train_onnx@<model>` if it is not Keras's: fit one model, live in MLflow."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -28,10 +28,7 @@ FITTED_ON = ("train", "validation")
 
 
 def main(model: str) -> dict[str, float]:
-    """Write artifacts/train/<model>/; returns when each part ended, in s of `perf_counter`.
-
-    The stage of a model of another framework is `train_onnx@<model>`; it has no model.keras.
-    """
+    """Write artifacts/train/<model>/; returns when each part ended, in s of `perf_counter`."""
     params = load_params()
     recipe = params.recipe(model)
     keras = isinstance(recipe, Recipe)

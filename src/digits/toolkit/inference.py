@@ -17,7 +17,7 @@ from digits.toolkit.files import reading_as
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# Names of tensors in the file; `features` are no output of the graph.
+# Names of tensors in the file; `features`, the last hidden layer, are no output, and optional.
 IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
 # Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
 # than threads that share every operation: twice the images per second.
@@ -55,15 +55,13 @@ def load(path: Path, *, threads: int) -> Network:
 
 
 def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] | None:
-    """A function from raw images uint8 (n, height, width) to the model's last hidden layer.
-
-    None if the file has no tensor `features`: another framework need not name one.
-    """
+    """A function from raw images uint8 (n, height, width) to `features`; None if it has none."""
     import onnx
 
     with reading_as("ONNX model", path):
         model = onnx.load_model_from_string(_content(path))
-    if not any(FEATURES in node.output for node in model.graph.node):
+    nodes = model.graph.node
+    if nodes and not any(FEATURES in node.output for node in nodes):
         return None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)

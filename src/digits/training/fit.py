@@ -29,19 +29,19 @@ def fit(
 ) -> None:
     """Compile the model and fit it, on the devices on which it was built.
 
-    `batches` are an epoch's images with one-hot labels, in an order of its own; `validation` are
-    all rows of the same. `optimizer` and `schedule` are those blocks of a recipe. A model whose
-    output is (n, members, classes) is an ensemble: each member is fitted to the labels, and
-    metrics are means over the members.
+    `batches` gives the images and one-hot labels of each epoch, `validation` are arrays of both.
+    `optimizer` is such as {"name": "adam", "learning_rate": 0.001}, `schedule` such as {"name":
+    "cosine", "warmup": 0.3}. A model whose output is (n, members, classes) is an ensemble: each
+    member is fitted to the labels, and metrics are means over the members.
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
-        config = {name: value for name, value in optimizer.items() if name != "name"}
-        steps = epochs * len(batches)
+        config, steps = {**optimizer}, epochs * len(batches)
+        kind = keras.optimizers.get(config.pop("name"))
         config["learning_rate"] = learning_rate(config["learning_rate"], **schedule, steps=steps)
         model.compile(
-            optimizer=keras.optimizers.get(optimizer["name"]).from_config(config),
+            optimizer=kind.from_config(config),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
             metrics=[
                 keras.metrics.CategoricalAccuracy(name="accuracy"),

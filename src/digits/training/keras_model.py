@@ -1,9 +1,10 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
-from digits.models import Builder
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.outputs import TrainOutputs
@@ -19,7 +20,7 @@ AVERAGED_SHARE = 0.1
 
 
 def train(
-    build: Builder,
+    build: Callable[..., keras.Model],
     recipe: Recipe,
     data: Dataset,
     validation: Dataset,
@@ -70,10 +71,7 @@ def train(
 def write(
     model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
 ) -> tuple[float, Probabilities]:
-    """Calibrate and write the model, prove that both formats answer alike.
-
-    Returns its temperature, and its answers to the validation rows.
-    """
+    """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
     calibrated = export.calibrate(model, validation)
     export.write_keras(calibrated.model, outputs.keras)
     export.write_onnx(calibrated.model, outputs.model)

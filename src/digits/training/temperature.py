@@ -14,7 +14,6 @@ from digits.toolkit.files import replacing
 from digits.toolkit.outputs import TrainOutputs
 
 TEMPERATURES = (0.05, 20.0)
-SUM_TOLERANCE = 1e-3
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
@@ -46,16 +45,13 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
 def write_calibrated(
     network: Callable[..., Any], outputs: TrainOutputs, validation: Dataset, *, threads: int
 ) -> tuple[float, Probabilities]:
-    """Write the ONNX model `network(temperature=…)` with the temperature that fits best.
-
-    Returns that, and the model's answers to the validation rows.
-    """
+    """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers."""
 
     def answers(temperature: float) -> Probabilities:
         with replacing(outputs.model) as temporary:
             temporary.write_bytes(network(temperature=temperature).SerializeToString())
         found = inference.load(outputs.model, threads=threads).predict(validation.images)
-        if not np.allclose(found.sum(axis=1), 1, atol=SUM_TOLERANCE):  # false for NaN
+        if not np.allclose(found.sum(axis=1), 1, atol=1e-3):  # false for NaN
             raise DigitsError(f"{outputs.model}: its rows do not sum to 1, or are nan")
         return found
 

@@ -5,9 +5,8 @@ from math import inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
-
-from digits.toolkit.dataset import Labels
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
@@ -19,7 +18,7 @@ class Candidate(NamedTuple):
     """Predicted classes int64 (n,), and training time in s, None if it cannot be compared."""
 
     name: str
-    predicted: Labels
+    predicted: NDArray[np.int64]
     train_s: float | None
 
 
@@ -47,7 +46,7 @@ class Pair(NamedTuple):
     within_noise: bool
 
 
-def compare_pair(a: Candidate, b: Candidate, reference: Labels) -> Pair:
+def compare_pair(a: Candidate, b: Candidate, reference: NDArray[np.int64]) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1."""
     hits = {c.name: np.equal(c.predicted, reference) for c in (a, b)}
     better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s or inf, c.name))

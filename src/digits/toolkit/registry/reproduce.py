@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
 from digits.toolkit import inference, process, repository
@@ -60,8 +59,7 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reprod
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
-        tags = MlflowClient().get_run(origin.run_id).data.tags
-        _train_again(folder, tags.get("dvc_stage", f"train@{name}"))
+        _train_again(folder, origin.dvc_stage or f"train@{name}")
         check_inputs(origin, project, folder)
         images = load_split(folder / project.split("test")).data.images
         repeated = inference.load(project.trained(name, folder).model, threads=own_threads)

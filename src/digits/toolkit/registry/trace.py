@@ -44,6 +44,7 @@ class Origin:
     device: str
     flow_run: str
     dvc_exp: str
+    dvc_stage: str
     changed: str
     params: dict[str, Any]
     gate: dict[str, str]
