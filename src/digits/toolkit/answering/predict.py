@@ -42,10 +42,13 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
     ]
 
 
-def class_names(classes: int, project: Project) -> list[str] | None:
-    """The names in params.yaml, if there are any and they are of as many classes."""
-    names = project.data.class_names
-    return names if names and len(names) == classes else None
+def class_names(model: Served, project: Project) -> list[str] | None:
+    """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
+    numbers = [*map(str, range(model.files.classes))]
+    for names in (model.files.class_names, project.data.class_names):
+        if names and len(names) == len(numbers) and names != numbers:
+            return names
+    return None
 
 
 def set_threshold(model: Served, coverage: float) -> float:

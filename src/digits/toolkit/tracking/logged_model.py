@@ -1,7 +1,8 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -14,6 +15,9 @@ from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
 from digits.toolkit.outputs import Metrics, TrainOutputs, read_calibration
 from digits.toolkit.project import Project
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
@@ -59,20 +63,24 @@ def _save(
 
     from digits.toolkit import inference
 
+    names = project.data.names
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    if len(names) != network.classes:  # the gate refuses such a model
+        names = [*map(str, range(network.classes))]
     metadata = {
-        "class_names": project.data.names,
+        "class_names": names,
         "picture": project.data.picture,
         "temperature": read_calibration(outputs.calibration).temperature,
     }
+    classes = TensorSpec(np.dtype("str"), (-1,), inference.CLASS)
     ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
     mlflow.onnx.save_model(
-        onnx.load(outputs.model),
+        _naming(onnx.load(outputs.model), names),
         str(folder),
         mlflow_model=Model(model.artifact_location, model.source_run_id, metadata=metadata, **ids),
-        signature=ModelSignature(Schema([images]), Schema([answers])),
+        signature=ModelSignature(Schema([images]), Schema([answers, classes])),
         input_example=example,
         # inferring them would take MLflow up to 26 s
         pip_requirements=[f"{lib.__name__}=={lib.__version__}" for lib in (onnxruntime, onnx, np)],
@@ -82,3 +90,23 @@ def _save(
         save_as_external_data=False,
         extra_files=[str(path) for path in (outputs.calibration, outputs.keras) if path.exists()],
     )
+
+
+def _naming(model: "ModelProto", names: Sequence[str]) -> "ModelProto":
+    """The model with one more output: the name of the most probable class of each image."""
+    from onnx import TensorProto, helper
+
+    from digits.toolkit.inference import CLASS, PROBABILITIES
+
+    number, keys, domain = f"{CLASS}_number", [*range(len(names))], "ai.onnx.ml"
+    table: dict[str, Any] = {"keys_int64s": keys, "values_strings": names, "domain": domain}
+    model.graph.node.extend(
+        [
+            helper.make_node("ArgMax", [PROBABILITIES], [number], axis=1, keepdims=0),
+            helper.make_node("LabelEncoder", [number], [CLASS], **table),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info(CLASS, TensorProto.STRING, ["n"]))
+    if all(each.domain != domain for each in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(domain, 3))
+    return model
