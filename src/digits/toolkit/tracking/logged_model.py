@@ -1,8 +1,7 @@
 """The model that a run logs: the ONNX file of its training, as one of MLflow's models."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -11,13 +10,11 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from digits.toolkit import inference
 from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
 from digits.toolkit.outputs import Metrics, TrainOutputs, read_calibration
 from digits.toolkit.project import Project
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
@@ -61,14 +58,11 @@ def _save(
     import onnx
     import onnxruntime
 
-    from digits.toolkit import inference
-
-    names = project.data.names
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
-    if len(names) != network.classes:  # the gate refuses such a model
-        names = [*map(str, range(network.classes))]
+    numbers = [*map(str, range(network.classes))]
+    names = project.data.names if project.data.classes == network.classes else numbers
     metadata = {
         "class_names": names,
         "picture": project.data.picture,
@@ -92,21 +86,13 @@ def _save(
     )
 
 
-def _naming(model: "ModelProto", names: Sequence[str]) -> "ModelProto":
-    """The model with one more output: the name of the most probable class of each image."""
-    from onnx import TensorProto, helper
+def _naming(model: Any, names: list[str]) -> Any:
+    """The ONNX model with one more output: the name of the most probable class of each image."""
+    from onnx import TensorProto, helper, numpy_helper
 
-    from digits.toolkit.inference import CLASS, PROBABILITIES
-
-    number, keys, domain = f"{CLASS}_number", [*range(len(names))], "ai.onnx.ml"
-    table: dict[str, Any] = {"keys_int64s": keys, "values_strings": names, "domain": domain}
-    model.graph.node.extend(
-        [
-            helper.make_node("ArgMax", [PROBABILITIES], [number], axis=1, keepdims=0),
-            helper.make_node("LabelEncoder", [number], [CLASS], **table),
-        ]
-    )
-    model.graph.output.append(helper.make_tensor_value_info(CLASS, TensorProto.STRING, ["n"]))
-    if all(each.domain != domain for each in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(domain, 3))
+    best, known, name = "best_class", "class_names", inference.CLASS
+    model.graph.initializer.append(numpy_helper.from_array(np.array(names, object), known))
+    argmax = helper.make_node("ArgMax", [inference.PROBABILITIES], [best], axis=1, keepdims=0)
+    model.graph.node.extend([argmax, helper.make_node("Gather", [known, best], [name])])
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]))
     return model

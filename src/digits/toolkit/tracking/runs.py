@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import DataError
+from digits.toolkit.pipeline.revision import remote_address
 from digits.toolkit.process import project_root
 from digits.toolkit.tracking import store
 
@@ -153,15 +154,10 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
 
 def _source(file: Path) -> DatasetSource:
     """From where MLflow loads a file: DVC's remote where others see the run, else the file here."""
-    if not store.tracking_uri().startswith(store.SQLITE):
-        import dvc.api  # takes a second
-        from dvc.exceptions import DvcException
-
-        with suppress(DvcException, MlflowException):
-            address = dvc.api.get_url(str(file))
-            scheme, separator, _ = address.partition("://")
-            if separator:
-                return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
+    shared = not store.tracking_uri().startswith(store.SQLITE)
+    scheme, _, _ = (address := remote_address(file) if shared else "").partition("://")
+    with suppress(MlflowException):  # it reads none of this scheme
+        return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
     here = json.dumps({"uri": str(project_root() / file)})
     return get_dataset_source_from_json(here, "local")
 
