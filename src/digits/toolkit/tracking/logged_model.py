@@ -88,11 +88,11 @@ def _save(
 
 def _naming(model: Any, names: list[str]) -> Any:
     """The ONNX model with one more output: the name of the most probable class of each image."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     best, known, name = "best_class", "class_names", inference.CLASS
-    model.graph.initializer.append(numpy_helper.from_array(np.array(names, object), known))
     argmax = helper.make_node("ArgMax", [inference.PROBABILITIES], [best], axis=1, keepdims=0)
-    model.graph.node.extend([argmax, helper.make_node("Gather", [known, best], [name])])
+    constant = helper.make_node("Constant", [], [known], value_strings=names)
+    model.graph.node.extend([argmax, constant, helper.make_node("Gather", [known, best], [name])])
     model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]))
     return model
