@@ -98,10 +98,10 @@ def mlflow() -> Guard:
     """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
     # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
     hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
-    hosts = [f"{host}{port}" for host in hosts for port in ("", ":*")]
-    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", ",".join(hosts))
-    origins = ",".join(f"http*://{host}" for host in hosts)
-    os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", origins)
+    wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
+    for variable, scheme in wanted.items():
+        patterns = [f"{scheme}{host}{port}" for host in hosts for port in ("", ":*")]
+        os.environ.setdefault(variable, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
     return Guard(app)
