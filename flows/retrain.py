@@ -54,6 +54,5 @@ def retrain(
         resource={"prefect.resource.id": f"{project}.champion", "digits.outcome": outcome},
         payload=told | {"flow_run_id": str(runtime.flow_run.id)},
     )
-    if outcome == "failed":
-        return Failed(message=message)
-    return Completed(name=outcome.capitalize(), message=message)
+    ends = Failed if outcome in ("failed", "refused") else Completed
+    return ends(name=outcome.capitalize(), message=message)

@@ -1,14 +1,12 @@
 """The `score` flow: predictions for pictures or tables, and the drift of their images."""
 
-from typing import Any
-
-from prefect import Task, flow
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
 from digits.project import load_project
-from digits.toolkit.answering.score import plan, write_on_worker
+from digits.toolkit.answering.score import Job, plan, write_on_worker
 from digits.toolkit.answering.storage import is_folder
 from digits.toolkit.errors import UsageError
 from digits.toolkit.prefect.commands import run_digits
@@ -37,10 +35,14 @@ def score(
         loaded = load_project()
         store.connect(loaded.name)
         origin = find_origin(model or f"models:/{loaded.name}@champion")
-        common = {"tracking_uri": store.tracking_uri(), "uri": origin.uri, "project": loaded}
-        task: Task[Any, int] = Task(write_on_worker, name="score", cache_policy=NO_CACHE)
+        address, uri = store.tracking_uri(), origin.uri
+
+        @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
+        def score_table(source: str, output: str, stamp: str) -> int:
+            return write_on_worker(Job(source, output, stamp), address, uri, loaded)
+
         jobs = plan(source, output, origin, loaded)
         with task_runner(scheduler) as runner:
-            wait([runner.submit(task, {"job": job, **common}) for job in jobs])
+            wait([runner.submit(score_table, job._asdict()) for job in jobs])
     scored = run_digits("score", source, out=output, model=model)  # what is missing yet
     return show_drift(load_project().name, scored, "drift", source)

@@ -81,15 +81,16 @@ def sweep(
     commands = Commands()
     ours = None if scheduler else commands  # for it cannot be sent to another process
 
-    @task(name="trial", task_run_name="{spec.name}", cache_policy=NO_CACHE)
-    def train_one(spec: trial.Spec) -> float | None:
-        return trial.run(spec, get_run_logger().info, ours)
+    @task(name="trial", task_run_name="{settings[name]}", cache_policy=NO_CACHE)
+    def train_one(settings: dict[str, Any]) -> float | None:
+        return trial.run(trial.Spec(**settings), get_run_logger().info, ours)
 
     at_once = parallel or max(1, processors() // checked.train.threads)
     with task_runner(scheduler, at_once) as runner:
 
         def train_all(specs: list[trial.Spec]) -> list[Any]:
-            futures = [runner.submit(train_one, {"spec": spec}, dependencies={}) for spec in specs]
+            plain = [{"settings": spec.model_dump()} for spec in specs]
+            futures = [runner.submit(train_one, each, dependencies={}) for each in plain]
             return [future.result(raise_on_failure=False) for future in futures]
 
         try:

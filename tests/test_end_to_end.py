@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import PARAMS, REPOSITORY, clone_without_history
 
-from digits.artifacts import TrainOutputs
+from digits.artifacts import EvaluateOutputs, TrainOutputs
 from digits.toolkit.files import md5
 from digits.toolkit.pipeline.provenance import recorded_outputs
 
@@ -97,6 +97,7 @@ def test_fresh_clone_shows_metrics_and_plots(tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "digits")
     shown = json.loads(fresh.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(shown[METRICS]["data"]) == set(PARAMS["models"])
+    assert {str(EvaluateOutputs(model).metrics) for model in PARAMS["models"]} < set(shown)
     plots = json.loads(fresh.run("dvc", "plots", "show", "--json").stdout)["data"]
     drawn = {name: entry["content"] for name, [entry] in plots.items() if entry["type"] == "vega"}
     assert len(drawn) == 3

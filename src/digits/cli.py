@@ -42,7 +42,7 @@ def predict(
     with _served(model) as (project, loaded):
         coverage = project.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
-        names = class_names(loaded.files.classes, project)
+        names = class_names(loaded, project)
     print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 

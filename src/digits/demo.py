@@ -69,14 +69,15 @@ def _answer(player: Player, drawing: Image.Image, project: Project) -> dict[str,
     role, model = player
     image, treatment = convert_picture(drawing, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(image[np.newaxis])[0]
-    classes = len(probabilities)
+    names = class_names(model, project) or [*map(str, range(len(probabilities)))]
     Image.fromarray(image).save(png := BytesIO(), format="PNG")
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),
         "predicted": int(probabilities.argmax()),
+        "predicted_name": names[probabilities.argmax()],
         "probabilities": probabilities.tolist(),
-        "classes": class_names(classes, project) or [*map(str, range(classes))],
+        "classes": names,
         "picture": f"{treatment}: {TREATMENTS[treatment]}",
         "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
     }

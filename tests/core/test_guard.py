@@ -1,11 +1,13 @@
 """Whose requests our servers answer, and which files the pages' server gives out."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
+from mlflow.server import security_utils as check
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from support import served
@@ -85,6 +87,16 @@ def test_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             with answer(port, Host=host, Origin=page) as response:
                 assert response.status == status
+
+
+def test_mlflow_itself_allows_only_these_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "DIGITS_ALLOWED_HOSTS": "mlflow.example"})
+    guard.mlflow()
+    hosts, origins = check.get_allowed_hosts_from_env(), check.get_allowed_origins_from_env()
+    for host in ("[::1]:5000", "digits.localhost:5000", "mlflow.example", "evil.example:5000"):
+        foreign = host.startswith("evil")
+        assert check.is_allowed_host_header(hosts, host) != foreign
+        assert check.should_block_cors_request(f"https://{host}", "POST", origins) == foreign
 
 
 @pytest.fixture

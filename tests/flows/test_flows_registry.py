@@ -205,7 +205,7 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     assert "reject by Ada; flow run " in capsys.readouterr().out
     assert answered.result().splitlines()[-1] == "| min_accuracy | 0.9 | 0.8 |"
     message = "refused by approval (rejected by Ada); nothing moved"
-    assert (state.name, state.message) == ("Refused", message)
+    assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
     judged, told = digits.asked()
     assert "--dry-run" in judged
     assert told[:3] == ["promote", "--run", "r"]
@@ -302,6 +302,7 @@ def test_retrain_pulls_new_data(team: Project, digits: Digits) -> None:
     team.dvc("push", "-q")
     team.set_data("1")  # as after a `git pull` that changed data.dvc
     (digits.folder / "refuse").touch()
-    assert retrain(models=["cnn"], return_state=True).name == "Refused"
+    state = retrain(models=["cnn"], return_state=True)
+    assert (state.type, state.name) == (StateType.FAILED, "Refused")  # as of `promote`
     assert '"2"' in (team.root / "artifacts/train-cnn.txt").read_text()
     assert outcomes(began, 1) == [("refused", data_md5())]

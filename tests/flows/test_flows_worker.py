@@ -36,6 +36,8 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
     kinds = [each["entrypoint"].rpartition(".")[2] for each in DEPLOYMENTS]
     assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
+    at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
+    assert {name for name, limit in at_once.items() if not limit} == {"digits", "digits-score"}
     names = [each["name"] for each in DEPLOYMENTS]
     assert len({*names}) == len(names)
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
@@ -113,8 +115,11 @@ def test_stage_in_pool_runs_once(
 def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
     deployed.set_epochs("cnn", 9)
     deployed.sleeps("train-cnn", 600)
-    cancelled = submit(targets=["train@cnn"], where={"train": "digits"})
+    nightly = "train/digits-nightly"
+    cancelled = submit(nightly, targets=["train@cnn"], where={"train": "digits"})
     assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
+    second = submit(nightly)  # while the first runs
+    assert until(lambda: state_of(second).name == "Cancelled", seconds=180)
     with get_client(sync_client=True) as client:  # as `prefect flow-run cancel` does
         client.set_flow_run_state(cancelled, Cancelling())
     assert until(lambda: running_stages(deployed) == [], seconds=180)

@@ -190,4 +190,5 @@ def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
     assert foreign.status_code == 403
     found = np.array(answer.json()["predictions"]["probabilities"])
     assert found.argmax(axis=1).tolist() == holdout.labels[:5].tolist()
+    assert answer.json()["predictions"]["class"] == [*map(str, holdout.labels[:5])]
     assert not list(tmp_path.glob("digits-*"))

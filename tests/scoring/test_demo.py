@@ -37,7 +37,8 @@ def undecided(images):
 
 def player(role, version, shape, picture, predict):
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
-    asked = {"files": SimpleNamespace(shape=shape), "picture": picture, "predict": predict}
+    files = SimpleNamespace(shape=shape, classes=10, class_names=[])
+    asked = {"files": files, "picture": picture, "predict": predict}
     return role, SimpleNamespace(origin=origin, **asked)
 
 
@@ -114,6 +115,7 @@ def drawing(ink=255):
 def test_drawing_is_answered_by_each_model(address):
     first, second = ask(address, drawing()).json()
     assert (first["role"], first["predicted"]) == ("champion", 1)
+    assert first["predicted_name"] == "eins"
     assert first["picture"].startswith("digit: cropped")
     assert first["classes"][:3] == ["null", "eins", "2"]
     assert second["name"] == "models:/digits/3 mlp"

@@ -27,7 +27,7 @@ ROWS = {
 
 def model(probabilities, calibration=CALIBRATION):
     """A stand-in for a registered version that gives these answers."""
-    files = SimpleNamespace(shape=(8, 8), calibration=calibration)
+    files = SimpleNamespace(shape=(8, 8), calibration=calibration, classes=4, class_names=[])
     answers = np.array(probabilities, dtype=np.float32)
     return SimpleNamespace(files=files, picture="plain", predict=lambda images: answers)
 
@@ -57,10 +57,11 @@ def test_answer_is_one_class_two_or_unsure(pictures, capsys):
 
 
 def test_answers_have_the_names_of_classes(pictures, capsys):
-    answers = predict_pictures(pictures, model([*ROWS.values()]), coverage=0.99)
+    champion = model([*ROWS.values()])
+    answers = predict_pictures(pictures, champion, coverage=0.99)
     named = parameters.check(changed({"data.classes": 4, "data.class_names": [*"abcd"]}))
     project = as_project(named)
-    names = class_names(4, project)
+    names = class_names(champion, project)
     print_answers("models:/digits/3", answers, names=names, coverage=0.99, as_json=False)
     _, *lines = capsys.readouterr().out.splitlines()
     said = [line.partition(": ")[2].partition("  ")[0] for line in lines[:3]]
@@ -70,7 +71,12 @@ def test_answers_have_the_names_of_classes(pictures, capsys):
     second = json.loads(capsys.readouterr().out)["answers"][1]
     assert (second["predicted"], second["answer_set"]) == (3, [3, 1])
     assert (second["predicted_name"], second["answer_names"]) == ("d", ["d", "b"])
-    assert class_names(10, project) is None  # a version of other data
+    champion.files.class_names = [*"0123"]  # logged before there were names
+    assert class_names(champion, project) == [*"abcd"]
+    champion.files.class_names = [*"wxyz"]
+    assert class_names(champion, project) == [*"wxyz"]
+    champion.files.classes, champion.files.class_names = 10, []
+    assert class_names(champion, project) is None  # a version of other data
 
 
 def test_pipe_is_no_picture(tmp_path):

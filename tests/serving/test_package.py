@@ -10,7 +10,7 @@ import pytest
 import requests
 from arena import EVEN, NAME, accept, fighter
 from packaged import running
-from support import changed, finding
+from support import changed, finding, write_params
 
 from digits import cli
 from digits import params as parameters
@@ -86,11 +86,12 @@ def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -
     assert line == f"--out {tmp_path}: exists; delete it, or choose another folder"
 
 
-def test_classes_of_params(champion: str) -> None:
-    line = finding(UsageError, lambda: write(champion, **{"data.classes": 12}))
-    assert line == f"params.yaml has 12 classes, {champion} 10"
-    write(champion, **{"data.class_names": list("abcdefghij")})
-    assert json.loads((OUT / "model.json").read_text())["class_names"] == list("abcdefghij")
+def test_class_names_are_those_that_the_model_was_logged_with(ring: Path) -> None:
+    first, later = list("abcdefghij"), list("klmnopqrst")
+    write_params({"data.class_names": first})
+    promotion.promote(fighter(), NAME, judge=accept)
+    write(f"models:/{NAME}/1", **{"data.class_names": later})
+    assert json.loads((OUT / "model.json").read_text())["class_names"] == first
 
 
 def test_images_of_another_size(ring: Path) -> None:

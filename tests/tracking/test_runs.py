@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import NAME, SMALL, only_run, until, write_params
+from small_project import Project
+from support import NAME, SMALL, Server, only_run, until, write_params
 
 from digits.artifacts import TrainOutputs, split_path
 from digits.project import load_project
@@ -102,11 +103,17 @@ class TestARun:
     def test_names_the_data_it_was_fitted_and_evaluated_on(
         self, run: Run, trained_project: Path, split: str
     ) -> None:
+        import mlflow
+
         path = trained_project / f"artifacts/split/{split}.npz"
         [found] = [i for i in run.inputs.dataset_inputs if i.dataset.name == split]
         assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", split)]
         assert found.dataset.digest == hashlib.md5(path.read_bytes()).hexdigest()
-        assert json.loads(found.dataset.source) == {"uri": f"artifacts/split/{split}.npz"}
+        assert mlflow.data.get_source(found.dataset).load() == str(path)
+        schema = json.loads(found.dataset.schema)["mlflow_tensorspec"]
+        images, labels = (json.loads(schema[part])[0] for part in ("features", "targets"))
+        assert images["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 8, 8]}
+        assert labels["tensor-spec"] == {"dtype": "int64", "shape": [-1]}
 
     @pytest.mark.parametrize("split", ["test", "holdout"])
     def test_ties_the_metrics_of_a_split_to_its_dataset(
@@ -137,7 +144,9 @@ class TestARun:
         images = load_split(trained_project / "artifacts/split/test.npz").data.images
         with np.load(trained_project / "artifacts/evaluate/mlp/predictions.npz") as predictions:
             expected = predictions["test"]
-        found = model.predict(images)["probabilities"]
+        answers = model.predict(images)
+        found = answers["probabilities"]
+        assert answers["class"].tolist() == [str(label) for label in found.argmax(axis=1)]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
         assert np.array_equal(model.predict({"images": images})["probabilities"], found)
         with pytest.raises(mlflow.MlflowException, match=r"[Ss]hape"):
@@ -151,11 +160,12 @@ class TestARun:
         info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
         assert info.signature is not None
         [pixels] = info.signature.inputs.inputs
-        [probabilities] = info.signature.outputs.inputs
+        probabilities, names = info.signature.outputs.inputs
         named = (pixels.name, pixels.type, pixels.shape)
         assert named == ("images", np.dtype("uint8"), (-1, 8, 8))
         named = (probabilities.name, probabilities.type, probabilities.shape)
         assert named == ("probabilities", np.dtype("float32"), (-1, 10))
+        assert (names.name, names.type, names.shape) == ("class", np.dtype("str"), (-1,))
         folder = Path(mlflow.artifacts.download_artifacts(info.model_uri))
         needed = (folder / "requirements.txt").read_text("utf-8").splitlines()
         packages = {line.partition("==")[0] for line in needed}
@@ -195,6 +205,23 @@ def test_system_metrics_are_logged_if_wanted(
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
     logged = client.get_run(run_id).data.metrics
     assert (named in logged) == wanted == bool(logged)
+
+
+def test_data_of_a_shared_run_comes_from_the_remote(
+    dvc_project: Project, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    md5 = hashlib.md5((dvc_project.root / "data/digits.csv").read_bytes()).hexdigest()
+    for remote, expected in (
+        ("s3://bucket", f"s3://bucket/files/md5/{md5[:2]}/{md5[2:]}"),
+        ("/store", str(dvc_project.root / "data/digits.csv")),  # of this machine only
+    ):
+        dvc_project.dvc("remote", "add", "-fd", "team", remote)
+        experiment, client = store.connect(f"{NAME}{remote[:1]}"), MlflowClient()
+        run_id = client.create_run(experiment).info.run_id
+        runs.log_datasets(run_id, {"data": md5}, lambda _: Path("data/digits.csv"))
+        [found] = client.get_run(run_id).inputs.dataset_inputs
+        assert json.loads(found.dataset.source) == {"uri": expected}
 
 
 def test_runs_that_log_the_same_data_at_once(tracked: Path) -> None:

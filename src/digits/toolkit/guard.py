@@ -29,9 +29,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        others = os.environ.get(MORE_NAMES, "").lower().split(",")
-        own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
-        self._names = {*own, *filter(None, map(str.strip, others))}
+        self._names = _names()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_unframed(message: Message) -> None:
@@ -58,6 +56,12 @@ class Guard:
         if origin is not None and (page not in self._names or page_port != port):
             return f"Origin: {origin!r} is another server's page; only this server's own may ask"
         return ""
+
+
+def _names() -> set[str]:
+    others = os.environ.get(MORE_NAMES, "").lower().split(",")
+    own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
+    return {*own, *filter(None, map(str.strip, others))}
 
 
 def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
@@ -92,9 +96,12 @@ def pages() -> Guard:
 
 def mlflow() -> Guard:
     """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
-    # MLflow checks Host and Origin too, and knows fewer names of this machine
-    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", "*")
-    os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "http*")
+    # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
+    hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
+    wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
+    for variable, scheme in wanted.items():
+        patterns = [f"{scheme}{host}{port}" for host in hosts for port in ("", ":*")]
+        os.environ.setdefault(variable, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
     return Guard(app)

@@ -17,8 +17,9 @@ from digits.toolkit.files import reading_as
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# Names of tensors in the file; `features`, the last hidden layer, are no output, and optional.
-IMAGES, PROBABILITIES, FEATURES = "images", "probabilities", "features"
+# Names of tensors in the file; `features`, the last hidden layer, are no output, and optional;
+# `class` is an output of a logged model.
+IMAGES, PROBABILITIES, FEATURES, CLASS = "images", "probabilities", "features", "class"
 # Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
 # than threads that share every operation: twice the images per second.
 BATCH = 50
@@ -39,8 +40,8 @@ class Network(NamedTuple):
 def load(path: Path, *, threads: int) -> Network:
     """Read the ONNX file of a classifier of images; it answers with `threads` threads."""
     session = _session(path, _content(path))
-    ends = [*session.get_inputs(), *session.get_outputs()]
-    match [(each.name, each.type, each.shape[1:]) for each in ends]:
+    answers = [each for each in session.get_outputs() if each.name != CLASS]
+    match [(each.name, each.type, each.shape[1:]) for each in [*session.get_inputs(), *answers]]:
         case [
             ("images", "tensor(uint8)", [int(height), int(width)]),
             ("probabilities", "tensor(float)", [int(classes)]),

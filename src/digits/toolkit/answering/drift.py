@@ -30,7 +30,7 @@ class Found:
 
     model: str
     rows: int
-    class_names: list[str]  # numbers if params.yaml has no names
+    class_names: list[str]  # numbers without names
     class_counts: list[int]
     unsure: float  # share of rows whose answer set cannot be used
     warnings: list[str]
@@ -80,7 +80,7 @@ def summarise(
     return {
         "model": model.origin.uri,
         "rows": len(answers),
-        "class_names": class_names(classes, project) or [*map(str, range(classes))],
+        "class_names": class_names(model, project) or [*map(str, range(classes))],
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
         "warnings": [*_unusual(answers, project.usual), *filter(None, [few])],

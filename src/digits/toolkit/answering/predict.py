@@ -28,24 +28,21 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
     pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
     probabilities = model.predict(np.stack([image for image, _ in pictures]))
     sets = answer_sets(probabilities, set_threshold(model, coverage))
-    rows = zip(paths, pictures, probabilities, sets, unsure(sets).tolist(), strict=True)
+    ranked, sizes = np.argsort(-probabilities, axis=1, kind="stable").tolist(), sets.sum(axis=1)
+    rows = zip(paths, pictures, probabilities.tolist(), ranked, sizes, unsure(sets), strict=True)
     return [
-        Answer(
-            str(path),
-            int(row.argmax()),
-            row.tolist(),
-            treatment,
-            np.argsort(-row, kind="stable")[: chosen.sum()].tolist(),
-            is_unsure,
-        )
-        for path, (_, treatment), row, chosen, is_unsure in rows
+        Answer(str(path), order[0], row, treatment, order[:size], bool(is_unsure))
+        for path, (_, treatment), row, order, size, is_unsure in rows
     ]
 
 
-def class_names(classes: int, project: Project) -> list[str] | None:
-    """The names in params.yaml, if there are any and they are of as many classes."""
-    names = project.data.class_names
-    return names if names and len(names) == classes else None
+def class_names(model: Served, project: Project) -> list[str] | None:
+    """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
+    numbers = [*map(str, range(model.files.classes))]
+    for names in (model.files.class_names, project.data.class_names):
+        if names and len(names) == len(numbers) and names != numbers:
+            return names
+    return None
 
 
 def set_threshold(model: Served, coverage: float) -> float:

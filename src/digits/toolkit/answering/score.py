@@ -155,7 +155,7 @@ def _table(batch: Batch, model: Served, limit: float, job: Job, project: Project
     of_pictures = {"file": batch.names, "picture": batch.treatments}
     columns = {
         **(of_pictures if batch.treatments else {"row": batch.names}),
-        **_answers(probabilities, limit, class_names(model.files.classes, project)),
+        **_answers(probabilities, limit, class_names(model, project)),
         **{f"p{k}": column for k, column in enumerate(probabilities.T)},
         **image_stats(batch.images),
         "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),

@@ -28,7 +28,8 @@ GONE = "delete the version, or put its artifacts back"
 class ModelFiles(NamedTuple):
     """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
 
-    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image.
+    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image,
+    `class_names` are numbers if it was logged without names.
     """
 
     uri: str
@@ -36,6 +37,7 @@ class ModelFiles(NamedTuple):
     signature: str
     shape: tuple[int, int]
     classes: int
+    class_names: list[str]
 
     @property
     def network(self) -> Path:
@@ -98,10 +100,11 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
             raise ValueError(f"loaded by {loader} from {data}, code {code}")
         signature = description.signature
-        [images], [answers] = signature.inputs.inputs, signature.outputs.inputs
+        [images], [answers, *_] = signature.inputs.inputs, signature.outputs.inputs
         (_, height, width), (_, classes) = images.shape, answers.shape
+        names = [*map(str, (description.metadata or {}).get("class_names", []))]
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = one_line(error, width=200) or type(error).__name__
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
     text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
-    return ModelFiles(uri, folder, text, (height, width), classes)
+    return ModelFiles(uri, folder, text, (height, width), classes, names)

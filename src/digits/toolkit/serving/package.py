@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.toolkit.answering.predict import set_threshold
+from digits.toolkit.answering.predict import class_names, set_threshold
 from digits.toolkit.dataset import Images
-from digits.toolkit.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
+from digits.toolkit.errors import DataError, IntegrityError, ServiceError, one_line
 from digits.toolkit.files import folder_sha256, scratch, sha256, write_text
 from digits.toolkit.pipeline.provenance import check_outputs
 from digits.toolkit.project import Project
@@ -58,11 +58,9 @@ def write_package(model: Served, out: Path, *, project: Project) -> Package:
 
 
 def describe(model: Served, project: Project) -> Description:
-    """What the package says of its model; class names and coverage are those of params.yaml."""
-    origin, names, classes = model.origin, project.data.names, model.files.classes
-    if len(names) != classes:
-        raise UsageError(f"params.yaml has {len(names)} classes, {origin.uri} {classes}")
-    coverage = project.confidence.coverage
+    """What the package says of its model; the coverage is that of params.yaml."""
+    origin, coverage = model.origin, project.confidence.coverage
+    names = class_names(model, project) or [*map(str, range(model.files.classes))]
     return Description(
         name=origin.model,
         version=origin.version,

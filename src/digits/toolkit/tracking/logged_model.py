@@ -10,6 +10,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from digits.toolkit import inference
 from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
 from digits.toolkit.outputs import Metrics, TrainOutputs, read_calibration
@@ -57,22 +58,23 @@ def _save(
     import onnx
     import onnxruntime
 
-    from digits.toolkit import inference
-
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
+    numbers = [*map(str, range(network.classes))]
+    names = project.data.names if project.data.classes == network.classes else numbers
     metadata = {
-        "class_names": project.data.names,
+        "class_names": names,
         "picture": project.data.picture,
         "temperature": read_calibration(outputs.calibration).temperature,
     }
+    classes = TensorSpec(np.dtype("str"), (-1,), inference.CLASS)
     ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
     mlflow.onnx.save_model(
-        onnx.load(outputs.model),
+        _naming(onnx.load(outputs.model), names),
         str(folder),
         mlflow_model=Model(model.artifact_location, model.source_run_id, metadata=metadata, **ids),
-        signature=ModelSignature(Schema([images]), Schema([answers])),
+        signature=ModelSignature(Schema([images]), Schema([answers, classes])),
         input_example=example,
         # inferring them would take MLflow up to 26 s
         pip_requirements=[f"{lib.__name__}=={lib.__version__}" for lib in (onnxruntime, onnx, np)],
@@ -82,3 +84,15 @@ def _save(
         save_as_external_data=False,
         extra_files=[str(path) for path in (outputs.calibration, outputs.keras) if path.exists()],
     )
+
+
+def _naming(model: Any, names: list[str]) -> Any:
+    """The ONNX model with one more output: the name of the most probable class of each image."""
+    from onnx import TensorProto, helper
+
+    best, known, name = "best_class", "class_names", inference.CLASS
+    argmax = helper.make_node("ArgMax", [inference.PROBABILITIES], [best], axis=1, keepdims=0)
+    constant = helper.make_node("Constant", [], [known], value_strings=names)
+    model.graph.node.extend([argmax, constant, helper.make_node("Gather", [known, best], [name])])
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]))
+    return model

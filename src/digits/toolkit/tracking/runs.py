@@ -10,10 +10,18 @@ from typing import Any
 
 import mlflow
 from mlflow import ActiveRun, MlflowClient
+from mlflow.data.dataset_source import DatasetSource
+from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from digits.toolkit.dataset import load_split
+from digits.toolkit.errors import DataError
+from digits.toolkit.pipeline.revision import remote_address
+from digits.toolkit.process import project_root
 from digits.toolkit.tracking import store
 
 PARAMS_FILE = "params.yaml"
@@ -127,9 +135,14 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
     inputs = []
     for split, digest in digests.items():
-        source = json.dumps({"uri": str(path(split))})
+        file = path(split)
+        known: Any = {"source": _source(file), "name": split, "digest": digest}
+        described: dict[str, Any] = MetaDataset(**known).to_dict()  # type: ignore[abstract]
+        with suppress(DataError):  # it is not here
+            data = load_split(file).data
+            described = from_numpy(data.images, targets=data.labels, **known).to_dict()
         context = InputTag(MLFLOW_DATASET_CONTEXT, split)
-        inputs.append(DatasetInput(Dataset(split, digest, "local", source), [context]))
+        inputs.append(DatasetInput(Dataset(**described), [context]))
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -137,6 +150,16 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
             raise
         # another stage has just logged the same data to the experiment: now MLflow finds it there
         MlflowClient().log_inputs(run_id, inputs)
+
+
+def _source(file: Path) -> DatasetSource:
+    """From where MLflow loads a file: DVC's remote where others see the run, else the file here."""
+    shared = not store.tracking_uri().startswith(store.SQLITE)
+    scheme, _, _ = (address := remote_address(file) if shared else "").partition("://")
+    with suppress(MlflowException):  # it reads none of this scheme
+        return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
+    here = json.dumps({"uri": str(project_root() / file)})
+    return get_dataset_source_from_json(here, "local")
 
 
 def log_text(text: str, name: str) -> None:
