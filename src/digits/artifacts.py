@@ -13,6 +13,7 @@ from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
 VALIDATION = ARTIFACTS / "validate" / "result.json"
+DATA_DOCS = ARTIFACTS / "validate" / "data_docs"  # of Great Expectations
 EXPLORE = ARTIFACTS / "explore"
 SPLIT_SUMMARY = ARTIFACTS / "split" / "split.json"
 COMPARE = ARTIFACTS / "compare"

@@ -33,7 +33,7 @@ def finding(
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
     shown = [
-        f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
+        f"{unit} {number}" + (f" ({words.value.replace('{}', str(value))})" if words.value else "")
         for number, value in examples
     ]
     shown += ["…"] if count > len(examples) else []
