@@ -1,6 +1,7 @@
 """Every path under artifacts/, and how the outputs of the stages are read back."""
 
 from collections.abc import Mapping
+from math import ceil, log
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +52,26 @@ def copies_found(summary: Mapping[str, Any]) -> list[str]:
     found = [f"{n:,} of {rows[part]:,} {part}" for part, n in copies.items() if n]
     mend = "accuracy on them is too high; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
+
+
+def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> list[str]:
+    """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
+    rows, counts = summary["rows"]["holdout"], summary["class_counts"]["holdout"]
+    least = min(counts, key=counts.__getitem__)
+    losses = ("max_sensitivity_loss", "max_accuracy_loss", "max_total_loss")
+    asked = {key: 1 / promote[key] for key in losses if promote[key]}  # for a loss of one row
+    if 0 < (limit := promote["min_sensitivity"] or 0) < 1:
+        # if all are right, the exact 95 % interval begins at 0.025^(1 / rows)
+        asked["min_sensitivity"] = log(0.025, limit)
+    few = [
+        f"promote.{key} ({ceil(least_rows - 1e-9):,}{' of each class' * of_class})"
+        for key, least_rows in asked.items()
+        for of_class in ["sensitivity" in key]
+        if least_rows - 1e-9 > (counts[least] if of_class else rows)
+    ]
+    found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for"
+    mend = "raise `holdout` of split, add rows, or change these limits"
+    return [f"{found} {', '.join(few)}; {mend}"] if few else []
 
 
 def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 from great_expectations.expectations.row_conditions import Column
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
-from support import SMALL, finding, write_params
+from support import PIPELINE, SMALL, finding, write_params
 
 from digits.artifacts import VALIDATION
 from digits.data.validation.expectations import class_frame, raw_frame, validate
@@ -238,6 +238,7 @@ def test_an_owner_adds_expectations_as_great_expectations_writes_them(
     )
     said = "expect_column_values_to_be_between(column=mean_ink, max_value=101) in 1 row"
     assert dark["message"] == f"train: not met: {said}: row 818 (101.48); as {file} asks"
+    assert "gx/expectations" in PIPELINE["validate"]["deps"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from digits.toolkit.files import reading_as
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
+PICTURES = (".png", ".jpg", ".jpeg")
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
@@ -37,7 +38,11 @@ def read_raw(folder: Path) -> RawData:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
     """
-    contents = {path: _content_of(path) for path in _paths(folder)}
+    found = _paths(folder)
+    if any(path.suffix.lower() in PICTURES for path in found or folder.rglob("*")):
+        allowed = "an npz, a CSV or IDX pairs are: see docs/how-to/own-data.md"
+        raise DataError(f"{folder}: pictures in a folder per class are not read yet; {allowed}")
+    contents = {path: _content_of(path) for path in found}
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     formats = {_format_of(content) for content in contents.values()}
