@@ -58,17 +58,14 @@ def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> 
     """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
     rows, counts = summary["rows"]["holdout"], summary["class_counts"]["holdout"]
     least = min(counts, key=counts.__getitem__)
-    losses = ("max_sensitivity_loss", "max_accuracy_loss", "max_total_loss")
-    asked = {key: 1 / promote[key] for key in losses if promote[key]}  # for a loss of one row
-    if 0 < (limit := promote["min_sensitivity"] or 0) < 1:
-        # if all are right, the exact 95 % interval begins at 0.025^(1 / rows)
-        asked["min_sensitivity"] = log(0.025, limit)
-    few = [
-        f"promote.{key} ({ceil(least_rows - 1e-9):,}{' of each class' * of_class})"
-        for key, least_rows in asked.items()
-        for of_class in ["sensitivity" in key]
-        if least_rows - 1e-9 > (counts[least] if of_class else rows)
-    ]
+    keys = ("max_sensitivity_loss", "min_sensitivity", "max_accuracy_loss", "max_total_loss")
+    few = []
+    for key in filter(promote.get, keys):
+        limit, of_class = min(promote[key], 0.9999), "sensitivity" in key
+        # a loss of one row is allowed; of n rows, all right, the exact interval ends at 0.025^(1/n)
+        needed = ceil((log(0.025, limit) if key == "min_sensitivity" else 1 / limit) - 1e-9)
+        if needed > (counts[least] if of_class else rows):
+            few.append(f"promote.{key} ({needed:,}{' of each class' * of_class})")
     found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for"
     mend = "raise `holdout` of split, add rows, or change these limits"
     return [f"{found} {', '.join(few)}; {mend}"] if few else []

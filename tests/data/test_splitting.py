@@ -181,25 +181,20 @@ def test_copies_of_training_rows_are_counted() -> None:
         assert found[name] == sum(image.tobytes() in trained for image in images) > 0
 
 
-def of_holdout(*counts: int) -> dict[str, Any]:
+def few(promote: dict[str, Any], *counts: int) -> list[str]:
     by_class = {str(label): count for label, count in enumerate(counts)}
-    return {"rows": {"holdout": sum(counts)}, "class_counts": {"holdout": by_class}}
+    summary = {"rows": {"holdout": sum(counts)}, "class_counts": {"holdout": by_class}}
+    return few_holdout_rows(summary, promote)
 
 
 def test_a_holdout_too_small_for_the_gate_is_one_line() -> None:
-    promote = PARAMS["promote"]
-    assert few_holdout_rows(of_holdout(*[50] * 10), promote) == []
-    [line] = few_holdout_rows(of_holdout(1, *[49] * 6), promote)
-    found = "295 hold-out rows, 1 of class 0, are too few for promote.max_sensitivity_loss"
-    losses = "(50 of each class), promote.max_accuracy_loss (500), promote.max_total_loss (334)"
-    least = "promote.min_sensitivity (2 of each class)"
-    mend = "raise `holdout` of split, add rows, or change these limits"
-    assert line == f"{found} {losses}, {least}; {mend}"
-    off = {key: None for key in promote if key.startswith("m")}
-    assert few_holdout_rows(of_holdout(1, 1), off) == []
-    for limit in (0.1, 0.5, 0.9, 0.97):
-        strict = off | {"min_sensitivity": limit}
-        enough = [not few_holdout_rows(of_holdout(n, n), strict) for n in range(1, 200)]
+    assert few(PARAMS["promote"], *[50] * 10) == []
+    [line] = few(PARAMS["promote"], 1, *[49] * 6)
+    asked = "promote.max_sensitivity_loss (50 of each class), promote.min_sensitivity (2 of each"
+    assert line.startswith(f"295 hold-out rows, 1 of class 0, are too few for {asked} class), ")
+    assert "promote.max_accuracy_loss (500), promote.max_total_loss (334); raise `hold" in line
+    for limit in (0.1, 0.5, 0.97):  # the gate's own interval
+        enough = [not few({"min_sensitivity": limit}, n, n) for n in range(1, 200)]
         ends = [binomtest(n, n).proportion_ci(method="exact").low for n in range(1, 200)]
         assert enough == [low >= limit for low in ends]
 

@@ -20,15 +20,12 @@ def main(*options: str) -> None:
     result = validate(raw, params=params.validation, classes=params.data.classes, docs=docs)
     write_json(VALIDATION, result)
     files = {part.split("_")[-1]: of["file"] for part, of in sources(folder, raw).items()}
-    critical = []
-    for check in result["findings"]:
-        line = f"{files[check['part']]}: {check['message']}"
-        if check["severity"] == "critical":
-            critical.append(line)
-        else:
-            print(f"{check['severity']}: {printable(line)}")
-    if critical:
-        raise DataError(*critical)
+    said = [(c["severity"], f"{files[c['part']]}: {c['message']}") for c in result["findings"]]
+    for severity, line in said:
+        if severity != "critical":
+            print(f"{severity}: {printable(line)}")
+    if result["critical"]:
+        raise DataError(*(line for severity, line in said if severity == "critical"))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,8 @@ class Words(NamedTuple):
     value: str = ""
 
 
-class Usual(NamedTuple):
-    """The usual range of a statistic of images, and the words for an image outside."""
-
-    column: str
-    low: float
-    high: float
-    words: Words
+# Column, lowest and highest usual value of a statistic of images, and the words for those outside.
+Usual = tuple[str, float, float, Words]
 
 
 def finding(

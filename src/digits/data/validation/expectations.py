@@ -37,14 +37,16 @@ def validate(
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     checks, summary = [], {}
-    for name, rows in images.groupby("part", sort=False):
-        part, per_class = str(name), class_frame(rows, classes)
-        checks += _check(context, "images", rows, "row", given)
-        checks += _check(context, part, rows, "row", given)
-        checks += _check(context, "classes", per_class, "class", given)
-        summary[part] = _summary(rows, per_class["rows"].tolist())
+    for part, rows in images.groupby("part", sort=False):
+        per_class = class_frame(rows, classes)
+        for suite, frame in (("images", rows), (str(part), rows), ("classes", per_class)):
+            checks += _check(context, suite, frame, given)
+        summary[str(part)] = _summary(rows, per_class["rows"].tolist())
     if docs:
-        _write_docs(context, docs.absolute())
+        files = {"class_name": "TupleFilesystemStoreBackend", "base_directory": f"{docs.resolve()}"}
+        site = {"class_name": "SiteBuilder", "store_backend": files}
+        context.variables.data_docs_sites = {"data": site}
+        context.build_data_docs()
     failed = [check for check in checks if not check["success"]]
     critical = sum(check["severity"] == "critical" for check in failed)
     return {
@@ -115,34 +117,23 @@ def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
     }
 
 
-def _write_docs(context: Any, folder: Path) -> None:
-    files = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
-    site = {"class_name": "SiteBuilder", "store_backend": files}
-    context.variables.data_docs_sites = {"data": site}
-    context.build_data_docs()
-
-
-def _check(
-    context: Any, name: str, frame: pd.DataFrame, unit: Unit, given: Mapping[str, Any]
-) -> list[Check]:
+def _check(context: Any, name: str, frame: pd.DataFrame, given: Mapping[str, Any]) -> list[Check]:
     """Check a frame by a suite; `given` are the values of its parameters."""
     part, path = frame["part"].iloc[0], SUITES / f"{name}.json"
-    result_format = {
-        "result_format": "SUMMARY",
-        "unexpected_index_column_names": [unit],
-        "partial_unexpected_count": SHOWN_ROWS,
-    }
+    unit: Unit = "class" if name == "classes" else "row"
     source = context.data_sources.add_or_update_pandas("data")
-    asset = source.add_dataframe_asset(f"{part}-{name}")
-    data = asset.add_batch_definition_whole_dataframe(part)
+    data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with reading_as("an expectation suite", path):
         suite = context.suites.add_or_update(_read_suite(path, name))
-        results = context.validation_definitions.add(
-            gx.ValidationDefinition(name=asset.name, data=data, suite=suite)
-        ).run(
+        definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
+        results = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": frame},
             expectation_parameters=given,
-            result_format=result_format,
+            result_format={
+                "result_format": "SUMMARY",
+                "unexpected_index_column_names": [unit],
+                "partial_unexpected_count": SHOWN_ROWS,
+            },
         )
     return [_as_check(part, unit, path, given, each) for each in results.to_json_dict()["results"]]
 
@@ -194,14 +185,11 @@ def _as_check(
 
 def _words(config: Mapping[str, Any], path: Path, given: Mapping[str, Any]) -> Words:
     """Of an expectation's `meta`; where it has none, its description or kwargs say it."""
-    kwargs = {
-        key: f"{value:g}" if isinstance(value, float) else value
-        for key, value in config["kwargs"].items()
-        if key != "batch_id"
-    }
+    config["kwargs"].pop("batch_id", None)
+    kwargs = {k: f"{v:g}" if isinstance(v, float) else v for k, v in config["kwargs"].items()}
     called = ", ".join(f"{key}={value}" for key, value in kwargs.items())
     asked = config.get("description") or f"{config['type']}({called})"
-    meta, default = config["meta"], (f"not met: {asked}", f"as {path} asks")
-    what, hint = meta.get("what", default[0]), meta.get("hint", default[1])
-    what, hint = (Template(f"{each}").safe_substitute(given, **kwargs) for each in (what, hint))
-    return Words(what, hint, str(meta.get("value", "" if "what" in meta else "{}")))
+    words = {"what": f"not met: {asked}", "hint": f"as {path} asks", "value": "{}"}
+    words |= {"value": "", **config["meta"]} if "what" in config["meta"] else {}
+    filled = (Template(str(words[key])).safe_substitute(given, **kwargs) for key in Words._fields)
+    return Words(*filled)

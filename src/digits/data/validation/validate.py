@@ -33,7 +33,7 @@ class ValidateParams(StrictModel):
 def usual_ranges(params: ValidateParams) -> list[Usual]:
     """Of columns of `expectations.raw_frame`."""
     low, high = params.min_mean_ink, params.max_mean_ink
-    blank = Words("blank image", "nothing can be learned from it")
     hint = "is the contrast inverted, or the scale not 0…255?"
     ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-    return [Usual("contrast", 1, 255, blank), Usual("mean_ink", low, high, ink)]
+    blank = Words("blank image", "nothing can be learned from it")
+    return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
