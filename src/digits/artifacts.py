@@ -66,9 +66,9 @@ def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> 
         needed = ceil((log(0.025, limit) if key == "min_sensitivity" else 1 / limit) - 1e-9)
         if needed > (counts[least] if of_class else rows):
             few.append(f"promote.{key} ({needed:,}{' of each class' * of_class})")
-    found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for"
-    mend = "raise `holdout` of split, add rows, or change these limits"
-    return [f"{found} {', '.join(few)}; {mend}"] if few else []
+    found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for "
+    mend = "; raise `holdout` of split, add rows, or change these limits"
+    return [found + ", ".join(few) + mend] if few else []
 
 
 def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarray]:

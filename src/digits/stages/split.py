@@ -21,8 +21,7 @@ def main() -> None:
     summary = summarise_splits(splits, raw) | {"sources": sources(folder, raw)}
     write_json(SPLIT_SUMMARY, summary)
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
-    few = few_holdout_rows(summary, params.promote.model_dump())
-    for line in [*copies_found(summary), *few]:
+    for line in [*copies_found(summary), *few_holdout_rows(summary, params.promote.model_dump())]:
         print(f"warning: {line}")
 
 

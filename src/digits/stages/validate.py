@@ -15,7 +15,7 @@ def main(*options: str) -> None:
     params = load_params()
     from digits.data.validation.expectations import validate  # 4 s, in which one may press Ctrl-C
 
-    folder, docs = Path("data"), DATA_DOCS if "--docs" in options else None
+    folder, docs = Path("data"), str(DATA_DOCS) if "--docs" in options else ""
     raw = read_raw(folder)
     result = validate(raw, params=params.validation, classes=params.data.classes, docs=docs)
     write_json(VALIDATION, result)

@@ -15,8 +15,7 @@ class Words(NamedTuple):
     value: str = ""
 
 
-# Column, lowest and highest usual value of a statistic of images, and the words for those outside.
-Usual = tuple[str, float, float, Words]
+Usual = tuple[str, float, float, Words]  # a column, its usual range, and words for values outside
 
 
 def finding(

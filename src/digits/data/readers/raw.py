@@ -26,7 +26,6 @@ from digits.toolkit.files import reading_as
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
-PICTURES = (".png", ".jpg", ".jpeg")
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
@@ -39,7 +38,7 @@ def read_raw(folder: Path) -> RawData:
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
     """
     found = _paths(folder)
-    if any(path.suffix.lower() in PICTURES for path in found or folder.rglob("*")):
+    if any(p.suffix.lower() in (".png", ".jpg", ".jpeg") for p in found or folder.rglob("*")):
         allowed = "an npz, a CSV or IDX pairs are: see docs/how-to/own-data.md"
         raise DataError(f"{folder}: pictures in a folder per class are not read yet; {allowed}")
     contents = {path: _content_of(path) for path in found}

@@ -1,6 +1,5 @@
 """Checks of the raw data by Great Expectations: the suites of gx/expectations/, on data frames."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -18,17 +17,14 @@ from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
 SUITES = Path("gx/expectations")  # where Great Expectations keeps those of a project
 BRIEF = ("part", "severity", "expectation", "column", "success")
-Check = dict[str, Any]
+Values = dict[str, Any]
 
 
-def validate(
-    raw: RawData, *, params: ValidateParams, classes: int, docs: Path | None = None
-) -> dict[str, Any]:
+def validate(raw: RawData, *, params: ValidateParams, classes: int, docs: str = "") -> Values:
     """Check the training part and, if there is one, the official test part.
 
     Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
-    refuse the data. Each of the `findings` has the `message`, and the first failing `rows`
-    (from 0) or `classes`. Great Expectations' Data Docs of it are written to the folder `docs`.
+    refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
@@ -42,8 +38,9 @@ def validate(
         for suite, frame in (("images", rows), (str(part), rows), ("classes", per_class)):
             checks += _check(context, suite, frame, given)
         summary[str(part)] = _summary(rows, per_class["rows"].tolist())
-    if docs:
-        files = {"class_name": "TupleFilesystemStoreBackend", "base_directory": f"{docs.resolve()}"}
+    if docs:  # the folder of Great Expectations' Data Docs
+        store = "TupleFilesystemStoreBackend"
+        files = {"class_name": store, "base_directory": str(Path(docs).resolve())}
         site = {"class_name": "SiteBuilder", "store_backend": files}
         context.variables.data_docs_sites = {"data": site}
         context.build_data_docs()
@@ -70,8 +67,9 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
     first = frame.groupby(["part", "hash"], sort=False)["row"].transform("first").astype("Int64")
     frame["duplicate_of"] = first.where(first < frame["row"])
     firsts = frame[frame["part"] == "train"].drop_duplicates("hash").set_index("hash")["row"]
-    in_train = frame["hash"].map(firsts).astype("Int64")
-    frame["same_as_train"] = in_train.where(frame["part"] == "test")
+    frame["same_as_train"] = (
+        frame["hash"].map(firsts).where(frame["part"] == "test").astype("Int64")
+    )
     return frame.drop(columns="hash")
 
 
@@ -105,7 +103,7 @@ def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
     )
 
 
-def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
+def _summary(rows: pd.DataFrame, class_counts: list[int]) -> Values:
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
@@ -117,7 +115,7 @@ def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
     }
 
 
-def _check(context: Any, name: str, frame: pd.DataFrame, given: Mapping[str, Any]) -> list[Check]:
+def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[Values]:
     """Check a frame by a suite; `given` are the values of its parameters."""
     part, path = frame["part"].iloc[0], SUITES / f"{name}.json"
     unit: Unit = "class" if name == "classes" else "row"
@@ -147,13 +145,10 @@ def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
         if {*condition} & {*"@(`"}:  # pandas would run the code in it
             raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, ( or `")
         each.id = None  # else a suite takes no expectation
-    expectations = [each.to_domain_obj() for each in suite["expectations"]]
-    return gx.ExpectationSuite(name=name, expectations=expectations)
+    return gx.ExpectationSuite(name, [each.to_domain_obj() for each in suite["expectations"]])
 
 
-def _as_check(
-    part: str, unit: Unit, path: Path, given: Mapping[str, Any], result: dict[str, Any]
-) -> Check:
+def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) -> Values:
     config, details = result["expectation_config"], result["result"]
     column, words = config["kwargs"].get("column"), _words(config, path, given)
     for fault in (result["exception_info"], *result["exception_info"].values()):
@@ -167,8 +162,8 @@ def _as_check(
         examples = [(entry[unit], entry.get(column, "?")) for entry in entries]
         message = finding(part, unit, words, count, examples)
     elif not result["success"]:
-        seen = details.get("observed_value")
-        found = "" if seen is None else f": {one_line(seen)} found"
+        seen = one_line(details.get("observed_value", ""))
+        found = f": {seen} found" if seen else ""
         message = f"{part}: {words.what}{found}; {words.hint}"
     return {
         "part": part,
@@ -183,7 +178,7 @@ def _as_check(
     }
 
 
-def _words(config: Mapping[str, Any], path: Path, given: Mapping[str, Any]) -> Words:
+def _words(config: Values, path: Path, given: Values) -> Words:
     """Of an expectation's `meta`; where it has none, its description or kwargs say it."""
     config["kwargs"].pop("batch_id", None)
     kwargs = {k: f"{v:g}" if isinstance(v, float) else v for k, v in config["kwargs"].items()}
@@ -191,5 +186,4 @@ def _words(config: Mapping[str, Any], path: Path, given: Mapping[str, Any]) -> W
     asked = config.get("description") or f"{config['type']}({called})"
     words = {"what": f"not met: {asked}", "hint": f"as {path} asks", "value": "{}"}
     words |= {"value": "", **config["meta"]} if "what" in config["meta"] else {}
-    filled = (Template(str(words[key])).safe_substitute(given, **kwargs) for key in Words._fields)
-    return Words(*filled)
+    return Words(*(Template(str(words[k])).safe_substitute(given, **kwargs) for k in Words._fields))
