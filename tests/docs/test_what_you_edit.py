@@ -28,8 +28,6 @@ def test_pushed_data_of_your_own_stay_out_of_git(tmp_path: Path) -> None:
     root = tmp_path / "clone"
     run("git", "clone", "-q", str(REPOSITORY), str(root), cwd=tmp_path)
     shutil.copy(REPOSITORY / ".gitignore", root)
-    run("dvc", "pull", "-q", "data.dvc", cwd=root)
-    shutil.rmtree(root / "data")
     (root / "data").mkdir()
     np.savez(root / "data/own.npz", x_train=np.ones((2, 2, 2), np.uint8), y_train=[0, 1])
     for command in ("dvc add -q data", "dvc push -q data.dvc", "git add --all -- :!.gitignore"):
