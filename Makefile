@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: install run test test-all lint docs ui report demo up down team team-down bench lock help
+.PHONY: install run test test-all lint docs ui report data-docs demo up down team team-down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,13 @@ report: .venv/.done ## the page with all results, in the browser
 	@digits run report
 	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
 	@echo $(CURDIR)/artifacts/report/index.html
+
+DATA_DOCS := artifacts/validate/data_docs
+data-docs: .venv/.done ## the checks of the data as Great Expectations' Data Docs, in the browser
+	@rm -rf $(DATA_DOCS)
+	@python -m digits.stages.validate --docs || [ -f $(DATA_DOCS)/index.html ]
+	@python -m webbrowser file://$(CURDIR)/$(DATA_DOCS)/index.html >/dev/null 2>&1 || true
+	@echo $(CURDIR)/$(DATA_DOCS)/index.html
 
 demo: .venv/.done ## draw a digit; champion and challenger say what they see
 	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -119,7 +120,8 @@ def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_params(changes: Mapping[str, Any]) -> None:
-    """Write params.yaml into the current folder: the repository's, with other values."""
+    """Write params.yaml into the current folder: the repository's, with other values; and gx/."""
+    shutil.copytree(REPOSITORY / "gx", "gx", dirs_exist_ok=True)
     with Path("params.yaml").open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(changed(changes), file)
 

@@ -1,6 +1,7 @@
 """Every path under artifacts/, and how the outputs of the stages are read back."""
 
 from collections.abc import Mapping
+from math import ceil, log
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
 VALIDATION = ARTIFACTS / "validate" / "result.json"
+DATA_DOCS = ARTIFACTS / "validate" / "data_docs"  # of Great Expectations
 EXPLORE = ARTIFACTS / "explore"
 SPLIT_SUMMARY = ARTIFACTS / "split" / "split.json"
 COMPARE = ARTIFACTS / "compare"
@@ -50,6 +52,23 @@ def copies_found(summary: Mapping[str, Any]) -> list[str]:
     found = [f"{n:,} of {rows[part]:,} {part}" for part, n in copies.items() if n]
     mend = "accuracy on them is too high; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
+
+
+def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> list[str]:
+    """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
+    rows, counts = summary["rows"]["holdout"], summary["class_counts"]["holdout"]
+    least = min(counts, key=counts.__getitem__)
+    keys = ("max_sensitivity_loss", "min_sensitivity", "max_accuracy_loss", "max_total_loss")
+    few = []
+    for key in filter(promote.get, keys):
+        limit, of_class = min(promote[key], 0.9999), "sensitivity" in key
+        # a loss of one row is allowed; of n rows, all right, the exact interval ends at 0.025^(1/n)
+        needed = ceil((log(0.025, limit) if key == "min_sensitivity" else 1 / limit) - 1e-9)
+        if needed > (counts[least] if of_class else rows):
+            few.append(f"promote.{key} ({needed:,}{' of each class' * of_class})")
+    found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for "
+    mend = "; raise `holdout` of split, add rows, or change these limits"
+    return [found + ", ".join(few) + mend] if few else []
 
 
 def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarray]:

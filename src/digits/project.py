@@ -2,7 +2,6 @@
 
 from digits import params
 from digits.artifacts import LAYOUT
-from digits.data.validation.validate import usual_ranges
 from digits.params import Params
 from digits.toolkit.project import Project
 
@@ -27,7 +26,7 @@ def as_project(params: Params) -> Project:
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,
-        usual=usual_ranges(params.validation),
+        usual=params.validation.usual,
         logged_as=LOGGED_AS,
         **vars(LAYOUT),
     )

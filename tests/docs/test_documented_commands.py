@@ -170,7 +170,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 def test_every_block_has_a_language() -> None:
-    known = {"sh", "yaml", "python", "text", "{toctree}", "{include}"}
+    known = {"sh", "yaml", "json", "python", "text", "{toctree}", "{include}"}
     inner = {block.language.split()[0] if block.language else "" for block in BLOCKS}
     assert inner <= known
 

@@ -19,6 +19,7 @@ SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rgl
 DEPLOY = ("servers.sh", "postgres.sh", "Procfile", "Procfile.up", "team.env", "basic_auth.ini")
 RECIPES = [REPOSITORY / name for name in ("Makefile", "environment.sh")]
 RECIPES += [REPOSITORY / "deploy" / name for name in DEPLOY]
+RECIPES += REPOSITORY.glob("gx/expectations/*.json")
 VARIABLE = re.compile(
     r"(AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from digits.artifacts import SPLIT_SUMMARY, copies_found, split_path
+from digits.artifacts import SPLIT_SUMMARY, copies_found, few_holdout_rows, split_path
 from digits.data.readers.raw import read_raw, sources
 from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
@@ -21,7 +21,7 @@ def main() -> None:
     summary = summarise_splits(splits, raw) | {"sources": sources(folder, raw)}
     write_json(SPLIT_SUMMARY, summary)
     print(", ".join(f"{name} {len(part.rows):,}" for name, part in splits.items()))
-    for line in copies_found(summary):
+    for line in [*copies_found(summary), *few_holdout_rows(summary, params.promote.model_dump())]:
         print(f"warning: {line}")
 
 

@@ -15,13 +15,7 @@ class Words(NamedTuple):
     value: str = ""
 
 
-class Usual(NamedTuple):
-    """The usual range of a statistic of images, and the words for an image outside."""
-
-    column: str
-    low: float
-    high: float
-    words: Words
+Usual = tuple[str, float, float, Words]  # a column, its usual range, and words for values outside
 
 
 def finding(
@@ -33,7 +27,7 @@ def finding(
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
     shown = [
-        f"{unit} {number}" + (f" ({words.value.format(value)})" if words.value else "")
+        f"{unit} {number}" + (f" ({words.value.replace('{}', str(value))})" if words.value else "")
         for number, value in examples
     ]
     shown += ["…"] if count > len(examples) else []

@@ -37,7 +37,11 @@ def read_raw(folder: Path) -> RawData:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
     and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
     """
-    contents = {path: _content_of(path) for path in _paths(folder)}
+    found = _paths(folder)
+    if any(p.suffix.lower() in (".png", ".jpg", ".jpeg") for p in found or folder.rglob("*")):
+        allowed = "an npz, a CSV or IDX pairs are: see docs/how-to/own-data.md"
+        raise DataError(f"{folder}: pictures in a folder per class are not read yet; {allowed}")
+    contents = {path: _content_of(path) for path in found}
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     formats = {_format_of(content) for content in contents.values()}

@@ -1,40 +1,49 @@
-"""Checks of the raw data by Great Expectations, on data frames of its images and classes."""
+"""Checks of the raw data by Great Expectations: the suites of gx/expectations/, on data frames."""
 
-from functools import lru_cache
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import great_expectations as gx
-import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
+from great_expectations.core import expectationSuiteSchema
 
-from digits.data.validation.validate import ValidateParams, usual_ranges
+from digits.data.validation.validate import ValidateParams
 from digits.toolkit.dataset import Dataset, RawData, fingerprints
+from digits.toolkit.errors import DataError, one_line
+from digits.toolkit.files import MAX_YAML, reading_as
 from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
-Between, InSet = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeInSet
-Null, NotNull = gxe.ExpectColumnValuesToBeNull, gxe.ExpectColumnValuesToNotBeNull
-Check = dict[str, Any]
-HALF_RANGE = 128  # of the grey values 0…255
+SUITES = Path("gx/expectations")  # where Great Expectations keeps those of a project
 BRIEF = ("part", "severity", "expectation", "column", "success")
+Values = dict[str, Any]
 
 
-def validate(raw: RawData, *, params: ValidateParams, classes: int) -> dict[str, Any]:
+def validate(raw: RawData, *, params: ValidateParams, classes: int, docs: str = "") -> Values:
     """Check the training part and, if there is one, the official test part.
 
-    Critical: labels are 0…classes-1, every class is present, pixels are 0…255, nothing is
-    missing, all images have one shape, the training part has `min_rows`. The rest are warnings.
-    Each of the `findings` has the `message`, and the first failing `rows` (from 0) or `classes`.
+    Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
+    refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
     """
     images = raw_frame(raw)
     shape = images["shape"].iloc[0]
+    labels = {"labels": [*range(classes)], "last_label": classes - 1}
+    given = {**params.model_dump(), **labels, "shapes": [shape], "shape": shape}
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
     checks, summary = [], {}
     for part, rows in images.groupby("part", sort=False):
-        of_images = _of_images(str(part), shape, classes, params)
         per_class = class_frame(rows, classes)
-        checks += _check(rows, of_images, unit="row")
-        checks += _check(per_class, _of_classes(params), unit="class")
+        for suite, frame in (("images", rows), (str(part), rows), ("classes", per_class)):
+            checks += _check(context, suite, frame, given)
         summary[str(part)] = _summary(rows, per_class["rows"].tolist())
+    if docs:  # the folder of Great Expectations' Data Docs
+        store = "TupleFilesystemStoreBackend"
+        files = {"class_name": store, "base_directory": str(Path(docs).resolve())}
+        site = {"class_name": "SiteBuilder", "store_backend": files}
+        context.variables.data_docs_sites = {"data": site}
+        context.build_data_docs()
     failed = [check for check in checks if not check["success"]]
     critical = sum(check["severity"] == "critical" for check in failed)
     return {
@@ -58,8 +67,9 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
     first = frame.groupby(["part", "hash"], sort=False)["row"].transform("first").astype("Int64")
     frame["duplicate_of"] = first.where(first < frame["row"])
     firsts = frame[frame["part"] == "train"].drop_duplicates("hash").set_index("hash")["row"]
-    in_train = frame["hash"].map(firsts).astype("Int64")
-    frame["same_as_train"] = in_train.where(frame["part"] == "test")
+    frame["same_as_train"] = (
+        frame["hash"].map(firsts).where(frame["part"] == "test").astype("Int64")
+    )
     return frame.drop(columns="hash")
 
 
@@ -93,7 +103,7 @@ def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
     )
 
 
-def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
+def _summary(rows: pd.DataFrame, class_counts: list[int]) -> Values:
     return {
         "rows": len(rows),
         "shapes": sorted(rows["shape"].unique().tolist()),
@@ -105,89 +115,56 @@ def _summary(rows: pd.DataFrame, class_counts: list[int]) -> dict[str, Any]:
     }
 
 
-def _of_images(part: str, shape: str, classes: int, params: ValidateParams) -> list[Any]:
-    known = InSet(column="label", value_set=list(range(classes)))
-    outside = f"label outside 0…{classes - 1}"
-    size, other = InSet(column="shape", value_set=[shape]), f"image size other than {shape}"
-    grey = [Between(column=name, min_value=0, max_value=255) for name in ("min_pixel", "max_pixel")]
-    whole = ("pixel outside 0…255", "store grey values as whole 0…255", "{}")
-    copied = ("image seen before", "copies may end in two parts: see split.copies", "as row {}")
-    mend = "the test accuracy will be too high: see split.copies"
-    in_both = ("image also in train", mend, "as row {}")
-    range_used = gxe.ExpectColumnMaxToBeBetween(column="max_pixel", min_value=HALF_RANGE)
-    dark = (f"highest grey value below {HALF_RANGE}", "multiply all values, so that 255 is reached")
-    number = gxe.ExpectTableRowCountToBeBetween(min_value=params.min_rows)
-    few = (f"fewer than {params.min_rows} rows", "add data, or lower validate.min_rows")
-    in_test, in_train = Null(column="same_as_train"), part == "train"
-    return [
-        _critical(NotNull(column="label"), "no label", "remove or mend them"),
-        _critical(NotNull(column="min_pixel"), "a missing pixel", "remove or mend them"),
-        _critical(known, outside, "mend the labels, or set data.classes", "label {}"),
-        *(_critical(each, *whole) for each in grey),
-        _critical(size, other, "give all images one size", "{}"),
-        *(
-            _warning(Between(column=column, min_value=low, max_value=high), *words)
-            for column, low, high, words in usual_ranges(params)
-        ),
-        _warning(range_used, *dark),
-        _warning(Null(column="duplicate_of"), *copied),
-        _critical(number, *few) if in_train else _warning(in_test, *in_both),
-    ]
+def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[Values]:
+    """Check a frame by a suite; `given` are the values of its parameters."""
+    part, path = frame["part"].iloc[0], SUITES / f"{name}.json"
+    unit: Unit = "class" if name == "classes" else "row"
+    source = context.data_sources.add_or_update_pandas("data")
+    data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
+    with reading_as("an expectation suite", path):
+        suite = context.suites.add_or_update(_read_suite(path, name))
+        definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
+        results = context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": frame},
+            expectation_parameters=given,
+            result_format={
+                "result_format": "SUMMARY",
+                "unexpected_index_column_names": [unit],
+                "partial_unexpected_count": SHOWN_ROWS,
+            },
+        )
+    return [_as_check(part, unit, path, given, each) for each in results.to_json_dict()["results"]]
 
 
-def _of_classes(params: ValidateParams) -> list[Any]:
-    low, high = 1 - params.class_share_tolerance, 1 + params.class_share_tolerance
-    rows = Between(column="rows", min_value=1)
-    share = Between(column="relative_share", min_value=low, max_value=high)
-    unequal = f"share outside {low:g}…{high:g} times uniform"
-    return [
-        _critical(rows, "no images", "add images of it, or lower data.classes"),
-        _warning(share, unequal, "accuracy will favour the frequent classes", "{} times"),
-    ]
+def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
+    if (size := path.stat().st_size) > MAX_YAML:
+        raise DataError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    suite = expectationSuiteSchema.loads(path.read_text(encoding="utf-8"))
+    for each in suite["expectations"]:
+        condition = str(each.kwargs.get("row_condition"))
+        if {*condition} & {*"@(`"}:  # pandas would run the code in it
+            raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, ( or `")
+        each.id = None  # else a suite takes no expectation
+    return gx.ExpectationSuite(name, [each.to_domain_obj() for each in suite["expectations"]])
 
 
-def _critical(expectation: Any, *words: str) -> Any:
-    expectation.meta = Words(*words)._asdict()
-    return expectation
-
-
-def _warning(expectation: Any, *words: str) -> Any:
-    expectation.severity = "warning"
-    return _critical(expectation, *words)
-
-
-@lru_cache
-def _source() -> Any:
-    """A source of data frames, in a context without files and progress bars."""
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    return context.data_sources.add_pandas("digits")
-
-
-def _check(frame: pd.DataFrame, expectations: list[Any], *, unit: Unit) -> list[Check]:
-    batch = _source().read_dataframe(frame)
-    suite = gx.ExpectationSuite(name=unit, expectations=expectations)
-    result_format = {
-        "result_format": "SUMMARY",
-        "unexpected_index_column_names": [unit],
-        "partial_unexpected_count": SHOWN_ROWS,
-    }
-    results = batch.validate(suite, result_format=result_format).to_json_dict()["results"]
-    return [_as_check(frame["part"].iloc[0], unit, result) for result in results]
-
-
-def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
+def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) -> Values:
     config, details = result["expectation_config"], result["result"]
-    column, words = config["kwargs"].get("column"), Words(**config["meta"])
+    column, words = config["kwargs"].get("column"), _words(config, path, given)
+    for fault in (result["exception_info"], *result["exception_info"].values()):
+        if isinstance(fault, dict) and (said := fault.get("exception_message")):
+            raise DataError(f"{path}: {config['type']} of {column}: {one_line(said, width=200)}")
     entries = details.get("partial_unexpected_index_list") or []
     count = details.get("unexpected_count", 0)
     failing = [int(entry[unit]) for entry in entries]
     message = None
-    if not result["success"] and "observed_value" in details:
-        message = f"{part}: {words.what}: {details['observed_value']} found; {words.hint}"
-    elif not result["success"]:
-        examples = [(entry[unit], entry[column]) for entry in entries]
+    if not result["success"] and count:
+        examples = [(entry[unit], entry.get(column, "?")) for entry in entries]
         message = finding(part, unit, words, count, examples)
+    elif not result["success"]:
+        seen = one_line(details.get("observed_value", ""))
+        found = f": {seen} found" if seen else ""
+        message = f"{part}: {words.what}{found}; {words.hint}"
     return {
         "part": part,
         "severity": config["severity"],
@@ -199,3 +176,14 @@ def _as_check(part: str, unit: Unit, result: dict[str, Any]) -> Check:
         "classes": failing if unit == "class" else [],
         "message": message,
     }
+
+
+def _words(config: Values, path: Path, given: Values) -> Words:
+    """Of an expectation's `meta`; where it has none, its description or kwargs say it."""
+    config["kwargs"].pop("batch_id", None)
+    kwargs = {k: f"{v:g}" if isinstance(v, float) else v for k, v in config["kwargs"].items()}
+    called = ", ".join(f"{key}={value}" for key, value in kwargs.items())
+    asked = config.get("description") or f"{config['type']}({called})"
+    words = {"what": f"not met: {asked}", "hint": f"as {path} asks", "value": "{}"}
+    words |= {"value": "", **config["meta"]} if "what" in config["meta"] else {}
+    return Words(*(Template(str(words[k])).safe_substitute(given, **kwargs) for k in Words._fields))

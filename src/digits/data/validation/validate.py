@@ -1,7 +1,4 @@
-"""Params of the validation of raw data.
-
-Only `expectations` imports Great Expectations, which takes 4 s: reading params and scoring do not.
-"""
+"""Params of the validation of raw data, apart from `expectations`, whose imports take 4 s."""
 
 from typing import Annotated
 
@@ -29,11 +26,11 @@ class ValidateParams(StrictModel):
             raise ValueError("min_mean_ink must be below max_mean_ink")
         return self
 
-
-def usual_ranges(params: ValidateParams) -> list[Usual]:
-    """Of columns of `expectations.raw_frame`."""
-    low, high = params.min_mean_ink, params.max_mean_ink
-    blank = Words("blank image", "nothing can be learned from it")
-    hint = "is the contrast inverted, or the scale not 0…255?"
-    ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-    return [Usual("contrast", 1, 255, blank), Usual("mean_ink", low, high, ink)]
+    @property
+    def usual(self) -> list[Usual]:
+        """Of columns of `expectations.raw_frame`."""
+        low, high = self.min_mean_ink, self.max_mean_ink
+        hint = "is the contrast inverted, or the scale not 0…255?"
+        ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
+        blank = Words("blank image", "nothing can be learned from it")
+        return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
