@@ -31,7 +31,7 @@ test-all: .venv/.done ## all tests, with those that are slow: workers, outages, 
 lint: .venv/.done ## ruff, mypy and import-linter
 	@ruff check .
 	@ruff format --check .
-	@mypy src flows benchmarks
+	@mypy
 	@lint-imports --no-cache >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 
 docs: .venv/.done ## the documentation as a site

@@ -22,7 +22,7 @@ from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
 from digits.toolkit.prefect.stages import task_runner
 from digits.toolkit.tracking import store
-from flows.train import train
+from train import train
 
 
 @flow(name="sweep", version=VERSION)

@@ -142,7 +142,7 @@ def test_command_is_quoted_for_shell() -> None:
 def test_the_help_names_every_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows import sweep
+    import sweep
 
     monkeypatch.setattr(sys, "argv", ["sweep.py", "mlp", "space.yaml", "--trials", "5"])
     assert sweep._arguments() == {"model": "mlp", "space": "space.yaml", "trials": "5"}
