@@ -91,8 +91,8 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
     """Convert a grey picture (height, width) 0…255 of a digit to the form of training images.
 
     The border is taken for the background. The digit is made light on dark, cropped and scaled to
-    20/28 of the image with its proportions kept, and its centre of mass is shifted to the image's centre
-    (as LeCun, Cortes and Burges made their database of 28×28 images in 1998).
+    20/28 of the image with its proportions kept, and its centre of mass is shifted to the image's
+    centre (as LeCun, Cortes and Burges made their database of 28×28 images in 1998).
     A blank picture is a DataError.
     """
     if np.ptp(grey) < MIN_CONTRAST:
