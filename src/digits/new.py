@@ -56,14 +56,14 @@ def create(target: Path) -> str:
         if (root / path).is_file():
             _copy(root / path, target / renamed(path, name), name)
     (target / ".dvc" / "config").write_text(DVC_CONFIG)
-    shutil.move(target / renamed(str(README), name), target / "README.md")
+    shutil.copy(target / renamed(str(README), name), target / "README.md")
     _tidy(target)
     git(target, "init", "--quiet", "--initial-branch", "main")
     git(target, "add", ".")
     git(target, "commit", "--quiet", "--message", f"Start {name}")
     return (
         f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
-        f"then there: dvc add data && git add . && git commit -m 'Our data' && make run"
+        "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
     )
 
 
@@ -104,6 +104,9 @@ def _copy(source: Path, target: Path, name: str) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Sort imports and wrap lines, as another name sorts and wraps otherwise."""
+    """Sort imports and wrap code, as another name sorts and wraps otherwise; words may be longer."""
+    path, longer = folder / "pyproject.toml", 3 * max(0, len(folder.resolve().name) - len(OURS))
+    width = re.compile(r"(?<=max-line-length = )\d+")
+    path.write_text(width.sub(lambda found: str(int(found[0]) + longer), path.read_text("utf-8")))
     for command in (("check", "--select", "I", "--fix"), ("format",)):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet"], cwd=folder, check=True)
