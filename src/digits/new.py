@@ -104,9 +104,9 @@ def _copy(source: Path, target: Path, name: str) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Sort imports and wrap code, as another name sorts and wraps otherwise; words may be longer."""
-    path, longer = folder / "pyproject.toml", 3 * max(0, len(folder.resolve().name) - len(OURS))
-    width = re.compile(r"(?<=max-line-length = )\d+")
-    path.write_text(width.sub(lambda found: str(int(found[0]) + longer), path.read_text("utf-8")))
+    """Sort imports and wrap code, as another name sorts and wraps otherwise."""
+    if len(folder.resolve().name) > len(OURS):  # what is not code may be too long now
+        path = folder / "pyproject.toml"
+        path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
     for command in (("check", "--select", "I", "--fix"), ("format",)):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet"], cwd=folder, check=True)
