@@ -52,7 +52,6 @@ def create(target: Path) -> str:
     _check(name, tracked)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: exists and is not empty; choose a new folder")
-    git(Path("/"), "var", "GIT_COMMITTER_IDENT")  # fails now rather than at the commit
     for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
         if (root / path).is_file():
             _copy(root / path, target / renamed(path, name), name)
