@@ -16,6 +16,7 @@ help: ## this list
 install: .venv/.done ## the environment only: .venv with all packages
 
 run: .venv/.done ## environment, data, what changed of the pipeline, table of results
+	@[ -f data.dvc ] || { echo 'error: data: no data.dvc yet: put images into data/, then `dvc add data`' >&2; exit 3; }
 	@dvc pull --quiet data.dvc || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
 	@digits run
 
@@ -31,7 +32,7 @@ test-all: .venv/.done ## all tests, with those that are slow: workers, outages, 
 lint: .venv/.done ## ruff, mypy and import-linter
 	@ruff check .
 	@ruff format --check .
-	@mypy src flows benchmarks
+	@mypy
 	@lint-imports --no-cache >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 
 docs: .venv/.done ## the documentation as a site

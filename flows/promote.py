@@ -7,10 +7,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from answer import ask_a_person
 from digits.project import load_project
 from digits.toolkit.prefect.commands import REFUSED, run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_table
-from flows.answer import ask_a_person
 
 ALREADY_CHAMPION = "AlreadyChampion"
 

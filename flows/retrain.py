@@ -12,8 +12,8 @@ from prefect.variables import Variable
 from digits.project import load_project
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.prefect.lifecycle import VERSION, in_project
-from flows.promote import ALREADY_CHAMPION, promote
-from flows.train import train
+from promote import ALREADY_CHAMPION, promote
+from train import train
 
 
 @flow(name="retrain", version=VERSION)

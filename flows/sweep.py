@@ -22,7 +22,6 @@ from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
 from digits.toolkit.prefect.stages import task_runner
 from digits.toolkit.tracking import store
-from flows.train import train
 
 
 @flow(name="sweep", version=VERSION)
@@ -54,6 +53,9 @@ def sweep(
     # here, because not everybody installs Optuna
     from digits.sweep import trial
     from digits.sweep.search import search
+
+    # here, because Dask gets this flow, and its workers do not know the file
+    from train import train
 
     raw, root = read(), Path.cwd()
     checked = params.check(raw)

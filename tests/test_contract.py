@@ -198,7 +198,8 @@ def test_git_keeps_exactly_what_dvc_does_not_cache(stage: str) -> None:
 
 def test_dvc_knows_each_model_to_train_by_its_name() -> None:
     named = {name: Path(entry["path"]) for name, entry in DVC_YAML["artifacts"].items()}
-    assert named == {model: TrainOutputs(model).model for model in PARAMS["models"]}
+    models = {*PARAMS["models"], *named}
+    assert named == {model: TrainOutputs(model).model for model in models}
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])

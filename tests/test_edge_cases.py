@@ -24,11 +24,11 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     changes = {"models": MODELS, "data.classes": classes, "validate.max_mean_ink": 255}
     write_params(SMALL | changes)
     Path("data").mkdir()
-    np.savez("data/mnist.npz", x_train=data.images, y_train=data.labels)
+    np.savez("data/images.npz", x_train=data.images, y_train=data.labels)
     rows = np.arange(len(data))
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
-    sources = {"train": {"file": "data/mnist.npz", "rows": len(data)}}
+    sources = {"train": {"file": "data/images.npz", "rows": len(data)}}
     sizes = {name: len(own) for name, own in splits.items()}
     write_json(SPLIT_SUMMARY, {"rows": sizes, "sources": sources, "copies": {"test": 8}})
     for name, own in splits.items():

@@ -135,6 +135,16 @@ def package(
     print_package(written, as_json=as_json)
 
 
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="A new one; its name is the project's.")],
+) -> None:
+    """Make a project of your own from this one: its name everywhere, no data, no results."""
+    from digits.new import create
+
+    print(create(folder))
+
+
 @contextmanager
 def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Project", "Served"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""

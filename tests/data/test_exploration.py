@@ -64,7 +64,7 @@ def test_the_stage_writes_the_table_and_five_pictures(digits_8x8, tmp_path, monk
     (tmp_path / "data").mkdir()
     parts = {"x_train": digits_8x8.images, "y_train": digits_8x8.labels}
     tests = {"x_test": digits_8x8.images[:10], "y_test": digits_8x8.labels[:10]}
-    np.savez(tmp_path / "data" / "mnist.npz", **parts, **tests)
+    np.savez(tmp_path / "data" / "images.npz", **parts, **tests)
     shutil.copy(PARAMS, tmp_path)
     monkeypatch.chdir(tmp_path)
 

@@ -1,4 +1,4 @@
-"""IDX files as MNIST is published: which make a pair, and which are refused."""
+"""IDX files as they are published: which make a pair, and which are refused."""
 
 import gzip
 import struct
@@ -29,7 +29,7 @@ def write(
 
 
 @pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
-@pytest.mark.parametrize(("maker", "test"), [("", "t10k"), ("emnist-digits-", "test")])
+@pytest.mark.parametrize(("maker", "test"), [("", "t10k"), ("letters-", "test")])
 def test_the_four_files_are_two_parts(
     tmp_path: Path, pack: Callable[[bytes], bytes], end: str, test: str, maker: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Keras' mnist.npz: numbers are read, everything else is refused and nothing is unpickled."""
+"""An npz as of Keras: numbers are read, everything else is refused and nothing is unpickled."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ class Bomb:
 
 def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
     parts = {"x_train": IMAGES[:20], "y_train": LABELS[:20]}
-    np.savez_compressed(tmp_path / "mnist.npz", **parts, x_test=IMAGES[20:], y_test=LABELS[20:])
+    np.savez_compressed(tmp_path / "images.npz", **parts, x_test=IMAGES[20:], y_test=LABELS[20:])
     train, test = read_raw(tmp_path)
     assert test is not None
     np.testing.assert_array_equal(train.images, IMAGES[:20])
@@ -38,7 +38,7 @@ def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["u1", ">i8"])
 def test_labels_become_int64_and_a_single_channel_is_dropped(tmp_path: Path, dtype: str) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=IMAGES[..., None], y_train=LABELS.astype(dtype))
+    np.savez(tmp_path / "images.npz", x_train=IMAGES[..., None], y_train=LABELS.astype(dtype))
     train, test = read_raw(tmp_path)
     assert test is None
     assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
@@ -50,16 +50,16 @@ def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     bombs = np.array([Bomb(tmp_path / "unpickled")] * 30, dtype=object)
-    np.savez(data / "mnist.npz", x_train=IMAGES, y_train=bombs)
+    np.savez(data / "images.npz", x_train=IMAGES, y_train=bombs)
     line = refusal(data)
-    assert line.startswith(f"{data}/mnist.npz: cannot be read as npz of numbers: Object arrays")
+    assert line.startswith(f"{data}/images.npz: cannot be read as npz of numbers: Object arrays")
     assert not (tmp_path / "unpickled").exists()
 
 
 @pytest.mark.parametrize("names", [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"]])
 def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
-    np.savez(tmp_path / "mnist.npz", **dict.fromkeys(names, IMAGES))
-    assert refusal(tmp_path).startswith(f"{tmp_path}/mnist.npz: holds {', '.join(names)}; x_train")
+    np.savez(tmp_path / "images.npz", **dict.fromkeys(names, IMAGES))
+    assert refusal(tmp_path).startswith(f"{tmp_path}/images.npz: holds {', '.join(names)}; x_train")
 
 
 @pytest.mark.parametrize(
@@ -75,22 +75,22 @@ def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     ],
 )
 def test_other_types_and_shapes_are_refused(tmp_path: Path, images, labels) -> None:
-    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels)
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=labels)
     assert refusal(tmp_path).startswith(
-        f"{tmp_path}/mnist.npz: x_train {images.dtype} {images.shape}, y_train {labels.dtype} "
+        f"{tmp_path}/images.npz: x_train {images.dtype} {images.shape}, y_train {labels.dtype} "
         f"{labels.shape}; uint8 (n, h"
     )
 
 
 def test_gigabytes_in_a_small_npz_are_not_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "mnist.npz"
+    path = tmp_path / "images.npz"
     np.savez_compressed(path, x_train=np.zeros((300 << 10, 32, 32), np.uint8), y_train=LABELS)
     assert "unpacks to over 256 MB and 50 times its size" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("place", range(0, 1000, 197))
 def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, place: int) -> None:
-    path = tmp_path / "mnist.npz"
+    path = tmp_path / "images.npz"
     np.savez_compressed(path, x_train=IMAGES, y_train=LABELS)
     content = bytearray(path.read_bytes())
     content[place % len(content)] ^= 0xFF

@@ -17,7 +17,7 @@ from digits.toolkit.dataset import Dataset, RawData
 from digits.toolkit.errors import DataError
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
-MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 SPLITS = ["train", "validation", "test", "holdout"]
 
 
@@ -53,12 +53,12 @@ def counts(dataset: Dataset) -> list[int]:
 
 
 def test_official_sizes_are_exact() -> None:
-    raw = RawData(of_counts(MNIST_TRAIN_COUNTS), of_counts([1000] * 10))
+    raw = RawData(of_counts(TRAIN_COUNTS), of_counts([1000] * 10))
     splits = split(raw, percent=100, params=params(), seed=1)
     assert [len(splits[name].rows) for name in SPLITS] == [48_000, 6_000, 10_000, 6_000]
     for name in ("validation", "holdout"):
         carved = np.array(counts(splits[name].data))
-        assert np.abs(carved - np.array(MNIST_TRAIN_COUNTS) / 10).max() < 1
+        assert np.abs(carved - np.array(TRAIN_COUNTS) / 10).max() < 1
 
 
 def test_official_test_part_is_the_test_split() -> None:

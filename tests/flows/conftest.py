@@ -43,9 +43,9 @@ def deployment(
     root, control = folder / "project", folder / "control"
     shutil.copytree(template, root)
     control.mkdir()
-    for name in ("prefect.yaml", "prefect.toml", "flows/stage.py"):
-        (root / name).parent.mkdir(exist_ok=True)
+    for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy(REPOSITORY / name, root / name)
+    shutil.copytree(REPOSITORY / "flows", root / "flows")
     project = Project(root, control)
     project.git("add", ".")
     project.git("commit", "-qm", "flows")

@@ -34,16 +34,16 @@ from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
 from support import finding, until
 
+import answer
 from digits.artifacts import MONITOR
 from digits.stages import train as train_model
 from digits.toolkit.errors import UsageError
 from digits.toolkit.pipeline.provenance import data_md5
 from digits.toolkit.prefect import commands
-from flows import answer
-from flows.monitor import monitor
-from flows.promote import promote
-from flows.retrain import retrain
-from flows.score import score
+from monitor import monitor
+from promote import promote
+from retrain import retrain
+from score import score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -16,7 +16,7 @@ from digits.params import Params
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.registry import promotion
 from digits.toolkit.tracking import store
-from flows.score import score
+from score import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -16,7 +16,7 @@ from support import SMALL, write_params, write_project
 from digits.params import Params
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.tracking import store
-from flows.sweep import sweep
+from sweep import sweep
 
 pytestmark = pytest.mark.slow
 

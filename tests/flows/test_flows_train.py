@@ -18,7 +18,7 @@ from small_project import Project, run
 from support import REPOSITORY, has_ended, python, until
 
 from digits.toolkit.prefect import stages
-from flows.train import train
+from train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -174,7 +174,7 @@ def test_signal_ends_program_and_server(
     shutil.copy(REPOSITORY / "prefect.toml", project.root)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     program = psutil.Popen(
-        [sys.executable, "-m", "flows.train"], env=env, stderr=subprocess.PIPE, text=True
+        [sys.executable, REPOSITORY / "flows/train.py"], env=env, stderr=subprocess.PIPE, text=True
     )
     assert until(lambda: project.ran() == ["prepare"], seconds=240)
     started = program.children(recursive=True)

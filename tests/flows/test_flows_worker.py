@@ -17,7 +17,7 @@ from small_project import Project, run
 from support import REPOSITORY, has_ended, until
 
 from digits.project import load_project
-from flows.train import train
+from train import train
 
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
 
@@ -34,7 +34,7 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert each["tags"][:2] == [named.name, flow.name]
         assert each["work_pool"]["name"] == named.name
         assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
-    kinds = [each["entrypoint"].rpartition(".")[2] for each in DEPLOYMENTS]
+    kinds = [each["entrypoint"].rpartition(":")[2] for each in DEPLOYMENTS]
     assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
     at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
     assert {name for name, limit in at_once.items() if not limit} == {"digits", "digits-score"}

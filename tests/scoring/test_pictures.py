@@ -42,7 +42,7 @@ def picture(tmp_path):
     return write
 
 
-def test_the_form_is_mnists(picture):
+def test_digit_is_cropped_and_centred(picture):
     found = digit(picture(stroke()))
     assert (found.shape, found.dtype) == (SHAPE, np.uint8)
     rows, columns = np.nonzero(found)

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from support import PARAMS, finding, findings
 
+import sweep  # here: Prefect keeps the stream that it finds when it is imported
 from digits.sweep.search import command, compare, search
 from digits.sweep.trial import Spec, open_study, propose
 from digits.toolkit.errors import DigitsError, ServiceError, UsageError
@@ -142,8 +143,6 @@ def test_command_is_quoted_for_shell() -> None:
 def test_the_help_names_every_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows import sweep
-
     monkeypatch.setattr(sys, "argv", ["sweep.py", "mlp", "space.yaml", "--trials", "5"])
     assert sweep._arguments() == {"model": "mlp", "space": "space.yaml", "trials": "5"}
     monkeypatch.setattr(sys, "argv", ["sweep.py", "--help"])

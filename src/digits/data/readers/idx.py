@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST as published: http://yann.lecun.com/exdb/mnist."""
+"""IDX: two zero bytes, type, number of dimensions, then these and the values, big-endian."""
 
 import re
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ def read_raw(folder: Path) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and Keras's `mnist.npz`. Hidden files and subfolders are ignored.
+    and an npz as of Keras. Hidden files and subfolders are ignored.
     """
     found = _paths(folder)
     if any(p.suffix.lower() in (".png", ".jpg", ".jpeg") for p in found or folder.rglob("*")):

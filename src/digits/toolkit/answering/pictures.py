@@ -26,8 +26,8 @@ Grey = NDArray[np.float64]  # (height, width), 0…255
 
 # How a picture became the model's input, as predictions and answers name it.
 TREATMENTS = {
-    "as is": "grey and of the model's size, so its pixels are the input; MNIST's are light on dark",
-    "digit": "cropped to the ink, made light on dark, scaled and centred as in MNIST",
+    "as is": "grey and of the model's size, so its pixels are the input, light on dark",
+    "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
     "plain": "made grey and stretched to the model's size",
 }
 
@@ -88,11 +88,11 @@ def convert_picture(image: Image.Image, *, shape: Shape, picture: Picture) -> Co
 
 
 def normalise(grey: Grey, *, shape: Shape) -> Images:
-    """Convert a grey picture (height, width) 0…255 of a digit to MNIST's form: light on dark.
+    """Convert a grey picture (height, width) 0…255 of a digit to the form of training images.
 
-    The border is taken for the background. The digit is cropped to the ink, scaled to 20/28 of
-    the image with its proportions kept, and its centre of mass is shifted to the image's centre
-    (LeCun, Cortes, Burges: «The MNIST database», http://yann.lecun.com/exdb/mnist).
+    The border is taken for the background. The digit is made light on dark, cropped and scaled to
+    20/28 of the image with its proportions kept, and its centre of mass is shifted to the image's
+    centre (as LeCun, Cortes and Burges made their database of 28×28 images in 1998).
     A blank picture is a DataError.
     """
     if np.ptp(grey) < MIN_CONTRAST:

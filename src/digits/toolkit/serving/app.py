@@ -155,5 +155,5 @@ class Service:
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON; NumPy's arrays become lists, each float32 with the digits that tell it from others."""
+    """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
     return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")

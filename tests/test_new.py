@@ -1,0 +1,103 @@
+"""`digits new`: a project of one's own, on images of 20 classes, from its data to an answer."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+from support import REPOSITORY, changed
+
+from digits.new import KEPT, create, renamed
+from digits.toolkit.errors import UsageError
+
+NAMES = [f"boot {number}" for number in range(20)]
+SETTINGS = {
+    "project.name": "boots",
+    "models": ["mlp"],
+    "data.classes": 20,
+    "data.class_names": NAMES,
+    "data.picture": "plain",
+    "split.method": "stratified",
+    "split.stratified": {"test": 0.4, "holdout": 0.5, "validation": 0.2},
+    "train.mlp.fit.epochs": 10,
+}
+TESTS = ("tests/models", "tests/test_params.py", "tests/test_contract.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Red-Shoes", "is no name for a project; 1 to 30 lower-case letters"),
+        ("lambda", "is no name for a project"),
+        ("colorsys", "is the name of a module that is used here"),
+        ("numpy", "is the name of a module that is used here"),
+        ("retrain", "is the name of a module that is used here"),
+        ("benchmarks", "is the name of a module that is used here"),
+        ("make", "is a command of this machine"),
+        ("full", "exists and is not empty"),
+    ],
+)
+def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "full" / "file").mkdir(parents=True)
+    with pytest.raises(UsageError, match=said):
+        create(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="git repository"):
+        create(tmp_path / "boots")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_renamed_keeps_case_and_images_of_tests() -> None:
+    text = "digits DigitsError DIGITS_DEBUG run_digits load_digits digits_8x8"
+    assert renamed(text, "a1") == "a1 A1Error A1_DEBUG run_a1 load_digits digits_8x8"
+
+
+@pytest.mark.slow
+def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
+    root, installed = tmp_path / "boots", tmp_path / "installed"
+    paths = f"{root}/src:{installed}"
+    names = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    env |= {"PYTHONPATH": paths, **dict.fromkeys(names, "test")}
+    env["PATH"] = f"{installed}/bin:{Path(sys.executable).parent}:{env['PATH']}"
+
+    def run(*command: object, cwd: Path = root) -> str:
+        done = subprocess.run(
+            [*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "dvc add data" in run("digits", "new", root, cwd=REPOSITORY)
+    kept = re.compile(rf"({KEPT}).*")
+    texts = [root / path for path in run("git", "ls-files").splitlines()]
+    words = "".join(kept.sub("", path.read_text("utf-8", "replace")) for path in texts)
+    assert re.findall("digits|mnist", words, re.IGNORECASE) == []
+    install = ("uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline")
+    run(*install, "--target", installed, "--editable", root)
+
+    random = np.random.default_rng(1)
+    patterns, labels = random.integers(0, 200, (20, 12, 12)), np.arange(1200) % 20
+    images = (patterns[labels] + random.integers(0, 56, (1200, 12, 12))).astype(np.uint8)
+    (root / "data").mkdir()
+    np.savez(root / "data" / "boots.npz", x_train=images, y_train=labels.astype(np.uint8))
+    with (root / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe").dump(changed(SETTINGS), file)
+    run("dvc", "add", "--quiet", "data")
+    run("git", "add", ".")
+    run("git", "commit", "--quiet", "--message", "Our data")
+    run("boots", "run")
+    run("boots", "promote", "mlp")
+    run("boots", "package", "--out", tmp_path / "package")
+    Image.fromarray(images[7]).save(tmp_path / "seven.png")
+    [answer] = json.loads(run("boots", "predict", tmp_path / "seven.png", "--json"))["answers"]
+    assert answer["predicted_name"] == "boot 7"
+    assert "boots" in (tmp_path / "package" / "README.md").read_text("utf-8")
+    run(sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-n", "0", *TESTS)
