@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +50,11 @@ def print_accuracy(model: str) -> None:
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
-    from digits.evaluation.seeds import as_dicts
-
     if as_json:
-        print_json(as_dicts(groups))
+        found = [group._asdict() for group in groups]
+        for each in found:
+            each["measures"] = {name: of._asdict() for name, of in each["measures"].items()}
+        print_json(found)
         return
     headings = "measure", "n", "mean", "sd", "minimum", "95 % interval of the mean"
     for group in groups:
@@ -62,7 +62,7 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
         print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         rows = []
         for name, (n, *figures) in group.measures.items():
-            mean, sd, minimum, low, high = ("n/a" if isnan(x) else f"{x:.4f}" for x in figures)
+            mean, sd, minimum, low, high = ("n/a" if x is None else f"{x:.4f}" for x in figures)
             rows.append([name, str(n), mean, sd, minimum, f"{low} to {high}"])
         print_table(headings, rows)
     print("n/a: a single run, or trained on shared cores")

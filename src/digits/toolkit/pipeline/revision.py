@@ -71,11 +71,10 @@ class Revision:
             return
         remote = self._repo.cloud.get_remote_odb()
         stored = remote.oid_to_path(digest)
-        if self.commit and Path(stored).is_relative_to(self._project):
-            # a folder that git tracks may have lost it since
-            if self._copy_kept(Path(stored).relative_to(self._project), target):
-                return
-        remote.fs.get_file(stored, str(target))
+        in_git = self.commit and Path(stored).is_relative_to(self._project)
+        # a folder that git tracks may have lost it since
+        if not in_git or not self._copy_kept(Path(stored).relative_to(self._project), target):
+            remote.fs.get_file(stored, str(target))
 
     def _check_size(self, path: Path, size: int) -> None:
         if size > (most := MOST_BYTES.get(path.suffix, size)):
