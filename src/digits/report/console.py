@@ -144,7 +144,7 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
-    from digits.toolkit.answering.page import verdicts
+    from digits.toolkit.answering.monitor import verdicts
 
     if as_json:
         print_json(asdict(result))

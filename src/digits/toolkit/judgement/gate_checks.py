@@ -100,13 +100,13 @@ def alone(
 
 def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
     """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
-    from scipy.special import betaincinv
+    from scipy.stats import binomtest
 
     classes = max(challenger.classes, int(reference.max()) + 1)
     rows = np.bincount(reference, minlength=classes)
     right = np.bincount(reference[hits], minlength=classes)
-    # Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404
-    least = np.where(right, betaincinv(np.maximum(right, 1), rows - right + 1, 0.025), 0.0)
+    counts = zip(right.tolist(), rows.tolist(), strict=True)
+    least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
     worst = int(np.argmin(least))
     counted = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right"
     found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
