@@ -92,8 +92,10 @@ class KnownFeatures:
     """
 
     def __init__(self, features: Features) -> None:
+        from sklearn import set_config
         from sklearn.neighbors import NearestNeighbors
 
+        set_config(working_memory=64)  # MB, for distances: all at once would take 400
         self._nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features)
         self.known: Distances = self._nearest.kneighbors()[0][:, 0]
         self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
