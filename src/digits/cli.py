@@ -75,13 +75,12 @@ def monitor(
     from digits.report.console import print_monitored
     from digits.toolkit.answering import monitor as monitoring
     from digits.toolkit.answering.logged import open_log
-    from digits.toolkit.answering.page import render_monitor
     from digits.toolkit.files import write_text
 
     log = open_log(source, days=days)
     with _served(model, log) as (project, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, project=project)
-        write_text(MONITOR, render_monitor(monitored))
+        write_text(MONITOR, monitoring.render(monitored))
         monitoring.log_run(monitored.result, MONITOR, project)
     print_monitored(monitored.result, MONITOR, as_json=as_json)
 
@@ -152,7 +151,7 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Proj
 
     with connected() as project:
         if log and not model:
-            model = log.answered_by()
+            model = log.model
         with served(_uri(model, project), threads=project.threads) as loaded:
             yield project, loaded
 

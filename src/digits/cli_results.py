@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digits import toolkit
 from digits.toolkit.errors import DataError, GateRefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -52,15 +53,12 @@ def run(
     from digits.models import available
     from digits.project import load_project
     from digits.report.console import print_accuracy, print_results
-    from digits.toolkit.pipeline.run import run_pipeline
 
     project = load_project()
     if unlisted := sorted({*(names or ())} & {*available()} - {*project.models}):
-        raise UsageError(
-            *(f"{name}: is not in `models:` of params.yaml" for name in sorted(unlisted))
-        )
+        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
     models = [name for name in project.models if not names or name in names]
-    ran = run_pipeline(Path.cwd(), names or (), threads=project.threads)
+    ran = toolkit.run_pipeline(Path.cwd(), names or (), threads=project.threads)
     if not ran.issuperset(f"evaluate@{model}" for model in models):
         restore()
     if not names:
@@ -82,9 +80,8 @@ def results() -> None:
 def restore() -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
     from digits.project import load_project
-    from digits.toolkit.tracking.restore import restore_all
 
-    restore_all(load_project())
+    toolkit.restore_all(load_project())
 
 
 @app.command()
@@ -131,12 +128,13 @@ def diff(
     if out == Path():
         raise UsageError("--out: is this folder; a folder of its own is allowed")
     from digits.artifacts import LAYOUT
-    from digits.toolkit.diff.collect import collect_diff
     from digits.toolkit.diff.render import print_diff, write_page
 
     if out:
         from digits.report.plots.model import draw_revisions  # imports matplotlib
-    collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
+    collected = toolkit.collect_diff(
+        old, new, LAYOUT, partial(draw_revisions, out) if out else None
+    )
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)
@@ -173,13 +171,12 @@ def promote(
     from digits import params
     from digits.report.console import print_outcome
     from digits.toolkit.judgement.gate import approval
-    from digits.toolkit.registry.promotion import promote_training
 
     if model and not exp:
         params.load().recipe(model)  # an unknown one is a line
     asked = approval(approved_by, rejected_by)
     with connected(patient=True) as project:
-        outcome = promote_training(
+        outcome = toolkit.promote_training(
             model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
         )
     print_outcome(outcome, as_json=as_json)
@@ -198,10 +195,9 @@ def rollback(
 ) -> None:
     """Make the previous champion, or another version, champion again."""
     from digits.report.console import print_moves
-    from digits.toolkit.registry import promotion
 
     with connected(patient=True) as project:
-        move = promotion.rollback(project.name, to=str(to) if to else None, reason=reason)
+        move = toolkit.rollback(project.name, to=str(to) if to else None, reason=reason)
     print_moves([move], as_json=as_json)
 
 
@@ -209,10 +205,9 @@ def rollback(
 def history(as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     from digits.report.console import print_moves
-    from digits.toolkit.registry.versions import Registry
 
     with connected() as project:
-        moves = Registry(project.name).moves()
+        moves = toolkit.Registry(project.name).moves()
     print_moves(moves, as_json=as_json)
 
 
@@ -220,10 +215,10 @@ def history(as_json: AsJson = False) -> None:
 def trace(uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     from digits.report.console import print_origin
-    from digits.toolkit.registry.trace import check_unchanged, find_origin
+    from digits.toolkit.registry.trace import check_unchanged
 
     with connected():
-        origin = find_origin(uri)
+        origin = toolkit.find_origin(uri)
         print_origin(origin, as_json=as_json)
         check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
 
@@ -234,7 +229,5 @@ def reproduce(
     tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    from digits.toolkit.registry.reproduce import reproduce_version
-
     with connected() as project:
-        print(reproduce_version(uri, project, tolerance=tolerance))
+        print(toolkit.reproduce_version(uri, project, tolerance=tolerance))

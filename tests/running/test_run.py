@@ -17,7 +17,7 @@ from small_project import Project
 from support import has_ended, python, until
 
 from digits.toolkit.pipeline.pipeline import PROJECT_LOCK
-from digits.toolkit.pipeline.progress import Board
+from digits.toolkit.pipeline.run import Board
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """

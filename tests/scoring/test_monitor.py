@@ -22,7 +22,6 @@ from digits.artifacts import LAYOUT, MONITOR
 from digits.project import as_project
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
-from digits.toolkit.answering.page import render_monitor
 from digits.toolkit.errors import DataError
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served
@@ -117,7 +116,7 @@ def test_npz_with_labels_by_row(holdout):
 def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
     monitored = watch(**{"data.class_names": [f"<{k}>" for k in range(10)]})
-    page = render_monitor(monitored)
+    page = monitoring.render(monitored)
     assert page.count("data:image/png") == 24
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +139,7 @@ def test_without_splits(holdout):
         Path("artifacts/split", f"{name}.npz").unlink()
     monitored = watch()
     assert (monitored.result.drift, monitored.result.far, monitored.features) == ([], None, None)
-    assert "Drift is not known" in render_monitor(monitored)
+    assert "Drift is not known" in monitoring.render(monitored)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (500, 8, 8), dtype=np.uint8)
@@ -191,11 +190,11 @@ def test_time_after_now_hides_no_other_rows(holdout):
     assert finding(DataError, watch).startswith("log/2199-01-01/000000-1-0.parquet row 0 column at")
 
 
-def test_unknown_model_in_the_log_names_the_row(holdout):
+def test_odd_model_in_the_log_names_the_row(holdout):
     write_log(holdout.images[:9], holdout.labels[:9], model="evil")
-    for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
+    for model in ("evil", "../x 1", "x" * 5_000_000 + " 1"):
         replaced("model", pa.array([*[TITLE] * 8, model]))
-        line = finding(DataError, lambda: open_log(Path("log"), days=1).answered_by())
+        line = finding(DataError, lambda: open_log(Path("log"), days=1))
         assert line.startswith("log/2025-11-26/120000-1-0.parquet row 8 column model: ")
         assert len(line) < 300
 

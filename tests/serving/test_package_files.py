@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pytest
 from packaged import Package, code, running
 from support import finding, python
@@ -90,16 +89,6 @@ def describe(**changes: object) -> Callable[[Path], object]:
     return change
 
 
-def answer_nonsense(folder: Path) -> None:
-    """A model whose answers are no probabilities, with its hash."""
-    path, sums = folder / "model.onnx", folder / "SHA256SUMS"
-    before, network = sha256(path), onnx.load(path)
-    [softmax] = [node for node in network.graph.node if node.op_type == "Softmax"]
-    softmax.op_type = "Sqrt"
-    onnx.save(network, path)
-    sums.write_text(sums.read_text().replace(before, sha256(path)))
-
-
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -107,10 +96,8 @@ def answer_nonsense(folder: Path) -> None:
         (lambda folder: (folder / "model.json").unlink(), "model.json: is not the file"),
         (lambda folder: (folder / "orjson.py").touch(), "orjson.py: is not in SHA256SUMS; delete"),
         (lambda folder: (folder / "more").mkdir(), "more: is not in SHA256SUMS; delete it"),
-        (describe(shape=(9, 9)), "model.json: the model has images (8, 8) and 10 classes"),
-        (describe(class_names=["0"]), "model.json: the model has images (8, 8) and 10 classes"),
+        (describe(shape=(9, 9)), "model.onnx: cannot be read as ONNX model: "),
         (describe(picture="odd"), "model.json: not as a stage writes it (picture: "),
-        (answer_nonsense, "model.onnx: 1 of 1 answers are no probabilities"),
         (drop_model, "SHA256SUMS: does not list model.onnx"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
     ],

@@ -4,27 +4,19 @@ Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS,
 THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
 from digits.toolkit.dataset import Dataset, Images, Labels, Matrix, Probabilities
 from digits.toolkit.errors import DigitsError
-from digits.toolkit.judgement.calibration import (
-    ECE_BINS,
-    bins_of,
-    calibration_error,
-    normalised,
-    not_probabilities,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from digits.toolkit.judgement import calibration
 
 KERAS_EPSILON = 1e-7
-
-# scikit-learn takes a second to import: functions import it, so that answering does without it.
 
 
 def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
@@ -41,11 +33,9 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     `ece`: see `calibration_error`. There is at least one row. A DigitsError if a row is no
     probability distribution.
     """
-    from sklearn.metrics import brier_score_loss, top_k_accuracy_score
-
-    if fault := not_probabilities(probabilities):
+    if fault := calibration.not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
-    chances = normalised(probabilities)
+    chances = calibration.normalised(probabilities)
     # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = clipped[np.arange(len(reference)), reference]
@@ -57,29 +47,26 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
         "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
         "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
         "brier": float(brier),
-        "ece": calibration_error(probabilities, reference),
+        "ece": calibration.calibration_error(probabilities, reference),
         "top2_accuracy": float(top2),
     }
 
 
-def reliability(probabilities: Probabilities, reference: Labels) -> "pd.DataFrame":
+def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame:
     """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
     Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
     `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
     """
-    import pandas as pd
-    from scipy.stats import binomtest
-
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == reference
-    bins = bins_of(confidence)
+    bins = calibration.bins_of(confidence)
     table = []
     for number in np.unique(bins):
         inside = bins == number
         rows, hits, mean = int(inside.sum()), int(right[inside].sum()), confidence[inside].mean()
         low, high = binomtest(hits, rows).proportion_ci()[:2]
-        bounds = number / ECE_BINS, (number + 1) / ECE_BINS
+        bounds = number / calibration.ECE_BINS, (number + 1) / calibration.ECE_BINS
         table.append((*bounds, rows, float(mean), hits / rows, low, high))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from math import isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,14 +20,14 @@ SURROUNDINGS = ("cpu", "lock_md5")
 
 
 class Spread(NamedTuple):
-    """Mean, standard deviation (n - 1), minimum, Student's 95 % interval; NaN where undefined."""
+    """Mean, standard deviation (n - 1), minimum, Student's 95 % interval; None where undefined."""
 
     n: int
-    mean: float
-    sd: float
-    minimum: float
-    low: float
-    high: float
+    mean: float | None = None
+    sd: float | None = None
+    minimum: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 class Group(NamedTuple):
@@ -67,24 +66,12 @@ def groups(runs: Sequence[Any]) -> list[Group]:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    if not values:
-        return Spread(0, nan, nan, nan, nan, nan)
-    n, mean = len(values), float(np.mean(values))
-    sd = float(np.std(values, ddof=1)) if n > 1 else nan
+    n, only = len(values), min(values, default=None)
+    if n < 2:
+        return Spread(n, mean=only, minimum=only)
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, 0.975)) * sd / np.sqrt(n)
     return Spread(n, mean, sd, min(values), mean - half, mean + half)
-
-
-def as_dicts(seed_groups: Sequence[Group]) -> list[dict[str, object]]:
-    """The groups for JSON; what is undefined is None."""
-
-    def figures(spread: Spread) -> dict[str, float | None]:
-        return {k: None if isnan(v) else v for k, v in spread._asdict().items()}
-
-    return [
-        {**group._asdict(), "measures": {k: figures(v) for k, v in group.measures.items()}}
-        for group in seed_groups
-    ]
 
 
 def _group(recipe: dict[str, str], seeds: Mapping[str, Any], varying: set[str]) -> Group:

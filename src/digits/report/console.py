@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,8 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.toolkit.answering.monitor import MonitorResult
     from digits.toolkit.answering.predict import Answer
     from digits.toolkit.answering.score import ScoreResult
-    from digits.toolkit.judgement.caret import Statistics
-    from digits.toolkit.judgement.drift import Drift
-    from digits.toolkit.registry.history import Move
-    from digits.toolkit.registry.promotion import Outcome
-    from digits.toolkit.registry.trace import Origin
+    from digits.toolkit.judgement import caret, drift
+    from digits.toolkit.registry import history, promotion, trace
     from digits.toolkit.serving.package import Package
 
 SHOWN = 10  # classes, those that were predicted most often
@@ -51,10 +47,11 @@ def print_accuracy(model: str) -> None:
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
-    from digits.evaluation.seeds import as_dicts
-
     if as_json:
-        print_json(as_dicts(groups))
+        found = [group._asdict() for group in groups]
+        for each in found:
+            each["measures"] = {name: of._asdict() for name, of in each["measures"].items()}
+        print_json(found)
         return
     headings = "measure", "n", "mean", "sd", "minimum", "95 % interval of the mean"
     for group in groups:
@@ -62,13 +59,13 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
         print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
         rows = []
         for name, (n, *figures) in group.measures.items():
-            mean, sd, minimum, low, high = ("n/a" if isnan(x) else f"{x:.4f}" for x in figures)
+            mean, sd, minimum, low, high = ("n/a" if x is None else f"{x:.4f}" for x in figures)
             rows.append([name, str(n), mean, sd, minimum, f"{low} to {high}"])
         print_table(headings, rows)
     print("n/a: a single run, or trained on shared cores")
 
 
-def print_statistics(statistics: "Statistics", *, as_json: bool) -> None:
+def print_statistics(statistics: "caret.Statistics", *, as_json: bool) -> None:
     from digits.toolkit.judgement.caret import as_tables
 
     if as_json:
@@ -144,7 +141,7 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
-    from digits.toolkit.answering.page import verdicts
+    from digits.toolkit.answering.monitor import verdicts
 
     if as_json:
         print_json(asdict(result))
@@ -156,7 +153,7 @@ def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> No
     print(f"{result.rows:,} rows by {result.model}{others} → {page}")
 
 
-def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+def print_outcome(outcome: "promotion.Outcome", *, as_json: bool) -> None:
     if as_json:
         print_json(outcome.as_dict())
         return
@@ -174,7 +171,7 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
         print(f"{outcome.decision.challenger} would be promoted (dry run)")
 
 
-def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
+def print_moves(moves: Sequence["history.Move"], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(move) for move in moves])
         return
@@ -188,7 +185,7 @@ def print_moves(moves: Sequence["Move"], *, as_json: bool) -> None:
         print("no champion yet; digits promote MODEL makes one")
 
 
-def print_origin(origin: "Origin", *, as_json: bool) -> None:
+def print_origin(origin: "trace.Origin", *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(origin))
         return
@@ -196,7 +193,7 @@ def print_origin(origin: "Origin", *, as_json: bool) -> None:
     print_table(("field", "value"), [(k, printable(str(value))) for k, value in fields.items()])
 
 
-def _print_found(warnings: Sequence[str], found: Sequence["Drift"]) -> None:
+def _print_found(warnings: Sequence[str], found: Sequence["drift.Drift"]) -> None:
     for warning in warnings:
         print(f"warning: {printable(warning)}")
     if not found:

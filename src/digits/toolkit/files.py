@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -30,27 +28,12 @@ class StrictModel(BaseModel):
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path of the same suffix; on success its file replaces `path` at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".[0-9]*-{escape(path.name)}"):
-        pid = left.name.removesuffix(f"-{path.name}")[1:]
-        if pid.isdecimal() and _has_ended(int(pid)):  # it was killed before it deleted its file
-            with suppress(OSError):
-                left.unlink()
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".new-{path.name}")  # what a killed process left is replaced
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # another user's
-        return False
-    return False
 
 
 @contextmanager

@@ -86,7 +86,9 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """
     set_environment()
     spare_the_collector()
-    _open_closed_streams()
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by `>&-`: no file may get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
     # escape what the encoding lacks
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -99,15 +101,6 @@ def run_program(work: Callable[[], object]) -> NoReturn:
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
-
-
-def _open_closed_streams() -> None:
-    """Open /dev/null in place of what the caller closed by `>&-`, before a file gets the number."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def run_stage(main: Callable[..., object]) -> NoReturn:

@@ -42,24 +42,6 @@ def unshallow() -> str:
     return "; this clone is shallow: `git fetch --unshallow` brings all commits" if shallow else ""
 
 
-def blob_size(root: Path, commit: str, path: Path) -> int:
-    """The bytes of a file below `root` at a commit; 0 if there is none."""
-    try:
-        return int(git(root, "cat-file", "-s", f"{commit}:./{path.as_posix()}"))
-    except ServiceError:
-        return 0
-
-
-def save_blob(root: Path, commit: str, path: Path, target: Path) -> bool:
-    """Copy a file below `root` as it is in a commit; False if there is none. Follows no link."""
-    command = ["git", "cat-file", "blob", f"{commit}:./{path.as_posix()}"]
-    with target.open("wb") as file:
-        done = subprocess.run(command, cwd=root, stdout=file, stderr=subprocess.DEVNULL)
-    if done.returncode != 0:
-        target.unlink()
-    return done.returncode == 0
-
-
 def clone(root: Path, folder: Path, commit: str) -> None:
     """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")

@@ -1,7 +1,6 @@
 """Pictures of a model: confusion matrix, alluvial, mistakes, reliability, learning curves."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import cycle
 from math import ceil
 from pathlib import Path
@@ -236,11 +235,10 @@ def draw_revisions(
     histories: Mapping[str, History],
 ) -> list[str]:
     """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
-    pictures = {f"{model}-learning-curves.png": partial(learning_curves, histories, title=model)}
+    pictures = {f"{model}-learning-curves.png": learning_curves(histories, title=model)}
     for name, (matrix, classes) in matrices.items():
-        title = f"{model}, test, {name}"
-        picture = partial(confusion_matrix, matrix, names=classes, title=title)
-        pictures[f"{model}-{name}-confusion.png"] = picture
+        drawn = confusion_matrix(matrix, names=classes, title=f"{model}, test, {name}")
+        pictures[f"{model}-{name}-confusion.png"] = drawn
     for file, picture in pictures.items():
-        theme.save(picture(), folder / file)
+        theme.save(picture, folder / file)
     return sorted(pictures)

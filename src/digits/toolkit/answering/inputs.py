@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Iterator[Batch]:
     """The images at a path, for a model that takes images of this shape (height, width)."""
     batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
-    first = next(batches, None)  # here, so that a wrong file is told before a model is loaded
+    first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
         raise DataError(f"{path}: no images in it; {', '.join(SUFFIXES)}, or rows are needed")
     return chain([first], batches)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
+from PIL import Image
+from scipy.stats import binomtest
 
 from digits.toolkit.answering import drift
 from digits.toolkit.answering.inputs import open_input
@@ -15,11 +18,19 @@ from digits.toolkit.answering.logged import Log, Logged, read_labels, read_log
 from digits.toolkit.answering.predict import set_threshold
 from digits.toolkit.dataset import Images
 from digits.toolkit.errors import DataError, printable
+from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.confidence import answer_sets
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
+WORDS = {
+    "mean_ink": "mean grey value",
+    "contrast": "contrast",
+    "class_shares": "predicted classes",
+    "features": "the model's features",
+    "accuracy": "accuracy",
+}
 KNOWN = 6000  # validation rows whose features a sample's are compared with
 
 
@@ -81,8 +92,6 @@ def monitor(
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
     if known is not None:
-        from scipy.stats import binomtest  # takes 0.4 s and 50 MB
-
         truth = known.reindex(answers.index)
         right = (truth == answers["predicted"])[truth.notna()]
         if not len(right):
@@ -104,6 +113,32 @@ def monitor(
         **drift.summarise(answers, model, project, comparisons),
     )
     return Monitored(result, sample.images, features)
+
+
+def render(monitored: Monitored) -> str:
+    """One HTML page that carries everything and loads nothing."""
+    result, foreign = monitored.result, []
+    if monitored.features:
+        farthest = np.argsort(-monitored.features[1], kind="stable")[:24]
+        foreign = [_png(image) for image in monitored.sample[farthest]]
+    template = templates("digits.toolkit.answering").get_template("monitor.html.j2")
+    return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
+
+
+def verdicts(result: MonitorResult) -> list[str]:
+    if not result.drift:
+        found = ["Drift is not known: artifacts/split is not what this version was made with."]
+    elif result.drifted:
+        found = [f"Drift of {', '.join(WORDS[name] for name in result.drifted)}."]
+    else:
+        found = ["No drift."]
+    if result.far is not None:
+        far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
+        found.append(f"{far}; of known images it would be 5 %.")
+    if got := result.accuracy:
+        interval = f"95 % interval {100 * got.lower:.2f} to {100 * got.upper:.2f} %"
+        found.append(f"Accuracy {100 * got.value:.2f} % on {got.rows:,} labelled rows, {interval}.")
+    return found
 
 
 def log_run(result: MonitorResult, page: Path, project: Project) -> None:
@@ -135,3 +170,8 @@ def _features(
     chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
     known = KnownFeatures(features(validation.images[chosen]))
     return known, known.distances(features(sample))
+
+
+def _png(image: Images) -> bytes:
+    Image.fromarray(255 - image).save(content := BytesIO(), "png")  # dark on white
+    return content.getvalue()

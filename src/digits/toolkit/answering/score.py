@@ -90,15 +90,12 @@ def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
 
     UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
     """
-    if not out:
-        raise UsageError("--out: is empty; FILE or FOLDER/ is allowed")
-    if "://" in out and not out.partition("://")[2].strip("/"):
-        raise UsageError(f"--out: {out} names no bucket; s3://BUCKET/FOLDER/ is allowed")
+    if not out.rpartition("://")[2].strip("/"):
+        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ is allowed")
     if not storage.is_folder(out):
         if Path(out).exists() and not Path(out).is_file():  # root would replace /dev/null
             raise UsageError(f"--out: {out} is a pipe or a device; a file is allowed")
-        inputs = [source, *map(str, Path(source).glob("*"))]
-        if storage.is_within(out, source) or storage.same_files(inputs, [out]):
+        if storage.is_within(out, source):
             raise UsageError(f"--out: {out} is the input itself, or in it; choose another file")
         return [Job(source, out)]
     source, out = storage.absolute(source), storage.absolute(out)
@@ -115,7 +112,7 @@ def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
     if not jobs:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
     is_around = storage.is_within(source, out) and source not in files
-    if storage.is_within(out, source) or is_around or storage.same_files(files, jobs):
+    if storage.is_within(out, source) or is_around or files.keys() & jobs.keys():
         raise UsageError(f"--out: {out} is among the inputs, or around them; choose another folder")
     return list(jobs.values())
 

@@ -1,6 +1,6 @@
 """Files here or in an object store: an address is a path, or `s3://bucket/key` for fsspec."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,11 +21,6 @@ def absolute(address: str) -> str:
 
 def is_within(address: str, folder: str) -> bool:
     return PurePath(absolute(address)).is_relative_to(absolute(folder))
-
-
-def same_files(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether a file is among both, under whatever name, link or hard link."""
-    return not {*map(_identity, some)}.isdisjoint(map(_identity, others))
 
 
 def is_folder(address: str) -> bool:
@@ -92,11 +87,3 @@ def filesystem_of(address: str) -> Iterator[tuple[Any, str]]:
     except Exception as error:  # each store has its own
         reason = f"{type(error).__name__}: {one_line(error, width=200)}"
         raise ServiceError(f"{address}: {reason}") from None
-
-
-def _identity(address: str) -> object:
-    try:
-        status = Path(absolute(address)).stat()
-    except OSError:  # remote, or not there
-        return absolute(address)
-    return status.st_dev, status.st_ino

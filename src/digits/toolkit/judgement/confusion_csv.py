@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from digits.toolkit.dataset import Matrix
 from digits.toolkit.errors import DataError
@@ -18,8 +19,6 @@ LAYOUT = (
 
 
 def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
-    import pandas as pd
-
     with replacing(path) as temporary:
         pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
@@ -41,8 +40,6 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     If the first cell is a number, there are no names, and the classes are numbered from 0.
     DataError if there is no such file, or it is no square table of counts.
     """
-    import pandas as pd
-
     with reading_as("confusion matrix", path):
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"over {MAX_BYTES >> 20} MB long")

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest, fisher_exact
 
 from digits.toolkit.dataset import Labels
+from digits.toolkit.judgement.comparison import mcnemar_exact
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts, PromoteParams
 
 NO_CHAMPION = "no champion to compare with"
@@ -100,13 +102,11 @@ def alone(
 
 def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
     """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
-    from scipy.special import betaincinv
-
     classes = max(challenger.classes, int(reference.max()) + 1)
     rows = np.bincount(reference, minlength=classes)
     right = np.bincount(reference[hits], minlength=classes)
-    # Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404
-    least = np.where(right, betaincinv(np.maximum(right, 1), rows - right + 1, 0.025), 0.0)
+    counts = zip(right.tolist(), rows.tolist(), strict=True)
+    least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
     worst = int(np.argmin(least))
     counted = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right"
     found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
@@ -117,8 +117,6 @@ def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit
 
 def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
     """Fisher's exact test: a model that was fitted to hold-out rows is better on them."""
-    from scipy.stats import fisher_exact
-
     if not (rows := facts.test_rows):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
     right, test_right = int(hits.sum()), facts.test_right
@@ -149,8 +147,6 @@ def against(
 
 
 def _paired_test(before: Hits, now: Hits, level: float) -> Check:
-    from digits.toolkit.judgement.comparison import mcnemar_exact  # it loads SciPy
-
     only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
     p_value = mcnemar_exact(only, only_champion, alternative="less")
     found = f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}"

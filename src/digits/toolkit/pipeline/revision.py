@@ -10,9 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
 from digits.toolkit.errors import DataError, ServiceError, UsageError, one_line
 from digits.toolkit.pipeline.provenance import OUTPUTS, recorded_outputs
-from digits.toolkit.repository import blob_size, git, save_blob, unshallow
+from digits.toolkit.repository import git, unshallow
 
 # of files that are parsed whole; YAML takes 2 s for each MB
 MB = 1 << 20
@@ -25,6 +27,10 @@ class Revision:
     def __init__(self, name: str, commit: str, repo: Any) -> None:
         self.name, self.commit = name, commit
         self._repo, self._project = repo, Path(repo.root_dir)
+        self._files, self._folder = LocalFileSystem(), self._project
+        if commit:  # these files are git's objects: no link is followed
+            self._files = repo.scm.get_fs(commit)
+            self._folder = self._project.relative_to(repo.scm.root_dir)
 
     def download(self, paths: Iterable[Path], root: Path) -> None:
         """Copy files into `root`, laid out as in the project. dvc.lock comes first.
@@ -49,14 +55,12 @@ class Revision:
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:
-        if self.commit:
-            self._check_size(path, blob_size(self._project, self.commit, path))
-            return save_blob(self._project, self.commit, path, target)
-        source = self._project / path
-        if source.is_file():
-            self._check_size(path, source.stat().st_size)
-            shutil.copyfile(source, target)
-        return source.is_file()
+        kept = str(self._folder / path)
+        if not self._files.isfile(kept):
+            return False
+        self._check_size(path, self._files.size(kept))
+        self._files.get_file(kept, str(target), raw=True)  # else git's LFS would be asked
+        return True
 
     def _copy_stored(self, digest: str, target: Path) -> None:
         if not re.fullmatch(r"[\da-f]{32}", digest):
@@ -67,12 +71,10 @@ class Revision:
             return
         remote = self._repo.cloud.get_remote_odb()
         stored = remote.oid_to_path(digest)
-        if self.commit and Path(stored).is_relative_to(self._project):
-            # a folder that git tracks may have lost it since
-            then = Path(stored).relative_to(self._project)
-            if save_blob(self._project, self.commit, then, target):
-                return
-        remote.fs.get_file(stored, str(target))
+        in_git = self.commit and Path(stored).is_relative_to(self._project)
+        # a folder that git tracks may have lost it since
+        if not in_git or not self._copy_kept(Path(stored).relative_to(self._project), target):
+            remote.fs.get_file(stored, str(target))
 
     def _check_size(self, path: Path, size: int) -> None:
         if size > (most := MOST_BYTES.get(path.suffix, size)):

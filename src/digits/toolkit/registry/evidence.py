@@ -72,7 +72,7 @@ def judge_by_holdout(
             signature = model.files.signature
             if signature != challenger.signature or challenger.finding:
                 return Contender(version, None, signature)
-            found = model.files.load(threads=threads).predict(holdout.images)
+            found = model.network.predict(holdout.images)
             return Contender.answering(version, found, holdout.labels, signature)
 
     def former_right(version: str) -> Labels | None:

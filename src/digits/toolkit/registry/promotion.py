@@ -20,6 +20,8 @@ from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.pipeline.revision import open_revision
 from digits.toolkit.project import Project
+from digits.toolkit.registry import card
+from digits.toolkit.registry.evidence import judge_by_holdout
 from digits.toolkit.registry.history import Move, champion_of, next_move, previous_champion
 from digits.toolkit.registry.model_files import ModelFiles, fetched
 from digits.toolkit.registry.trace import find_origin
@@ -66,8 +68,6 @@ def promote_training(
 
     IntegrityError if outputs are not what dvc.lock records.
     """
-    from digits.toolkit.registry.evidence import judge_by_holdout  # imports scipy
-
     name, root = model or "", Path()
     with scratch() as folder:
         if not run_id:
@@ -203,8 +203,6 @@ def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move)
 
 def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
     """Write the history and the version's card; if that fails, warn: the decision stands."""
-    from digits.toolkit.registry import card  # imports SciPy
-
     uri = registry.uri(version)
     try:
         card.write_history(registry)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from dvc.repo import Repo
 from mlflow.artifacts import load_text
 
 from digits.toolkit import inference, process, repository
@@ -80,8 +81,6 @@ def environment_differences(origin: Origin, *, threads: int) -> list[str]:
 
 def _share_dvc(root: Path, folder: Path) -> None:
     """Give a clone the DVC cache, the remotes and the local settings of the project."""
-    from dvc.repo import Repo
-
     with Repo(str(root)) as project:
         local = project.config.read("local")
         local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import get_args
 
 from digits.toolkit.dataset import Images, Picture, Probabilities
 from digits.toolkit.errors import IntegrityError, one_line
@@ -20,18 +18,14 @@ class Served:
 
     origin: Origin
     files: ModelFiles
+    network: Network
     picture: Picture  # how pictures of other sizes become its input
     threads: int
 
-    @cached_property
-    def _network(self) -> Network:  # loaded late, so that errors in the images come first
-        return self.files.load(threads=self.threads)
-
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
-        network = self._network
         try:
-            probabilities = network.predict(images)
+            probabilities = self.network.predict(images)
         except Exception as error:  # of ONNX Runtime, as for want of memory
             reason = one_line(error, width=200)
             raise IntegrityError(f"{self.origin.uri}: gives no answer ({reason})") from None
@@ -44,8 +38,6 @@ class Served:
 def served(uri: str, *, threads: int) -> Iterator[Served]:
     """The version at `models:/…`; IntegrityError if run or files are gone, changed or no model."""
     origin = find_origin(uri)
-    picture: Picture = origin.params.get("picture", "digit")
-    if picture not in get_args(Picture):
-        raise IntegrityError(f"{origin.uri}: its run recorded picture {picture!r}, which is none")
+    picture = origin.params.get("picture", "digit")
     with fetched(origin.uri, origin.model_sha256) as files:
-        yield Served(origin, files, picture, threads)
+        yield Served(origin, files, files.load(threads=threads), picture, threads)
