@@ -160,17 +160,22 @@ def test_too_many_connections(server: Running) -> None:
 
 
 @pytest.mark.slow
-def test_half_body_is_given_up(server: Running) -> None:
+def test_slow_clients_are_given_up(server: Running) -> None:
     body = HEAD + b"Content-Length: 100\r\n\r\n{"
-    with ThreadPoolExecutor(1) as slow:
+    with ThreadPoolExecutor(8) as slow:
+        half_head = slow.submit(exchange, server, HEAD)
         half_body = slow.submit(exchange, server, body)
+        silent = slow.submit(exchange, server, b"")
+        drips = slow.submit(exchange, server, HEAD, *[b"X: a\r\n"] * 60)
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", server.port)) as cut:
                 cut.sendall(body)
         answer = requests.post(f"{server.address}/predict", json={"inputs": [ZERO]}, timeout=5)
         assert answer.status_code == 200
+        assert not silent.done()
         assert b"408 Request Timeout" in (said := half_body.result())
         assert said.endswith(b'{"error":"the body was not complete within 10 s"}')
+        assert (half_head.result(), silent.result(), drips.result()) == (b"", b"", b"closed")
 
 
 def test_foreign_pages_are_refused(server: Running) -> None:

@@ -12,12 +12,11 @@ import uvicorn
 from digits.toolkit import process
 from digits.toolkit.errors import ServiceError, UsageError, printable
 from digits.toolkit.guard import MORE_NAMES, listen
-from digits.toolkit.protocol import Protocol
+from digits.toolkit.protocol import HEAD_S, Protocol
 from digits.toolkit.serving.app import Service
 from digits.toolkit.serving.model import LOG, load
 
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
-KEEP_ALIVE_S = 20
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 
 
@@ -44,7 +43,7 @@ def serve(options: Namespace) -> None:
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=DRAIN_S,
-            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_keep_alive=HEAD_S,
         )
         host, port = listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
