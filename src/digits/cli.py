@@ -151,7 +151,7 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Proj
 
     with connected() as project:
         if log and not model:
-            model = log.model
+            model = log.answered_by()
         with served(_uri(model, project), threads=project.threads) as loaded:
             yield project, loaded
 

@@ -254,7 +254,8 @@ class TestPictures:
 
     def test_picture_is_never_overwritten(self, files, promote_with):
         promote_with("plain")
-        for out in ("new/00.png", "new/x.parquet"):
+        Path("new/link.png").symlink_to("../elsewhere.png")
+        for out in ("new/00.png", "new/x.parquet", "elsewhere.png"):
             line = finding(UsageError, lambda out=out: score("new", out))
             assert line == f"--out: {out} is the input itself, or in it; choose another file"
 

@@ -83,3 +83,46 @@ def test_oldest_files_go(
         again.add(package.images, package.probabilities)
     assert files(tmp_path) == [tmp_path / "2001-01-01/mine.parquet", tmp_path / "mine.parquet"]
     assert {each.name for each in tmp_path.glob("2*/*")} == {"notes.txt", "mine.parquet"}
+
+
+def test_tidying_never_leaves_the_log(
+    log: journal.Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign, day = tmp_path.with_name("foreign"), tmp_path / "2001-01-02"
+    for folder in (foreign, day, day / OLD):
+        folder.mkdir()
+    (foreign / OLD).touch()
+    (foreign / "kept.parquet").write_bytes(b"x" * 1000)
+    (tmp_path / "2001-01-01").symlink_to(foreign)  # a linked day, a folder, a link, a real one
+    (day / OLD.replace("0", "1")).symlink_to(foreign / "kept.parquet")
+    (last := day / OLD.replace("0", "2")).write_bytes(b"x")
+    monkeypatch.setattr(journal, "MAX_BYTES", 0)
+    with log:
+        pass
+    assert {path.name for path in foreign.iterdir()} == {OLD, "kept.parquet"}
+    assert not last.exists()
+
+
+def test_fault_in_tidying_is_a_warning(
+    log: journal.Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (day := tmp_path / "2001-01-02").mkdir()
+    stuck, other = day / OLD, day / OLD.replace("0", "1")
+    stuck.touch()
+    other.write_bytes(b"xx")
+    unlink = Path.unlink
+
+    def failing(path: Path) -> None:
+        if path == other:
+            raise PermissionError(13, "Permission denied")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", failing)
+    monkeypatch.setattr(journal, "MAX_BYTES", 1)
+    with log:
+        pass
+    assert (stuck.exists(), other.exists()) == (False, True)
+    assert capfd.readouterr().err.startswith(f"warning: {other}: ")

@@ -85,6 +85,8 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     except OSError as error:
         kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
         raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
+    except TypeError:  # as Python says of what IDNA cannot encode
+        raise UsageError(f"{host}: is no name of a machine") from None
 
 
 def pages() -> Guard:

@@ -11,9 +11,10 @@ import pandas as pd
 
 from digits.toolkit.answering.inputs import open_parquet
 from digits.toolkit.dataset import Images
-from digits.toolkit.errors import DataError
+from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.files import reading_as
 from digits.toolkit.registry.served import Served
+from digits.toolkit.registry.versions import find
 
 MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
 # limits of one file; a service writes 4 MB of images at a time
@@ -28,7 +29,16 @@ class Log(NamedTuple):
     files: list[Path]
     since: datetime
     newest: datetime  # when the newest row was answered
+    row: str  # where that row is
     model: str  # who answered it
+
+    def answered_by(self) -> str:
+        """The version that answered the newest row; DataError if there is no such version."""
+        try:
+            find(self.model)
+        except UsageError as error:
+            raise DataError(f"{self.row} column model: {error}; --model names another") from None
+        return self.model
 
 
 class Logged(NamedTuple):
@@ -55,7 +65,7 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         since = newest - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
-    return Log(recent, since, newest, f"models:/{name}/{version}")
+    return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
 
 
 def read_log(log: Log, model: Served) -> Iterator[Logged]:

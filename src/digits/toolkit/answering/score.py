@@ -95,7 +95,8 @@ def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
     if not storage.is_folder(out):
         if Path(out).exists() and not Path(out).is_file():  # root would replace /dev/null
             raise UsageError(f"--out: {out} is a pipe or a device; a file is allowed")
-        if storage.is_within(out, source):
+        inputs = map(storage.absolute, map(str, Path(source).glob("*")))  # may be links
+        if storage.is_within(out, source) or storage.absolute(out) in inputs:
             raise UsageError(f"--out: {out} is the input itself, or in it; choose another file")
         return [Job(source, out)]
     source, out = storage.absolute(source), storage.absolute(out)

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
+from stat import S_ISREG
 from threading import Event, Lock, Thread
 
 import numpy as np
@@ -74,10 +75,9 @@ class Journal:
             try:
                 if asked:
                     self._write(*map(np.concatenate, zip(*asked, strict=True)))
-                _forget(self._folder)
             except Exception as error:  # of pyarrow; the rows are lost, but no request fails
-                where, why = printable(str(self._folder)), one_line(error, width=200)
-                print(f"warning: {where}: {why}", file=sys.stderr)
+                _warn(self._folder, error)
+            _forget(self._folder)
 
     def _write(self, at: Times, images: Images, probabilities: Probabilities) -> None:
         sets = answer_sets(probabilities, self._description.confidence.threshold)
@@ -97,8 +97,18 @@ class Journal:
 
 def _forget(folder: Path) -> None:
     """Delete the oldest files that a service wrote here until the rest is within the limit."""
+    days = [day for day in folder.glob("????-??-??") if not day.is_symlink()]
+    files = [file for day in days for file in day.glob("??????-????????.parquet")]
     size = 0
-    for file in sorted(folder.glob("????-??-??/??????-????????.parquet"), reverse=True):
-        size += file.stat().st_size
-        if size > MAX_BYTES:
-            file.unlink()
+    for file in sorted(files, reverse=True):
+        try:
+            status = file.lstat()
+            size += status.st_size
+            if size > MAX_BYTES and S_ISREG(status.st_mode):
+                file.unlink()
+        except OSError as error:
+            _warn(file, error)
+
+
+def _warn(path: Path, error: Exception) -> None:
+    print(f"warning: {printable(str(path))}: {one_line(error, width=200)}", file=sys.stderr)
