@@ -16,7 +16,7 @@ from intruder import foreign, statuses
 from packaged import Package, Running, code, running
 from support import python
 
-from digits.toolkit.serving.command import MAX_CONNECTIONS
+from digits.toolkit.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
@@ -157,6 +157,8 @@ def test_too_many_connections(server: Running) -> None:
         for _ in range(MAX_CONNECTIONS):
             opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
         assert requests.get(f"{server.address}/health", timeout=20).status_code == 503
+        many = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        assert opened.enter_context(many).recv(1) == b""  # given up sooner than the others
 
 
 @pytest.mark.slow
@@ -194,6 +196,7 @@ def test_ipv6(package: Package) -> None:
     ("option", "value", "says"),
     [
         ("--host", "1.2.3.4.5", "1.2.3.4.5:8000: "),
+        ("--host", "é" * 70, "no name of a machine"),
         ("--host", "", "--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks"),
         ("--port", "99999", "--port 99999: 0…65535 is allowed"),
         ("--log", "", "--log '': in a package it is called log; or it is elsewhere"),

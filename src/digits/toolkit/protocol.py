@@ -5,8 +5,9 @@ from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
 
@@ -25,34 +26,54 @@ class _Flow(FlowControl):
 
 class Protocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle
-    _head = 0  # bytes since the last head, or piece of a body, was complete
+    _running: RequestResponseCycle | None = None
+    _head: int | None = None  # bytes since a request began, or the last piece of its body came
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        self._timer = self.loop.call_later(HEAD_S, transport.abort)
+        # uvicorn answers 503 to one too many, but keeps it open
+        wait_s = HEAD_S if len(self.connections) < MAX_CONNECTIONS else 1
+        self._timer = self.loop.call_later(wait_s, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        if self._running:  # uvicorn tells only the last of a pipeline that the client has gone
+            self._running.disconnected = True
         super().connection_lost(exc)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def data_received(self, data: bytes) -> None:
-        self._head += len(data)
+        """Parse what came, and limit a head, or trailers, that are not complete."""
+        if self._head is not None:
+            self._head += len(data)
         super().data_received(data)
-        if self._head > MAX_HEAD:
+        if self._head is not None and self._head > MAX_HEAD:
             self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+
     def on_headers_complete(self) -> None:
-        self._timer.cancel()
         self._head = 0  # the app limits the body
+        self._timer.cancel()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._head = 0
         super().on_body(body)
+        self._head = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head = None
 
     def on_response_complete(self) -> None:
+        """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
         is_last = not self.pipeline
         super().on_response_complete()
-        if is_last:
+        if is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)

@@ -12,11 +12,10 @@ import uvicorn
 from digits.toolkit import process
 from digits.toolkit.errors import ServiceError, UsageError, printable
 from digits.toolkit.guard import MORE_NAMES, listen
-from digits.toolkit.protocol import HEAD_S, Protocol
+from digits.toolkit.protocol import HEAD_S, MAX_CONNECTIONS, Protocol
 from digits.toolkit.serving.app import Service
 from digits.toolkit.serving.model import LOG, load
 
-MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 
 
