@@ -91,15 +91,8 @@ class EvaluateOutputs(outputs.EvaluateOutputs):
 
     def __init__(self, model: str, root: Path = Path()) -> None:
         super().__init__(root / ARTIFACTS / "evaluate" / model)
-
-    @property
-    def reliability(self) -> Path:
-        return self.folder / "reliability.csv"
-
-    @property
-    def mistakes(self) -> Path:
-        """Picture of the most confident ones on the test split."""
-        return self.folder / "mistakes.png"
+        self.reliability = self.folder / "reliability.csv"
+        self.mistakes = self.folder / "mistakes.png"  # the most confident ones on the test split
 
     def alluvial(self, split: str) -> Path:
         """Picture of a split's flow from reference to prediction."""
