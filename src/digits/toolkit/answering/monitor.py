@@ -46,8 +46,6 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorResult(drift.Found):
-    """What a model saw and answered."""
-
     source: str
     since: str  # of a log, as `until`
     until: str

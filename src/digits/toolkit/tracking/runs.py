@@ -84,7 +84,6 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
 
 
 def end(status: str) -> None:
-    """End the active run, if there is one."""
     if status == "FINISHED":
         mlflow.end_run(status)
     else:  # wait for no server, and hide no error by another
@@ -141,8 +140,7 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
         with suppress(DataError):  # it is not here
             data = load_split(file).data
             described = from_numpy(data.images, targets=data.labels, **known).to_dict()
-        context = InputTag(MLFLOW_DATASET_CONTEXT, split)
-        inputs.append(DatasetInput(Dataset(**described), [context]))
+        inputs.append(DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)]))
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:

@@ -59,7 +59,6 @@ def connect(experiment: str, *, view: bool = True) -> str:
 
 
 def parent_run() -> Run | None:
-    """The run of an enclosing `mlflow run`."""
     return MlflowClient().get_run(_parent) if _parent else None
 
 
