@@ -47,10 +47,7 @@ def start(
     view: bool = False,
     system_metrics: bool = False,
 ) -> ActiveRun:
-    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
-
-    `what` is its description; for `view` see `store.connect`.
-    """
+    """Start a run and make it the active one. Under `mlflow run` it is a child of that run."""
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
@@ -156,8 +153,7 @@ def _source(file: Path) -> DatasetSource:
     scheme, _, _ = (address := remote_address(file) if shared else "").partition("://")
     with suppress(MlflowException):  # it reads none of this scheme
         return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
-    here = json.dumps({"uri": str(project_root() / file)})
-    return get_dataset_source_from_json(here, "local")
+    return get_dataset_source_from_json(json.dumps({"uri": str(project_root() / file)}), "local")
 
 
 def log_text(text: str, name: str) -> None:
