@@ -52,10 +52,9 @@ def connect(experiment: str, *, view: bool = True) -> str:
     uri = tracking_uri()
     if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := no_answer(uri)):
         raise _unusable(uri, reason)
-    with service_errors(uri):
-        mlflow.set_tracking_uri(uri)
-        with _opening(uri) if uri.startswith("sqlite") else nullcontext():
-            return _experiment_id(experiment, uri, view=view)
+    mlflow.set_tracking_uri(uri)
+    with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
+        return _experiment_id(experiment, uri, view=view)
 
 
 def parent_run() -> Run | None:
@@ -63,12 +62,12 @@ def parent_run() -> Run | None:
 
 
 @contextmanager
-def service_errors(uri: str | None = None) -> Iterator[None]:
+def service_errors() -> Iterator[None]:
     """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
     except (MlflowException, RequestException, sqlite3.Error) as error:
-        address = uri or mlflow.get_tracking_uri()
+        address = mlflow.get_tracking_uri()
         cause: BaseException = error
         while before := cause.__cause__ or cause.__context__:
             cause = before
