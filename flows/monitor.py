@@ -12,7 +12,7 @@ from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
 
 
 @flow(name="monitor", version=VERSION)
-@in_project(load_project)
+@in_project
 def monitor(
     source: str = "log",
     labels: str = "",

@@ -16,7 +16,7 @@ ALREADY_CHAMPION = "AlreadyChampion"
 
 
 @flow(name="promote", version=VERSION)
-@in_project(load_project)
+@in_project
 def promote(
     model: str,
     approval: Literal["required", "none"] = "required",

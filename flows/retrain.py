@@ -17,7 +17,7 @@ from train import train
 
 
 @flow(name="retrain", version=VERSION)
-@in_project(load_project)
+@in_project
 def retrain(
     models: Sequence[str] = (), approval: Literal["required", "none"] = "none"
 ) -> State[None]:

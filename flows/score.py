@@ -17,7 +17,7 @@ from digits.toolkit.tracking import store
 
 
 @flow(name="score", version=VERSION)
-@in_project(load_project)
+@in_project
 def score(
     source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
 ) -> State[None]:

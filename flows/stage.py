@@ -39,8 +39,7 @@ def stage(
 
 
 def _dvc(env: Mapping[str, str], *arguments: str) -> None:
-    """Run a DVC command, with its output in the log."""
-    # ends, with all that it started, when this process does
+    # it ends, with all that it started, when this process does
     command = [sys.executable, "-m", "digits.toolkit.commands", "dvc", *arguments]
     with Popen(
         command, env=env, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True

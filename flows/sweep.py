@@ -12,7 +12,7 @@ from pydantic import Field
 
 from digits import params
 from digits.artifacts import split_path
-from digits.project import as_project, load_project
+from digits.project import as_project
 from digits.toolkit.commands import LONG_GRACE_S, Commands
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.machine import processors
@@ -25,7 +25,7 @@ from digits.toolkit.tracking import store
 
 
 @flow(name="sweep", version=VERSION)
-@in_project(load_project)
+@in_project
 def sweep(
     model: str,
     space: str,

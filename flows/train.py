@@ -24,7 +24,7 @@ from digits.toolkit.prefect.stages import run_stages, step
 
 
 @flow(name="train", version=VERSION)
-@in_project(load_project)
+@in_project
 def train(
     targets: Sequence[str] = (),
     overrides: dict[str, Any] | None = None,
@@ -52,7 +52,7 @@ def train(
             "targets: not with `overrides`; an experiment runs all that depends on these, else it"
             " would show the accuracy of the model before them"
         )
-    root, dvc = Path.cwd(), Dvc()
+    root, dvc, project = Path.cwd(), Dvc(), load_project()
     if overrides:
         options = ["--force"] * force + ["--pull"] * pull
         return _result(_experiment(dvc, overrides, options, push=push))
@@ -62,7 +62,7 @@ def train(
             states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
             if _completed(states):
                 check_sources(root, targets)
-                trainings = max(1, processors() // load_project().threads)
+                trainings = max(1, processors() // project.threads)
                 pipeline = read_pipeline(root, targets)
                 states |= run_stages(pipeline, dvc, pools, trainings=trainings, force=force)
             if push and _completed(states):

@@ -1,4 +1,4 @@
-"""Every path under artifacts/, and how the outputs of the stages are read back."""
+"""Where the stages write under artifacts/, and how their outputs are read back."""
 
 from collections.abc import Mapping
 from math import ceil, log
@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 
 from digits.toolkit import outputs
-from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS, SPLITS, RunRecord
+from digits.toolkit.outputs import SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
@@ -83,41 +83,16 @@ class TrainOutputs(outputs.TrainOutputs):
     """artifacts/train/<model>/ in `root`."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
-        folder = root / ARTIFACTS / "train" / model
-        super().__init__(
-            folder=folder,
-            model=folder / "model.onnx",
-            keras=folder / "model.keras",
-            calibration=folder / "calibration.npz",
-            history=folder / "history.csv",
-            metrics=folder / "metrics.json",
-            run=folder / "run.json",
-        )
+        super().__init__(root / ARTIFACTS / "train" / model)
 
 
 class EvaluateOutputs(outputs.EvaluateOutputs):
     """artifacts/evaluate/<model>/ in `root`."""
 
     def __init__(self, model: str, root: Path = Path()) -> None:
-        folder = root / ARTIFACTS / "evaluate" / model
-        super().__init__(
-            folder=folder,
-            metrics=folder / "metrics.json",
-            statistics=folder / "statistics.json",
-            behaviour=folder / "behaviour.json",
-            confidence=folder / "confidence.json",
-            predictions=folder / "predictions.npz",
-            matrices={split: folder / f"{split}_confusion_matrix.csv" for split in EVALUATED},
-        )
-
-    @property
-    def reliability(self) -> Path:
-        return self.folder / "reliability.csv"
-
-    @property
-    def mistakes(self) -> Path:
-        """Picture of the most confident ones on the test split."""
-        return self.folder / "mistakes.png"
+        super().__init__(root / ARTIFACTS / "evaluate" / model)
+        self.reliability = self.folder / "reliability.csv"
+        self.mistakes = self.folder / "mistakes.png"  # the most confident ones on the test split
 
     def alluvial(self, split: str) -> Path:
         """Picture of a split's flow from reference to prediction."""

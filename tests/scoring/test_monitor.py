@@ -94,14 +94,14 @@ def test_accuracy_of_labels(holdout):
     times = write_log(images, predicted)
     pd.DataFrame({"label": labels, "at": times, "who": "Ada"}).to_csv("labels.csv", index=False)
     result = watch(labels="labels.csv").result
-    assert (result.accuracy.rows, result.accuracy.value) == (400, 0.9)
+    assert (result.accuracy["rows"], result.accuracy["value"]) == (400, 0.9)
     # outside the interval, 360 right ones or more, or fewer, have a chance below 2.5 %
-    assert binom.sf(359, 400, result.accuracy.lower) == pytest.approx(0.025)
-    assert binom.cdf(360, 400, result.accuracy.upper) == pytest.approx(0.025)
+    assert binom.sf(359, 400, result.accuracy["lower"]) == pytest.approx(0.025)
+    assert binom.cdf(360, 400, result.accuracy["upper"]) == pytest.approx(0.025)
     assert result.holdout == {"accuracy": 0.99, "rows": 500, "unsure": 0.01}
     assert "accuracy" in result.drifted
     pd.DataFrame({"at": times[:50], "label": labels[:50]}).to_parquet("labels.parquet")
-    assert watch(labels="labels.parquet").result.accuracy.rows == 50
+    assert watch(labels="labels.parquet").result.accuracy["rows"] == 50
 
 
 def test_npz_with_labels_by_row(holdout):
@@ -110,7 +110,7 @@ def test_npz_with_labels_by_row(holdout):
     rows.to_csv("labels.csv", index=False)
     result = watch("new.npz", labels="labels.csv").result
     assert result.rows == len(holdout)
-    assert (result.accuracy.rows, result.accuracy.value, result.unsure) == (50, 1, 0)
+    assert (result.accuracy["rows"], result.accuracy["value"], result.unsure) == (50, 1, 0)
 
 
 def test_run_and_page(holdout):
@@ -279,4 +279,4 @@ def test_log_of_a_service_is_read(holdout):
     pd.DataFrame({"at": at, "label": labels}).to_parquet("labels.parquet")
     result = watch(labels="labels.parquet").result
     assert (result.rows, result.unsure, result.model) == (70, 0, MODEL)
-    assert (result.accuracy.rows, result.accuracy.value) == (70, 1)
+    assert (result.accuracy["rows"], result.accuracy["value"]) == (70, 1)

@@ -115,9 +115,7 @@ def print_package(package: "Package", *, as_json: bool) -> None:
         return
     print(
         f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
-        f" the model's classes, probabilities within {package.largest_difference:.1g}"
-    )
-    print(
+        f" the model's classes, probabilities within {package.largest_difference:.1g}\n"
         f"serve it there with: python -m digits.toolkit.serving   (SHA-256 {package.sha256[:12]})"
     )
 

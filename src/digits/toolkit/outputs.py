@@ -1,7 +1,5 @@
-"""What a training and an evaluation leave in files, wherever a project keeps them."""
+"""What a training and an evaluation leave in files, in whatever folder a project keeps them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -57,20 +55,20 @@ def read_calibration(path: Path) -> Calibration:
     return Calibration(temperature, truth)
 
 
-@dataclass(frozen=True)
 class TrainOutputs:
-    """The files of a training: the model, its learning curves, cost and run.
+    """The files of a training in a folder: the model, its learning curves, cost and run.
 
     `model` is the ONNX file that answers, `keras` the same network to go on training with.
     """
 
-    folder: Path
-    model: Path
-    keras: Path
-    calibration: Path
-    history: Path
-    metrics: Path
-    run: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = folder / "model.onnx"
+        self.keras = folder / "model.keras"
+        self.calibration = folder / "calibration.npz"
+        self.history = folder / "history.csv"
+        self.metrics = folder / "metrics.json"
+        self.run = folder / "run.json"
 
     def write_history(self, history: list[Metrics]) -> None:
         import pandas as pd
@@ -101,17 +99,20 @@ class TrainOutputs:
         return read_json(self.run, RunRecord)
 
 
-@dataclass(frozen=True)
 class EvaluateOutputs:
-    """The files of an evaluation: all that is known of a model."""
+    """The files of an evaluation in a folder: all that is known of a model.
 
-    folder: Path
-    metrics: Path
-    statistics: Path
-    behaviour: Path
-    confidence: Path
-    predictions: Path
-    matrices: Mapping[str, Path]  # CSV by split: rows prediction, columns reference
+    `matrices` are CSV by split: rows prediction, columns reference.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = folder / "metrics.json"
+        self.statistics = folder / "statistics.json"
+        self.behaviour = folder / "behaviour.json"
+        self.confidence = folder / "confidence.json"
+        self.predictions = folder / "predictions.npz"
+        self.matrices = {split: folder / f"{split}_confusion_matrix.csv" for split in EVALUATED}
 
     def matrix_picture(self, split: str) -> Path:
         return self.matrices[split].with_suffix(".png")

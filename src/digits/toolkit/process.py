@@ -63,12 +63,11 @@ def project_root() -> Path:
 
 
 def child_environment(
-    *, root: Path | None = None, experiment: str = "", flow_run: str = "", parent_run: str = ""
+    *, root: Path | None = None, flow_run: str = "", parent_run: str = ""
 ) -> dict[str, str]:
     """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
-    context = {ROOT: str(root or ""), EXPERIMENT: experiment}
-    context |= {FLOW_RUN: flow_run, PARENT_RUN: parent_run}
+    context = {ROOT: str(root or ""), FLOW_RUN: flow_run, PARENT_RUN: parent_run}
     return others | {name: value for name, value in context.items() if value}
 
 

@@ -10,9 +10,7 @@ from digits.toolkit.errors import DigitsError, ServiceError, UsageError, one_lin
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints in a folder; a UsageError if that is no repository or has no such
-    commit, a ServiceError if git is not installed, or failed.
-    """
+    """What git prints in a folder; UsageError without repository or commit, else ServiceError."""
     english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
     try:
         done = subprocess.run(

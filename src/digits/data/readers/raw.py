@@ -64,7 +64,7 @@ def read_raw(folder: Path) -> RawData:
 
 def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
     """The `file` and the number of `rows` of each part that was read from a folder."""
-    heads = {path: _head_of(path) for path in _paths(folder)}
+    heads = {path: _content_of(path)[:4] for path in _paths(folder)}
     files = [*heads] * 2 if len(heads) == 1 else image_files(heads)
     return {
         part: {"file": str(file), "rows": len(data)}
@@ -76,13 +76,6 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
 def _paths(folder: Path) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in found if not path.is_dir() and not path.name.startswith(".")]
-
-
-def _head_of(path: Path) -> bytes:
-    with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    with gzip.open(path) if packed else path.open("rb") as file:
-        return file.read(4)
 
 
 def _content_of(path: Path) -> bytes:

@@ -67,9 +67,8 @@ def raw_frame(raw: RawData) -> pd.DataFrame:
     first = frame.groupby(["part", "hash"], sort=False)["row"].transform("first").astype("Int64")
     frame["duplicate_of"] = first.where(first < frame["row"])
     firsts = frame[frame["part"] == "train"].drop_duplicates("hash").set_index("hash")["row"]
-    frame["same_as_train"] = (
-        frame["hash"].map(firsts).where(frame["part"] == "test").astype("Int64")
-    )
+    of_test = frame["part"] == "test"
+    frame["same_as_train"] = frame["hash"].map(firsts).where(of_test).astype("Int64")
     return frame.drop(columns="hash")
 
 

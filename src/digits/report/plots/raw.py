@@ -1,17 +1,14 @@
 """Pictures of the raw data: classes, their average images, samples."""
 
 from math import ceil
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from digits.data.exploration import ClassImages
 from digits.report.plots import theme
 from digits.toolkit.dataset import Images
-
-if TYPE_CHECKING:
-    from digits.data.exploration import ClassImages
 
 
 def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
@@ -37,7 +34,7 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def class_images(images: "ClassImages", *, names: list[str], title: str) -> Figure:
+def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
     """One panel per class in a common scale of grey values, with a colour bar.
 
     `images` are float64 (classes, height, width); a panel that is NaN says `no image`.

@@ -34,26 +34,14 @@ WORDS = {
 KNOWN = 6000  # validation rows whose features a sample's are compared with
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Share of right answers among the labelled rows, with its exact 95 % interval."""
-
-    rows: int
-    value: float
-    lower: float
-    upper: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorResult(drift.Found):
-    """What a model saw and answered."""
-
     source: str
     since: str  # of a log, as `until`
     until: str
     other_rows: int  # of a log, answered by other versions
     far: float | None  # share farther from all known images than 95 % of those from each other
-    accuracy: Accuracy | None
+    accuracy: dict[str, float] | None  # labelled `rows`, `value`; exact 95 % `lower` to `upper`
     holdout: dict[str, float]  # the hold-out's figures of the same names
 
 
@@ -98,7 +86,8 @@ def monitor(
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
         correct, rows = int(right.sum()), len(right)
         interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
-        accuracy = Accuracy(rows, correct / rows, float(interval.low), float(interval.high))
+        accuracy = {"rows": rows, "value": correct / rows}
+        accuracy |= {"lower": float(interval.low), "upper": float(interval.high)}
         if {"accuracy", "rows"} <= holdout.keys():
             before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
             comparisons.append(compare_accuracy(correct, rows, before))
@@ -136,8 +125,9 @@ def verdicts(result: MonitorResult) -> list[str]:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         found.append(f"{far}; of known images it would be 5 %.")
     if got := result.accuracy:
-        interval = f"95 % interval {100 * got.lower:.2f} to {100 * got.upper:.2f} %"
-        found.append(f"Accuracy {100 * got.value:.2f} % on {got.rows:,} labelled rows, {interval}.")
+        interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
+        right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
+        found.append(f"{right}, {interval}.")
     return found
 
 
@@ -146,8 +136,8 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
     metrics |= {"far": result.far} if result.far is not None else {}
     if found := result.accuracy:
-        metrics |= {"labelled": found.rows, "accuracy": found.value}
-        metrics |= {"accuracy_lower": found.lower, "accuracy_upper": found.upper}
+        metrics |= {"labelled": found["rows"], "accuracy": found["value"]}
+        metrics |= {f"accuracy_{end}": found[end] for end in ("lower", "upper")}
     drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
 
 

@@ -82,8 +82,7 @@ def convert_picture(image: Image.Image, *, shape: Shape, picture: Picture) -> Co
             return red, "as is"
     grey = _grey(image)
     if picture == "plain":
-        stretched = _resized(grey, shape, Image.Resampling.BILINEAR)
-        return np.rint(stretched).astype(np.uint8), picture
+        return np.rint(_resized(grey, shape, Image.Resampling.BILINEAR)).astype(np.uint8), picture
     return normalise(grey, shape=shape), picture
 
 

@@ -13,8 +13,6 @@ from digits.toolkit.registry.served import Served
 
 
 class Answer(NamedTuple):
-    """What a model says of a picture."""
-
     file: str
     predicted: int
     probabilities: list[float]

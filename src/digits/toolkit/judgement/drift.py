@@ -69,8 +69,7 @@ def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Compa
 
     counts = np.stack([new, known])[:, (new + known) > 0]
     effect = float(np.abs(np.subtract(*(counts / counts.sum(axis=1, keepdims=True)))).sum() / 2)
-    p_value = chi2_contingency(counts, correction=False).pvalue
-    return Comparison(name, effect, float(p_value), least)
+    return Comparison(name, effect, float(chi2_contingency(counts, correction=False).pvalue), least)
 
 
 def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:

@@ -132,8 +132,7 @@ def against(
 ) -> Iterator[Check]:
     comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
     for name in ("same_signature", *comparisons):
-        limit = getattr(params, name)
-        if limit is None:
+        if (limit := getattr(params, name)) is None:
             continue
         if champion is None:
             yield Check(name, True, NO_CHAMPION)

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from digits.toolkit import process
+from digits.toolkit import params_yaml, process
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.prefect.server import ensure_server
 from digits.toolkit.repository import try_git
@@ -36,28 +36,24 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
     process.run_program(work)
 
 
-def in_project(load: Callable[[], object]) -> Callable[[Work[P]], Work[P]]:
+def in_project(work: Work[P]) -> Work[P]:
     """Decorate the work of a flow, done in the project that is the current folder.
 
-    `load` reads the project, to fail first if there is none. An error that the user can mend
-    becomes the message of a Failed state, without a traceback.
+    An error that the user can mend becomes the message of a Failed state, without a traceback.
     """
 
-    def decorate(work: Work[P]) -> Work[P]:
-        @wraps(work)
-        def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
-            process.set_environment()
-            cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
-            get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
-            try:
-                load()
-                return work(*args, **kwargs)
-            except DigitsError as error:
-                return Failed(message=str(error))
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
+        process.set_environment()
+        cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
+        get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
+        try:
+            params_yaml.read()  # to fail first if there is no project
+            return work(*args, **kwargs)
+        except DigitsError as error:
+            return Failed(message=str(error))
 
-        return run
-
-    return decorate
+    return run
 
 
 def _is_new(record: LogRecord) -> bool:

@@ -173,8 +173,7 @@ def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:
 
 
 def _commit_finding(tags: Mapping[str, str]) -> str | None:
-    commit = tags.get("git_commit")
-    if not commit:
+    if not (commit := tags.get("git_commit")):
         return "no commit recorded"
     if tags.get("git_dirty") != "false":
         return f"{commit[:12]} with uncommitted changes; commit them, then train again"

@@ -80,8 +80,7 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
                 raise
             reason = one_line(error, width=200)
             raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
-        actual = files_sha256(folder)
-        if actual != sha256:
+        if (actual := files_sha256(folder)) != sha256:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
                 f"{sha256[:12] or 'none'}); put those back, or delete the version"

@@ -165,8 +165,7 @@ def _decide(
 ) -> Outcome:
     while True:
         moves = registry.moves()
-        champion = champion_of(moves)
-        if champion == version:
+        if (champion := champion_of(moves)) == version:
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)

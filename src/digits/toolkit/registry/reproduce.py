@@ -1,7 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,21 +21,8 @@ from digits.toolkit.registry.trace import Origin, check_gate_record, find_origin
 from digits.toolkit.tracking import runs
 
 
-@dataclass(frozen=True, slots=True)
-class Reproduction:
-    """Two models' answers to the same rows: how many agree, and how far probabilities differ."""
-
-    rows: int
-    identical: int
-    largest_difference: float
-
-    def __str__(self) -> str:
-        same = f"{self.identical:,} of {self.rows:,} predictions identical"
-        return f"{same}, largest probability difference {self.largest_difference:g}"
-
-
-def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reproduction:
-    """Train a version again from its commit, data and params, and compare the predictions.
+def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
+    """Train a version again from its commit, data and params; say how far its answers differ.
 
     IntegrityError if no commit holds the code, or a hash differs, or an answer by over `tolerance`.
     """
@@ -53,8 +39,7 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> Reprod
         except UsageError as error:
             reason = f"{error}{repository.unshallow()}"
             raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
-        data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
-        if data_md5 != origin.data_md5:
+        if (data_md5 := provenance.data_md5(folder / provenance.DATA_POINTER)) != origin.data_md5:
             found = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
             raise IntegrityError(f"{origin.uri}: {found}")
         for line in environment_differences(origin, threads=project.threads):
@@ -122,14 +107,15 @@ def check_inputs(origin: Origin, project: Project, folder: Path) -> None:
             raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {found}")
 
 
-def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> Reproduction:
-    """Compare class probabilities float32 (n, classes) of the same rows.
+def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> str:
+    """Say how far class probabilities float32 (n, classes) of the same rows differ.
 
     IntegrityError if one differs by more than `tolerance`, or is NaN.
     """
     same = recorded.argmax(axis=1) == again.argmax(axis=1)
     largest = float(np.abs(recorded.astype(np.float64) - again).max())
-    found = Reproduction(len(recorded), int(same.sum()), largest)
+    found = f"{same.sum():,} of {len(same):,} predictions identical"
+    found += f", largest probability difference {largest:g}"
     if not largest <= tolerance:  # false for NaN
         raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
     return found

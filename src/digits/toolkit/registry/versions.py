@@ -45,8 +45,7 @@ class TrainedRun:
 
 def find(uri: str) -> ModelVersion:
     """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`; UsageError if none."""
-    parts = _URI.fullmatch(uri)
-    if parts is None:
+    if not (parts := _URI.fullmatch(uri)):
         raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
     client, name = MlflowClient(), parts["name"]
     with ignoring(*MISSING):

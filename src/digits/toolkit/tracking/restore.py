@@ -45,8 +45,7 @@ def restore_all(project: Project) -> None:
             run = run or restore(model, project)
             if expected:
                 read = provenance.recorded_inputs(f"evaluate@{model}")
-                paths = {name: project.split(name) for name in EVALUATED}
-                digests = {name: read[path] for name, path in paths.items() if path in read}
+                digests = {n: read[p] for n in EVALUATED if (p := project.split(n)) in read}
                 _log_evaluation(run, evaluated, digests, project)
         print(f"{model}: logged again from DVC's outputs")
 

@@ -47,10 +47,7 @@ def start(
     view: bool = False,
     system_metrics: bool = False,
 ) -> ActiveRun:
-    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
-
-    `what` is its description; for `view` see `store.connect`.
-    """
+    """Start a run and make it the active one. Under `mlflow run` it is a child of that run."""
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
@@ -84,7 +81,6 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
 
 
 def end(status: str) -> None:
-    """End the active run, if there is one."""
     if status == "FINISHED":
         mlflow.end_run(status)
     else:  # wait for no server, and hide no error by another
@@ -141,8 +137,7 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
         with suppress(DataError):  # it is not here
             data = load_split(file).data
             described = from_numpy(data.images, targets=data.labels, **known).to_dict()
-        context = InputTag(MLFLOW_DATASET_CONTEXT, split)
-        inputs.append(DatasetInput(Dataset(**described), [context]))
+        inputs.append(DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)]))
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -158,8 +153,7 @@ def _source(file: Path) -> DatasetSource:
     scheme, _, _ = (address := remote_address(file) if shared else "").partition("://")
     with suppress(MlflowException):  # it reads none of this scheme
         return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
-    here = json.dumps({"uri": str(project_root() / file)})
-    return get_dataset_source_from_json(here, "local")
+    return get_dataset_source_from_json(json.dumps({"uri": str(project_root() / file)}), "local")
 
 
 def log_text(text: str, name: str) -> None:

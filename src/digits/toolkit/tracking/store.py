@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import requests
@@ -51,24 +52,22 @@ def connect(experiment: str, *, view: bool = True) -> str:
     uri = tracking_uri()
     if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := no_answer(uri)):
         raise _unusable(uri, reason)
-    with service_errors(uri):
-        mlflow.set_tracking_uri(uri)
-        with _opening(uri) if uri.startswith("sqlite") else nullcontext():
-            return _experiment_id(experiment, uri, view=view)
+    mlflow.set_tracking_uri(uri)
+    with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
+        return _experiment_id(experiment, uri, view=view)
 
 
 def parent_run() -> Run | None:
-    """The run of an enclosing `mlflow run`."""
     return MlflowClient().get_run(_parent) if _parent else None
 
 
 @contextmanager
-def service_errors(uri: str | None = None) -> Iterator[None]:
+def service_errors() -> Iterator[None]:
     """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
     except (MlflowException, RequestException, sqlite3.Error) as error:
-        address = uri or mlflow.get_tracking_uri()
+        address = mlflow.get_tracking_uri()
         cause: BaseException = error
         while before := cause.__cause__ or cause.__context__:
             cause = before
@@ -167,22 +166,19 @@ def _opening(uri: str) -> Iterator[None]:
 
 def _experiment_id(name: str, uri: str, *, view: bool) -> str:
     client = MlflowClient()
-    experiment = client.get_experiment_by_name(name)
-    present = experiment.tags if experiment else {}
-    wanted = page.tags() if view else {}
-    if view and page.NOTE not in present:
-        wanted[page.NOTE] = page.TRAININGS
+    experiment: Any = client.get_experiment_by_name(name)
     if experiment is None:
         # explicit, as a store that `mlflow ui` created has roots that only a server can write to
         folder = Path(uri.removeprefix(SQLITE)).parent / "mlartifacts"
         location = folder.as_uri() if uri.startswith(SQLITE) else None
         with ignoring("RESOURCE_ALREADY_EXISTS"):  # another process created it
-            return client.create_experiment(name, artifact_location=location, tags=wanted)
-        return str(client.get_experiment_by_name(name).experiment_id)
+            client.create_experiment(name, artifact_location=location)
+        experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    wanted = {page.NOTE: page.TRAININGS, **experiment.tags, **page.tags()} if view else {}
     with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
         for key, value in wanted.items():
-            if present.get(key) != value:
+            if experiment.tags.get(key) != value:
                 client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)
