@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from digits.artifacts import COMPARISON, EvaluateOutputs
+from digits.artifacts import COMPARISON
 from digits.evaluation.leaderboard import MEANINGS, Comparison, cells
 from digits.toolkit.console import lines, print_json, print_table
 from digits.toolkit.errors import printable
@@ -39,11 +39,6 @@ def print_results() -> None:
         print(f"{heading}: {meaning}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
-
-
-def print_accuracy(model: str) -> None:
-    accuracy = EvaluateOutputs(model).read_metrics()["test"]["accuracy"]
-    print(f"{model}: test accuracy {accuracy:.4f}; `digits run` compares it with the others")
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:

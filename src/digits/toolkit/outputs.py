@@ -56,15 +56,12 @@ def read_calibration(path: Path) -> Calibration:
 
 
 class TrainOutputs:
-    """The files of a training in a folder: the model, its learning curves, cost and run.
-
-    `model` is the ONNX file that answers, `keras` the same network to go on training with.
-    """
+    """The files of a training in a folder: the model, its learning curves, cost and run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.model = folder / "model.onnx"
-        self.keras = folder / "model.keras"
+        self.model = folder / "model.onnx"  # which answers
+        self.keras = folder / "model.keras"  # the same network, to go on training with
         self.calibration = folder / "calibration.npz"
         self.history = folder / "history.csv"
         self.metrics = folder / "metrics.json"
@@ -100,10 +97,7 @@ class TrainOutputs:
 
 
 class EvaluateOutputs:
-    """The files of an evaluation in a folder: all that is known of a model.
-
-    `matrices` are CSV by split: rows prediction, columns reference.
-    """
+    """The files of an evaluation in a folder: all that is known of a model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,6 +106,7 @@ class EvaluateOutputs:
         self.behaviour = folder / "behaviour.json"
         self.confidence = folder / "confidence.json"
         self.predictions = folder / "predictions.npz"
+        # by split: rows prediction, columns reference
         self.matrices = {split: folder / f"{split}_confusion_matrix.csv" for split in EVALUATED}
 
     def matrix_picture(self, split: str) -> Path:

@@ -103,14 +103,12 @@ class Schedule(NamedTuple):
         """The stages that may start, by name, while some are running and some done; timed first."""
         names = {stage.name for stage in self.stages}
         together = [stage for stage in self.stages if stage.name in running]
-        chosen: list[str] = []
         for stage in sorted(self.stages, key=lambda stage: not stage.timed):
             waits = stage.name not in {*running, *done}
             ready = waits and names.intersection(stage.upstream) <= {*done}
             if ready and self._fits([*together, stage]):
                 together.append(stage)
-                chosen.append(stage.name)
-        return chosen
+        return [stage.name for stage in together if stage.name not in running]
 
     def _fits(self, together: Sequence[Stage]) -> bool:
         if any(stage.timed for stage in together) and len(together) > 1:
