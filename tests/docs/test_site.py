@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 # Links that no test follows: there is no network here.
-ELSEWHERE = {"https://en.wikipedia.org/wiki/McNemar%27s_test"}
+ELSEWHERE = {
+    "https://docs.greatexpectations.io",
+    "https://en.wikipedia.org/wiki/McNemar%27s_test",
+}
 # Sphinx's and the theme's own, at the foot of each page
 OF_THE_TOOLS = {"https://pradyunsg.me", "https://github.com/pradyunsg/furo"}
 
