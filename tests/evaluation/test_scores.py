@@ -18,7 +18,7 @@ from digits.evaluation.scores import (
 )
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import DigitsError
-from digits.toolkit.judgement.calibration import calibration_error
+from digits.toolkit.judgement.calibration import calibration_error, chance_calibration_error
 
 
 def test_rows_of_the_confusion_matrix_are_predictions_and_columns_the_reference():
@@ -53,6 +53,16 @@ def test_ece_bins_are_closed_on_the_right():
     same_bin = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 = 9/15 belongs to (8/15, 9/15]
     expected = abs((0.6 + 0.55) / 2 - 1 / 2)
     assert calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
+
+
+def test_honest_model_exceeds_the_error_of_chance_once_in_20_times():
+    random = np.random.default_rng(0)
+    honest = random.dirichlet(np.full(4, 0.6), 2000)
+    drawn = (honest.cumsum(axis=1) < random.random((1000, 2000, 1))).sum(axis=2)
+    errors = [calibration_error(honest, each) for each in drawn]
+    assert np.mean(np.array(errors) > chance_calibration_error(honest)) == pytest.approx(
+        0.05, abs=0.02
+    )
 
 
 def test_reliability_has_a_line_per_bin_with_rows_worked_out_by_hand():
