@@ -40,8 +40,7 @@ DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 def create(target: Path) -> str:
     """Write the project into a new folder, whose name is its own, and commit it.
 
-    Returns what to do next. A UsageError says why the name or the folder cannot be taken, or that
-    the current folder is in no repository of this project.
+    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere.
     """
     root = Path(git(Path(), "rev-parse", "--show-toplevel"))
     excluded = [f":!{path}" for path in LEFT_OUT]
