@@ -135,9 +135,7 @@ def package(
 
 
 @app.command()
-def new(
-    folder: Annotated[Path, typer.Argument(help="A new one; its name is the project's.")],
-) -> None:
+def new(folder: Annotated[Path, typer.Argument(help="New; its name is the project's.")]) -> None:
     """Make a project of your own from this one: its name everywhere, no data, no results."""
     from digits.new import create
 

@@ -130,13 +130,12 @@ def diff(
     if out == Path():
         raise UsageError("--out: is this folder; a folder of its own is allowed")
     from digits.artifacts import LAYOUT
+    from digits.toolkit.diff.collect import collect_diff
     from digits.toolkit.diff.render import print_diff, write_page
 
     if out:
         from digits.report.plots.model import draw_revisions  # imports matplotlib
-    collected = toolkit.collect_diff(
-        old, new, LAYOUT, partial(draw_revisions, out) if out else None
-    )
+    collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
     if out:
         write_page(collected, out)
     print_diff(collected, as_json=as_json, as_markdown=as_markdown)

@@ -217,20 +217,21 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
     for command in ("init -q", "add code.py", "commit -qm x"):
         git(*command.split())
     head = git("rev-parse", "HEAD")
-    record["tags"] |= {"git_commit": head, "git_dirty": "false"}
-    path.write_text(json.dumps(record))
+    record["tags"] |= {"git_commit": head, "git_dirty": "false", "dvc_stage": "train@nosuch"}
+    path.write_text(json.dumps(record | {"name": "nosuch"}))
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
     seed, split = record["params"]["seed"], record["datasets"]["train"]
-    for locked_seed, locked_split, text, said in (
-        (seed + 1, split, "", f"seed was {seed}, dvc.lock records {seed + 1}"),
-        (seed, "0" * 32, "", f"dvc.lock records {'0' * 32}"),
-        (seed, split, "other", f"code.py of its commit {head[:12]} is not the one here"),
+    for locked_seed, epochs, locked_split, text, said in (
+        (seed + 1, 2, split, "", f"seed was {seed}, dvc.lock records {seed + 1}"),
+        (seed, 3, split, "", "train.mlp.fit.epochs was 2, dvc.lock records 3"),
+        (seed, 2, "0" * 32, "", f"dvc.lock records {'0' * 32}"),
+        (seed, 2, split, "other", f"code.py of its commit {head[:12]} is not the one here"),
     ):
         code.write_text("")
         deps = [{"path": "code.py", "md5": md5(code)}]
         deps.append({"path": "artifacts/split/train.npz", "md5": locked_split})
-        params = {"params.yaml": {"seed": locked_seed, "train.mlp": {"fit": {"epochs": 2}}}}
+        params = {"params.yaml": {"seed": locked_seed, "train.mlp": {"fit": {"epochs": epochs}}}}
         lock["stages"]["train@mlp"] = {"deps": deps, "params": params}
         Path("dvc.lock").write_text(json.dumps(lock))
         code.write_text(text)

@@ -32,9 +32,7 @@ class RunRecord(StrictModel):
 
 
 class ClassFigures(BaseModel):
-    """What is read of a split's statistics: figures by class."""
-
-    by_class: dict[str, dict[str, FiniteFloat | None]]
+    by_class: dict[str, dict[str, FiniteFloat | None]]  # of a split's statistics.json
 
 
 class Calibration(NamedTuple):

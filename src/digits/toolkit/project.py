@@ -45,8 +45,7 @@ class Layout:
 class Project(Layout):
     """A layout, and blocks of params.yaml.
 
-    `logged_as` maps a run's params to keys in params.yaml, if these are other than in the model's
-    own block.
+    `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
     """
 
     name: str  # of experiments, registered model, deployments and events

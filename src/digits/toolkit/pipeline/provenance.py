@@ -117,6 +117,11 @@ def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
     return _recorded(root)[stage].params.get(str(PARAMS), {})
 
 
+def wrote(stage: str, output: Path, root: Path = Path()) -> bool:
+    """Whether dvc.lock in `root` records this output as one of the stage's."""
+    return any(out.path == output for out in _recorded(root)[stage].outs)
+
+
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     """The md5 of every stage output, from dvc.lock in `root`; an IntegrityError if damaged."""
     return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}

@@ -85,7 +85,7 @@ def _train_again(folder: Path, stage: str) -> None:
     }
     for command in (
         ["pull", "--quiet", "data.dvc"],
-        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", stage],
+        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", "--", stage],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]
         try:

@@ -81,8 +81,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     foreign = root == Path() and not provenance.is_committed(outputs.run)
-    stage = record.tags.get("dvc_stage", f"train@{model}")  # a framework may have its own
-    _check_record(record, project, stage, root, code=foreign)
+    _check_record(record, project, model, root, code=foreign)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
     if foreign:
         tags["outputs"] = UNCOMMITTED
@@ -107,13 +106,15 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     return MlflowClient().get_run(run_id)
 
 
-def _check_record(run: RunRecord, project: Project, stage: str, root: Path, *, code: bool) -> None:
+def _check_record(run: RunRecord, project: Project, model: str, root: Path, *, code: bool) -> None:
     """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
+    stage = run.tags.get("dvc_stage", "")  # a framework may have its own
+    if not provenance.wrote(stage, project.trained(model).model, root):
+        stage = f"train@{model}"
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
     said = {str(project.split(split)): digest for split, digest in run.datasets.items()}
-    block = f"train.{run.name}"
-    said |= {project.logged_as.get(k, f"{block}.{k}"): v for k, v in run.params.items()}
+    said |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
         f"{name} was {said[name]}, dvc.lock records {value}"
