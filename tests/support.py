@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
 # the tests have images of their own, whatever the project's are
-PARAMS["data"] |= {"percent": 100, "classes": 10, "class_names": None, "picture": "digit"}
+PARAMS["data"] |= {"percent": 100, "classes": 10, "class_names": None}
+PARAMS["data"]["image"] = {"size": "auto", "channels": "auto", "fit": "digit"}
 NAME: str = PARAMS["project"]["name"]
 DVC_YAML: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))
 PIPELINE: dict[str, Any] = DVC_YAML["stages"]

@@ -12,11 +12,11 @@ from fastapi import Body, FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from PIL import Image
 
-from digits.toolkit.answering.pictures import TREATMENTS, convert_picture, decode_picture
 from digits.toolkit.answering.predict import class_names
 from digits.toolkit.answering.serve import Limited
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.guard import Guard
+from digits.toolkit.pictures import TREATMENTS, convert_picture, decode_picture
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.versions import CHALLENGER, CHAMPION, Registry
@@ -67,7 +67,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
 
 def _answer(player: Player, drawing: Image.Image, project: Project) -> dict[str, Any]:
     role, model = player
-    image, treatment = convert_picture(drawing, shape=model.files.shape, picture=model.picture)
+    image, treatment = convert_picture(drawing, shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     names = class_names(model, project) or [*map(str, range(len(probabilities)))]
     Image.fromarray(image).save(png := BytesIO(), format="PNG")

@@ -72,7 +72,7 @@ class Params(StrictModel):
             "classes": self.data.classes,
             "threads": self.train.threads,
             "distribute": self.train.distribute,
-            "picture": self.data.picture,
+            **flatten({"image": self.data.image.model_dump()}),
             **flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }
 

@@ -6,7 +6,8 @@ from digits.params import Params
 from digits.toolkit.project import Project
 
 LOGGED_AS = {  # params of a run, by key in params.yaml
-    **{"seed": "seed", "classes": "data.classes", "picture": "data.picture"},
+    **{"seed": "seed", "classes": "data.classes"},
+    **{f"image.{key}": f"data.image.{key}" for key in ("size", "channels", "fit")},
     **{"threads": "train.threads", "distribute": "train.distribute"},
 }
 

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
 from digits.toolkit import inference
-from digits.toolkit.answering.pictures import read_pictures
+from digits.toolkit.pictures import read_pictures
 from digits.toolkit.judgement.confidence import answer_sets, threshold
 from digits.toolkit.outputs import read_calibration
 

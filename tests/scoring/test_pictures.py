@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support import finding, findings
 
-from digits.toolkit.answering.pictures import normalise, read_pictures
+from digits.toolkit.pictures import normalise, read_pictures
 from digits.toolkit.errors import DataError
 
 SHAPE = (28, 28)

@@ -81,7 +81,7 @@ def print_answers(
     coverage: float,
     as_json: bool,
 ) -> None:
-    from digits.toolkit.answering.pictures import TREATMENTS
+    from digits.toolkit.pictures import TREATMENTS
 
     if as_json:
         found = [answer._asdict() for answer in answers]

@@ -1,22 +1,26 @@
 """Labelled images in memory and on disk, as the stages pass them on."""
 
+import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from os import SEEK_END
+from os import SEEK_CUR, SEEK_END
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from digits.toolkit.errors import DataError
+from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import StrictModel, reading_as, replacing
 
-Images = NDArray[np.uint8]  # (n, height, width), grey values 0…255
+Images = NDArray[np.uint8]  # (n, height, width) of grey, or (n, height, width, 3) of colour
+Shape = tuple[int, ...]  # of one image: (height, width) or (height, width, 3)
 Labels = NDArray[np.int64]  # (n,)
+Rows = NDArray[np.int64]  # (n,), numbers of rows
 Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
@@ -24,7 +28,20 @@ Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = r
 # Limits against zip bombs: deflate packs up to 1,000 to 1, images of handwriting about 10 to 1.
 MAX_UNPACKED = 256 << 20  # bytes; smaller contents may have any ratio
 MAX_RATIO = 50
-Picture = Literal["digit", "plain"]  # how a picture of another size becomes an input image
+WRITTEN_AT_ONCE = 1000  # images
+Side = Annotated[int, Field(ge=1, le=4096)]  # pixels
+Fit = Literal["stretch", "crop", "pad", "digit"]  # how a picture of another size becomes an image
+
+
+class ImageParams(StrictModel):
+    """`data.image:` the form that every picture is brought to; see `pictures.convert_picture`.
+
+    `auto` is the size that all pictures have, and colour where one of them has it.
+    """
+
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)] | Literal["auto"]
+    channels: Literal["auto", "grey", "rgb"]
+    fit: Fit
 
 
 class DataParams(StrictModel):
@@ -33,7 +50,7 @@ class DataParams(StrictModel):
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2, le=10_000)]
     class_names: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = None
-    picture: Picture
+    image: ImageParams
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":
@@ -52,7 +69,7 @@ class DataParams(StrictModel):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Dataset:
-    """Images uint8 (n, height, width) with labels int64 (n,)."""
+    """Images uint8 (n, height, width) or (n, height, width, 3) with labels int64 (n,)."""
 
     images: Images
     labels: Labels
@@ -60,7 +77,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.int64]) -> "Dataset":
+    def take(self, rows: Rows) -> "Dataset":
         return Dataset(self.images[rows], self.labels[rows])
 
 
@@ -79,11 +96,11 @@ class Split(NamedTuple):
     """
 
     data: Dataset
-    rows: NDArray[np.int64]
+    rows: Rows
 
 
 def fingerprints(images: Images) -> list[bytes]:
-    """One 16-byte hash (BLAKE2b) per image (n, height, width): equal pixels, equal hash."""
+    """One 16-byte hash (BLAKE2b) per image: equal pixels, equal hash."""
     flat = np.ascontiguousarray(images).reshape(len(images), -1)
     return [blake2b(image.data, digest_size=16).digest() for image in flat]
 
@@ -94,9 +111,21 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def save_split(path: Path, split: Split) -> None:
-    data, rows = split
-    save_arrays(path, {"images": data.images, "labels": data.labels, "rows": rows})
+def save_split(path: Path, data: Dataset, rows: Rows) -> None:
+    """Write these rows of a data set as an npz whose images `load_split` maps into memory.
+
+    It is not compressed, and written piece by piece: neither all rows nor all images need fit.
+    """
+    shape = (len(rows), *data.images.shape[1:])
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(zipfile.ZipInfo("images.npy"), "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, header)
+            for start in range(0, len(rows), WRITTEN_AT_ONCE):
+                file.write(data.images[rows[start : start + WRITTEN_AT_ONCE]].tobytes())
+        for name, values in (("labels", data.labels[rows]), ("rows", rows)):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
+                npy.write_array(file, values, allow_pickle=False)
 
 
 def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
@@ -123,15 +152,43 @@ def check_unpacked(unpacked: int, *, packed: int) -> None:
 
 
 def load_split(path: Path) -> Split:
-    """Read a split that the `split` stage wrote; a DataError if it is missing or damaged."""
+    """Read a split that the `split` stage wrote; a DataError if it is missing or damaged.
+
+    Its images are mapped into memory: what is not looked at is not read.
+    """
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc repro split` makes it")
-    with reading_as("a split", path), path.open("rb") as file:
-        arrays = load_arrays(file)
-        expected = {"images": ("uint8", 3), "labels": ("int64", 1), "rows": ("int64", 1)}
-        found = {name: (array.dtype.name, array.ndim) for name, array in arrays.items()}
-        if found != expected or len({len(array) for array in arrays.values()}) > 1:
-            raise ValueError("images uint8 (n, h, w), labels and rows int64 (n,) belong in it")
-        if not arrays["images"].size or min(arrays["labels"].min(), arrays["rows"].min()) < 0:
+    with reading_as("a split", path):
+        try:
+            images = _mapped(path, "images.npy", "uint8")
+            labels, rows = (_mapped(path, f"{name}.npy", "int64") for name in ("labels", "rows"))
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(one_line(error)) from None
+        check_shape(images.shape[1:])
+        if {labels.shape, rows.shape} != {(len(images),)}:
+            raise ValueError("images uint8 (n, …), labels and rows int64 (n,) belong in it")
+        if not images.size or min(labels.min(), rows.min()) < 0:
             raise ValueError("no images, or a label or row number below 0")
-    return Split(Dataset(arrays["images"], arrays["labels"]), arrays["rows"])
+    return Split(Dataset(images, labels), rows)
+
+
+def check_shape(shape: Sequence[Any]) -> None:
+    """Raise a ValueError if this is not the shape of an image."""
+    match [*shape]:
+        case [int(), int()] | [int(), int(), 3]:
+            return
+    raise ValueError(f"{(*shape,)} is no image: (height, width) or (height, width, 3) is")
+
+
+def _mapped(path: Path, member: str, kind: str) -> NDArray[Any]:
+    """An array of an npz that is not compressed: a member of it is a .npy at an offset."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        info = archive.getinfo(member)
+        file.seek(info.header_offset + 26)  # its local header ends with the lengths of two texts
+        file.seek(sum(struct.unpack("<HH", file.read(4))), SEEK_CUR)
+        if info.compress_type != zipfile.ZIP_STORED or npy.read_magic(file) != (1, 0):
+            raise ValueError(f"{member} is compressed, or no array")
+        shape, _, dtype = npy.read_array_header_1_0(file)
+        if dtype.name != kind:  # a map of objects would be one of addresses
+            raise ValueError(f"{member} is {dtype.name}; {kind} is needed")
+        return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))

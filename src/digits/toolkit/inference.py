@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.toolkit.dataset import Images, Predict
+from digits.toolkit.dataset import Images, Predict, Shape
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import reading_as
 
@@ -30,9 +30,9 @@ Features = NDArray[np.float32]  # (n, k), the last hidden layer
 
 
 class Network(NamedTuple):
-    """A loaded model: `predict` takes raw images uint8 (n, height, width) of the size `shape`."""
+    """A loaded model: `predict` takes raw images uint8 (n, *shape)."""
 
-    shape: tuple[int, int]
+    shape: Shape
     classes: int
     predict: Predict
 
@@ -43,15 +43,16 @@ def load(path: Path, *, threads: int) -> Network:
     answers = [each for each in session.get_outputs() if each.name != CLASS]
     match [(each.name, each.type, each.shape[1:]) for each in [*session.get_inputs(), *answers]]:
         case [
-            ("images", "tensor(uint8)", [int(height), int(width)]),
+            ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
             predict = partial(_in_batches, session, PROBABILITIES, threads)
-            return Network((height, width), classes, predict)
+            return Network((*shape,), classes, predict)
         case found:
             raise DataError(
                 f"{path}: is from and to {found}; a classifier has one input {IMAGES} uint8 "
-                f"(n, height, width) and one output {PROBABILITIES} float32 (n, classes)"
+                f"(n, height, width) or (n, height, width, 3), and one output {PROBABILITIES} "
+                "float32 (n, classes)"
             )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from digits.toolkit import events
 from digits.toolkit.answering.predict import class_names
-from digits.toolkit.dataset import Dataset, Images
+from digits.toolkit.dataset import Dataset, Images, Shape
 from digits.toolkit.files import md5
 from digits.toolkit.findings import SHOWN_ROWS, Usual, finding
 from digits.toolkit.judgement.confidence import no_answer, too_few_rows
@@ -47,7 +47,7 @@ def image_stats(images: Images) -> dict[str, np.ndarray]:
 class Sample:
     """A random sample of a stream of images: those with the smallest random keys."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: Shape) -> None:
         self.images: Images = np.empty((0, *shape), np.uint8)
         self._keys = np.empty(0)
         self._random = np.random.default_rng(SEED)

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from digits.toolkit.answering.pictures import SUFFIXES, Shape, is_picture, read_pictures
-from digits.toolkit.dataset import Images, Picture, check_unpacked, load_arrays
+from digits.toolkit.dataset import Fit, Images, Shape, check_unpacked, load_arrays
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import reading_as
+from digits.toolkit.pictures import SUFFIXES, is_picture, read_pictures
 
 BATCH = 1000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
@@ -28,9 +28,9 @@ class Batch(NamedTuple):
     treatments: Sequence[str] = ()
 
 
-def open_input(path: Path, *, shape: Shape, picture: Picture = "digit") -> Iterator[Batch]:
+def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     """The images at a path, for a model that takes images of this shape (height, width)."""
-    batches = _pictures(path, shape, picture) if path.is_dir() else _rows(path, shape)
+    batches = _pictures(path, shape, fit) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
         raise DataError(f"{path}: no images in it; {', '.join(SUFFIXES)}, or rows are needed")
@@ -56,11 +56,11 @@ def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()
     return file
 
 
-def _pictures(folder: Path, shape: Shape, picture: Picture) -> Iterator[Batch]:
+def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
     files = sorted(file for file in folder.iterdir() if is_picture(file.name))
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
-        images, treatments = zip(*read_pictures(some, shape=shape, picture=picture), strict=True)
+        images, treatments = zip(*read_pictures(some, shape=shape, fit=fit), strict=True)
         yield Batch([printable(file.name) for file in some], np.stack(images), treatments)
 
 

@@ -143,7 +143,7 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
 
 def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
     limit = set_threshold(model, coverage)
-    for batch in open_input(source, shape=model.files.shape, picture=model.picture):
+    for batch in open_input(source, shape=model.files.shape, fit=model.fit):
         probabilities = model.predict(batch.images)
         sizes = answer_sets(probabilities, limit).sum(axis=1)
         columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.toolkit.answering.pictures import read_pictures
 from digits.toolkit.judgement.confidence import answer_sets, threshold, unsure
+from digits.toolkit.pictures import read_pictures
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
     """Answer each picture; `coverage` of the answer sets hold the true class."""
-    pictures = read_pictures(paths, shape=model.files.shape, picture=model.picture)
+    pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(np.stack([image for image, _ in pictures]))
     sets = answer_sets(probabilities, set_threshold(model, coverage))
     ranked, sizes = np.argsort(-probabilities, axis=1, kind="stable").tolist(), sets.sum(axis=1)

@@ -20,11 +20,11 @@ from digits.toolkit import process
 from digits.toolkit.answering import storage
 from digits.toolkit.answering.drift import Found, image_stats, record, summarise
 from digits.toolkit.answering.inputs import Batch, open_input
-from digits.toolkit.answering.pictures import is_picture
 from digits.toolkit.answering.predict import class_names, set_threshold
 from digits.toolkit.dataset import Probabilities
 from digits.toolkit.errors import DataError, UsageError, printable
 from digits.toolkit.judgement.confidence import answer_sets
+from digits.toolkit.pictures import is_picture
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.trace import Origin
@@ -128,7 +128,7 @@ def write_predictions(job: Job, model: Served, project: Project) -> int:
     if job.stamp and _stamp(job.output) == job.stamp:
         return 0
     with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
-        batches = open_input(path, shape=model.files.shape, picture=model.picture)
+        batches = open_input(path, shape=model.files.shape, fit=model.fit)
         limit = set_threshold(model, project.confidence.coverage)
         tables = (_table(batch, model, limit, job, project) for batch in batches)
         first, rows = next(tables), 0

@@ -12,7 +12,7 @@ from mlflow.models import Model
 from requests import RequestException
 
 from digits.toolkit import inference
-from digits.toolkit.dataset import Images
+from digits.toolkit.dataset import Images, Shape, check_shape
 from digits.toolkit.errors import DataError, IntegrityError, one_line
 from digits.toolkit.files import ANEW, scratch
 from digits.toolkit.inference import Features, Network
@@ -35,7 +35,7 @@ class ModelFiles(NamedTuple):
     uri: str
     folder: Path
     signature: str
-    shape: tuple[int, int]
+    shape: Shape
     classes: int
     class_names: list[str]
 
@@ -100,10 +100,11 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
             raise ValueError(f"loaded by {loader} from {data}, code {code}")
         signature = description.signature
         [images], [answers, *_] = signature.inputs.inputs, signature.outputs.inputs
-        (_, height, width), (_, classes) = images.shape, answers.shape
+        (_, *shape), (_, classes) = images.shape, answers.shape
+        check_shape(shape)
         names = [*map(str, (description.metadata or {}).get("class_names", []))]
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = one_line(error, width=200) or type(error).__name__
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
     text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
-    return ModelFiles(uri, folder, text, (height, width), classes, names)
+    return ModelFiles(uri, folder, text, (*shape,), classes, names)

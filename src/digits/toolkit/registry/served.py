@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from digits.toolkit.dataset import Images, Picture, Probabilities
+from digits.toolkit.dataset import Fit, Images, Probabilities
 from digits.toolkit.errors import IntegrityError, one_line
 from digits.toolkit.inference import Network
 from digits.toolkit.judgement.calibration import not_probabilities
@@ -19,7 +19,7 @@ class Served:
     origin: Origin
     files: ModelFiles
     network: Network
-    picture: Picture  # how pictures of other sizes become its input
+    fit: Fit  # how pictures of other sizes become its input
     threads: int
 
     def predict(self, images: Images) -> Probabilities:
@@ -38,6 +38,6 @@ class Served:
 def served(uri: str, *, threads: int) -> Iterator[Served]:
     """The version at `models:/…`; IntegrityError if run or files are gone, changed or no model."""
     origin = find_origin(uri)
-    picture = origin.params.get("picture", "digit")
+    fit = origin.params.get("image.fit", "stretch")
     with fetched(origin.uri, origin.model_sha256) as files:
-        yield Served(origin, files, files.load(threads=threads), picture, threads)
+        yield Served(origin, files, files.load(threads=threads), fit, threads)

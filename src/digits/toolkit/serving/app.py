@@ -148,7 +148,7 @@ class Service:
 
     async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
         description = self._model.description
-        arguments = kind, body, description.shape, description.picture
+        arguments = kind, body, description.shape, description.fit
         if kind not in PICTURES and len(body) <= QUICK:
             return read(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)

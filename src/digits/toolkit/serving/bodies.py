@@ -9,16 +9,16 @@ import numpy as np
 import orjson
 from starlette.exceptions import HTTPException
 
-from digits.toolkit.answering.pictures import Shape, convert_picture, decode_picture
-from digits.toolkit.dataset import Images, Picture
+from digits.toolkit.dataset import Fit, Images, Shape
 from digits.toolkit.errors import DataError
+from digits.toolkit.pictures import convert_picture, decode_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
 JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
 
 
-def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images, list[str]]:
+def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[str]]:
     """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
     if kind == JSON:
         images = _arrays(body, shape)
@@ -29,7 +29,7 @@ def read(kind: str, body: bytes, shape: Shape, picture: Picture) -> tuple[Images
     elif kind in PICTURES:
         try:
             drawn = decode_picture(BytesIO(body))
-            image, treatment = convert_picture(drawn, shape=shape, picture=picture)
+            image, treatment = convert_picture(drawn, shape=shape, fit=fit)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
         return image[np.newaxis], [treatment]

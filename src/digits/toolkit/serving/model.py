@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from digits.toolkit import inference
-from digits.toolkit.dataset import Images, Picture, Predict, Probabilities
+from digits.toolkit.dataset import Fit, Images, Predict, Probabilities, Shape
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import ANEW, StrictModel, read_json, reading_as, sha256
 from digits.toolkit.inference import Network
@@ -31,14 +31,14 @@ class Confidence(StrictModel):
 
 
 class Description(StrictModel):
-    """model.json; `shape` is height and width, `model_sha256` the hash that was registered."""
+    """model.json; `shape` is that of an image, `model_sha256` the hash that was registered."""
 
     name: str
     version: str
     model_sha256: str
-    shape: tuple[int, int]
+    shape: Shape
     class_names: list[str]
-    picture: Picture
+    fit: Fit
     confidence: Confidence
 
     @property

@@ -64,7 +64,7 @@ def describe(model: Served, project: Project) -> Description:
         model_sha256=origin.model_sha256,
         shape=model.files.shape,
         class_names=names,
-        picture=model.picture,
+        fit=model.fit,
         confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
     )
 

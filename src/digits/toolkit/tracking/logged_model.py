@@ -65,7 +65,7 @@ def _save(
     names = project.data.names if project.data.classes == network.classes else numbers
     metadata = {
         "class_names": names,
-        "picture": project.data.picture,
+        "fit": project.data.image.fit,
         "temperature": read_calibration(outputs.calibration).temperature,
     }
     classes = TensorSpec(np.dtype("str"), (-1,), inference.CLASS)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from digits.toolkit.dataset import Images, Picture
+from digits.toolkit.dataset import Fit, Images, Shape
 from digits.toolkit.errors import DataError, one_line
 
 FORMATS = ("PNG", "JPEG")
@@ -21,14 +21,13 @@ MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
 
-Shape = tuple[int, int]  # height, width
 Grey = NDArray[np.float64]  # (height, width), 0…255
 
 # How a picture became the model's input, as predictions and answers name it.
 TREATMENTS = {
     "as is": "grey and of the model's size, so its pixels are the input, light on dark",
     "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
-    "plain": "made grey and stretched to the model's size",
+    "stretch": "made grey and stretched to the model's size",
 }
 
 Converted = tuple[Images, str]  # a model's input uint8 (height, width), its key in TREATMENTS
@@ -38,7 +37,7 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_pictures(paths: Sequence[Path], *, shape: Shape, picture: Picture) -> list[Converted]:
+def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Converted]:
     """Read PNG or JPEG files as a model's input; DataError with a finding per bad picture."""
     found: list[Converted] = []
     findings: list[str] = []
@@ -46,7 +45,7 @@ def read_pictures(paths: Sequence[Path], *, shape: Shape, picture: Picture) -> l
         try:
             if path.exists() and not path.is_file():
                 raise DataError("is a folder, a pipe or a device; a picture is allowed")
-            found.append(convert_picture(decode_picture(path), shape=shape, picture=picture))
+            found.append(convert_picture(decode_picture(path), shape=shape, fit=fit))
         except DataError as error:
             findings.append(f"{path}: {error}")
     if findings:
@@ -70,7 +69,7 @@ def decode_picture(file: IO[bytes] | Path) -> Image.Image:
         raise DataError(f"cannot be read as an image: {reason}") from None
 
 
-def convert_picture(image: Image.Image, *, shape: Shape, picture: Picture) -> Converted:
+def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
     """Convert a picture to the pixels (height, width) that a model takes.
 
     One of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as it is.
@@ -81,9 +80,9 @@ def convert_picture(image: Image.Image, *, shape: Shape, picture: Picture) -> Co
         if np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255:
             return red, "as is"
     grey = _grey(image)
-    if picture == "plain":
-        return np.rint(_resized(grey, shape, Image.Resampling.BILINEAR)).astype(np.uint8), picture
-    return normalise(grey, shape=shape), picture
+    if fit != "digit":
+        return np.rint(_resized(grey, shape, Image.Resampling.BILINEAR)).astype(np.uint8), fit
+    return normalise(grey, shape=shape), fit
 
 
 def normalise(grey: Grey, *, shape: Shape) -> Images:
