@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from digits.artifacts import SPLIT_SUMMARY, split_path
+from digits.artifacts import PACK, SPLIT_SUMMARY, split_path
+from digits.data.packed import ROWS, SUMMARY, Packed
+from digits.data.packing import describe
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params
-from digits.toolkit.dataset import Dataset, RawData, save_split
+from digits.toolkit.dataset import Dataset, RawData, Split, save_split
 from digits.toolkit.errors import DataError, DigitsError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import RunRecord
@@ -132,14 +135,33 @@ def write_params(changes: Mapping[str, Any]) -> None:
 def write_project(data: Dataset, params: Params) -> None:
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
-    raw = RawData(data, None)
-    parts = split(raw, percent=100, params=params.split, seed=params.seed)
+    rows = as_packed(RawData(data, None)).rows
+    parts = split(rows, percent=100, params=params.split, seed=params.seed)
     split_path("train").parent.mkdir(parents=True)
-    for name, part in parts.items():
-        save_split(split_path(name), part)
+    for name, own in parts.items():
+        save_split(split_path(name), Split(data, own), picks=own)
+    PACK.mkdir()
+    rows.to_parquet(PACK / ROWS)
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
-    write_json(SPLIT_SUMMARY, summarise_splits(parts, raw) | {"sources": sources})
+    write_json(PACK / SUMMARY, {"class_names": None, "sources": sources})
+    write_json(SPLIT_SUMMARY, summarise_splits(parts, rows) | {"sources": sources})
     record_outputs()
+
+
+def as_packed(raw: RawData) -> Packed:
+    """Arrays as the `pack` stage gives them to later stages; they may hold other than uint8."""
+    tables = []
+    for part, data in (("train", raw.train), ("test", raw.test)):
+        if data is not None:
+            table = describe(data.images).assign(part=part, label=data.labels, fault=None)
+            height, width = data.images.shape[1:3]
+            table = table.assign(height=height, width=width, mode="grey", file=f"data/{part}")
+            tables.append(
+                table.assign(row=range(len(table)), name=[f"row {n}" for n in table.index])
+            )
+    images = [data.images for data in raw if data is not None]
+    pixels = np.nan_to_num(np.concatenate(images)).astype(np.uint8)
+    return Packed(pixels, pd.concat(tables, ignore_index=True))
 
 
 def run_record(name: str, **changes: Any) -> RunRecord:

@@ -1,7 +1,7 @@
 """What the toolkit is told of this project."""
 
 from digits import params
-from digits.artifacts import LAYOUT
+from digits.artifacts import LAYOUT, class_names
 from digits.params import Params
 from digits.toolkit.project import Project
 
@@ -23,7 +23,7 @@ def as_project(params: Params) -> Project:
         models=params.models,
         threads=params.train.threads,
         system_metrics=params.tracking.system_metrics,
-        data=params.data,
+        data=params.data.model_copy(update={"class_names": class_names(params.data)}),
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
 from digits.toolkit import inference
-from digits.toolkit.pictures import read_pictures
 from digits.toolkit.judgement.confidence import answer_sets, threshold
 from digits.toolkit.outputs import read_calibration
+from digits.toolkit.pictures import read_pictures
 
 Arrows = set[tuple[str, str]]
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from support import finding, findings
 
-from digits.toolkit.pictures import normalise, read_pictures
 from digits.toolkit.errors import DataError
+from digits.toolkit.pictures import normalise, read_pictures
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training

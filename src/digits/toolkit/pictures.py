@@ -140,3 +140,12 @@ def _corner(weights: NDArray[np.float64], room: int) -> int:
     """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
     centre = np.average(np.arange(len(weights)), weights=weights)
     return int(np.clip(round(room / 2 - centre), 0, room - len(weights)))
+
+
+def probe(path: Path) -> tuple[int, int, bool]:
+    """Height, width and whether it has colour, from the head of a file; DataError if it has none."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width, image.mode in ("RGB", "RGBA", "P", "CMYK")
+    except Exception as error:
+        raise DataError(f"cannot be read as an image: {one_line(error)}") from None

@@ -170,7 +170,7 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-        called = f"called {names[prediction]}\n{confidence}, row {row}"
+        called = f"called {names[prediction]}\n{confidence}, {row}"
         axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
     if count == 0:
         grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
