@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
 from digits.artifacts import SPLIT_SUMMARY, TrainOutputs, split_path
-from digits.stages import compare, evaluate, explore, report, validate
+from digits.stages import compare, evaluate, explore, pack, report, validate
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import read_json, write_json
 
@@ -70,6 +70,7 @@ def perfect_weights(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def run_stages() -> str:
     """Everything after the training; returns the report."""
+    pack.main()
     validate.main()
     explore.main()
     for model in MODELS:

@@ -1,6 +1,6 @@
 """Where the stages write under artifacts/, and how their outputs are read back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, log
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import numpy as np
 
 from digits.data import packed
 from digits.toolkit import outputs
-from digits.toolkit.dataset import DataParams
 from digits.toolkit.outputs import SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
@@ -74,13 +73,12 @@ def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> 
     return [found + ", ".join(few) + mend] if few else []
 
 
-def class_names(data: DataParams) -> list[str]:
+def class_names(classes: int, named: Sequence[str] | None) -> list[str]:
     """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-    named = data.class_names
     if not named and (summary := PACK / packed.SUMMARY).exists():
         named = packed.load_summary(summary.parent)["class_names"]
-    fits = named and len(named) == data.classes  # else it was packed with other params
-    return list(named) if named and fits else [str(label) for label in range(data.classes)]
+    fits = named and len(named) == classes  # else it was packed with other params
+    return list(named) if named and fits else [str(label) for label in range(classes)]
 
 
 def names_of(rows: np.ndarray) -> tuple[str, list[str]]:

@@ -9,15 +9,7 @@ from support import finding
 
 from digits.artifacts import LAYOUT, PACK, class_names, names_of, split_path
 from digits.data.packed import ROWS, SUMMARY
-from digits.toolkit.dataset import (
-    DataParams,
-    Dataset,
-    ImageParams,
-    Split,
-    load_split,
-    save_arrays,
-    save_split,
-)
+from digits.toolkit.dataset import Dataset, Split, load_split, save_arrays, save_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
 
@@ -112,8 +104,7 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
 )
 def test_classes_have_names(workspace: Path, given, found, names) -> None:
     write_json(PACK / SUMMARY, {"class_names": found, "sources": {}})
-    image = ImageParams(size="auto", channels="auto", fit="stretch")
-    assert class_names(DataParams(percent=100, classes=3, class_names=given, image=image)) == names
+    assert class_names(3, given) == names
 
 
 def test_images_are_named_by_file_or_by_row(workspace: Path) -> None:

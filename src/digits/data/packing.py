@@ -18,7 +18,6 @@ from digits.data.packed import IMAGES, ROWS, SUMMARY
 from digits.data.readers.folders import list_pictures, names_in_order
 from digits.data.readers.raw import read_raw, sources
 from digits.toolkit.dataset import (
-    DataParams,
     Fit,
     ImageParams,
     Images,
@@ -44,19 +43,21 @@ class _Raw(NamedTuple):
     warnings: Sequence[str] = ()
 
 
-def pack(folder: Path, out: Path, data: DataParams) -> Sequence[str]:
-    """Bring all images in a folder to the form of `data.image`; write what `packed.load` reads.
+def pack(
+    folder: Path, out: Path, image: ImageParams, classes: int, class_names: list[str] | None
+) -> Sequence[str]:
+    """Bring all images in a folder to the form of `image`; write what `packed.load` reads.
 
     Returns warnings. A DataError if there are no images or no common form. A picture that cannot
     be read is a black image whose `fault` says why.
     """
-    raw = _pictures(folder, data) or _arrays(folder)
-    shape = _shape(folder, raw.rows, data.image)
+    raw = _pictures(folder, classes, class_names) or _arrays(folder)
+    shape = _shape(folder, raw.rows, image)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(raw.rows), *shape)}
         npy.write_array_header_1_0(file, header)
         tables = []
-        for images, table in _parallel(_bring, raw.chunks, shape, data.image.fit):
+        for images, table in _parallel(_bring, raw.chunks, shape, image.fit):
             file.write(images.tobytes())
             tables.append(table)
     found = pd.concat(tables, ignore_index=True)
@@ -84,14 +85,13 @@ def describe(images: Images) -> pd.DataFrame:
     )
 
 
-def _pictures(folder: Path, data: DataParams) -> _Raw | None:
+def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | None:
     if not (listing := list_pictures(folder)):
         return None
     found = names_in_order([*listing.rows["label"].unique()])
-    names = _class_names(folder, found, data)
+    names = _class_names(folder, found, classes, given)
     order = names if {*names} == {*found} else found
-    paths = listing.rows["path"].tolist()
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    chunks = _in_chunks(listing.rows["path"].tolist())
     sizes = [size for sizes in _parallel(_stored, chunks) for size in sizes]
     rows = listing.rows.drop(columns="path").assign(name=listing.rows["file"])
     rows[["height", "width", "mode"]] = sizes
@@ -113,28 +113,29 @@ def _arrays(folder: Path) -> _Raw:
         stored = {"height": height, "width": width, "mode": "colour" if channels else "grey"}
         label = {"part": name, "label": data.labels, "file": source["file"]}
         of_parts.append(pd.DataFrame(label | stored))
-    images = [data.images for data in parts.values()]
-    chunks = [
-        part[start : start + CHUNK] for part in images for start in range(0, len(part), CHUNK)
-    ]
+    chunks = [chunk for data in parts.values() for chunk in _in_chunks(data.images)]
     return _Raw(pd.concat(of_parts, ignore_index=True), chunks, found)
 
 
-def _class_names(folder: Path, found: list[str], data: DataParams) -> list[str]:
+def _class_names(
+    folder: Path, found: list[str], classes: int, given: list[str] | None
+) -> list[str]:
     """The names in params.yaml, else those found, if they are as many as params.yaml says."""
     some = ", ".join([*found[:SHOWN], *(["…"] if len(found) > SHOWN else [])])
-    if len(found) != data.classes:
-        hint = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
+    if len(found) != classes:
+        mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
         raise DataError(
-            f"{folder}: {len(found)} classes ({some}), data.classes is {data.classes}; {hint}"
+            f"{folder}: {len(found)} classes ({some}), data.classes is {classes}; {mend}"
         )
-    given = data.class_names or found
-    if 0 < len({*given} & {*found}) < len(found):
-        unknown = ", ".join(sorted({*given} - {*found}))
-        raise DataError(
-            f"{folder}: has {some}, data.class_names {unknown}; name all classes of it, or none"
-        )
-    return given
+    others = sorted({*(given or [])} - {*found})
+    if given and 0 < len(others) < len(found):
+        mend = "name all classes as there, or none"
+        raise DataError(f"{folder}: {some}; no {', '.join(others)} of data.class_names; {mend}")
+    return given or found
+
+
+def _in_chunks(items: Items) -> list[Items]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
 
 
 def _stored(paths: Sequence[Path]) -> list[tuple[float, float, str | None]]:
@@ -155,9 +156,8 @@ def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
         raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
     colour = image.channels == "rgb" or (image.channels == "auto" and "colour" in {*known["mode"]})
     if colour and image.fit == "digit":
-        raise DataError(
-            f"{folder}: has colour, data.image.fit is digit; set channels: grey, or another fit"
-        )
+        mend = "set channels: grey, or another fit"
+        raise DataError(f"{folder}: has colour, data.image.fit is digit; {mend}")
     size: Any = image.size
     if size == "auto":
         sizes = Counter(zip(known["height"].astype(int), known["width"].astype(int), strict=True))

@@ -24,7 +24,7 @@ from digits.toolkit.outputs import EVALUATED, read_calibration
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
-    names = artifacts.class_names(params.data)
+    names = artifacts.class_names(params.data.classes, params.data.class_names)
     stored = {n: LAYOUT.read_split(n, classes=len(names)) for n in EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
     network, outputs = artifacts.TrainOutputs(model).model, artifacts.EvaluateOutputs(model)

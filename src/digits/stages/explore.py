@@ -11,7 +11,8 @@ from digits.toolkit.files import replacing
 
 def main() -> None:
     params = load_params()
-    data, names = packed.load(PACK).part("train"), class_names(params.data)
+    data = packed.load(PACK).part("train")
+    names = class_names(params.data.classes, params.data.class_names)
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(EXPLORE / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")

@@ -12,7 +12,8 @@ from digits.toolkit.errors import printable
 
 def main() -> None:
     params, start = load_params(), perf_counter()
-    for line in packing.pack(Path("data"), PACK, params.data):
+    asked = params.data.image, params.data.classes, params.data.class_names
+    for line in packing.pack(Path("data"), PACK, *asked):
         print(f"warning: {printable(line)}")
     images, seconds = packed.load(PACK).images, perf_counter() - start
     form = "×".join(map(str, images.shape[1:]))

@@ -13,7 +13,8 @@ def main(*options: str) -> None:
     params = load_params()
     from digits.data.validation.expectations import validate  # 4 s, in which one may press Ctrl-C
 
-    docs, names = str(DATA_DOCS) if "--docs" in options else "", class_names(params.data)
+    docs = str(DATA_DOCS) if "--docs" in options else ""
+    names = class_names(params.data.classes, params.data.class_names)
     result = validate(packed.load(PACK), params=params.validation, names=names, docs=docs)
     write_json(VALIDATION, result)
     parts = packed.load_summary(PACK)["sources"].items()

@@ -139,5 +139,6 @@ def _dataset(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Dataset:
     numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
     if not pictures or not numbers or labels.shape != (len(images),):
         found = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
-        raise DataError(f"{path}: {found}; uint8 (n, height, width) or (n, height, width, 3), and int64 (n,) are allowed")
+        allowed = "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,)"
+        raise DataError(f"{path}: {found}; {allowed} are allowed")
     return Dataset(images, labels.astype(np.int64))

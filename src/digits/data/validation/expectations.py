@@ -100,7 +100,9 @@ def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     counts = rows["label"].value_counts().reindex(range(classes), fill_value=0)
     counts.index.name = None  # else Great Expectations fails to name the classes
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
-    columns = {"part": rows["part"].iloc[0], "class": range(classes), "name": [f"class {name}" for name in names], "rows": counts}
+    called = [f"class {name}" for name in names]
+    columns = {"part": rows["part"].iloc[0], "class": range(classes), "name": called}
+    columns["rows"] = counts
     return pd.DataFrame(columns | {"relative_share": share})
 
 
