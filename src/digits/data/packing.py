@@ -124,9 +124,8 @@ def _class_names(
     some = ", ".join([*found[:SHOWN], *(["…"] if len(found) > SHOWN else [])])
     if len(found) != classes:
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
-        raise DataError(
-            f"{folder}: {len(found)} classes ({some}), data.classes is {classes}; {mend}"
-        )
+        said = f"{len(found)} classes ({some}), data.classes is {classes}"
+        raise DataError(f"{folder}: {said}; {mend}")
     others = sorted({*(given or [])} - {*found})
     if given and 0 < len(others) < len(found):
         mend = "name all classes as there, or none"

@@ -3,16 +3,18 @@
 from fractions import Fraction
 from itertools import combinations
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.random import Generator
 from pydantic import Field, model_validator
 
 from digits.toolkit.dataset import Labels, Rows
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import StrictModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -72,7 +74,9 @@ def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
     return _draw(labels, rows, counts, np.random.default_rng(seed))[0]
 
 
-def split(rows: pd.DataFrame, *, percent: float, params: SplitParams, seed: int) -> dict[str, Rows]:
+def split(
+    rows: "pd.DataFrame", *, percent: float, params: SplitParams, seed: int
+) -> dict[str, Rows]:
     """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
 
     `rows` has the part, label and hash of each image, as `packed.Packed`; the result numbers them.
@@ -89,8 +93,9 @@ def split(rows: pd.DataFrame, *, percent: float, params: SplitParams, seed: int)
     labels = rows["label"].to_numpy()
     firsts = every = np.arange(len(labels))
     if params.copies != "keep":
-        codes, _ = pd.factorize(rows["hash"])  # equal images have equal codes
-        firsts = np.unique(codes, return_index=True)[1][codes]
+        hashes = rows["hash"].to_numpy()
+        _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+        firsts = first[group]
     usable = every[firsts == every]
     of_parts = np.split(usable, [np.searchsorted(usable, ends)])
     drawn = [sample(labels, own, percent, seed) for own in of_parts]
@@ -110,7 +115,7 @@ def split(rows: pd.DataFrame, *, percent: float, params: SplitParams, seed: int)
     return parts
 
 
-def summarise_splits(parts: dict[str, Rows], rows: pd.DataFrame) -> dict[str, Any]:
+def summarise_splits(parts: dict[str, Rows], rows: "pd.DataFrame") -> dict[str, Any]:
     """Rows, rows per class, overlaps, copies and unused rows, ready for JSON.
 
     `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out,

@@ -11,7 +11,8 @@ from digits.toolkit.errors import printable
 
 
 def main() -> None:
-    params, start = load_params(), perf_counter()
+    params = load_params()
+    start = perf_counter()
     asked = params.data.image, params.data.classes, params.data.class_names
     for line in packing.pack(Path("data"), PACK, *asked):
         print(f"warning: {printable(line)}")
