@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import PARAMS, REPOSITORY, clone_without_history
+from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
 from digits.artifacts import EvaluateOutputs, TrainOutputs
 from digits.toolkit.files import md5
@@ -37,10 +37,7 @@ class Clone:
             **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@localhost",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@localhost",
+            **AUTHOR,
             **variables,
         }
         done = subprocess.run(

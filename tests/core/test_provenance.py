@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import finding, git
+from support import commit, finding, git
 
 from digits.artifacts import split_path
 from digits.toolkit.errors import IntegrityError
@@ -24,8 +24,7 @@ def repository(workspace: Path) -> Path:
     for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
-    for command in ("init -q", "add .", "commit -qm x"):
-        git(*command.split())
+    commit(".")
     return workspace
 
 

@@ -13,9 +13,8 @@ import pytest
 from intruder import foreign, statuses
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from services import answers
 from small_project import Project, run
-from support import REPOSITORY, has_ended, python, until
+from support import REPOSITORY, answers, has_ended, python, until
 
 from digits.toolkit.prefect import stages
 from train import train

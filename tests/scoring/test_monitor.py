@@ -15,11 +15,9 @@ import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from scipy.stats import binom
-from support import changed, finding
+from support import finding, project_with
 
-from digits import params as parameters
 from digits.artifacts import LAYOUT, MONITOR
-from digits.project import as_project
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
 from digits.toolkit.errors import DataError
@@ -52,10 +50,9 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    project = as_project(parameters.check(changed(changes)))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
-        return monitoring.monitor(source, log, labelled, model, project=project)
+        return monitoring.monitor(source, log, labelled, model, project=project_with(changes))
 
 
 @pytest.fixture
@@ -121,8 +118,7 @@ def test_run_and_page(holdout):
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
     MONITOR.write_text(page, encoding="utf-8")
-    project = as_project(parameters.check(changed({})))
-    monitoring.log_run(monitored.result, MONITOR, project)
+    monitoring.log_run(monitored.result, MONITOR, project_with({}))
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.metrics["far"] == monitored.result.far

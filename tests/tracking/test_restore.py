@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import NAME, finding, git, record_outputs, write_params
+from support import NAME, commit, finding, git, record_outputs, write_params
 
 from digits.artifacts import TrainOutputs, run_page
 from digits.project import load_project
@@ -203,8 +203,7 @@ def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
 
 def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
     record_outputs()
-    for command in ("init -q", "add dvc.lock", "commit -qm x"):
-        git(*command.split())
+    commit("dvc.lock")
     restore_all(load_project())
     [run] = all_runs()
     assert "outputs" not in run.data.tags
@@ -214,8 +213,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
     path, code = Path("artifacts/train/mlp/run.json"), Path("code.py")
     record = read_json(path, dict)
     code.touch()
-    for command in ("init -q", "add code.py", "commit -qm x"):
-        git(*command.split())
+    commit("code.py")
     head = git("rev-parse", "HEAD")
     record["tags"] |= {"git_commit": head, "git_dirty": "false", "dvc_stage": "train@nosuch"}
     path.write_text(json.dumps(record | {"name": "nosuch"}))
