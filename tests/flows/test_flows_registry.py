@@ -4,7 +4,6 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 """
 
 import json
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -23,16 +22,12 @@ import numpy as np
 import pytest
 from conftest import Project
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from support import finding, until
+from support import SMALL, finding, until, write_params
 
 import answer
 from digits.artifacts import MONITOR
@@ -116,14 +111,10 @@ def trained(
             store.execute(update, (str(trained_project), str(folder)))
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    path = folder / "params.yaml"
-    text = re.sub(r"min_accuracy:\s+[\d.]+", "min_accuracy: 0.1", path.read_text())
-    for check in (
-        *("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure"),
-        *("holdout_test", "clean_commit", "data_validated"),  # the last two need a repository
-    ):
-        text = re.sub(rf"\b{check}:\s+[\w.]+", f"{check}: false", text)
-    path.write_text(text)
+    off = ("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure")
+    off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
+    changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
+    write_params(SMALL | changes)
     return folder
 
 

@@ -119,19 +119,13 @@ class TestAStoreThatCannotBeUsed:
 
     def test_because_it_never_answers(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         assert "no answer, timed out" in self.refused(f"http://127.0.0.1:{port}", monkeypatch)
-
-    def test_because_a_database_accepts_and_never_answers(
-        self, monkeypatch: pytest.MonkeyPatch, port: int
-    ) -> None:
         line = self.refused(f"postgresql://me:secret@127.0.0.1:{port}/runs", monkeypatch)
         assert f"postgresql://127.0.0.1:{port}/runs: connection timeout" in line
 
-    def test_because_it_is_no_database(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_because_it_is_no_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Path("mlflow.db").write_bytes(b"x" * 5000)
         line = self.refused("sqlite:///mlflow.db", monkeypatch)
-        assert line.startswith(f"MLflow at sqlite:///{workspace}/mlflow.db: file is not a database")
+        assert line.startswith(f"MLflow at sqlite:///{Path.cwd()}/mlflow.db: file is not a ")
 
     @pytest.mark.parametrize(
         "uri",
