@@ -95,9 +95,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     record_outputs()
 
 
-def accept(
-    _model: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None
-) -> Decision:
+def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
     """Accept every challenger, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 

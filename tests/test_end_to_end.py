@@ -156,9 +156,7 @@ def test_results_show_table_and_verdict(clone: Clone) -> None:
 
 
 @pytest.mark.slow
-def test_experiment_runs_only_what_changed(
-    clone: Clone, longer: subprocess.CompletedProcess[str]
-) -> None:
+def test_experiment_skips_unchanged(clone: Clone, longer: subprocess.CompletedProcess[str]) -> None:
     assert ran(longer) == ["train@cnn", "evaluate@cnn", "compare", "report"]
     assert clone.run("git", "diff", "--name-only", "params.yaml").stdout == ""
     assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout

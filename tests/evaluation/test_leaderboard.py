@@ -76,9 +76,7 @@ def compared(workspace: Path) -> None:
 
 
 @pytest.mark.usefixtures("compared")
-def test_the_terminal_shows_every_figure_in_80_columns(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     show.print_results()
     out = capsys.readouterr().out

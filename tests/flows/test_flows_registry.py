@@ -151,9 +151,7 @@ def told(since: datetime, *events: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_approved_model_becomes_champion(
-    trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
@@ -236,9 +234,7 @@ def test_promote_without_approval(digits: Digits) -> None:
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
 
 
-def test_flow_fails_as_digits(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fails_as_digits(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "DIGITS", tmp_path / "digits")
     (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
     (tmp_path / "digits").chmod(0o755)

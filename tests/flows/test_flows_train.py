@@ -166,9 +166,7 @@ def test_train_without_prefect_server(project: Project, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_signal_ends_program_and_server(
-    project: Project, signum: signal.Signals, code: int
-) -> None:
+def test_signal_ends_flow_and_server(project: Project, signum: signal.Signals, code: int) -> None:
     project.sleeps("prepare", 600)
     shutil.copy(REPOSITORY / "prefect.toml", project.root)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -62,9 +62,7 @@ def promote() -> Outcome:
     return promote_training("mlp", None, None, project=quick)
 
 
-def test_two_ordinary_users_promote_and_roll_back(
-    project: Path, digits_8x8: Dataset, become: Become
-) -> None:
+def test_users_promote_and_roll_back(project: Path, digits_8x8: Dataset, become: Become) -> None:
     arena.prepare(digits_8x8)
     become("ann")
     fighter_elsewhere("mlp", FEW)

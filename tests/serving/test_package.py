@@ -98,9 +98,7 @@ def test_images_of_another_size(ring: Path) -> None:
     assert line.startswith(f"models:/{NAME}/1: gives no answer (")
 
 
-def test_package_that_answers_otherwise_is_not_written(
-    champion: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_answers_are_not_packaged(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = project_with({})
     with served(champion, threads=1) as model:
         right = model.predict

@@ -62,9 +62,7 @@ def with_pixel(value: Any) -> str:
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
     ],
 )
-def test_bad_body_gets_a_sentence(
-    server: Running, kind: str, body: Any, status: int, says: str
-) -> None:
+def test_bad_body_is_told(server: Running, kind: str, body: Any, status: int, says: str) -> None:
     body = body.encode() if isinstance(body, str) else body
     headers = {"Content-Type": kind}
     response = requests.post(f"{server.address}/predict", data=body, headers=headers, timeout=20)

@@ -105,8 +105,6 @@ class TestUnderMlflowRun:
         assert MlflowClient().get_run(parent.info.run_id).info.status == "RUNNING"
         assert "MLFLOW_RUN_ID" not in os.environ
 
-    def test_an_unknown_parent_is_one_line(
-        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_unknown_parent_is_a_line(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
         assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))

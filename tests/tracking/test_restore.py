@@ -61,9 +61,7 @@ def own_tags(run: Run) -> dict[str, str]:
     return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
 
 
-def test_restored_run_holds_what_the_original_held(
-    clone: Path, trained_project: Path, original: Run
-) -> None:
+def test_restored_run_equals_original(clone: Path, trained_project: Path, original: Run) -> None:
     there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
     record_outputs()
     restore_all(load_project())
@@ -99,9 +97,7 @@ def test_known_run_is_left_alone(
     assert runs.model_id(known) == original.outputs.model_outputs[0].model_id
 
 
-def test_restores_once_and_again_after_deletion(
-    clone: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     restore_all(load_project())
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
@@ -138,9 +134,7 @@ def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> N
     assert len(history) == 2
 
 
-def test_restored_run_is_found_under_mlflow_run(
-    clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restored_run_is_found_in_mlflow_run(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.connect(NAME)
     parent = MlflowClient().create_run(MlflowClient().create_experiment("of the user"))
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)

@@ -37,7 +37,7 @@ class TestTheStore:
         store.connect(NAME)  # MLflow then puts the whole path into the environment
         assert store.portable_uri() == "sqlite:///mlflow.db"
 
-    def test_is_the_projects_when_dvc_runs_in_a_copy(
+    def test_is_the_projects_in_a_copy(
         self, tracked: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tracked / "copy").mkdir()
@@ -79,9 +79,7 @@ class TestTheStore:
         assert {key: tags[key] for key in (*users, VIEW)} == {**users, VIEW: own}
 
 
-def test_interrupted_creation_leaves_no_store(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_creation_leaves_none(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as context:
         context.setattr(MlflowClient, "search_experiments", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -134,7 +132,7 @@ class TestAStoreThatCannotBeUsed:
             *("sqlite:///:memory:", "sqlite:x.db", "bogus://x", "postgresql:"),
         ],
     )
-    def test_because_it_is_none_and_none_is_made(
+    def test_because_it_is_none(
         self, workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str
     ) -> None:
         Path("taken").mkdir()
