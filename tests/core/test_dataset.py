@@ -29,7 +29,7 @@ def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> No
         assert found.dtype == written.dtype
 
 
-def test_equal_splits_same_bytes(
+def test_equal_splits_are_equal_compressed_bytes(
     tmp_path: Path, part: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_split(tmp_path / "one.npz", part)

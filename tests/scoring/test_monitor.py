@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from scipy.stats import binom
 from support import finding, project_with
 
+from digits import cli
 from digits.artifacts import LAYOUT, MONITOR
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
@@ -68,7 +69,7 @@ def holdout(champion):
     return LAYOUT.read_split("holdout").data
 
 
-def test_log_counts_last_days_of_one_version(holdout):
+def test_log_counts_last_days_of_one_version(holdout, capsys):
     images, labels = holdout.images, holdout.labels
     write_log(images[:300], labels[:300], sizes=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
@@ -82,6 +83,8 @@ def test_log_counts_last_days_of_one_version(holdout):
         *("mean_ink", "contrast", "class_shares", "features")
     }
     assert watch(days=2).result.rows == 390
+    cli.monitor(Path("log"), as_json=True)
+    assert json.loads(capsys.readouterr().out)["rows"] == 340
     assert open_log(Path("log"), days=1).model == MODEL
 
 

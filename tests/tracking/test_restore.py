@@ -14,7 +14,7 @@ from digits.artifacts import TrainOutputs, run_page
 from digits.project import load_project
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import md5, read_json
-from digits.toolkit.tracking import logged_model, restore, runs, store
+from digits.toolkit.tracking import logged_model, page, restore, runs, store
 from digits.toolkit.tracking.restore import restore_all
 from digits.ui import address
 
@@ -232,6 +232,13 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
         assert said in line
         assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
+
+
+def test_fresh_store_shows_the_view(clone: Path) -> None:
+    restore_all(load_project())
+    shown = MlflowClient().get_experiment_by_name(NAME).tags
+    assert shown[page.TAG] == page.tags()[page.TAG]
+    assert shown[page.NOTE] == page.TRAININGS
 
 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:

@@ -37,9 +37,7 @@ class TestTheStore:
         store.connect(NAME)  # MLflow then puts the whole path into the environment
         assert store.portable_uri() == "sqlite:///mlflow.db"
 
-    def test_is_the_projects_in_a_copy(
-        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_shared_with_a_copy(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tracked / "copy").mkdir()
         monkeypatch.chdir(tracked / "copy")
         monkeypatch.setenv("DVC_ROOT", str(tracked))
@@ -132,13 +130,11 @@ class TestAStoreThatCannotBeUsed:
             *("sqlite:///:memory:", "sqlite:x.db", "bogus://x", "postgresql:"),
         ],
     )
-    def test_because_it_is_none(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-    ) -> None:
+    def test_because_it_is_none(self, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
         Path("taken").mkdir()
         assert len(self.refused(uri, monkeypatch)) < 400
-        assert [path.name for path in workspace.rglob("*")] == ["taken"]
-        assert not workspace.with_name(f"{workspace.name}.lock").exists()
+        assert [path.name for path in Path().rglob("*")] == ["taken"]
+        assert not Path(f"../{Path.cwd().name}.lock").exists()
 
 
 @pytest.mark.slow
