@@ -12,11 +12,9 @@ from arena import NAME, accept, fighter, prepare
 from intruder import foreign, statuses
 from mlflow import MlflowClient
 from PIL import Image
-from support import changed, finding, served
+from support import finding, project_with, served
 
-from digits import params as parameters
 from digits.demo import MAX_DRAWING, demo_app, players
-from digits.project import as_project
 from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion
@@ -51,7 +49,7 @@ PLAYERS = [
 @pytest.fixture(scope="module")
 def address():
     named = {"data.class_names": ["null", "eins", *"23456789"]}
-    with served(demo_app(PLAYERS, as_project(parameters.check(changed(named))))) as port:
+    with served(demo_app(PLAYERS, project_with(named))) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -160,7 +158,7 @@ def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
     shown = players(NAME, threads=1)  # whose files are gone
-    with served(demo_app(shown, as_project(parameters.check(changed({}))))) as port:
+    with served(demo_app(shown, project_with({}))) as port:
         assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}

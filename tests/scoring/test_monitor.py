@@ -15,11 +15,10 @@ import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from scipy.stats import binom
-from support import changed, finding
+from support import finding, project_with
 
-from digits import params as parameters
+from digits import cli
 from digits.artifacts import LAYOUT, MONITOR
-from digits.project import as_project
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
 from digits.toolkit.errors import DataError
@@ -52,10 +51,9 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    project = as_project(parameters.check(changed(changes)))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
-        return monitoring.monitor(source, log, labelled, model, project=project)
+        return monitoring.monitor(source, log, labelled, model, project=project_with(changes))
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ def holdout(champion):
     return LAYOUT.read_split("holdout").data
 
 
-def test_log_counts_last_days_of_one_version(holdout):
+def test_log_counts_last_days_of_one_version(holdout, capsys):
     images, labels = holdout.images, holdout.labels
     write_log(images[:300], labels[:300], sizes=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
@@ -85,6 +83,8 @@ def test_log_counts_last_days_of_one_version(holdout):
         *("mean_ink", "contrast", "class_shares", "features")
     }
     assert watch(days=2).result.rows == 390
+    cli.monitor(Path("log"), as_json=True)
+    assert json.loads(capsys.readouterr().out)["rows"] == 340
     assert open_log(Path("log"), days=1).model == MODEL
 
 
@@ -121,8 +121,7 @@ def test_run_and_page(holdout):
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
     MONITOR.write_text(page, encoding="utf-8")
-    project = as_project(parameters.check(changed({})))
-    monitoring.log_run(monitored.result, MONITOR, project)
+    monitoring.log_run(monitored.result, MONITOR, project_with({}))
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.metrics["far"] == monitored.result.far
