@@ -91,9 +91,9 @@ def _of_table(folder: Path, table: Path) -> Listing:
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
     paths = [folder / name for name in frame["file"]]
-    named = {path.resolve() for path in paths}
+    named = {*paths}
     pictures = (path for path in folder.rglob("[!.]*") if is_picture(path.name))
-    others = [path for path in pictures if path.resolve() not in named]
+    others = [path for path in pictures if path not in named]
     rows = frame.rename(columns=lambda name: name if name in ("file", "label") else META + name)
     rows = rows.assign(part="train", path=paths, label=rows["label"].str.strip())
     rows["file"] = [_shown(path, folder) for path in paths]
@@ -101,13 +101,16 @@ def _of_table(folder: Path, table: Path) -> Listing:
 
 
 def _folders(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if path.is_dir() and not path.name.startswith(".")]
+    return [path for path in _inside(folder) if path.is_dir()]
 
 
 def _files(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir())
-    return [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+    return [path for path in _inside(folder) if not path.is_dir()]
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def _shown(path: Path, folder: Path) -> str:
@@ -128,10 +131,9 @@ def _twins(folder: Path, files: Sequence[str]) -> list[str]:
 
 
 def _left_out(folder: Path, others: Sequence[Path]) -> list[str]:
-    found = f"{len(others)} files or folders are no pictures of a class, and left out"
-    return [f"{folder}: {found}: {_some([_shown(o, folder) for o in sorted(others)])}"] * bool(
-        others
-    )
+    names = _some([_shown(path, folder) for path in sorted(others)])
+    said = f"{folder}: left out, as no picture of a class: {len(others)} ({names})"
+    return [said] if others else []
 
 
 def _some(names: Sequence[str]) -> str:
