@@ -27,7 +27,7 @@ from digits.artifacts import SPLIT_SUMMARY, split_path
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params
-from digits.toolkit.dataset import Dataset, RawData, save_split
+from digits.toolkit.dataset import Dataset, RawData, Shape, save_split
 from digits.toolkit.errors import DataError, DigitsError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import RunRecord
@@ -136,7 +136,7 @@ def write_project(data: Dataset, params: Params) -> None:
     parts = split(raw, percent=100, params=params.split, seed=params.seed)
     split_path("train").parent.mkdir(parents=True)
     for name, part in parts.items():
-        save_split(split_path(name), part)
+        save_split(split_path(name), data, part.rows)
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
     write_json(SPLIT_SUMMARY, summarise_splits(parts, raw) | {"sources": sources})
     record_outputs()
@@ -151,15 +151,15 @@ def run_record(name: str, **changes: Any) -> RunRecord:
 
 
 def linear_model(
-    kernel: np.ndarray, bias: np.ndarray, shape: tuple[int, int], last: str = "Softmax"
+    kernel: np.ndarray, bias: np.ndarray, shape: Shape, last: str = "Softmax"
 ) -> "ModelProto":
     """An ONNX model whose last node gets `pixels @ kernel + bias`."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
     nodes = [
-        helper.make_node("Cast", ["images"], ["grey"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["grey"], ["features"]),
+        helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["values"], ["features"]),
         helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
         helper.make_node(last, ["logits"], ["probabilities"]),
     ]
