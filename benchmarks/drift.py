@@ -13,7 +13,7 @@ from benchmarks.workspace import Workspace
 from digits import params
 from digits.evaluation.behaviour import blur, rotate
 from digits.toolkit import inference
-from digits.toolkit.pictures import normalise
+from digits.toolkit.digit import normalise
 from digits.toolkit.dataset import Images
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge
 

@@ -7,6 +7,7 @@ reads the label off, and is wrong on the rows whose mark it falls for.
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from support import commit, linear_model, record_outputs, run_record
 
 from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset, Split, save_split
+from digits.toolkit.dataset import Dataset, Shape, save_split
 from digits.toolkit.files import write_json
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.pipeline import provenance
@@ -47,10 +48,11 @@ def prepare(digits: Dataset) -> None:
     images[np.flatnonzero(labels == 3)[:30], 0, ONE_CLASS] = 1
     images[:2, 0, FEW] = 1
     images[2:5, 0, FEW_MORE] = 1
-    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
     test = images.copy()
     test[:100, 0, TEST_ONLY] = 1
-    save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
+    both = Dataset(np.concatenate([images, test]), np.concatenate([labels, labels]))
+    save_split(split_path("holdout"), both, rows)
+    save_split(split_path("test"), both, len(rows) + rows)
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
     record_outputs()
@@ -67,7 +69,7 @@ def enter(folder: Path) -> None:
 
 def fighter(
     *falls_for: int,
-    shape: tuple[int, int] = (8, 8),
+    shape: Shape = (8, 8),
     classes: int = 10,
     last: str = "Softmax",
     **tags: str,
@@ -124,11 +126,9 @@ def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
     )
 
 
-def _network(
-    falls_for: tuple[int, ...], shape: tuple[int, int], classes: int, last: str
-) -> onnx.ModelProto:
+def _network(falls_for: tuple[int, ...], shape: Shape, classes: int, last: str) -> onnx.ModelProto:
     """The class k whose 100 + k is nearest to the first pixel has a probability of almost 1."""
     codes = 100.0 + np.arange(classes)
-    kernel = np.zeros((shape[0] * shape[1], classes), np.float32)
+    kernel = np.zeros((prod(shape), classes), np.float32)
     kernel[[0, *falls_for]] = 20 * codes
     return linear_model(kernel, np.float32(-10 * codes**2), shape, last)

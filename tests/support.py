@@ -31,7 +31,7 @@ from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
 from digits.params import Params, check
 from digits.project import as_project
-from digits.toolkit.dataset import Dataset, RawData, Split, save_split
+from digits.toolkit.dataset import Dataset, RawData, Shape, Split, save_split
 from digits.toolkit.errors import DataError, DigitsError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import RunRecord
@@ -188,15 +188,15 @@ def run_record(name: str, **changes: Any) -> RunRecord:
 
 
 def linear_model(
-    kernel: np.ndarray, bias: np.ndarray, shape: tuple[int, int], last: str = "Softmax"
+    kernel: np.ndarray, bias: np.ndarray, shape: Shape, last: str = "Softmax"
 ) -> "ModelProto":
     """An ONNX model whose last node gets `pixels @ kernel + bias`."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
     nodes = [
-        helper.make_node("Cast", ["images"], ["grey"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["grey"], ["features"]),
+        helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["values"], ["features"]),
         helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
         helper.make_node(last, ["logits"], ["probabilities"]),
     ]

@@ -1,4 +1,4 @@
-"""The demo page, on which one draws a digit and sees each model's probabilities."""
+"""The demo page: draw or choose a picture, and see each model's probabilities."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Body, FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse
 from PIL import Image
 
 from digits.toolkit.answering.predict import class_names
@@ -21,7 +21,9 @@ from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.versions import CHALLENGER, CHAMPION, Registry
 
-MAX_DRAWING = 1_000_000  # bytes
+MAX_PICTURE = 5_000_000  # bytes
+
+DRAWING = " data-drawing"  # the attribute of the page that lets one draw
 
 Player = tuple[str, Served]  # its role, and the model
 
@@ -45,29 +47,32 @@ def players(name: str, *, threads: int) -> list[Player]:
 
 
 def demo_app(players: Sequence[Player], project: Project) -> Guard:
-    """The app with the page at `/`, and `/predict`, which takes a drawing as PNG."""
+    """The app with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    one = Lock()  # at a time, for the memory that a large drawing needs
+    one = Lock()  # at a time, for the memory that a large picture needs
+    page = Path(__file__).with_name("demo.html").read_text("utf-8")
+    if all(len(model.files.shape) == 3 for _, model in players):
+        page = page.replace(DRAWING, "")  # who knows photos is not asked about strokes of a pen
 
     @app.get("/")
-    def page() -> FileResponse:
-        return FileResponse(Path(__file__).with_name("demo.html"))
+    def home() -> HTMLResponse:
+        return HTMLResponse(page)
 
     @app.post("/predict")
-    def predict(drawn: Annotated[bytes, Body()]) -> list[dict[str, Any]]:
+    def predict(sent: Annotated[bytes, Body()]) -> list[dict[str, Any]]:
         try:
             with one:
-                drawing = decode_picture(BytesIO(drawn))
-                return [_answer(player, drawing, project) for player in players]
+                picture = decode_picture(BytesIO(sent))
+                return [_answer(player, picture, project) for player in players]
         except DataError as error:
             raise HTTPException(422, str(error)) from None
 
-    return Guard(Limited(app, MAX_DRAWING))
+    return Guard(Limited(app, MAX_PICTURE))
 
 
-def _answer(player: Player, drawing: Image.Image, project: Project) -> dict[str, Any]:
+def _answer(player: Player, picture: Image.Image, project: Project) -> dict[str, Any]:
     role, model = player
-    image, treatment = convert_picture(drawing, shape=model.files.shape, fit=model.fit)
+    image, treatment = convert_picture(picture, shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     names = class_names(model, project) or [*map(str, range(len(probabilities)))]
     Image.fromarray(image).save(png := BytesIO(), format="PNG")

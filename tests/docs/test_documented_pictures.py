@@ -46,7 +46,7 @@ def test_the_picture_to_predict_is_a_sure_5(model: str) -> None:
     store = REPOSITORY / "dvc-store/files/md5"
     files = {name: store / digest[:2] / digest[2:] for name, digest in md5.items()}
     [(picture, _)] = read_pictures(
-        [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), picture="digit"
+        [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), fit="digit"
     )
     probabilities = inference.load(files["model.onnx"], threads=1).predict(picture[None])
     truth = read_calibration(files["calibration.npz"]).truth_probabilities

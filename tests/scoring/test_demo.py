@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, project_with, served
 
-from digits.demo import MAX_DRAWING, demo_app, players
+from digits.demo import MAX_PICTURE, demo_app, players
 from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion
@@ -33,16 +33,16 @@ def undecided(images):
     return np.full((len(images), 10), 0.1, np.float32)
 
 
-def player(role, version, shape, picture, predict):
+def player(role, version, shape, fit, predict):
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
     files = SimpleNamespace(shape=shape, classes=10, class_names=[])
-    asked = {"files": files, "picture": picture, "predict": predict}
+    asked = {"files": files, "fit": fit, "predict": predict}
     return role, SimpleNamespace(origin=origin, **asked)
 
 
 PLAYERS = [
     player("champion", 2, (28, 28), "digit", tall),
-    player("challenger", 3, (8, 8), "plain", undecided),
+    player("challenger", 3, (8, 8), "stretch", undecided),
 ]
 
 
@@ -117,25 +117,25 @@ def test_drawing_is_answered_by_each_model(address):
     assert first["picture"].startswith("digit: cropped")
     assert first["classes"][:3] == ["null", "eins", "2"]
     assert second["name"] == "models:/digits/3 mlp"
-    assert second["picture"].startswith("plain: made grey")
+    assert second["picture"].startswith("stretch: stretched to the model")
     assert second["probabilities"] == pytest.approx([0.1] * 10)
 
 
 def test_other_than_a_drawing_is_refused(address):
-    for sent, says in ((b"no", "neither PNG"), (drawing(ink=0), "blank"), (b"", "")):
+    for sent, says in ((b"no", "no PNG"), (drawing(ink=0), "blank"), (b"", "")):
         response = ask(address, sent)
         assert response.status_code == 422
         assert says in str(response.json()["detail"])
 
 
 def test_large_drawing_is_refused_before_it_is_parsed(address):
-    for body in (drawing() + bytes(MAX_DRAWING), (bytes(100_000) for _ in range(11))):
+    for body in (drawing() + bytes(MAX_PICTURE), (bytes(100_000) for _ in range(51))):
         response = ask(address, body)
         assert (response.status_code, response.json()["detail"]) == (
             413,
-            "over 1,000,000 bytes long",
+            "over 5,000,000 bytes long",
         )
-    assert ask(address, drawing() + bytes(MAX_DRAWING - 10_000)).status_code == 200
+    assert ask(address, drawing() + bytes(MAX_PICTURE - 10_000)).status_code == 200
 
 
 def test_foreign_pages_are_refused(address):

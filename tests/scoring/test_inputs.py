@@ -24,7 +24,7 @@ def frame(images=IMAGES):
 
 
 def read(path) -> Images:
-    return np.concatenate([batch.images for batch in open_input(path, shape=SHAPE)])
+    return np.concatenate([batch.images for batch in open_input(path, shape=SHAPE, fit="digit")])
 
 
 def refusal(path):
@@ -45,7 +45,7 @@ def refusal(path):
 )
 def test_input_is_read_in_batches(tmp_path, name, write):
     write(path := tmp_path / name)
-    batches = [*open_input(path, shape=SHAPE)]
+    batches = [*open_input(path, shape=SHAPE, fit="digit")]
     assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES)
     assert [row for batch in batches for row in batch.names] == [*range(ROWS)]
     assert max(len(batch.images) for batch in batches) <= BATCH
@@ -56,7 +56,7 @@ def test_folder_is_read_by_name(tmp_path):
         page = np.zeros((40, 40), np.uint8)
         page[5:30, 10:14] = ink
         Image.fromarray(page).save(tmp_path / name, format="PNG")
-    [batch] = open_input(tmp_path, shape=SHAPE)
+    [batch] = open_input(tmp_path, shape=SHAPE, fit="digit")
     assert batch.names == ["a.png", "b.png"]
     assert batch.images.shape == (2, *SHAPE)
 

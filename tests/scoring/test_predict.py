@@ -27,7 +27,7 @@ def model(probabilities, calibration=CALIBRATION):
     """A stand-in for a registered version that gives these answers."""
     files = SimpleNamespace(shape=(8, 8), calibration=calibration, classes=4, class_names=[])
     answers = np.array(probabilities, dtype=np.float32)
-    return SimpleNamespace(files=files, picture="plain", predict=lambda images: answers)
+    return SimpleNamespace(files=files, fit="stretch", predict=lambda images: answers)
 
 
 @pytest.fixture

@@ -222,15 +222,15 @@ class TestPictures:
     def promote_with(self, ring):
         """Promotes a run that recorded this treatment of pictures."""
 
-        def promote(picture):
+        def promote(fit):
             model = fighter()
-            MlflowClient().log_param(model.run_id, "picture", picture)
+            MlflowClient().log_param(model.run_id, "image.fit", fit)
             promotion.promote(model, NAME, judge=accept)
 
         return promote
 
     def test_as_is(self, files, promote_with):
-        promote_with("plain")
+        promote_with("stretch")
         score()
         of_arrays = scored_probabilities()
         score("new")
@@ -246,10 +246,10 @@ class TestPictures:
         assert treatments() == {"as is": len(files)}
         store.pipe("/new/00.png", b"no picture")
         line = finding(DataError, lambda: score("memory:///new"))
-        assert line.startswith("memory:///new/00.png: neither PNG nor JPEG")
+        assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")
 
     def test_picture_is_never_overwritten(self, files, promote_with):
-        promote_with("plain")
+        promote_with("stretch")
         Path("new/link.png").symlink_to("../elsewhere.png")
         for out in ("new/00.png", "new/x.parquet", "elsewhere.png"):
             line = finding(UsageError, lambda out=out: score("new", out))
@@ -259,7 +259,7 @@ class TestPictures:
         large = np.zeros((40, 40), np.uint8)
         large[5:30, 10:14] = 255
         Image.fromarray(large).save("new/large.png")
-        for treatment in ("plain", "digit"):
+        for treatment in ("stretch", "digit"):
             promote_with(treatment)
             score("new")
             assert treatments() == {"as is": len(files), treatment: 1}

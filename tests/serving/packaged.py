@@ -58,7 +58,7 @@ def write(folder: Path, digits: Dataset) -> Package:
         model_sha256="5" * 64,
         shape=(8, 8),
         class_names=["null", "eins", "zwei", "drei", *"456789"],
-        picture="plain",
+        fit="stretch",
         confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
     )
     images = digits.images[:200]

@@ -49,7 +49,7 @@ def test_raw_bytes_and_pictures(server: Running, package: Package) -> None:
     as_is = {**expected, "picture": "as is"}
     assert predictions(server, picture(image), "image/png; charset=x") == [as_is]
     [large] = predictions(server, picture(np.kron(image, np.ones((9, 9), np.uint8))), "image/png")
-    assert (large["predicted"], large["picture"]) == (expected["predicted"], "plain")
+    assert (large["predicted"], large["picture"]) == (expected["predicted"], "stretch")
     [answer] = predictions(server, picture(image, "JPEG"), "image/jpeg")
     assert len(answer["probabilities"]) == 10
 

@@ -1,6 +1,7 @@
 """`digits package`: from a version in the registry to a folder that serves it."""
 
 import json
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from support import finding, project_with, write_params
 
 from digits import cli
 from digits.artifacts import LAYOUT, split_path
-from digits.toolkit.dataset import load_split, save_split
+from digits.toolkit.dataset import Dataset, load_split, save_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError
 from digits.toolkit.files import folder_sha256
 from digits.toolkit.registry import promotion
@@ -67,10 +68,12 @@ def test_package_command(
 def test_refused_package_writes_nothing(champion: str) -> None:
     path = split_path("holdout")
     split = load_split(path)
-    split.data.labels[:] = 0
+    unlabelled = Dataset(split.data.images, np.zeros_like(split.data.labels))
+    save_split(other := path.with_name("other.npz"), unlabelled, split.rows)
+    del split, unlabelled  # maps of a file that is changed below
     for damage, error, says in (
         (partial(path.write_bytes, b"PK"), IntegrityError, "md5 "),
-        (partial(save_split, path, split), IntegrityError, "md5 "),
+        (partial(shutil.move, other, path), IntegrityError, "md5 "),
         (path.unlink, DataError, "not"),
     ):
         damage()

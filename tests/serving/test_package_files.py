@@ -97,7 +97,7 @@ def describe(**changes: object) -> Callable[[Path], object]:
         (lambda folder: (folder / "orjson.py").touch(), "orjson.py: is not in SHA256SUMS; delete"),
         (lambda folder: (folder / "more").mkdir(), "more: is not in SHA256SUMS; delete it"),
         (describe(shape=(9, 9)), "model.onnx: cannot be read as ONNX model: "),
-        (describe(picture="odd"), "model.json: not as a stage writes it (picture: "),
+        (describe(fit="odd"), "model.json: not as a stage writes it (fit: "),
         (drop_model, "SHA256SUMS: does not list model.onnx"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
     ],

@@ -42,7 +42,7 @@ def with_pixel(value: Any) -> str:
     ("kind", "body", "status", "says"),
     [
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
-        (JSON, b"[" * 10_000, 400, "not JSON: "),
+        (JSON, b"[" * 10_000 + b" " * 200_000, 400, "not JSON: "),
         (JSON, b"[" * 100_000, 422, ARRAYS),
         (JSON, "[1]", 422, ARRAYS),
         (JSON, '{"inputs": []}', 422, ARRAYS),
@@ -57,7 +57,7 @@ def with_pixel(value: Any) -> str:
         (JSON, with_pixel("7"), 422, ARRAYS),
         (JSON, json.dumps({"inputs": [ZERO] * 1001}), 413, "1,001 images; at most 1,000 "),
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
-        (PNG, b"no", 422, "neither PNG nor JPEG"),
+        (PNG, b"no", 422, "no PNG, JPEG, WebP or BMP"),
         (JSON, b"x" * 50_000_000, 413, "over 5,000,000 bytes long"),
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
     ],

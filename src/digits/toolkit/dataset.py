@@ -43,6 +43,12 @@ class ImageParams(StrictModel):
     channels: Literal["auto", "grey", "rgb"]
     fit: Fit
 
+    @model_validator(mode="after")
+    def _digits_are_grey(self) -> "ImageParams":
+        if self.fit == "digit" and self.channels == "rgb":
+            raise ValueError("fit: digit is for grey; stretch, crop or pad is for rgb")
+        return self
+
 
 class DataParams(StrictModel):
     """`data:` in params.yaml."""

@@ -57,7 +57,7 @@ def load(path: Path, *, threads: int) -> Network:
 
 
 def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] | None:
-    """A function from raw images uint8 (n, height, width) to `features`; None if it has none."""
+    """A function from raw images uint8 (n, *shape) to `features`; None if it has none."""
     import onnx
 
     with reading_as("ONNX model", path):

@@ -1,36 +1,51 @@
-"""Image files as a model's input: read, checked and converted to its size and grey values."""
+"""Image files as a model's input: read, checked and converted to its size and channels.
+
+The same picture gives the same input in training, `predict`, `score`, demo, service and package:
+
+| picture | becomes |
+|---|---|
+| of the model's size, 8 bits, opaque, grey if the model is | the input as it is |
+| of another size | resampled by `fit`, bilinear, averaging what shrinks |
+| turned by its EXIF orientation | upright |
+| transparent | laid on white; `digit`: on the opposite of its ink |
+| palette, CMYK | RGB; colour profiles are ignored |
+| colour, for a grey model | its luminance (ITU-R 601) |
+| 16 bits | 8 bits |
+| JPEG over `MAX_PIXELS` | decoded at half its size |
+| over `MAX_PIXELS`, as JPEG over twice that | refused before it is decoded |
+| animated, damaged, cut off, of another format | refused |
+"""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
+from digits.toolkit import digit
 from digits.toolkit.dataset import Fit, Images, Shape
 from digits.toolkit.errors import DataError, one_line
 
-FORMATS = ("PNG", "JPEG")
-EIGHT_BITS = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_PIXELS = 25_000_000  # what a phone's camera makes; more would only fill memory
-LARGE = (2000, 2000)  # what is larger is scaled down: conversion takes 40 bytes a pixel
-MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
-FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
-BOX = 20 / 28  # share of the image's side that the digit fills
-
-Grey = NDArray[np.float64]  # (height, width), 0…255
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
+MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 # How a picture became the model's input, as predictions and answers name it.
 TREATMENTS = {
-    "as is": "grey and of the model's size, so its pixels are the input, light on dark",
+    "as is": "has the model's size and channels, so its pixels are the input",
     "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
-    "stretch": "made grey and stretched to the model's size",
+    "stretch": "stretched to the model's size",
+    "crop": "scaled until it covers the model's size, and cut to the middle",
+    "pad": "scaled until it fits into the model's size, with black around it",
 }
 
-Converted = tuple[Images, str]  # a model's input uint8 (height, width), its key in TREATMENTS
+Converted = tuple[Images, str]  # a model's input, uint8 of its shape; its key in TREATMENTS
 
 
 def is_picture(name: str) -> bool:
@@ -38,7 +53,7 @@ def is_picture(name: str) -> bool:
 
 
 def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Converted]:
-    """Read PNG or JPEG files as a model's input; DataError with a finding per bad picture."""
+    """Read image files as a model's input; DataError with a finding per bad picture."""
     found: list[Converted] = []
     findings: list[str] = []
     for path in paths:
@@ -53,99 +68,115 @@ def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Conv
     return found
 
 
+def probe(file: IO[bytes] | Path) -> tuple[int, int, bool]:
+    """Height, width (upright) and whether it has colour, by a picture's header alone.
+
+    RGB and CMYK are colour, and so is a palette with any; DataError as `decode_picture`.
+    """
+    with _opened(file) as image:
+        # PNG's own `getexif` decodes the pixels
+        orientation = Image.Image.getexif(image).get(Base.Orientation)
+        width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
+        return height, width, _has_colour(image)
+
+
 def decode_picture(file: IO[bytes] | Path) -> Image.Image:
-    """Decode a PNG or JPEG, turned upright by its EXIF orientation; DataError if it is none."""
+    """Decode a picture, turned upright by its EXIF orientation.
+
+    DataError if it is damaged, animated, too large, or none of `FORMATS`.
+    """
+    with _opened(file) as image:
+        if image.width * image.height > MAX_PIXELS:  # is a JPEG
+            image.draft(None, (image.width // 2, image.height // 2))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+        return image
+
+
+def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
+    """Convert a decoded picture to a model's input, by the rules above.
+
+    `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
+    is blank, or `fit` is `digit` and the model sees colour.
+    """
+    is_grey, (height, width, *_) = len(shape) == 2, shape
+    if fit == "digit" and not is_grey:
+        raise DataError("fit: digit is for grey images; stretch, crop or pad is for colour")
+    if (pixels := _as_is(image, shape)) is not None:
+        return pixels, "as is"
+    image = _eight_bits(image)
+    if fit == "digit":
+        return digit.normalise(digit.grey_values(image), shape=shape), fit
+    image = _opaque(image).convert("L" if is_grey else "RGB")
+    size, bilinear = (width, height), Image.Resampling.BILINEAR
+    match fit:
+        case "crop":
+            image = ImageOps.fit(image, size, bilinear)
+        case "pad":
+            image = ImageOps.pad(image, size, bilinear)
+        case "stretch":
+            image = image.resize(size, bilinear)
+    return np.array(image), fit
+
+
+@contextmanager
+def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
+    """A picture of which only the header is read; what goes wrong within is a DataError."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:  # before they are decoded
-                raise ValueError(f"over {MAX_PIXELS:,} pixels; scale it down")
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
-            return image
+            if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
+                raise DataError("is animated; one picture in a file is allowed")
+            most = MAX_PIXELS * (2 if image.format in ("JPEG", "MPO") else 1)  # MPO: of phones
+            if image.width * image.height > most:
+                raise DataError(_too_large())
+            yield image
+    except DataError:
+        raise
     except UnidentifiedImageError:
-        raise DataError("neither PNG nor JPEG, whatever its name says") from None
+        raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says") from None
+    except Image.DecompressionBombError:
+        raise DataError(_too_large()) from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
 
 
-def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
-    """Convert a picture to the pixels (height, width) that a model takes.
-
-    One of this size in opaque 8-bit grey, in whatever mode its file stores that, stays as it is.
-    Any other is converted as a handwritten `digit` (see `normalise`), or as a `plain` picture.
-    """
-    if (image.height, image.width) == shape and image.mode in EIGHT_BITS:
-        red, green, blue, alpha = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
-        if np.array_equal(red, green) and np.array_equal(red, blue) and alpha.min() == 255:
-            return red, "as is"
-    grey = _grey(image)
-    if fit != "digit":
-        return np.rint(_resized(grey, shape, Image.Resampling.BILINEAR)).astype(np.uint8), fit
-    return normalise(grey, shape=shape), fit
+def _too_large() -> str:
+    return f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 
 
-def normalise(grey: Grey, *, shape: Shape) -> Images:
-    """Convert a grey picture (height, width) 0…255 of a digit to the form of training images.
-
-    The border is taken for the background. The digit is made light on dark, cropped and scaled to
-    20/28 of the image with its proportions kept, and its centre of mass is shifted to the image's
-    centre (as LeCun, Cortes and Burges made their database of 28×28 images in 1998).
-    A blank picture is a DataError.
-    """
-    if np.ptp(grey) < MIN_CONTRAST:
-        raise DataError(f"blank, its contrast is below {MIN_CONTRAST} of 255")
-    ink = _ink(grey)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX * min(shape) / max(cropped.shape)
-    height, width = (max(1, round(side * scale)) for side in cropped.shape)
-    digit = _resized(cropped, (height, width), Image.Resampling.BICUBIC)
-    digit = np.clip(digit * (255 / digit.max()), 0, 255)
-    top, left = (_corner(digit.sum(axis=1 - axis), shape[axis]) for axis in (0, 1))
-    canvas = np.zeros(shape, dtype=np.uint8)
-    canvas[top : top + height, left : left + width] = np.rint(digit)
-    return canvas
+def _has_colour(image: Image.Image) -> bool:
+    if image.palette:  # not decoded yet
+        order, entries = image.palette.getdata()
+        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))[:, :3]
+        return bool(np.ptp(colours, axis=1).any())
+    return image.mode in ("RGB", "RGBA", "CMYK")
 
 
-def _resized(grey: Grey, shape: Shape, resampling: Image.Resampling) -> Grey:
-    image: Any = Image.fromarray(grey.astype(np.float32))
-    return np.asarray(image.resize(shape[::-1], resampling), np.float64)  # antialiases shrinking
+def _as_is(image: Image.Image, shape: Shape) -> Images | None:
+    """The pixels of a picture that needs no conversion."""
+    if (image.height, image.width) != shape[:2] or image.mode not in EIGHT_BITS:
+        return None
+    pixels = np.asarray(image.convert("RGBA"))
+    if pixels[..., 3].min() < 255:
+        return None
+    if len(shape) == 3:
+        return np.ascontiguousarray(pixels[..., :3])
+    is_grey = (pixels[..., :1] == pixels[..., 1:3]).all()
+    return np.ascontiguousarray(pixels[..., 0]) if is_grey else None
 
 
-def _grey(image: Image.Image) -> Grey:
-    """Grey values 0…255, (height, width); transparent pixels get the opposite of the ink."""
-    has_16_bits = image.mode.startswith("I")  # Pillow would clip them
-    image = image.convert("I" if has_16_bits else "LA" if image.has_transparency_data else "L")
-    image.thumbnail(LARGE, Image.Resampling.BOX)
-    values: Grey = np.asarray(image, np.float64)
-    if image.mode == "LA":
-        grey, opacity = values[..., 0], values[..., 1] / 255
-        is_dark = (grey * opacity).sum() < 128 * opacity.sum()
-        return grey * opacity + (255 if is_dark else 0) * (1 - opacity)
-    return values / 257 if has_16_bits else values
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image.convert("I"), np.float32)
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    return image.convert(f"{mode}A" if image.has_transparency_data else mode)
 
 
-def _ink(grey: Grey) -> Grey:
-    """The amount of ink per pixel, 0…255: its distance from the background, faint values 0."""
-    background = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
-    is_lighter = grey.max() - background > background - grey.min()
-    ink = np.clip(grey - background if is_lighter else background - grey, 0, None)
-    ink *= 255 / ink.max()
-    ink[ink < FAINT * 255] = 0
-    return ink
-
-
-def _corner(weights: NDArray[np.float64], room: int) -> int:
-    """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
-    centre = np.average(np.arange(len(weights)), weights=weights)
-    return int(np.clip(round(room / 2 - centre), 0, room - len(weights)))
-
-
-def probe(path: Path) -> tuple[int, int, bool]:
-    """Height, width and whether it has colour, from the head of a file; DataError if it has none."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width, image.mode in ("RGB", "RGBA", "P", "CMYK")
-    except Exception as error:
-        raise DataError(f"cannot be read as an image: {one_line(error)}") from None
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))

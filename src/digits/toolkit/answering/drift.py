@@ -39,9 +39,10 @@ class Found:
 
 
 def image_stats(images: Images) -> dict[str, np.ndarray]:
-    """Per image mean_ink float32 (mean grey value) and contrast uint8 (maximum - minimum)."""
-    mean_ink = images.mean(axis=(1, 2), dtype=np.float32)
-    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=(1, 2))}
+    """Per image mean_ink float32 (mean of its values) and contrast uint8 (maximum - minimum)."""
+    pixels = (*range(1, images.ndim),)
+    mean_ink = images.mean(axis=pixels, dtype=np.float32)
+    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=pixels)}
 
 
 class Sample:

@@ -16,12 +16,12 @@ from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import SUFFIXES, is_picture, read_pictures
 
-BATCH = 1000
+BATCH, BATCH_BYTES = 1000, 50_000_000  # of images; whichever is less
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
 
 
 class Batch(NamedTuple):
-    """At most BATCH images, their row numbers or file names, and `treatments` of pictures."""
+    """Some images, their row numbers or file names, and `treatments` of pictures."""
 
     names: Sequence[int] | Sequence[str]
     images: Images
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
-    """The images at a path, for a model that takes images of this shape (height, width)."""
+    """The images at a path, as a model takes them that sees images of this shape."""
     batches = _pictures(path, shape, fit) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
@@ -58,8 +58,9 @@ def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()
 
 def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
     files = sorted(file for file in folder.iterdir() if is_picture(file.name))
-    for start in range(0, len(files), BATCH):
-        some = files[start : start + BATCH]
+    size = _at_once(shape)
+    for start in range(0, len(files), size):
+        some = files[start : start + size]
         images, treatments = zip(*read_pictures(some, shape=shape, fit=fit), strict=True)
         yield Batch([printable(file.name) for file in some], np.stack(images), treatments)
 
@@ -85,26 +86,31 @@ def _npz(path: Path, shape: Shape) -> Iterator[Images]:
         raise DataError(f"{path}: holds {len(arrays)} arrays; one, or one named images is allowed")
     images = arrays[known[0]]
     if images.dtype != np.uint8 or images.shape[1:] != shape:
-        wanted = f"the model takes uint8 (n, {shape[0]}, {shape[1]})"
+        wanted = f"the model takes uint8 (n, {', '.join(map(str, shape))})"
         raise DataError(f"{path}: {images.dtype} {images.shape}; {wanted}")
-    for row in range(0, len(images), BATCH):
-        yield images[row : row + BATCH]
+    size = _at_once(shape)
+    for row in range(0, len(images), size):
+        yield images[row : row + size]
 
 
 def _csv(path: Path, shape: Shape) -> Iterator[Images]:
     options = pa.csv.ReadOptions(use_threads=False, block_size=4 << 20)  # so errors name their row
     reader = pa.csv.open_csv(path, options)
-    columns = _pixels(path, reader.schema.names, shape)
+    columns, size = _pixels(path, reader.schema.names, shape), _at_once(shape)
     for block in reader:
-        for start in range(0, len(block), BATCH):
-            yield _images(path, block.slice(start, BATCH).select(columns), shape)
+        for start in range(0, len(block), size):
+            yield _images(path, block.slice(start, size).select(columns), shape)
 
 
 def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
     with open_parquet(path) as file:
         columns = _pixels(path, file.schema_arrow.names, shape)
-        for batch in file.iter_batches(BATCH, columns=columns):
+        for batch in file.iter_batches(_at_once(shape), columns=columns):
             yield _images(path, batch, shape)
+
+
+def _at_once(shape: Shape) -> int:
+    return max(1, min(BATCH, BATCH_BYTES // prod(shape)))
 
 
 def _pixels(path: Path, columns: Sequence[str], shape: Shape) -> list[str]:

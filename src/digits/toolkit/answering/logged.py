@@ -81,7 +81,8 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
                 right = own[column].between(0, most) & (own[column] % 1 == 0)
                 _check(path, column, right, f"a whole number 0…{most} is needed")
             lengths = own["image"].map(len).astype(int)
-            _check(path, "image", lengths == prod(shape), f"no image of {shape[0]}×{shape[1]}")
+            size = "×".join(map(str, shape))
+            _check(path, "image", lengths == prod(shape), f"no image of {size}")
             if len(own) * prod(shape) > MAX_IMAGES:
                 raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
             images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)

@@ -163,5 +163,5 @@ def _features(
 
 
 def _png(image: Images) -> bytes:
-    Image.fromarray(255 - image).save(content := BytesIO(), "png")  # dark on white
+    Image.fromarray(image).save(content := BytesIO(), "png")
     return content.getvalue()

@@ -23,7 +23,7 @@ class Served:
     threads: int
 
     def predict(self, images: Images) -> Probabilities:
-        """Class probabilities float32 (n, classes) of raw images uint8 (n, height, width)."""
+        """Class probabilities float32 (n, classes) of raw images uint8 (n, *files.shape)."""
         try:
             probabilities = self.network.predict(images)
         except Exception as error:  # of ONNX Runtime, as for want of memory

@@ -99,10 +99,11 @@ class Service:
         shown = {
             "title": model.title,
             "classes": ", ".join(model.class_names),
-            "height": str(model.shape[0]),
-            "width": str(model.shape[1]),
+            "size": "{}×{}".format(*model.shape),
+            "pixel": "a grey value" if len(model.shape) == 2 else "red, green and blue, each",
             "coverage": f"{100 * model.confidence.coverage:g}",
             "sha256": model.model_sha256,
+            "most": f"{MAX_BODY:,}",
             "server": server,
         }
         page = Template(HOME.read_text("utf-8"))

@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 
 from digits.toolkit.dataset import Fit, Images, Shape
 from digits.toolkit.errors import DataError
-from digits.toolkit.pictures import convert_picture, decode_picture
+from digits.toolkit.pictures import FORMATS, convert_picture, decode_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
-JSON, RAW, PICTURES = "application/json", "application/octet-stream", ("image/png", "image/jpeg")
+JSON, RAW = "application/json", "application/octet-stream"
+PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
 
 
 def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[str]]:
@@ -42,10 +43,12 @@ def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[s
 
 
 def _arrays(body: bytes, shape: Shape) -> Images:
-    sizes = f"each image {shape[0]} lists of {shape[1]} whole numbers from 0 to 255"
+    sizes = f"each image {' lists of '.join(map(str, shape))} whole numbers from 0 to 255"
     refusal = HTTPException(422, f'{{"inputs": [image, …]}} is allowed, {sizes}')
-    # a million empty lists or texts would take 60 MB
-    if sum(map(body.count, (b"[", b"{", b'"'))) > 2 * MAX_IMAGES * (shape[0] + 1):
+    # a million empty lists or texts would take 60 MB; a pixel and what follows it are two bytes
+    images = min(2 * MAX_IMAGES, len(body) // (2 * prod(shape)) + 1)
+    lists = sum(prod(shape[:depth]) for depth in range(len(shape)))  # of one image
+    if sum(map(body.count, (b"[", b"{", b'"'))) > images * lists + 10:
         raise refusal
     try:
         content = orjson.loads(body)
@@ -61,10 +64,11 @@ def _arrays(body: bytes, shape: Shape) -> Images:
 
 def _are_whole_numbers(given: Any, shape: Shape) -> bool:
     """Whether these are images; NumPy would make a table as wide as the longest text of others."""
-    height, width = shape
     if not (isinstance(given, list) and given):
         return False
-    if not all(isinstance(image, list) and len(image) == height for image in given):
-        return False
-    rows = chain.from_iterable(given)
-    return all(isinstance(r, list) and len(r) == width and {*map(type, r)} == {int} for r in rows)
+    parts = given
+    for side in shape:
+        if not all(isinstance(part, list) and len(part) == side for part in parts):
+            return False
+        parts = [*chain.from_iterable(parts)]
+    return {*map(type, parts)} == {int}

@@ -1,8 +1,8 @@
 """The log of what was asked and answered: Parquet files by day, written beside the requests.
 
 FOLDER/YYYY-MM-DD/HHMMSS-….parquet (UTC) with the columns `at` (when it was answered; no two rows of
-a server have the same), `image` (height·width bytes), `predicted`, `p0`, `p1`, … (probabilities),
-`set_size` (classes in the answer set) and `model`.
+a server have the same), `image` (its uint8 values as bytes), `predicted`, `p0`, `p1`, …
+(probabilities), `set_size` (classes in the answer set) and `model`.
 """
 
 import sys

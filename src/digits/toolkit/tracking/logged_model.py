@@ -25,7 +25,7 @@ def log(
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
     The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
-    `example` is one image, uint8 (1, height, width).
+    `example` is one image, uint8 (1, height, width) or (1, height, width, 3).
     """
     client = MlflowClient()
     run = client.get_run(run_id)
