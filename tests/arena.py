@@ -50,9 +50,8 @@ def prepare(digits: Dataset) -> None:
     images[2:5, 0, FEW_MORE] = 1
     test = images.copy()
     test[:100, 0, TEST_ONLY] = 1
-    both = Dataset(np.concatenate([images, test]), np.concatenate([labels, labels]))
-    save_split(split_path("holdout"), both, rows)
-    save_split(split_path("test"), both, len(rows) + rows)
+    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
+    save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
     record_outputs()

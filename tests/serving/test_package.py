@@ -15,7 +15,7 @@ from support import finding, project_with, write_params
 
 from digits import cli
 from digits.artifacts import LAYOUT, split_path
-from digits.toolkit.dataset import Dataset, load_split, save_split
+from digits.toolkit.dataset import Dataset, Split, load_split, save_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError
 from digits.toolkit.files import folder_sha256
 from digits.toolkit.registry import promotion
@@ -69,7 +69,7 @@ def test_refused_package_writes_nothing(champion: str) -> None:
     path = split_path("holdout")
     split = load_split(path)
     unlabelled = Dataset(split.data.images, np.zeros_like(split.data.labels))
-    save_split(other := path.with_name("other.npz"), unlabelled, split.rows)
+    save_split(other := path.with_name("other.npz"), Split(unlabelled, split.rows))
     del split, unlabelled  # maps of a file that is changed below
     for damage, error, says in (
         (partial(path.write_bytes, b"PK"), IntegrityError, "md5 "),
