@@ -19,7 +19,7 @@ from support import commit, linear_model, record_outputs, run_record
 
 from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset, Shape, save_split
+from digits.toolkit.dataset import Dataset, Shape, Split, save_split
 from digits.toolkit.files import write_json
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.pipeline import provenance
