@@ -105,6 +105,15 @@ def test_other_moves_keep_the_centre_where_it_is(by: dict[str, float]) -> None:
     assert (result != centred()).any(axis=(1, 2)).mean() > 0.9
 
 
+@pytest.mark.parametrize("by", [{"rotation": 30}, {"zoom": 0.3, "shear": 0.2, "shift": 2}])
+def test_each_channel_of_a_colour_image_moves_as_a_grey_one(by: dict[str, float]) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (50, 9, 12), np.uint8)
+    colour = np.stack([grey, grey // 2 * 2, 255 - grey], axis=-1)
+    result = moved(colour, **by)
+    for channel in range(3):
+        np.testing.assert_array_equal(result[..., channel], moved(colour[..., channel], **by))
+
+
 def test_a_rotation_keeps_the_area_and_a_zoom_changes_it() -> None:
     area = centred().sum(axis=(1, 2))
     np.testing.assert_allclose(moved(centred(), rotation=45).sum(axis=(1, 2)), area, rtol=0.02)

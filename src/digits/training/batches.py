@@ -17,7 +17,7 @@ def batches(
     augment: AugmentParams,
     replicas: int = 1,
 ) -> tf.data.Dataset:
-    """One epoch of batches: (images (b, height, width), one-hot labels float32 (b, classes)).
+    """One epoch of batches: (images (b, …), one-hot labels float32 (b, classes)).
 
     Every iteration over the result yields the next epoch: every row once, in a new order and
     moved anew, both determined by the seed and the number of the iteration alone. Images stay
@@ -61,18 +61,20 @@ def batches(
 def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre by random amounts.
 
-    From uint8 (n, height, width) to float32 of the same shape and range; `seed` int64 (2,).
+    From uint8 (n, height, width) or (n, height, width, 3) to float32 of the same shape and range;
+    `seed` int64 (2,).
     """
-    height, width = images.shape[1:]
+    height, width, *channels = images.shape[1:]
+    pixels = tf.cast(images, tf.float32)
     transformed = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32)[..., tf.newaxis],
+        images=pixels if channels else pixels[..., tf.newaxis],
         transforms=_transforms(tf.shape(images)[0], seed, by, height=height, width=width),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return transformed[..., 0]
+    return transformed if channels else transformed[..., 0]
 
 
 def _transforms(

@@ -62,7 +62,7 @@ def write_keras(model: keras.Model, path: Path) -> None:
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write the network as ONNX: from `images` uint8 (n, height, width) to `probabilities`.
+    """Write the network as ONNX: from `images` uint8 (n, *shape) to `probabilities`.
 
     The tensor `features` in it is the last hidden layer, float32 (n, k). Equal networks give
     equal bytes: the exporter names tensors by counters and orders constants by their hash.
