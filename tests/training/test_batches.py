@@ -50,6 +50,27 @@ def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
     assert order(first[1]) != order(other[1])
 
 
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+@pytest.mark.parametrize(("replicas", "sizes"), [(1, [40, 40, 20]), (3, [39, 39, 21])])
+def test_validation_batches_keep_the_order(
+    numbered: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    in_memory: int,
+    replicas: int,
+    sizes: list[int],
+) -> None:
+    from digits.training import batches
+
+    monkeypatch.setattr(batches, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(batches, "VALIDATION_BATCH", 40)
+    epoch = batches.in_order(numbered, classes=100, replicas=replicas)
+    assert len(epoch) == 3
+    found = list(epoch.as_numpy_iterator())
+    assert [len(images) for images, _ in found] == sizes
+    assert order(found) == list(range(sum(sizes)))
+    assert [*np.concatenate([labels for _, labels in found]).argmax(axis=1)] == order(found)
+
+
 def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
     one = digits_8x8.take(np.arange(1))
     first, second = epochs(one, count=2, classes=10, augment=AugmentParams(shift=2))

@@ -1,11 +1,16 @@
-"""Training batches: each epoch's order of the rows, and the random moves of augmentation."""
+"""Batches: each epoch's order of the rows, and the random moves of augmentation."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
-from digits.toolkit.dataset import Dataset
+from digits.toolkit.dataset import Dataset, Images, Rows
 from digits.training.recipe import SIDE, AugmentParams
+
+IN_MEMORY = 512 << 20  # bytes; more images stay where they are, and each batch is read from there
+VALIDATION_BATCH = 1000
 
 
 def batches(
@@ -28,7 +33,7 @@ def batches(
     if replicas > 1:
         batch_size = min(batch_size, len(data)) // replicas * replicas
         steps = len(data) // batch_size
-    images, labels = tf.constant(data.images), tf.constant(data.labels)
+    images, labels = _reader(data.images), tf.constant(data.labels)
     # a batch size known to the graph makes it 5 % faster
     size = batch_size if replicas > 1 or len(data) % batch_size == 0 else None
 
@@ -39,7 +44,7 @@ def batches(
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = order[step * batch_size : (step + 1) * batch_size]
             rows.set_shape([size])
-            batch_images = tf.gather(images, rows)
+            batch_images = images(rows)
             if any(augment.model_dump().values()):
                 batch_images = moved(batch_images, seeds + step, by=augment)
             return batch_images, tf.one_hot(tf.gather(labels, rows), classes)
@@ -56,6 +61,36 @@ def batches(
         .prefetch(4)
         .with_options(options)
     )
+
+
+def in_order(data: Dataset, *, classes: int, replicas: int = 1) -> tf.data.Dataset:
+    """Batches of all rows in their order, as `batches` gives them; they never change.
+
+    With several `replicas` each batch is a multiple of them, and the rows left over are left out.
+    """
+    size, count = VALIDATION_BATCH // replicas * replicas, len(data) // replicas * replicas
+    images, labels = _reader(data.images), tf.constant(data.labels)
+
+    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.range(start, tf.minimum(start + size, count))
+        return images(rows), tf.one_hot(tf.gather(labels, rows), classes)
+
+    return tf.data.Dataset.range(0, count, size).map(batch).prefetch(1)
+
+
+def _reader(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from row numbers (b,) to images uint8 (b, …), which are in memory if they fit."""
+    if images.nbytes <= IN_MEMORY:
+        return partial(tf.gather, tf.constant(images))
+
+    def take(rows: Rows) -> Images:
+        return images[rows]
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        taken = tf.numpy_function(take, [rows], tf.uint8, stateful=False)
+        return tf.ensure_shape(taken, [rows.shape[0], *images.shape[1:]])
+
+    return read
 
 
 def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
