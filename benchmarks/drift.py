@@ -13,8 +13,8 @@ from benchmarks.workspace import Workspace
 from digits import params
 from digits.evaluation.behaviour import blur, rotate
 from digits.toolkit import inference
-from digits.toolkit.digit import normalise
 from digits.toolkit.dataset import Images
+from digits.toolkit.digit import normalise
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
@@ -36,8 +36,8 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
     kinds = {
         "clean, hold-out": workspace.images("holdout"),
         "clean, test": test,
-        "rotated by ±15°": rotate(test, 15),
-        "blurred": blur(test, 0.035),
+        "rotated by ±15°": np.concatenate([*rotate(test, 15)]),
+        "blurred": np.concatenate([*blur(test, 0.035)]),
     }
     letters = draw_letters(test.shape[1:])
     figures: dict[str, dict[str, float]] = {}

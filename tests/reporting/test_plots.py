@@ -126,6 +126,28 @@ def test_legible_for_any_number_of_classes(classes):
     assert set(names) <= set(texts(averages)) & set(texts(lines))
 
 
+def test_many_classes_give_no_larger_pictures(tmp_path):
+    classes = 150
+    names, matrix = [f"Class {n}" for n in range(classes)], matrix_of(classes)
+    matrix[7, 140] = 500  # the most confused
+    table = exploration.class_distribution(np.arange(500) % classes, names=names)
+    pictures = {
+        "confusion": confusion_matrix(matrix, names=names, title="cnn, test"),
+        "alluvial": alluvial(matrix, names=names, title="cnn, test"),
+        "distribution": class_distribution(table, title="images by class"),
+        "averages": class_images(np.ones((classes, 8, 8)), names=names, title="mean"),
+        "samples": samples([np.ones((2, 8, 8), np.uint8)] * classes, names=names, title="samples"),
+    }
+    for name, figure in pictures.items():
+        assert_legible(figure)
+        assert max(figure.get_size_inches()) < 32
+        save(figure, tmp_path / f"{name}.png")
+    assert "Class 140: 500 of 1,500 wrong" in texts(pictures["alluvial"])
+    shown = texts(pictures["averages"])
+    assert {"Class 0", "Class 29", "mean\nthe first 30 of 150 classes"} <= {*shown}
+    assert "Class 30" not in shown
+
+
 def test_confusion_matrix_cells():
     matrix = np.array([[90, 1], [10, 9_999]])  # rows: prediction
     figure = confusion_matrix(matrix, names=["a", "b"], title="model")
@@ -179,6 +201,30 @@ def test_samples_by_class():
     assert (page[0:3, 5:9] == 50).all()
     assert (page[4:7, 0:4] == 90).all()
     assert (page[4:7, 5:9] == 0).all()
+
+
+def test_samples_of_colour():
+    drawn = [np.full((2, 3, 4, 3), (50, 60, 70), dtype=np.uint8), np.zeros((1, 3, 4, 3), np.uint8)]
+    page = samples(drawn, names=["a", "b"], title="").axes[0].images[0].get_array()
+    assert (page[0:3, 0:4] == (50, 60, 70)).all()
+    assert (page[4:7, 0:4] == 0).all()
+    assert (page[4:7, 5:9] == 255).all()  # none
+
+
+def test_class_images_of_colour():
+    images = np.stack([np.full((8, 8, 3), (100.0, 50.0, 0.0)), np.full((8, 8, 3), np.nan)])
+    figure = class_images(images, names=["red", "none"], title="mean")
+    assert_legible(figure)
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array()[0, 0], (1, 0.5, 0))
+    assert {"full brightness is 100 of 255", "no image"} <= {*texts(figure)}
+
+
+def test_mistakes_of_colour():
+    found = mistakes_of(3)
+    found = found._replace(images=np.stack([found.images] * 3, axis=-1))
+    figure = mistakes(found, names=FASHION, title="")
+    assert_legible(figure)
+    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), found.images[2])
 
 
 def test_mistakes():

@@ -50,6 +50,27 @@ def test_the_seed_decides_all_orders(numbered: Dataset) -> None:
     assert order(first[1]) != order(other[1])
 
 
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+@pytest.mark.parametrize(("replicas", "sizes"), [(1, [40, 40, 20]), (3, [39, 39, 21])])
+def test_validation_batches_keep_the_order(
+    numbered: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    in_memory: int,
+    replicas: int,
+    sizes: list[int],
+) -> None:
+    from digits.training import batches
+
+    monkeypatch.setattr(batches, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(batches, "VALIDATION_BATCH", 40)
+    epoch = batches.in_order(numbered, classes=100, replicas=replicas)
+    assert len(epoch) == 3
+    found = list(epoch.as_numpy_iterator())
+    assert [len(images) for images, _ in found] == sizes
+    assert order(found) == list(range(sum(sizes)))
+    assert [*np.concatenate([labels for _, labels in found]).argmax(axis=1)] == order(found)
+
+
 def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
     one = digits_8x8.take(np.arange(1))
     first, second = epochs(one, count=2, classes=10, augment=AugmentParams(shift=2))
@@ -103,6 +124,15 @@ def test_other_moves_keep_the_centre_where_it_is(by: dict[str, float]) -> None:
     result = moved(centred(), **by)
     np.testing.assert_allclose(centres(result), 0, atol=0.02)
     assert (result != centred()).any(axis=(1, 2)).mean() > 0.9
+
+
+@pytest.mark.parametrize("by", [{"rotation": 30}, {"zoom": 0.3, "shear": 0.2, "shift": 2}])
+def test_each_channel_of_a_colour_image_moves_as_a_grey_one(by: dict[str, float]) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (50, 9, 12), np.uint8)
+    colour = np.stack([grey, grey // 2 * 2, 255 - grey], axis=-1)
+    result = moved(colour, **by)
+    for channel in range(3):
+        np.testing.assert_array_equal(result[..., channel], moved(colour[..., channel], **by))
 
 
 def test_a_rotation_keeps_the_area_and_a_zoom_changes_it() -> None:

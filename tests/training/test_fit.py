@@ -91,6 +91,19 @@ def test_the_same_seed_gives_the_same_bits_in_a_second_process(
     assert done.stdout.split() == here
 
 
+@pytest.mark.parametrize("model", REPEATED)
+def test_images_that_do_not_fit_into_memory_give_the_same_bits(
+    fitted: Callable[[str], Any],
+    digits_8x8: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+) -> None:
+    monkeypatch.setattr("digits.training.batches.IN_MEMORY", 0)
+    read = fit(digits_8x8, model)
+    assert fingerprint(read.model) == fingerprint(fitted(model).model)
+    assert read.history == fitted(model).history
+
+
 @pytest.fixture(scope="module")
 def trained(tensorflow: None, digits_8x8: Dataset) -> Trained:
     """A training, and what was reported after each epoch."""

@@ -1,11 +1,16 @@
-"""Training batches: each epoch's order of the rows, and the random moves of augmentation."""
+"""Batches: each epoch's order of the rows, and the random moves of augmentation."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
-from digits.toolkit.dataset import Dataset
+from digits.toolkit.dataset import Dataset, Images, Rows
 from digits.training.recipe import SIDE, AugmentParams
+
+IN_MEMORY = 512 << 20  # bytes; more images stay where they are, and each batch is read from there
+VALIDATION_BATCH = 1000
 
 
 def batches(
@@ -17,7 +22,7 @@ def batches(
     augment: AugmentParams,
     replicas: int = 1,
 ) -> tf.data.Dataset:
-    """One epoch of batches: (images (b, height, width), one-hot labels float32 (b, classes)).
+    """One epoch of batches: (images (b, …), one-hot labels float32 (b, classes)).
 
     Every iteration over the result yields the next epoch: every row once, in a new order and
     moved anew, both determined by the seed and the number of the iteration alone. Images stay
@@ -28,7 +33,7 @@ def batches(
     if replicas > 1:
         batch_size = min(batch_size, len(data)) // replicas * replicas
         steps = len(data) // batch_size
-    images, labels = tf.constant(data.images), tf.constant(data.labels)
+    images, labels = _reader(data.images), tf.constant(data.labels)
     # a batch size known to the graph makes it 5 % faster
     size = batch_size if replicas > 1 or len(data) % batch_size == 0 else None
 
@@ -39,7 +44,7 @@ def batches(
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = order[step * batch_size : (step + 1) * batch_size]
             rows.set_shape([size])
-            batch_images = tf.gather(images, rows)
+            batch_images = images(rows)
             if any(augment.model_dump().values()):
                 batch_images = moved(batch_images, seeds + step, by=augment)
             return batch_images, tf.one_hot(tf.gather(labels, rows), classes)
@@ -58,21 +63,53 @@ def batches(
     )
 
 
+def in_order(data: Dataset, *, classes: int, replicas: int = 1) -> tf.data.Dataset:
+    """Batches of all rows in their order, as `batches` gives them; they never change.
+
+    With several `replicas` each batch is a multiple of them, and the rows left over are left out.
+    """
+    size, count = VALIDATION_BATCH // replicas * replicas, len(data) // replicas * replicas
+    images, labels = _reader(data.images), tf.constant(data.labels)
+
+    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.range(start, tf.minimum(start + size, count))
+        return images(rows), tf.one_hot(tf.gather(labels, rows), classes)
+
+    return tf.data.Dataset.range(0, count, size).map(batch).prefetch(1)
+
+
+def _reader(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from row numbers (b,) to images uint8 (b, …), which are in memory if they fit."""
+    if images.nbytes <= IN_MEMORY:
+        return partial(tf.gather, tf.constant(images))
+
+    def take(rows: Rows) -> Images:
+        return images[rows]
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        taken = tf.numpy_function(take, [rows], tf.uint8, stateful=False)
+        return tf.ensure_shape(taken, [rows.shape[0], *images.shape[1:]])
+
+    return read
+
+
 def moved(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre by random amounts.
 
-    From uint8 (n, height, width) to float32 of the same shape and range; `seed` int64 (2,).
+    From uint8 (n, height, width) or (n, height, width, 3) to float32 of the same shape and range;
+    `seed` int64 (2,).
     """
-    height, width = images.shape[1:]
+    height, width, *channels = images.shape[1:]
+    pixels = tf.cast(images, tf.float32)
     transformed = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32)[..., tf.newaxis],
+        images=pixels if channels else pixels[..., tf.newaxis],
         transforms=_transforms(tf.shape(images)[0], seed, by, height=height, width=width),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return transformed[..., 0]
+    return transformed if channels else transformed[..., 0]
 
 
 def _transforms(

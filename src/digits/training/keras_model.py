@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.outputs import TrainOutputs
 from digits.training import devices, export
-from digits.training.batches import batches
+from digits.training.batches import batches, in_order
 from digits.training.clock import Clock
 from digits.training.final_model import check_exportable, for_inference, over_views
 from digits.training.fit import fit
@@ -38,7 +37,6 @@ def train(
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
     replicas = strategy.num_replicas_in_sync
-    validation = validation.take(np.arange(len(validation) // replicas * replicas))
     train_batches = batches(
         data,
         classes=classes,
@@ -57,7 +55,7 @@ def train(
     fit(
         model,
         train_batches,
-        (validation.images, keras.utils.to_categorical(validation.labels, classes)),
+        in_order(validation, classes=classes, replicas=replicas),
         epochs=recipe.fit.epochs,
         optimizer=recipe.optimizer.model_dump(exclude_unset=True),
         schedule=recipe.schedule.model_dump(),
