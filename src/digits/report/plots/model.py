@@ -167,7 +167,8 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     columns = min(6, max(count, 1))
     rows = ceil(count / columns) or 1
     height, width = found.images.shape[1:3]
-    size = max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5
+    below = 0.85 if all(len(str(name)) <= 10 for name in found.rows) else 1.05  # lines of text
+    size = max(1.85 * columns, 5), (1.75 * height / width + below) * rows + 0.5
     figure = theme.new_figure(*size, title)
     grid = theme.blank_grid(figure, rows, columns)
     for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
@@ -177,11 +178,18 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-        called = f"called {names[prediction]}\n{confidence}, {row}"
+        called = f"called {names[prediction]}\n{confidence}{_beside(str(row))}"
         axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
     if count == 0:
         grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
     return figure
+
+
+def _beside(name: str) -> str:
+    """The name of an image; on a line of its own, and cut, where it is the path of a file."""
+    if len(name) <= 10:
+        return f", {name}"
+    return f"\n{name}" if len(name) <= 22 else f"\n…{name[-21:]}"
 
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
