@@ -13,8 +13,8 @@ from benchmarks.workspace import Workspace
 from digits import params
 from digits.evaluation.behaviour import blur, rotate
 from digits.toolkit import inference
-from digits.toolkit.digit import normalise
 from digits.toolkit.dataset import Images
+from digits.toolkit.digit import normalise
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
