@@ -71,12 +71,16 @@ def fighter(
     shape: Shape = (8, 8),
     classes: int = 10,
     last: str = "Softmax",
+    network: onnx.ModelProto | None = None,
     **tags: str,
 ) -> TrainedRun:
-    """A logged run of a model that calls marked rows by the next class; `last` ends its graph."""
+    """A logged run of a model that calls marked rows by the next class; `last` ends its graph.
+
+    `network` is another model to log.
+    """
     with _run(tags) as run, TemporaryDirectory() as folder:
         outputs = TrainOutputs("fighter", Path(folder))
-        _write(outputs, _network(falls_for, shape, classes, last))
+        _write(outputs, network or _network(falls_for, shape, classes, last))
         example = np.zeros((1, *shape), np.uint8)
         logged_model.log(run.info.run_id, outputs, load_project(), example=example, metrics={})
     return trained_run(run.info.run_id)

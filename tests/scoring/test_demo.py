@@ -46,6 +46,9 @@ PLAYERS = [
 ]
 
 
+PLAIN = project_with({})
+
+
 @pytest.fixture(scope="module")
 def address():
     named = {"data.class_names": ["null", "eins", *"23456789"]}
@@ -96,6 +99,25 @@ def test_page(opened, address):
     page.locator("#champion .best", has_text="null").wait_for()
     page.get_by_role("button", name="Clear").click()
     assert page.locator("section").count() == 0
+
+
+@pytest.mark.slow
+def test_colour_is_chosen_and_not_drawn(opened, tmp_path):
+    def reddish(images):
+        return np.eye(10, dtype=np.float32)[[int(images[0, ..., 0].mean() > 200)]]
+
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "red.webp")
+    (tmp_path / "none.png").write_bytes(b"none")
+    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], PLAIN)
+    with served(app) as port:
+        page = opened(f"http://127.0.0.1:{port}")
+        draw(page, (0.5, 0.15), (0.5, 0.85))
+        assert not page.get_by_text("Draw above").is_visible()
+        page.set_input_files("#file", tmp_path / "red.webp")
+        page.locator("#champion .predicted", has_text="1").wait_for()
+        page.set_input_files("#file", tmp_path / "none.png")
+        page.locator("#message", has_text="no PNG, JPEG, WebP or BMP").wait_for()
+        assert page.locator("section").count() == 0
 
 
 def ask(address, body):
@@ -158,7 +180,7 @@ def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
     shown = players(NAME, threads=1)  # whose files are gone
-    with served(demo_app(shown, project_with({}))) as port:
+    with served(demo_app(shown, PLAIN)) as port:
         assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}

@@ -1,5 +1,7 @@
 """Inputs to score: what is read, and what is refused in one line."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -59,6 +61,30 @@ def test_folder_is_read_by_name(tmp_path):
     [batch] = open_input(tmp_path, shape=SHAPE, fit="digit")
     assert batch.names == ["a.png", "b.png"]
     assert batch.images.shape == (2, *SHAPE)
+
+
+def test_colour_lies_row_by_row_and_red_green_blue(tmp_path):
+    images = RNG.integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
+    table = pd.DataFrame(images.reshape(9, 60), columns=[f"pixel{k}" for k in range(60)])
+    np.savez(tmp_path / "i.npz", images=images)
+    table.to_csv(tmp_path / "i.csv", index=False)
+    table.to_parquet(tmp_path / "i.parquet")
+    for path in sorted(tmp_path.iterdir()):
+        [batch] = open_input(path, shape=(4, 5, 3), fit="crop")
+        assert np.array_equal(batch.images, images)
+    np.savez(tmp_path / "i.npz", images=images[..., 0])
+    wrong = partial(open_input, tmp_path / "i.npz", shape=(4, 5, 3), fit="crop")
+    line = finding(DataError, wrong)
+    assert line.endswith("uint8 (9, 4, 5); the model takes uint8 (n, 4, 5, 3)")
+
+
+def test_large_images_come_in_smaller_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("digits.toolkit.answering.inputs.BATCH_BYTES", 70)
+    np.savez(tmp_path / "i.npz", images=IMAGES[:8])
+    frame(IMAGES[:8]).to_parquet(tmp_path / "i.parquet")
+    for path in tmp_path.iterdir():
+        batches = open_input(path, shape=SHAPE, fit="crop")
+        assert [len(batch.images) for batch in batches] == [3, 3, 2]
 
 
 HEADER = ",".join(f"pixel{number}" for number in range(20))

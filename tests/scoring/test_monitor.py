@@ -1,10 +1,13 @@
 """Watching a model at work: logs of its service, labels that arrive later, and hostile files."""
 
 import json
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import mlflow
 import numpy as np
@@ -14,13 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
+from PIL import Image
 from scipy.stats import binom
-from support import finding, project_with
+from support import finding, project_with, record_outputs
 
 from digits import cli
-from digits.artifacts import LAYOUT, MONITOR
+from digits.artifacts import LAYOUT, MONITOR, split_path
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
+from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served
@@ -130,6 +135,26 @@ def test_run_and_page(holdout):
     artifacts = MlflowClient().list_artifacts(run.info.run_id)
     assert [artifact.path for artifact in artifacts] == [MONITOR.name]
     json.dumps(asdict(monitored.result), allow_nan=False)
+
+
+def test_colour(ring):
+    images = np.random.default_rng(0).integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
+    for name in ("train", "validation", "holdout"):
+        data = Dataset(images, np.arange(900) % 10)
+        save_split(split_path(name), Split(data, np.arange(900)))
+    record_outputs()
+    promotion.promote(fighter(shape=(8, 8, 3)), NAME, judge=accept)
+    write_log(images[:300], np.arange(300) % 10)
+    monitored = watch()
+    assert monitored.result.drifted == ["features"]  # nearer than any, as it knows these images
+    assert {each.name for each in monitored.result.drift} >= {"mean_ink", "contrast", "features"}
+    assert np.array_equal(monitored.sample.shape, (300, 8, 8, 3))
+    with urlopen(re.search('data:image/png[^"]*', monitoring.render(monitored))[0]) as png:
+        assert (np.asarray(Image.open(BytesIO(png.read()))) == images).all(axis=(1, 2, 3)).any()
+    with served(MODEL, threads=1) as model:
+        replaced("image", pa.array([bytes(64)] * 300))
+        log = open_log(Path("log"), days=1)
+        assert "no image of 8×8×3" in finding(DataError, lambda: [*read_log(log, model)])
 
 
 def test_without_splits(holdout):
