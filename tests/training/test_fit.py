@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PARAMS, SMALL, changed, python
+from support import PARAMS, SMALL, changed, finding, python
 
 from digits.models import available, model_file
 from digits.params import check
 from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import UsageError
 from digits.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -264,6 +265,12 @@ def test_seed_schedule_and_augmentation_reach_the_training(
     ):
         other = fit(digits_8x8, **changes)
         assert fingerprint(other.model) != fingerprint(fitted("mlp").model)
+
+
+def test_grey_images_have_no_saturation(digits_8x8: Dataset) -> None:
+    asked = recipe(**{"train.mlp.augment": {"saturation": 0.2}})
+    message = finding(UsageError, lambda: fit(digits_8x8, recipe=asked))
+    assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
 def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:

@@ -6,6 +6,7 @@ import keras
 
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.dataset import Dataset, Probabilities
+from digits.toolkit.errors import UsageError
 from digits.toolkit.outputs import TrainOutputs
 from digits.training import devices, export
 from digits.training.batches import batches, in_order
@@ -32,8 +33,11 @@ def train(
     """A model that averages its members and test-time views, and the number of all its weights.
 
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights. The clock starts when the model is built. A UsageError if it cannot be exported.
+    weights. The clock starts when the model is built. A UsageError if it cannot be exported, or
+    cannot have these images.
     """
+    if recipe.augment.saturation and data.images.ndim == 3:
+        raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
     replicas = strategy.num_replicas_in_sync

@@ -62,8 +62,7 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
         )
     for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
         theme.class_ticks(axis, names, cell)
-        if not many:
-            axis.set_ticks(np.arange(classes + 1) - 0.5, minor=True)
+        axis.set_ticks([] if many else np.arange(classes + 1) - 0.5, minor=True)
         axis.set_label_text(label, fontsize=13)
     if max(map(len, names)) > 9 * cell:
         axes.tick_params(axis="x", labelrotation=45)
