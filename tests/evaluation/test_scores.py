@@ -55,6 +55,11 @@ def test_ece_bins_are_closed_on_the_right():
     assert calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
 
 
+def test_ece_bins_of_low_confidence_are_kept_apart():
+    low = [[top, *[(1 - top) / 9] * 9] for top in (0.12, 0.18)]  # of 2/15 and less, and of more
+    assert calibration_error(np.array(low), labels(0, 1)) == pytest.approx((0.88 + 0.18) / 2)
+
+
 def test_honest_model_exceeds_the_error_of_chance_once_in_20_times():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(4, 0.6), 2000)
