@@ -23,6 +23,7 @@ from support import finding, project_with, record_outputs
 
 from digits import cli
 from digits.artifacts import LAYOUT, MONITOR, split_path
+from digits.toolkit.answering import drift
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
 from digits.toolkit.dataset import Dataset, Split, save_split
@@ -155,6 +156,14 @@ def test_colour(ring):
         replaced("image", pa.array([bytes(64)] * 300))
         log = open_log(Path("log"), days=1)
         assert "no image of 8×8×3" in finding(DataError, lambda: [*read_log(log, model)])
+
+
+def test_sample_of_large_images_is_smaller(monkeypatch):
+    monkeypatch.setattr(drift, "SAMPLE_BYTES", 10 * 192)
+    sample = drift.Sample((8, 8, 3))
+    for _ in range(3):
+        sample.add(np.zeros((9, 8, 8, 3), np.uint8))
+    assert sample.images.shape == (10, 8, 8, 3)
 
 
 def test_without_splits(holdout):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from digits.toolkit.registry.served import Served
 from digits.toolkit.tracking import runs
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
+SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
 SEED = 0
 
 
@@ -51,11 +53,12 @@ class Sample:
     def __init__(self, shape: Shape) -> None:
         self.images: Images = np.empty((0, *shape), np.uint8)
         self._keys = np.empty(0)
+        self._size = max(2, min(SAMPLE, SAMPLE_BYTES // prod(shape)))
         self._random = np.random.default_rng(SEED)
 
     def add(self, images: Images) -> None:
         keys = np.concatenate([self._keys, self._random.random(len(images))])
-        chosen = np.argsort(keys)[:SAMPLE]
+        chosen = np.argsort(keys)[: self._size]
         self.images = np.concatenate([self.images, images])[chosen]
         self._keys = keys[chosen]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from digits.toolkit.answering import drift
-from digits.toolkit.answering.inputs import open_input
+from digits.toolkit.answering.inputs import BATCH, open_input
 from digits.toolkit.answering.logged import Log, Logged, read_labels, read_log
 from digits.toolkit.answering.predict import set_threshold
 from digits.toolkit.dataset import Images
@@ -158,7 +158,8 @@ def _features(
     if not features or not (validation := drift.split_of(model, project, "validation")):
         return None
     chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
-    known = KnownFeatures(features(validation.images[chosen]))
+    parts = (chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH))
+    known = KnownFeatures(np.concatenate([features(validation.images[rows]) for rows in parts]))
     return known, known.distances(features(sample))
 
 
