@@ -36,8 +36,8 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
     kinds = {
         "clean, hold-out": workspace.images("holdout"),
         "clean, test": test,
-        "rotated by ±15°": rotate(test, 15),
-        "blurred": blur(test, 0.035),
+        "rotated by ±15°": np.concatenate([*rotate(test, 15)]),
+        "blurred": np.concatenate([*blur(test, 0.035)]),
     }
     letters = draw_letters(test.shape[1:])
     figures: dict[str, dict[str, float]] = {}

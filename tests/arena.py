@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 from mlflow import MlflowClient
-from support import git, linear_model, record_outputs, run_record
+from support import commit, linear_model, record_outputs, run_record
 
 from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset, Shape, save_split
+from digits.toolkit.dataset import Dataset, Shape, Split, save_split
 from digits.toolkit.files import write_json
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.pipeline import provenance
@@ -50,15 +50,13 @@ def prepare(digits: Dataset) -> None:
     images[2:5, 0, FEW_MORE] = 1
     test = images.copy()
     test[:100, 0, TEST_ONLY] = 1
-    both = Dataset(np.concatenate([images, test]), np.concatenate([labels, labels]))
-    save_split(split_path("holdout"), both, rows)
-    save_split(split_path("test"), both, len(rows) + rows)
+    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
+    save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
     record_outputs()
     Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
-    for command in ("init -q", "add .", "commit -qm x"):
-        git(*command.split())
+    commit(".")
 
 
 def enter(folder: Path) -> None:
@@ -102,9 +100,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     record_outputs()
 
 
-def accept(
-    _model: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None
-) -> Decision:
+def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
     """Accept every challenger, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import small_project
 from filelock import FileLock
 from sklearn.datasets import load_digits
+from small_project import Project, create
 from support import (
     NAME,
     PARAMS,
@@ -287,17 +287,15 @@ def trained_project(
 @pytest.fixture(scope="session")
 def template(all_processes: Path) -> Path:
     """The small DVC project as committed, made once."""
-    return made_once(all_processes / "template", small_project.create)
+    return made_once(all_processes / "template", create)
 
 
 @pytest.fixture
-def dvc_project(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> small_project.Project:
+def dvc_project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of the small DVC project, which is the current folder."""
     root, control = tmp_path / "project", tmp_path / "control"
     shutil.copytree(template, root)
     control.mkdir()
     monkeypatch.chdir(root)
     monkeypatch.setenv("CONTROL", str(control))
-    return small_project.Project(root, control)
+    return Project(root, control)

@@ -18,20 +18,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from digits.artifacts import SPLIT_SUMMARY, split_path
+from digits.artifacts import PACK, SPLIT_SUMMARY, split_path
+from digits.data.packed import ROWS, SUMMARY, Packed
+from digits.data.packing import describe
 from digits.data.readers.raw import read_raw
 from digits.data.splitting import split, summarise_splits
-from digits.params import Params
-from digits.toolkit.dataset import Dataset, RawData, Shape, save_split
+from digits.params import Params, check
+from digits.project import as_project
+from digits.toolkit.dataset import Dataset, RawData, Shape, Split, save_split
 from digits.toolkit.errors import DataError, DigitsError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import RunRecord
 from digits.toolkit.pipeline.provenance import data_md5
+from digits.toolkit.project import Project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,6 +69,14 @@ SMALL = {
     "train.best.fit.epochs": 2,
     "train.best.test_time_augment.shift": 4,  # one pixel of 8
     "train.sprint.build": {"filters": [4, 4], "dense": 8},
+}
+
+
+# Who commits in a process that has no git configuration.
+AUTHOR = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
 }
 
 
@@ -122,6 +135,11 @@ def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def project_with(changes: Mapping[str, Any]) -> Project:
+    """The project of params.yaml with such changes."""
+    return as_project(check(changed(changes)))
+
+
 def write_params(changes: Mapping[str, Any]) -> None:
     """Write params.yaml into the current folder: the repository's, with other values; and gx/."""
     shutil.copytree(REPOSITORY / "gx", "gx", dirs_exist_ok=True)
@@ -132,14 +150,33 @@ def write_params(changes: Mapping[str, Any]) -> None:
 def write_project(data: Dataset, params: Params) -> None:
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
-    raw = RawData(data, None)
-    parts = split(raw, percent=100, params=params.split, seed=params.seed)
+    rows = as_packed(RawData(data, None)).rows
+    parts = split(rows, percent=100, params=params.split, seed=params.seed)
     split_path("train").parent.mkdir(parents=True)
-    for name, part in parts.items():
-        save_split(split_path(name), data, part.rows)
+    for name, own in parts.items():
+        save_split(split_path(name), Split(data, own), picks=own)
+    PACK.mkdir()
+    rows.to_parquet(PACK / ROWS)
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
-    write_json(SPLIT_SUMMARY, summarise_splits(parts, raw) | {"sources": sources})
+    write_json(PACK / SUMMARY, {"class_names": None, "sources": sources})
+    write_json(SPLIT_SUMMARY, summarise_splits(parts, rows) | {"sources": sources})
     record_outputs()
+
+
+def as_packed(raw: RawData) -> Packed:
+    """Arrays as the `pack` stage gives them to later stages; they may hold other than uint8."""
+    tables = []
+    for part, data in (("train", raw.train), ("test", raw.test)):
+        if data is not None:
+            table = describe(data.images).assign(part=part, label=data.labels, fault=None)
+            height, width = data.images.shape[1:3]
+            table = table.assign(height=height, width=width, mode="grey", file=f"data/{part}")
+            tables.append(
+                table.assign(row=range(len(table)), name=[f"row {n}" for n in table.index])
+            )
+    images = [data.images for data in raw if data is not None]
+    pixels = np.nan_to_num(np.concatenate(images)).astype(np.uint8)
+    return Packed(pixels, pd.concat(tables, ignore_index=True))
 
 
 def run_record(name: str, **changes: Any) -> RunRecord:
@@ -177,13 +214,18 @@ def git(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def commit(*paths: str) -> None:
+    """Make the current folder a repository whose commit holds these files."""
+    git("init", "-q")
+    git("add", *paths)
+    git("commit", "-qm", "x")
+
+
 def clone_without_history(of: Path, root: Path) -> None:
     """Clone a repository with one commit instead of many: DVC copies all for each experiment."""
-    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     subprocess.run(["git", "clone", "--quiet", of, root], check=True)
-    commit = ["git", *author, "commit-tree", "HEAD^{tree}", "-m", "start"]
-    start = subprocess.run(commit, cwd=root, check=True, capture_output=True, text=True).stdout
-    subprocess.run(["git", "update-ref", "HEAD", start.strip()], cwd=root, check=True)
+    with chdir(root):
+        git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-m", "start"))
 
 
 def link_environment(clone: Path) -> None:
@@ -296,8 +338,7 @@ def mlflow_serves(
     folder: Path, *options: str, env: Mapping[str, str] | None = None, port: int = 0
 ) -> Iterator[Server]:
     """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
-    with socket.create_server(("127.0.0.1", port)) as free:
-        port = free.getsockname()[1]
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
@@ -309,14 +350,21 @@ def mlflow_serves(
             start_new_session=True,
         )
     try:
-        assert until(lambda: _answers(port), seconds=120), (folder / "server.log").read_text()
+        assert until(lambda: answers(port), seconds=120), (folder / "server.log").read_text()
         yield Server(f"http://127.0.0.1:{port}", folder)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
 
 
-def _answers(port: int) -> bool:
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

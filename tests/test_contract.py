@@ -32,7 +32,7 @@ LEFT_OUT = {
 GRAPH = grimp.build_graph("digits", exclude_type_checking_imports=True)
 assert LEFT_OUT.keys() <= GRAPH.modules
 
-DATA_OF_A_MODEL = {"data.classes", "data.picture"}
+DATA_OF_A_MODEL = {"data.classes", "data.image"}
 
 # What the short names on the checked params stand for in params.yaml.
 READS: dict[str, set[str]] = {
@@ -43,7 +43,8 @@ READS: dict[str, set[str]] = {
     "models": {"models"},
     "data.percent": {"data.percent"},
     "data.classes": {"data.classes"},
-    "data.names": {"data.classes", "data.class_names"},
+    "data.class_names": {"data.class_names"},
+    "data.image": {"data.image"},
     "validation": {"validate"},
     "split": {"split"},
     "train.threads": {"train.threads"},

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
 from digits.artifacts import SPLIT_SUMMARY, TrainOutputs, split_path
-from digits.stages import compare, evaluate, explore, report, validate
+from digits.stages import compare, evaluate, explore, pack, report, validate
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import read_json, write_json
 
@@ -70,6 +70,7 @@ def perfect_weights(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def run_stages() -> str:
     """Everything after the training; returns the report."""
+    pack.main()
     validate.main()
     explore.main()
     for model in MODELS:
@@ -79,9 +80,7 @@ def run_stages() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdout(
-    tracked: Path, digits_8x8: Dataset
-) -> None:
+def test_two_classes_and_identical_models(tracked: Path, digits_8x8: Dataset) -> None:
     rows = np.flatnonzero(digits_8x8.labels < 2)
     bright = Dataset((digits_8x8.images[rows] * 15).astype(np.uint8), digits_8x8.labels[rows])
     write_data(bright, classes=2, absent_from_holdout=1)
@@ -107,9 +106,7 @@ def test_two_classes_two_identical_perfect_models_and_a_class_absent_from_holdou
     assert all(np.isfinite(list(run.data.metrics.values())).all() for run in runs)
 
 
-def test_a_class_that_is_never_predicted_beside_a_perfect_model(
-    tracked: Path, digits_8x8: Dataset
-) -> None:
+def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: Dataset) -> None:
     some = digits_8x8.take(np.arange(400))
     bright = Dataset((some.images * 15).astype(np.uint8), some.labels)
     write_data(bright, classes=10, absent_from_holdout=9)

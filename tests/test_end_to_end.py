@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import PARAMS, REPOSITORY, clone_without_history
+from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
 from digits.artifacts import EvaluateOutputs, TrainOutputs
 from digits.toolkit.files import md5
@@ -37,10 +37,7 @@ class Clone:
             **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.root / "src"),
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@localhost",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@localhost",
+            **AUTHOR,
             **variables,
         }
         done = subprocess.run(
@@ -159,9 +156,7 @@ def test_results_show_table_and_verdict(clone: Clone) -> None:
 
 
 @pytest.mark.slow
-def test_experiment_runs_only_what_changed(
-    clone: Clone, longer: subprocess.CompletedProcess[str]
-) -> None:
+def test_experiment_skips_unchanged(clone: Clone, longer: subprocess.CompletedProcess[str]) -> None:
     assert ran(longer) == ["train@cnn", "evaluate@cnn", "compare", "report"]
     assert clone.run("git", "diff", "--name-only", "params.yaml").stdout == ""
     assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout

@@ -1,6 +1,6 @@
 """Where the stages write under artifacts/, and how their outputs are read back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, log
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,13 @@ from urllib.parse import quote
 
 import numpy as np
 
+from digits.data import packed
 from digits.toolkit import outputs
 from digits.toolkit.outputs import SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
 
+PACK = ARTIFACTS / "pack"
 VALIDATION = ARTIFACTS / "validate" / "result.json"
 DATA_DOCS = ARTIFACTS / "validate" / "data_docs"  # of Great Expectations
 EXPLORE = ARTIFACTS / "explore"
@@ -71,12 +73,23 @@ def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> 
     return [found + ", ".join(few) + mend] if few else []
 
 
-def in_file(sources: Mapping[str, Any], rows: np.ndarray) -> tuple[str, np.ndarray]:
-    """Raw rows of one split as the file of the data that has them, and its rows, from 0."""
-    first = sources["train"]["rows"]
-    if len(rows) and rows.min() >= first:
-        return sources["official_test"]["file"], rows - first
-    return sources["train"]["file"], rows
+def class_names(classes: int, named: Sequence[str] | None) -> list[str]:
+    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+    if not named and (summary := PACK / packed.SUMMARY).exists():
+        named = packed.load_summary(summary.parent)["class_names"]
+    fits = named and len(named) == classes  # else it was packed with other params
+    return list(named) if named and fits else [str(label) for label in range(classes)]
+
+
+def names_of(rows: np.ndarray) -> tuple[str, list[str]]:
+    """What packed images are called, such as `rows of data/x, counted from 0`, and their names."""
+    import pandas as pd
+
+    table = pd.read_parquet(PACK / packed.ROWS, columns=["file", "name"]).iloc[rows]
+    files = table["file"].unique()
+    one = len(files) == 1
+    what = f"rows of {files[0]}, counted from 0" if one else "by their files in data"
+    return what, table["name"].tolist()
 
 
 class TrainOutputs(outputs.TrainOutputs):

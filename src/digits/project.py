@@ -1,7 +1,7 @@
 """What the toolkit is told of this project."""
 
 from digits import params
-from digits.artifacts import LAYOUT
+from digits.artifacts import LAYOUT, class_names
 from digits.params import Params
 from digits.toolkit.project import Project
 
@@ -18,12 +18,13 @@ def load_project() -> Project:
 
 
 def as_project(params: Params) -> Project:
+    names = class_names(params.data.classes, params.data.class_names)
     return Project(
         name=params.project.name,
         models=params.models,
         threads=params.train.threads,
         system_metrics=params.tracking.system_metrics,
-        data=params.data,
+        data=params.data.model_copy(update={"class_names": names}),
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,

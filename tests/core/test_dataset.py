@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from support import finding
 
-from digits.artifacts import LAYOUT, SPLIT_SUMMARY, in_file, split_path
-from digits.toolkit.dataset import DataParams, Dataset, Split, load_split, save_arrays, save_split
+from digits.artifacts import LAYOUT, PACK, class_names, names_of, split_path
+from digits.data.packed import ROWS, SUMMARY
+from digits.toolkit.dataset import Dataset, Split, load_split, save_arrays, save_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
 
@@ -29,7 +31,7 @@ def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> No
         assert found.dtype == written.dtype
 
 
-def test_equal_splits_are_equal_compressed_bytes(
+def test_equal_splits_are_equal_bytes(
     tmp_path: Path, part: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_split(tmp_path / "one.npz", part)
@@ -88,17 +90,28 @@ def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
 def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     path = tmp_path / "train.npz"
     np.savez(path, images=np.array([print], dtype=object))
-    assert "allow_pickle=False" in finding(DataError, lambda: load_split(path))
+    assert "images.npy is object; uint8 is needed" in finding(DataError, lambda: load_split(path))
 
 
-def test_classes_have_names() -> None:
-    for given, names in ((None, ["0", "1", "2"]), (["a", "b", "c"], ["a", "b", "c"])):
-        assert DataParams(percent=100, classes=3, class_names=given, picture="digit").names == names
+@pytest.mark.parametrize(
+    ("given", "found", "names"),
+    [
+        (None, None, ["0", "1", "2"]),
+        (["a", "b", "c"], ["x", "y", "z"], ["a", "b", "c"]),
+        (None, ["x", "y", "z"], ["x", "y", "z"]),
+        (None, ["x", "y"], ["0", "1", "2"]),  # packed before params.yaml was changed
+    ],
+)
+def test_classes_have_names(workspace: Path, given, found, names) -> None:
+    write_json(PACK / SUMMARY, {"class_names": found, "sources": {}})
+    assert class_names(3, given) == names
 
 
-def test_row_in_file(workspace: Path) -> None:
-    sources = {"train": {"file": "data/a", "rows": 60}, "official_test": {"file": "data/b"}}
-    write_json(SPLIT_SUMMARY, {"rows": {}, "copies": {}, "sources": sources})
-    for rows, file, numbers in (([3, 59], "data/a", [3, 59]), ([60, 61], "data/b", [0, 1])):
-        found, own = in_file(LAYOUT.read_split_summary()["sources"], np.array(rows))
-        assert (found, own.tolist()) == (file, numbers)
+def test_images_are_named_by_file_or_by_row(workspace: Path) -> None:
+    PACK.mkdir(parents=True)
+    files = pd.DataFrame({"file": ["data/a"] * 3 + ["data/b"] * 2})
+    files["name"] = ["row 0", "row 1", "row 2", "row 0", "row 1"]
+    files.to_parquet(PACK / ROWS)
+    assert names_of(np.array([4, 3])) == ("rows of data/b, counted from 0", ["row 1", "row 0"])
+    files.assign(name=files["file"], file=[*"abcde"]).to_parquet(PACK / ROWS)
+    assert names_of(np.array([2, 4])) == ("by their files in data", ["data/a", "data/b"])

@@ -49,9 +49,7 @@ def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str])
         ("日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\", "日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\"),
     ],
 )
-def test_names_in_errors_are_escaped(
-    name: str, shown: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
     process.report_error(errors.DataError(f"{name}: bad"))
     process.report_error(FileNotFoundError(2, "No such file", name))
     process.report_error(ValueError(name))
@@ -92,9 +90,7 @@ def test_exit_code_and_lines(work: str, code: int, stderr: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
-def test_link_to_itself_and_long_name_are_wrong_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_loop_and_long_name_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
@@ -107,9 +103,7 @@ def test_link_to_itself_and_long_name_are_wrong_usage(
 
 
 @pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
-def test_at_most_20_findings_are_shown(
-    count: int, last: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixture[str]) -> None:
     process.report_error(errors.DataError(*map(str, range(count))))
     lines = capfd.readouterr().err.splitlines()
     assert lines[19] == "error: 19"
@@ -172,9 +166,7 @@ process.run_program(work)
     ("signum", "code", "again"),
     [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGINT, 130, True)],
 )
-def test_a_signal_ends_it_through_finally(
-    tmp_path: Path, signum: signal.Signals, code: int, again: bool
-) -> None:
+def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, again: bool) -> None:
     started = start(SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0))
     started.send_signal(signum)
     if again:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import finding, git
+from support import commit, finding, git
 
 from digits.artifacts import split_path
 from digits.toolkit.errors import IntegrityError
@@ -24,8 +24,7 @@ def repository(workspace: Path) -> Path:
     for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
-    for command in ("init -q", "add .", "commit -qm x"):
-        git(*command.split())
+    commit(".")
     return workspace
 
 
@@ -33,9 +32,7 @@ def tags() -> dict[str, str]:
     return provenance.tags(stage="train@mlp", split=split_path("train"))
 
 
-def test_tags_name_commit_data_and_starter(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
     recorded = tags()
@@ -171,9 +168,7 @@ def test_waits_for_a_dvc_lock_that_is_being_written(workspace: Path) -> None:
         assert provenance.read_lock(Path("dvc.lock")) == whole
 
 
-def test_reads_a_dvc_lock_again_that_was_written_meanwhile(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_lock_is_read_again(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, read = Path("dvc.lock"), Path.read_text
     lock.touch()
     os.utime(lock, (1, 1))

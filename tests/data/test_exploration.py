@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from digits.data import exploration
-from digits.stages import explore
+from digits.stages import explore, pack
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import DataError
 
@@ -68,6 +68,7 @@ def test_the_stage_writes_the_table_and_five_pictures(digits_8x8, tmp_path, monk
     shutil.copy(PARAMS, tmp_path)
     monkeypatch.chdir(tmp_path)
 
+    pack.main()
     explore.main()
 
     folder = tmp_path / "artifacts" / "explore"

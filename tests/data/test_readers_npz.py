@@ -67,7 +67,7 @@ def test_other_arrays_are_named(tmp_path: Path, names: list[str]) -> None:
     [
         (IMAGES / 255, LABELS),
         (IMAGES.reshape(30, 64), LABELS),
-        (np.stack([IMAGES] * 3, axis=3), LABELS),
+        (np.stack([IMAGES] * 4, axis=3), LABELS),
         (IMAGES, LABELS.astype(float)),
         (IMAGES, LABELS.astype("u8")),
         (IMAGES, LABELS[:29]),

@@ -9,11 +9,12 @@ import pytest
 from pydantic import ValidationError
 from scipy.stats import binomtest
 from sklearn.datasets import load_digits
-from support import PARAMS
+from support import PARAMS, as_packed
 
 from digits.artifacts import few_holdout_rows
-from digits.data.splitting import SplitParams, sample, split, summarise_splits
-from digits.toolkit.dataset import Dataset, RawData
+from digits.data import splitting
+from digits.data.splitting import SplitParams, sample
+from digits.toolkit.dataset import Dataset, RawData, Split
 from digits.toolkit.errors import DataError
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
@@ -30,6 +31,18 @@ def params(**changed: Any) -> SplitParams:
         "copies": "keep",
     }
     return SplitParams(**{**values, **changed})
+
+
+def split(raw: RawData, **asked: Any) -> dict[str, Split]:
+    packed = as_packed(raw)
+    data = Dataset(packed.images, packed.rows["label"].to_numpy())
+    parts = splitting.split(packed.rows, **asked)
+    return {name: Split(data.take(rows), rows) for name, rows in parts.items()}
+
+
+def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
+    rows = {name: part.rows for name, part in splits.items()}
+    return splitting.summarise_splits(rows, as_packed(raw).rows)
 
 
 def of_counts(counts: list[int]) -> Dataset:

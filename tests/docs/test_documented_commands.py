@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import chdir, suppress
@@ -13,7 +12,16 @@ from urllib.request import urlopen
 import pytest
 from blocks import Block, blocks, pages
 from ruamel.yaml import YAML
-from support import REPOSITORY, clone_without_history, link_environment, until, write_params
+from support import (
+    AUTHOR,
+    PARAMS,
+    REPOSITORY,
+    clone_without_history,
+    free_port,
+    link_environment,
+    until,
+    write_params,
+)
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
@@ -26,6 +34,7 @@ SERVERS = {
 }
 # Commands that several pages have; they run where they are read first.
 AGAIN = ("dvc exp", "digits promote", "digits results", "dvc metrics", "make demo")
+KEPT = {"max_latency_ms", "max_size_mb", "same_signature", "data_validated", "clean_commit"}
 SMALL = {
     "models": ["mlp", "compact"],
     "data.percent": 2,
@@ -34,16 +43,7 @@ SMALL = {
     "train.compact.build.filters": [4, 4, 4, 4],
     "train.compact.fit.epochs": 1,
     # such a model is a bad one, and each is another one
-    "promote.min_accuracy": None,
-    "promote.paired_test": None,
-    "promote.max_accuracy_loss": None,
-    "promote.max_sensitivity_loss": None,
-    "promote.max_total_loss": None,
-    "promote.max_calibration_error": None,
-    "promote.min_sensitivity": None,
-    "promote.coverage_test": None,
-    "promote.max_unsure": None,
-    "promote.holdout_test": None,
+    **{f"promote.{check}": None for check in {*PARAMS["promote"]} - KEPT},
 }
 BLOCKS = [block for path in pages() for block in blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
@@ -66,10 +66,7 @@ class Session:
             "PATH": f"{root / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}",
             "BROWSER": "true",  # a program that opens nothing
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@localhost",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@localhost",
+            **AUTHOR,
         }
         with chdir(root):
             write_params(SMALL)
@@ -145,11 +142,6 @@ class Session:
         values = yaml.load(path)
         values[block].update(yaml.load(text))
         yaml.dump(values, path)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -1,13 +1,12 @@
 """Every command of the page about a team: its servers, two clones, a user, backup, upgrade."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from blocks import blocks
-from support import REPOSITORY, link_environment
+from support import REPOSITORY, free_port, link_environment
 from test_documented_commands import RUN_BY, Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -26,8 +25,7 @@ def clone() -> Iterator[Session]:
         Path(folder).chmod(0o711)
         session = Session(Path(folder) / "digits")
         # below what the system gives to clients, with the S3 server's own 10,000 above
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            session.environment["TEAM_PORT"] = str(16_000 + free.getsockname()[1] % 600 * 10)
+        session.environment["TEAM_PORT"] = str(16_000 + free_port() % 600 * 10)
         yield session
         session.bash("make team-down")
 

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 # Links that no test follows: there is no network here.
-ELSEWHERE = {
-    "https://docs.greatexpectations.io",
-    "https://en.wikipedia.org/wiki/McNemar%27s_test",
-}
+ELSEWHERE = {"https://docs.greatexpectations.io", "https://en.wikipedia.org/wiki/McNemar%27s_test"}
 # Sphinx's and the theme's own, at the foot of each page
 OF_THE_TOOLS = {"https://pradyunsg.me", "https://github.com/pradyunsg/furo"}
 
@@ -86,9 +83,7 @@ def test_site_has_no_dead_link(pages: dict[Path, Page]) -> None:
     ] == []
 
 
-def test_site_needs_no_network(
-    pages: dict[Path, Page],
-) -> None:
+def test_site_needs_no_network(pages: dict[Path, Page]) -> None:
     links = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
     assert links - OF_THE_TOOLS == ELSEWHERE
     loaded = {link for page in pages.values() for link in page.loaded}

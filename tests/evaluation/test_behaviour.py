@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from digits.evaluation import behaviour
 from digits.evaluation.behaviour import (
     BehaviourParams,
     accuracy_under,
-    add_noise,
-    blur,
     disturbances,
-    invert,
-    rotate,
-    shift,
 )
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.judgement.behaviour import fragile, fragile_line, words
@@ -26,16 +22,48 @@ def dot(rows: int, size: int = 9, grey: int = 200) -> np.ndarray:
     return images
 
 
+def whole(disturb):
+    """The disturbance with its chunks joined."""
+    return lambda *given: np.concatenate([*disturb(*given)])
+
+
+shift, rotate, blur = map(whole, (behaviour.shift, behaviour.rotate, behaviour.blur))
+add_noise, invert = map(whole, (behaviour.add_noise, behaviour.invert))
+
+
 @pytest.mark.parametrize("name", disturbances(EACH))
-@pytest.mark.parametrize("shape", [(0, 8, 8), (3, 5, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(0, 8, 8), (3, 5, 9), (3, 5, 9, 3)], ids=str)
 def test_shape_and_type_stay_and_the_input_is_untouched(name, shape):
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     before = images.copy()
-    disturbed = disturbances(EACH)[name](images)
-    assert np.array_equal(disturbed, disturbances(EACH)[name](images))
+    disturb = whole(disturbances(EACH)[name])
+    disturbed = disturb(images)
+    assert np.array_equal(disturbed, disturb(images))
     assert disturbed.shape == shape
     assert disturbed.dtype == np.uint8
     assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("name", disturbances(EACH))
+@pytest.mark.parametrize("shape", [(2101, 8, 7), (130, 8, 7, 3)], ids=str)
+def test_chunks_change_nothing(name, shape, monkeypatch):
+    images = np.random.default_rng(0).integers(200, size=shape, dtype=np.uint8)
+    images[-1] = 255  # the brightest of all is in the last chunk
+    disturb = disturbances(EACH)[name]
+    [at_once] = disturb(images)
+    monkeypatch.setattr(behaviour, "CHUNK", 1)
+    chunks = [*disturb(images)]
+    assert {len(chunk) for chunk in chunks[:-1]} == {50}  # a batch of predictions
+    assert np.array_equal(np.concatenate(chunks), at_once)
+
+
+@pytest.mark.parametrize("name", ["shift_0.125", "rotate_15", "blur_0.125", "invert"])
+def test_each_channel_of_a_colour_image_is_disturbed_as_a_grey_one(name):
+    grey = np.random.default_rng(0).integers(256, size=(40, 9, 12), dtype=np.uint8)
+    disturb = whole(disturbances(EACH)[name])
+    disturbed = disturb(np.stack([grey, grey[:, ::-1], grey[..., ::-1]], axis=-1))
+    for channel, alone in enumerate((grey, grey[:, ::-1], grey[..., ::-1])):
+        assert np.array_equal(disturbed[..., channel], disturb(alone))
 
 
 @pytest.mark.parametrize("pixels", [1, 2])

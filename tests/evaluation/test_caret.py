@@ -83,10 +83,7 @@ def test_what_is_undefined_is_none_with_its_reason(matrix, figure, label, reason
 )
 def test_every_none_has_one_reason_in_every_rendering(matrix):
     found = statistics(counts(*matrix))
-    values = [
-        *found.overall.values(),
-        *(v for row in found.by_class.values() for v in row.values()),
-    ]
+    values = [v for row in (found.overall, *found.by_class.values()) for v in row.values()]
     tables, missing = as_tables(found), values.count(None)
     assert len(found.undefined) == missing
     assert len({(note["figure"], note["class"]) for note in found.undefined}) == missing

@@ -90,6 +90,14 @@ def test_mcnemar_can_ask_whether_a_is_worse(only_a, only_b, p_value):
     assert mcnemar_exact(only_a, only_b, alternative="less") == pytest.approx(p_value)
 
 
+def test_both_test_and_interval_must_be_beyond_noise():
+    pair = pair_of(11, 3)
+    assert pair.lower > 0
+    assert 0.05 < pair.p_value < 0.06
+    assert pair.within_noise
+    assert not pair_of(11, 2).within_noise
+
+
 @pytest.mark.parametrize(
     ("points", "front"),
     [

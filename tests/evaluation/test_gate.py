@@ -54,9 +54,18 @@ def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     return Contender(name, predicted, signature, calibration_error=0.004)
 
 
-def failed(challenger, champion=None, *, facts=GOOD, former=None, **changes):
+def decided(challenger, champion=None, *, facts=GOOD, former=None, truth=TRUTH, **changes):
     params = PARAMS.model_copy(update=changes)
-    return decide(challenger, champion, TRUTH, facts, params=params, former=former or {}).failed
+    return decide(challenger, champion, truth, facts, params=params, former=former or {})
+
+
+def failed(*contenders, **given):
+    return decided(*contenders, **given).failed
+
+
+def check_of(decision, name):
+    [check] = [check for check in decision.checks if check.name == name]
+    return check
 
 
 def test_gate_accepts_a_first_a_better_and_an_equal_challenger():
@@ -132,20 +141,18 @@ def test_probabilities_that_say_more_than_the_answers_are_right_are_refused():
 
 @pytest.mark.parametrize("n", [100, 300, 1000])
 def test_an_honest_model_is_not_refused_because_the_rows_are_few(n):
-    params = PARAMS.model_copy(update={"min_accuracy": None})
     beyond_limit = refused = 0
     for seed in range(100):
         chances, truth = honest(n, seed=seed)
         contender = Contender.answering("m", chances, truth)
-        beyond_limit += contender.calibration_error > params.max_calibration_error
-        refused += bool(decide(contender, None, truth, GOOD, params=params, former={}).failed)
+        beyond_limit += contender.calibration_error > PARAMS.max_calibration_error
+        refused += bool(failed(contender, truth=truth, min_accuracy=None))
     assert beyond_limit > 50
     assert refused <= 5
 
 
 def test_the_time_for_one_image_is_limited_and_that_for_more_is_on_record_with_the_processor():
-    decision = decide(wrong_on(), None, TRUTH, GOOD, former={}, params=PARAMS)
-    [check] = [check for check in decision.checks if check.name == "max_latency_ms"]
+    check = check_of(decided(wrong_on()), "max_latency_ms")
     assert check.passed
     assert "5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)" in check.found
     assert check.figures == {"latency_1_p95_ms": 5, "latency_100_p95_ms": 60}
@@ -158,18 +165,17 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
 
 
 def test_checks_are_named_as_their_keys_and_turned_off_by_them():
-    every = PARAMS.model_copy(update={"holdout_test": 0.001})
-    decision = decide(wrong_on(), wrong_on(), TRUTH, GOOD, former={}, params=every)
+    decision = decided(wrong_on(), wrong_on(), holdout_test=0.001)
     assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
     for off in (None, False):
-        params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off))
-        decision = decide(wrong_on(*range(ROWS)), wrong_on(), TRUTH, GOOD, former={}, params=params)
+        none = dict(PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off)))
+        decision = decided(wrong_on(*range(ROWS)), wrong_on(), **none)
         assert decision.checks == ()
         assert decision.accepted
 
 
 def test_the_figures_behind_a_decision_are_kept():
-    figures = decide(wrong_on(1), wrong_on(0, 2, 3), TRUTH, GOOD, former={}, params=PARAMS).figures
+    figures = decided(wrong_on(1), wrong_on(0, 2, 3)).figures
     assert figures["holdout_accuracy"] == 1 - 1 / ROWS
     assert figures["champion_accuracy"] == 1 - 3 / ROWS
     assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)
@@ -181,9 +187,9 @@ def test_dead_class_never_passes():
         predicted = np.where(truth == 2, 0, truth)
         predicted[990 : 990 + right] = 2
         contender = Contender("m", predicted, "", calibration_error=0.0)
-        decision = decide(contender, None, truth, GOOD, params=PARAMS, former={})
+        decision = decided(contender, truth=truth)
         assert decision.failed == refused
-        [check] = [each for each in decision.checks if each.name == "min_sensitivity"]
+        check = check_of(decision, "min_sensitivity")
         assert check.found.startswith(f"class 2: {right} of 10 rows right, so at least 0.")
 
 
@@ -200,9 +206,7 @@ def test_class_must_not_decay_over_champions():
     assert failed(challenger, champion, paired_test=None) == []
     assert failed(challenger, champion, former=former, paired_test=None) == ["max_sensitivity_loss"]
     assert failed(wrong_on(*of_class_5[:4]), champion, former=former) == []
-    facts = {"params": PARAMS, "former": former}
-    decision = decide(challenger, champion, TRUTH, GOOD, **facts)
-    [check] = [each for each in decision.checks if each.name == "max_sensitivity_loss"]
+    check = check_of(decided(challenger, champion, former=former), "max_sensitivity_loss")
     assert check.found == "class 5: 0.9600 against 1.0000 of version 1"
 
 
@@ -223,8 +227,7 @@ def test_hold_out_learned_by_heart_is_refused():
     ],
 )
 def test_note_says_not_better(wrong, note):
-    contenders = wrong_on(*range(wrong)), wrong_on(*range(10))
-    assert decide(*contenders, TRUTH, GOOD, params=PARAMS, former={}).note == note
+    assert decided(wrong_on(*range(wrong)), wrong_on(*range(10))).note == note
 
 
 def test_a_person_is_one_more_check():

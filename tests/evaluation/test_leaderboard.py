@@ -37,10 +37,8 @@ def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
     [line] = doubts([MLP, CNN._replace(shared_cores=0.94)])
     assert "used 0.9 of its cores" in line
     assert doubts([CNN._replace(shared_cores=0.05)]) == []
-    assert [row["times"] for row in cells([MLP._replace(shared_cores=0.94), CNN])] == [
-        "n/a",
-        "1.0×",
-    ]
+    times = [row["times"] for row in cells([MLP._replace(shared_cores=0.94), CNN])]
+    assert times == ["n/a", "1.0×"]
 
 
 def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:
@@ -73,18 +71,12 @@ def test_markdown_is_a_table_with_a_line_per_model() -> None:
 
 @pytest.fixture
 def compared(workspace: Path) -> None:
-    models = [MLP._asdict(), CNN._asdict()]
-    verdicts = ["cnn is better than mlp [here], 3×."]
-    write_json(
-        show.COMPARISON,
-        {"models": models, "pairs": [], "pareto_front": ["cnn"], "verdicts": verdicts},
-    )
+    found = {"models": [MLP._asdict(), CNN._asdict()], "pairs": [], "pareto_front": ["cnn"]}
+    write_json(show.COMPARISON, found | {"verdicts": ["cnn is better than mlp [here], 3×."]})
 
 
 @pytest.mark.usefixtures("compared")
-def test_the_terminal_shows_every_figure_in_80_columns(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     show.print_results()
     out = capsys.readouterr().out

@@ -55,27 +55,27 @@ def test_ece_bins_are_closed_on_the_right():
     assert calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
 
 
+def test_ece_bins_of_low_confidence_are_kept_apart():
+    low = [[top, *[(1 - top) / 9] * 9] for top in (0.12, 0.18)]  # of 2/15 and less, and of more
+    assert calibration_error(np.array(low), labels(0, 1)) == pytest.approx((0.88 + 0.18) / 2)
+
+
 def test_honest_model_exceeds_the_error_of_chance_once_in_20_times():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(4, 0.6), 2000)
     drawn = (honest.cumsum(axis=1) < random.random((1000, 2000, 1))).sum(axis=2)
-    errors = [calibration_error(honest, each) for each in drawn]
-    assert np.mean(np.array(errors) > chance_calibration_error(honest)) == pytest.approx(
-        0.05, abs=0.02
-    )
+    errors = np.array([calibration_error(honest, each) for each in drawn])
+    exceeded = np.mean(errors > chance_calibration_error(honest))
+    assert exceeded == pytest.approx(0.05, abs=0.02)
 
 
 def test_reliability_has_a_line_per_bin_with_rows_worked_out_by_hand():
     sure, less = [[0.95, 0.05]] * 9 + [[0.97, 0.03]], [[0.62, 0.38]]
-    table = reliability(probabilities(*sure, *less), labels(*[0] * 9, 1, 0))
-    assert table.to_numpy() == pytest.approx(
-        np.array(
-            [
-                [9 / 15, 10 / 15, 1, 0.62, 1, 0.025, 1],
-                [14 / 15, 1, 10, 0.952, 0.9, 0.5549839, 0.9974714],  # R's binom.test(9, 10)
-            ]
-        )
-    )
+    table = reliability(probabilities(*sure, *less), labels(*[0] * 9, 1, 0)).to_numpy()
+    assert table[0] == pytest.approx([9 / 15, 10 / 15, 1, 0.62, 1, 0.025, 1])
+    by_r = 0.5549839, 0.9974714  # binom.test(9, 10)
+    assert table[1] == pytest.approx([14 / 15, 1, 10, 0.952, 0.9, *by_r])
+    assert len(table) == 2
 
 
 @pytest.mark.parametrize(

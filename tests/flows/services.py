@@ -1,14 +1,13 @@
 """Servers that a test starts and ends."""
 
 import os
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from support import until
+from support import answers, free_port, until
 
 
 @contextmanager
@@ -29,21 +28,6 @@ def running(
                 process.wait(20)
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on the port."""
-    with suppress(OSError):
-        socket.create_connection(("127.0.0.1", port)).close()
-        return True
-    return False
 
 
 @contextmanager

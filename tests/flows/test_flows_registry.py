@@ -4,7 +4,6 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 """
 
 import json
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -23,16 +22,12 @@ import numpy as np
 import pytest
 from conftest import Project
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from support import finding, until
+from support import SMALL, finding, until, write_params
 
 import answer
 from digits.artifacts import MONITOR
@@ -116,14 +111,10 @@ def trained(
             store.execute(update, (str(trained_project), str(folder)))
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    path = folder / "params.yaml"
-    text = re.sub(r"min_accuracy:\s+[\d.]+", "min_accuracy: 0.1", path.read_text())
-    for check in (
-        *("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure"),
-        *("holdout_test", "clean_commit", "data_validated"),  # the last two need a repository
-    ):
-        text = re.sub(rf"\b{check}:\s+[\w.]+", f"{check}: false", text)
-    path.write_text(text)
+    off = ("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure")
+    off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
+    changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
+    write_params(SMALL | changes)
     return folder
 
 
@@ -160,9 +151,7 @@ def told(since: datetime, *events: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_approved_model_becomes_champion(
-    trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
@@ -245,9 +234,7 @@ def test_promote_without_approval(digits: Digits) -> None:
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
 
 
-def test_flow_fails_as_digits(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fails_as_digits(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "DIGITS", tmp_path / "digits")
     (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
     (tmp_path / "digits").chmod(0o755)

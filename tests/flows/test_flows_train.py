@@ -13,9 +13,8 @@ import pytest
 from intruder import foreign, statuses
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from services import answers
 from small_project import Project, run
-from support import REPOSITORY, has_ended, python, until
+from support import REPOSITORY, answers, has_ended, python, until
 
 from digits.toolkit.prefect import stages
 from train import train
@@ -167,9 +166,7 @@ def test_train_without_prefect_server(project: Project, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_signal_ends_program_and_server(
-    project: Project, signum: signal.Signals, code: int
-) -> None:
+def test_signal_ends_flow_and_server(project: Project, signum: signal.Signals, code: int) -> None:
     project.sleeps("prepare", 600)
     shutil.copy(REPOSITORY / "prefect.toml", project.root)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -16,8 +16,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 from mlflow import MlflowClient
-from services import free_port
-from support import PARAMS, REPOSITORY, link_environment, until
+from support import PARAMS, REPOSITORY, free_port, link_environment, until
 
 pytestmark = pytest.mark.slow
 

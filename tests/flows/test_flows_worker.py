@@ -58,9 +58,7 @@ def test_experiments_run_at_once(deployed: Project) -> None:
 
 
 @pytest.mark.slow
-def test_rerun_after_killed_flow(
-    deployment: tuple[Project, psutil.Popen], deployed: Project
-) -> None:
+def test_rerun_after_kill(deployment: tuple[Project, psutil.Popen], deployed: Project) -> None:
     deployed.sleeps("prepare", 600)
     killed = submit(force=True)
     assert until(lambda: running_stages(deployed) != [], seconds=240)
@@ -84,9 +82,7 @@ def test_failed_run_logs_no_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_stage_in_pool_runs_once(
-    deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pool_runs_once(deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deployed.set_epochs("cnn", 7)  # params that no commit has
     in_pool: Any = partial(train, ["train@cnn"], where={"train": "digits"}, return_state=True)
     state = in_pool()

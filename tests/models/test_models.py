@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from support import PARAMS
 
 from digits.models import available, model_file
+from digits.toolkit.dataset import Shape
 
 # On 28×28 images; those of mlp and cnn are the seed experiment's.
 SIZES = {
@@ -16,7 +17,7 @@ SIZES = {
 }
 
 
-def build(name: str, shape: tuple[int, int] = (28, 28), classes: int = 10) -> Any:
+def build(name: str, shape: Shape = (28, 28), classes: int = 10) -> Any:
     params = model_file(name).BuildParams(**PARAMS["train"][name]["build"])
     return model_file(name).build(params, image_shape=shape, classes=classes)
 
@@ -27,8 +28,8 @@ def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
 
 @pytest.mark.usefixtures("tensorflow")
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize(("shape", "classes"), [((28, 28), 10), ((9, 12), 3)])
-def test_it_gives_probabilities(name: str, shape: tuple[int, int], classes: int) -> None:
+@pytest.mark.parametrize(("shape", "classes"), [((28, 28), 10), ((9, 12), 3), ((9, 12, 3), 3)])
+def test_it_gives_probabilities(name: str, shape: Shape, classes: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, *shape)).astype(np.uint8)
     model = build(name, shape, classes)
     assert (model.input_shape, model.inputs[0].dtype) == ((None, *shape), "uint8")

@@ -8,10 +8,9 @@ import arena
 import pytest
 from arena import FEW, NAME, fighter_elsewhere
 from mlflow.server import get_app_client
-from support import REPOSITORY, Server, changed, mlflow_serves
+from support import REPOSITORY, Server, mlflow_serves, project_with
 
-from digits import params as parameters
-from digits.project import as_project, load_project
+from digits.project import load_project
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.registry.promotion import Outcome, promote_training, rollback
 from digits.toolkit.registry.versions import Registry
@@ -59,13 +58,11 @@ def password(user: str) -> str:
 
 
 def promote() -> Outcome:
-    quick = parameters.check(changed({"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}))
-    return promote_training("mlp", None, None, project=as_project(quick))
+    quick = project_with({"promote.max_latency_ms": None, "promote.min_accuracy": 0.9})
+    return promote_training("mlp", None, None, project=quick)
 
 
-def test_two_ordinary_users_promote_and_roll_back(
-    project: Path, digits_8x8: Dataset, become: Become
-) -> None:
+def test_users_promote_and_roll_back(project: Path, digits_8x8: Dataset, become: Become) -> None:
     arena.prepare(digits_8x8)
     become("ann")
     fighter_elsewhere("mlp", FEW)

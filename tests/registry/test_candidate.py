@@ -112,9 +112,7 @@ def test_params_of_experiment_are_not_given_to_dvc(experiments: Repo) -> None:
     assert promote("mlp", "foreign").decision.failed == ["clean_commit"]
 
 
-def test_what_the_cache_lost_comes_from_the_remote_or_a_line_says_how(
-    experiments: Repo, tmp_path: Path
-) -> None:
+def test_lost_cache_comes_from_remote_or_a_line(experiments: Repo, tmp_path: Path) -> None:
     holdout = split_path("holdout")
     with experiments.config.edit() as config:
         config["remote"] = {"far": {"url": str(tmp_path / "far")}}

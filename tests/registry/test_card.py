@@ -33,15 +33,8 @@ METRICS = {
     **{"test_coverage": 0.9912, "test_coverage_lower": 0.9892, "test_coverage_upper": 0.9929},
 }
 HOSTILE = [
-    "<script>alert(1)</script>",
-    "a | b",
-    "# c\n\n# d",
-    "[e](javascript:alert)",
-    "![f](http://x)",
-    "`g` **h** <!-- i",
-    "\\",
-    "&lt;b&gt;",
-    "\u202ej",
+    *("<script>alert(1)</script>", "a | b", "# c\n\n# d", "[e](javascript:alert)"),
+    *("![f](http://x)", "`g` **h** <!-- i", "\\", "&lt;b&gt;", "\u202ej"),
 ]
 
 

@@ -15,11 +15,9 @@ import pytest
 from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, TEST_ONLY, accept, fighter
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
-from support import active_run, changed, finding, record_outputs
+from support import active_run, finding, project_with, record_outputs
 
-from digits import params as parameters
 from digits.artifacts import LAYOUT, split_path
-from digits.project import as_project
 from digits.report.console import print_moves, print_outcome
 from digits.toolkit import machine
 from digits.toolkit.dataset import Split, save_split
@@ -43,7 +41,7 @@ def promote(ring):
 
 
 def gate(changes):
-    return partial(judge_by_holdout, project=as_project(parameters.check(changed(changes))))
+    return partial(judge_by_holdout, project=project_with(changes))
 
 
 def artifacts_of(version):

@@ -102,9 +102,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_champion_that_was_replaced_is_refused_by_all_that_read_it(
-    ring: Ring, reader: str
-) -> None:
+def test_replaced_champion_is_refused_by_all_readers(ring: Ring, reader: str) -> None:
     READERS["trace"](ring)
     another_model(files_of(ring.champion))
     line = finding(IntegrityError, lambda: READERS[reader](ring))
@@ -168,9 +166,7 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     assert "is not what the gate wrote" in finding(IntegrityError, lambda: READERS["trace"](ring))
 
 
-def test_the_champion_is_served_from_a_copy_that_nothing_can_replace_or_leave(
-    ring: Ring, tmp_path: Path
-) -> None:
+def test_champion_is_served_from_a_copy(ring: Ring, tmp_path: Path) -> None:
     holdout = LAYOUT.read_split("holdout").data
     code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
     with subprocess.Popen(

@@ -337,9 +337,7 @@ def hostile_diff() -> Diff:
     )
 
 
-def test_hostile_names_are_texts(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hostile_text(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     diff = hostile_diff()
     page = Page(markdown(diff))
     assert {*page.tags} == OWN_TAGS

@@ -12,11 +12,9 @@ from arena import NAME, accept, fighter, prepare
 from intruder import foreign, statuses
 from mlflow import MlflowClient
 from PIL import Image
-from support import changed, finding, served
+from support import finding, project_with, served
 
-from digits import params as parameters
 from digits.demo import MAX_PICTURE, demo_app, players
-from digits.project import as_project
 from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion
@@ -48,13 +46,13 @@ PLAYERS = [
 ]
 
 
-PLAIN = as_project(parameters.check(changed({})))
+PLAIN = project_with({})
 
 
 @pytest.fixture(scope="module")
 def address():
     named = {"data.class_names": ["null", "eins", *"23456789"]}
-    with served(demo_app(PLAYERS, as_project(parameters.check(changed(named))))) as port:
+    with served(demo_app(PLAYERS, project_with(named))) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -19,15 +19,14 @@ from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
 from scipy.stats import binom
-from support import changed, finding, record_outputs
+from support import finding, project_with, record_outputs
 
-from digits import params as parameters
+from digits import cli
 from digits.artifacts import LAYOUT, MONITOR, split_path
-from digits.project import as_project
 from digits.toolkit.answering import drift
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
-from digits.toolkit.dataset import Dataset, save_split
+from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.served import served
@@ -58,10 +57,9 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    project = as_project(parameters.check(changed(changes)))
     with served(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
-        return monitoring.monitor(source, log, labelled, model, project=project)
+        return monitoring.monitor(source, log, labelled, model, project=project_with(changes))
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def holdout(champion):
     return LAYOUT.read_split("holdout").data
 
 
-def test_log_counts_last_days_of_one_version(holdout):
+def test_log_counts_last_days_of_one_version(holdout, capsys):
     images, labels = holdout.images, holdout.labels
     write_log(images[:300], labels[:300], sizes=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
@@ -91,6 +89,8 @@ def test_log_counts_last_days_of_one_version(holdout):
         *("mean_ink", "contrast", "class_shares", "features")
     }
     assert watch(days=2).result.rows == 390
+    cli.monitor(Path("log"), as_json=True)
+    assert json.loads(capsys.readouterr().out)["rows"] == 340
     assert open_log(Path("log"), days=1).model == MODEL
 
 
@@ -127,8 +127,7 @@ def test_run_and_page(holdout):
     assert "&lt;3&gt;" in page
     MONITOR.parent.mkdir(parents=True, exist_ok=True)
     MONITOR.write_text(page, encoding="utf-8")
-    project = as_project(parameters.check(changed({})))
-    monitoring.log_run(monitored.result, MONITOR, project)
+    monitoring.log_run(monitored.result, MONITOR, project_with({}))
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.metrics["far"] == monitored.result.far
@@ -142,7 +141,8 @@ def test_run_and_page(holdout):
 def test_colour(ring):
     images = np.random.default_rng(0).integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
     for name in ("train", "validation", "holdout"):
-        save_split(split_path(name), Dataset(images, np.arange(900) % 10), np.arange(900))
+        data = Dataset(images, np.arange(900) % 10)
+        save_split(split_path(name), Split(data, np.arange(900)))
     record_outputs()
     promotion.promote(fighter(shape=(8, 8, 3)), NAME, judge=accept)
     write_log(images[:300], np.arange(300) % 10)

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from support import changed, finding
+from support import finding, project_with
 
-from digits import params as parameters
-from digits.project import as_project
 from digits.report.console import print_answers
 from digits.toolkit.answering.predict import class_names, predict_pictures
 from digits.toolkit.errors import DataError
@@ -59,8 +57,7 @@ def test_answer_is_one_class_two_or_unsure(pictures, capsys):
 def test_answers_have_the_names_of_classes(pictures, capsys):
     champion = model([*ROWS.values()])
     answers = predict_pictures(pictures, champion, coverage=0.99)
-    named = parameters.check(changed({"data.classes": 4, "data.class_names": [*"abcd"]}))
-    project = as_project(named)
+    project = project_with({"data.classes": 4, "data.class_names": [*"abcd"]})
     names = class_names(champion, project)
     print_answers("models:/digits/3", answers, names=names, coverage=0.99, as_json=False)
     _, *lines = capsys.readouterr().out.splitlines()

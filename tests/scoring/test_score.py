@@ -11,11 +11,9 @@ import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
-from support import changed, finding, findings
+from support import finding, findings, project_with
 
-from digits import params as parameters
 from digits.artifacts import LAYOUT, split_path
-from digits.project import as_project
 from digits.report.console import print_scored
 from digits.toolkit.answering import score as scoring
 from digits.toolkit.answering.drift import image_stats
@@ -29,9 +27,7 @@ from digits.toolkit.registry.served import served
 
 def score(source="new.npz", out="scored.parquet", **changes):
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return scoring.score(
-            source, out, model, project=as_project(parameters.check(changed(changes)))
-        )
+        return scoring.score(source, out, model, project=project_with(changes))
 
 
 def kept(*arguments, **changes):

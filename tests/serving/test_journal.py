@@ -85,9 +85,7 @@ def test_oldest_files_go(
     assert {each.name for each in tmp_path.glob("2*/*")} == {"notes.txt", "mine.parquet"}
 
 
-def test_tidying_never_leaves_the_log(
-    log: journal.Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_stay(log: journal.Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign, day = tmp_path.with_name("foreign"), tmp_path / "2001-01-02"
     for folder in (foreign, day, day / OLD):
         folder.mkdir()

@@ -11,13 +11,11 @@ import pytest
 import requests
 from arena import EVEN, NAME, accept, fighter
 from packaged import running
-from support import changed, finding, write_params
+from support import finding, project_with, write_params
 
 from digits import cli
-from digits import params as parameters
 from digits.artifacts import LAYOUT, split_path
-from digits.project import as_project
-from digits.toolkit.dataset import Dataset, load_split, save_split
+from digits.toolkit.dataset import Dataset, Split, load_split, save_split
 from digits.toolkit.errors import DataError, IntegrityError, UsageError
 from digits.toolkit.files import folder_sha256
 from digits.toolkit.registry import promotion
@@ -35,7 +33,7 @@ def champion(ring: Path) -> str:
 
 def write(uri: str, **changes: object) -> Package:
     with served(uri, threads=1) as model:
-        return write_package(model, OUT, project=as_project(parameters.check(changed(changes))))
+        return write_package(model, OUT, project=project_with(changes))
 
 
 def test_package_command(
@@ -71,7 +69,7 @@ def test_refused_package_writes_nothing(champion: str) -> None:
     path = split_path("holdout")
     split = load_split(path)
     unlabelled = Dataset(split.data.images, np.zeros_like(split.data.labels))
-    save_split(other := path.with_name("other.npz"), unlabelled, split.rows)
+    save_split(other := path.with_name("other.npz"), Split(unlabelled, split.rows))
     del split, unlabelled  # maps of a file that is changed below
     for damage, error, says in (
         (partial(path.write_bytes, b"PK"), IntegrityError, "md5 "),
@@ -103,10 +101,8 @@ def test_images_of_another_size(ring: Path) -> None:
     assert line.startswith(f"models:/{NAME}/1: gives no answer (")
 
 
-def test_package_that_answers_otherwise_is_not_written(
-    champion: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = as_project(parameters.check(changed({})))
+def test_other_answers_are_not_packaged(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = project_with({})
     with served(champion, threads=1) as model:
         right = model.predict
         for wrong in (lambda x: right(x)[:, ::-1], lambda x: right(x) + np.float32(1e-4)):

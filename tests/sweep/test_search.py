@@ -140,9 +140,7 @@ def test_command_is_quoted_for_shell() -> None:
     )
 
 
-def test_the_help_names_every_option(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["sweep.py", "mlp", "space.yaml", "--trials", "5"])
     assert sweep._arguments() == {"model": "mlp", "space": "space.yaml", "trials": "5"}
     monkeypatch.setattr(sys, "argv", ["sweep.py", "--help"])

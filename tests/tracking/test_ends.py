@@ -28,10 +28,7 @@ class TestARunEnds:
         ids=repr,
     )
     def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
-        with (
-            pytest.raises(type(error)) as caught,
-            active_run("mlp", params={}, tags={}),
-        ):
+        with pytest.raises(type(error)) as caught, active_run("mlp", params={}, tags={}):
             raise error
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
@@ -42,10 +39,7 @@ class TestARunEnds:
             next(rows)  # the store holds two
             raise SystemExit(143)
 
-        with (
-            pytest.raises(SystemExit),
-            active_run("mlp", params={}, tags={}),
-        ):
+        with pytest.raises(SystemExit), active_run("mlp", params={}, tags={}):
             asked()
         assert only_run(MlflowClient()).info.status == "KILLED"
 
@@ -60,10 +54,7 @@ class TestARunEnds:
         assert only_run(MlflowClient()).info.status == "FAILED"
 
     def test_failed_when_its_params_are_refused(self, tracked: Path) -> None:
-        with (
-            pytest.raises(ServiceError),
-            active_run("x", params={"../x": 1}, tags={}),
-        ):
+        with pytest.raises(ServiceError), active_run("x", params={"../x": 1}, tags={}):
             pass
         assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
@@ -114,8 +105,6 @@ class TestUnderMlflowRun:
         assert MlflowClient().get_run(parent.info.run_id).info.status == "RUNNING"
         assert "MLFLOW_RUN_ID" not in os.environ
 
-    def test_an_unknown_parent_is_one_line(
-        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_unknown_parent_is_a_line(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
         assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import REPOSITORY, train_project, until
+from support import REPOSITORY, free_port, train_project, until
 
 from digits.params import Params
 from digits.toolkit.dataset import Dataset
@@ -52,9 +51,7 @@ class Ui(NamedTuple):
 @pytest.fixture(scope="module")
 def ui(store: Path) -> Iterator[Ui]:
     """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    browser, opened = store / "browser", store / "opened"
+    browser, opened, port = store / "browser", store / "opened", free_port()
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

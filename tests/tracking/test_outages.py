@@ -19,7 +19,6 @@ from mlflow.entities import Run
 from support import NAME, SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
 from digits.artifacts import TrainOutputs
-from digits.params import Params
 from digits.project import load_project
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.errors import ServiceError
@@ -132,18 +131,14 @@ def test_epochs_of_an_outage_arrive_once(
     assert "warning" not in capsys.readouterr().err
 
 
-def test_epochs_whose_answer_is_lost_are_logged_once(
-    way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_epochs_of_lost_answers_are_logged_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "AGAIN_S", 0)
     store.connect(NAME)
     way.loses = True
     assert loss_of(log_epochs(way, closed=())) == ALL_SIX
 
 
-def test_a_server_that_stays_away_is_told_once(
-    way: Way, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_absent_server_is_told_once(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = log_epochs(way, closed=(4, 5))
     assert capsys.readouterr().err.count("warning: MLflow at http") == 1
     way.is_open = True
@@ -252,9 +247,7 @@ class Killable:
 
 
 @pytest.fixture
-def server(
-    project: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Killable]:
+def server(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Killable]:
     """A project that logs to a server; it keeps its runs in the project's folder."""
     server = Killable(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
@@ -299,9 +292,7 @@ def test_server_killed_while_training_loses_nothing(server: Killable) -> None:
 
 
 @pytest.mark.slow
-def test_server_away_past_the_end_gets_a_whole_run_by_restore(
-    server: Killable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restore_completes_a_half_run(server: Killable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     training = stage("train")
     with paused_after(2, training):

@@ -8,13 +8,13 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import NAME, finding, git, record_outputs, write_params
+from support import NAME, commit, finding, git, record_outputs, write_params
 
 from digits.artifacts import TrainOutputs, run_page
 from digits.project import load_project
 from digits.toolkit.errors import DataError, IntegrityError
 from digits.toolkit.files import md5, read_json
-from digits.toolkit.tracking import logged_model, restore, runs, store
+from digits.toolkit.tracking import logged_model, page, restore, runs, store
 from digits.toolkit.tracking.restore import restore_all
 from digits.ui import address
 
@@ -61,9 +61,7 @@ def own_tags(run: Run) -> dict[str, str]:
     return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
 
 
-def test_restored_run_holds_what_the_original_held(
-    clone: Path, trained_project: Path, original: Run
-) -> None:
+def test_restored_run_equals_original(clone: Path, trained_project: Path, original: Run) -> None:
     there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
     record_outputs()
     restore_all(load_project())
@@ -99,9 +97,7 @@ def test_known_run_is_left_alone(
     assert runs.model_id(known) == original.outputs.model_outputs[0].model_id
 
 
-def test_restores_once_and_again_after_deletion(
-    clone: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     restore_all(load_project())
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
@@ -138,9 +134,7 @@ def test_missing_evaluation_is_added_to_its_run(clone: Path, original: Run) -> N
     assert len(history) == 2
 
 
-def test_restored_run_is_found_under_mlflow_run(
-    clone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restored_run_is_found_in_mlflow_run(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.connect(NAME)
     parent = MlflowClient().create_run(MlflowClient().create_experiment("of the user"))
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
@@ -203,8 +197,7 @@ def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
 
 def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
     record_outputs()
-    for command in ("init -q", "add dvc.lock", "commit -qm x"):
-        git(*command.split())
+    commit("dvc.lock")
     restore_all(load_project())
     [run] = all_runs()
     assert "outputs" not in run.data.tags
@@ -214,8 +207,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
     path, code = Path("artifacts/train/mlp/run.json"), Path("code.py")
     record = read_json(path, dict)
     code.touch()
-    for command in ("init -q", "add code.py", "commit -qm x"):
-        git(*command.split())
+    commit("code.py")
     head = git("rev-parse", "HEAD")
     record["tags"] |= {"git_commit": head, "git_dirty": "false", "dvc_stage": "train@nosuch"}
     path.write_text(json.dumps(record | {"name": "nosuch"}))
@@ -240,6 +232,13 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
         assert said in line
         assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
+
+
+def test_fresh_store_shows_the_view(clone: Path) -> None:
+    restore_all(load_project())
+    shown = MlflowClient().get_experiment_by_name(NAME).tags
+    assert shown[page.TAG] == page.tags()[page.TAG]
+    assert shown[page.NOTE] == page.TRAININGS
 
 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:

@@ -49,9 +49,7 @@ class TestARun:
             **{"fit.epochs": "2", "fit.batch_size": "100", "split_md5": split_md5},
         }
 
-    def test_holds_a_curve_per_epoch(
-        self, client: MlflowClient, run: Run, trained_project: Path
-    ) -> None:
+    def test_holds_curves(self, client: MlflowClient, run: Run, trained_project: Path) -> None:
         history = pd.read_csv(trained_project / "artifacts/train/mlp/history.csv")
         for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
             curve = client.get_metric_history(run.info.run_id, metric)
@@ -66,18 +64,14 @@ class TestARun:
         assert {name: run.data.metrics[name] for name in cost} == pytest.approx(cost)
 
     @pytest.mark.parametrize("split", ["test", "holdout"])
-    def test_holds_the_scores_of_each_split(
-        self, run: Run, trained_project: Path, split: str
-    ) -> None:
+    def test_holds_scores_of_each_split(self, run: Run, trained_project: Path, split: str) -> None:
         scores = read_json(trained_project / "artifacts/evaluate/mlp/metrics.json", dict)[split]
         assert {"accuracy", "loss"} <= set(scores)
         found = {name: run.data.metrics[f"{split}_{name}"] for name in scores}
         assert found == pytest.approx(scores)
 
     @pytest.mark.parametrize("split", ["test", "holdout"])
-    def test_holds_what_the_answer_sets_are_worth(
-        self, run: Run, trained_project: Path, split: str
-    ) -> None:
+    def test_holds_answer_sets(self, run: Run, trained_project: Path, split: str) -> None:
         evaluated = trained_project / "artifacts/evaluate/mlp"
         found = read_json(evaluated / "confidence.json", dict)
         truth = np.load(trained_project / "artifacts/train/mlp/calibration.npz")
@@ -100,9 +94,7 @@ class TestARun:
         assert keys >= {"test_confusion_matrix", "holdout_confusion_matrix"}
 
     @pytest.mark.parametrize("split", ["train", "validation", "test", "holdout"])
-    def test_names_the_data_it_was_fitted_and_evaluated_on(
-        self, run: Run, trained_project: Path, split: str
-    ) -> None:
+    def test_names_its_data(self, run: Run, trained_project: Path, split: str) -> None:
         import mlflow
 
         path = trained_project / f"artifacts/split/{split}.npz"
@@ -152,9 +144,7 @@ class TestARun:
         with pytest.raises(mlflow.MlflowException, match=r"[Ss]hape"):
             model.predict(images[:, :5])
 
-    def test_has_a_model_with_exact_signature_and_requirements(
-        self, client: MlflowClient, run: Run
-    ) -> None:
+    def test_model_has_signature_and_requirements(self, client: MlflowClient, run: Run) -> None:
         import mlflow
 
         info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
@@ -177,9 +167,7 @@ class TestARun:
         assert info.metadata["picture"] == "digit"
         assert info.metadata["temperature"] > 0
 
-    def test_has_a_model_with_example_and_extra_files(
-        self, run: Run, trained_project: Path
-    ) -> None:
+    def test_model_has_example_and_extra_files(self, run: Run, trained_project: Path) -> None:
         import mlflow
 
         uri = f"models:/{run.outputs.model_outputs[0].model_id}"
@@ -194,9 +182,7 @@ class TestARun:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_system_metrics_are_logged_if_wanted(
-    tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
-) -> None:
+def test_system_metrics(tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
     named = "system/cpu_utilization_percentage"

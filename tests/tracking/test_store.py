@@ -37,9 +37,7 @@ class TestTheStore:
         store.connect(NAME)  # MLflow then puts the whole path into the environment
         assert store.portable_uri() == "sqlite:///mlflow.db"
 
-    def test_is_the_projects_when_dvc_runs_in_a_copy(
-        self, tracked: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_shared_with_a_copy(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tracked / "copy").mkdir()
         monkeypatch.chdir(tracked / "copy")
         monkeypatch.setenv("DVC_ROOT", str(tracked))
@@ -79,9 +77,7 @@ class TestTheStore:
         assert {key: tags[key] for key in (*users, VIEW)} == {**users, VIEW: own}
 
 
-def test_interrupted_creation_leaves_no_store(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_creation_leaves_none(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as context:
         context.setattr(MlflowClient, "search_experiments", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -119,19 +115,13 @@ class TestAStoreThatCannotBeUsed:
 
     def test_because_it_never_answers(self, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         assert "no answer, timed out" in self.refused(f"http://127.0.0.1:{port}", monkeypatch)
-
-    def test_because_a_database_accepts_and_never_answers(
-        self, monkeypatch: pytest.MonkeyPatch, port: int
-    ) -> None:
         line = self.refused(f"postgresql://me:secret@127.0.0.1:{port}/runs", monkeypatch)
         assert f"postgresql://127.0.0.1:{port}/runs: connection timeout" in line
 
-    def test_because_it_is_no_database(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_because_it_is_no_database(self, monkeypatch: pytest.MonkeyPatch) -> None:
         Path("mlflow.db").write_bytes(b"x" * 5000)
         line = self.refused("sqlite:///mlflow.db", monkeypatch)
-        assert line.startswith(f"MLflow at sqlite:///{workspace}/mlflow.db: file is not a database")
+        assert line.startswith(f"MLflow at sqlite:///{Path.cwd()}/mlflow.db: file is not a ")
 
     @pytest.mark.parametrize(
         "uri",
@@ -140,13 +130,11 @@ class TestAStoreThatCannotBeUsed:
             *("sqlite:///:memory:", "sqlite:x.db", "bogus://x", "postgresql:"),
         ],
     )
-    def test_because_it_is_none_and_none_is_made(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-    ) -> None:
+    def test_because_it_is_none(self, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
         Path("taken").mkdir()
         assert len(self.refused(uri, monkeypatch)) < 400
-        assert [path.name for path in workspace.rglob("*")] == ["taken"]
-        assert not workspace.with_name(f"{workspace.name}.lock").exists()
+        assert [path.name for path in Path().rglob("*")] == ["taken"]
+        assert not Path(f"../{Path.cwd().name}.lock").exists()
 
 
 @pytest.mark.slow

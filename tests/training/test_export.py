@@ -9,7 +9,7 @@ import pytest
 from support import finding
 
 from digits.toolkit import inference
-from digits.toolkit.dataset import Dataset
+from digits.toolkit.dataset import Dataset, Shape
 from digits.toolkit.errors import DataError, DigitsError
 from digits.training.recipe import ViewParams
 
@@ -26,7 +26,7 @@ BUILDS: dict[str, dict[str, Any]] = {
 FEATURES = {"mlp": 8, "cnn": 5, "compact": 64, "sprint": 6, "best": 64}
 
 
-def network(name: str, *, views: bool = False) -> Any:
+def network(name: str, *, views: bool = False, shape: Shape = (8, 8)) -> Any:
     """A network with random weights, as it is after a fit."""
     import keras
 
@@ -35,7 +35,7 @@ def network(name: str, *, views: bool = False) -> Any:
 
     keras.utils.set_random_seed(1)
     file = model_file(name)
-    built = file.build(file.BuildParams(**BUILDS[name]), image_shape=(8, 8), classes=10)
+    built = file.build(file.BuildParams(**BUILDS[name]), image_shape=shape, classes=10)
     return over_views(for_inference(built), by=ViewParams(shift=4 * views, stretch=0.3 * views))
 
 
@@ -55,25 +55,39 @@ def written(tmp_path: Path, calibrated: Any) -> Path:
     return path
 
 
+def coloured(data: Dataset) -> Dataset:
+    images = data.images
+    return Dataset(np.stack([images, images[:, ::-1], images[:, :, ::-1]], -1), data.labels)
+
+
+@pytest.mark.parametrize("prepare", [lambda data: data, coloured], ids=["grey", "colour"])
 @pytest.mark.parametrize("name", BUILDS)
 def test_onnx_and_keras_give_the_same_probabilities(
-    name: str, tmp_path: Path, digits_8x8: Dataset
+    name: str, prepare: Callable[[Dataset], Dataset], tmp_path: Path, digits_8x8: Dataset
 ) -> None:
+    import keras
+
     from digits.training import export
 
-    model, path = network(name, views=name == "best"), tmp_path / "model.onnx"
-    calibrated = export.calibrate(model, digits_8x8)
+    data, path, saved = prepare(digits_8x8), tmp_path / "model.onnx", tmp_path / "model.keras"
+    model = network(name, views=name == "best", shape=data.images.shape[1:])
+    calibrated = export.calibrate(model, data)
+    export.write_keras(calibrated.model, saved)
+    again = keras.models.load_model(saved).predict(data.images, 1000, verbose=0)
+    np.testing.assert_array_equal(again, calibrated.validation)
     export.write_onnx(calibrated.model, path)
-    answers = inference.load(path, threads=1).predict(digits_8x8.images)
+    loaded = inference.load(path, threads=1)
+    assert loaded.shape == data.images.shape[1:]
+    answers = loaded.predict(data.images)
     np.testing.assert_allclose(answers, calibrated.validation, atol=1e-5)
-    raw = model.predict(digits_8x8.images, 1000, verbose=0)
+    raw = model.predict(data.images, 1000, verbose=0)
     second, first = np.sort(answers, axis=1)[:, -2:].T
     decided = first - second > 1e-6  # random networks give some rows two equal classes
     np.testing.assert_array_equal(answers.argmax(axis=1)[decided], raw.argmax(axis=1)[decided])
     assert decided.mean() > 0.5
     assert (answers != raw).any()
-    features = inference.load_features(path, threads=1)(digits_8x8.images)
-    assert features.shape == (len(digits_8x8), FEATURES[name])
+    features = inference.load_features(path, threads=1)(data.images)
+    assert features.shape == (len(data), FEATURES[name])
     assert (features >= 0).all()  # after the ReLU
     assert features.std() > 0
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PARAMS, SMALL, changed, python
+from support import PARAMS, SMALL, changed, finding, python
 
 from digits.models import available, model_file
 from digits.params import check
 from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import UsageError
 from digits.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -89,6 +90,19 @@ def test_the_same_seed_gives_the_same_bits_in_a_second_process(
     done = python("-c", SECOND_PROCESS.format(folders=folders, models=REPEATED))
     here = [fingerprint(fitted(model).model) for model in REPEATED]
     assert done.stdout.split() == here
+
+
+@pytest.mark.parametrize("model", REPEATED)
+def test_images_that_do_not_fit_into_memory_give_the_same_bits(
+    fitted: Callable[[str], Any],
+    digits_8x8: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+) -> None:
+    monkeypatch.setattr("digits.training.batches.IN_MEMORY", 0)
+    read = fit(digits_8x8, model)
+    assert fingerprint(read.model) == fingerprint(fitted(model).model)
+    assert read.history == fitted(model).history
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +265,12 @@ def test_seed_schedule_and_augmentation_reach_the_training(
     ):
         other = fit(digits_8x8, **changes)
         assert fingerprint(other.model) != fingerprint(fitted("mlp").model)
+
+
+def test_grey_images_have_no_saturation(digits_8x8: Dataset) -> None:
+    asked = recipe(**{"train.mlp.augment": {"saturation": 0.2}})
+    message = finding(UsageError, lambda: fit(digits_8x8, recipe=asked))
+    assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
 def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:

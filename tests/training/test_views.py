@@ -46,6 +46,13 @@ def test_all_views_count_alike() -> None:
     np.testing.assert_allclose(together, (sum(apart) - images) / 5, rtol=1e-5)
 
 
+def test_views_of_colour_are_those_of_its_channels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 10, 3), np.uint8)
+    by = {"shift": 3, "stretch": 0.2}
+    channels = [mean_view(images[..., channel], **by) for channel in range(3)]
+    np.testing.assert_allclose(mean_view(images, **by), np.stack(channels, axis=-1), rtol=1e-5)
+
+
 def test_a_model_without_views_is_left_as_it_is() -> None:
     import keras
 

@@ -3,18 +3,19 @@
 from fractions import Fraction
 from itertools import combinations
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from digits.toolkit.dataset import Dataset, Labels, RawData, Split, fingerprints
+from digits.toolkit.dataset import Labels, Rows
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import StrictModel
 
-Rows = NDArray[np.int64]
+if TYPE_CHECKING:
+    import pandas as pd
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -73,73 +74,77 @@ def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
     return _draw(labels, rows, counts, np.random.default_rng(seed))[0]
 
 
-def split(raw: RawData, *, percent: float, params: SplitParams, seed: int) -> dict[str, Split]:
+def split(
+    rows: "pd.DataFrame", *, percent: float, params: SplitParams, seed: int
+) -> dict[str, Rows]:
     """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
+
+    `rows` has the part, label and hash of each image, as `packed.Packed`; the result numbers them.
 
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
-    official = params.method == "official"
-    if official and raw.test is None:
+    official, ends = params.method == "official", int((rows["part"] == "train").sum())
+    if official and ends == len(rows):
         raise DataError("data: no official test part; use `split.method: stratified`")
-    parts = [part for part in raw if part is not None] if official else [raw.train]
-    images = np.concatenate([part.images for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    every = np.arange(len(labels))
-    firsts = every
+    rows = rows if official else rows[:ends]
+    labels = rows["label"].to_numpy()
+    firsts = every = np.arange(len(labels))
     if params.copies != "keep":
-        _, first, group = np.unique(fingerprints(images), return_index=True, return_inverse=True)
+        hashes = rows["hash"].to_numpy()
+        _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
         firsts = first[group]
-    usable, ends = every[firsts == every], np.cumsum([len(part) for part in parts])
-    of_parts = np.split(usable, np.searchsorted(usable, ends[:-1]))
+    usable = every[firsts == every]
+    of_parts = np.split(usable, [np.searchsorted(usable, ends)])
     drawn = [sample(labels, own, percent, seed) for own in of_parts]
     rng = np.random.default_rng(seed)
     if official:
-        rows = _official(labels, drawn[0], drawn[1], params.official, rng)
+        parts = _official(labels, drawn[0], drawn[1], params.official, rng)
     else:
-        rows = _stratified(labels, drawn[0], params, rng)
+        parts = _stratified(labels, drawn[0], params, rng)
     if params.copies == "together":
-        rows = {name: np.flatnonzero(np.isin(firsts, own)) for name, own in rows.items()}
-    rows["train"] = rng.permutation(rows["train"])
-    classes = np.unique(labels[np.concatenate([*rows.values()])])
-    for name, own in rows.items():
+        parts = {name: np.flatnonzero(np.isin(firsts, own)) for name, own in parts.items()}
+    parts["train"] = rng.permutation(parts["train"])
+    classes = np.unique(labels[np.concatenate([*parts.values()])])
+    for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
             found = f"{name} gets no row of class {', '.join(map(str, missing))}"
             raise DataError(f"data: {found}; add rows of it, or raise data.percent")
-    return {name: Split(Dataset(images[own], labels[own]), own) for name, own in rows.items()}
+    return parts
 
 
-def summarise_splits(splits: dict[str, Split], raw: RawData) -> dict[str, Any]:
+def summarise_splits(parts: dict[str, Rows], rows: "pd.DataFrame") -> dict[str, Any]:
     """Rows, rows per class, overlaps, copies and unused rows, ready for JSON.
 
     `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out,
     `copies` those of a part whose pixels are those of a training row.
     """
-    used = np.unique(np.concatenate([part.rows for part in splits.values()]))
-    of_train = int(np.count_nonzero(used < len(raw.train)))
-    official = len(raw.test) if raw.test else 0
-    hashes = {name: fingerprints(part.data.images) for name, part in splits.items()}
+    used = np.unique(np.concatenate([*parts.values()]))
+    in_train = int((rows["part"] == "train").sum())
+    of_train = int(np.count_nonzero(used < in_train))
+    hashes = {name: rows["hash"].to_numpy()[own] for name, own in parts.items()}
+    labels = rows["label"].to_numpy()
     trained = {*hashes["train"]}
     return {
-        "rows": {name: len(part.rows) for name, part in splits.items()},
-        "learning_rows": len(np.union1d(splits["train"].rows, splits["validation"].rows)),
-        "held_out_rows": len(np.union1d(splits["test"].rows, splits["holdout"].rows)),
+        "rows": {name: len(own) for name, own in parts.items()},
+        "learning_rows": len(np.union1d(parts["train"], parts["validation"])),
+        "held_out_rows": len(np.union1d(parts["test"], parts["holdout"])),
         "unused_rows": {
-            "train": len(raw.train) - of_train,
-            "official_test": official - (len(used) - of_train),
+            "train": in_train - of_train,
+            "official_test": len(rows) - in_train - (len(used) - of_train),
         },
         "class_counts": {
-            name: {str(c): count for c, count in enumerate(np.bincount(part.data.labels).tolist())}
-            for name, part in splits.items()
+            name: {str(c): count for c, count in enumerate(np.bincount(labels[own]).tolist())}
+            for name, own in parts.items()
         },
         "overlaps": {  # of each pair: distinct images, and raw rows
             f"{first}-{second}": {
                 "images": len({*hashes[first]} & {*hashes[second]}),
-                "shared_rows": len(np.intersect1d(splits[first].rows, splits[second].rows)),
+                "shared_rows": len(np.intersect1d(parts[first], parts[second])),
             }
-            for first, second in combinations(splits, 2)
+            for first, second in combinations(parts, 2)
         },
         "copies": {
             name: sum(image in trained for image in images)

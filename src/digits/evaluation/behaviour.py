@@ -1,11 +1,13 @@
 """How a model behaves in use: its accuracy on disturbed images.
 
-Every disturbance takes and returns images uint8 (n, height, width), seeded, with a random
-direction for each image. What moves in from outside is black (0).
+Every disturbance takes images uint8 (n, height, width) or (n, height, width, 3), and yields them
+disturbed, in chunks of some megabytes: seeded, with a random direction for each image, whatever
+the chunks. What moves in from outside is black (0).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from math import prod
 from typing import Annotated
 
 import numpy as np
@@ -14,12 +16,15 @@ from pydantic import Field
 
 from digits.toolkit.dataset import Dataset, Images, Predict, Probabilities
 from digits.toolkit.files import StrictModel
+from digits.toolkit.inference import BATCH
 
 SEED = 0
+CHUNK = 4 << 20  # bytes of images disturbed at a time; they take some ten times as much
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
 
 Shares = list[Annotated[float, Field(gt=0, le=1)]]
+Chunks = Iterator[Images]
 
 
 class BehaviourParams(StrictModel):
@@ -32,18 +37,19 @@ class BehaviourParams(StrictModel):
     invert: bool
 
 
-def shift(images: Images, amount: float) -> Images:
+def shift(images: Images, amount: float) -> Chunks:
     """Move each image by a share of its size right, left, down or up, with equal probability."""
     from scipy import ndimage
 
-    height, width = images.shape[1:]
+    height, width, *channels = images.shape[1:]
     move = partial(ndimage.shift, order=1, prefilter=False)
     down, right = amount * height, amount * width
     steps = [(0, 0, right), (0, 0, -right), (0, down, 0), (0, -down, 0)]
-    return _one_of(images, [partial(move, shift=step) for step in steps])
+    still = (0,) * len(channels)
+    return _one_of(images, [partial(move, shift=step + still) for step in steps])
 
 
-def rotate(images: Images, amount: float) -> Images:
+def rotate(images: Images, amount: float) -> Chunks:
     """Turn each image by so many degrees, either way."""
     from scipy import ndimage
 
@@ -51,27 +57,32 @@ def rotate(images: Images, amount: float) -> Images:
     return _one_of(images, [partial(turn, angle=angle) for angle in (amount, -amount)])
 
 
-def blur(images: Images, amount: float) -> Images:
+def blur(images: Images, amount: float) -> Chunks:
     """A Gaussian blur whose standard deviation is a share of the image's size."""
     from scipy import ndimage
 
-    height, width = images.shape[1:]
-    sigma = (0, amount * height, amount * width)
-    return _grey(ndimage.gaussian_filter(images, sigma, output=np.float32, mode="constant"))
+    height, width, *channels = images.shape[1:]
+    sigma = (0, amount * height, amount * width, *(0 for _ in channels))
+    for chunk in _chunks(images):
+        yield _pixels(ndimage.gaussian_filter(chunk, sigma, output=np.float32, mode="constant"))
 
 
-def add_noise(images: Images, amount: float) -> Images:
-    """Noise whose standard deviation is a share of the brightest grey value."""
-    noise = np.random.default_rng(SEED).standard_normal(images.shape, dtype=np.float32)
-    return _grey(images + noise * (amount * float(images.max(initial=0))))
+def add_noise(images: Images, amount: float) -> Chunks:
+    """Noise whose standard deviation is a share of the brightest value of all images."""
+    random, deviation = np.random.default_rng(SEED), amount * float(images.max(initial=0))
+    for chunk in _chunks(images):
+        noise = random.standard_normal(chunk.shape, dtype=np.float32)
+        yield _pixels(chunk + noise * deviation)
 
 
-def invert(images: Images) -> Images:
-    """Dark on bright instead of bright on dark: the brightest grey value minus each pixel."""
-    return np.asarray(images.max(initial=0) - images, dtype=np.uint8)
+def invert(images: Images) -> Chunks:
+    """Dark on bright instead of bright on dark: the brightest value of all minus each value."""
+    brightest = images.max(initial=0)
+    for chunk in _chunks(images):
+        yield np.asarray(brightest - chunk, dtype=np.uint8)
 
 
-def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Images]]:
+def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Chunks]]:
     """The functions that disturb images, by name: the key in params.yaml and the amount."""
     by_amount = {"shift": shift, "rotate": rotate, "blur": blur, "noise": add_noise}
     return {
@@ -85,18 +96,28 @@ def accuracy_under(
     predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
 ) -> dict[str, float]:
     """Accuracy 0…1 under each disturbance, and `clean`: that of the given probabilities."""
-    disturbed = {k: predict(disturb(data.images)) for k, disturb in disturbances(params).items()}
-    answers = {"clean": clean, **disturbed}
-    return {k: float(np.mean(v.argmax(axis=1) == data.labels)) for k, v in answers.items()}
+    answers = {"clean": clean.argmax(axis=1)}
+    for name, disturb in disturbances(params).items():
+        of_chunks = [predict(chunk).argmax(axis=1) for chunk in disturb(data.images)]
+        answers[name] = np.concatenate(of_chunks)
+    return {name: float(np.mean(found == data.labels)) for name, found in answers.items()}
 
 
-def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Images:
-    moved = np.zeros_like(images)
-    drawn = np.random.default_rng(SEED).integers(len(moves), size=len(images))
-    for number, move in enumerate(moves):
-        moved[drawn == number] = move(images[drawn == number])
-    return moved
+def _chunks(images: Images) -> Chunks:
+    """The images in turn, at least once; in whole batches of a prediction, so that it is equal."""
+    rows = max(1, CHUNK // (BATCH * prod(images.shape[1:]))) * BATCH
+    for start in range(0, max(len(images), 1), rows):
+        yield images[start : start + rows]
 
 
-def _grey(values: NDArray[np.float32]) -> Images:
+def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Chunks:
+    random = np.random.default_rng(SEED)
+    for chunk in _chunks(images):
+        moved, drawn = np.zeros_like(chunk), random.integers(len(moves), size=len(chunk))
+        for number, move in enumerate(moves):
+            moved[drawn == number] = move(chunk[drawn == number])
+        yield moved
+
+
+def _pixels(values: NDArray[np.float32]) -> Images:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)

@@ -20,9 +20,10 @@ def available() -> list[str]:
 def model_file(name: str) -> Any:
     """The module of the named model; importing it does not import Keras.
 
-    Its `build` takes `BuildParams`, `image_shape` (height, width) and `classes`; it returns a Keras
-    model from images (n, height, width) of 0…255 to class probabilities float32 (n, classes), or
-    (n, members, classes) for an ensemble. A UsageError if there is no such model.
+    Its `build` takes `BuildParams`, `image_shape` (height, width) or (height, width, 3) and
+    `classes`; it returns a Keras model from images uint8 (n, *image_shape) to class probabilities
+    float32 (n, classes), or (n, members, classes) for an ensemble. A UsageError if there is no
+    such model.
     """
     if name not in (known := available()):
         have = f"there are {', '.join(known)}; add src/digits/models/{name}.py"

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from digits.toolkit.dataset import Shape
+
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
@@ -12,16 +14,20 @@ Model = Any
 Layers = list[Any]
 
 
-def raw_pixels(image_shape: tuple[int, int]) -> Layers:
-    """Input layers from uint8 images (n, height, width) to float (n, height, width, 1) of 0…1."""
+def raw_pixels(image_shape: Shape) -> Layers:
+    """Input layers: uint8 images (n, *image_shape) to float (n, height, width, 1 or 3) of 0…1."""
     from keras import Input, layers
 
-    height, width = image_shape
     return [
-        Input((height, width), dtype="uint8"),
+        Input(image_shape, dtype="uint8"),
         layers.Rescaling(1 / 255),
-        layers.Reshape((height, width, 1)),
+        layers.Reshape(raster(image_shape)),
     ]
+
+
+def raster(image_shape: Shape) -> Shape:
+    """The shape with an axis of channels: (height, width, 1 or 3)."""
+    return (*image_shape, 1)[:3]
 
 
 def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:
@@ -39,9 +45,7 @@ def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = Fal
     ]
 
 
-def compact_net(
-    filters: list[int], size: int, *, image_shape: tuple[int, int], dropout: float
-) -> Layers:
+def compact_net(filters: list[int], size: int, *, image_shape: Shape, dropout: float) -> Layers:
     """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
     from keras import layers
 
@@ -56,9 +60,9 @@ def compact_net(
     ]
 
 
-def padding(image_shape: tuple[int, int]) -> Padding:
+def padding(image_shape: Shape) -> Padding:
     """`"same"` below 24 pixels, where there is no border to lose; otherwise `"valid"`."""
-    return "valid" if min(image_shape) >= 24 else "same"
+    return "valid" if min(image_shape[:2]) >= 24 else "same"
 
 
 def probabilities(classes: int) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from digits.models._layers import Count, Model, Rate, apply, compact_net, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
@@ -14,7 +15,7 @@ class BuildParams(StrictModel):
     dropout: Rate
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     """One member for each kernel size in `kernels`, which its first convolution has.
 
     The output is (n, members, classes), so that each member is fitted by itself; the saved model

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
@@ -14,7 +15,7 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=2, max_length=2)]
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     """Two 3×3 convolutions, max-pooling, dropout, a dense layer, dropout, and a softmax."""
     from keras import Sequential, layers
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from digits.models._layers import Count, Model, Rate, compact_net, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
@@ -13,7 +14,7 @@ class BuildParams(StrictModel):
     dropout: Rate
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     """One 5×5 and three 3×3 convolutions with batch normalization, dropout, and a softmax."""
     from keras import Sequential
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
@@ -13,7 +14,7 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     """Three dense ReLU layers, each followed by dropout, and a softmax."""
     from keras import Sequential, layers
 

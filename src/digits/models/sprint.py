@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from digits.models._layers import Count, Model, padding, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
@@ -13,7 +14,7 @@ class BuildParams(StrictModel):
     dense: Count
 
 
-def build(params: BuildParams, *, image_shape: tuple[int, int], classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     """A 5×5 and a 3×3 convolution, each with max-pooling; a dense layer, and a softmax."""
     from keras import Sequential, layers
 

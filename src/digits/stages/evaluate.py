@@ -24,7 +24,7 @@ from digits.toolkit.outputs import EVALUATED, read_calibration
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
-    names = params.data.names
+    names = artifacts.class_names(params.data.classes, params.data.class_names)
     stored = {n: LAYOUT.read_split(n, classes=len(names)) for n in EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
     network, outputs = artifacts.TrainOutputs(model).model, artifacts.EvaluateOutputs(model)
@@ -44,9 +44,9 @@ def main(model: str) -> None:
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
-        sources = LAYOUT.read_split_summary()["sources"]
-        file, rows = artifacts.in_file(sources, stored["test"].rows[mistakes.rows])
-        draw(model, matrices, mistakes._replace(rows=rows), by_confidence, names=names, file=file)
+        what, rows = artifacts.names_of(stored["test"].rows[mistakes.rows])
+        mistakes = mistakes._replace(rows=np.array(rows))
+        draw(model, matrices, mistakes, by_confidence, names=names, what=what)
         from digits.toolkit.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     digests = {name: md5(artifacts.split_path(name)) for name in splits}
@@ -97,7 +97,7 @@ def draw(
     by_confidence: dict[str, pd.DataFrame],
     *,
     names: list[str],
-    file: str,
+    what: str,
 ) -> None:
     outputs = artifacts.EvaluateOutputs(model)
     for split, matrix in matrices.items():
@@ -105,7 +105,7 @@ def draw(
         cells = plots.confusion_matrix(matrix, names=names, title=title)
         save(cells, outputs.matrix_picture(split))
         save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
-    title = f"{model}, test: most confident mistakes\nrows of {file}, counted from 0"
+    title = f"{model}, test: most confident mistakes\n{what}"
     save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
     metrics = outputs.read_metrics()
     panels = {

@@ -1,10 +1,7 @@
 """`explore`: table and pictures of the raw training data."""
 
-from pathlib import Path
-
-from digits.artifacts import EXPLORE
-from digits.data import exploration
-from digits.data.readers.raw import read_raw
+from digits.artifacts import EXPLORE, PACK, class_names
+from digits.data import exploration, packed
 from digits.params import load as load_params
 from digits.report.plots import raw as plots
 from digits.report.plots.theme import save
@@ -14,7 +11,8 @@ from digits.toolkit.files import replacing
 
 def main() -> None:
     params = load_params()
-    data, names = read_raw(Path("data")).train, params.data.names
+    data = packed.load(PACK).part("train")
+    names = class_names(params.data.classes, params.data.class_names)
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(EXPLORE / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")

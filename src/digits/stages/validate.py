@@ -1,9 +1,7 @@
-"""`validate`: check the raw data with Great Expectations; critical findings stop the pipeline."""
+"""`validate`: check the packed data by Great Expectations; a critical finding is an error."""
 
-from pathlib import Path
-
-from digits.artifacts import DATA_DOCS, VALIDATION
-from digits.data.readers.raw import read_raw, sources
+from digits.artifacts import DATA_DOCS, PACK, VALIDATION, class_names
+from digits.data import packed
 from digits.params import load as load_params
 from digits.toolkit import process
 from digits.toolkit.errors import DataError, printable
@@ -15,11 +13,12 @@ def main(*options: str) -> None:
     params = load_params()
     from digits.data.validation.expectations import validate  # 4 s, in which one may press Ctrl-C
 
-    folder, docs = Path("data"), str(DATA_DOCS) if "--docs" in options else ""
-    raw = read_raw(folder)
-    result = validate(raw, params=params.validation, classes=params.data.classes, docs=docs)
+    docs = str(DATA_DOCS) if "--docs" in options else ""
+    names = class_names(params.data.classes, params.data.class_names)
+    result = validate(packed.load(PACK), params=params.validation, names=names, docs=docs)
     write_json(VALIDATION, result)
-    files = {part.split("_")[-1]: of["file"] for part, of in sources(folder, raw).items()}
+    parts = packed.load_summary(PACK)["sources"].items()
+    files = {part.split("_")[-1]: of["file"] for part, of in parts}
     said = [(c["severity"], f"{files[c['part']]}: {c['message']}") for c in result["findings"]]
     for severity, line in said:
         if severity != "critical":

@@ -67,11 +67,6 @@ class DataParams(StrictModel):
             raise ValueError(f"class_names must be {self.classes} different names")
         return self
 
-    @property
-    def names(self) -> list[str]:
-        """One name per class; the class numbers if params.yaml names none."""
-        return self.class_names or [str(label) for label in range(self.classes)]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Dataset:
@@ -117,19 +112,21 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def save_split(path: Path, data: Dataset, rows: Rows) -> None:
-    """Write these rows of a data set as an npz whose images `load_split` maps into memory.
+def save_split(path: Path, split: Split, *, picks: Rows | None = None) -> None:
+    """Write a split as an npz whose images `load_split` maps into memory.
 
-    It is not compressed, and written piece by piece: neither all rows nor all images need fit.
+    `picks` are the rows of its data that belong to it; all without. The npz is not compressed, and
+    written piece by piece: its images need not fit into memory.
     """
-    shape = (len(rows), *data.images.shape[1:])
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    images, labels = split.data.images, split.data.labels
+    picks = np.arange(len(labels)) if picks is None else picks
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(picks), *images.shape[1:])}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open(zipfile.ZipInfo("images.npy"), "w", force_zip64=True) as file:
             npy.write_array_header_1_0(file, header)
-            for start in range(0, len(rows), WRITTEN_AT_ONCE):
-                file.write(data.images[rows[start : start + WRITTEN_AT_ONCE]].tobytes())
-        for name, values in (("labels", data.labels[rows]), ("rows", rows)):
+            for start in range(0, len(picks), WRITTEN_AT_ONCE):
+                file.write(images[picks[start : start + WRITTEN_AT_ONCE]].tobytes())
+        for name, values in (("labels", labels[picks]), ("rows", split.rows)):
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
                 npy.write_array(file, values, allow_pickle=False)
 

@@ -19,16 +19,16 @@ Usual = tuple[str, float, float, Words]  # a column, its usual range, and words 
 
 
 def finding(
-    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[int | str, Any]]
+    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[str, Any]]
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 
-    `examples`: number or name, and value, of the first of `count` failing rows or classes.
+    `examples`: name, and value, of the first of `count` failing rows or classes.
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
     shown = [
-        f"{unit} {number}" + (f" ({words.value.replace('{}', str(value))})" if words.value else "")
-        for number, value in examples
+        name + (f" ({words.value.replace('{}', str(value))})" if words.value else "")
+        for name, value in examples
     ]
     shown += ["…"] if count > len(examples) else []
     return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"

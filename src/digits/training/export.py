@@ -16,9 +16,9 @@ from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.errors import DigitsError
 from digits.toolkit.files import replacing
 from digits.toolkit.inference import FEATURES, IMAGES, PROBABILITIES
+from digits.training.batches import in_order
 from digits.training.temperature import fit_temperature
 
-BATCH = 1000
 TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum float32
 
 
@@ -36,14 +36,15 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble or a
     mean over views does not have (they differ by one number per row, which softmax cancels).
     """
-    fitted = model.predict(validation.images, BATCH, verbose=0)
+    batches = in_order(validation, classes=model.output_shape[1])
+    fitted = model.predict(batches, verbose=0)
     if not np.isfinite(fitted).all():
         raise DigitsError("the trained network answers nan: it diverged; lower its learning rate")
     temperature = fit_temperature(fitted, validation.labels)
     log = keras.ops.log(model.outputs[0])
     logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
     scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
-    return Calibrated(scaled, temperature, scaled.predict(validation.images, BATCH, verbose=0))
+    return Calibrated(scaled, temperature, scaled.predict(batches, verbose=0))
 
 
 def write_keras(model: keras.Model, path: Path) -> None:
@@ -62,7 +63,7 @@ def write_keras(model: keras.Model, path: Path) -> None:
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write the network as ONNX: from `images` uint8 (n, height, width) to `probabilities`.
+    """Write the network as ONNX: from `images` uint8 (n, *shape) to `probabilities`.
 
     The tensor `features` in it is the last hidden layer, float32 (n, k). Equal networks give
     equal bytes: the exporter names tensors by counters and orders constants by their hash.

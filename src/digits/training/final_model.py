@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from digits.models._layers import Layers, apply
+from digits.models._layers import Layers, apply, raster
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.errors import UsageError
 from digits.training.fit import is_ensemble
@@ -33,18 +33,19 @@ def for_inference(model: keras.Model) -> keras.Model:
 
 def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     """The model that averages this one over the views in `by`; this one itself without views."""
-    height, width = model.input_shape[1:]
+    shape = model.input_shape[1:]
+    height, width = shape[:2]
     views = [*_shifted(round(by.shift * width / SIDE)), *_stretched(by.stretch, height, width)]
     if not views:
         return model
     # a stretched view has fractions of grey values, which uint8 would cut off
-    fractions = keras.Input((height, width), dtype="float32")
+    fractions = keras.Input(shape, dtype="float32")
     network = keras.models.clone_model(model, fractions)
     network.set_weights(model.get_weights())
-    image = keras.Input((height, width), dtype="uint8")
-    to_raster, to_image = layers.Reshape((height, width, 1)), layers.Reshape((height, width))
-    raster = to_raster(image)
-    images = [image, *(to_image(apply(view, raster)) for view in views)]
+    image = keras.Input(shape, dtype="uint8")
+    to_raster, to_image = layers.Reshape(raster(shape)), layers.Reshape(shape)
+    pixels = to_raster(image)
+    images = [image, *(to_image(apply(view, pixels)) for view in views)]
     # said for the export to ONNX, which else writes a model within a model as in training
     answers = [network(view, training=False) for view in images]
     return keras.Model(image, layers.Average()(answers))

@@ -11,7 +11,6 @@ EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 # Returning to Python after every step costs a small MLP a fifth of its epoch.
 STEPS_PER_EXECUTION = 64
 CROSS_ENTROPY = "cross_entropy"
-VALIDATION_BATCH = 1000
 # The one-cycle policy starts at this share of the highest learning rate.
 WARMUP_START = 1 / 25
 
@@ -19,7 +18,7 @@ WARMUP_START = 1 / 25
 def fit(
     model: keras.Model,
     batches: tf.data.Dataset,
-    validation: tuple[Any, Any],
+    validation: tf.data.Dataset,
     *,
     epochs: int,
     optimizer: Mapping[str, Any],
@@ -29,7 +28,7 @@ def fit(
 ) -> None:
     """Compile the model and fit it, on the devices on which it was built.
 
-    `batches` gives the images and one-hot labels of each epoch, `validation` are arrays of both.
+    `batches` gives the images and one-hot labels of each epoch, `validation` those to judge by.
     `optimizer` is such as {"name": "adam", "learning_rate": 0.001}, `schedule` such as {"name":
     "cosine", "warmup": 0.3}. A model whose output is (n, members, classes) is an ensemble: each
     member is fitted to the labels, and metrics are means over the members.
@@ -58,11 +57,10 @@ def fit(
         on_epoch(metrics)
 
     model.fit(
-        batches.map(lambda images, labels: (images, _for_each_member(model, labels))),
+        _for_each_member(model, batches),
         shuffle=False,  # the batches are shuffled already
         epochs=epochs,
-        validation_data=(validation[0], _for_each_member(model, validation[1])),
-        validation_batch_size=VALIDATION_BATCH // replicas * replicas,
+        validation_data=_for_each_member(model, validation),
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
     )
@@ -86,6 +84,8 @@ def is_ensemble(model: keras.Model) -> bool:
     return len(model.output_shape) == 3
 
 
-def _for_each_member(model: keras.Model, labels: keras.KerasTensor) -> keras.KerasTensor:
-    repeated = is_ensemble(model)
-    return keras.ops.repeat(labels[:, None], model.output_shape[1], axis=1) if repeated else labels
+def _for_each_member(model: keras.Model, batches: tf.data.Dataset) -> tf.data.Dataset:
+    if not is_ensemble(model):
+        return batches
+    members = model.output_shape[1]
+    return batches.map(lambda images, labels: (images, tf.repeat(labels[:, None], members, axis=1)))

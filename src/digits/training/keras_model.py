@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.dataset import Dataset, Probabilities
+from digits.toolkit.errors import UsageError
 from digits.toolkit.outputs import TrainOutputs
 from digits.training import devices, export
-from digits.training.batches import batches
+from digits.training.batches import batches, in_order
 from digits.training.clock import Clock
 from digits.training.final_model import check_exportable, for_inference, over_views
 from digits.training.fit import fit
@@ -33,12 +33,14 @@ def train(
     """A model that averages its members and test-time views, and the number of all its weights.
 
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights. The clock starts when the model is built. A UsageError if it cannot be exported.
+    weights. The clock starts when the model is built. A UsageError if it cannot be exported, or
+    cannot have these images.
     """
+    if recipe.augment.saturation and data.images.ndim == 3:
+        raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
     replicas = strategy.num_replicas_in_sync
-    validation = validation.take(np.arange(len(validation) // replicas * replicas))
     train_batches = batches(
         data,
         classes=classes,
@@ -57,7 +59,7 @@ def train(
     fit(
         model,
         train_batches,
-        (validation.images, keras.utils.to_categorical(validation.labels, classes)),
+        in_order(validation, classes=classes, replicas=replicas),
         epochs=recipe.fit.epochs,
         optimizer=recipe.optimizer.model_dump(exclude_unset=True),
         schedule=recipe.schedule.model_dump(),

@@ -47,12 +47,17 @@ class ScheduleParams(StrictModel):
 
 
 class AugmentParams(StrictModel):
-    """`augment:` the largest random moves of a training image, drawn uniformly."""
+    """`augment:` the largest random changes of a training image, drawn uniformly."""
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees
     zoom: Fraction = 0.0  # of the size, along each axis
     shear: Fraction = 0.0  # of the height
     shift: Annotated[float, Field(ge=0)] = 0.0  # pixels of 28, along each axis
+    flip: bool = False  # left and right, half of the images
+    brightness: Fraction = 0.0  # factor of each value: 1 ± this
+    contrast: Fraction = 0.0  # factor of the difference from the image's mean
+    saturation: Fraction = 0.0  # factor of the difference from grey; of colour images only
+    cutout: Fraction = 0.0  # share of each side: a rectangle of black
 
 
 class ViewParams(StrictModel):

@@ -23,6 +23,7 @@ from digits.toolkit.dataset import (
 )
 from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import reading_as
+from digits.toolkit.pictures import is_picture
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
@@ -38,9 +39,9 @@ def read_raw(folder: Path) -> RawData:
     and an npz as of Keras. Hidden files and subfolders are ignored.
     """
     found = _paths(folder)
-    if any(p.suffix.lower() in (".png", ".jpg", ".jpeg") for p in found or folder.rglob("*")):
-        allowed = "an npz, a CSV or IDX pairs are: see docs/how-to/own-data.md"
-        raise DataError(f"{folder}: pictures in a folder per class are not read yet; {allowed}")
+    if any(is_picture(path.name) for path in found):
+        allowed = "put each into the folder of its class, or name them in labels.csv"
+        raise DataError(f"{folder}: has pictures without a class; {allowed}")
     contents = {path: _content_of(path) for path in found}
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
@@ -134,9 +135,10 @@ def _dataset(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Dataset:
     images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    grey = images.dtype == np.uint8 and images.ndim == 3
+    pictures = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
     numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
-    if not grey or not numbers or labels.shape != (len(images),):
+    if not pictures or not numbers or labels.shape != (len(images),):
         found = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
-        raise DataError(f"{path}: {found}; uint8 (n, height, width) and int64 (n,) are allowed")
+        allowed = "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,)"
+        raise DataError(f"{path}: {found}; {allowed} are allowed")
     return Dataset(images, labels.astype(np.int64))

@@ -1,5 +1,6 @@
 """Checks of the raw data by Great Expectations: the suites of gx/expectations/, on data frames."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -9,8 +10,9 @@ import numpy as np
 import pandas as pd
 from great_expectations.core import expectationSuiteSchema
 
+from digits.data.near_copies import near_copies
+from digits.data.packed import Packed
 from digits.data.validation.validate import ValidateParams
-from digits.toolkit.dataset import Dataset, RawData, fingerprints
 from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import MAX_YAML, reading_as
 from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
@@ -20,21 +22,24 @@ BRIEF = ("part", "severity", "expectation", "column", "success")
 Values = dict[str, Any]
 
 
-def validate(raw: RawData, *, params: ValidateParams, classes: int, docs: str = "") -> Values:
+def validate(
+    packed: Packed, *, params: ValidateParams, names: Sequence[str], docs: str = ""
+) -> Values:
     """Check the training part and, if there is one, the official test part.
 
     Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
     refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
+    `names` are those of the classes.
     """
-    images = raw_frame(raw)
-    shape = images["shape"].iloc[0]
+    images, classes = image_frame(packed, names), len(names)
     labels = {"labels": [*range(classes)], "last_label": classes - 1}
-    given = {**params.model_dump(), **labels, "shapes": [shape], "shape": shape}
+    mode = images["mode"].mode()[0]
+    given = {**params.model_dump(), **labels, "modes": [mode], "mode": mode}
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     checks, summary = [], {}
     for part, rows in images.groupby("part", sort=False):
-        per_class = class_frame(rows, classes)
+        per_class = class_frame(rows, names)
         for suite, frame in (("images", rows), (str(part), rows), ("classes", per_class)):
             checks += _check(context, suite, frame, given)
         summary[str(part)] = _summary(rows, per_class["rows"].tolist())
@@ -56,61 +61,63 @@ def validate(raw: RawData, *, params: ValidateParams, classes: int, docs: str = 
     }
 
 
-def raw_frame(raw: RawData) -> pd.DataFrame:
-    """One row per image of the training part, then of the official test part.
+def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
+    """The rows of `packed`, with more columns that expectations may name.
 
-    Columns are those of `_pixels`, duplicate_of (an earlier row of the same part with equal
-    pixels), and same_as_train (for a test row, the first training row with equal pixels).
+    aspect (width / height as stored, 1 if that of the model's images) and scale (below 1 if it is
+    smaller than those); duplicate_of, same_as_train (for a test row) and nearly (not equal) name
+    an earlier image with equal, or nearly equal, pixels; other_label is that of an equal one.
     """
-    parts = {"train": raw.train} | ({"test": raw.test} if raw.test is not None else {})
-    frame = pd.concat([_pixels(*part) for part in parts.items()], ignore_index=True)
-    first = frame.groupby(["part", "hash"], sort=False)["row"].transform("first").astype("Int64")
-    frame["duplicate_of"] = first.where(first < frame["row"])
-    firsts = frame[frame["part"] == "train"].drop_duplicates("hash").set_index("hash")["row"]
-    of_test = frame["part"] == "test"
-    frame["same_as_train"] = frame["hash"].map(firsts).where(of_test).astype("Int64")
-    return frame.drop(columns="hash")
+    height, width = packed.images.shape[1:3]
+    frame, names = packed.rows.drop(columns="hash"), packed.rows["name"]
+    frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
+    frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
+    number, of_test = frame.index.to_series(), frame["part"] == "test"
+    equal = packed.rows["hash"].where(frame["fault"].isna())  # equal pixels, equal value
+
+    def named(rows: "pd.Series[Any]") -> Any:
+        return names.reindex(rows.fillna(-1).astype(int)).to_numpy()
+
+    first = number.groupby([frame["part"], equal]).transform("first")
+    frame["duplicate_of"] = named(first.where(first < number))
+    of_train = number[~of_test].groupby(equal).first()
+    frame["same_as_train"] = named(equal.map(of_train).where(of_test))
+    label = frame["label"].groupby(equal).transform("first")
+    other = label.where(label != frame["label"])
+    frame["other_label"] = other.map(dict(enumerate(class_names)))
+    near = pd.Series(near_copies(packed.images), frame.index)
+    others = equal.reindex(near).to_numpy() != equal.to_numpy()
+    frame["nearly"] = named(near.where(others & equal.notna()))
+    return frame
 
 
-def class_frame(rows: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """One row per class of one part: part, class, rows, and relative_share.
+def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """One row per class of one part: part, class, name, rows, and relative_share.
 
     That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
+    classes = len(names)
     counts = rows["label"].value_counts().reindex(range(classes), fill_value=0)
     counts.index.name = None  # else Great Expectations fails to name the classes
     share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
-    columns = {"part": rows["part"].iloc[0], "class": range(classes), "rows": counts}
+    called = [f"class {name}" for name in names]
+    columns = {"part": rows["part"].iloc[0], "class": range(classes), "name": called}
+    columns["rows"] = counts
     return pd.DataFrame(columns | {"relative_share": share})
 
 
-def _pixels(part: str, dataset: Dataset) -> pd.DataFrame:
-    images = dataset.images
-    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
-    return pd.DataFrame(
-        {
-            "part": part,
-            "row": np.arange(len(dataset)),
-            "label": dataset.labels,
-            "shape": f"{images.shape[1]}x{images.shape[2]}",
-            "min_pixel": low,
-            "max_pixel": high,
-            "mean_ink": images.mean(axis=(1, 2)).round(2),
-            "contrast": high - low,  # never negative, so uint8 cannot wrap around
-            "hash": fingerprints(images),
-        }
-    )
-
-
 def _summary(rows: pd.DataFrame, class_counts: list[int]) -> Values:
+    sizes = rows[["height", "width"]].value_counts()
+    shown = [f"{h:.0f}x{w:.0f}" for h, w in sizes.index[:SHOWN_ROWS]]
     return {
         "rows": len(rows),
-        "shapes": sorted(rows["shape"].unique().tolist()),
+        "shapes": [*shown, *(["…"] if len(sizes) > len(shown) else [])],
         "class_counts": {str(c): count for c, count in enumerate(class_counts)},
         "mean_ink": round(float(rows["mean_ink"].mean()), 4),
         "blank_images": int((rows["contrast"] == 0).sum()),
         "duplicate_images": int(rows["duplicate_of"].notna().sum()),
         "images_also_in_train": int(rows["same_as_train"].notna().sum()),
+        "nearly_equal_images": int(rows["nearly"].notna().sum()),
     }
 
 
@@ -128,7 +135,7 @@ def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[
             expectation_parameters=given,
             result_format={
                 "result_format": "SUMMARY",
-                "unexpected_index_column_names": [unit],
+                "unexpected_index_column_names": [unit, "name"],
                 "partial_unexpected_count": SHOWN_ROWS,
             },
         )
@@ -158,7 +165,7 @@ def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) 
     failing = [int(entry[unit]) for entry in entries]
     message = None
     if not result["success"] and count:
-        examples = [(entry[unit], entry.get(column, "?")) for entry in entries]
+        examples = [(entry["name"], entry.get(column, "?")) for entry in entries]
         message = finding(part, unit, words, count, examples)
     elif not result["success"]:
         seen = one_line(details.get("observed_value", ""))

@@ -28,7 +28,7 @@ class ValidateParams(StrictModel):
 
     @property
     def usual(self) -> list[Usual]:
-        """Of columns of `expectations.raw_frame`."""
+        """Of columns of `expectations.image_frame`."""
         low, high = self.min_mean_ink, self.max_mean_ink
         hint = "is the contrast inverted, or the scale not 0…255?"
         ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")

@@ -31,13 +31,14 @@ History = Sequence[Mapping[str, float]]
 
 
 def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
-    """Count and per cent of the reference class in each cell.
+    """Count and per cent of the reference class in each cell; colour alone if classes are many.
 
     Correct cells are blue by their per cent; errors are orange by the square root of their
     per cent of the largest error, so that a few errors among thousands of hits are seen.
     """
     classes = len(names)
-    cell = max(4 / classes, 0.8 if classes <= 15 else 0.64)  # inches
+    cell = max(4 / classes, 0.8) if classes <= 15 else min(0.64, 20 / classes)  # inches
+    many = classes > theme.MANY
     figure, axes = theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
     share = matrix / np.maximum(matrix.sum(axis=0), 1)
     correct = np.eye(classes, dtype=bool)
@@ -47,7 +48,7 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     colours[~correct & (matrix == 0)] = 1
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
-    for (row, column), count in np.ndenumerate(matrix):
+    for (row, column), count in np.ndenumerate(matrix[:0] if many else matrix):
         dark = colours[row, column, :3] @ [0.299, 0.587, 0.114] < 0.6
         axes.text(
             column,
@@ -60,15 +61,15 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
             fontweight="bold" if count and row != column else "normal",
         )
     for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
-        axis.set_ticks(range(classes), names, parse_math=False)
-        axis.set_ticks(np.arange(classes + 1) - 0.5, minor=True)
+        theme.class_ticks(axis, names, cell)
+        axis.set_ticks([] if many else np.arange(classes + 1) - 0.5, minor=True)
         axis.set_label_text(label, fontsize=13)
     if max(map(len, names)) > 9 * cell:
         axes.tick_params(axis="x", labelrotation=45)
         for tick in axes.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
     axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
-    axes.tick_params(which="both", length=0, labelsize=13)
+    axes.tick_params(which="both", length=0, labelsize=9 if many else 13)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -77,8 +78,13 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
-    named below the title: to twice the width of all errors. A class without rows is left out.
+    named below the title: to twice the width of all errors. A class without rows is left out,
+    and so are all but the MANY classes with the most errors.
     """
+    of_class = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
+    drawn = np.sort(np.argsort(-of_class, kind="stable")[: theme.MANY])
+    title = theme.of_many(title, len(names), "errors among the most confused")
+    matrix, names = matrix[np.ix_(drawn, drawn)], [names[label] for label in drawn]
     correct = int(np.trace(matrix))
     wrong = int(matrix.sum()) - correct
     factor = min(max(round(correct / (2 * wrong)), 1), 50) if wrong else 1
@@ -159,8 +165,9 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
     count = len(found.rows)
     columns = min(6, max(count, 1))
     rows = ceil(count / columns) or 1
-    height, width = found.images.shape[1:]
-    size = max(1.85 * columns, 5), (1.75 * height / width + 0.85) * rows + 0.5
+    height, width = found.images.shape[1:3]
+    below = 0.85 if all(len(str(name)) <= 10 for name in found.rows) else 1.05  # lines of text
+    size = max(1.85 * columns, 5), (1.75 * height / width + below) * rows + 0.5
     figure = theme.new_figure(*size, title)
     grid = theme.blank_grid(figure, rows, columns)
     for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
@@ -170,11 +177,18 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-        called = f"called {names[prediction]}\n{confidence}, row {row}"
+        called = f"called {names[prediction]}\n{confidence}{_beside(str(row))}"
         axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
     if count == 0:
         grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
     return figure
+
+
+def _beside(name: str) -> str:
+    """The name of an image; on a line of its own, and cut, where it is the path of a file."""
+    if len(name) <= 10:
+        return f", {name}"
+    return f"\n{name}" if len(name) <= 22 else f"\n…{name[-21:]}"
 
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from digits.toolkit.files import replacing
@@ -18,6 +19,8 @@ RED = "#C4122F"
 PALE_GREY = "#C4C4C4"
 GREY = "#8C8C8C"
 INK = "#1F2328"
+
+MANY = 30  # classes; what is said of each in words or a picture is said of no more
 
 
 def percent(count: int, total: int) -> str:
@@ -38,6 +41,17 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=13, parse_math=False)
     return figure
+
+
+def of_many(title: str, classes: int, which: str = "the first") -> str:
+    """The title, which says so where only MANY of the classes are shown."""
+    return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
+
+
+def class_ticks(axis: Axis, names: list[str], inches: float) -> None:
+    """Name classes that are so many inches apart; where that is narrow, every second, third …"""
+    step = max(1, round(0.2 / inches))
+    axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
 
 
 def new_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:

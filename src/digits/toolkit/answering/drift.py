@@ -128,7 +128,8 @@ def _unusual(answers: pd.DataFrame, usual: Sequence[Usual]) -> list[str]:
         values = answers[column].astype(float).round(2)  # as when data are validated
         odd = values[~values.between(low, high)]
         if len(odd):
-            examples: list[Any] = [*odd.head(SHOWN_ROWS).items()]
+            first = odd.head(SHOWN_ROWS).items()
+            examples = [(k if isinstance(k, str) else f"row {k}", value) for k, value in first]
             warnings.append(finding("input", "row", words, len(odd), examples))
     return warnings
 

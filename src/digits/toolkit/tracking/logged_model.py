@@ -61,8 +61,9 @@ def _save(
     network = inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
-    numbers = [*map(str, range(network.classes))]
-    names = project.data.names if project.data.classes == network.classes else numbers
+    names = project.data.class_names or []
+    if len(names) != network.classes:
+        names = [*map(str, range(network.classes))]
     metadata = {
         "class_names": names,
         "fit": project.data.image.fit,

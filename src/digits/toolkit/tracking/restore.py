@@ -96,7 +96,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
     what = f"Logged again from DVC's files; trained as run `{record.run_id}`."
     with runs.active_run(
-        record.name, what=what, params=record.params, tags=tags, experiment=project.name, view=True
+        record.name, what=what, params=record.params, tags=tags, experiment=project.name
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)

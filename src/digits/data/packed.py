@@ -1,0 +1,53 @@
+"""What the `pack` stage leaves: all images in one file that is mapped, and their rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from digits.toolkit.dataset import Dataset, Images, check_shape
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import read_json, reading_as
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGES, ROWS, SUMMARY = "images.npy", "rows.parquet", "pack.json"
+
+
+class Packed(NamedTuple):
+    """Images uint8 (n, height, width) or (n, height, width, 3), mapped, and a row for each.
+
+    `rows` has part (train, then test), row (from 0 in its part), label, file, name (as findings
+    name it), height, width and mode (grey or colour) as stored, fault (why a picture cannot be
+    read), what `packing.describe` finds, and `meta_…` of labels.csv.
+    """
+
+    images: Images
+    rows: "pd.DataFrame"
+
+    def part(self, name: str) -> Dataset:
+        """The images and labels of `train` or `test`."""
+        own = np.flatnonzero(self.rows["part"] == name)
+        start, end = (own[0], own[-1] + 1) if len(own) else (0, 0)
+        return Dataset(self.images[start:end], self.rows["label"].to_numpy()[start:end])
+
+
+def load(out: Path) -> Packed:
+    """Read what `pack` wrote; a DataError if it is missing or damaged."""
+    if not (out / SUMMARY).exists():
+        raise DataError(f"{out}: not found; `dvc repro pack` makes it")
+    import pandas as pd  # half a second, which all commands would wait
+
+    with reading_as("packed images", out):
+        images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
+        rows = pd.read_parquet(out / ROWS)
+        check_shape(images.shape[1:])
+        if images.dtype != np.uint8 or len(images) != len(rows):
+            raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")
+    return Packed(images, rows)
+
+
+def load_summary(out: Path) -> dict[str, Any]:
+    """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data."""
+    return read_json(out / SUMMARY, dict[str, Any], keys=("class_names", "sources"))

@@ -1,0 +1,197 @@
+"""Raw data packed: all images in one form, in one file that later stages map into memory."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed  # type: ignore[import-untyped]
+from numpy.lib import format as npy
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from digits.data.packed import IMAGES, ROWS, SUMMARY
+from digits.data.readers.folders import list_pictures, names_in_order
+from digits.data.readers.raw import read_raw, sources
+from digits.toolkit.dataset import (
+    Fit,
+    ImageParams,
+    Images,
+    Shape,
+    fingerprints,
+)
+from digits.toolkit.errors import DataError
+from digits.toolkit.files import replacing, write_json
+from digits.toolkit.pictures import convert_picture, probe, read_picture
+
+CHUNK = 250  # images that a process takes at a time
+FEW = 1000  # images, below which processes take longer to start than they save
+SHOWN = 5  # sizes or classes that an error names
+
+Items = Sequence[Path] | Images  # picture files, or images in memory
+
+
+class _Raw(NamedTuple):
+    rows: pd.DataFrame  # as of Packed, but for name, fault and what `describe` finds
+    chunks: Sequence[Items]
+    sources: dict[str, dict[str, Any]]
+    class_names: list[str] | None = None
+    warnings: Sequence[str] = ()
+
+
+def pack(
+    folder: Path, out: Path, image: ImageParams, classes: int, class_names: list[str] | None
+) -> Sequence[str]:
+    """Bring all images in a folder to the form of `image`; write what `packed.load` reads.
+
+    Returns warnings. A DataError if there are no images or no common form. A picture that cannot
+    be read is a black image whose `fault` says why.
+    """
+    raw = _pictures(folder, classes, class_names) or _arrays(folder)
+    shape = _shape(folder, raw.rows, image)
+    with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(raw.rows), *shape)}
+        npy.write_array_header_1_0(file, header)
+        tables = []
+        for images, table in _parallel(_bring, raw.chunks, shape, image.fit):
+            file.write(images.tobytes())
+            tables.append(table)
+    found = pd.concat(tables, ignore_index=True)
+    rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
+    if "name" not in rows:
+        rows["name"] = "row " + rows["row"].astype(str)
+    with replacing(out / ROWS) as temporary:
+        pd.concat([rows, found], axis=1).to_parquet(temporary)
+    write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
+    return raw.warnings
+
+
+def describe(images: Images) -> pd.DataFrame:
+    """For each image min_pixel, max_pixel, mean_ink (its mean value), contrast, and its hash."""
+    pixels = images.reshape(len(images), -1)
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    return pd.DataFrame(
+        {
+            "min_pixel": low,
+            "max_pixel": high,
+            "mean_ink": pixels.mean(axis=1).round(2),
+            "contrast": high - low,  # never negative, so uint8 cannot wrap around
+            "hash": fingerprints(images),
+        }
+    )
+
+
+def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | None:
+    if not (listing := list_pictures(folder)):
+        return None
+    found = names_in_order([*listing.rows["label"].unique()])
+    names = _class_names(folder, found, classes, given)
+    order = names if {*names} == {*found} else found
+    chunks = _in_chunks(listing.rows["path"].tolist())
+    sizes = [size for sizes in _parallel(_stored, chunks) for size in sizes]
+    rows = listing.rows.drop(columns="path").assign(name=listing.rows["file"])
+    rows[["height", "width", "mode"]] = sizes
+    rows["label"] = rows["label"].map(order.index)
+    parts = {"train": "train", "official_test": "test"}
+    counts = {key: int((rows["part"] == part).sum()) for key, part in parts.items()}
+    lie = {"file": str(folder), "pictures": True}
+    found_in = {key: {**lie, "rows": count} for key, count in counts.items() if count}
+    return _Raw(rows, chunks, found_in, names, listing.warnings)
+
+
+def _arrays(folder: Path) -> _Raw:
+    raw = read_raw(folder)
+    parts = {"train": raw.train} | ({"test": raw.test} if raw.test else {})
+    found = sources(folder, raw)
+    of_parts = []
+    for (name, data), source in zip(parts.items(), found.values(), strict=True):
+        height, width, *channels = data.images.shape[1:]
+        stored = {"height": height, "width": width, "mode": "colour" if channels else "grey"}
+        label = {"part": name, "label": data.labels, "file": source["file"]}
+        of_parts.append(pd.DataFrame(label | stored))
+    chunks = [chunk for data in parts.values() for chunk in _in_chunks(data.images)]
+    return _Raw(pd.concat(of_parts, ignore_index=True), chunks, found)
+
+
+def _class_names(
+    folder: Path, found: list[str], classes: int, given: list[str] | None
+) -> list[str]:
+    """The names in params.yaml, else those found, if they are as many as params.yaml says."""
+    some = ", ".join([*found[:SHOWN], *(["…"] if len(found) > SHOWN else [])])
+    if len(found) != classes:
+        mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
+        said = f"{len(found)} classes ({some}), data.classes is {classes}"
+        raise DataError(f"{folder}: {said}; {mend}")
+    others = sorted({*(given or [])} - {*found})
+    if given and 0 < len(others) < len(found):
+        mend = "name all classes as there, or none"
+        raise DataError(f"{folder}: {some}; no {', '.join(others)} of data.class_names; {mend}")
+    return given or found
+
+
+def _in_chunks(items: Items) -> list[Items]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+
+
+def _stored(paths: Sequence[Path]) -> list[tuple[float, float, str | None]]:
+    """Height, width and mode of each picture, by its head; missing if it has none."""
+    found: list[tuple[float, float, str | None]] = []
+    for path in paths:
+        try:
+            height, width, colour = probe(path)
+            found.append((height, width, "colour" if colour else "grey"))
+        except DataError:  # which `_bring` says
+            found.append((np.nan, np.nan, None))
+    return found
+
+
+def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
+    known = rows.dropna(subset=["mode"])
+    if known.empty:
+        raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
+    colour = image.channels == "rgb" or (image.channels == "auto" and "colour" in {*known["mode"]})
+    if colour and image.fit == "digit":
+        mend = "set channels: grey, or another fit"
+        raise DataError(f"{folder}: has colour, data.image.fit is digit; {mend}")
+    size: Any = image.size
+    if size == "auto":
+        sizes = Counter(zip(known["height"].astype(int), known["width"].astype(int), strict=True))
+        if len(sizes) > 1:
+            some = ", ".join(f"{h}×{w}: {n}" for (h, w), n in sizes.most_common(SHOWN))
+            found = f"pictures of {len(sizes)} sizes ({some}{', …' * (len(sizes) > SHOWN)})"
+            raise DataError(f"{folder}: {found}; set data.image.size: [height, width]")
+        [size] = sizes
+    return (*map(int, size), *([3] if colour else []))
+
+
+def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
+    """Images in this shape, and what is known of them."""
+    if isinstance(items, np.ndarray) and items.shape[1:] == shape:
+        return items, describe(items).assign(fault=None)
+    images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
+    for k, item in enumerate(items):
+        try:
+            if isinstance(item, Path):
+                images[k], _ = read_picture(item, shape=shape, fit=fit)
+            else:
+                images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
+        except DataError as error:
+            faults[k] = str(error)
+    table = describe(images).assign(fault=faults)
+    pixels = ["min_pixel", "max_pixel", "mean_ink", "contrast"]
+    table[pixels] = table[pixels].where(table["fault"].isna())
+    return images, table
+
+
+def _parallel(work: Callable[..., Any], chunks: Sequence[Items], *given: Any) -> Iterator[Any]:
+    """What the work finds in each chunk, in order; with all cores, and a bar in a terminal."""
+    total = sum(map(len, chunks))
+    few = total < FEW or isinstance(chunks[0], np.ndarray)
+    pool = Parallel(n_jobs=1 if few else -1, return_as="generator")
+    found = pool(delayed(work)(chunk, *given) for chunk in chunks)
+    bar = Console(stderr=True, quiet=few or not sys.stderr.isatty())
+    return iter(track(found, "images read", len(chunks), console=bar))

@@ -1,0 +1,148 @@
+"""Which pictures lie in a folder, and of which class: by folders, or by labels.csv."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support import findings
+
+from digits.data.readers.folders import list_pictures, names_in_order
+from digits.toolkit.errors import DataError
+
+
+def put(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(folder / name, "PNG")
+    return folder
+
+
+def listed(folder: Path) -> list[tuple[str, str, str]]:
+    listing = list_pictures(folder)
+    assert listing is not None
+    return [*listing.rows[["part", "label", "file"]].itertuples(index=False, name=None)]
+
+
+def table(folder: Path, *lines: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "labels.csv").write_text("\n".join(lines), "utf-8")
+    return folder
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    put(tmp_path, "cat/b.png", "cat/a.JPG", "dog/a.webp", "dog/.hidden.png", "dog/x.bmp")
+    assert listed(tmp_path) == [
+        *(("train", "cat", "cat/a.JPG"), ("train", "cat", "cat/b.png")),
+        *(("train", "dog", "dog/a.webp"), ("train", "dog", "dog/x.bmp")),
+    ]
+
+
+def test_a_test_part_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/cat/1.png")
+    expected = [("train", "cat"), ("train", "dog"), ("test", "cat")]
+    assert [(part, label) for part, label, _ in listed(tmp_path)] == expected
+
+
+def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
+    put(tmp_path, "train/1.png", "test/1.png")
+    assert [label for _, label, _ in listed(tmp_path)] == ["test", "train"]
+
+
+def test_a_table_names_pictures_and_keeps_its_columns(tmp_path: Path) -> None:
+    put(tmp_path, "one.png", "in/two.png")
+    table(tmp_path, "file,label,writer", "in/two.png,b,Ann", "one.png, a,Bob")
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    assert listed(tmp_path) == [("train", "b", "in/two.png"), ("train", "a", "one.png")]
+    assert listing.rows["meta_writer"].tolist() == ["Ann", "Bob"]
+    assert listing.warnings == []
+
+
+def test_each_wrong_line_of_a_table_is_one_finding(tmp_path: Path) -> None:
+    put(tmp_path / "data", "a.png")
+    put(tmp_path, "secret.png")
+    lines = ["a.png,x", "b.png,x", "a.png,y", "../secret.png,x", f"{tmp_path}/secret.png,x"]
+    folder = table(tmp_path / "data", "file,label", *lines)
+    said = findings(DataError, lambda: list_pictures(folder))
+    start = f"{folder}/labels.csv"
+    assert said == [
+        f"{start}:3: b.png: not found",
+        f"{start}:4: a.png: stands in line 2, too",
+        f"{start}:5: ../secret.png: leads out of {folder}",
+        f"{start}:6: {tmp_path}/secret.png: leads out of {folder}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["file,label"], "names no picture"),
+        (["file,class", "a.png,x"], "begins with file, class; file,label is needed"),
+        (["file,label", "a.png, "], ":2: a.png: has no label"),
+        (["file,label", '"a.png'], "cannot be read as a table of pictures"),
+    ],
+)
+def test_a_wrong_table_is_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
+    put(table(tmp_path, *lines), "a.png")
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert said in line
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "dog/1.png", "dog/deep/2.png", "3.png", "Dog.png")
+    (tmp_path / "cat/notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    [line] = listing.warnings
+    some = "3.png, Dog.png, cat/notes.txt, …"
+    assert line == f"{tmp_path}: left out, as no picture of a class: 5 ({some})"
+
+
+def test_a_picture_that_no_line_of_the_table_names_is_counted(tmp_path: Path) -> None:
+    put(table(tmp_path, "file,label", "a.png,x"), "a.png", "b.png")
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    assert listing.warnings == [f"{tmp_path}: left out, as no picture of a class: 1 (b.png)"]
+
+
+def test_names_that_differ_only_in_case(tmp_path: Path) -> None:
+    listing = list_pictures(put(tmp_path / "a", "cat/A.png", "cat/a.png", "dog/a.png"))
+    assert listing is not None
+    [line] = listing.warnings
+    assert (
+        "2 names differ only in case, and are one file on some systems: cat/A.png, cat/a.p" in line
+    )
+    folder = put(tmp_path / "b", "cat/1.png", "Cat/1.png")
+    [line] = findings(DataError, lambda: list_pictures(folder))
+    assert line == f"{folder}: Cat, cat differ only in case; rename or merge them"
+
+
+def test_odd_names_are_printable(tmp_path: Path) -> None:
+    put(tmp_path, "a b/line\nfeed.png", "ä/ö.png")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc3\xa4/\xff.png")).touch()
+    assert [file for _, _, file in listed(tmp_path)] == [
+        *("a b/line\\nfeed.png", "ä/ö.png", "ä/\\xff.png"),
+    ]
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "dog/1.png")
+    (tmp_path / "dog/loop").symlink_to(tmp_path)
+    (tmp_path / "dog/itself.png").symlink_to(tmp_path / "dog/itself.png")
+    assert [file for _, _, file in listed(tmp_path)] == ["cat/1.png", "dog/1.png", "dog/itself.png"]
+    table(tmp_path, "file,label", "cat/1.png,x")
+    assert len(listed(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("folder", ["none", "file", "empty"])
+def test_without_pictures_there_is_no_listing(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty/deeper").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    assert list_pictures(tmp_path / folder) is None
+
+
+def test_classes_are_sorted_as_numbers_where_they_are_such() -> None:
+    assert names_in_order(["10", "9", "01"]) == ["01", "9", "10"]
+    assert names_in_order(["10", "9", "b"]) == ["10", "9", "b"]

@@ -1,0 +1,157 @@
+"""Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import finding
+
+from digits.data import packed, packing
+from digits.data.packed import Packed
+from digits.toolkit.dataset import Dataset, ImageParams
+from digits.toolkit.errors import DataError
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def pack(folder: Path, names: list[str] | None = None, classes: int = 2, **image: Any) -> Packed:
+    form = {"size": "auto", "channels": "auto", "fit": "stretch"} | image
+    out = folder / "packed"
+    packing.pack(folder / "data", out, ImageParams(**form), classes, names)
+    return packed.load(out)
+
+
+def save(folder: Path, arrays: dict[str, Any]) -> None:
+    (folder / "data").mkdir()
+    np.savez(folder / "data/images.npz", **arrays)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A red cat of 4×6 pixels, and a blue one and a grey dog of 6×6, in folders."""
+    for name, size, colour in (
+        ("cat/1", (6, 4), RED),
+        ("cat/2", (6, 6), BLUE),
+        ("dog/1", (6, 6), 9),
+    ):
+        path = tmp_path / f"data/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path)
+    return tmp_path
+
+
+def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:
+    images, labels = digits_8x8.images, digits_8x8.labels
+    save(tmp_path, {"x_train": images[:90], "y_train": labels[:90],
+                    "x_test": images[90:100], "y_test": labels[90:100]})  # fmt: skip
+    found = pack(tmp_path, fit="digit")
+    np.testing.assert_array_equal(found.images, images[:100])
+    np.testing.assert_array_equal(found.part("test").images, images[90:100])
+    np.testing.assert_array_equal(found.part("test").labels, labels[90:100])
+    assert found.rows.iloc[91][["part", "row", "name", "mode"]].tolist() == [
+        "test",
+        1,
+        "row 1",
+        "grey",
+    ]
+    assert found.rows["mean_ink"].iloc[5] == round(images[5].mean(), 2)
+    assert found.part("none").images.shape == (0, 8, 8)
+
+
+def test_arrays_of_colour(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
+    save(tmp_path, {"x_train": images, "y_train": [0, 1, 0, 1, 1]})
+    np.testing.assert_array_equal(pack(tmp_path).images, images)
+    assert pack(tmp_path, channels="grey", size=[2, 3]).images.shape == (5, 2, 3)
+
+
+def test_pictures_are_brought_to_one_form(pictures: Path) -> None:
+    found = pack(pictures, size=[4, 4])
+    assert found.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, (9, 9, 9))]
+    known = found.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
+    assert known == [
+        [0, "cat/1.png", 4, 6, "colour"],
+        [0, "cat/2.png", 6, 6, "colour"],
+        [1, "dog/1.png", 6, 6, "grey"],
+    ]
+    assert packed.load_summary(pictures / "packed")["class_names"] == ["cat", "dog"]
+    assert pack(pictures, size=[4, 4], channels="grey").images.shape == (3, 4, 4)
+
+
+def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
+    sizes = "pictures of 2 sizes (6×6: 2, 4×6: 1); set data.image.size: [height, width]"
+    assert finding(DataError, lambda: pack(pictures)) == f"{pictures}/data: {sizes}"
+    (pictures / "data/cat/1.png").unlink()
+    assert pack(pictures).images.shape == (2, 6, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "called"),
+    [
+        (None, [0, 0, 1], ["cat", "dog"]),
+        (["dog", "cat"], [1, 1, 0], ["dog", "cat"]),
+        (["Katze", "Hund"], [0, 0, 1], ["Katze", "Hund"]),
+    ],
+)
+def test_params_order_or_rename_the_classes(
+    pictures: Path, names: list[str] | None, labels: list[int], called: list[str]
+) -> None:
+    assert pack(pictures, names, size=[4, 4]).rows["label"].tolist() == labels
+    assert packed.load_summary(pictures / "packed")["class_names"] == called
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"classes": 3}, "2 classes (cat, dog), data.classes is 3; set it to 2"),
+        ({"names": ["cat", "bird"]}, "cat, dog; no bird of data.class_names; name all classes as "),
+        (
+            {"fit": "digit"},
+            "has colour, data.image.fit is digit; set channels: grey, or another",
+        ),
+    ],
+)
+def test_a_contradiction_to_params_is_one_line(
+    pictures: Path, asked: dict[str, Any], said: str
+) -> None:
+    assert said in finding(DataError, lambda: pack(pictures, size=[4, 4], **asked))
+
+
+def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> None:
+    whole = (pictures / "data/cat/2.png").read_bytes()
+    for name, content in {"cut": whole[:45], "empty": b"", "text": b"no picture"}.items():
+        (pictures / f"data/dog/{name}.png").write_bytes(content)
+    found = pack(pictures, size=[4, 4])
+    assert found.rows["fault"].notna().tolist() == [False] * 3 + [True] * 3
+    assert found.rows["min_pixel"].isna().tolist() == [False] * 3 + [True] * 3
+    assert not found.images[3:].any()
+    for path in (pictures / "data").rglob("*.png"):
+        path.write_bytes(b"")
+    assert finding(DataError, lambda: pack(pictures)).endswith("none of 6 pictures can be read")
+
+
+def test_one_class_is_refused(pictures: Path) -> None:
+    (pictures / "data/dog/1.png").unlink()
+    line = finding(DataError, lambda: pack(pictures))
+    assert line.endswith("1 classes (cat), data.classes is 2; at least two are needed")
+
+
+def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (packing.FEW + 10, 2, 2), np.uint8)
+    for number, pixels in enumerate(values):
+        path = tmp_path / f"data/{number % 2}/{number:05}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    expected = np.concatenate([values[::2], values[1::2]])
+    np.testing.assert_array_equal(pack(tmp_path).images, expected)
+
+
+@pytest.mark.parametrize("name", [packed.IMAGES, packed.ROWS])
+def test_damaged_files_are_one_line(pictures: Path, name: str) -> None:
+    pack(pictures, size=[4, 4])
+    path = pictures / "packed" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    line = finding(DataError, lambda: packed.load(pictures / "packed"))
+    assert line.startswith(f"{pictures}/packed: cannot be read as packed images: ")
