@@ -16,7 +16,7 @@ from digits.toolkit.answering.predict import class_names
 from digits.toolkit.answering.serve import Limited
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.guard import Guard
-from digits.toolkit.pictures import TREATMENTS, convert_picture, decode_picture
+from digits.toolkit.pictures import TREATMENTS, read_picture
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
 from digits.toolkit.registry.versions import CHALLENGER, CHAMPION, Registry
@@ -62,17 +62,16 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     def predict(sent: Annotated[bytes, Body()]) -> list[dict[str, Any]]:
         try:
             with one:
-                picture = decode_picture(BytesIO(sent))
-                return [_answer(player, picture, project) for player in players]
+                return [_answer(player, sent, project) for player in players]
         except DataError as error:
             raise HTTPException(422, str(error)) from None
 
     return Guard(Limited(app, MAX_PICTURE))
 
 
-def _answer(player: Player, picture: Image.Image, project: Project) -> dict[str, Any]:
+def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
     role, model = player
-    image, treatment = convert_picture(picture, shape=model.files.shape, fit=model.fit)
+    image, treatment = read_picture(BytesIO(sent), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     names = class_names(model, project) or [*map(str, range(len(probabilities)))]
     Image.fromarray(image).save(png := BytesIO(), format="PNG")

@@ -322,6 +322,18 @@ def test_huge_picture_is_not_decoded(tmp_path, suffix, side):
         assert line.endswith("over 25,000,000 pixels (50,000,000 as JPEG); scale it down")
 
 
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_photo_decoded_smaller_looks_the_same(tmp_path, fit):
+    photo = Image.fromarray(COLOUR[:9, :7]).resize((700, 500), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    photo.save(path := tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif)
+    upright = photo.rotate(90, expand=True)
+    found = read_picture(path, shape=(40, 30, 3), fit=fit)[0]
+    whole = convert_picture(upright, shape=(40, 30, 3), fit=fit)[0]
+    assert np.abs(found.astype(int) - whole).mean() < 1.5
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_40_megapixels_of_a_phone(tmp_path, progressive):
     quarters = np.kron([[200, 40], [90, 120]], np.ones((2750, 3700))).astype(np.uint8)

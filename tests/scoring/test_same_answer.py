@@ -20,7 +20,7 @@ from digits.demo import demo_app
 from digits.project import as_project
 from digits.toolkit.answering import score as scoring
 from digits.toolkit.answering.predict import predict_pictures
-from digits.toolkit.dataset import Dataset, save_split
+from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.pictures import read_pictures
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry import served as registered
@@ -61,8 +61,8 @@ def promote(shape, fit):
     """A champion each of whose probabilities depends on every value of an image, exactly."""
     holdout, rows = LAYOUT.read_split("holdout")
     images = RANDOM.integers(0, 256, (len(rows), *shape), np.uint8)
-    order = np.arange(len(rows))
-    save_split(split_path("holdout"), Dataset(images, np.array(holdout.labels)), order)
+    data = Dataset(images, np.array(holdout.labels))  # no map of the file that is replaced
+    save_split(split_path("holdout"), Split(data, np.array(rows)))
     record_outputs()
     # sums of these have less than 24 bits, so no order of adding changes them
     kernel = RANDOM.integers(-20, 21, (prod(shape), 10)).astype(np.float32) / 2**13

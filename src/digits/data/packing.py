@@ -26,7 +26,7 @@ from digits.toolkit.dataset import (
 )
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import replacing, write_json
-from digits.toolkit.pictures import convert_picture, decode_picture, probe
+from digits.toolkit.pictures import convert_picture, probe, read_picture
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
@@ -175,8 +175,10 @@ def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
     for k, item in enumerate(items):
         try:
-            picture = decode_picture(item) if isinstance(item, Path) else Image.fromarray(item)
-            images[k] = convert_picture(picture, shape=shape, fit=fit)[0]
+            if isinstance(item, Path):
+                images[k], _ = read_picture(item, shape=shape, fit=fit)
+            else:
+                images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
         except DataError as error:
             faults[k] = str(error)
     table = describe(images).assign(fault=faults)

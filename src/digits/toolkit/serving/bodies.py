@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from digits.toolkit.dataset import Fit, Images, Shape
 from digits.toolkit.errors import DataError
-from digits.toolkit.pictures import FORMATS, convert_picture, decode_picture
+from digits.toolkit.pictures import FORMATS, read_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
@@ -29,8 +29,7 @@ def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[s
         images = np.frombuffer(body, np.uint8).reshape(-1, *shape)
     elif kind in PICTURES:
         try:
-            drawn = decode_picture(BytesIO(body))
-            image, treatment = convert_picture(drawn, shape=shape, fit=fit)
+            image, treatment = read_picture(BytesIO(body), shape=shape, fit=fit)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
         return image[np.newaxis], [treatment]
