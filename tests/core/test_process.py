@@ -111,6 +111,11 @@ def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixtu
     assert len(lines) == min(count, 21)
 
 
+def test_quoted_text_is_one_line_of_80_characters() -> None:
+    line = errors.one_line("word\n" * 100)
+    assert (len(line), line[:9], line[-2:]) == (80, "word word", " …")
+
+
 def test_environment_of_the_user_wins() -> None:
     code = (
         "import os; from digits.toolkit import process; process.set_environment();"

@@ -20,13 +20,13 @@ from uuid import uuid4
 import mlflow
 import numpy as np
 import pytest
-from conftest import Project
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
+from small_project import Project
 from support import SMALL, finding, until, write_params
 
 import answer
