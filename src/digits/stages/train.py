@@ -106,7 +106,7 @@ def fit(
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
 
-        fitted, parameters = keras_model.train(file.build, *given, clock=clock, **settings)
+        fitted, parameters = keras_model.train(file, *given, clock=clock, **settings)
         return clock, partial(keras_model.write, fitted), parameters
     settings["threads"] = params.train.threads
     fitted, parameters = file.fit(*given, on_epoch=clock, **settings)

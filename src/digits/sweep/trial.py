@@ -190,7 +190,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     ):
         clock = Clock(on_epoch)
         keras_model.train(
-            model_file(spec.model).build,
+            model_file(spec.model),
             recipe,
             data,
             validation,

@@ -1,4 +1,4 @@
-"""Augmentation: each batch's images moved, mirrored, coloured and cut at random, by a seed alone."""
+"""Augmentation: images moved, mirrored, coloured and cut at random, as a seed alone decides."""
 
 import math
 

@@ -1,6 +1,6 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
-from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -20,7 +20,7 @@ AVERAGED_SHARE = 0.1
 
 
 def train(
-    build: Callable[..., keras.Model],
+    file: Any,
     recipe: Recipe,
     data: Dataset,
     validation: Dataset,
@@ -32,6 +32,7 @@ def train(
 ) -> tuple[keras.Model, int]:
     """A model that averages its members and test-time views, and the number of all its weights.
 
+    `file` is the model's, or whatever else has such a `build`, and maybe such an `adapt`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
     weights. The clock starts when the model is built. A UsageError if it cannot be exported, or
     cannot have these images.
@@ -51,11 +52,13 @@ def train(
     )
     with strategy.scope():
         keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        model = build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
+        model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
         keras.config.set_dtype_policy("float32")
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.fit.epochs * len(train_batches))
     clock.start()
+    if hasattr(file, "adapt"):
+        file.adapt(model, data.images)
     fit(
         model,
         train_batches,
