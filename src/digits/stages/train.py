@@ -93,7 +93,7 @@ def fit(
 ) -> tuple[Clock, Callable[..., tuple[float, Probabilities]], int]:
     """What the fit cost, a function that calibrates and writes the model, its number of weights."""
     file, recipe = model_file(model), params.recipe(model)
-    of = f"/{recipe.fit.epochs}" if isinstance(recipe, Recipe) else ""
+    of = f"/{recipe.epochs}" if isinstance(recipe, Recipe) else ""
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         run.log_epoch(epoch, metrics)
