@@ -156,6 +156,19 @@ def test_it_learns(digits_8x8: Dataset, model: str) -> None:
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
+def test_colour_learns_with_mixed_precision_and_every_augmentation(digits_8x8: Dataset) -> None:
+    bright = digits_8x8.images * np.uint8(15)
+    colour = Dataset(np.stack([bright, bright // 2, 255 - bright], -1), digits_8x8.labels)
+    jitter = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "cutout": 0.2}
+    changes = {
+        "train.compact.fit": {"epochs": 12, "batch_size": 16, "mixed_precision": True},
+        "train.compact.augment": {"rotation": 5.0, "flip": True, **jitter},
+    }
+    trained = fit(colour, "compact", recipe=recipe("compact", **changes))
+    assert trained.model.input_shape == (None, 8, 8, 3)
+    assert trained.history[-1]["val_accuracy"] > 0.3
+
+
 def test_each_epoch_is_reported_with_the_same_metrics_for_every_model(
     trained: Trained,
 ) -> None:
