@@ -16,7 +16,7 @@ from digits.toolkit.judgement.confidence import ConfidenceParams
 from digits.toolkit.judgement.drift import DriftParams
 from digits.toolkit.judgement.gate import PromoteParams
 from digits.toolkit.params_yaml import PATH, read, validated
-from digits.training.recipe import Distribute, Recipe
+from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 
 
 class TrainParams(StrictModel):
@@ -99,7 +99,8 @@ def check(raw: dict[str, Any]) -> Params:
             if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
                 build = validated(file.BuildParams, block["build"], f"train.{model}.build")
                 block = block | {"build": build}
-            recipes[model] = validated(getattr(file, "Recipe", Recipe), block, f"train.{model}")
+            usual = FineTuneRecipe if hasattr(file, "unfreeze") else Recipe
+            recipes[model] = validated(getattr(file, "Recipe", usual), block, f"train.{model}")
         except UsageError as error:
             findings += error.findings
     if not findings:

@@ -13,12 +13,20 @@ from digits.toolkit.dataset import Shape
 # On 28×28 images; those of mlp and cnn are the seed experiment's.
 SIZES = {
     **{"mlp": 550_346, "cnn": 1_199_882},
-    **{"compact": 136_106, "sprint": 108_874, "best": 573_268},
+    **{
+        "compact": 136_106,
+        "sprint": 108_874,
+        "best": 573_268,
+        "mlp_pca": 213_788,
+        "finetune": 944_890,
+    },
 }
 
 
 def build(name: str, shape: Shape = (28, 28), classes: int = 10) -> Any:
-    params = model_file(name).BuildParams(**PARAMS["train"][name]["build"])
+    block = PARAMS["train"][name]["build"]
+    block = block | {"weights": None} if "weights" in block else block  # no network here
+    params = model_file(name).BuildParams(**block)
     return model_file(name).build(params, image_shape=shape, classes=classes)
 
 

@@ -42,7 +42,8 @@ class TestARun:
     def test_holds_the_params_that_decide_the_result(self, run: Run, trained_project: Path) -> None:
         split_md5 = md5(trained_project / "artifacts/split/train.npz")
         assert run.data.params == {
-            **{"model": "mlp", "seed": "42", "classes": "10", "threads": "2", "picture": "digit"},
+            **{"model": "mlp", "seed": "42", "classes": "10", "threads": "2"},
+            **{"image.size": "auto", "image.channels": "auto", "image.fit": "digit"},
             **{"distribute": "none", "parameters": "1438", "data_md5": "untracked"},
             **{"build.units": "[16, 12, 8]", "build.dropout": "[0.1, 0.1, 0.1]"},
             **{"optimizer.name": "rmsprop", "optimizer.learning_rate": "0.001"},
@@ -164,7 +165,7 @@ class TestARun:
         assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
         assert (model.name, model.model_type) == ("mlp", "classifier")
         assert info.metadata["class_names"] == [*map(str, range(10))]
-        assert info.metadata["picture"] == "digit"
+        assert info.metadata["fit"] == "digit"
         assert info.metadata["temperature"] > 0
 
     def test_model_has_example_and_extra_files(self, run: Run, trained_project: Path) -> None:

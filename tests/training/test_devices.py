@@ -24,9 +24,13 @@ with process.quiet_tensorflow(2):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     import test_fit
 from digits.training import devices
+from digits.training import batches
+batches.IN_MEMORY = {in_memory!r}
 images, labels = load_digits(return_X_y=True)
-data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
-changes = {{"train.compact.fit": {{"epochs": 3, "batch_size": 49}}}}
+images = images.reshape(-1, 8, 8).astype(np.uint8)
+images = np.stack([images] * 3, axis=-1) if {colour!r} else images
+data = Dataset(images, labels.astype(np.int64))
+changes = {{"train.compact.fit": {{"epochs": 6, "batch_size": 49}}}}
 fitted = test_fit.fit(
     data,
     "compact",
@@ -39,9 +43,12 @@ print(devices.used("mirrored", mixed=False), fitted.history[-1]["val_accuracy"],
 
 
 @pytest.mark.slow
-def test_mirrored_trains_on_two_devices() -> None:
+@pytest.mark.parametrize(
+    ("colour", "in_memory"), [(False, 1 << 20), (True, 0)], ids=["grey", "colour that is mapped"]
+)
+def test_mirrored_trains_on_two_devices(colour: bool, in_memory: int) -> None:
     folders = [str(folder) for folder in Path(__file__).parents[:2]]
-    done = python("-c", TRAIN.format(folders=folders))
+    done = python("-c", TRAIN.format(folders=folders, colour=colour, in_memory=in_memory))
     assert (done.returncode, done.stderr) == (0, "")
     used, accuracy = done.stdout.split("; ")
     assert used == "2 × CPU, float32"

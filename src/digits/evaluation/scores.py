@@ -75,14 +75,15 @@ def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame
 class Mistakes(NamedTuple):
     """Wrongly predicted images uint8 (n, height, width), the most confident mistake first.
 
-    `probability` is that of the predicted class; `rows` are the rows in the predicted split.
+    `probability` is that of the predicted class; `rows` are the rows in the predicted split, or what
+    their images are called.
     """
 
     images: Images
     truth: Labels
     prediction: Labels
     probability: NDArray[np.float32]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] | NDArray[np.str_]
 
 
 def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:

@@ -2,6 +2,9 @@
 
 A new model is one file `models/<name>.py`, and one block `train.<name>` in params.yaml whose
 `build:` is what `BuildParams` allows. Files that begin with `_` hold what several models share.
+A file may have `adapt(model, images)` besides: it sets what is not trained, such as a
+normalization, from the training images uint8 (n, …) before the fit. One with
+`unfreeze(model, layers=…)` is trained in two phases, and has a block `fine_tune:`.
 The file of a model that is not Keras's has a class `Recipe`, which is what its block allows.
 """
 

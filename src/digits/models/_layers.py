@@ -60,6 +60,15 @@ def compact_net(filters: list[int], size: int, *, image_shape: Shape, dropout: f
     ]
 
 
+def dense_net(units: list[int], dropout: list[float]) -> Layers:
+    """Dense ReLU layers, each followed by dropout."""
+    from keras import layers
+
+    pairs = zip(units, dropout, strict=True)
+    each = [(layers.Dense(n, activation="relu"), layers.Dropout(rate)) for n, rate in pairs]
+    return [layer for pair in each for layer in pair]
+
+
 def padding(image_shape: Shape) -> Padding:
     """`"same"` below 24 pixels, where there is no border to lose; otherwise `"valid"`."""
     return "valid" if min(image_shape[:2]) >= 24 else "same"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from digits.models._layers import Count, Model, Rate, probabilities, raw_pixels
+from digits.models._layers import Count, Model, Rate, dense_net, probabilities, raw_pixels
 from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
@@ -22,12 +22,7 @@ def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
         [
             *raw_pixels(image_shape),
             layers.Flatten(),
-            layers.Dense(params.units[0], activation="relu"),
-            layers.Dropout(params.dropout[0]),
-            layers.Dense(params.units[1], activation="relu"),
-            layers.Dropout(params.dropout[1]),
-            layers.Dense(params.units[2], activation="relu"),
-            layers.Dropout(params.dropout[2]),
+            *dense_net(params.units, params.dropout),
             probabilities(classes),
         ]
     )

@@ -93,7 +93,7 @@ def fit(
 ) -> tuple[Clock, Callable[..., tuple[float, Probabilities]], int]:
     """What the fit cost, a function that calibrates and writes the model, its number of weights."""
     file, recipe = model_file(model), params.recipe(model)
-    of = f"/{recipe.fit.epochs}" if isinstance(recipe, Recipe) else ""
+    of = f"/{recipe.epochs}" if isinstance(recipe, Recipe) else ""
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         run.log_epoch(epoch, metrics)
@@ -106,7 +106,7 @@ def fit(
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
 
-        fitted, parameters = keras_model.train(file.build, *given, clock=clock, **settings)
+        fitted, parameters = keras_model.train(file, *given, clock=clock, **settings)
         return clock, partial(keras_model.write, fitted), parameters
     settings["threads"] = params.train.threads
     fitted, parameters = file.fit(*given, on_epoch=clock, **settings)

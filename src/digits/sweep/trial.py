@@ -170,11 +170,11 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         runs.log_metrics(metrics, epoch)
-        accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.fit.epochs}"
+        accuracy, done = metrics[OBJECTIVE], f"epoch {epoch + 1}/{recipe.epochs}"
         print(f"{spec.name} {done}  {OBJECTIVE} {accuracy:.4f}", file=sys.stderr, flush=True)
         if trial:
             trial.report(accuracy, epoch)
-            if epoch + 1 < recipe.fit.epochs and trial.should_prune():
+            if epoch + 1 < recipe.epochs and trial.should_prune():
                 runs.log_metrics({"pruned": 1})
                 raise optuna.TrialPruned
 
@@ -190,7 +190,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     ):
         clock = Clock(on_epoch)
         keras_model.train(
-            model_file(spec.model).build,
+            model_file(spec.model),
             recipe,
             data,
             validation,

@@ -1,4 +1,4 @@
-"""Augmentation: images moved, mirrored, coloured and cut at random, determined by a seed alone."""
+"""Augmentation: images moved, mirrored, coloured and cut at random, as a seed alone decides."""
 
 import math
 

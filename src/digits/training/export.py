@@ -1,6 +1,7 @@
 """A trained network made ready to answer: calibrated, written to files, and proved equal."""
 
 import json
+import logging
 import re
 import warnings
 import zipfile
@@ -70,7 +71,11 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     """
     images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
     hidden = keras.layers.Flatten(name=FEATURES)(_last_hidden(model))
-    both = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
+    named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
+    # said, as Keras else exports some networks as they are in training
+    both = keras.Model(model.inputs, named(model.inputs[0], training=False))
+    # it logs a traceback where it cannot simplify a sum such as x + 3, and goes on without
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with replacing(path) as temporary:
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # tf2onnx on NumPy 2
             both.export(temporary, format="onnx", verbose=False, input_signature=[images])

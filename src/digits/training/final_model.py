@@ -51,7 +51,9 @@ def over_views(model: keras.Model, *, by: ViewParams) -> keras.Model:
     return keras.Model(image, layers.Average()(answers))
 
 
-def _inference_layer(layer: keras.Layer) -> keras.Layer:
+def _inference_layer(layer: keras.Operation) -> keras.Operation:
+    if not isinstance(layer, keras.Layer):
+        return type(layer).from_config(layer.get_config())  # an operation such as x + 3
     fused = isinstance(layer, FusedBatchNormalization)
     kind = layers.BatchNormalization if fused else type(layer)
     return kind.from_config({**layer.get_config(), "dtype": "float32"})

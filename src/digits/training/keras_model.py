@@ -1,10 +1,10 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
-from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import keras
 
-from digits.models._normalization import FusedBatchNormalization
 from digits.toolkit.dataset import Dataset, Probabilities
 from digits.toolkit.errors import UsageError
 from digits.toolkit.outputs import TrainOutputs
@@ -13,14 +13,14 @@ from digits.training.batches import batches, in_order
 from digits.training.clock import Clock
 from digits.training.final_model import check_exportable, for_inference, over_views
 from digits.training.fit import fit
-from digits.training.recipe import Distribute, Recipe
+from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
 
 
 def train(
-    build: Callable[..., keras.Model],
+    file: Any,
     recipe: Recipe,
     data: Dataset,
     validation: Dataset,
@@ -32,6 +32,7 @@ def train(
 ) -> tuple[keras.Model, int]:
     """A model that averages its members and test-time views, and the number of all its weights.
 
+    `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
     weights. The clock starts when the model is built. A UsageError if it cannot be exported, or
     cannot have these images.
@@ -51,21 +52,28 @@ def train(
     )
     with strategy.scope():
         keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        model = build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
+        model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
         keras.config.set_dtype_policy("float32")
     check_exportable(model)
-    _shorten_moving_averages(model, steps=recipe.fit.epochs * len(train_batches))
+    _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
     clock.start()
-    fit(
+    if hasattr(file, "adapt"):
+        file.adapt(model, data.images)
+    optimizer = recipe.optimizer.model_dump(exclude_unset=True)
+    fit_for = partial(
+        fit,
         model,
         train_batches,
         in_order(validation, classes=classes, replicas=replicas),
-        epochs=recipe.fit.epochs,
-        optimizer=recipe.optimizer.model_dump(exclude_unset=True),
         schedule=recipe.schedule.model_dump(),
         label_smoothing=recipe.fit.label_smoothing,
         on_epoch=clock,
     )
+    fit_for(epochs=recipe.fit.epochs, optimizer=optimizer)
+    if isinstance(recipe, FineTuneRecipe) and (further := recipe.fine_tune):
+        file.unfreeze(model, layers=further.layers)
+        optimizer |= {"learning_rate": further.learning_rate}
+        fit_for(epochs=further.epochs, optimizer=optimizer)
     final = over_views(for_inference(model), by=recipe.test_time_augment)
     return final, int(final.count_params())
 
@@ -83,5 +91,5 @@ def write(
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
     for layer in model.layers:
-        if isinstance(layer, FusedBatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))

@@ -90,3 +90,26 @@ class Recipe(StrictModel):
     augment: AugmentParams = AugmentParams()
     test_time_augment: ViewParams = ViewParams()
     fit: FitParams
+
+    @property
+    def epochs(self) -> int:
+        """Those of all phases."""
+        return self.fit.epochs
+
+
+class FineTuneParams(StrictModel):
+    """`fine_tune:` a second phase, in which the last layers of the backbone are trained, too."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    layers: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+
+
+class FineTuneRecipe(Recipe):
+    """The recipe of a model whose file has `unfreeze`; its `fit` is of the new layer alone."""
+
+    fine_tune: FineTuneParams | None = None
+
+    @property
+    def epochs(self) -> int:
+        return self.fit.epochs + (self.fine_tune.epochs if self.fine_tune else 0)

@@ -1,0 +1,89 @@
+"""`finetune`: a network of keras.applications that has seen other images, with a new last layer."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from digits.models._layers import Count, Model, Rate, apply, probabilities, raw_pixels
+from digits.toolkit.dataset import Shape
+from digits.toolkit.errors import DataError, IntegrityError, ServiceError, one_line
+from digits.toolkit.files import StrictModel, sha256
+
+# Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.
+SCALES = {
+    "MobileNetV3Small": (255, 0),
+    "EfficientNetB0": (255, 0),
+    "EfficientNetV2B0": (255, 0),
+    "ResNet50V2": (2, -1),
+}
+
+
+class BuildParams(StrictModel):
+    backbone: Literal["MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2"]
+    size: Annotated[int, Field(ge=32)]  # pixels of each side, to which images are resized
+    weights: str | None  # `imagenet`, a file (.weights.h5 or .keras), or none
+    # of the file, so that other weights are other params; checked before it is read
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    dropout: Rate
+
+    @model_validator(mode="after")
+    def _a_file_has_a_hash(self) -> "BuildParams":
+        if (self.weights in (None, "imagenet")) != (self.weights_sha256 is None):
+            raise ValueError("a file of weights needs weights_sha256, and only that has one")
+        return self
+
+
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+    """The backbone, the mean of each of its features, dropout, and a softmax; grey is repeated.
+
+    A backbone with weights is frozen, until `unfreeze`; without, all of it is trained.
+    """
+    import keras
+    from keras import layers
+
+    inputs, *scaling = raw_pixels(image_shape)
+    pixels = apply(scaling, inputs)
+    if len(image_shape) == 2:
+        pixels = layers.Concatenate()([pixels] * 3)
+    if image_shape[:2] != (params.size, params.size):
+        pixels = layers.Resizing(params.size, params.size)(pixels)
+    backbone = _backbone(params, layers.Rescaling(*SCALES[params.backbone])(pixels))
+    backbone.trainable = params.weights is None
+    head = [layers.GlobalAveragePooling2D(), layers.Dropout(params.dropout)]
+    return keras.Model(inputs, apply([*head, probabilities(classes)], backbone.output))
+
+
+def unfreeze(model: Model, *, layers: Count) -> None:
+    """Let the last so many layers of the backbone train, counting those that have a kernel.
+
+    Its batch normalizations stay in inference mode: the statistics of a few batches of other
+    images would undo what the layers above have learnt.
+    """
+    with_kernel = [layer for layer in model.layers[:-1] if hasattr(layer, "kernel")]
+    for layer in with_kernel[-layers:]:
+        layer.trainable = True
+
+
+def _backbone(params: BuildParams, pixels: Model) -> Model:
+    """It ends in features (n, height, width, k); errors say what is wrong with its weights."""
+    import keras
+
+    network, given = (
+        getattr(keras.applications, params.backbone),
+        f"build.weights: {params.weights}",
+    )
+    if params.weights_sha256 and params.weights:
+        if not Path(params.weights).is_file():
+            raise DataError(f"{given}: not found; `dvc pull` fetches what DVC tracks")
+        if (found := sha256(Path(params.weights))) != params.weights_sha256:
+            raise IntegrityError(f"{given}: has the SHA-256 {found}, which is not weights_sha256")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that another size than 224 is unusual
+            return network(include_top=False, weights=params.weights, input_tensor=pixels)
+    except Exception as error:  # Keras raises bare ones
+        reason = one_line(error, width=200)
+    if params.weights == "imagenet":
+        raise ServiceError(f"{given}: cannot be fetched ({reason}); a file can be given instead")
+    raise DataError(f"{given}: cannot be read as weights of {params.backbone}: {reason}")

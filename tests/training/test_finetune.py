@@ -1,0 +1,146 @@
+"""A backbone with weights from a file: what each phase trains, and which files are refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import changed, finding
+from test_fit import fit
+
+from digits.params import check
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
+from digits.toolkit.files import sha256
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+ROWS = np.arange(60)
+
+
+@pytest.fixture(scope="module")
+def backbone(tensorflow: None) -> Any:
+    """The smallest backbone, with weights that only this test has."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    return keras.applications.MobileNetV3Small(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(backbone: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
+    backbone.save_weights(path)
+    return path
+
+
+def recipe(weights: Path | str | None, sha: str | None = None, **changes: Any) -> Any:
+    build = {"weights": weights and str(weights), "weights_sha256": sha, "size": 32}
+    all_changes = {
+        **{f"train.finetune.build.{key}": value for key, value in build.items()},
+        "train.finetune.fit": {"epochs": 1, "batch_size": 30},
+        "train.finetune.fine_tune": None,
+        **{f"train.finetune.{key}": value for key, value in changes.items()},
+    }
+    return check(changed(all_changes)).recipe("finetune")
+
+
+def coloured(data: Dataset) -> Dataset:
+    images = data.images * np.uint8(15)
+    return Dataset(np.stack([images, images[:, ::-1], images[:, :, ::-1]], -1), data.labels)
+
+
+def kernels(model: Any) -> dict[str, np.ndarray]:
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def changed_layers(model: Any, backbone: Any) -> list[str]:
+    """The layers of the backbone that have other weights now, from the bottom."""
+    before, after = kernels(backbone), kernels(model)
+    return [
+        name
+        for name, values in before.items()
+        if any((now != value).any() for now, value in zip(after[name], values, strict=True))
+    ]
+
+
+def test_first_the_head_is_trained_then_the_last_layers_of_the_backbone(
+    digits_8x8: Dataset, backbone: Any, weights: Path
+) -> None:
+    sha, data = sha256(weights), coloured(digits_8x8)
+    frozen = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha))
+    assert changed_layers(frozen.model, backbone) == []
+    assert len(frozen.history) == 1
+    phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
+    reported: list[int] = []
+    tuned = fit(
+        data,
+        "finetune",
+        rows=ROWS,
+        recipe=recipe(weights, sha, fine_tune=phase),
+        on_epoch=lambda epoch, _: reported.append(epoch),
+    )
+    assert changed_layers(tuned.model, backbone) == ["expanded_conv_10_project", "conv_1"]
+    assert reported == [0, 1, 2]
+    assert tuned.history[0] == frozen.history[0]
+
+
+def test_without_weights_all_is_trained(digits_8x8: Dataset, backbone: Any) -> None:
+    grey = fit(digits_8x8, "finetune", rows=ROWS, recipe=recipe(None))
+    names = [name for name in kernels(backbone) if name != "conv"]
+    assert set(names) <= set(changed_layers(grey.model, backbone))
+
+
+def not_found(path: Path) -> tuple[Path, str]:
+    return path.with_name("other.weights.h5"), "0" * 64
+
+
+def other_hash(path: Path) -> tuple[Path, str]:
+    return path, "0" * 64
+
+
+def no_weights(path: Path) -> tuple[Path, str]:
+    text = path.with_name("text.weights.h5")
+    text.write_text("weights", "utf-8")
+    return text, sha256(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (not_found, DataError, "not found; `dvc pull` fetches what DVC tracks"),
+        (other_hash, IntegrityError, "which is not weights_sha256"),
+        (no_weights, DataError, "cannot be read as weights of MobileNetV3Small: "),
+    ],
+)
+def test_other_files_are_refused(
+    digits_8x8: Dataset,
+    weights: Path,
+    given: Callable[[Path], tuple[Path, str]],
+    error: type[DigitsError],
+    message: str,
+) -> None:
+    path, sha = given(weights)
+    found = finding(error, lambda: fit(digits_8x8, "finetune", recipe=recipe(path, sha)))
+    assert found.startswith(f"build.weights: {path}: ")
+    assert message in found
+
+
+def test_imagenet_without_network_is_one_line(
+    digits_8x8: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for scheme in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(scheme, "http://127.0.0.1:9")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    found = finding(ServiceError, lambda: fit(digits_8x8, "finetune", recipe=recipe("imagenet")))
+    assert found.startswith("build.weights: imagenet: cannot be fetched (")
+    assert found.endswith("); a file can be given instead")
+
+
+@pytest.mark.parametrize(("weights", "sha"), [("a.keras", None), (None, "0" * 64)])
+def test_a_file_and_its_hash_go_together(weights: str | None, sha: str | None) -> None:
+    found = finding(UsageError, lambda: recipe(weights, sha))
+    assert "a file of weights needs weights_sha256, and only that has one" in found
