@@ -219,16 +219,19 @@ def test_class_images_of_colour():
     assert {"full brightness is 100 of 255", "no image"} <= {*texts(figure)}
 
 
-def test_mistakes_of_colour():
+def test_mistakes_of_colour_in_files():
     found = mistakes_of(3)
-    found = found._replace(images=np.stack([found.images] * 3, axis=-1))
+    files = np.array([f"test/ankle boot/a long name {number}.png" for number in range(3)])
+    found = found._replace(images=np.stack([found.images] * 3, axis=-1), rows=files)
     figure = mistakes(found, names=FASHION, title="")
     assert_legible(figure)
+    assert figure.axes[1].get_xlabel().endswith(" %\n…/a long name 1.png")
     np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), found.images[2])
 
 
 def test_mistakes():
     found = mistakes_of(8)
+    found = found._replace(rows=np.array([f"row {row}" for row in found.rows]))
     figure = mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
     assert_legible(figure)
     first = figure.axes[0]

@@ -188,7 +188,7 @@ def _beside(name: str) -> str:
     """The name of an image; on a line of its own, and cut, where it is the path of a file."""
     if len(name) <= 10:
         return f", {name}"
-    return f"\n{name}" if len(name) <= 22 else f"\n…{name[-21:]}"
+    return f"\n{name}" if len(name) <= 20 else f"\n…{name[-19:]}"
 
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
