@@ -65,7 +65,7 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "number"),
         ("models", ["mlp", "mlp"], "models: each model may be listed once"),
         ("models", ["mlp", "../mlp"], "models: '../mlp' has no builder; there are best, cnn, "
-         "compact, mlp, sprint; add src/digits/models/../mlp.py"),
+         "compact, finetune, mlp, mlp_pca, sprint; add src/digits/models/../mlp.py"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line(key: str, value: object, line: str) -> None:

@@ -19,7 +19,6 @@ CONVOLUTIONS: dict[str, Any] = {"filters": [16, 16, 16, 16], "dropout": 0.3}
 BUILDS: dict[str, dict[str, Any]] = {
     "mlp": {"units": [8, 8, 8], "dropout": [0.1] * 3},
     "mlp_pca": {"components": 6, "units": [8, 8, 8], "dropout": [0.1] * 3},
-    "finetune": {"backbone": "MobileNetV3Small", "size": 32, "weights": None, "dropout": 0.1},
     "cnn": {"filters": [2, 3], "dense": 5, "dropout": [0.1, 0.1]},
     "compact": CONVOLUTIONS,
     "sprint": {"filters": [4, 4], "dense": 6},
@@ -100,8 +99,7 @@ def test_onnx_and_keras_give_the_same_probabilities(
     assert (answers != raw).any()
     features = inference.load_features(path, threads=1)(data.images)
     assert features.shape == (len(data), FEATURES[name])
-    if name != "finetune":
-        assert (features >= 0).all()  # after the ReLU
+    assert (features >= 0).all()  # after the ReLU
     assert features.std() > 0
 
 
@@ -139,9 +137,9 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
 
     check(calibrated.validation)
     changed = calibrated.validation.copy()
-    changed[7] += 2e-5
+    changed[7] += 2e-4
     message = finding(DigitsError, lambda: check(changed))
-    assert "differ from Keras's by up to 2e-05, at most 1e-05 is allowed" in message
+    assert "differ from Keras's by up to 0.0002, at most 0.0001 is allowed" in message
 
 
 def test_diverged_training_is_refused(digits_8x8: Dataset) -> None:

@@ -20,7 +20,7 @@ from digits.toolkit.inference import FEATURES, IMAGES, PROBABILITIES
 from digits.training.batches import in_order
 from digits.training.temperature import fit_temperature
 
-TOLERANCE = 1e-5  # of a probability, between Keras and ONNX Runtime: both sum float32
+TOLERANCE = 1e-4  # of a probability: Keras and ONNX Runtime sum float32 in many layers
 
 
 class Calibrated(NamedTuple):
