@@ -225,7 +225,7 @@ def test_mistakes_of_colour_in_files():
     found = found._replace(images=np.stack([found.images] * 3, axis=-1), rows=files)
     figure = mistakes(found, names=FASHION, title="")
     assert_legible(figure)
-    assert figure.axes[1].get_xlabel().endswith(" %\n…/a long name 1.png")
+    assert figure.axes[1].get_xlabel().endswith(" %\n…t/a long name 1.png")
     np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), found.images[2])
 
 
