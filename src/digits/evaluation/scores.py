@@ -75,7 +75,7 @@ def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame
 class Mistakes(NamedTuple):
     """Wrongly predicted images uint8 (n, height, width), the most confident mistake first.
 
-    `probability` is that of the predicted class; `rows` are the rows in the predicted split, or what
+    `probability` is that of the predicted class; `rows` are those of the predicted split, or what
     their images are called.
     """
 
