@@ -1,4 +1,4 @@
-"""`digits new`: a project of one's own, on images of 20 classes, from its data to an answer."""
+"""`digits new`: a project of one's own, on pictures in 20 folders, from its data to an answer."""
 
 import json
 import os
@@ -16,13 +16,11 @@ from support import REPOSITORY, changed
 from digits.new import KEPT, create, renamed
 from digits.toolkit.errors import UsageError
 
-NAMES = [f"boot {number}" for number in range(20)]
 SETTINGS = {
     "project.name": "boots",
     "models": ["mlp"],
     "data.classes": 20,
-    "data.class_names": NAMES,
-    "data.picture": "plain",
+    "data.image.fit": "stretch",
     "split.method": "stratified",
     "split.stratified": {"test": 0.4, "holdout": 0.5, "validation": 0.2},
     "train.mlp.fit.epochs": 10,
@@ -84,10 +82,12 @@ def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
     run(*install, "--target", installed, "--editable", root)
 
     random = np.random.default_rng(1)
-    patterns, labels = random.integers(0, 200, (20, 12, 12)), np.arange(1200) % 20
-    images = (patterns[labels] + random.integers(0, 56, (1200, 12, 12))).astype(np.uint8)
-    (root / "data").mkdir()
-    np.savez(root / "data" / "boots.npz", x_train=images, y_train=labels.astype(np.uint8))
+    patterns, labels = random.integers(0, 200, (20, 12, 12, 3)), np.arange(1200) % 20
+    images = (patterns[labels] + random.integers(0, 56, (1200, 12, 12, 3))).astype(np.uint8)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = root / f"data/boot {label}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
     with (root / "params.yaml").open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(changed(SETTINGS), file)
     run("dvc", "add", "--quiet", "data")

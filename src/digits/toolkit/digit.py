@@ -1,4 +1,4 @@
-"""A picture of a handwritten digit in the form of MNIST's images."""
+"""A picture of a handwritten digit in the form of LeCun, Cortes and Burges."""
 
 from typing import Any
 
