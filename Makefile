@@ -66,11 +66,12 @@ report: .venv/.done ## the page with all results, in the browser
 DATA_DOCS := artifacts/validate/data_docs
 data-docs: .venv/.done ## the checks of the data as Great Expectations' Data Docs, in the browser
 	@rm -rf $(DATA_DOCS)
+	@dvc repro --quiet pack
 	@python -m digits.stages.validate --docs || [ -f $(DATA_DOCS)/index.html ]
 	@python -m webbrowser file://$(CURDIR)/$(DATA_DOCS)/index.html >/dev/null 2>&1 || true
 	@echo $(CURDIR)/$(DATA_DOCS)/index.html
 
-demo: .venv/.done ## draw a digit; champion and challenger say what they see
+demo: .venv/.done ## draw or drop a picture; champion and challenger say what they see
 	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]
 
 up: .venv/.done ## MLflow, a Prefect server and a worker in the background, with the deployments
