@@ -112,7 +112,7 @@ def test_gto_tag_names_model(tmp_path: Path) -> None:
 
 
 def test_run_runs_every_stage(clone: Clone) -> None:
-    expected = ["pack", "explore", "split", "compare", "report"]
+    expected = ["pack", "validate", "explore", "split", "compare", "report"]
     expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in MODELS]
     lines = clone.first.stdout.splitlines()
     started = [line.removesuffix(": starts") for line in lines if line.endswith(": starts")]
