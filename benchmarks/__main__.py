@@ -12,6 +12,7 @@ from benchmarks import (
     commands,
     disk,
     drift,
+    images,
     inference,
     machine,
     pipeline,
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "answers": answers.measure_answers,
     "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
+    "images": images.measure_images,
     "scale": scale.measure_scale,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"

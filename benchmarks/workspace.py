@@ -136,10 +136,10 @@ class Workspace:
             yaml.dump(values, file)
 
     def split(self) -> None:
-        """Validate and split, outside DVC: outputs are no longer those that dvc.lock records."""
+        """Pack, validate and split, without DVC, whose dvc.lock would name other outputs."""
         (self.root / "dvc.lock").unlink(missing_ok=True)
-        self.run(sys.executable, "-m", "digits.stages.validate")
-        self.run(sys.executable, "-m", "digits.stages.split")
+        for stage in ("pack", "validate", "split"):
+            self.run(sys.executable, "-m", f"digits.stages.{stage}")
 
     def train(self, model: str, *, seed: int) -> Training:
         """Train by the stage, with tracking; the seed changes the training, not the split."""
