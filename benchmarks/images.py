@@ -74,7 +74,8 @@ def write_packed(folder: Path, count: int) -> None:
             file.write(images.tobytes())
             tables.append(describe(images).assign(label=labels))
     rows = pd.concat(tables, ignore_index=True)
-    stored: dict[str, Any] = {"height": SHAPE[0], "width": SHAPE[1], "mode": "colour", "fault": None}
+    stored: dict[str, Any] = dict(zip(("height", "width"), SHAPE, strict=False))
+    stored |= {"mode": "colour", "fault": None}
     rows = rows.assign(part="train", row=rows.index, name=rows.index.map("row {}".format), **stored)
     rows.assign(file="data/images.npz").to_parquet(folder / ROWS)
     source = {"file": "data/images.npz", "rows": count}
