@@ -21,9 +21,7 @@ LEFT_OUT = (
     *("data.dvc", "dvc.lock", "dvc-store", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
     *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png"),
-    *("tests/core", "tests/docs", "tests/flows", "tests/registry", "tests/running"),
-    *("tests/scoring", "tests/serving", "tests/tracking", "tests/reporting/test_diff.py"),
-    *("tests/evaluation/test_caret.py", "tests/evaluation/seed_*", "tests/intruder.py"),
+    *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
     *("tests/test_benchmarks.py", "tests/test_end_to_end.py", "tests/test_environment.py"),
     *("tests/test_new.py", "tests/test_workflows.py"),
 )
