@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> 
         (pictures / f"data/dog/{name}.png").write_bytes(content)
     found = pack(pictures, size=[4, 4])
     assert found.rows["fault"].notna().tolist() == [False] * 3 + [True] * 3
-    assert found.rows["min_pixel"].isna().tolist() == [False] * 3 + [True] * 3
+    assert found.rows["mean_ink"].isna().tolist() == [False] * 3 + [True] * 3
     assert not found.images[3:].any()
     for path in (pictures / "data").rglob("*.png"):
         path.write_bytes(b"")

@@ -11,17 +11,20 @@ import great_expectations.expectations as gxe
 import numpy as np
 import pytest
 from great_expectations.expectations.row_conditions import Column
+from PIL import Image
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 from support import PIPELINE, SMALL, as_packed, finding, write_params
 
 from digits.artifacts import DATA_DOCS, VALIDATION
+from digits.data import packing
+from digits.data.packed import load as load_packed
 from digits.data.validation.expectations import class_frame, image_frame
 from digits.data.validation.expectations import validate as validate_packed
 from digits.data.validation.validate import ValidateParams
 from digits.stages import pack
 from digits.stages import validate as stage
-from digits.toolkit.dataset import Dataset, RawData
+from digits.toolkit.dataset import Dataset, ImageParams, RawData
 from digits.toolkit.errors import DataError
 
 VALUES: dict[str, Any] = {
@@ -223,3 +226,34 @@ def test_a_damaged_suite_is_one_line(suite: Path, old: str, new: str, said: str)
     line = finding(DataError, lambda: validate(real_digits()))
     assert line.startswith(f"{suite}: ")
     assert said in line
+
+
+def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(44):
+        path = tmp_path / f"data/{'cat' if number < 24 else 'dog'}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    noisy = np.asarray(Image.open(tmp_path / "data/cat/1.png")) // 8 * 8
+    for name, picture in {
+        "cat/copy.png": Image.fromarray(noisy),
+        "cat/grey.png": Image.new("L", (40, 40), 90),
+        "cat/small.png": Image.fromarray(noisy[5:25, 5:25]),
+        "cat/wide.png": Image.fromarray(random.integers(0, 256, (40, 120, 3), np.uint8)),
+    }.items():
+        picture.save(tmp_path / "data" / name)
+    (tmp_path / "data/dog/43.png").write_bytes(b"")
+    (tmp_path / "data/dog/42.png").unlink()
+    image = ImageParams(size=[40, 40], channels="rgb", fit="stretch")
+    packing.pack(tmp_path / "data", tmp_path / "packed", image, 2, None)
+    params = ValidateParams(**{**VALUES, "min_rows": 1})
+    packed = load_packed(tmp_path / "packed")
+    result = validate_packed(packed, params=params, names=["cat", "dog"])
+    said = {check["column"]: check["message"] for check in result["findings"]}
+    assert "a picture that cannot be read in 1 row: dog/43.png (" in said["fault"]
+    assert "in 1 row: cat/copy.png (as cat/1.png); if one is tested" in said["nearly"]
+    assert "unlike that of the model's images in 1 row: cat/wide.png (3.0 times)" in said["aspect"]
+    assert "smaller than the model's images in 1 row: cat/small.png (0.5 times)" in said["scale"]
+    assert "not in colour, as most are in 1 row: cat/grey.png (grey)" in said["mode"]
+    assert "fewer than 20 images in 1 class: class dog (19)" in said["rows"]
+    assert result["critical"] == 1

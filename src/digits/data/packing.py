@@ -182,8 +182,8 @@ def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
         except DataError as error:
             faults[k] = str(error)
     table = describe(images).assign(fault=faults)
-    pixels = ["min_pixel", "max_pixel", "mean_ink", "contrast"]
-    table[pixels] = table[pixels].where(table["fault"].isna())
+    of_pixels = ["mean_ink", "contrast"]  # which would call it blank, too
+    table[of_pixels] = table[of_pixels].where(table["fault"].isna())
     return images, table
 
 
