@@ -236,13 +236,15 @@ def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:
         Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
     noisy = np.asarray(Image.open(tmp_path / "data/cat/1.png")) // 8 * 8
     for name, picture in {
+        "cat/black.png": Image.new("RGB", (40, 40)),
         "cat/copy.png": Image.fromarray(noisy),
         "cat/grey.png": Image.new("L", (40, 40), 90),
         "cat/small.png": Image.fromarray(noisy[5:25, 5:25]),
         "cat/wide.png": Image.fromarray(random.integers(0, 256, (40, 120, 3), np.uint8)),
     }.items():
         picture.save(tmp_path / "data" / name)
-    (tmp_path / "data/dog/43.png").write_bytes(b"")
+    for name in ("cat/0.png", "dog/43.png"):  # which is black where it is packed
+        (tmp_path / "data" / name).write_bytes(b"")
     (tmp_path / "data/dog/42.png").unlink()
     image = ImageParams(size=[40, 40], channels="rgb", fit="stretch")
     packing.pack(tmp_path / "data", tmp_path / "packed", image, 2, None)
@@ -250,7 +252,7 @@ def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:
     packed = load_packed(tmp_path / "packed")
     result = validate_packed(packed, params=params, names=["cat", "dog"])
     said = {check["column"]: check["message"] for check in result["findings"]}
-    assert "a picture that cannot be read in 1 row: dog/43.png (" in said["fault"]
+    assert "a picture that cannot be read in 2 rows: cat/0.png (no PNG, " in said["fault"]
     assert "in 1 row: cat/copy.png (as cat/1.png); if one is tested" in said["nearly"]
     assert "unlike that of the model's images in 1 row: cat/wide.png (3.0 times)" in said["aspect"]
     assert "smaller than the model's images in 1 row: cat/small.png (0.5 times)" in said["scale"]

@@ -86,7 +86,8 @@ def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
     other = label.where(label != frame["label"])
     frame["other_label"] = other.map(dict(enumerate(class_names)))
     near = pd.Series(near_copies(packed.images), frame.index)
-    others = equal.reindex(near).to_numpy() != equal.to_numpy()
+    partner = equal.reindex(near)
+    others = partner.notna().to_numpy() & (partner.to_numpy() != equal.to_numpy())
     frame["nearly"] = named(near.where(others & equal.notna()))
     return frame
 
