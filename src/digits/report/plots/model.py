@@ -48,17 +48,16 @@ def confusion_matrix(matrix: Matrix, *, names: list[str], title: str) -> Figure:
     colours[~correct & (matrix == 0)] = 1
     axes.imshow(colours)
     totals = matrix.sum(axis=0)
+    centred: Any = {"ha": "center", "va": "center", "fontsize": 12 if classes <= 15 else 9}
     for (row, column), count in np.ndenumerate(matrix[:0] if many else matrix):
         dark = colours[row, column, :3] @ [0.299, 0.587, 0.114] < 0.6
         axes.text(
             column,
             row,
             f"{count:,}\n{theme.percent(int(count), int(totals[column]))}",
-            ha="center",
-            va="center",
             color="white" if dark else theme.INK if count else "#B0B0B0",
-            fontsize=12 if classes <= 15 else 9,
             fontweight="bold" if count and row != column else "normal",
+            **centred,
         )
     for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
         theme.class_ticks(axis, names, cell)
@@ -177,18 +176,11 @@ def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
         axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
         confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-        called = f"called {names[prediction]}\n{confidence}{_beside(str(row))}"
+        called = f"called {names[prediction]}\n{confidence}{theme.beside(str(row))}"
         axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
     if count == 0:
         grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
     return figure
-
-
-def _beside(name: str) -> str:
-    """The name of an image; on a line of its own, and cut, where it is the path of a file."""
-    if len(name) <= 10:
-        return f", {name}"
-    return f"\n{name}" if len(name) <= 20 else f"\n…{name[-19:]}"
 
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:

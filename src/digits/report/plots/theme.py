@@ -89,3 +89,10 @@ def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(labelsize=11, color=GREY)
+
+
+def beside(name: str) -> str:
+    """The name of an image; on a line of its own, and cut, where it is the path of a file."""
+    if len(name) <= 10:
+        return f", {name}"
+    return f"\n{name}" if len(name) <= 20 else f"\n…{name[-19:]}"
