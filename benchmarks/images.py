@@ -46,7 +46,7 @@ def measure_images(workspace: Workspace) -> Iterator[dict[str, Any]]:
         write_packed(workspace.root / PACK, count)
         costs = {stage: _cost(workspace, stage) for stage in STAGES}
         figures["stages"][str(count)] = costs
-        yield figures
+    yield figures
 
 
 def write_pictures(folder: Path, sides: tuple[int, int]) -> None:
