@@ -86,10 +86,9 @@ def names_of(rows: np.ndarray) -> tuple[str, list[str]]:
     import pandas as pd
 
     table = pd.read_parquet(PACK / packed.ROWS, columns=["file", "name"]).iloc[rows]
-    files = table["file"].unique()
-    one = len(files) == 1
-    what = f"rows of {files[0]}, counted from 0" if one else "by their files in data"
-    return what, table["name"].tolist()
+    if (table["name"] == table["file"]).all():
+        return "named by their files in data", table["name"].tolist()
+    return f"rows of {table['file'].iloc[0]}, counted from 0", table["name"].tolist()
 
 
 class TrainOutputs(outputs.TrainOutputs):

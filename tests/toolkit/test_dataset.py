@@ -113,5 +113,7 @@ def test_images_are_named_by_file_or_by_row(workspace: Path) -> None:
     files["name"] = ["row 0", "row 1", "row 2", "row 0", "row 1"]
     files.to_parquet(PACK / ROWS)
     assert names_of(np.array([4, 3])) == ("rows of data/b, counted from 0", ["row 1", "row 0"])
-    files.assign(name=files["file"], file=[*"abcde"]).to_parquet(PACK / ROWS)
-    assert names_of(np.array([2, 4])) == ("by their files in data", ["data/a", "data/b"])
+    pictures = [*"abcde"]
+    files.assign(name=pictures, file=pictures).to_parquet(PACK / ROWS)
+    assert names_of(np.array([2, 4])) == ("named by their files in data", ["c", "e"])
+    assert names_of(np.array([2]))[0] == "named by their files in data"  # of a single mistake, too
