@@ -45,16 +45,17 @@ class _Raw(NamedTuple):
 
 def pack(
     folder: Path, out: Path, image: ImageParams, classes: int, class_names: list[str] | None
-) -> Sequence[str]:
+) -> tuple[Shape, Sequence[str]]:
     """Bring all images in a folder to the form of `image`; write what `packed.load` reads.
 
-    Returns warnings. A DataError if there are no images or no common form. A picture that cannot
-    be read is a black image whose `fault` says why.
+    Returns the shape of the array, and warnings. A DataError if there are no images or no common
+    form. A picture that cannot be read is a black image whose `fault` says why.
     """
     raw = _pictures(folder, classes, class_names) or _arrays(folder)
     shape = _shape(folder, raw.rows, image)
+    whole = (len(raw.rows), *shape)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(raw.rows), *shape)}
+        header = {"descr": "|u1", "fortran_order": False, "shape": whole}
         npy.write_array_header_1_0(file, header)
         tables = []
         for images, table in _parallel(_bring, raw.chunks, shape, image.fit):
@@ -67,7 +68,7 @@ def pack(
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary)
     write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
-    return raw.warnings
+    return whole, raw.warnings
 
 
 def describe(images: Images) -> pd.DataFrame:
@@ -95,11 +96,11 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
     sizes = [size for sizes in _parallel(_stored, chunks) for size in sizes]
     rows = listing.rows.drop(columns="path").assign(name=listing.rows["file"])
     rows[["height", "width", "mode"]] = sizes
-    rows["label"] = rows["label"].map(order.index)
+    rows["label"] = rows["label"].map({name: label for label, name in enumerate(order)})
     parts = {"train": "train", "official_test": "test"}
     counts = {key: int((rows["part"] == part).sum()) for key, part in parts.items()}
-    lie = {"file": str(folder), "pictures": True}
-    found_in = {key: {**lie, "rows": count} for key, count in counts.items() if count}
+    source = {"file": str(folder), "pictures": True}
+    found_in = {key: {**source, "rows": count} for key, count in counts.items() if count}
     return _Raw(rows, chunks, found_in, names, listing.warnings)
 
 

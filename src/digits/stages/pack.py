@@ -4,7 +4,7 @@ from pathlib import Path
 from time import perf_counter
 
 from digits.artifacts import PACK
-from digits.data import packed, packing
+from digits.data import packing
 from digits.params import load as load_params
 from digits.toolkit import process
 from digits.toolkit.errors import printable
@@ -14,11 +14,11 @@ def main() -> None:
     params = load_params()
     start = perf_counter()
     asked = params.data.image, params.data.classes, params.data.class_names
-    for line in packing.pack(Path("data"), PACK, *asked):
+    (count, *shape), warnings = packing.pack(Path("data"), PACK, *asked)
+    rate = count / (perf_counter() - start)
+    for line in warnings:
         print(f"warning: {printable(line)}")
-    images, seconds = packed.load(PACK).images, perf_counter() - start
-    form = "×".join(map(str, images.shape[1:]))
-    print(f"{len(images):,} images of {form}, {len(images) / seconds:,.0f} per second")
+    print(f"{count:,} images of {'×'.join(map(str, shape))}, {rate:,.0f} per second")
 
 
 if __name__ == "__main__":
