@@ -45,6 +45,13 @@ def test_each_pixel_is_summarised_over_the_images_of_its_class():
     assert (summary["standard_deviation"][0] == 0).all()
 
 
+def test_a_large_class_is_described_by_images_spread_over_it(monkeypatch):
+    monkeypatch.setattr(exploration, "MOST", 3)
+    images = np.arange(7, dtype=np.uint8).reshape(7, 1, 1)
+    found = exploration.pixel_statistics(Dataset(images, np.zeros(7, np.int64)), classes=1)
+    assert found["mean"].item() == 3  # of 0, 3 and 6
+
+
 def test_samples_are_of_their_class_differ_and_follow_the_seed(digits_8x8):
     first, again, other = (
         exploration.samples(digits_8x8, classes=10, per_class=5, seed=seed) for seed in (1, 1, 2)

@@ -148,6 +148,13 @@ def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path: Pa
     np.testing.assert_array_equal(pack(tmp_path).images, expected)
 
 
+def test_rows_of_other_images_are_one_line(pictures: Path) -> None:
+    pack(pictures, size=[4, 4])
+    np.save(pictures / "packed" / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
+    line = finding(DataError, lambda: packed.load(pictures / "packed"))
+    assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
+
+
 @pytest.mark.parametrize("name", [packed.IMAGES, packed.ROWS])
 def test_damaged_files_are_one_line(pictures: Path, name: str) -> None:
     pack(pictures, size=[4, 4])

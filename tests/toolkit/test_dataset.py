@@ -31,6 +31,14 @@ def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> No
         assert found.dtype == written.dtype
 
 
+def test_a_split_is_written_of_picked_rows(tmp_path: Path, digits_8x8: Dataset) -> None:
+    rows = np.array([7, 3, 1700])
+    save_split(tmp_path / "train.npz", Split(digits_8x8, rows), picks=rows)
+    data, _ = load_split(tmp_path / "train.npz")
+    np.testing.assert_array_equal(data.images, digits_8x8.images[rows])
+    np.testing.assert_array_equal(data.labels, digits_8x8.labels[rows])
+
+
 def test_equal_splits_are_equal_bytes(
     tmp_path: Path, part: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
