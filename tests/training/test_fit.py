@@ -45,7 +45,8 @@ def fit(
     from digits.training.keras_model import train
 
     clock = Clock(changes.pop("on_epoch", lambda *_: None))
-    file = SimpleNamespace(build=build) if build else model_file(model)
+    own = {"unfreeze": changes.pop("unfreeze", None)}
+    file = SimpleNamespace(build=build, **own) if build else model_file(model)
     given = changes.pop("recipe", recipe(model)), data.take(rows), data.take(validation_rows)
     arguments = {"classes": 10, "seed": 42, "clock": clock} | changes
     final, _ = train(file, *given, **arguments)

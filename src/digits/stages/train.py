@@ -1,11 +1,14 @@
 """`train@<model>`, or `train_onnx@<model>` if it is not Keras's: fit one model, live in MLflow."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import digits
 from digits.artifacts import LAYOUT, TrainOutputs, split_path, split_tags
 from digits.models import model_file
 from digits.params import Params
@@ -13,10 +16,11 @@ from digits.params import load as load_params
 from digits.project import as_project
 from digits.toolkit import process
 from digits.toolkit.dataset import Dataset, Probabilities
-from digits.toolkit.files import md5, write_json
+from digits.toolkit.files import md5, sha256, text_sha256, write_json
 from digits.toolkit.outputs import RunRecord
 from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline import provenance
+from digits.training.checkpoint import Checkpoint
 from digits.training.clock import Clock
 from digits.training.recipe import Recipe
 from digits.training.temperature import truth_probabilities, write_calibrated
@@ -54,11 +58,16 @@ def main(model: str) -> dict[str, float]:
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `{stage}` of `dvc repro`."
     project = as_project(params)
-    with live.training_run(model, project, what=what, params=logged, tags=tags) as run:
+    decides = {**logged, **datasets, **provenance.environment(), "device": tags.get("device")}
+    checkpoint = Checkpoint(checkpoint_path(decides) if keras else None)
+    start = partial(live.training_run, model, project, what=what, params=logged, tags=tags)
+    with start(resume=checkpoint.state.run_id) as run:
+        run.log_missing(checkpoint.state.history)
+        checkpoint.begin(run.run_id)
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
-        clock, write, parameters = fit(params, model, data, validation, run)
+        clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
         cost = clock.timing(images=len(data), threads=params.train.threads)
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
@@ -66,6 +75,8 @@ def main(model: str) -> dict[str, float]:
         temperature, answers = write(outputs, validation, threads=params.train.threads)
         outputs.write_calibration(temperature, truth_probabilities(answers, validation.labels))
         cost["temperature"] = temperature
+        if keras and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
+            cost["kept_epoch"] = recipe.fit.kept_epoch(clock.history)
         marks |= {**clock.marks, "export": perf_counter()}
         logged["parameters"] = parameters
         run.log_rest()
@@ -85,11 +96,24 @@ def main(model: str) -> dict[str, float]:
         )
         write_json(outputs.metrics, {**cost, "parameters": parameters})
         write_json(outputs.run, record.model_dump())
+    checkpoint.remove()
     return marks | {"log model": perf_counter()}
 
 
+def checkpoint_path(decides: Mapping[str, Any]) -> Path:
+    """Where the state of a training lies that these values and our code determine."""
+    code = [sha256(path) for path in sorted(Path(digits.__file__).parent.rglob("*.py"))]
+    key = text_sha256(json.dumps([decides, code], sort_keys=True))
+    return process.project_root() / ".state/trainings" / f"{key[:32]}.npz"
+
+
 def fit(
-    params: Params, model: str, data: Dataset, validation: Dataset, run: "LiveRun"
+    params: Params,
+    model: str,
+    data: Dataset,
+    validation: Dataset,
+    run: "LiveRun",
+    checkpoint: Checkpoint,
 ) -> tuple[Clock, Callable[..., tuple[float, Probabilities]], int]:
     """What the fit cost, a function that calibrates and writes the model, its number of weights."""
     file, recipe = model_file(model), params.recipe(model)
@@ -106,7 +130,11 @@ def fit(
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
 
-        fitted, parameters = keras_model.train(file, *given, clock=clock, **settings)
+        if epochs := len(checkpoint.state.history):
+            print(f"{model} goes on after epoch {epochs}{of}", flush=True)
+        fitted, parameters = keras_model.train(
+            file, *given, clock=clock, checkpoint=checkpoint, **settings
+        )
         return clock, partial(keras_model.write, fitted), parameters
     settings["threads"] = params.train.threads
     fitted, parameters = file.fit(*given, on_epoch=clock, **settings)

@@ -199,7 +199,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
             distribute=distribute,
             clock=clock,
         )
-        return clock.history[-1][OBJECTIVE]
+        return clock.history[recipe.fit.kept_epoch(clock.history)][OBJECTIVE]
     raise optuna.TrialPruned
 
 

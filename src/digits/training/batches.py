@@ -21,13 +21,15 @@ def batches(
     seed: int,
     augment: AugmentParams,
     replicas: int = 1,
+    skip: int = 0,
 ) -> tf.data.Dataset:
     """One epoch of batches: (images (b, …), one-hot labels float32 (b, classes)).
 
     Every iteration over the result yields the next epoch: every row once, in a new order and
     augmented anew, both determined by the seed and the number of the iteration alone. Images stay
     uint8, or become float32 where they are augmented. The last batch may be smaller; with several
-    `replicas` it is left out, and all others are a multiple of them, as Keras needs.
+    `replicas` it is left out, and all others are a multiple of them, as Keras needs. The first
+    `skip` iterations are left out.
     """
     steps = -(-len(data) // batch_size)
     if replicas > 1:
@@ -52,6 +54,8 @@ def batches(
         return tf.data.Dataset.range(steps).map(batch)
 
     epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    for _ in range(skip):
+        next(iter(epochs))
     options = tf.data.Options()
     options.autotune.enabled = False  # it takes time from the cores that train
     options.experimental_optimization.inject_prefetch = False

@@ -1,6 +1,6 @@
 """Fitting one Keras model; it takes values and imports no other module of ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,37 +11,37 @@ EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 # Returning to Python after every step costs a small MLP a fifth of its epoch.
 STEPS_PER_EXECUTION = 64
 CROSS_ENTROPY = "cross_entropy"
+LOSSES = {
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    "categorical_focal_crossentropy": keras.losses.CategoricalFocalCrossentropy,
+}
 # The one-cycle policy starts at this share of the highest learning rate.
 WARMUP_START = 1 / 25
 
 
-def fit(
+def compile_model(
     model: keras.Model,
-    batches: tf.data.Dataset,
-    validation: tf.data.Dataset,
     *,
-    epochs: int,
+    steps: int,
     optimizer: Mapping[str, Any],
     schedule: Mapping[str, Any],
+    loss: str,
     label_smoothing: float,
-    on_epoch: Callable[[EpochMetrics], None],
 ) -> None:
-    """Compile the model and fit it, on the devices on which it was built.
+    """Compile the model for a fit of so many steps, on the devices on which it was built.
 
-    `batches` gives the images and one-hot labels of each epoch, `validation` those to judge by.
     `optimizer` is such as {"name": "adam", "learning_rate": 0.001}, `schedule` such as {"name":
-    "cosine", "warmup": 0.3}. A model whose output is (n, members, classes) is an ensemble: each
-    member is fitted to the labels, and metrics are means over the members.
+    "cosine", "warmup": 0.3}, `loss` one of LOSSES.
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
-        config, steps = {**optimizer}, epochs * len(batches)
+        config = {**optimizer}
         kind = keras.optimizers.get(config.pop("name"))
         config["learning_rate"] = learning_rate(config["learning_rate"], **schedule, steps=steps)
         model.compile(
             optimizer=kind.from_config(config),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
+            loss=LOSSES[loss](label_smoothing=label_smoothing),
             metrics=[
                 keras.metrics.CategoricalAccuracy(name="accuracy"),
                 keras.metrics.CategoricalCrossentropy(name=CROSS_ENTROPY),
@@ -50,16 +50,36 @@ def fit(
             steps_per_execution=STEPS_PER_EXECUTION if replicas == 1 else 1,
         )
 
+
+def fit(
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    *,
+    epochs: int,
+    initial_epoch: int = 0,
+    class_weights: Sequence[float] | None = None,
+    on_epoch: Callable[[EpochMetrics], bool],
+) -> None:
+    """Fit a compiled model, until `on_epoch` returns true.
+
+    `batches` gives the images and one-hot labels of each epoch, `validation` those to judge by.
+    `class_weights` are factors of each class's loss. A model whose output is (n, members, classes)
+    is an ensemble: each member is fitted to the labels, and metrics are means over the members.
+    """
+
     def report(_epoch: int, logs: EpochMetrics) -> None:
         metrics = {name: float(value) for name, value in logs.items()}
-        for prefix in ("", "val_"):  # the loss is without smoothing: comparable between models
+        # without smoothing, focus and weights: comparable between models
+        for prefix in ("", "val_"):
             metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")
-        on_epoch(metrics)
+        model.stop_training = on_epoch(metrics)
 
     model.fit(
-        _for_each_member(model, batches),
+        _for_each_member(model, batches, class_weights),
         shuffle=False,  # the batches are shuffled already
         epochs=epochs,
+        initial_epoch=initial_epoch,
         validation_data=_for_each_member(model, validation),
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
@@ -67,16 +87,43 @@ def fit(
 
 
 def learning_rate(
-    highest: float, *, name: str, warmup: float, steps: int
+    highest: float,
+    *,
+    steps: int,
+    name: str,
+    warmup: float = 0.0,
+    first: float = 1.0,
+    decay_rate: float = 1.0,
+    power: float = 1.0,
+    boundaries: Sequence[float] = (),
+    factors: Sequence[float] = (),
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate for a Keras optimizer over `steps` steps: a number or a schedule."""
-    if name == "constant":
-        return highest
-    warmup_steps, decay = round(warmup * steps), keras.optimizers.schedules.CosineDecay
-    if not warmup_steps:
-        return decay(highest, steps)
-    start = highest * WARMUP_START
-    return decay(start, steps - warmup_steps, warmup_target=highest, warmup_steps=warmup_steps)
+    """The learning rate for a Keras optimizer over `steps` steps: a number, or Keras's schedule.
+
+    `warmup`, `first` and `boundaries` are shares of the steps, `decay_rate` is that of all steps,
+    `factors` are multiples of `highest`.
+    """
+    schedules = keras.optimizers.schedules
+    match name:
+        case "cosine" if warmup_steps := round(warmup * steps):
+            start, rest = highest * WARMUP_START, steps - warmup_steps
+            rise: Any = {"warmup_target": highest, "warmup_steps": warmup_steps}
+            return schedules.CosineDecay(start, rest, **rise)
+        case "cosine":
+            return schedules.CosineDecay(highest, steps)
+        case "cosine_restarts":
+            return schedules.CosineDecayRestarts(highest, max(1, round(first * steps)))
+        case "exponential":
+            return schedules.ExponentialDecay(highest, steps, decay_rate)
+        case "inverse_time":
+            return schedules.InverseTimeDecay(highest, steps, decay_rate)
+        case "polynomial":
+            return schedules.PolynomialDecay(highest, steps, end_learning_rate=0.0, power=power)
+        case "piecewise":
+            at = [round(share * steps) for share in boundaries]
+            rates = [highest * factor for factor in factors]
+            return schedules.PiecewiseConstantDecay(at, rates)
+    return highest
 
 
 def is_ensemble(model: keras.Model) -> bool:
@@ -84,8 +131,19 @@ def is_ensemble(model: keras.Model) -> bool:
     return len(model.output_shape) == 3
 
 
-def _for_each_member(model: keras.Model, batches: tf.data.Dataset) -> tf.data.Dataset:
+def _for_each_member(
+    model: keras.Model, batches: tf.data.Dataset, class_weights: Sequence[float] | None = None
+) -> tf.data.Dataset:
+    """Add the weight of each image's class, and repeat what belongs to it for each member."""
+    if class_weights:
+        of_class = tf.constant(class_weights, tf.float32)
+        batches = batches.map(lambda images, labels: (images, labels, labels @ of_class[:, None]))
     if not is_ensemble(model):
         return batches
     members = model.output_shape[1]
-    return batches.map(lambda images, labels: (images, tf.repeat(labels[:, None], members, axis=1)))
+
+    def repeated(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
+        each = [tf.repeat(weight, members, axis=1) for weight in weights]
+        return images, tf.repeat(labels[:, None], members, axis=1), *each
+
+    return batches.map(repeated)

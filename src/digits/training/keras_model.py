@@ -1,22 +1,27 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
+import numpy as np
 
-from digits.toolkit.dataset import Dataset, Probabilities
+from digits.toolkit.dataset import Dataset, Labels, Probabilities
 from digits.toolkit.errors import UsageError
-from digits.toolkit.outputs import TrainOutputs
+from digits.toolkit.outputs import Metrics, TrainOutputs
 from digits.training import devices, export
 from digits.training.batches import batches, in_order
+from digits.training.checkpoint import Checkpoint, State
 from digits.training.clock import Clock
 from digits.training.final_model import check_exportable, for_inference, over_views
-from digits.training.fit import fit
+from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
+# How often Keras begins to iterate over the batches in an epoch; the first time it takes none.
+ITERATIONS = 2
 
 
 def train(
@@ -29,16 +34,19 @@ def train(
     seed: int,
     distribute: Distribute = "none",
     clock: Clock,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, int]:
     """A model that averages its members and test-time views, and the number of all its weights.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights. The clock starts when the model is built. A UsageError if it cannot be exported, or
-    cannot have these images.
+    weights, also if it goes on from a checkpoint. The clock starts when the model is built. A
+    UsageError if it cannot be exported, or cannot have these images.
     """
+    checkpoint = checkpoint or Checkpoint()
     if recipe.augment.saturation and data.images.ndim == 3:
         raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
+    weights = class_weights(recipe.fit.class_weights, data.labels, classes=classes)
     keras.utils.set_random_seed(seed)
     strategy = devices.strategy(distribute)
     replicas = strategy.num_replicas_in_sync
@@ -49,6 +57,7 @@ def train(
         seed=seed,
         augment=recipe.augment,
         replicas=replicas,
+        skip=ITERATIONS * len(checkpoint.state.history),
     )
     with strategy.scope():
         keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
@@ -57,25 +66,94 @@ def train(
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
     clock.start()
-    if hasattr(file, "adapt"):
+    if hasattr(file, "adapt") and not checkpoint.state.history:
         file.adapt(model, data.images)
-    optimizer = recipe.optimizer.model_dump(exclude_unset=True)
-    fit_for = partial(
+    fit_once = partial(
         fit,
         model,
         train_batches,
         in_order(validation, classes=classes, replicas=replicas),
-        schedule=recipe.schedule.model_dump(),
-        label_smoothing=recipe.fit.label_smoothing,
-        on_epoch=clock,
+        class_weights=weights,
     )
-    fit_for(epochs=recipe.fit.epochs, optimizer=optimizer)
-    if isinstance(recipe, FineTuneRecipe) and (further := recipe.fine_tune):
-        file.unfreeze(model, layers=further.layers)
-        optimizer |= {"learning_rate": further.learning_rate}
-        fit_for(epochs=further.epochs, optimizer=optimizer)
+    _fit_phases(model, file, recipe, fit_once, clock, checkpoint, steps=len(train_batches))
     final = over_views(for_inference(model), by=recipe.test_time_augment)
     return final, int(final.count_params())
+
+
+def class_weights(
+    asked: Literal["balanced"] | Mapping[int, float] | None, labels: Labels, *, classes: int
+) -> list[float] | None:
+    """The factor of each class's loss; `balanced`: rows / (classes · rows of the class).
+
+    The formula is scikit-learn's. A class without rows weighs 0. A UsageError names an unknown one.
+    """
+    if asked is None:
+        return None
+    if asked == "balanced":
+        rows = np.bincount(labels, minlength=classes)
+        return [float(len(labels) / (classes * n)) if n else 0.0 for n in rows]
+    if unknown := [label for label in asked if label >= classes]:
+        raise UsageError(f"fit.class_weights: class {unknown[0]} is not one of 0…{classes - 1}")
+    return [asked.get(label, 1.0) for label in range(classes)]
+
+
+def _fit_phases(
+    model: keras.Model,
+    file: Any,
+    recipe: Recipe,
+    fit_once: Callable[..., None],
+    clock: Clock,
+    checkpoint: Checkpoint,
+    *,
+    steps: int,
+) -> None:
+    """Fit in one phase or two, from where the checkpoint ended; it is saved after each epoch."""
+    reached, best = checkpoint.state, list[np.ndarray]()
+    if reached.history:
+        clock.go_on(reached.history, reached.spent, reached.epoch_s)
+        best = checkpoint.restore(model)
+    for phase, (epochs, optimizer, layers) in enumerate(_phases(recipe)):
+        if layers:
+            file.unfreeze(model, layers=layers)
+        if phase < reached.phase:
+            continue
+        since = reached.phase_start if phase == reached.phase else len(clock.history)
+        compile_model(
+            model,
+            steps=epochs * steps,
+            optimizer=optimizer,
+            schedule=recipe.schedule.config,
+            loss=recipe.fit.loss,
+            label_smoothing=recipe.fit.label_smoothing,
+        )
+        if done := len(clock.history) - since:
+            checkpoint.restore_optimizer(model)
+
+        def on_epoch(metrics: Metrics, phase: int = phase, since: int = since) -> bool:
+            nonlocal best
+            clock.count(metrics)
+            history = clock.history
+            if recipe.fit.keep == "best" and recipe.fit.best_epoch(history) == len(history) - 1:
+                best = model.get_weights()
+            cost: Any = {"spent": clock.spent, "epoch_s": clock.epoch_s}
+            state = State(history=history, phase=phase, phase_start=since, **cost)
+            checkpoint.save(model, state, best)
+            clock.tell()  # after it is saved: no epoch is told twice
+            return recipe.fit.stops(history, since=since)
+
+        if done < epochs and not recipe.fit.stops(clock.history, since=since):
+            fit_once(epochs=epochs, initial_epoch=done, on_epoch=on_epoch)
+        if best:
+            model.set_weights(best)
+
+
+def _phases(recipe: Recipe) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """The epochs of each phase, its optimizer, and how many layers of the backbone it trains."""
+    optimizer = recipe.optimizer.model_dump(exclude_unset=True)
+    yield recipe.fit.epochs, optimizer, 0
+    if isinstance(recipe, FineTuneRecipe) and (further := recipe.fine_tune):
+        rate = {"learning_rate": further.learning_rate}
+        yield further.epochs, optimizer | rate, further.layers
 
 
 def write(

@@ -1,13 +1,17 @@
 """A training recipe: the blocks of `train.<model>` in params.yaml, and what each may hold."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from digits.toolkit.files import StrictModel
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 Distribute = Literal["none", "mirrored"]
+Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
 # Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
@@ -17,33 +21,75 @@ class OptimizerParams(StrictModel):
     """`optimizer:` of a model; the names are Keras's."""
 
     name: Literal["adadelta", "adam", "adamw", "rmsprop", "sgd"]
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Positive
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
+    momentum: Fraction = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] | None = None  # per step, times the learning rate
+    clipnorm: Positive | None = None  # the longest gradient of a weight tensor
+    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None  # batches per update
 
     @model_validator(mode="after")
-    def _only_adam_has_betas(self) -> "OptimizerParams":
-        betas = self.model_fields_set & {"beta_1", "beta_2"}
-        if betas and self.name not in ("adam", "adamw"):
-            raise ValueError(f"{self.name} has no {' and no '.join(sorted(betas))}; adam has")
+    def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
+        of_some = {"beta_1": "adam", "beta_2": "adam", "momentum": "sgd"}
+        have = {"adam": ("adam", "adamw"), "sgd": ("sgd", "rmsprop")}
+        for key, kind in of_some.items():
+            if key in self.model_fields_set and self.name not in have[kind]:
+                raise ValueError(f"{self.name} has no {key}; {kind} has")
         return self
 
 
+# The keys of each schedule beside its name; what each is, fit.learning_rate says.
+SCHEDULES = {
+    "constant": (),
+    "cosine": ("warmup",),
+    "cosine_restarts": ("first",),
+    "exponential": ("decay_rate",),
+    "inverse_time": ("decay_rate",),
+    "polynomial": ("power",),
+    "piecewise": ("boundaries", "factors"),
+}
+
+
 class ScheduleParams(StrictModel):
-    """`schedule:` of the learning rate over all steps of the training.
+    """`schedule:` of the learning rate over all steps of the training, one of Keras's.
 
     `cosine` falls from `optimizer.learning_rate` to 0, after a linear warm-up over the fraction
     `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
-    name: Literal["constant", "cosine"] = "constant"
+    name: Literal[
+        "constant",
+        "cosine",
+        "cosine_restarts",
+        "exponential",
+        "inverse_time",
+        "polynomial",
+        "piecewise",
+    ] = "constant"
     warmup: Fraction = 0.0
+    first: Annotated[float, Field(gt=0, le=1)] = 0.2  # share of the steps before the first restart
+    decay_rate: Positive = 0.01
+    power: Positive = 1.0
+    # shares of the steps, ascending; factors of the learning rate before each, and after the last
+    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
+    factors: list[Positive] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _only_cosine_warms_up(self) -> "ScheduleParams":
-        if self.warmup and self.name == "constant":
-            raise ValueError("warmup needs `name: cosine`")
+    def _keys_are_of_the_schedule(self) -> "ScheduleParams":
+        if others := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
+            have = [name for name, keys in SCHEDULES.items() if others[0] in keys]
+            raise ValueError(f"{others[0]} needs `name: {' or '.join(have)}`")
+        if self.name == "piecewise" and len(self.factors) != len(self.boundaries) + 1:
+            raise ValueError("factors: one more than boundaries are needed")
+        if any(before >= after for before, after in pairwise(self.boundaries)):
+            raise ValueError("boundaries: must ascend")
         return self
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The name, and the values of its own keys."""
+        return {key: getattr(self, key) for key in ("name", *SCHEDULES[self.name])}
 
 
 class AugmentParams(StrictModel):
@@ -71,14 +117,63 @@ class ViewParams(StrictModel):
     stretch: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the size, in whole pixels per edge
 
 
+class EarlyStoppingParams(StrictModel):
+    """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
+
+    monitor: Monitor = "val_loss"
+    patience: Annotated[int, Field(ge=1)]
+    min_delta: Annotated[float, Field(ge=0)] = 0.0  # a smaller change is no improvement
+
+
+def _weights(asked: object) -> object:
+    if asked in (None, "balanced") or (
+        isinstance(asked, dict)
+        and all(isinstance(label, int) and label >= 0 for label in asked)
+        and all(isinstance(weight, int | float) and weight > 0 for weight in asked.values())
+    ):
+        return asked
+    raise ValueError("`balanced`, or a mapping from class numbers to weights above 0, is allowed")
+
+
+# `balanced`: all classes count alike; a class that the mapping leaves out weighs 1
+ClassWeights = Annotated[Any, BeforeValidator(_weights)]
+
+
 class FitParams(StrictModel):
     """`fit:` of a model; the names are Keras's."""
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
+    loss: Literal["categorical_crossentropy", "categorical_focal_crossentropy"] = (
+        "categorical_crossentropy"
+    )
     label_smoothing: Fraction = 0.0
+    class_weights: ClassWeights = None
     # bfloat16 where the device has it, otherwise float32; the weights are always float32
     mixed_precision: bool = False
+    early_stopping: EarlyStoppingParams | None = None
+    keep: Literal["last", "best"] = "last"  # the weights of which epoch
+
+    def best_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
+        """The best of at least one epoch by what is monitored, from 0; as Keras's EarlyStopping."""
+        rule = self.early_stopping or EarlyStoppingParams(patience=1)
+        sign = 1 if rule.monitor.endswith("loss") else -1
+        best = 0
+        for epoch, metrics in enumerate(history):
+            gain = sign * (history[best][rule.monitor] - metrics[rule.monitor])
+            best = epoch if gain > rule.min_delta else best
+        return best
+
+    def kept_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
+        """The epoch, from 0, whose weights are those of the model."""
+        return self.best_epoch(history) if self.keep == "best" else len(history) - 1
+
+    def stops(self, history: Sequence[Mapping[str, float]], *, since: int) -> bool:
+        """Whether a fit that began after `since` epochs is to be stopped early."""
+        if not self.early_stopping or len(history) == since:
+            return False
+        last_gain = max(self.best_epoch(history), since - 1)
+        return len(history) - 1 - last_gain >= self.early_stopping.patience
 
 
 class Recipe(StrictModel):
@@ -102,7 +197,7 @@ class FineTuneParams(StrictModel):
 
     epochs: Annotated[int, Field(ge=1)]
     layers: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Positive
 
 
 class FineTuneRecipe(Recipe):

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
@@ -66,6 +67,18 @@ class LiveRun:
                 raise
             self._again_at = time.monotonic() + AGAIN_S
 
+    def log_missing(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Log those epochs of a training that goes on that its run lacks."""
+
+        def work() -> None:
+            known = MlflowClient().get_metric_history(self.run_id, "loss") if history else []
+            steps = {metric.step for metric in known}
+            for epoch, metrics in enumerate(history):
+                self._unsent += [] if epoch in steps else runs.metrics_at(epoch, metrics)
+            runs.send(self.run_id, self._unsent)
+
+        self.attempt(work)
+
     def log_rest(self) -> None:
         self.attempt(lambda: runs.send(self.run_id, self._unsent))
 
@@ -79,15 +92,22 @@ class LiveRun:
 
 @contextmanager
 def training_run(
-    name: str, project: Project, *, what: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    name: str,
+    project: Project,
+    *,
+    what: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    resume: str = "",
 ) -> Iterator[LiveRun]:
     """The run of a training; ends FINISHED, FAILED on an error or an outage, KILLED on a signal.
 
-    ServiceError if the tracking store cannot be used; one that is away raises nothing.
+    The run with the id `resume` goes on, if it is still there. ServiceError if the tracking store
+    cannot be used; one that is away raises nothing.
     """
     with store.service_errors():
         start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
-        live = LiveRun(partial(start, system_metrics=project.system_metrics))
+        live = LiveRun(partial(start, system_metrics=project.system_metrics, resume=resume))
         with runs.ending(live.end):
             live.attempt(lambda: mlflow.set_tag(runs.TRAINING, live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))

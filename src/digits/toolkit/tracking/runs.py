@@ -46,13 +46,19 @@ def start(
     experiment: str,
     view: bool = False,
     system_metrics: bool = False,
+    resume: str = "",
 ) -> ActiveRun:
-    """Start a run and make it the active one. Under `mlflow run` it is a child of that run."""
+    """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
+
+    The run with the id `resume` goes on, if it is in the same experiment.
+    """
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
+    here = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
     return mlflow.start_run(
+        run_id=resume if here else None,
         run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,

@@ -1,0 +1,195 @@
+"""What a recipe may ask of a training: schedule, optimizer, weights, loss, stop, what to keep."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import finding
+from test_fit import fingerprint, fit, recipe
+
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import UsageError
+from digits.training.recipe import FitParams
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+LOSSES = [0.9, 0.5, 0.6, 0.49, 0.7, 0.8]
+
+
+def history(key: str = "val_loss") -> list[dict[str, float]]:
+    return [{key: loss} for loss in LOSSES]
+
+
+def params(**changes: Any) -> FitParams:
+    return FitParams(epochs=9, batch_size=9, **changes)
+
+
+class TestEarlyStopping:
+    @pytest.mark.parametrize(
+        ("rule", "best"),
+        [({}, 3), ({"min_delta": 0.05}, 1), ({"monitor": "val_accuracy"}, 0)],
+        ids=str,
+    )
+    def test_the_best_epoch_is_that_of_keras(self, rule: dict[str, Any], best: int) -> None:
+        import keras
+
+        rule = {"monitor": "val_loss", "patience": 9, **rule}
+        of = history(rule["monitor"])
+        mode = "min" if rule["monitor"].endswith("loss") else "max"
+        kerass = keras.callbacks.EarlyStopping(**rule, mode=mode, restore_best_weights=True)
+        kerass.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+        kerass.on_train_begin()
+        for epoch, logs in enumerate(of):
+            kerass.on_epoch_end(epoch, logs)
+        assert kerass.best_epoch == params(early_stopping=rule).best_epoch(of) == best
+
+    def test_it_stops_when_patience_ends_and_counts_anew_in_a_second_phase(self) -> None:
+        rule, of = params(early_stopping={"patience": 2}), history()
+        assert [rule.stops(of[:n], since=0) for n in range(7)] == [False] * 6 + [True]
+        assert [rule.stops(of[:n], since=4) for n in (4, 5, 6)] == [False, False, True]
+        assert not params(keep="best").stops(of * 9, since=0)
+
+    def test_the_weights_of_the_best_epoch_are_kept(self, digits_8x8: Dataset) -> None:
+        # so large a rate that the last epochs are not the best ones
+        rough = {"train.mlp.optimizer.learning_rate": 0.02, "train.mlp.fit.batch_size": 20}
+        rule = {"train.mlp.fit.early_stopping": {"patience": 4, "monitor": "val_accuracy"}}
+        best = {"train.mlp.fit.keep": "best"}
+        asked = recipe(**rough, **rule, **best, **{"train.mlp.fit.epochs": 60})
+        kept = fit(digits_8x8, recipe=asked)
+        accuracies = [epoch["val_accuracy"] for epoch in kept.history]
+        epoch = asked.fit.kept_epoch(kept.history)
+        assert len(accuracies) == epoch + 1 + 4 < 60
+        assert accuracies[epoch] == max(accuracies) > accuracies[-1]
+        validation = digits_8x8.take(np.arange(250, 350))
+        found = kept.model.predict(validation.images, verbose=0).argmax(axis=1)
+        assert (found == validation.labels).mean() == pytest.approx(accuracies[epoch])
+        shorter = {"train.mlp.fit.epochs": epoch + 1}
+        asked = recipe(**rough, **shorter)
+        assert fingerprint(fit(digits_8x8, recipe=asked).model) == fingerprint(kept.model)
+
+
+class TestSchedules:
+    @pytest.mark.parametrize(
+        ("schedule", "expected"),
+        [
+            ({"name": "constant"}, [1, 1, 1]),
+            ({"name": "cosine"}, [1, 0.5, 0]),
+            ({"name": "cosine_restarts", "first": 0.5}, [1, 1, 0.5]),
+            ({"name": "exponential", "decay_rate": 0.01}, [1, 0.1, 0.01]),
+            ({"name": "inverse_time", "decay_rate": 3.0}, [1, 0.4, 0.25]),
+            ({"name": "polynomial", "power": 2.0}, [1, 0.25, 0]),
+            ({"name": "piecewise", "boundaries": [0.4], "factors": [1.0, 0.1]}, [1, 0.1, 0.1]),
+        ],
+        ids=lambda schedule: schedule.get("name") if isinstance(schedule, dict) else "",
+    )
+    def test_the_rate_at_the_start_half_way_and_at_the_end(
+        self, schedule: dict[str, Any], expected: list[float]
+    ) -> None:
+        from digits.training.fit import learning_rate
+
+        config = recipe(**{"train.mlp.schedule": schedule}).schedule.config
+        rate = learning_rate(2.0, steps=100, **config)
+        found = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
+        assert found == pytest.approx([2 * factor for factor in expected], abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("schedule", "message"),
+        [
+            ({"name": "cosine", "power": 1.0}, "power needs `name: polynomial`"),
+            ({"name": "constant", "decay_rate": 1.0}, "decay_rate needs `name: exponential or "),
+            ({"name": "piecewise", "factors": [1.0, 2.0]}, "factors: one more than boundaries"),
+            (
+                {"name": "piecewise", "boundaries": [0.5, 0.5], "factors": [1.0, 1.0, 1.0]},
+                "boundaries: must ascend",
+            ),
+        ],
+        ids=str,
+    )
+    def test_keys_of_another_are_refused(self, schedule: dict[str, Any], message: str) -> None:
+        line = finding(UsageError, lambda: recipe(**{"train.mlp.schedule": schedule}))
+        assert line.startswith(f"params.yaml train.mlp.schedule: {message}")
+
+
+class TestOptimizers:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"weight_decay": 0.1},
+            {"momentum": 0.9},
+            {"clipnorm": 0.01},
+            {"gradient_accumulation_steps": 2},
+        ],
+        ids=str,
+    )
+    def test_each_key_reaches_the_training(
+        self, digits_8x8: Dataset, change: dict[str, float]
+    ) -> None:
+        plain = fit(digits_8x8)
+        changes = {f"train.mlp.optimizer.{key}": value for key, value in change.items()}
+        other = fit(digits_8x8, recipe=recipe(**changes))
+        assert fingerprint(other.model) != fingerprint(plain.model)
+
+    def test_adam_has_no_momentum_and_rmsprop_no_betas(self) -> None:
+        adam = {"train.mlp.optimizer": {"name": "adam", "learning_rate": 0.1, "momentum": 0.9}}
+        line = finding(UsageError, lambda: recipe(**adam))
+        assert line == "params.yaml train.mlp.optimizer: adam has no momentum; sgd has"
+
+
+class TestClassWeights:
+    def test_balanced_weights_are_those_of_scikit_learn(self) -> None:
+        from sklearn.utils.class_weight import compute_class_weight
+
+        from digits.training.keras_model import class_weights
+
+        labels = np.array([0] * 6 + [1] * 3 + [2])
+        expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+        assert class_weights("balanced", labels, classes=3) == pytest.approx(expected)
+        assert class_weights("balanced", labels, classes=4)[3] == 0
+        assert class_weights({1: 2.0}, labels, classes=3) == [1, 2, 1]
+
+    @pytest.mark.parametrize("model", ["mlp", "best"])
+    def test_a_heavy_class_is_answered_more_often(self, digits_8x8: Dataset, model: str) -> None:
+        heavy = {"epochs": 4, "batch_size": 25, "class_weights": {7: 50.0}}
+        chosen = recipe(model, **{f"train.{model}.fit": heavy})
+        trained = fit(digits_8x8, model, recipe=chosen)
+        found = trained.model.predict(digits_8x8.images, verbose=0).argmax(axis=1)
+        assert (found == 7).mean() > 0.5  # without weights about a tenth
+
+    def test_the_loss_that_is_told_is_without_weights(self, digits_8x8: Dataset) -> None:
+        chosen = recipe(**{"train.mlp.fit.class_weights": dict.fromkeys(range(10), 100.0)})
+        assert fit(digits_8x8, recipe=chosen).history[0]["loss"] < 10
+
+    def test_an_unknown_class_is_a_line(self, digits_8x8: Dataset) -> None:
+        chosen = recipe(**{"train.mlp.fit.class_weights": {12: 2.0}})
+        line = finding(UsageError, lambda: fit(digits_8x8, recipe=chosen))
+        assert line == "fit.class_weights: class 12 is not one of 0…9"
+
+    @pytest.mark.parametrize("asked", ["equal", {1: 0.0}, {-1: 1.0}, {"one": 1.0}], ids=str)
+    def test_what_is_no_weight_is_a_line(self, asked: Any) -> None:
+        line = finding(UsageError, lambda: recipe(**{"train.mlp.fit.class_weights": asked}))
+        assert line.startswith("params.yaml train.mlp.fit.class_weights: ")
+        assert "`balanced`, or a mapping from class numbers to weights above 0" in line
+
+
+def test_focal_loss_is_another_training_and_tells_the_same_metric(digits_8x8: Dataset) -> None:
+    focal = recipe(**{"train.mlp.fit.loss": "categorical_focal_crossentropy"})
+    plain, other = fit(digits_8x8), fit(digits_8x8, recipe=focal)
+    assert fingerprint(other.model) != fingerprint(plain.model)
+    validation = digits_8x8.take(np.arange(250, 350))
+    probabilities = other.model.predict(validation.images, verbose=0)
+    loss = -np.log(probabilities[np.arange(100), validation.labels]).mean()
+    assert other.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_kept_epoch_is_recorded(project: Path) -> None:
+    from support import SMALL, write_params
+
+    from digits.artifacts import TrainOutputs
+    from digits.stages import train
+
+    write_params({**SMALL, "train.mlp.fit.keep": "best", "train.mlp.fit.epochs": 3})
+    train.main("mlp")
+    outputs = TrainOutputs("mlp")
+    losses = [epoch["val_loss"] for epoch in outputs.read_history()]
+    assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses)

@@ -1,0 +1,135 @@
+"""A training that was killed goes on at its last epoch, and ends as one that was not."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from support import SMALL, only_run, write_params
+from test_fit import fingerprint, fit, recipe
+
+from digits.toolkit.dataset import Dataset
+from digits.training.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+FURTHER = {"epochs": 3, "layers": 3, "learning_rate": 0.001}
+# Dropout, batch normalization, mixed precision, what is adapted; the best weights; two phases.
+RECIPES: dict[str, dict[str, Any]] = {
+    "cnn": {"train.cnn.fit.epochs": 4},
+    "compact": {"train.compact.fit": {"epochs": 4, "batch_size": 64, "mixed_precision": True}},
+    "mlp_pca": {"train.mlp_pca.fit.epochs": 4, "train.mlp_pca.fit.keep": "best"},
+    "finetune": {"train.finetune.fit.keep": "best", "train.finetune.fine_tune": FURTHER},
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+def backbone(_: object, *, image_shape: tuple[int, ...], classes: int) -> Any:
+    """A small network; its first dense layer is frozen, as a backbone is."""
+    from keras import Input, Sequential, layers
+
+    frozen = layers.Dense(16, activation="relu", trainable=False)
+    inputs = [Input(image_shape, dtype="uint8"), layers.Rescaling(1 / 16, dtype="float32")]
+    head = [layers.Dropout(0.2), layers.Dense(classes, "softmax")]
+    return Sequential([*inputs, layers.Flatten(), frozen, *head])
+
+
+def unfreeze(model: Any, *, layers: int) -> None:
+    for layer in model.layers[-layers:]:
+        layer.trainable = True
+
+
+@pytest.mark.parametrize("model", RECIPES)
+def test_the_same_bits_wherever_it_was_killed(
+    tmp_path: Path, digits_8x8: Dataset, model: str
+) -> None:
+    file, told = tmp_path / "state.npz", list[int]()
+    of: Any = {"recipe": recipe(model, **RECIPES[model])}
+    of |= {"build": backbone, "unfreeze": unfreeze} if model == "finetune" else {}
+
+    def die(epoch: int, _: object) -> None:
+        told.append(epoch)
+        if epoch in (0, 2):
+            raise KilledError
+
+    whole = fit(digits_8x8, model, **of)
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            fit(digits_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
+    last = fit(digits_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
+    assert told == [0, 1, 2, 3]
+    assert fingerprint(last.model) == fingerprint(whole.model)
+    assert last.history == whole.history
+    assert last.timing["elapsed_s"] >= last.marks["further epochs"] - last.marks["build"]
+
+
+def test_one_that_had_reached_its_last_epoch_trains_no_more(
+    tmp_path: Path, digits_8x8: Dataset
+) -> None:
+    file, told = tmp_path / "state.npz", list[int]()
+    first = fit(digits_8x8, checkpoint=Checkpoint(file))
+    again = fit(
+        digits_8x8, on_epoch=lambda epoch, _: told.append(epoch), checkpoint=Checkpoint(file)
+    )
+    assert told == []
+    assert fingerprint(again.model) == fingerprint(first.model)
+    assert again.timing["epoch_s"] == first.timing["epoch_s"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None], ids=["empty", "cut", "object"])
+def test_a_damaged_state_is_a_warning_and_the_training_starts_anew(
+    tmp_path: Path, digits_8x8: Dataset, capsys: pytest.CaptureFixture[str], damage: bytes | None
+) -> None:
+    file = tmp_path / "state.npz"
+    if damage is None:
+        np.savez(file, state=np.array([{}], dtype=object))
+    else:
+        file.write_bytes(damage)
+    started = fit(digits_8x8, checkpoint=Checkpoint(file))
+    assert len(started.history) == 2
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {file}: cannot be read as the state of a training: ")
+    assert warning.endswith("; the training starts anew\n")
+
+
+def stage(*, killed_after: str = "") -> list[str]:
+    """The lines of `train@mlp`, which gets SIGKILL after the line that begins so."""
+    command = [sys.executable, "-m", "digits.stages.train", "mlp"]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if killed_after and line.startswith(killed_after):
+                process.kill()
+    assert process.returncode == (-9 if killed_after else 0)
+    return lines
+
+
+@pytest.mark.slow
+def test_a_killed_stage_goes_on_in_its_run(project: Path) -> None:
+    write_params({**SMALL, "train.mlp.fit": {"epochs": 40, "batch_size": 20}})
+    killed = stage(killed_after="mlp epoch 2/40")
+    [state] = Path(".state/trainings").iterdir()
+    begun = only_run(MlflowClient(f"sqlite:///{project}/mlflow.db"))
+    rest = stage()
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    run = only_run(client)
+    reached = int(rest[0].removeprefix("mlp goes on after epoch ").removesuffix("/40\n"))
+    assert (begun.info.status, run.info.status) == ("RUNNING", "FINISHED")
+    assert run.info.run_id == begun.info.run_id
+    assert reached >= 2
+    assert len(rest) == 1 + 40 - reached
+    assert len(killed) <= reached
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
+    assert steps == list(range(40))
+    assert not state.exists()
+    model = Path("artifacts/train/mlp/model.onnx").read_bytes()
+    stage()
+    assert Path("artifacts/train/mlp/model.onnx").read_bytes() == model
