@@ -199,7 +199,8 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
             distribute=distribute,
             clock=clock,
         )
-        return clock.history[recipe.fit.kept_epoch(clock.history)][OBJECTIVE]
+        kept: int = recipe.fit.kept_epoch(clock.history)
+        return clock.history[kept][OBJECTIVE]
     raise optuna.TrialPruned
 
 
