@@ -316,7 +316,7 @@ def _images(part: dict[str, Any]) -> str:
 {_table(["size", "files", "s", "files/s"], of_files)}
 
 Processor seconds of a stage, and its peak memory without the mapped files, of images 32×32 in
-colour (1 epoch of training). Above 512 MB the training reads each batch from the file.
+colour (1 epoch of training). Above 128 MB the training reads each batch from the file.
 
 {_table(head, body)}"""
 

@@ -1,5 +1,6 @@
 """What the `pack` stage leaves: all images in one file that is mapped, and their rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,15 +34,15 @@ class Packed(NamedTuple):
         return Dataset(self.images[start:end], self.rows["label"].to_numpy()[start:end])
 
 
-def load(out: Path) -> Packed:
-    """Read what `pack` wrote; a DataError if it is missing or damaged."""
+def load(out: Path, *, columns: Sequence[str] | None = None) -> Packed:
+    """Read what `pack` wrote, of the rows these columns; a DataError if it is missing or damaged."""
     if not (out / SUMMARY).exists():
         raise DataError(f"{out}: not found; `dvc repro pack` makes it")
     import pandas as pd  # half a second, which all commands would wait
 
     with reading_as("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
-        rows = pd.read_parquet(out / ROWS)
+        rows = pd.read_parquet(out / ROWS, columns=columns and [*columns])
         check_shape(images.shape[1:])
         if images.dtype != np.uint8 or len(images) != len(rows):
             raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")

@@ -9,7 +9,7 @@ from digits.toolkit.dataset import Dataset, Images, Rows
 from digits.training.augmentation import augmented
 from digits.training.recipe import AugmentParams
 
-IN_MEMORY = 512 << 20  # bytes; more images stay where they are, and each batch is read from there
+IN_MEMORY = 128 << 20  # bytes; more images stay where they are, and each batch is read from there
 VALIDATION_BATCH = 1000
 
 
