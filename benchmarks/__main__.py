@@ -16,6 +16,7 @@ from benchmarks import (
     inference,
     machine,
     pipeline,
+    real_data,
     scale,
     serving,
     tables,
@@ -41,6 +42,8 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "drift": drift.measure_drift,
     "scaling": trainings.measure_scaling,
     "images": images.measure_images,
+    "stopping": real_data.measure_stopping,
+    "uneven": real_data.measure_uneven,
     "scale": scale.measure_scale,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"

@@ -28,6 +28,8 @@ def page(result: dict[str, Any]) -> str:
         "drift": _drift,
         "scaling": _scaling,
         "images": _images,
+        "stopping": _stopping,
+        "uneven": _uneven,
         "scale": _scale,
     }
     texts = ["# Benchmarks"]
@@ -317,6 +319,37 @@ def _images(part: dict[str, Any]) -> str:
 
 Processor seconds of a stage, and its peak memory without the mapped files, of images 32×32 in
 colour (1 epoch of training). Above 128 MB the training reads each batch from the file.
+
+{_table(head, body)}"""
+
+
+def _stopping(part: dict[str, Any]) -> str:
+    body = [
+        [
+            rule,
+            str(row["seeds"]),
+            ", ".join(map(str, row["epochs"])),
+            f"{row['fit_s']:.1f}",
+            f"{row['user_s']:.1f}",
+            f"{row['accuracy_mean']:.2%}",
+        ]
+        for rule, row in part.items()
+    ]
+    head = ["cnn", "seeds", "epochs", "fit s, median", "user s, median", "test accuracy, mean"]
+    return f"## Early stopping\n\n{_table(head, body)}"
+
+
+def _uneven(part: dict[str, Any]) -> str:
+    figures = ("accuracy", "balanced_accuracy", "weakest_sensitivity")
+    body = [
+        [model, name, *(f"{row[figure]:.2%}" for figure in figures)]
+        for model, of in part.items()
+        for name, row in of.items()
+    ]
+    head = ["model", "recipe", "test accuracy", "balanced", "weakest class"]
+    return f"""## Uneven classes
+
+Class 0 keeps all training rows, class 9 one per cent, the others shares between; means of 3 seeds.
 
 {_table(head, body)}"""
 

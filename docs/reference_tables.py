@@ -112,16 +112,15 @@ def _recipe_table(
     for key, entry in leaves.items():
         said = (comments[k] for k in (f"train.{m}.{key}" for m in models) if k in comments)
         default = _code(entry["default"]) if "default" in entry else "must be given"
-        rows.append([f"`{key}`", _allowed(entry), default, next(said, "")])
+        meaning = next(said, entry.get("description", ""))
+        rows.append([f"`{key}`", _allowed(entry), default, meaning])
     return _table(["key", "allowed", "if left out", "meaning"], rows)
 
 
 def _values_table(keys: Iterable[str], models: list[str], values: Any) -> str:
     """The value of each key in each model's block; empty where the block leaves it out."""
-    rows = [
-        [f"`{key}`", *(_code(_value(values, f"train.{model}.{key}")) for model in models)]
-        for key in keys
-    ]
+    of_keys = {k: [_code(_value(values, f"train.{m}.{k}")) for m in models] for k in keys}
+    rows = [[f"`{key}`", *cells] for key, cells in of_keys.items() if any(cells)]
     return _table(["key", *models], rows)
 
 
@@ -135,7 +134,8 @@ def _leaves(schema: Schema, whole: Schema, prefix: str) -> dict[str, Schema]:
 
 
 def _followed(schema: Schema, whole: Schema) -> Schema:
-    """What a `$ref` of the schema refers to, or the schema itself."""
+    """What a `$ref` of the schema refers to, also one beside null; or the schema itself."""
+    schema = next((each for each in schema.get("anyOf", ()) if "$ref" in each), schema)
     target: Schema = whole["$defs"][schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
     return target
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import chdir, suppress
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -136,11 +138,11 @@ class Session:
             self.server = None
 
     def add_params(self, block: str, text: str) -> None:
-        """Put a piece of YAML into a block of params.yaml."""
+        """Put a piece of YAML into a block of params.yaml, named by a dotted key."""
         yaml = YAML()
         path = self.root / "params.yaml"
         values = yaml.load(path)
-        values[block].update(yaml.load(text))
+        reduce(getitem, block.split("."), values).update(yaml.load(text))
         yaml.dump(values, path)
 
 

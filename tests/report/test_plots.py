@@ -31,6 +31,15 @@ HISTORY = [
 ]
 
 
+def test_the_kept_epoch_is_ringed_and_named() -> None:
+    figure = learning_curves({"a": HISTORY, "b": HISTORY}, title="x", kept={"a": 1})
+    loss, _ = figure.axes
+    [ring] = [line for line in loss.lines if line.get_markersize() == 13]
+    assert ring.get_xydata().tolist() == [[1, 0.35]]
+    named = [text.get_text() for text in figure.legends[0].texts if "kept" in text.get_text()]
+    assert named == ["a, validation (epoch 1 is kept)"]
+
+
 def matrix_of(classes, errors=40):
     """A matrix of a good model: 1,000 images per class, some errors at random places."""
     rng = np.random.default_rng(0)

@@ -35,7 +35,10 @@ class Packed(NamedTuple):
 
 
 def load(out: Path, *, columns: Sequence[str] | None = None) -> Packed:
-    """Read what `pack` wrote, of the rows these columns; a DataError if it is missing or damaged."""
+    """Read what `pack` wrote, of its rows these columns or all.
+
+    A DataError if it is missing or damaged.
+    """
     if not (out / SUMMARY).exists():
         raise DataError(f"{out}: not found; `dvc repro pack` makes it")
     import pandas as pd  # half a second, which all commands would wait

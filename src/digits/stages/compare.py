@@ -66,7 +66,9 @@ def main() -> None:
     title = "Test accuracy against training time"
     save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
     histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
-    curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}")
+    costs = {model: artifacts.TrainOutputs(model).read_metrics() for model in models}
+    kept = {m: int(cost["kept_epoch"]) for m, cost in costs.items() if "kept_epoch" in cost}
+    curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}", kept=kept)
     save(curves, artifacts.COMPARE / "learning_curves.png")
     frames = {model: pd.DataFrame(history) for model, history in histories.items()}
     with replacing(artifacts.LEARNING_CURVES) as temporary:

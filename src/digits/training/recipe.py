@@ -24,10 +24,10 @@ class OptimizerParams(StrictModel):
     learning_rate: Positive
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
-    momentum: Fraction = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] | None = None  # per step, times the learning rate
-    clipnorm: Positive | None = None  # the longest gradient of a weight tensor
-    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None  # batches per update
+    momentum: Fraction = Field(0.0, description="of sgd and rmsprop")
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    clipnorm: Positive | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
@@ -68,12 +68,17 @@ class ScheduleParams(StrictModel):
         "piecewise",
     ] = "constant"
     warmup: Fraction = 0.0
-    first: Annotated[float, Field(gt=0, le=1)] = 0.2  # share of the steps before the first restart
-    decay_rate: Positive = 0.01
-    power: Positive = 1.0
-    # shares of the steps, ascending; factors of the learning rate before each, and after the last
-    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
-    factors: list[Positive] = Field(default_factory=list)
+    first: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="of cosine_restarts: share of the steps before the first restart"
+    )
+    decay_rate: Positive = Field(0.01, description="of exponential and inverse_time, by all steps")
+    power: Positive = Field(1.0, description="of polynomial; 1 is a straight line")
+    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [], description="of piecewise: shares of the steps, ascending"
+    )
+    factors: list[Positive] = Field(
+        [], description="of the learning rate before each boundary, and after the last"
+    )
 
     @model_validator(mode="after")
     def _keys_are_of_the_schedule(self) -> "ScheduleParams":
@@ -121,8 +126,8 @@ class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
     monitor: Monitor = "val_loss"
-    patience: Annotated[int, Field(ge=1)]
-    min_delta: Annotated[float, Field(ge=0)] = 0.0  # a smaller change is no improvement
+    patience: Annotated[int, Field(ge=1)] = Field(description="epochs without an improvement")
+    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="less is no improvement")
 
 
 def _weights(asked: object) -> object:

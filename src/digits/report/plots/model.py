@@ -210,11 +210,15 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     return figure
 
 
-def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
+def learning_curves(
+    histories: Mapping[str, History], *, title: str, kept: Mapping[str, int] | None = None
+) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
-    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0.
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0. The
+    epochs `kept` of models that have no longer the weights of the last one get a ring.
     """
+    kept = kept or {}
     figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
@@ -224,7 +228,12 @@ def learning_curves(histories: Mapping[str, History], *, title: str) -> Figure:
             training = [epoch[measure] for epoch in history]
             validation = [epoch[f"val_{measure}"] for epoch in history]
             axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
-            axes.plot(validation, "-", linewidth=1.9, label=f"{model}, validation", **common)
+            label = f"{model}, validation"
+            if (epoch := kept.get(model)) is not None:
+                label += f" (epoch {epoch} is kept)"
+                ring: dict[str, Any] = {"markersize": 13, "markerfacecolor": "none"}
+                axes.plot(epoch, validation[epoch], "o", color=colour, **ring)
+            axes.plot(validation, "-", linewidth=1.9, label=label, **common)
         theme.quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,0 +1,96 @@
+"""What early stopping saves, and what class weights give where classes are uneven."""
+
+from collections.abc import Iterator
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workspace import Workspace
+from digits.artifacts import EvaluateOutputs
+from digits.data.readers.raw import read_raw
+from digits.toolkit.judgement.caret import balance
+
+SEEDS, STOPPED = 5, "cnn"
+UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")
+RULES = {
+    "all epochs, the last is kept": {"early_stopping": None, "keep": "last"},
+    "`patience: 3`, `keep: best`": {
+        "early_stopping": {"monitor": "val_loss", "patience": 3},
+        "keep": "best",
+    },
+}
+WEIGHINGS: dict[str, dict[str, Any]] = {
+    "no weights": {},
+    "`class_weights: balanced`": {"class_weights": "balanced"},
+    "focal loss": {"loss": "categorical_focal_crossentropy"},
+}
+FEWEST = 0.01  # share of its rows that the rarest class keeps
+
+
+def measure_stopping(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Fit seconds, epochs and test accuracy of the CNN by both rules, which take turns."""
+    workspace.split()
+    found: dict[str, list[tuple[float, ...]]] = {rule: [] for rule in RULES}
+    for seed in range(SEEDS):
+        for rule, keys in RULES.items():
+            changes = {f"train__{STOPPED}__fit__{key}": value for key, value in keys.items()}
+            workspace.set_params(**changes)
+            training = workspace.train(STOPPED, seed=seed)
+            cost = workspace.training_metrics(STOPPED)
+            epochs, accuracy = len(training.val_accuracy), workspace.test_accuracy(STOPPED)
+            found[rule].append((training.fit_s, cost["user_s"], epochs, accuracy))
+        yield {
+            rule: {
+                "seeds": len(rows),
+                "fit_s": median(row[0] for row in rows),
+                "user_s": median(row[1] for row in rows),
+                "epochs": [int(row[2]) for row in rows],
+                "accuracy_mean": mean(row[3] for row in rows),
+            }
+            for rule, rows in found.items()
+        }
+
+
+def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Accuracy, balanced accuracy and weakest class where class 9 keeps 1 % of its rows."""
+    thin_out(workspace)
+    workspace.split()
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for seed in range(UNEVEN_SEEDS):
+        for model in UNEVEN:
+            usual = {"class_weights": None, "loss": "categorical_crossentropy"}
+            for name, keys in WEIGHINGS.items():
+                changes = {f"train__{model}__fit__{k}": v for k, v in (usual | keys).items()}
+                workspace.set_params(**changes)
+                workspace.train(model, seed=seed)
+                row = {"accuracy": workspace.test_accuracy(model)}
+                outputs = EvaluateOutputs(model, workspace.root)
+                row |= balance(outputs.read_statistics()["test"]["by_class"])
+                row.pop("weakest_class")
+                found.setdefault(model, {}).setdefault(name, []).append(row)
+    yield {
+        model: {
+            name: {key: mean(row[key] for row in rows) for key in rows[0]}
+            for name, rows in of.items()
+        }
+        for model, of in found.items()
+    }
+
+
+def thin_out(workspace: Workspace) -> None:
+    """Leave of the training rows of class c the share 0.01^(c / 9), drawn with a fixed seed."""
+    folder = workspace.root / "data"
+    raw = read_raw(folder)
+    assert raw.test is not None
+    labels, random = raw.train.labels, np.random.default_rng(0)
+    of_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
+    shares = np.geomspace(1, FEWEST, len(of_class))
+    pairs = zip(of_class, shares, strict=True)
+    kept = [random.permutation(rows)[: round(len(rows) * share)] for rows, share in pairs]
+    rows = np.sort(np.concatenate(kept))
+    arrays = {"x_train": raw.train.images[rows], "y_train": labels[rows]}
+    arrays |= {"x_test": raw.test.images, "y_test": raw.test.labels}
+    for old in folder.iterdir():
+        old.unlink()
+    np.savez(folder / "uneven.npz", **arrays)
