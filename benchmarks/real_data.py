@@ -13,7 +13,7 @@ from digits.toolkit.judgement.caret import balance
 
 SEEDS, STOPPED = 5, "cnn"
 UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "all epochs, the last is kept": {"early_stopping": None, "keep": "last"},
     "`patience: 3`, `keep: best`": {
         "early_stopping": {"monitor": "val_loss", "patience": 3},

@@ -24,7 +24,7 @@ class OptimizerParams(StrictModel):
     learning_rate: Positive
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
-    momentum: Fraction = Field(0.0, description="of sgd and rmsprop")
+    momentum: Fraction = Field(default=0.0, description="of sgd and rmsprop")
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     clipnorm: Positive | None = None
     gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
@@ -69,15 +69,17 @@ class ScheduleParams(StrictModel):
     ] = "constant"
     warmup: Fraction = 0.0
     first: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.2, description="of cosine_restarts: share of the steps before the first restart"
+        default=0.2, description="of cosine_restarts: share of the steps before the first restart"
     )
-    decay_rate: Positive = Field(0.01, description="of exponential and inverse_time, by all steps")
-    power: Positive = Field(1.0, description="of polynomial; 1 is a straight line")
+    decay_rate: Positive = Field(
+        default=0.01, description="of exponential and inverse_time, by all steps"
+    )
+    power: Positive = Field(default=1.0, description="of polynomial; 1 is a straight line")
     boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [], description="of piecewise: shares of the steps, ascending"
+        default=[], description="of piecewise: shares of the steps, ascending"
     )
     factors: list[Positive] = Field(
-        [], description="of the learning rate before each boundary, and after the last"
+        default=[], description="of the learning rate before each boundary, and after the last"
     )
 
     @model_validator(mode="after")
@@ -127,7 +129,9 @@ class EarlyStoppingParams(StrictModel):
 
     monitor: Monitor = "val_loss"
     patience: Annotated[int, Field(ge=1)] = Field(description="epochs without an improvement")
-    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="less is no improvement")
+    min_delta: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="less is no improvement"
+    )
 
 
 def _weights(asked: object) -> object:
