@@ -1,6 +1,5 @@
 """What the `pack` stage leaves: all images in one file that is mapped, and their rows."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +33,7 @@ class Packed(NamedTuple):
         return Dataset(self.images[start:end], self.rows["label"].to_numpy()[start:end])
 
 
-def load(out: Path, *, columns: Sequence[str] | None = None) -> Packed:
+def load(out: Path, *, columns: list[str] | None = None) -> Packed:
     """Read what `pack` wrote, of its rows these columns or all.
 
     A DataError if it is missing or damaged.
@@ -45,7 +44,7 @@ def load(out: Path, *, columns: Sequence[str] | None = None) -> Packed:
 
     with reading_as("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
-        rows = pd.read_parquet(out / ROWS, columns=columns and [*columns])
+        rows = pd.read_parquet(out / ROWS, columns=columns)
         check_shape(images.shape[1:])
         if images.dtype != np.uint8 or len(images) != len(rows):
             raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")

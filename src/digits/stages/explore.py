@@ -11,7 +11,7 @@ from digits.toolkit.files import replacing
 
 def main() -> None:
     params = load_params()
-    data = packed.load(PACK, columns=("part", "label")).part("train")
+    data = packed.load(PACK, columns=["part", "label"]).part("train")
     names = class_names(params.data.classes, params.data.class_names)
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(EXPLORE / "classes.csv") as temporary:
