@@ -1,7 +1,9 @@
 """A training that was killed goes on at its last epoch, and ends as one that was not."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,27 @@ def test_a_damaged_state_is_a_warning_and_the_training_starts_anew(
     assert warning.endswith("; the training starts anew\n")
 
 
+def test_a_state_has_one_process(tmp_path: Path) -> None:
+    first = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    first.begin("a1")
+    second = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    assert (second.path, second.state.run_id) == (None, "")
+    second.begin("b2")
+    first.remove()
+    again = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    assert (again.path, again.state.run_id) == (first.path, "")
+
+
+def test_a_state_that_nobody_used_for_a_week_is_deleted(tmp_path: Path) -> None:
+    old, young = tmp_path / "old.npz", tmp_path / "young.npz"
+    old.touch()
+    young.touch()
+    eight_days_ago = time.time() - 8 * 24 * 3600
+    os.utime(old, (eight_days_ago, eight_days_ago))
+    Checkpoint(tmp_path / "state.npz").begin("a1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.npz", "young.npz"]
+
+
 def stage(*, killed_after: str = "") -> list[str]:
     """The lines of `train@mlp`, which gets SIGKILL after the line that begins so."""
     command = [sys.executable, "-m", "digits.stages.train", "mlp"]
@@ -116,7 +139,7 @@ def stage(*, killed_after: str = "") -> list[str]:
 def test_a_killed_stage_goes_on_in_its_run(project: Path) -> None:
     write_params({**SMALL, "train.mlp.fit": {"epochs": 40, "batch_size": 20}})
     killed = stage(killed_after="mlp epoch 2/40")
-    [state] = Path(".state/trainings").iterdir()
+    [state] = Path(".state/trainings").glob("*.npz")
     begun = only_run(MlflowClient(f"sqlite:///{project}/mlflow.db"))
     rest = stage()
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")

@@ -59,7 +59,7 @@ def main(model: str) -> dict[str, float]:
     what = f"Training of `{model}` by the stage `{stage}` of `dvc repro`."
     project = as_project(params)
     decides = {**logged, **datasets, **provenance.environment(), "device": tags.get("device")}
-    checkpoint = Checkpoint(checkpoint_path(decides) if keras else None)
+    checkpoint = Checkpoint.reserved(checkpoint_path(decides)) if keras else Checkpoint()
     start = partial(live.training_run, model, project, what=what, params=logged, tags=tags)
     with start(resume=checkpoint.state.run_id) as run:
         run.log_missing(checkpoint.state.history)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from digits.toolkit.dataset import load_arrays
@@ -40,17 +41,31 @@ class Checkpoint:
     def __init__(self, path: Path | None = None) -> None:
         self.path, self.state = path, State()
         self._arrays: dict[str, list[np.ndarray]] = {"variables": [], "optimizer": [], "best": []}
+        self._lock: FileLock | None = None
         if path and path.exists():
             try:
                 self._read(path)
             except DataError as error:
                 print(f"warning: {error}; the training starts anew", file=sys.stderr)
 
+    @classmethod
+    def reserved(cls, path: Path) -> "Checkpoint":
+        """The one at a path, for this process alone; one that is not kept if another has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")  # the system releases it when the process ends
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return cls()
+        checkpoint = cls(path)
+        checkpoint._lock = lock
+        return checkpoint
+
     def begin(self, run_id: str) -> None:
         """Remember the run; delete the checkpoints that nobody has used for a week."""
         self.state.run_id = run_id
         self._write()
-        for other in self.path.parent.glob("*.npz") if self.path else ():
+        for other in self.path.parent.iterdir() if self.path else ():
             if other.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
                 other.unlink(missing_ok=True)
 
@@ -76,6 +91,8 @@ class Checkpoint:
     def remove(self) -> None:
         if self.path:
             self.path.unlink(missing_ok=True)
+        if self._lock:
+            self._lock.release()
 
     def _write(self) -> None:
         if not self.path:

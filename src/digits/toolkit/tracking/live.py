@@ -71,13 +71,14 @@ class LiveRun:
         """Log those epochs of a training that goes on that its run lacks."""
 
         def work() -> None:
-            known = MlflowClient().get_metric_history(self.run_id, "loss") if history else []
+            known = MlflowClient().get_metric_history(self.run_id, "loss")
             steps = {metric.step for metric in known}
             for epoch, metrics in enumerate(history):
                 self._unsent += [] if epoch in steps else runs.metrics_at(epoch, metrics)
             runs.send(self.run_id, self._unsent)
 
-        self.attempt(work)
+        if history:
+            self.attempt(work)
 
     def log_rest(self) -> None:
         self.attempt(lambda: runs.send(self.run_id, self._unsent))
