@@ -111,8 +111,8 @@ def summary(
     from digits.toolkit.tracking.runs import evaluated_runs
 
     if not (seed_groups := groups(evaluated_runs(load_project().name, last))):
-        none = "MLflow: no finished run with an evaluation yet (restored ones do not count)"
-        raise DataError(f"{none}; `dvc repro` makes them")
+        none = "MLflow: no finished run with an evaluation yet"
+        raise DataError(f"{none}; `dvc repro` makes them, `digits restore` logs those of DVC")
     print_summary(seed_groups, as_json=as_json)
 
 

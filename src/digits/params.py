@@ -37,6 +37,7 @@ class TrackingParams(StrictModel):
     """`tracking:`; what MLflow records beside the results."""
 
     system_metrics: bool
+    energy: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None
 
 
 class Params(StrictModel):

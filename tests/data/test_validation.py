@@ -218,6 +218,9 @@ def test_expectations_that_an_owner_adds_by_great_expectations(suite: Path) -> N
         ('"label"', '"lable"', 'The column "lable" in BatchData does not exist'),
         ('"labels"', '"lables"', "No value found for $PARAMETER lables"),
         ('"label"', '"label", "row_condition": "@pd.io.f(1)"', "row_condition '@pd.io.f(1)': has"),
+        ('"label"', '"label", "row_condition": "label < 9**9**9"', "has a @, (, ` or *"),
+        ('"label"', '"label", "mostly": {"$PARAMETER": "9^9^9"}', "PARAMETER '9^9^9': has a ^, or"),
+        ('"labels"', f'"{"abs(" * 30}1{")" * 30}"', "has a ^, or over 5 brackets"),
         ("\n", " " * 100_000, "at most 100,000 are allowed"),
     ],
 )

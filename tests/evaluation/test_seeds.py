@@ -96,12 +96,13 @@ def test_other_recipe_is_another_group(log: Log, apart: dict[str, Any], label: s
     assert any(f"{label}=" in group.label for group in groups(evaluated_runs(NAME, 100)))
 
 
-def test_unfinished_and_restored_runs_do_not_count(log: Log) -> None:
-    log(1, 0.8)
+def test_unfinished_runs_do_not_count_and_restored_ones_once(log: Log) -> None:
     for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
         MlflowClient().update_run(log(seed, 0.1), status=status)
-    log(5, 0.1, tags={"restored_from": "0" * 32})
+    log(5, 0.8, tags={"restored_from": "0" * 32})
     assert measured() == [(1, 0.8)]
+    log(1, 0.6, tags={"restored_from": log(1, 0.6)})
+    assert measured() == [(2, 0.7)]
 
 
 def test_summary_prints_a_table_and_json(log: Log, capsys: pytest.CaptureFixture[str]) -> None:

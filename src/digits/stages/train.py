@@ -21,7 +21,7 @@ from digits.toolkit.outputs import RunRecord
 from digits.toolkit.params_yaml import PATH
 from digits.toolkit.pipeline import provenance
 from digits.training.checkpoint import Checkpoint
-from digits.training.clock import Clock
+from digits.training.clock import Clock, energy_used
 from digits.training.recipe import Recipe
 from digits.training.temperature import truth_probabilities, write_calibrated
 
@@ -67,8 +67,10 @@ def main(model: str) -> dict[str, float]:
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
-        clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
-        cost = clock.timing(images=len(data), threads=params.train.threads)
+        with energy_used(params.tracking.energy) as energy:
+            clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
+            cost = clock.timing(images=len(data), threads=params.train.threads)
+        cost |= energy
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
         outputs.write_history(clock.history)

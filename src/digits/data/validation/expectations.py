@@ -18,6 +18,7 @@ from digits.toolkit.files import MAX_YAML, reading_as
 from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
 SUITES = Path("gx/expectations")  # where Great Expectations keeps those of a project
+MAX_BRACKETS = 5  # of a $PARAMETER; the time that Great Expectations takes doubles with each
 BRIEF = ("part", "severity", "expectation", "column", "success")
 Values = dict[str, Any]
 
@@ -149,8 +150,13 @@ def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
     suite = expectationSuiteSchema.loads(path.read_text(encoding="utf-8"))
     for each in suite["expectations"]:
         condition = str(each.kwargs.get("row_condition"))
-        if {*condition} & {*"@(`"}:  # pandas would run the code in it
-            raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, ( or `")
+        if {*condition} & {*"@(`*"}:  # pandas would run the code in it, or compute 9**9**9
+            raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, (, ` or *")
+        for value in each.kwargs.values():
+            asked = str(value.get("$PARAMETER", "")) if isinstance(value, dict) else ""
+            if "^" in asked or asked.count("(") > MAX_BRACKETS:
+                what = f"has a ^, or over {MAX_BRACKETS} brackets"
+                raise DataError(f"{path}: $PARAMETER {one_line(asked, width=200)!r}: {what}")
         each.id = None  # else a suite takes no expectation
     return gx.ExpectationSuite(name, [each.to_domain_obj() for each in suite["expectations"]])
 

@@ -106,12 +106,11 @@ def model_id(run: Run) -> str:
 
 
 def evaluated_runs(experiment: str, limit: int) -> list[RunData]:
-    """The data of the last runs that were trained here and evaluated, the newest first."""
+    """The data of the last runs that were evaluated, the newest first."""
     experiment_id = store.connect(experiment)
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
-        found = find(evaluated, experiment_id, limit=limit)
-    return [each.data for each in found if "restored_from" not in each.data.tags]
+        return [each.data for each in find(evaluated, experiment_id, limit=limit)]
 
 
 def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
