@@ -51,7 +51,7 @@ def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
 
 def test_a_table_names_pictures_and_keeps_its_columns(tmp_path: Path) -> None:
     put(tmp_path, "one.png", "in/two.png")
-    table(tmp_path, "file,label,writer", "in/two.png,b,Ann", "one.png, a,Bob")
+    table(tmp_path, "file,label,writer", "in/two.png,b, Ann", "one.png, a,Bob")
     listing = list_pictures(tmp_path)
     assert listing is not None
     assert listed(tmp_path) == [("train", "b", "in/two.png"), ("train", "a", "one.png")]

@@ -29,6 +29,7 @@ def params(**changed: Any) -> SplitParams:
         "stratified": {"test": 0.2, "holdout": 0.2, "validation": 0.2},
         "holdout_within_test": False,
         "copies": "keep",
+        "group": None,
     }
     return SplitParams(**{**values, **changed})
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from digits.toolkit.dataset import Dataset, Images, check_shape
+from digits.toolkit.dataset import Dataset, Images, Rows, check_shape
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import read_json, reading_as
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGES, ROWS, SUMMARY = "images.npy", "rows.parquet", "pack.json"
+META = "meta_"  # begins the name of each column of labels.csv beside file and label
 
 
 class Packed(NamedTuple):
@@ -49,6 +50,16 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
         if images.dtype != np.uint8 or len(images) != len(rows):
             raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")
     return Packed(images, rows)
+
+
+def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
+    """What labels.csv says of these images beside file and label, as text; else no columns."""
+    import pandas as pd
+
+    with reading_as("rows of images", out / ROWS):
+        known = pd.read_parquet(out / ROWS).iloc[rows]
+        known = known.loc[:, known.columns.str.startswith(META)]
+        return known.rename(columns=lambda name: name.removeprefix(META))
 
 
 def load_summary(out: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Split raw data into train, validation, test and hold-out, stratified; summarise the splits."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 from math import ceil
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field, model_validator
 
+from digits.data import grouping
 from digits.toolkit.dataset import Labels, Rows
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import StrictModel
@@ -46,7 +48,7 @@ class SplitParams(StrictModel):
 
     With `holdout_within_test` the hold-out rows are test rows, too: not independent results.
     Of images with equal pixels, `drop` uses only the first, and `together` draws only the first:
-    the others go where it goes.
+    the others go where it goes. The rows of a `group`, a column of labels.csv, go into one part.
     """
 
     method: Literal["official", "stratified"]
@@ -54,6 +56,7 @@ class SplitParams(StrictModel):
     stratified: StratifiedParams
     holdout_within_test: bool
     copies: Literal["keep", "drop", "together"]
+    group: Annotated[str, Field(min_length=1, max_length=100)] | None
 
     @model_validator(mode="after")
     def _official_test_is_as_it_is(self) -> "SplitParams":
@@ -62,6 +65,14 @@ class SplitParams(StrictModel):
         if self.copies == "together" and self.method == "official":
             raise ValueError("copies: together needs method: stratified; drop needs none")
         return self
+
+    def shares(self) -> dict[str, float]:
+        """Of the rows drawn from, by part; the training part, and an official test, have no own."""
+        if self.method == "official":
+            return self.official.model_dump()
+        test, holdout = self.stratified.test, self.stratified.holdout
+        validation = (1 - test) * self.stratified.validation
+        return {"holdout": test * holdout, "test": test * (1 - holdout), "validation": validation}
 
 
 def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
@@ -83,7 +94,8 @@ def split(
 
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
-    caret::createDataPartition does; an official test part is not used.
+    caret::createDataPartition does; an official test part is not used. With a `group` whole groups
+    are divided, see `grouping.divide`; a DataError if one is in two parts.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
     official, ends = params.method == "official", int((rows["part"] == "train").sum())
@@ -99,14 +111,21 @@ def split(
     usable = every[firsts == every]
     of_parts = np.split(usable, [np.searchsorted(usable, ends)])
     drawn = [sample(labels, own, percent, seed) for own in of_parts]
-    rng = np.random.default_rng(seed)
-    if official:
+    rng, names = np.random.default_rng(seed), None
+    if params.group:
+        names = grouping.names_of(rows, params.group)
+        groups = grouping.joined(names, firsts if params.copies == "together" else every)
+        parts = _grouped(labels, drawn, groups, params, rng)
+    elif official:
         parts = _official(labels, drawn[0], drawn[1], params.official, rng)
     else:
         parts = _stratified(labels, drawn[0], params, rng)
     if params.copies == "together":
         parts = {name: np.flatnonzero(np.isin(firsts, own)) for name, own in parts.items()}
     parts["train"] = rng.permutation(parts["train"])
+    if names is not None:
+        apart = parts | ({"holdout": every[:0]} if params.holdout_within_test else {})
+        grouping.check(apart, names)
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
@@ -173,6 +192,17 @@ def _stratified(labels: Labels, rows: Rows, params: SplitParams, rng: Generator)
         "test": held_out if params.holdout_within_test else test,
         "holdout": holdout,
     }
+
+
+def _grouped(
+    labels: Labels, drawn: Sequence[Rows], groups: Rows, params: SplitParams, rng: Generator
+) -> dict[str, Rows]:
+    parts = grouping.divide(labels, drawn[0], groups, params.shares(), rng)
+    if params.method == "official":
+        parts["test"] = drawn[1]
+    elif params.holdout_within_test:
+        parts["test"] = np.union1d(parts["test"], parts["holdout"])
+    return parts
 
 
 def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tuple[Rows, Rows]:

@@ -1,7 +1,7 @@
 """`split`: divide the packed images into train, validation, test and hold-out."""
 
 from digits.artifacts import PACK, SPLIT_SUMMARY, copies_found, few_holdout_rows, split_path
-from digits.data import packed
+from digits.data import grouping, packed
 from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
 from digits.toolkit import process
@@ -18,10 +18,17 @@ def main() -> None:
         save_split(split_path(name), Split(data, own), picks=own)
     sources = packed.load_summary(PACK)["sources"]
     summary = summarise_splits(parts, rows) | {"sources": sources}
+    if params.split.group:
+        summary["groups"] = grouping.count(parts, rows, params.split.group)
+        print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     write_json(SPLIT_SUMMARY, summary)
-    print(", ".join(f"{name} {len(own):,}" for name, own in parts.items()))
+    print(_listed(summary["rows"]))
     for line in [*copies_found(summary), *few_holdout_rows(summary, params.promote.model_dump())]:
         print(f"warning: {line}")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 if __name__ == "__main__":

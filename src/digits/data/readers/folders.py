@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from digits.data.packed import META
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import is_picture
 
 TABLE = "labels.csv"
 MAX_TABLE = 200_000_000  # bytes
-META = "meta_"  # begins the name of each column of the table beside file and label
 NAMED = 3  # files, of those that a warning counts
 
 
@@ -94,8 +94,9 @@ def _of_table(folder: Path, table: Path) -> Listing:
     named = {*paths}
     pictures = (path for path in folder.rglob("[!.]*") if is_picture(path.name))
     others = [path for path in pictures if path not in named]
-    rows = frame.rename(columns=lambda name: name if name in ("file", "label") else META + name)
-    rows = rows.assign(part="train", path=paths, label=rows["label"].str.strip())
+    rows = frame.apply(lambda values: values.str.strip())  # « Ann» is the writer «Ann»
+    rows = rows.rename(columns=lambda name: name if name in ("file", "label") else META + name)
+    rows = rows.assign(part="train", path=paths)
     rows["file"] = [_shown(path, folder) for path in paths]
     return Listing(rows, _left_out(folder, others) + _twins(folder, [*rows["file"]]))
 

@@ -1,0 +1,186 @@
+"""Groups stay in one part, whatever sizes and seed; what cannot be grouped is one line."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import finding
+
+from digits.data import grouping, splitting
+from digits.data.splitting import SplitParams
+from digits.toolkit.dataset import Rows
+from digits.toolkit.errors import DataError
+
+SHARES = {"test": 0.2, "holdout": 0.2, "validation": 0.2}
+OFFICIAL = {"method": "official", "official": {"validation": 0.1, "holdout": 0.1}}
+
+
+def params(**changed: Any) -> SplitParams:
+    values = {"method": "stratified", "official": OFFICIAL["official"], "stratified": SHARES}
+    values |= {"holdout_within_test": False, "copies": "keep", "group": "writer"}
+    return SplitParams(**values | changed)
+
+
+def packed(writers: Iterable[str], *, classes: int = 3, seed: int = 0) -> pd.DataFrame:
+    """Rows with these writers, all of different images, with labels drawn at random."""
+    rows = pd.DataFrame({"meta_writer": [*writers]}).assign(part="train")
+    rows["label"] = np.random.default_rng(seed).integers(classes, size=len(rows))
+    rows["hash"] = rows["name"] = [f"scans/{n}.png" for n in rows.index]
+    return rows
+
+
+def uneven(count: int, *, seed: int = 0, rows: int = 1500) -> pd.DataFrame:
+    """Rows of so many writers, of whom some wrote much more than others."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(count, 2.0))
+    return packed(rng.choice([f"w{n}" for n in range(count)], rows, p=shares), seed=seed)
+
+
+def split(
+    rows: pd.DataFrame, seed: int = 1, percent: float = 100, **changed: Any
+) -> dict[str, Rows]:
+    return splitting.split(rows, percent=percent, params=params(**changed), seed=seed)
+
+
+def writers(rows: pd.DataFrame, parts: dict[str, Rows]) -> list[set[str]]:
+    return [{*rows["meta_writer"].iloc[own]} for own in parts.values()]
+
+
+def assert_apart(rows: pd.DataFrame, parts: dict[str, Rows]) -> None:
+    found = writers(rows, parts)
+    assert sum(map(len, found)) == len(set.union(*found))
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [4, 8, 60])
+def test_no_group_is_in_two_parts_and_none_is_lost(count: int, seed: int) -> None:
+    rows = uneven(count, seed=seed)
+    for copies in ("keep", "drop", "together"):
+        parts = split(rows, seed, copies=copies)
+        assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
+        assert_apart(rows, parts)
+        assert grouping.count(parts, rows, "writer") == {
+            name: len(own) for name, own in zip(parts, writers(rows, parts), strict=True)
+        }
+    assert_apart(rows, split(rows, seed, percent=80))
+    within = split(rows, seed, holdout_within_test=True)
+    assert {*within["holdout"]} < {*within["test"]}
+    assert_apart(rows, {name: own for name, own in within.items() if name != "holdout"})
+
+
+def test_shares_and_classes_are_met_as_well_as_groups_allow() -> None:
+    for seed in range(5):
+        rows = uneven(100, seed=seed, rows=6000)
+        parts = split(rows, seed)
+        sizes = {name: len(own) / len(rows) for name, own in parts.items()}
+        asked = {"train": 0.64, "validation": 0.16, "test": 0.16, "holdout": 0.04}
+        assert sizes == pytest.approx(asked, abs=0.015)
+        for own in parts.values():
+            share = np.bincount(rows["label"].iloc[own]) / len(own)
+            assert share == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_the_same_seed_draws_the_same_groups_and_another_one_others() -> None:
+    rows = uneven(60)
+    first, again, other = (split(rows, seed) for seed in (7, 7, 8))
+    for name, own in first.items():
+        np.testing.assert_array_equal(own, again[name])
+    assert writers(rows, first) != writers(rows, other)
+
+
+def test_groups_with_an_image_in_common_stay_together() -> None:
+    rows = uneven(60)
+    ann, bob, cid = (np.flatnonzero(rows["meta_writer"] == f"w{n}") for n in (3, 4, 5))
+    rows.loc[[bob[0], cid[0]], "hash"] = rows["hash"][ann[0]]
+    apart = 0
+    for seed in range(5):
+        parts = split(rows, seed, copies="together")
+        assert_apart(rows, parts)
+        homes = [
+            {name for name, own in parts.items() if np.isin(who, own).any()}
+            for who in (ann, bob, cid)
+        ]
+        assert homes[0] == homes[1] == homes[2]
+        apart += (
+            len(
+                set.union(
+                    *(
+                        {n for n, own in split(rows, seed).items() if who[0] in own}
+                        for who in (ann, bob)
+                    )
+                )
+            )
+            > 1
+        )
+    assert apart
+    rows["hash"] = "the same"
+    line = finding(DataError, lambda: split(rows, copies="together"))
+    assert line.startswith("data: 1 groups whose rows may be in different parts, at least 4")
+
+
+def with_official_test(*of_test: str) -> pd.DataFrame:
+    """Rows of 20 writers, then an official test part of others."""
+    rows = packed([*uneven(20)["meta_writer"], *of_test])
+    rows.loc[1500:, "part"] = "test"
+    return rows
+
+
+def test_official_test_part_stays_as_it_is() -> None:
+    rows = with_official_test(*["x", "y"] * 20)
+    parts = split(rows, **OFFICIAL)
+    assert parts["test"].tolist() == [*range(1500, 1540)]
+    assert_apart(rows, parts)
+    shared = with_official_test("w1", "w2", *["x"] * 20)
+    line = finding(DataError, lambda: split(shared, **OFFICIAL))
+    assert " of 21 groups) in train and test; no group may be in two parts: " in line
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("wrong", ["every row is a group", "one row is left behind"])
+def test_a_wrong_draw_is_caught(wrong: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = grouping.divide
+
+    def divide(labels: Any, rows: Any, groups: Rows, *asked: Any) -> dict[str, Rows]:
+        parts = right(
+            labels, rows, np.arange(len(groups)) if wrong.startswith("every") else groups, *asked
+        )
+        parts["train"] = np.append(parts["train"], parts["holdout"][:1])
+        return parts | {"holdout": parts["holdout"][1:]}
+
+    monkeypatch.setattr(grouping, "divide", divide)
+    assert "; no group may be in two parts: " in finding(DataError, lambda: split(uneven(30), seed))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "line"),
+    [
+        ("date", ["a"], "has writer beside file and label; split.group is 'date', and may be null"),
+        (
+            "writer",
+            ["a", "b", "", "c", ""],
+            "column writer: empty for 2 pictures (scans/2.png, scans/4.png); "
+            "fill it, or set split.group: null",
+        ),
+    ],
+)
+def test_a_column_that_names_no_groups_is_refused(
+    column: str, values: list[str], line: str
+) -> None:
+    found = finding(DataError, lambda: split(packed(values), group=column))
+    assert found == f"data/labels.csv: {line}"
+    bare = packed(values).drop(columns="meta_writer")
+    assert "has no such column; " in finding(DataError, lambda: split(bare, group=column))
+
+
+@pytest.mark.parametrize(
+    ("count", "needed", "chosen"),
+    [(3, 4, {}), (3, 4, {"holdout_within_test": True}), (2, 3, OFFICIAL)],
+)
+def test_too_few_groups_are_a_line(count: int, needed: int, chosen: dict[str, Any]) -> None:
+    rows = packed([f"w{n % count}" for n in range(300)] + ["x"] * 30)
+    rows.loc[300:, "part"] = "test"
+    found = f"{count} groups whose rows may be in different parts, at least {needed} are needed"
+    line = finding(DataError, lambda: split(rows, **chosen))
+    assert line == f"data: {found}; see split.group"
