@@ -33,16 +33,24 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free
 def predict(
     files: Annotated[list[Path], typer.Argument(help="PNG or JPEG.")],
     model: OrChampion = None,
+    explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
+    if explain:
+        _check_new("--explain", explain, ".png")
     from digits.report.console import print_answers
-    from digits.toolkit.answering.predict import class_names, predict_pictures
+    from digits.toolkit.answering.predict import class_names, explained, predict_pictures
 
     with _served(model) as (project, loaded):
         coverage = project.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
         names = class_names(loaded, project)
+        if explain:
+            from digits.report.plots import images, theme
+
+            seen, uri = explained(answers, loaded), loaded.origin.uri
+            theme.save(images.answers(*seen, answers, names=names, title=uri), explain)
     print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
 
 
@@ -152,6 +160,13 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Proj
             model = log.answered_by()
         with served(_uri(model, project), threads=project.threads) as loaded:
             yield project, loaded
+
+
+def _check_new(option: str, path: Path, suffix: str) -> None:
+    """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
+    if path.suffix != suffix or path.exists():
+        said = "exists; delete it, or choose" if path.exists() else f"is no {suffix}; choose"
+        raise UsageError(f"{option} {path}: {said} another name")
 
 
 def _uri(model: str | None, project: "Project") -> str:

@@ -3,22 +3,18 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
 from digits.data import exploration
 from digits.evaluation.scores import Mistakes
 from digits.evaluation.scores import reliability as by_confidence
 from digits.report.plots.comparison import pareto
-from digits.report.plots.model import (
-    alluvial,
-    confusion_matrix,
-    learning_curves,
-    mistakes,
-    reliability,
-)
+from digits.report.plots.images import answers, mistakes
+from digits.report.plots.model import alluvial, confusion_matrix, learning_curves, reliability
 from digits.report.plots.raw import class_distribution, class_images, samples
-from digits.report.plots.theme import percent, save
+from digits.report.plots.theme import BLUE, VERMILION, percent, save
+from digits.toolkit.answering.predict import Answer
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -232,22 +228,39 @@ def test_mistakes_of_colour_in_files():
     found = mistakes_of(3)
     files = np.array([f"test/ankle boot/a long name {number}.png" for number in range(3)])
     found = found._replace(images=np.stack([found.images] * 3, axis=-1), rows=files)
-    figure = mistakes(found, names=FASHION, title="")
+    figure = mistakes(found, np.ones((3, 8, 8)), names=FASHION, title="")
     assert_legible(figure)
     assert figure.axes[1].get_xlabel().endswith(" %\n…t/a long name 1.png")
-    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), found.images[2])
+    np.testing.assert_allclose(figure.axes[2].images[0].get_array()[:8], found.images[2] / 255)
 
 
 def test_mistakes():
     found = mistakes_of(8)
     found = found._replace(rows=np.array([f"row {row}" for row in found.rows]))
-    figure = mistakes(found, names=FASHION, title="cnn, test: most confident mistakes")
+    heat = np.linspace(-1, 0.5, 64 * 8).reshape(8, 8, 8)
+    figure = mistakes(found, heat, names=FASHION, title="cnn, test: most confident mistakes")
     assert_legible(figure)
     first = figure.axes[0]
     assert first.get_title() == "is T-shirt/top"
     assert first.get_xlabel() == "called Trouser\n>99.9 %, row 100"
     assert figure.axes[7].get_xlabel() == "called Bag\n50.0 %, row 107".replace("Bag", FASHION[8])
-    np.testing.assert_array_equal(first.images[0].get_array(), found.images[0])
+    drawn = first.images[0].get_array()
+    np.testing.assert_allclose(drawn[:8, :, 1], 1 - found.images[0] / 255)
+    np.testing.assert_allclose(drawn[9, 0], to_rgb(BLUE))  # the strongest of all, against
+    last = figure.axes[7].images[0].get_array()
+    np.testing.assert_allclose(last[-1, -1], to_rgb(VERMILION))
+    assert_legible(mistakes(mistakes_of(0), heat[:0], names=FASHION, title="cnn"))
+
+
+def test_explained_answers_have_names_or_numbers():
+    images, heat = np.zeros((2, 8, 6, 3), np.uint8), np.zeros((2, 8, 6))
+    given = [Answer(f"a long name {k}.png", k, [0.1, 0.9], "pad", [k], False) for k in range(2)]
+    figure = answers(images, heat, given, names=["no", "yes"], title="models:/digits/3")
+    assert_legible(figure)
+    assert figure.axes[1].get_xlabel() == "called yes\n90.0 %\na long name 1.png"
+    figure = answers(images[:1], heat[:1], given[:1], names=None, title="models:/digits/3")
+    assert_legible(figure)
+    assert figure.axes[0].get_xlabel().startswith("called 0\n")
 
 
 def confident(rows, concentration):

@@ -11,9 +11,11 @@ from digits.artifacts import LAYOUT
 from digits.evaluation import behaviour, scores
 from digits.params import load as load_params
 from digits.project import as_project
+from digits.report.plots import images
 from digits.report.plots import model as plots
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
+from digits.toolkit.answering.explain import Heat, occlusion
 from digits.toolkit.dataset import Dataset, Matrix, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
 from digits.toolkit.judgement import caret, confidence
@@ -46,7 +48,8 @@ def main(model: str) -> None:
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
         what, rows = artifacts.names_of(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=np.array(rows))
-        draw(model, matrices, mistakes, by_confidence, names=names, what=what)
+        heat = occlusion(predict, mistakes.images, mistakes.prediction, mistakes.truth)
+        draw(model, matrices, mistakes, heat, by_confidence, names=names, what=what)
         from digits.toolkit.tracking import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     digests = {name: md5(artifacts.split_path(name)) for name in splits}
@@ -94,6 +97,7 @@ def draw(
     model: str,
     matrices: dict[str, Matrix],
     mistakes: scores.Mistakes,
+    heat: Heat,
     by_confidence: dict[str, pd.DataFrame],
     *,
     names: list[str],
@@ -106,7 +110,7 @@ def draw(
         save(cells, outputs.matrix_picture(split))
         save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\n{what}"
-    save(plots.mistakes(mistakes, names=names, title=title), outputs.mistakes)
+    save(images.mistakes(mistakes, heat, names=names, title=title), outputs.mistakes)
     metrics = outputs.read_metrics()
     panels = {
         f"{split}: calibration error {metrics[split]['ece']:.4f}": table

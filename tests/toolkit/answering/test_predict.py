@@ -10,8 +10,8 @@ from PIL import Image
 from support import finding, project_with
 
 from digits.report.console import print_answers
-from digits.toolkit.answering.predict import class_names, predict_pictures
-from digits.toolkit.errors import DataError
+from digits.toolkit.answering.predict import MOST, class_names, explained, predict_pictures
+from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.outputs import Calibration
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.
@@ -88,3 +88,10 @@ def test_empty_set_is_unsure(pictures):
     answers = predict_pictures(pictures, model(rows, sure), coverage=0.99)
     found = [(answer.answer_set, answer.unsure) for answer in answers]
     assert found == [([], True), ([0], False), ([0], False)]
+
+
+def test_too_many_pictures_to_explain_is_one_line(pictures):
+    champion = model([*ROWS.values()])
+    answers = predict_pictures(pictures, champion, coverage=0.99)
+    line = finding(UsageError, lambda: explained(answers * MOST, champion))
+    assert line == "--explain: 180 pictures; at most 60 are allowed"

@@ -1,8 +1,7 @@
-"""Pictures of a model: confusion matrix, alluvial, mistakes, reliability, learning curves."""
+"""Pictures of a model: confusion matrix, alluvial, reliability, learning curves."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +19,6 @@ from digits.toolkit.dataset import Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from digits.evaluation.scores import Mistakes
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
@@ -157,30 +154,6 @@ def _name_boxes(
     axis.spines[:].set_visible(False)
     x = np.full(len(begin), 0 if side == "left" else 1)
     axes.vlines(x, begin, end, color=theme.INK, linewidth=4)
-
-
-def mistakes(found: "Mistakes", *, names: list[str], title: str) -> Figure:
-    """One panel per mistake, the most confident first; says so where there is none."""
-    count = len(found.rows)
-    columns = min(6, max(count, 1))
-    rows = ceil(count / columns) or 1
-    height, width = found.images.shape[1:3]
-    below = 0.85 if all(len(str(name)) <= 10 for name in found.rows) else 1.05  # lines of text
-    size = max(1.85 * columns, 5), (1.75 * height / width + below) * rows + 0.5
-    figure = theme.new_figure(*size, title)
-    grid = theme.blank_grid(figure, rows, columns)
-    for axes, image, truth, prediction, probability, row in zip(grid.flat, *found, strict=False):
-        axes.set_axis_on()
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_color("#D9D9D9")
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(f"is {names[truth]}", fontsize=11, parse_math=False)
-        confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-        called = f"called {names[prediction]}\n{confidence}{theme.beside(str(row))}"
-        axes.set_xlabel(called, fontsize=11, color=theme.VERMILION, parse_math=False)
-    if count == 0:
-        grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
-    return figure
 
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:

@@ -6,10 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digits.toolkit.answering.explain import Heat, occlusion
+from digits.toolkit.dataset import Images
+from digits.toolkit.errors import UsageError
 from digits.toolkit.judgement.confidence import answer_sets, threshold, unsure
 from digits.toolkit.pictures import read_pictures
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
+
+MOST = 60  # pictures explained at a time
 
 
 class Answer(NamedTuple):
@@ -32,6 +37,20 @@ def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -
         Answer(str(path), order[0], row, treatment, order[:size], bool(is_unsure))
         for path, (_, treatment), row, order, size, is_unsure in rows
     ]
+
+
+def explained(answers: Sequence[Answer], model: Served) -> tuple[Images, Heat]:
+    """The model's input of each answer, and what speaks for the answer; see `occlusion`.
+
+    A UsageError if the answers are over MOST.
+    """
+    if len(answers) > MOST:
+        raise UsageError(f"--explain: {len(answers):,} pictures; at most {MOST} are allowed")
+    paths = [Path(answer.file) for answer in answers]
+    read = read_pictures(paths, shape=model.files.shape, fit=model.fit)
+    images = np.stack([image for image, _ in read])
+    chosen = np.array([answer.predicted for answer in answers])
+    return images, occlusion(model.predict, images, chosen)
 
 
 def class_names(model: Served, project: Project) -> list[str] | None:
