@@ -11,7 +11,8 @@ from digits.toolkit.files import write_json
 
 def main() -> None:
     params = load_params()
-    images, rows = packed.load(PACK, columns=["part", "label", "hash"])
+    columns = None if params.split.group else ["part", "label", "hash"]
+    images, rows = packed.load(PACK, columns=columns)
     parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
     data = Dataset(images, rows["label"].to_numpy())
     for name, own in parts.items():
