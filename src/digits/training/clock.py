@@ -99,7 +99,11 @@ def energy_used(country: str | None) -> Iterator[Metrics]:
         raise UsageError(f"params.yaml tracking.energy: codecarbon knows no country {country!r}")
     logging.getLogger("codecarbon").disabled = True
     # given here, as its environment variables and files could ask for a network
-    offline: dict[str, Any] = {"output_methods": [], "output_handlers": [], "emissions_endpoint": ""}
+    offline: dict[str, Any] = {
+        "output_methods": [],
+        "output_handlers": [],
+        "emissions_endpoint": "",
+    }
     offline |= {"electricitymaps_api_token": "", "allow_multiple_runs": True}
     tracker = OfflineEmissionsTracker(
         country_iso_code=country, tracking_mode="process", log_level="critical", **offline
