@@ -50,7 +50,7 @@ READS: dict[str, set[str]] = {
     "train.threads": {"train.threads"},
     "train.distribute": {"train.distribute"},
     "confidence.coverage": {"confidence"},
-    "promote": set(),  # `split` only warns
+    "promote": {"promote"},
     "recipe": {"train.${item.model}"},
     "of_training": {
         *("seed", "train.distribute", "train.threads", "train.${item.model}"),

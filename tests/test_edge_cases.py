@@ -30,7 +30,9 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
     sources = {"train": {"file": "data/images.npz", "rows": len(data)}}
     sizes = {name: len(own) for name, own in splits.items()}
-    write_json(SPLIT_SUMMARY, {"rows": sizes, "sources": sources, "copies": {"test": 8}})
+    counts = {str(k): n for k, n in enumerate(np.bincount(data.labels[holdout]).tolist())}
+    summary = {"rows": sizes, "sources": sources, "copies": {"test": 8}}
+    write_json(SPLIT_SUMMARY, summary | {"class_counts": {"holdout": counts}})
     for name, own in splits.items():
         save_split(split_path(name), Split(data.take(own), own))
 
@@ -96,9 +98,11 @@ def test_two_classes_and_identical_models(tracked: Path, digits_8x8: Dataset) ->
     first, second = comparison["verdicts"][:2]
     assert first.endswith("no model is more accurate beyond noise, and none trains faster")
     assert second.startswith("cnn and mlp give the same answer on all 90 images")
-    last = comparison["verdicts"][-1]
-    assert last.startswith("8 of 90 test rows are copies of training images")
-    assert last.split(":")[0] in page
+    copies, few = comparison["verdicts"][-2:]
+    assert copies.startswith("8 of 90 test rows are copies of training images")
+    assert copies.split(":")[0] in page
+    assert "hold-out rows, 0 of class 1, are too few for promote.max_sens" in few
+    assert few in page
     assert 'title="class 1 absent">n/a</td>' in page
     assert "mlp: n/a: class 1 absent" in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
@@ -124,7 +128,7 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     assert first.startswith("cnn is the choice: ")
     assert weak == "mlp gets only 0.0 % of the test images of class 1 right"
     assert pair.startswith("cnn gains ")
-    assert comparison["models"][0]["balanced_accuracy"] == pytest.approx(0.1)
+    assert comparison["models"][0]["test_balanced_accuracy"] == pytest.approx(0.1)
     assert 'title="class 9 never predicted">n/a</td>' in page
     assert 'title="class 9 absent">n/a</td>' in page
     assert "mlp: n/a: class 9 never predicted" in page

@@ -1,7 +1,6 @@
 """Where the stages write under artifacts/, and how their outputs are read back."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, log
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -56,23 +55,6 @@ def copies_found(summary: Mapping[str, Any]) -> list[str]:
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
 
 
-def few_holdout_rows(summary: Mapping[str, Any], promote: Mapping[str, Any]) -> list[str]:
-    """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
-    rows, counts = summary["rows"]["holdout"], summary["class_counts"]["holdout"]
-    least = min(counts, key=counts.__getitem__)
-    keys = ("max_sensitivity_loss", "min_sensitivity", "max_accuracy_loss", "max_total_loss")
-    few = []
-    for key in filter(promote.get, keys):
-        limit, of_class = min(promote[key], 0.9999), "sensitivity" in key
-        # a loss of one row is allowed; of n rows, all right, the exact interval ends at 0.025^(1/n)
-        needed = ceil((log(0.025, limit) if key == "min_sensitivity" else 1 / limit) - 1e-9)
-        if needed > (counts[least] if of_class else rows):
-            few.append(f"promote.{key} ({needed:,}{' of each class' * of_class})")
-    found = f"{rows:,} hold-out rows, {counts[least]:,} of class {least}, are too few for "
-    mend = "; raise `holdout` of split, add rows, or change these limits"
-    return [found + ", ".join(few) + mend] if few else []
-
-
 def class_names(classes: int, named: Sequence[str] | None) -> list[str]:
     """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
     if not named and (summary := PACK / packed.SUMMARY).exists():
@@ -104,6 +86,7 @@ class EvaluateOutputs(outputs.EvaluateOutputs):
     def __init__(self, model: str, root: Path = Path()) -> None:
         super().__init__(root / ARTIFACTS / "evaluate" / model)
         self.reliability = self.folder / "reliability.csv"
+        self.confused = self.folder / "most_confused.csv"
         self.mistakes = self.folder / "mistakes.png"  # the most confident ones on the test split
 
     def alluvial(self, split: str) -> Path:

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy.stats import binomtest
 from sklearn.datasets import load_digits
-from support import PARAMS, as_packed
+from support import as_packed
 
-from digits.artifacts import few_holdout_rows
 from digits.data import splitting
 from digits.data.splitting import SplitParams, sample
 from digits.toolkit.dataset import Dataset, RawData, Split
@@ -193,24 +191,6 @@ def test_copies_of_training_rows_are_counted() -> None:
     for name in SPLITS[1:]:
         images = splits[name].data.images
         assert found[name] == sum(image.tobytes() in trained for image in images) > 0
-
-
-def few(promote: dict[str, Any], *counts: int) -> list[str]:
-    by_class = {str(label): count for label, count in enumerate(counts)}
-    summary = {"rows": {"holdout": sum(counts)}, "class_counts": {"holdout": by_class}}
-    return few_holdout_rows(summary, promote)
-
-
-def test_a_holdout_too_small_for_the_gate_is_one_line() -> None:
-    assert few(PARAMS["promote"], *[50] * 10) == []
-    [line] = few(PARAMS["promote"], 1, *[49] * 6)
-    asked = "promote.max_sensitivity_loss (50 of each class), promote.min_sensitivity (2 of each"
-    assert line.startswith(f"295 hold-out rows, 1 of class 0, are too few for {asked} class), ")
-    assert "promote.max_accuracy_loss (500), promote.max_total_loss (334); raise `hold" in line
-    for limit in (0.1, 0.5, 0.97):  # the gate's own interval
-        enough = [not few({"min_sensitivity": limit}, n, n) for n in range(1, 200)]
-        ends = [binomtest(n, n).proportion_ci(method="exact").low for n in range(1, 200)]
-        assert enough == [low >= limit for low in ends]
 
 
 def test_copies_dropped_leaves_each_image_once() -> None:

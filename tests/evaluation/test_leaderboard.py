@@ -14,8 +14,20 @@ from digits.toolkit.files import write_json
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
     return Row(
-        *(model, accuracy, 0.07, 0.004, 0.975, "3", 0.95, 0.97, 0.08, 3.5, 0.25, elapsed_s),
-        *(0.123, 0.0, 550_346, 2_210_000, 1.25, 3, 12_345.6, "0123456789abcdef"),
+        *(model, accuracy, 0.975, 0.974, 0.07, 0.004, "3", 0.95, 0.97, 0.965, 0.964, 0.08),
+        *(
+            3.5,
+            0.25,
+            elapsed_s,
+            0.123,
+            0.0,
+            550_346,
+            2_210_000,
+            1.25,
+            3,
+            12_345.6,
+            "0123456789abcdef",
+        ),
     )
 
 
@@ -25,12 +37,20 @@ MLP, CNN = measured("mlp", 12.5), measured("cnn", 100.0, 0.99)
 def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
     assert cells([MLP, CNN])[1] == {
         **{"model": "cnn", "test accuracy": "0.9900", "balanced accuracy": "0.9750"},
+        "macro-F1": "0.9740",
         **{"weakest class": "3: 0.9500", "test loss": "0.0700"},
-        **{"calibration error": "0.0040", "hold-out accuracy": "0.9700", "hold-out loss": "0.0800"},
+        **{"calibration error": "0.0040", "hold-out accuracy": "0.9700"},
+        **{"hold-out balanced accuracy": "0.9650", "hold-out macro-F1": "0.9640"},
+        "hold-out loss": "0.0800",
         **{"user s": "3.5", "system s": "0.2", "elapsed s": "100.0", "s/epoch": "0.12"},
         **{"shared cores": "0.0", "times": "8.0×", "parameters": "550,346", "size MB": "2.2"},
         **{"p50 ms": "1.25", "p95 ms": "3.00", "images/s": "12,346", "run": "01234567"},
     }
+
+
+def test_top_5_accuracy_is_in_the_table_of_many_classes() -> None:
+    many = [CNN._replace(test_top5_accuracy=0.5)]
+    assert cells(many)[0]["top-5 accuracy"] == "0.5000"
 
 
 def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
@@ -85,6 +105,7 @@ def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
         assert all(f" {text} " in out for pair in column.items() for text in pair[1:])
         assert all(heading in out for heading in column if heading != "model")
     assert "\ntimes: elapsed s, as a multiple of the fastest model's\n" in out
+    assert "top-5" not in out
 
 
 def test_without_a_comparison_there_is_one_line(workspace: Path) -> None:

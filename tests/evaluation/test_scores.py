@@ -1,4 +1,4 @@
-"""Scores of predicted probabilities, and the confusion matrix they are counted in."""
+"""Scores of predicted probabilities."""
 
 import math
 
@@ -11,7 +11,6 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
 from digits.evaluation.scores import (
-    confusion_matrix,
     most_confident_mistakes,
     reliability,
     score_probabilities,
@@ -21,12 +20,6 @@ from digits.toolkit.errors import DigitsError
 from digits.toolkit.judgement.calibration import calibration_error, chance_calibration_error
 
 
-def test_rows_of_the_confusion_matrix_are_predictions_and_columns_the_reference():
-    matrix = confusion_matrix(predicted=labels(2, 2, 0), reference=labels(1, 1, 0), classes=3)
-    assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
-    assert matrix.dtype == np.int64
-
-
 def test_scores_of_three_images_worked_out_by_hand():
     scores = score_probabilities(
         probabilities([0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.5, 0.1, 0.4]), labels(0, 0, 1)
@@ -34,6 +27,8 @@ def test_scores_of_three_images_worked_out_by_hand():
     assert scores == pytest.approx(
         {
             "accuracy": 1 / 3,
+            "balanced_accuracy": 1 / 4,  # of class 0 half, of class 1 none, of class 2 no row
+            "macro_f1": 1 / 4,
             "loss": -(math.log(0.7) + math.log(0.3) + math.log(0.1)) / 3,
             "brier": (0.14 + 0.78 + 1.22) / 3,
             "ece": (0.3 + 0.5 + 0.5) / 3,
@@ -41,6 +36,13 @@ def test_scores_of_three_images_worked_out_by_hand():
         },
         abs=1e-6,
     )
+
+
+def test_more_than_20_classes_have_a_top_5_accuracy():
+    truth = np.arange(42) % 21
+    chances = np.tile(np.linspace(2, 1, 21, dtype=np.float32) / 31.5, (42, 1))
+    assert score_probabilities(chances, truth)["top5_accuracy"] == pytest.approx(5 / 21)
+    assert "top5_accuracy" not in score_probabilities(np.eye(20, dtype=np.float32), np.arange(20))
 
 
 def test_loss_is_clipped_where_keras_clips_it():

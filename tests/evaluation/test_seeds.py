@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from support import NAME
 
 from digits.cli_results import summary
-from digits.evaluation.seeds import groups, spread
+from digits.evaluation.seeds import MEASURES, groups, spread
 from digits.report.console import print_summary
 from digits.toolkit.errors import DataError
 from digits.toolkit.tracking import runs
@@ -36,7 +36,7 @@ def log(tracked: Path) -> Log:
         metrics: dict[str, float] | None = None,
     ) -> str:
         drawn = {"seed": seed, "split_md5": f"split of seed {seed}"}
-        scores = {"test_accuracy": accuracy, "holdout_accuracy": accuracy, "elapsed_s": 10 + seed}
+        scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10 + seed}
         every = PARAMS | drawn | (params or {})
         with runs.active_run(
             "mlp", experiment=NAME, view=True, params=every, tags=TAGS | (tags or {})

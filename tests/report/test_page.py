@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from support import run_record
 
 from digits.data import exploration
-from digits.evaluation.scores import confusion_matrix, score_probabilities
+from digits.evaluation.scores import score_probabilities
 from digits.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
 from digits.report.plots.theme import save
 from digits.toolkit.dataset import Dataset
 from digits.toolkit.judgement.caret import statistics
 from digits.toolkit.judgement.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.toolkit.judgement.confidence import answer_sets, measure, threshold
+from digits.toolkit.judgement.confusion import confusion_matrix, most_confused
 from digits.training.temperature import truth_probabilities
 
 DIGITS = [str(number) for number in range(10)]
@@ -56,7 +57,8 @@ def model_result(name, splits, predicted, *, names, png):
         found, scores = statistics(matrix, classes=names), score_probabilities(chances, data.labels)
         limit = threshold(truth_probabilities(chances, data.labels), 0.95)
         confidence[split] = measure(answer_sets(chances, limit), data.labels)._asdict()
-        results.append(SplitResult(split, len(data), found, scores, matrix=png, alluvial=png))
+        confused = most_confused(matrix, names=names)
+        results.append(SplitResult(split, len(data), found, scores, png, png, confused))
     accuracy = results[0].scores["accuracy"]
     return ModelResult(
         name=name,
@@ -134,6 +136,20 @@ def test_verdict_comes_first(content, page):
     assert (
         0 < page.index(first_line) < page.index("<table>") < page.index("mlp is fragile: it falls")
     )
+
+
+def test_many_classes_have_a_row_each_and_their_most_confused_pairs(png):
+    names = [f"class <{number}>" for number in range(21)]
+    data = Dataset(np.zeros((420, 6, 6), np.uint8), np.arange(420) % 21)
+    answers = data.labels.copy()
+    answers[[3, 24]] = 7
+    chances = np.eye(21, dtype=np.float32)[answers]
+    model = model_result("one", {"test": data}, [chances], names=names, png=png)
+    page = render(content_of([model], [1.0], data.labels, [answers], png=png))
+    pair = '<th scope="row">class &lt;3&gt; → class &lt;7&gt;</th><td>2</td><td>0.1000</td>'
+    assert pair in page
+    assert '<tr><th scope="row">class &lt;3&gt;</th><td>0.9000</td>' in page
+    assert '<tr><th scope="row">Top-5 accuracy</th>' in page
 
 
 def test_pair_has_figures(content, page):

@@ -10,11 +10,13 @@ from digits.data import exploration
 from digits.evaluation.scores import Mistakes
 from digits.evaluation.scores import reliability as by_confidence
 from digits.report.plots.comparison import pareto
+from digits.report.plots.confusion import alluvial, confusion_matrix
 from digits.report.plots.images import answers, mistakes
-from digits.report.plots.model import alluvial, confusion_matrix, learning_curves, reliability
+from digits.report.plots.model import learning_curves, reliability
 from digits.report.plots.raw import class_distribution, class_images, samples
 from digits.report.plots.theme import BLUE, VERMILION, percent, save
 from digits.toolkit.answering.predict import Answer
+from digits.toolkit.judgement.confusion import clustered
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -42,6 +44,10 @@ def matrix_of(classes, errors=40):
     matrix = np.diag(np.full(classes, 1000))
     np.add.at(matrix, tuple(rng.integers(classes, size=(2, errors))), 1)
     return matrix
+
+
+def drawn(matrix, *, names, title, by=confusion_matrix):
+    return by(matrix, names=names, title=title, order=clustered(matrix))
 
 
 def mistakes_of(count, classes=10):
@@ -105,7 +111,7 @@ def test_percent(count, total, text):
 
 def test_same_figure_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        figure = confusion_matrix(matrix_of(3), names=list("abc"), title="model")
+        figure = drawn(matrix_of(3), names=list("abc"), title="model")
         save(figure, tmp_path / "new folder" / name)
     first, second = sorted((tmp_path / "new folder").iterdir())
     assert first.read_bytes() == second.read_bytes()
@@ -115,16 +121,16 @@ def test_same_figure_same_bytes(tmp_path):
 @pytest.mark.parametrize("classes", NAMES)
 def test_legible_for_any_number_of_classes(classes):
     names, matrix = NAMES[classes], matrix_of(classes)
-    confusion = confusion_matrix(matrix, names=names, title="cnn, test")
-    assert len(confusion.axes[0].texts) == classes**2
+    confusion = drawn(matrix, names=names, title="cnn, test")
+    assert len(confusion.axes[0].texts) == (classes**2 if classes <= 20 else 0)
     table = exploration.class_distribution(np.arange(1000) % classes, names=names)
     images = np.random.default_rng(0).uniform(0, 255, size=(classes, 8, 12))
     averages = class_images(images, names=names, title="mean of each class")
     assert sum(len(axes.images) for axes in averages.axes) == classes
-    drawn = [np.full((10, 8, 12), 200, dtype=np.uint8)] * classes
-    lines = samples(drawn, names=names, title="samples")
+    shown = [np.full((10, 8, 12), 200, dtype=np.uint8)] * classes
+    lines = samples(shown, names=names, title="samples")
     matrix[:, 0], matrix[0, 0] = 0, 2  # a class of two images among others of a thousand
-    ribbons_between = alluvial(matrix, names=names, title="cnn, test")
+    ribbons_between = drawn(matrix, names=names, title="cnn, test", by=alluvial)
     bars = class_distribution(table, title="1,000 images by class")
     for figure in (confusion, ribbons_between, bars, averages, lines):
         assert_legible(figure)
@@ -137,8 +143,8 @@ def test_many_classes_give_no_larger_pictures(tmp_path):
     matrix[7, 140] = 500  # the most confused
     table = exploration.class_distribution(np.arange(500) % classes, names=names)
     pictures = {
-        "confusion": confusion_matrix(matrix, names=names, title="cnn, test"),
-        "alluvial": alluvial(matrix, names=names, title="cnn, test"),
+        "confusion": drawn(matrix, names=names, title="cnn, test"),
+        "alluvial": drawn(matrix, names=names, title="cnn, test", by=alluvial),
         "distribution": class_distribution(table, title="images by class"),
         "averages": class_images(np.ones((classes, 8, 8)), names=names, title="mean"),
         "samples": samples([np.ones((2, 8, 8), np.uint8)] * classes, names=names, title="samples"),
@@ -155,11 +161,25 @@ def test_many_classes_give_no_larger_pictures(tmp_path):
 
 def test_confusion_matrix_cells():
     matrix = np.array([[90, 1], [10, 9_999]])  # rows: prediction
-    figure = confusion_matrix(matrix, names=["a", "b"], title="model")
+    figure = drawn(matrix, names=["a", "b"], title="model")
     cells = [text.get_text() for text in figure.axes[0].texts]
     assert cells == ["90\n90.0 %", "1\n<0.1 %", "10\n10.0 %", "9,999\n>99.9 %"]
     assert figure.axes[0].get_xlabel() == "Reference"
     assert figure.axes[0].get_ylabel() == "Prediction"
+
+
+def test_matrix_of_many_classes_puts_confused_ones_side_by_side():
+    matrix, names = matrix_of(25, errors=0), [f"class {number}" for number in range(25)]
+    matrix[3, 21] = 130
+    figure = drawn(matrix, names=names, title="model")
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert sorted(shown) == sorted(names)
+    first, second = sorted((shown.index("class 3"), shown.index("class 21")))
+    assert second == first + 1
+    assert "the darkest are 11.5 % of their class" in figure.axes[0].get_title()
+    [cells] = figure.axes[0].images
+    row, column = shown.index("class 3"), shown.index("class 21")
+    assert to_hex(cells.get_array()[row, column]).upper() == "#D55E00"
 
 
 ERRORS = np.array([[90, 1, 0], [10, 99, 0], [0, 0, 50]])
@@ -177,7 +197,7 @@ def ribbons(figure):
 
 
 def test_alluvial_ribbons():
-    figure = alluvial(ERRORS, names=GARMENTS, title="model")
+    figure = drawn(ERRORS, names=GARMENTS, title="model", by=alluvial)
     widths, colours = zip(*ribbons(figure), strict=True)
     assert colours == (*["#C4C4C4"] * 3, *["#C4122F"] * 2)
     assert widths == pytest.approx((90 / 11, 9, 50 / 11, 1, 10))
@@ -186,7 +206,11 @@ def test_alluvial_ribbons():
 
 def test_alluvial_without_class():
     matrix = np.array([[5, 0, 2], [0, 0, 1], [0, 0, 0]])
-    written = [text for text in texts(alluvial(matrix, names=list("abc"), title="")) if ":" in text]
+    written = [
+        text
+        for text in texts(drawn(matrix, names=list("abc"), title="", by=alluvial))
+        if ":" in text
+    ]
     assert sorted(written) == [
         *("a: 0 of 5 wrong", "a: 2 of 7 wrong", "b: 1 of 1 wrong", "c: 3 of 3 wrong"),
         "grey: correct · red: errors",

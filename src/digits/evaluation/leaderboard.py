@@ -7,7 +7,9 @@ from digits.toolkit.judgement.confidence import TEMPERATURE_1
 from digits.toolkit.judgement.timing import SHARED_CORES, comparable_s
 
 MEANINGS = {  # of the table's headings that are no plain words
-    "balanced accuracy": "mean share of each class that is right, of the test rows",
+    "balanced accuracy": "mean share of each class that is right",
+    "macro-F1": "mean F1: harmonic mean of sensitivity and positive predictive value",
+    "top-5 accuracy": "share of the test rows whose class is among the five most probable",
     "weakest class": "the one with the smallest share that is right, and that share",
     "test loss": "mean −ln of the probability given to the true class",
     "calibration error": "mean gap between confidence and accuracy",
@@ -29,12 +31,15 @@ class Row(NamedTuple):
 
     model: str
     test_accuracy: float
+    test_balanced_accuracy: float
+    test_macro_f1: float
     test_loss: float
     test_ece: float
-    balanced_accuracy: float
     weakest_class: str
     weakest_sensitivity: float
     holdout_accuracy: float
+    holdout_balanced_accuracy: float
+    holdout_macro_f1: float
     holdout_loss: float
     user_s: float
     system_s: float
@@ -48,6 +53,7 @@ class Row(NamedTuple):
     images_per_s: float
     run_id: str
     temperature: float = 0.0
+    test_top5_accuracy: float | None = None  # of few classes
 
 
 class Comparison(NamedTuple):
@@ -95,11 +101,15 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
         {
             "model": row.model,
             "test accuracy": f"{row.test_accuracy:.4f}",
-            "balanced accuracy": f"{row.balanced_accuracy:.4f}",
+            "balanced accuracy": f"{row.test_balanced_accuracy:.4f}",
+            "macro-F1": f"{row.test_macro_f1:.4f}",
+            **_top5(row),
             "weakest class": f"{row.weakest_class}: {row.weakest_sensitivity:.4f}",
             "test loss": f"{row.test_loss:.4f}",
             "calibration error": f"{row.test_ece:.4f}",
             "hold-out accuracy": f"{row.holdout_accuracy:.4f}",
+            "hold-out balanced accuracy": f"{row.holdout_balanced_accuracy:.4f}",
+            "hold-out macro-F1": f"{row.holdout_macro_f1:.4f}",
             "hold-out loss": f"{row.holdout_loss:.4f}",
             "user s": f"{row.user_s:.1f}",
             "system s": f"{row.system_s:.1f}",
@@ -116,6 +126,11 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
         }
         for row in rows
     ]
+
+
+def _top5(row: Row) -> dict[str, str]:
+    top5 = row.test_top5_accuracy
+    return {} if top5 is None else {"top-5 accuracy": f"{top5:.4f}"}
 
 
 def markdown(rows: Sequence[Row]) -> str:

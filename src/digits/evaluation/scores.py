@@ -1,8 +1,4 @@
-"""The confusion matrix, and scores of the predicted probabilities.
-
-Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
-THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
-"""
+"""Scores of the predicted probabilities, and the mistakes."""
 
 from typing import NamedTuple
 
@@ -12,26 +8,20 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
-from digits.toolkit.dataset import Dataset, Images, Labels, Matrix, Probabilities
+from digits.toolkit.dataset import Dataset, Images, Labels, Probabilities
 from digits.toolkit.errors import DigitsError
-from digits.toolkit.judgement import calibration
+from digits.toolkit.judgement import calibration, confusion
 
 KERAS_EPSILON = 1e-7
-
-
-def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
-    """Count predictions, class numbers 0…classes−1, against the truth; there may be none."""
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (predicted, reference), 1)
-    return counts
 
 
 def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
-    `loss`: mean cross-entropy in nats; `brier`: mean squared distance to the one-hot truth, 0…2;
-    `ece`: see `calibration_error`. There is at least one row. A DigitsError if a row is no
-    probability distribution.
+    `balanced_accuracy` and `macro_f1`: see `confusion.balance`; `loss`: mean cross-entropy in nats;
+    `brier`: mean squared distance to the one-hot truth, 0…2; `ece`: see `calibration_error`;
+    `top5_accuracy`: of more than MANY_CLASSES. There is at least one row. A DigitsError if a row is
+    no probability distribution.
     """
     if fault := calibration.not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
@@ -43,13 +33,20 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
     two_classes = len(labels) == 2  # scikit-learn would warn
     top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
-    return {
-        "accuracy": float(np.mean(chances.argmax(axis=1) == reference)),
+    predicted = chances.argmax(axis=1)
+    matrix = confusion.confusion_matrix(predicted, reference, classes=len(labels))
+    found = {
+        "accuracy": float(np.mean(predicted == reference)),
+        **confusion.balance(matrix),
         "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
         "brier": float(brier),
         "ece": calibration.calibration_error(probabilities, reference),
         "top2_accuracy": float(top2),
     }
+    if len(labels) > confusion.MANY_CLASSES:
+        top5 = top_k_accuracy_score(reference, chances, k=5, labels=labels)
+        found["top5_accuracy"] = float(top5)
+    return found
 
 
 def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame:

@@ -9,9 +9,11 @@ import numpy as np
 from scipy.special import stdtrit
 
 from digits.toolkit.judgement.timing import SHARED_CORES
+from digits.toolkit.outputs import EVALUATED
 
 TIME = "elapsed_s"
-MEASURES = ("test_accuracy", "holdout_accuracy", TIME)
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+MEASURES = (*(f"{split}_{score}" for split in EVALUATED for score in SCORES), TIME)
 
 # The seed determines which rows a split holds, but not how many.
 DETERMINED_BY_SEED = ("seed", "split_md5")

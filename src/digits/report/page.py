@@ -7,11 +7,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from digits.artifacts import run_page
 from digits.evaluation.leaderboard import MEANINGS
 from digits.toolkit.html.templates import p_value, templates
 from digits.toolkit.judgement.behaviour import fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
+from digits.toolkit.judgement.confusion import MANY_CLASSES
 from digits.toolkit.outputs import RunRecord
 
 Png = bytes  # the content of a PNG file
@@ -23,11 +26,15 @@ IN_SHORT = {  # figures to choose by: headings in the table of all, and in the f
     "times": "× the fastest",
 }
 SCORES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
     "loss": "Log loss",
     "brier": "Brier score",
     "ece": "Expected calibration error",
     "top2_accuracy": "Top-2 accuracy",
+    "top5_accuracy": "Top-5 accuracy",
 }
+MOST_CONFUSED = 20  # pairs of classes
 
 
 Cell = tuple[str, str]  # text and tooltip
@@ -41,6 +48,7 @@ class SplitResult(NamedTuple):
     scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
     matrix: Png
     alluvial: Png
+    confused: pd.DataFrame  # as `confusion.most_confused` returns it
 
 
 class ModelResult(NamedTuple):
@@ -72,10 +80,12 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
-    functions = overall, by_class, as_tables, fragile, words, run_page
+    functions = overall, by_class, most_confused, as_tables, fragile, words, run_page
     named = {each.__name__: each for each in functions}
     meanings = defaultdict(str, MEANINGS)
-    return template.render(content=content, in_short=in_short, meanings=meanings, **named)
+    shown: dict[str, Any] = {"content": content, "in_short": in_short, "meanings": meanings}
+    many = len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES
+    return template.render(**shown, **named, many=many)
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
@@ -84,7 +94,8 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
     column: dict[str, str | Cell] = _texts(part.statistics.overall, part.statistics, None)
-    column |= {label: f"{part.scores[key]:.4f}" for key, label in SCORES.items()}
+    known = {label: part.scores[key] for key, label in SCORES.items() if key in part.scores}
+    column |= {label: f"{score:.4f}" for label, score in known.items()}
     sets = model.confidence[part.name]
     # a threshold of 0 makes every answer unsure, see `confidence.threshold`
     few = "" if model.confidence["threshold"] else "too few validation rows"
@@ -98,7 +109,20 @@ def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
 
 
 def by_class(statistics: Statistics) -> Table:
-    return {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
+    """A column per class; a row per class if they are many."""
+    table = {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
+    if len(table) <= MANY_CLASSES:
+        return table
+    figures = next(iter(table.values()))
+    return {label: {name: of[label] for name, of in table.items()} for label in figures}
+
+
+def most_confused(part: SplitResult) -> Table:
+    """The first pairs of classes; empty without errors."""
+    first = part.confused.head(MOST_CONFUSED)
+    pairs = first["reference"] + " → " + first["prediction"]
+    cells = {"rows": first["rows"].map("{:,}".format), "share": first["share"].map("{:.4f}".format)}
+    return {} if first.empty else {k: dict(zip(pairs, of, strict=True)) for k, of in cells.items()}
 
 
 def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:

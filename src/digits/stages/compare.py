@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from digits import artifacts
@@ -15,12 +16,13 @@ from digits.report.plots.model import learning_curves
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
 from digits.toolkit.files import replacing, write_json, write_text
-from digits.toolkit.judgement import behaviour, caret, comparison, timing
+from digits.toolkit.judgement import behaviour, caret, comparison, confusion, few_rows, timing
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
 FIGURES = (
-    *("test_accuracy", "balanced_accuracy", "weakest_sensitivity", "test_loss", "test_ece"),
-    *("holdout_accuracy", "holdout_loss", "elapsed_s"),
+    *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_top5_accuracy"),
+    *("weakest_sensitivity", "test_loss", "test_ece", "holdout_accuracy"),
+    *("holdout_balanced_accuracy", "holdout_macro_f1", "holdout_loss", "elapsed_s"),
 )
 ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
@@ -39,11 +41,14 @@ def main() -> None:
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
     pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
     front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})
+    statistics = {model: each.read_statistics() for model, each in evaluated.items()}
     fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
     verdicts = [comparison.choice(pairs, seconds)] if pairs else []
     verdicts += [*leaderboard.weak_classes(rows), *map(comparison.verdict, pairs)]
     verdicts += [*leaderboard.doubts(rows), *filter(None, fragile)]
-    verdicts += artifacts.copies_found(LAYOUT.read_split_summary())
+    summary, names = LAYOUT.read_split_summary(), [*statistics[models[0]]["test"]["by_class"]]
+    verdicts += artifacts.copies_found(summary)
+    verdicts += few_rows.few_holdout_rows(summary, params.promote, names)
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
@@ -55,13 +60,12 @@ def main() -> None:
     write_text(artifacts.COMPARE / "comparison.md", "\n".join(lines))
     ratios = leaderboard.time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
-        row.model: {name: getattr(row, name) for name in FIGURES}
+        row.model: {name: value for name in FIGURES if (value := getattr(row, name)) is not None}
         | ({"time_ratio": ratios[row.model]} if row.model in ratios else {})
         for row in rows
     }
     write_json(artifacts.COMPARE / "metrics.json", metrics)
-    overall = {m: each.read_statistics()["test"]["overall"] for m, each in evaluated.items()}
-    shares = {m: tuple(overall[m][end] for end in ACCURACY) for m in models}
+    shares = {m: tuple(statistics[m]["test"]["overall"][end] for end in ACCURACY) for m in models}
     times = {row.model: row.elapsed_s for row in rows}
     title = "Test accuracy against training time"
     save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
@@ -74,15 +78,18 @@ def main() -> None:
     with replacing(artifacts.LEARNING_CURVES) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
     matrices = {model: read_matrix(each.matrices["test"]) for model, each in evaluated.items()}
-    write_cells(artifacts.CONFUSION, matrices)
+    order = confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
+    write_cells(artifacts.CONFUSION, matrices, order=order)
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> leaderboard.Row:
     trained, evaluated = artifacts.TrainOutputs(model), artifacts.EvaluateOutputs(model)
     of_splits, cost = evaluated.read_metrics(), trained.read_metrics()
-    figures: dict[str, Any] = {"model": model, "shared_cores": 0.0, "temperature": 0.0}
+    figures: dict[str, Any] = {"model": model, "shared_cores": 0.0}
+    figures |= leaderboard.Row._field_defaults
     figures |= {f"{split}_{k}": v for split, of in of_splits.items() for k, v in of.items()}
-    figures |= caret.balance(evaluated.read_statistics()["test"]["by_class"])
+    weakest, lowest = caret.weakest(evaluated.read_statistics()["test"]["by_class"])
+    figures |= {"weakest_class": weakest, "weakest_sensitivity": lowest}
     figures |= {**latency, **cost, "parameters": int(cost["parameters"])}
     figures |= {"size_bytes": trained.model.stat().st_size, "run_id": trained.read_run().run_id}
     return leaderboard.Row(**{name: figures[name] for name in leaderboard.Row._fields})

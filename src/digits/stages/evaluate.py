@@ -1,6 +1,7 @@
 """`evaluate@<model>`: scores, statistics and pictures of a model on the test and hold-out rows."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from digits.artifacts import LAYOUT
 from digits.evaluation import behaviour, scores
 from digits.params import load as load_params
 from digits.project import as_project
+from digits.report.plots import confusion as matrix_plots
 from digits.report.plots import images
 from digits.report.plots import model as plots
 from digits.report.plots.theme import save
@@ -18,7 +20,7 @@ from digits.toolkit import inference, process
 from digits.toolkit.answering.explain import Heat, occlusion
 from digits.toolkit.dataset import Dataset, Matrix, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
-from digits.toolkit.judgement import caret, confidence
+from digits.toolkit.judgement import caret, confidence, confusion
 from digits.toolkit.judgement.confusion_csv import write_matrix
 from digits.toolkit.outputs import EVALUATED, read_calibration
 
@@ -43,8 +45,7 @@ def main(model: str) -> None:
         write_json(outputs.confidence, found)
         answered = {name: (probabilities[name], data.labels) for name, data in splits.items()}
         by_confidence = {name: scores.reliability(*both) for name, both in answered.items()}
-        with replacing(outputs.reliability) as temporary:
-            pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
+        write_by_split(outputs.reliability, by_confidence)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
         what, rows = artifacts.names_of(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=np.array(rows))
@@ -63,17 +64,25 @@ def write_figures(
     *,
     names: list[str],
 ) -> dict[str, Matrix]:
-    """Write confusion matrix, scores and caret's statistics of each split; returns the matrices."""
+    """Write confusion matrix, scores and statistics of each split; returns the matrices."""
     matrices, metrics, tables = {}, {}, {}
     for name, data in splits.items():
         predicted = probabilities[name].argmax(axis=1)
-        matrices[name] = scores.confusion_matrix(predicted, data.labels, classes=len(names))
+        matrices[name] = confusion.confusion_matrix(predicted, data.labels, classes=len(names))
         metrics[name] = scores.score_probabilities(probabilities[name], data.labels)
         tables[name] = caret.statistics(matrices[name], classes=names)._asdict()
         write_matrix(outputs.matrices[name], matrices[name], names=names)
     write_json(outputs.metrics, metrics)
     write_json(outputs.statistics, tables)
+    write_by_split(
+        outputs.confused, {n: confusion.most_confused(m, names=names) for n, m in matrices.items()}
+    )
     return matrices
+
+
+def write_by_split(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+    with replacing(path) as temporary:
+        pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
 
 def answer_sets_worth(
@@ -104,11 +113,12 @@ def draw(
     what: str,
 ) -> None:
     outputs = artifacts.EvaluateOutputs(model)
+    order = confusion.clustered(np.sum([*matrices.values()], axis=0))  # the same in all pictures
     for split, matrix in matrices.items():
         title = f"{model}, {split}"
-        cells = plots.confusion_matrix(matrix, names=names, title=title)
-        save(cells, outputs.matrix_picture(split))
-        save(plots.alluvial(matrix, names=names, title=title), outputs.alluvial(split))
+        shown: dict[str, Any] = {"names": names, "title": title, "order": order}
+        save(matrix_plots.confusion_matrix(matrix, **shown), outputs.matrix_picture(split))
+        save(matrix_plots.alluvial(matrix, **shown), outputs.alluvial(split))
     title = f"{model}, test: most confident mistakes\n{what}"
     save(images.mistakes(mistakes, heat, names=names, title=title), outputs.mistakes)
     metrics = outputs.read_metrics()

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from digits import artifacts
 from digits.evaluation import leaderboard
 from digits.params import load as load_params
@@ -47,6 +49,8 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
     evaluated = artifacts.EvaluateOutputs(model)
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
+    names = {"reference": str, "prediction": str}
+    confused = pd.read_csv(evaluated.confused, dtype=names, keep_default_na=False)
     return ModelResult(
         name=model,
         run=artifacts.TrainOutputs(model).read_run(),
@@ -58,6 +62,7 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
                 scores=scores[split],
                 matrix=evaluated.matrix_picture(split).read_bytes(),
                 alluvial=evaluated.alluvial(split).read_bytes(),
+                confused=confused[confused["split"] == split],
             )
             for split in EVALUATED
         ],

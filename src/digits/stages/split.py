@@ -1,12 +1,14 @@
 """`split`: divide the packed images into train, validation, test and hold-out."""
 
-from digits.artifacts import PACK, SPLIT_SUMMARY, copies_found, few_holdout_rows, split_path
+from digits.artifacts import PACK, SPLIT_SUMMARY, copies_found, split_path
 from digits.data import grouping, packed
 from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
+from digits.project import as_project
 from digits.toolkit import process
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import write_json
+from digits.toolkit.judgement.few_rows import few_holdout_rows
 
 
 def main() -> None:
@@ -24,7 +26,9 @@ def main() -> None:
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     write_json(SPLIT_SUMMARY, summary)
     print(_listed(summary["rows"]))
-    for line in [*copies_found(summary), *few_holdout_rows(summary, params.promote.model_dump())]:
+    project = as_project(params)
+    few = few_holdout_rows(summary, project.promote, project.data.class_names or [])
+    for line in [*copies_found(summary), *few]:
         print(f"warning: {line}")
 
 

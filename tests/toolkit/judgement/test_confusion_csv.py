@@ -91,10 +91,11 @@ def test_missing_matrix_is_named(tmp_path):
 def test_cells_begin_with_the_classes_in_their_order(tmp_path: Path) -> None:
     names = ["zebra", "cat, small", "7"]
     path = tmp_path / "cells.csv"
-    write_cells(path, {"b": (np.array(COUNTS), names), "a": (np.zeros((3, 3), int), names)})
+    matrices = {"b": (np.array(COUNTS), names), "a": (np.zeros((3, 3), int), names)}
+    write_cells(path, matrices, order=[1, 0, 2])
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert header == ["model", "prediction", "reference", "count"]
-    assert [row[1:3] for row in rows if row[0] == "a"] == [[name, name] for name in names]
+    assert [row[1:3] for row in rows if row[0] == "a"] == [[names[k], names[k]] for k in (1, 0, 2)]
     written = [int(row[3]) for row in rows if row[0] == "b"]
-    assert written == [5, 6, 7, 1, 2, 1]
+    assert written == [6, 5, 7, 1, 2, 1]

@@ -29,7 +29,9 @@ def result(wrong: int, *, offset: int = 0, size_mb: float = 1) -> Result:
     probabilities = answers(wrong, offset=offset)
     accuracy = float((probabilities.argmax(axis=1) == TRUTH).mean())
     metrics = {"test.accuracy": accuracy, "elapsed_s": 2.0, "size_mb": size_mb}
-    return Result(metrics, {"a": 0.5}, {"test": probabilities, "holdout": probabilities})
+    return Result(
+        metrics, dict.fromkeys("abcd", 0.5), {"test": probabilities, "holdout": probabilities}
+    )
 
 
 def compared(
@@ -50,7 +52,8 @@ def compared(
             result(30),
             result(60),
             "worse: accuracy 97.00 → 94.00 %, p < 0.001; the gate would refuse: "
-            "paired_test, max_accuracy_loss, max_sensitivity_loss",
+            "paired_test, max_accuracy_loss, max_sensitivity_loss, max_balanced_accuracy_loss, "
+            "max_macro_f1_loss",
         ),
         (
             result(30),
@@ -95,9 +98,9 @@ def test_checks_that_need_more_than_results_are_named_and_not_asked() -> None:
 def test_what_only_one_side_has_is_a_change_without_a_difference() -> None:
     old, new = result(30), result(30)
     shown: dict[str, Any] = compared(
-        Result({**old.metrics, "ece": 0.1}, {"a": 0.5, "c": 1}, old.probabilities),
-        Result(new.metrics, {"a": None, "b": 0.25}, new.probabilities),
+        Result({**old.metrics, "ece": 0.1}, {"a": 0.5, "e": 1}, old.probabilities),
+        Result(new.metrics, dict.fromkeys("abcd"), new.probabilities),
     ).as_dict()
     assert shown["metrics"]["ece"] == {"old": 0.1, "new": None, "diff": None}
-    assert [*shown["sensitivity"]] == ["a", "b", "c"]
+    assert [*shown["sensitivity"]] == [*"abcde"]
     assert shown["sensitivity"]["a"] == {"old": 0.5, "new": None, "diff": None}

@@ -28,9 +28,13 @@ GOOD = Facts(
 )
 PARAMS = PromoteParams(
     min_accuracy=0.9,
+    min_balanced_accuracy=None,
+    min_macro_f1=None,
     min_sensitivity=0.1,
     paired_test=0.05,
     max_accuracy_loss=0.002,
+    max_balanced_accuracy_loss=None,
+    max_macro_f1_loss=None,
     max_sensitivity_loss=0.02,
     max_total_loss=0.003,
     max_calibration_error=0.02,
@@ -45,6 +49,7 @@ PARAMS = PromoteParams(
 )
 
 
+BALANCED = [key for key in PromoteParams.model_fields if "balanced" in key or "macro" in key]
 ALL_RIGHT = np.bincount(TRUTH)
 
 
@@ -54,9 +59,13 @@ def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
     return Contender(name, predicted, signature, calibration_error=0.004)
 
 
-def decided(challenger, champion=None, *, facts=GOOD, former=None, truth=TRUTH, **changes):
-    params = PARAMS.model_copy(update=changes)
-    return decide(challenger, champion, truth, facts, params=params, former=former or {})
+def decided(
+    challenger, champion=None, *, facts=GOOD, former=None, truth=TRUTH, classes=10, **changes
+):
+    params, names = PARAMS.model_copy(update=changes), [f"c{label}" for label in range(classes)]
+    return decide(
+        challenger, champion, truth, facts, params=params, former=former or {}, names=names
+    )
 
 
 def failed(*contenders, **given):
@@ -146,7 +155,7 @@ def test_an_honest_model_is_not_refused_because_the_rows_are_few(n):
         chances, truth = honest(n, seed=seed)
         contender = Contender.answering("m", chances, truth)
         beyond_limit += contender.calibration_error > PARAMS.max_calibration_error
-        refused += bool(failed(contender, truth=truth, min_accuracy=None))
+        refused += bool(failed(contender, truth=truth, classes=5, min_accuracy=None))
     assert beyond_limit > 50
     assert refused <= 5
 
@@ -165,7 +174,8 @@ def test_a_class_may_lose_just_as_much_as_is_allowed():
 
 
 def test_checks_are_named_as_their_keys_and_turned_off_by_them():
-    decision = decided(wrong_on(), wrong_on(), holdout_test=0.001)
+    on = dict.fromkeys(BALANCED, 0.5)
+    decision = decided(wrong_on(), wrong_on(), holdout_test=0.001, **on)
     assert {check.name for check in decision.checks} == set(PromoteParams.model_fields)
     for off in (None, False):
         none = dict(PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off)))
@@ -187,15 +197,15 @@ def test_dead_class_never_passes():
         predicted = np.where(truth == 2, 0, truth)
         predicted[990 : 990 + right] = 2
         contender = Contender("m", predicted, "", calibration_error=0.0)
-        decision = decided(contender, truth=truth)
+        decision = decided(contender, truth=truth, classes=3)
         assert decision.failed == refused
         check = check_of(decision, "min_sensitivity")
-        assert check.found.startswith(f"class 2: {right} of 10 rows right, so at least 0.")
+        assert check.found.startswith(f"class c2: {right} of 10 rows right, so at least 0.")
 
 
 def test_class_without_rows_fails_min_sensitivity():
     for classes, refused in ((10, []), (11, ["min_sensitivity"])):
-        assert failed(replace(wrong_on(), classes=classes)) == refused
+        assert failed(wrong_on(), classes=classes) == refused
 
 
 def test_class_must_not_decay_over_champions():
@@ -207,7 +217,45 @@ def test_class_must_not_decay_over_champions():
     assert failed(challenger, champion, former=former, paired_test=None) == ["max_sensitivity_loss"]
     assert failed(wrong_on(*of_class_5[:4]), champion, former=former) == []
     check = check_of(decided(challenger, champion, former=former), "max_sensitivity_loss")
-    assert check.found == "class 5: 0.9600 against 1.0000 of version 1"
+    assert check.found == "class c5: 0.9600 against 1.0000 of version 1"
+
+
+RARE = np.repeat([0, 1], [980, 20])
+KNOWS_RARE = Contender("old", RARE, "", calibration_error=0.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "passes", "fails", "found"),
+    [
+        ("min_balanced_accuracy", 0.875, 0.876, "0.8750 on 1,000 hold-out rows"),
+        ("min_macro_f1", 0.927, 0.928, "0.9273 on 1,000 hold-out rows"),
+        ("max_balanced_accuracy_loss", 0.125, 0.124, "0.8750 against 1.0000: -0.1250"),
+        ("max_macro_f1_loss", 0.073, 0.072, "0.9273 against 1.0000: -0.0727"),
+    ],
+)
+def test_balanced_limits_see_a_rare_class(key, passes, fails, found):
+    predicted = RARE.copy()
+    predicted[980:985] = 0  # a quarter of it is lost, 0.5 % of all rows
+    challenger = replace(KNOWS_RARE, predicted=predicted)
+    only = dict.fromkeys(PromoteParams.model_fields)
+    for limit, refused in ((passes, []), (fails, [key])):
+        given = {"truth": RARE, "classes": 2, **only, key: limit}
+        decision = decided(challenger, KNOWS_RARE, **given)
+        assert decision.failed == refused
+        assert decision.checks[0].found.startswith(found)
+    assert failed(KNOWS_RARE, **given) == []
+    blind = replace(KNOWS_RARE, predicted=None)
+    assert failed(KNOWS_RARE, blind, **given) == [key] * key.startswith("max_")
+
+
+def test_check_on_too_few_rows_says_so():
+    truth = np.repeat(np.arange(10), [4, *[20] * 9])
+    answers = Contender("m", truth, "", calibration_error=0.0)
+    words = "; rows too few to tell: 4 of class c0, 10 needed"
+    for limit, remark in ((0.025, ""), (0.01, words)):
+        on = {"truth": truth, "max_balanced_accuracy_loss": limit}
+        check = check_of(decided(answers, answers, **on), "max_balanced_accuracy_loss")
+        assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
 
 
 def test_hold_out_learned_by_heart_is_refused():

@@ -157,7 +157,10 @@ def _result(side: Side, model: str) -> Result:
         of_splits = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
         by_class = of_splits["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        return Result(metrics, sensitivity, evaluated.read_predictions())
+        predictions = evaluated.read_predictions()
+        if any(answers.shape[1] != len(by_class) for answers in predictions.values()):
+            raise DataError(f"{model}: its predictions are not of the classes of its statistics")
+        return Result(metrics, sensitivity, predictions)
 
 
 def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:

@@ -68,12 +68,10 @@ def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Stati
     return Statistics(overall, dict(zip(names, rows, strict=True)), undefined)
 
 
-def balance(by_class: Mapping[str, Figures]) -> dict[str, Any]:
-    """`balanced_accuracy` of the classes with rows, `weakest_class` and `weakest_sensitivity`."""
+def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
+    """The class with the lowest sensitivity, and that; one class at least has rows."""
     found = {name: s for name, f in by_class.items() if (s := f.get("sensitivity")) is not None}
-    weakest = min(found, key=found.__getitem__)
-    lowest = {"weakest_class": weakest, "weakest_sensitivity": found[weakest]}
-    return {"balanced_accuracy": sum(found.values()) / len(found), **lowest}
+    return min(found.items(), key=lambda pair: pair[1])
 
 
 def label_of(figure: str) -> str:

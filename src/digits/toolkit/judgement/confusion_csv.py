@@ -1,7 +1,7 @@
 """Confusion matrices as CSV: rows are predictions, columns the reference."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,19 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
         pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
 
-def write_cells(path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]]) -> None:
-    """Write the matrices of several models as rows `model prediction reference count`."""
+def write_cells(
+    path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]], *, order: Sequence[int]
+) -> None:
+    """Write the matrices of several models as rows `model prediction reference count`.
+
+    The correct cells are first, in this order of the classes: plots take it for their axes.
+    """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "prediction", "reference", "count"])
         for model, (matrix, names) in matrices.items():
-            correct = np.eye(len(names), dtype=bool)  # first: plots take their order for the axes
-            for row, column in [*np.argwhere(correct), *np.argwhere(~correct & (matrix > 0))]:
+            errors = (matrix > 0) & ~np.eye(len(names), dtype=bool)
+            for row, column in [*zip(order, order, strict=True), *np.argwhere(errors)]:
                 writer.writerow([model, names[row], names[column], matrix[row, column]])
 
 

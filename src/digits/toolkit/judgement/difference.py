@@ -111,6 +111,7 @@ def compare_results(
             facts,
             params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
             former={},
+            names=[*new.sensitivity],
         )
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})

@@ -12,6 +12,8 @@ from digits.toolkit.files import StrictModel
 from digits.toolkit.judgement import calibration
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
+NO_CHAMPION = "no champion to compare with"
+INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
 Off = BeforeValidator(lambda value: None if value is False else value)
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
@@ -27,9 +29,13 @@ class PromoteParams(StrictModel):
     """
 
     min_accuracy: Share
+    min_balanced_accuracy: Share
+    min_macro_f1: Share
     min_sensitivity: Share
     paired_test: Level
     max_accuracy_loss: Share
+    max_balanced_accuracy_loss: Share
+    max_macro_f1_loss: Share
     max_sensitivity_loss: Share
     max_total_loss: Share
     max_calibration_error: Share
@@ -58,7 +64,6 @@ class Contender:
     finding: str | None = None
     calibration_error: float = nan
     by_chance: float = 0.0
-    classes: int = 0
 
     @classmethod
     def answering(
@@ -69,8 +74,7 @@ class Contender:
             return cls(name, None, signature, finding)
         error = calibration.calibration_error(probabilities, reference)
         by_chance = calibration.chance_calibration_error(probabilities)
-        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-        return cls(name, predicted, signature, None, error, by_chance, classes)
+        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The checks of the promotion gate, each named as its key in params.yaml."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,16 @@ from scipy.stats import binomtest, fisher_exact
 
 from digits.toolkit.dataset import Labels
 from digits.toolkit.judgement.comparison import mcnemar_exact
-from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts, PromoteParams
-
-NO_CHAMPION = "no champion to compare with"
-INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
+from digits.toolkit.judgement.gate import (
+    INCOMPARABLE,
+    NO_CHAMPION,
+    Check,
+    Contender,
+    Decision,
+    Facts,
+    PromoteParams,
+)
+from digits.toolkit.judgement.gate_balance import balanced, with_remarks
 
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Champion = Contender | None  # None: there is none
@@ -25,6 +31,7 @@ def decide(
     *,
     params: PromoteParams,
     former: Mapping[str, Labels | None],
+    names: Sequence[str],
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
@@ -32,7 +39,8 @@ def decide(
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
     version of each earlier champion to its `right_by_class` on these rows, None if it cannot
-    answer. A challenger with unusable predictions fails the check `answers`, whatever is on.
+    answer; `names` are those of the classes. A challenger with unusable predictions fails the check
+    `answers`, whatever is on.
     """
     right: list[int] = []
     note, before = "", None
@@ -47,10 +55,12 @@ def decide(
             found = f"right on {now:.4f} of the hold-out rows against {then:.4f}"
             note = f"not better than the champion: {found}"
         checks = [
-            *alone(challenger, hits, reference, facts, params),
+            *alone(challenger, hits, reference, facts, params, names),
             *against(hits, challenger.signature, champion, before, params),
-            *against_all(hits, former, champion, before, reference, params),
+            *against_all(hits, former, champion, before, reference, params, names),
+            *balanced(challenger.predicted, champion, reference, params),
         ]
+        checks = with_remarks(checks, reference, params, names)
     checks += [*origin(facts, params), *filter(None, [approval])]
     old = champion.name if champion else None
     return Decision(challenger.name, old, (*checks,), rows_md5, (*right,), note)
@@ -62,7 +72,12 @@ def right_by_class(hits: Hits, reference: Labels) -> Labels:
 
 
 def alone(
-    challenger: Contender, hits: Hits, reference: Labels, facts: Facts, params: PromoteParams
+    challenger: Contender,
+    hits: Hits,
+    reference: Labels,
+    facts: Facts,
+    params: PromoteParams,
+    names: Sequence[str],
 ) -> Iterator[Check]:
     """The checks that need no champion."""
     if (limit := params.min_accuracy) is not None:
@@ -71,7 +86,7 @@ def alone(
         figures = {"holdout_accuracy": accuracy, "holdout_rows": rows}
         yield Check("min_accuracy", accuracy >= limit, found, allowed, figures)
     if (limit := params.min_sensitivity) is not None:
-        yield _min_sensitivity(challenger, hits, reference, limit)
+        yield _min_sensitivity(names, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
         found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"
@@ -100,15 +115,14 @@ def alone(
         yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
 
 
-def _min_sensitivity(challenger: Contender, hits: Hits, reference: Labels, limit: float) -> Check:
+def _min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
     """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
-    classes = max(challenger.classes, int(reference.max()) + 1)
-    rows = np.bincount(reference, minlength=classes)
-    right = np.bincount(reference[hits], minlength=classes)
+    rows = np.bincount(reference, minlength=len(names))
+    right = np.bincount(reference[hits], minlength=len(names))
     counts = zip(right.tolist(), rows.tolist(), strict=True)
     least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
     worst = int(np.argmin(least))
-    counted = f"class {worst}: {right[worst]:,} of {rows[worst]:,} rows right"
+    counted = f"class {names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
     found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
     figures = {"least_class": worst, "least_class_sensitivity": float(least[worst])}
     allowed, passed = f"at least {limit:g} in each class", bool(least[worst] >= limit)
@@ -168,6 +182,7 @@ def against_all(
     before: Hits | None,
     reference: Labels,
     params: PromoteParams,
+    names: Sequence[str],
 ) -> Iterator[Check]:
     """No worse than the best champion so far, in total and per class: losses must not add up."""
     known = {version: right for version, right in former.items() if right is not None}
@@ -179,7 +194,7 @@ def against_all(
         if champion and before is None:
             yield Check("max_sensitivity_loss", False, *INCOMPARABLE)
         elif known:
-            yield _sensitivity_loss(known, hits, reference, limit)
+            yield _sensitivity_loss(known, hits, reference, limit, names)
         else:
             yield Check("max_sensitivity_loss", True, NO_CHAMPION + left_out)
     if (limit := params.max_total_loss) is None:
@@ -197,18 +212,22 @@ def against_all(
 
 
 def _sensitivity_loss(
-    known: Mapping[str, Labels], hits: Hits, reference: Labels, limit: float
+    known: Mapping[str, Labels],
+    hits: Hits,
+    reference: Labels,
+    limit: float,
+    names: Sequence[str],
 ) -> Check:
     """Of each class against the champion that was best in it, the present one among them."""
     rows, now = np.bincount(reference), right_by_class(hits, reference)
     with np.errstate(invalid="ignore"):  # a class without rows
         losses = (np.array([*known.values()]) - now) / rows
-    worst, k = np.unravel_index(np.nanargmax(losses), losses.shape)
+    worst, k = map(int, np.unravel_index(np.nanargmax(losses), losses.shape))
     version, loss = [*known][worst], float(losses[worst, k])
-    found = f"class {k}: {now[k] / rows[k]:.4f} against {known[version][k] / rows[k]:.4f}"
+    found = f"class {names[k]}: {now[k] / rows[k]:.4f} against {known[version][k] / rows[k]:.4f}"
     found = f"{found} of {'version ' * version.isdecimal()}{version}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
-    figures = {"worst_class": int(k), "worst_class_sensitivity_change": -loss}
+    figures = {"worst_class": k, "worst_class_sensitivity_change": -loss}
     return Check("max_sensitivity_loss", loss <= limit + 1e-9, found, allowed, figures)
 
 

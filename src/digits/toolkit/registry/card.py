@@ -34,6 +34,9 @@ ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" f
 FIGURES = {
     "rows": "rows",
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "top5_accuracy": "top-5 accuracy",
     "kappa": "Cohen's kappa",
     "loss": "log loss",
     "brier": "Brier score",

@@ -109,6 +109,7 @@ def judge_by_holdout(
         facts,
         params=project.promote,
         former=former,
+        names=project.data.class_names or [*map(str, range(classes))],
         approval=approval,
         rows_md5=rows_md5,
     )

@@ -49,6 +49,7 @@ COLUMNS = {  # and their widths, in pixels
     "metrics.`val_accuracy`": 120,
     "metrics.`holdout_accuracy`": 145,
     "metrics.`test_balanced_accuracy`": 145,
+    "metrics.`test_macro_f1`": 120,
     "metrics.`test_weakest_sensitivity`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,

@@ -155,15 +155,14 @@ def _log_evaluation(
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs, rows: Mapping[str, int]) -> dict[str, Metrics]:
-    from digits.toolkit.judgement.caret import balance  # it loads SciPy
+    from digits.toolkit.judgement.caret import weakest  # it loads SciPy
 
     metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}
     statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
         figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
-        figures |= balance(statistics[split]["by_class"])
-        del figures["weakest_class"]  # a name
+        _, figures["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
         metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
     test = metrics["test"]
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike

@@ -1,0 +1,65 @@
+"""The gate's limits on figures that count each class alike, and remarks on too few rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from digits.toolkit.dataset import Labels
+from digits.toolkit.judgement.confusion import balance, confusion_matrix
+from digits.toolkit.judgement.few_rows import OF_ALL, lacking, least
+from digits.toolkit.judgement.gate import (
+    INCOMPARABLE,
+    NO_CHAMPION,
+    Check,
+    Contender,
+    PromoteParams,
+)
+
+
+def balanced(
+    predicted: Labels, champion: Contender | None, reference: Labels, params: PromoteParams
+) -> Iterator[Check]:
+    """Limits on balanced accuracy and macro-F1 of the rows, and on their loss."""
+    before = None
+    if champion and champion.predicted is not None:
+        before = _figures(champion.predicted, reference)
+    for name, value in _figures(predicted, reference).items():
+        if (limit := getattr(params, key := f"min_{name}")) is not None:
+            found, allowed = (
+                f"{value:.4f} on {len(reference):,} hold-out rows",
+                f"at least {limit:g}",
+            )
+            yield Check(key, value >= limit, found, allowed, {f"holdout_{name}": value})
+        if (limit := getattr(params, key := f"max_{name}_loss")) is None:
+            continue
+        if before:
+            change = value - before[name]
+            found = f"{value:.4f} against {before[name]:.4f}: {change:+.4f}"
+            figures = {f"champion_{name}": before[name], f"{name}_change": change}
+            allowed = f"a loss of at most {limit:g}"
+            yield Check(key, -change <= limit + 1e-9, found, allowed, figures)
+        elif champion:
+            yield Check(key, False, *INCOMPARABLE)
+        else:
+            yield Check(key, True, NO_CHAMPION)
+
+
+def _figures(predicted: Labels, reference: Labels) -> dict[str, float]:
+    classes = int(max(predicted.max(), reference.max())) + 1
+    return balance(confusion_matrix(predicted, reference, classes=classes))
+
+
+def with_remarks(
+    checks: Sequence[Check], reference: Labels, params: PromoteParams, names: Sequence[str]
+) -> list[Check]:
+    """The checks; those that judge by too few rows say so."""
+    counts = np.bincount(reference, minlength=len(names)).tolist()
+    few, remarked = lacking(params, counts), []
+    for check in checks:
+        if check.figures and check.name in few:
+            rows = f"{sum(counts):,}" if check.name in OF_ALL else least(counts, names)
+            remark = f"; rows too few to tell: {rows}, {few[check.name]:,} needed"
+            check = replace(check, found=check.found + remark)
+        remarked.append(check)
+    return remarked
