@@ -5,14 +5,18 @@ A table of it maps headings of columns to mappings from headings of rows to cell
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digits.artifacts import run_page
 from digits.evaluation.leaderboard import MEANINGS
 from digits.toolkit.html.templates import p_value, templates
 from digits.toolkit.judgement.behaviour import fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
+from digits.toolkit.judgement.slices import weakest
 from digits.toolkit.outputs import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Png = bytes  # the content of a PNG file
 
@@ -49,6 +53,7 @@ class ModelResult(NamedTuple):
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
     behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
     confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    slices: "pd.DataFrame"  # as `EvaluateOutputs.read_slices` returns it
     reliability: Png
     mistakes: Png
 
@@ -72,7 +77,7 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
-    functions = overall, by_class, as_tables, fragile, words, run_page
+    functions = overall, by_class, as_tables, fragile, weakest, words, run_page
     named = {each.__name__: each for each in functions}
     meanings = defaultdict(str, MEANINGS)
     return template.render(content=content, in_short=in_short, meanings=meanings, **named)

@@ -14,9 +14,9 @@ from digits.project import as_project
 from digits.report.plots import model as plots
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
-from digits.toolkit.dataset import Dataset, Matrix, save_arrays
+from digits.toolkit.dataset import Dataset, Matrix, Split, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
-from digits.toolkit.judgement import caret, confidence
+from digits.toolkit.judgement import caret, confidence, slices
 from digits.toolkit.judgement.confusion_csv import write_matrix
 from digits.toolkit.outputs import EVALUATED, read_calibration
 
@@ -41,6 +41,7 @@ def main(model: str) -> None:
         write_json(outputs.confidence, found)
         answered = {name: (probabilities[name], data.labels) for name, data in splits.items()}
         by_confidence = {name: scores.reliability(*both) for name, both in answered.items()}
+        write_slices(model, stored, probabilities)
         with replacing(outputs.reliability) as temporary:
             pd.concat(by_confidence, names=["split"]).droplevel(1).to_csv(temporary)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
@@ -71,6 +72,21 @@ def write_figures(
     write_json(outputs.metrics, metrics)
     write_json(outputs.statistics, tables)
     return matrices
+
+
+def write_slices(
+    model: str, splits: dict[str, Split], probabilities: dict[str, np.ndarray]
+) -> None:
+    """Write the accuracy in the slices of each split; only a header without metadata."""
+    tables = {}
+    for name, (data, rows) in splits.items():
+        found, left_out = slices.find_slices(artifacts.metadata(rows))
+        hits = probabilities[name].argmax(axis=1) == data.labels
+        tables[name] = slices.measure(found, hits)
+        for line in left_out:
+            print(f"{model}, {name}: {line}")
+    with replacing(artifacts.EvaluateOutputs(model).slices) as temporary:
+        pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
 
 def answer_sets_worth(

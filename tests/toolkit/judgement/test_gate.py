@@ -33,6 +33,7 @@ PARAMS = PromoteParams(
     max_accuracy_loss=0.002,
     max_sensitivity_loss=0.02,
     max_total_loss=0.003,
+    max_slice_loss=0.05,
     max_calibration_error=0.02,
     coverage_test=0.001,
     max_unsure=0.2,
@@ -56,7 +57,7 @@ def wrong_on(*rows, name="m", signature="uint8 (-1, 8, 8)"):
 
 def decided(challenger, champion=None, *, facts=GOOD, former=None, truth=TRUTH, **changes):
     params = PARAMS.model_copy(update=changes)
-    return decide(challenger, champion, truth, facts, params=params, former=former or {})
+    return decide(challenger, champion, truth, facts, params=params, former=former or {}, slices={})
 
 
 def failed(*contenders, **given):

@@ -32,6 +32,7 @@ class PromoteParams(StrictModel):
     max_accuracy_loss: Share
     max_sensitivity_loss: Share
     max_total_loss: Share
+    max_slice_loss: Share
     max_calibration_error: Share
     coverage_test: Level
     max_unsure: Share

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact
 
 from digits.toolkit.dataset import Labels
 from digits.toolkit.judgement.comparison import mcnemar_exact
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts, PromoteParams
+from digits.toolkit.judgement.slices import Hits, Slices, slice_loss
 
 NO_CHAMPION = "no champion to compare with"
+NO_SLICES = "no column of metadata that makes slices"
 INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
-Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Champion = Contender | None  # None: there is none
 
 
@@ -25,6 +25,7 @@ def decide(
     *,
     params: PromoteParams,
     former: Mapping[str, Labels | None],
+    slices: Slices,
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
@@ -32,7 +33,8 @@ def decide(
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
     version of each earlier champion to its `right_by_class` on these rows, None if it cannot
-    answer. A challenger with unusable predictions fails the check `answers`, whatever is on.
+    answer. `slices` are of these rows. A challenger with unusable predictions fails the check
+    `answers`, whatever is on.
     """
     right: list[int] = []
     note, before = "", None
@@ -48,7 +50,7 @@ def decide(
             note = f"not better than the champion: {found}"
         checks = [
             *alone(challenger, hits, reference, facts, params),
-            *against(hits, challenger.signature, champion, before, params),
+            *against(hits, challenger.signature, champion, before, slices, params),
             *against_all(hits, former, champion, before, reference, params),
         ]
     checks += [*origin(facts, params), *filter(None, [approval])]
@@ -128,13 +130,24 @@ def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
 
 
 def against(
-    hits: Hits, signature: str, champion: Champion, before: Hits | None, params: PromoteParams
+    hits: Hits,
+    signature: str,
+    champion: Champion,
+    before: Hits | None,
+    slices: Slices,
+    params: PromoteParams,
 ) -> Iterator[Check]:
-    comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
+    comparisons = {
+        "paired_test": _paired_test,
+        "max_accuracy_loss": _accuracy_loss,
+        "max_slice_loss": lambda *each: Check("max_slice_loss", *slice_loss(slices, *each)),
+    }
     for name in ("same_signature", *comparisons):
         if (limit := getattr(params, name)) is None:
             continue
-        if champion is None:
+        if name == "max_slice_loss" and not slices:
+            yield Check(name, True, NO_SLICES)
+        elif champion is None:
             yield Check(name, True, NO_CHAMPION)
         elif name == "same_signature":
             old = champion.signature
