@@ -10,14 +10,15 @@ from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import pandas as pd
 from mlflow import MlflowClient
 from support import commit, linear_model, record_outputs, run_record
 
-from digits.artifacts import VALIDATION, TrainOutputs, split_path, split_tags
+from digits.artifacts import LAYOUT, VALIDATION, TrainOutputs, split_path, split_tags
 from digits.project import load_project
 from digits.toolkit.dataset import Dataset, Shape, Split, save_split
 from digits.toolkit.files import write_json
@@ -54,9 +55,16 @@ def prepare(digits: Dataset) -> None:
     save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(VALIDATION, {"success": True, "critical": 0})
+    describe({"row": rows})
     record_outputs()
     Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
     commit(".")
+
+
+def describe(columns: Mapping[str, Any]) -> None:
+    """Write what is known of the hold-out rows, such as `meta_writer`."""
+    LAYOUT.packed_rows.parent.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_parquet(LAYOUT.packed_rows)
 
 
 def enter(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +12,9 @@ from digits.toolkit import outputs
 from digits.toolkit.outputs import SPLIT_TAGS, SPLITS, RunRecord
 from digits.toolkit.pipeline.provenance import ARTIFACTS, recorded_outputs
 from digits.toolkit.project import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACK = ARTIFACTS / "pack"
 VALIDATION = ARTIFACTS / "validate" / "result.json"
@@ -73,6 +76,11 @@ def names_of(rows: np.ndarray) -> tuple[str, list[str]]:
     return f"rows of {table['file'].iloc[0]}, counted from 0", table["name"].tolist()
 
 
+def metadata(rows: np.ndarray, root: Path = Path()) -> "pd.DataFrame":
+    """See `packed.load_metadata`."""
+    return packed.load_metadata(root / PACK, rows)
+
+
 class TrainOutputs(outputs.TrainOutputs):
     """artifacts/train/<model>/ in `root`."""
 
@@ -98,6 +106,8 @@ LAYOUT = Layout(
     split=split_path,
     split_summary=SPLIT_SUMMARY,
     validation=VALIDATION,
+    packed_rows=PACK / packed.ROWS,
+    metadata=metadata,
     trained=TrainOutputs,
     evaluated=EvaluateOutputs,
 )

@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from support import run_record
@@ -18,8 +19,10 @@ from digits.toolkit.judgement.caret import statistics
 from digits.toolkit.judgement.comparison import Candidate, as_dict, compare_pair, verdict
 from digits.toolkit.judgement.confidence import answer_sets, measure, threshold
 from digits.toolkit.judgement.confusion import confusion_matrix, most_confused
+from digits.toolkit.judgement.slices import COLUMNS
 from digits.training.temperature import truth_probabilities
 
+NO_SLICES = pd.DataFrame(columns=["split", *COLUMNS])
 DIGITS = [str(number) for number in range(10)]
 CHECK = {"part": "train", "severity": "warning", "expectation": "expect_column_values_to_be_null"}
 VALIDATION = {
@@ -66,6 +69,7 @@ def model_result(name, splits, predicted, *, names, png):
         splits=results,
         behaviour={"clean": accuracy} | dict.fromkeys(("shift_0.07", "rotate_15"), accuracy - 0.2),
         confidence=confidence,
+        slices=NO_SLICES,
         reliability=png,
         mistakes=png,
     )
@@ -202,6 +206,19 @@ def test_links_without_server(page):
 
 def test_class_name_is_escaped(extreme):
     assert "<script>alert" not in render(extreme)
+
+
+def test_slices_are_a_table_of_the_weakest(content, page):
+    assert "Slices" not in page
+    row = {"split": "holdout", "column": "<b>", "rows": 1200, "accuracy": 0.5, "upper": 0.6}
+    table = pd.DataFrame([row | {"value": f"w{n}", "lower": n / 100} for n in range(30)])
+    model = content.models[1]._replace(slices=table)
+    shown = render(content._replace(models=[content.models[0], model]))
+    assert shown.count("<caption>Slices") == 1
+    assert "<caption>Slices, cnn on holdout: the weakest 20 of 30</caption>" in shown
+    cells = "<td>1,200</td><td>0.5000</td><td>0.1900 to 0.6000</td>"
+    assert f'<tr><th scope="row">&lt;b&gt;: w19</th>{cells}</tr>' in shown
+    assert "w20" not in shown
 
 
 def open_offline(browser, path: Path, width: int):

@@ -15,6 +15,7 @@ from digits.toolkit.html.templates import p_value, templates
 from digits.toolkit.judgement.behaviour import fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
 from digits.toolkit.judgement.confusion import MANY_CLASSES
+from digits.toolkit.judgement.slices import weakest
 from digits.toolkit.outputs import RunRecord
 
 Png = bytes  # the content of a PNG file
@@ -57,6 +58,7 @@ class ModelResult(NamedTuple):
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
     behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
     confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    slices: "pd.DataFrame"  # as `EvaluateOutputs.read_slices` returns it
     reliability: Png
     mistakes: Png
 
@@ -80,7 +82,8 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
-    functions = overall, by_class, most_confused, as_tables, fragile, words, run_page
+    of_models = overall, by_class, most_confused, as_tables, fragile, weakest
+    functions = *of_models, words, run_page
     named = {each.__name__: each for each in functions}
     meanings = defaultdict(str, MEANINGS)
     shown: dict[str, Any] = {"content": content, "in_short": in_short, "meanings": meanings}

@@ -18,9 +18,9 @@ from digits.report.plots import model as plots
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
 from digits.toolkit.answering.explain import Heat, occlusion
-from digits.toolkit.dataset import Dataset, Matrix, save_arrays
+from digits.toolkit.dataset import Dataset, Matrix, Split, save_arrays
 from digits.toolkit.files import md5, replacing, write_json
-from digits.toolkit.judgement import caret, confidence, confusion
+from digits.toolkit.judgement import caret, confidence, confusion, slices
 from digits.toolkit.judgement.confusion_csv import write_matrix
 from digits.toolkit.outputs import EVALUATED, read_calibration
 
@@ -46,6 +46,7 @@ def main(model: str) -> None:
         answered = {name: (probabilities[name], data.labels) for name, data in splits.items()}
         by_confidence = {name: scores.reliability(*both) for name, both in answered.items()}
         write_by_split(outputs.reliability, by_confidence)
+        write_slices(model, stored, probabilities)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
         what, rows = artifacts.names_of(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=np.array(rows))
@@ -78,6 +79,20 @@ def write_figures(
         outputs.confused, {n: confusion.most_confused(m, names=names) for n, m in matrices.items()}
     )
     return matrices
+
+
+def write_slices(
+    model: str, splits: dict[str, Split], probabilities: dict[str, np.ndarray]
+) -> None:
+    """Write the accuracy in the slices of each split; only a header without metadata."""
+    tables = {}
+    for name, (data, rows) in splits.items():
+        found, left_out = slices.find_slices(artifacts.metadata(rows))
+        hits = probabilities[name].argmax(axis=1) == data.labels
+        tables[name] = slices.measure(found, hits)
+        for line in left_out:
+            print(f"{model}, {name}: {line}")
+    write_by_split(artifacts.EvaluateOutputs(model).slices, tables)
 
 
 def write_by_split(path: Path, tables: dict[str, pd.DataFrame]) -> None:

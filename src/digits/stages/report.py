@@ -68,6 +68,7 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
         ],
         behaviour=evaluated.read_behaviour(),
         confidence=evaluated.read_confidence(),
+        slices=evaluated.read_slices(),
         reliability=evaluated.reliability.with_suffix(".png").read_bytes(),
         mistakes=evaluated.mistakes.read_bytes(),
     )

@@ -1,7 +1,7 @@
 """What a training and an evaluation leave in files, in whatever folder a project keeps them."""
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field, FiniteFloat
 from digits.toolkit.dataset import load_arrays, save_arrays
 from digits.toolkit.files import StrictModel, read_json, reading_as, replacing
 from digits.toolkit.pipeline.provenance import check_outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "validation", "test", "holdout")
 EVALUATED = ("test", "holdout")
@@ -104,6 +107,7 @@ class EvaluateOutputs:
         self.behaviour = folder / "behaviour.json"
         self.confidence = folder / "confidence.json"
         self.predictions = folder / "predictions.npz"
+        self.slices = folder / "slices.csv"
         # by split: rows prediction, columns reference
         self.matrices = {split: folder / f"{split}_confusion_matrix.csv" for split in EVALUATED}
 
@@ -124,6 +128,13 @@ class EvaluateOutputs:
     def read_confidence(self) -> dict[str, Any]:
         """`asked` coverage, `threshold` probability of a set's classes, `Coverage` per split."""
         return read_json(self.confidence, dict[str, Any], keys=("asked", "threshold", *EVALUATED))
+
+    def read_slices(self) -> "pd.DataFrame":
+        """Accuracy in the slices of each `split`; see `slices.measure`."""
+        from digits.toolkit.judgement.slices import read_table
+
+        with reading_as("slices", self.slices):
+            return read_table(self.slices)
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         """Class probabilities float32 (n, classes) per split."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from digits.toolkit.dataset import DataParams, Split, load_split
+from digits.toolkit.dataset import DataParams, Rows, Split, load_split
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import ANEW, read_json
 from digits.toolkit.findings import Usual
@@ -14,17 +14,24 @@ from digits.toolkit.judgement.drift import DriftParams
 from digits.toolkit.judgement.gate import PromoteParams
 from digits.toolkit.outputs import EvaluateOutputs, TrainOutputs
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where the stages write; paths start at the project's folder.
 
-    `trained` and `evaluated` take a model's name, and the project's folder if it is another one.
+    `trained` and `evaluated` take a model's name, and the project's folder if it is another one;
+    `metadata` takes `Split.rows` and this folder, and gives the columns that `packed_rows` has of
+    them beside image and label, as text.
     """
 
     split: Callable[[str], Path]
     split_summary: Path
     validation: Path
+    packed_rows: Path
+    metadata: "Callable[[Rows, Path], pd.DataFrame]"
     trained: Callable[..., TrainOutputs]
     evaluated: Callable[..., EvaluateOutputs]
 

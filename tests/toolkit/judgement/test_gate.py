@@ -37,6 +37,7 @@ PARAMS = PromoteParams(
     max_macro_f1_loss=None,
     max_sensitivity_loss=0.02,
     max_total_loss=0.003,
+    max_slice_loss=0.05,
     max_calibration_error=0.02,
     coverage_test=0.001,
     max_unsure=0.2,
@@ -63,9 +64,8 @@ def decided(
     challenger, champion=None, *, facts=GOOD, former=None, truth=TRUTH, classes=10, **changes
 ):
     params, names = PARAMS.model_copy(update=changes), [f"c{label}" for label in range(classes)]
-    return decide(
-        challenger, champion, truth, facts, params=params, former=former or {}, names=names
-    )
+    given = {"params": params, "former": former or {}, "names": names, "slices": {}}
+    return decide(challenger, champion, truth, facts, **given)
 
 
 def failed(*contenders, **given):

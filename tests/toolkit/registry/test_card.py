@@ -7,6 +7,7 @@ from pathlib import Path
 import arena
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
@@ -199,3 +200,24 @@ def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[s
     assert promotion.rollback(NAME).after == str(first.version)
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: models:/{NAME}/{first.version}: no model card: ")
+
+
+def test_the_weakest_slices_are_shown_and_texts_in_them_stay_texts() -> None:
+    run = fighter()
+    evaluate(run, {"zero": 0.5})
+    row = {"split": "test", "rows": 1200, "accuracy": 0.25, "lower": 0.2, "upper": 0.3}
+    table = pd.DataFrame([row | {"column": "writer", "value": value} for value in HOSTILE * 3])
+    MlflowClient().log_text(run.run_id, table.to_csv(index=False), "slices.csv")
+    text = whole_card(promoted(run))
+    assert "| the weakest 20 of 27 slices, test | rows | accuracy (95 % interval) |" in text
+    assert "| writer: a &#124; b | 1,200 | 0.2500 (0.2000 to 0.3000) |" in text
+    assert "slices, holdout" not in text
+    assert "Nothing is known of groups" not in text
+    assert not {*Page(text).tags} & {"script", "a", "img", "em", "h3"}
+
+
+@pytest.mark.parametrize("text", ["split,rows\ntest,1\n", '"', "x" * 1_000_001])
+def test_slices_that_cannot_be_read_are_left_out(text: str) -> None:
+    run = fighter()
+    MlflowClient().log_text(run.run_id, text, "slices.csv")
+    assert "Nothing is known of groups" in whole_card(promoted(run))

@@ -78,6 +78,19 @@ class TestPromote:
             assert Registry(NAME).champion() == "1"
             assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
 
+    def test_model_worse_on_one_writer_is_refused(self, promote):
+        promote(fighter(ALSO_EVEN))
+        rows = np.arange(2000)
+        arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
+        line = finding(IntegrityError, partial(promote, fighter(EVEN)))
+        assert line.startswith(f"{LAYOUT.packed_rows}: md5 ")
+        record_outputs()
+        [check] = [c for c in promote(fighter(EVEN)).decision.checks if not c.passed]
+        assert check.name == "max_slice_loss"
+        assert check.found.startswith("writer: Ann: 0.5333 against 1.0000 on 60 rows; worse with p")
+        LAYOUT.packed_rows.unlink()
+        assert str(LAYOUT.packed_rows) in finding(DataError, partial(promote, fighter(EVEN)))
+
     def test_an_unknown_origin_is_refused(self, promote):
         for tags, refused_by in (
             ({"git_dirty": "true"}, "clean_commit"),

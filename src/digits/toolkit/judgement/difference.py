@@ -10,10 +10,10 @@ from digits.toolkit.judgement.gate import Contender, Decision, Facts, PromotePar
 from digits.toolkit.judgement.gate_checks import decide
 from digits.toolkit.judgement.timing import comparable_s
 
-# These need the registry, the run, or the model on the machine that promotes it.
+# These need the registry, the run, metadata, or the model on the machine that promotes it.
 NOT_ASKED = (
-    *("max_total_loss", "coverage_test", "max_unsure", "max_latency_ms", "same_signature"),
-    *("data_validated", "clean_commit"),
+    *("max_total_loss", "max_slice_loss", "coverage_test", "max_unsure", "max_latency_ms"),
+    *("same_signature", "data_validated", "clean_commit"),
 )
 
 
@@ -112,6 +112,7 @@ def compare_results(
             params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
             former={},
             names=[*new.sensitivity],
+            slices={},
         )
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})

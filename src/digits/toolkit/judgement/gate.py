@@ -38,6 +38,7 @@ class PromoteParams(StrictModel):
     max_macro_f1_loss: Share
     max_sensitivity_loss: Share
     max_total_loss: Share
+    max_slice_loss: Share
     max_calibration_error: Share
     coverage_test: Level
     max_unsure: Share

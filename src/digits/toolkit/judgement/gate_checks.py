@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact
 
 from digits.toolkit.dataset import Labels
@@ -18,8 +17,10 @@ from digits.toolkit.judgement.gate import (
     PromoteParams,
 )
 from digits.toolkit.judgement.gate_balance import balanced, with_remarks
+from digits.toolkit.judgement.slices import Hits, Slices, slice_loss
 
-Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
+NO_SLICES = "no column of metadata that makes slices"
+
 Champion = Contender | None  # None: there is none
 
 
@@ -32,6 +33,7 @@ def decide(
     params: PromoteParams,
     former: Mapping[str, Labels | None],
     names: Sequence[str],
+    slices: Slices,
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
@@ -39,8 +41,8 @@ def decide(
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
     version of each earlier champion to its `right_by_class` on these rows, None if it cannot
-    answer; `names` are those of the classes. A challenger with unusable predictions fails the check
-    `answers`, whatever is on.
+    answer; `names` are those of the classes, `slices` of these rows. A challenger with unusable
+    predictions fails the check `answers`, whatever is on.
     """
     right: list[int] = []
     note, before = "", None
@@ -56,7 +58,7 @@ def decide(
             note = f"not better than the champion: {found}"
         checks = [
             *alone(challenger, hits, reference, facts, params, names),
-            *against(hits, challenger.signature, champion, before, params),
+            *against(hits, challenger.signature, champion, before, slices, params),
             *against_all(hits, former, champion, before, reference, params, names),
             *balanced(challenger.predicted, champion, reference, params),
         ]
@@ -142,13 +144,24 @@ def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
 
 
 def against(
-    hits: Hits, signature: str, champion: Champion, before: Hits | None, params: PromoteParams
+    hits: Hits,
+    signature: str,
+    champion: Champion,
+    before: Hits | None,
+    slices: Slices,
+    params: PromoteParams,
 ) -> Iterator[Check]:
-    comparisons = {"paired_test": _paired_test, "max_accuracy_loss": _accuracy_loss}
+    comparisons = {
+        "paired_test": _paired_test,
+        "max_accuracy_loss": _accuracy_loss,
+        "max_slice_loss": lambda *each: Check("max_slice_loss", *slice_loss(slices, *each)),
+    }
     for name in ("same_signature", *comparisons):
         if (limit := getattr(params, name)) is None:
             continue
-        if champion is None:
+        if name == "max_slice_loss" and not slices:
+            yield Check(name, True, NO_SLICES)
+        elif champion is None:
             yield Check(name, True, NO_CHAMPION)
         elif name == "same_signature":
             old = champion.signature

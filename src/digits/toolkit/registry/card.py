@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from io import StringIO
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from digits.toolkit import repository
 from digits.toolkit.errors import printable
 from digits.toolkit.files import text_sha256
 from digits.toolkit.html.templates import templates
+from digits.toolkit.judgement import slices
 from digits.toolkit.judgement.behaviour import fragile_line, words
 from digits.toolkit.outputs import EVALUATED, ClassFigures
 from digits.toolkit.pipeline import provenance
@@ -26,8 +28,8 @@ from digits.toolkit.tracking.page import HISTORY
 DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
-STATISTICS = "statistics.json"  # among the artifacts of a run
-MAX_STATISTICS = 1_000_000  # bytes; that of 10 classes has 8,000
+MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
+DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
 ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
 # Of each split, by the names that its metrics have after `test_` and `holdout_`.
@@ -110,6 +112,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=lambda name: recognised[name], default=None),
+        "slices": _slices(origin.run_id),
         "figures": [
             [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
             for name, words in FIGURES.items()
@@ -126,12 +129,27 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
 
 def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     """The figures of each class on the test rows; empty if the run has none that can be read."""
-    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
-    if (sizes.get(STATISTICS) or inf) <= MAX_STATISTICS:
-        with suppress(ValueError, KeyError, OSError):  # a damaged file must not stop a promotion
-            text = load_text(f"runs:/{run_id}/{STATISTICS}")
-            return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
+    with suppress(*DAMAGED):
+        text = _read(run_id, "statistics.json")
+        return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
     return {}
+
+
+def _slices(run_id: str) -> dict[str, tuple[list[list[str]], int]]:
+    """Of each split what `slices.weakest` returns; empty as above."""
+    with suppress(*DAMAGED):
+        table = slices.read_table(StringIO(_read(run_id, "slices.csv")))
+        found = {split: slices.weakest(table, split) for split in EVALUATED}
+        return {split: each for split, each in found.items() if each[1]}
+    return {}
+
+
+def _read(run_id: str, path: str) -> str:
+    """A text that is logged to the run; a ValueError if there is none, or a large one."""
+    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
+    if (sizes.get(path) or inf) > MAX_TEXT:
+        raise ValueError(path)
+    return str(load_text(f"runs:/{run_id}/{path}"))
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:

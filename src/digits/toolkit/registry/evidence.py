@@ -16,6 +16,7 @@ from digits.toolkit.files import read_json
 from digits.toolkit.judgement.confidence import answer_sets, coverage_p_value, measure, threshold
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts
 from digits.toolkit.judgement.gate_checks import decide, right_by_class
+from digits.toolkit.judgement.slices import find_slices
 from digits.toolkit.judgement.timing import request_times
 from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS
 from digits.toolkit.params_yaml import value_of
@@ -41,7 +42,8 @@ def judge_by_holdout(
     `root` is the project's folder, or one with an experiment's outputs. IntegrityError if the
     hold-out rows are not those of the run's split, or a file is gone or not as recorded.
     """
-    provenance.check_outputs([project.validation, *map(project.split, EVALUATED)], root)
+    judged_by = [project.validation, project.packed_rows, *map(project.split, EVALUATED)]
+    provenance.check_outputs(judged_by, root)
     _check_splits(run, project, root)
     _check_settings(root)
     split, threads = load_split(root / project.split("holdout")), project.threads
@@ -110,6 +112,7 @@ def judge_by_holdout(
         params=project.promote,
         former=former,
         names=project.data.class_names or [*map(str, range(classes))],
+        slices=find_slices(project.metadata(split.rows, root))[0],
         approval=approval,
         rows_md5=rows_md5,
     )

@@ -95,7 +95,7 @@ def _download(experiment: str, model: str, project: Project, root: Path) -> None
             known = f"name one model: {', '.join(models) or 'it has none'}"
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
         rows = [project.split(name) for name in ("validation", *EVALUATED)]
-        revision.download([project.validation, *rows, *paths], root)
+        revision.download([project.validation, project.packed_rows, *rows, *paths], root)
         provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
 
 
