@@ -18,6 +18,7 @@ from benchmarks import (
     pipeline,
     scale,
     serving,
+    suspects,
     tables,
     trainings,
 )
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "scaling": trainings.measure_scaling,
     "images": images.measure_images,
     "scale": scale.measure_scale,
+    "suspects": suspects.measure_suspects,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
