@@ -19,6 +19,7 @@ from benchmarks import (
     real_data,
     scale,
     serving,
+    suspects,
     tables,
     trainings,
 )
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "stopping": real_data.measure_stopping,
     "uneven": real_data.measure_uneven,
     "scale": scale.measure_scale,
+    "suspects": suspects.measure_suspects,
 }
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

@@ -31,6 +31,7 @@ def page(result: dict[str, Any]) -> str:
         "stopping": _stopping,
         "uneven": _uneven,
         "scale": _scale,
+        "suspects": _suspects,
     }
     texts = ["# Benchmarks"]
     machine: dict[str, Any] = {}
@@ -363,6 +364,16 @@ def _scale(part: dict[str, Any]) -> str:
     names = next(iter(columns.values()))
     body = [[name, *(f"{each[name]:.1f}" for each in columns.values())] for name in names]
     return f"## Cost against the number of runs\n\n{_table(['command', *columns], body)}"
+
+
+def _suspects(part: dict[str, Any]) -> str:
+    count = part["flipped"]
+    return f"""## Wrong labels
+
+The labels of {count} of the 48,000 training images are flipped, each to any other class.
+`digits suspects` names {part["named"]:,} of all 70,000 labels. {part["precision"]:.1%} of the first
+{count} are flipped ones; {part["recall"]:.1%} of the flipped ones are named. It takes
+{part["wall_s"]:.0f} s, and {part["cpu_s"]:.0f} s of the processors."""
 
 
 def _reached(goal: dict[str, Any], seeds: int) -> str:

@@ -12,7 +12,7 @@ from support import REPOSITORY, python, write_params
 COMMANDS = [
     *("run", "results", "restore", "stats", "summary", "diff"),
     *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "monitor"),
-    *("demo", "serve", "package"),
+    *("demo", "serve", "package", "suspects", "relabel"),
 ]
 
 
@@ -49,6 +49,9 @@ def test_version_and_usage() -> None:
         ("serve --port x", "digits serve: Invalid value for '--port': Input should be a valid "
          "integer, unable to parse string as an integer; see `digits serve --help`"),
         ("diff HEAD --out=", "--out: is this folder; a folder of its own is allowed"),
+        ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
+        ("suspects --out=params.yaml", "--out params.yaml: exists; delete it, or choose another "
+         "name"),
         ("summary --last 0", "digits summary: Invalid value for '--last': Input should be greater "
          "than or equal to 1; see `digits summary --help`"),
     ],

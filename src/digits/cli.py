@@ -1,4 +1,4 @@
-"""The commands of `digits` that answer with a registered model, and the program itself."""
+"""The commands of `digits` that answer with a registered model, on data, and the program."""
 
 import sys
 from collections.abc import Iterator
@@ -140,6 +140,37 @@ def package(
     with _served(model) as (project, loaded):
         written = write_package(loaded, out, project=project)
     print_package(written, as_json=as_json)
+
+
+@app.command()
+def suspects(
+    model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "sprint",
+    folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
+    out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
+) -> None:
+    """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
+    _check_new("--out", out, ".csv")
+    from digits import params
+    from digits.report.suspects import find_suspects
+
+    found, labels = find_suspects(params.load(), model, folds=folds, out=out)
+    print(f"{found:,} of {labels:,} labels are probably wrong → {out}, {out.with_suffix('.html')}")
+    print(f"write the right classes into its column corrected, then `digits relabel {out}`")
+
+
+@app.command()
+def relabel(table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]) -> None:
+    """Keep the labels that a person corrected beside the data, where `pack` applies them."""
+    from digits import params
+    from digits.artifacts import PACK, class_names
+    from digits.data import packed
+    from digits.data.readers import corrections
+
+    data, target = params.load().data, Path("data", corrections.FILE)
+    names = class_names(data.classes, data.class_names)
+    found, kept = corrections.merge(table, target, packed.load(PACK).rows, names)
+    print(f"{found:,} labels corrected → {target}, which has {kept:,}")
+    print("`dvc add data` versions it, and the next `digits run` uses it")
 
 
 @app.command()

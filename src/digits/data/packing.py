@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from digits.data.packed import IMAGES, ROWS, SUMMARY
+from digits.data.readers import corrections
 from digits.data.readers.folders import list_pictures, names_in_order
 from digits.data.readers.raw import read_raw, sources
 from digits.toolkit.dataset import (
@@ -45,13 +46,19 @@ class _Raw(NamedTuple):
 
 def pack(
     folder: Path, out: Path, image: ImageParams, classes: int, class_names: list[str] | None
-) -> tuple[Shape, Sequence[str]]:
+) -> tuple[Shape, int, Sequence[str]]:
     """Bring all images in a folder to the form of `image`; write what `packed.load` reads.
 
-    Returns the shape of the array, and warnings. A DataError if there are no images or no common
-    form. A picture that cannot be read is a black image whose `fault` says why.
+    Returns the shape of the array, how many labels were corrected, and warnings. A DataError if
+    there are no images or no common form, or of `corrections.apply`. A picture that cannot be read
+    is a black image whose `fault` says why.
     """
     raw = _pictures(folder, classes, class_names) or _arrays(folder)
+    rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
+    if "name" not in rows:
+        rows["name"] = "row " + rows["row"].astype(str)
+    names = raw.class_names or class_names or [*map(str, range(classes))]
+    rows["label"], corrected = corrections.apply(folder / corrections.FILE, rows, names)
     shape = _shape(folder, raw.rows, image)
     whole = (len(raw.rows), *shape)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
@@ -62,13 +69,11 @@ def pack(
             file.write(images.tobytes())
             tables.append(table)
     found = pd.concat(tables, ignore_index=True)
-    rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
-    if "name" not in rows:
-        rows["name"] = "row " + rows["row"].astype(str)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary)
-    write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
-    return whole, raw.warnings
+    summary = {"class_names": raw.class_names, "sources": raw.sources}
+    write_json(out / SUMMARY, summary | ({"corrected": corrected} if corrected else {}))
+    return whole, corrected, raw.warnings
 
 
 def describe(images: Images) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from time import perf_counter
 
 from digits.artifacts import PACK
 from digits.data import packing
+from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.params import load as load_params
 from digits.toolkit import process
 from digits.toolkit.errors import printable
@@ -14,10 +15,12 @@ def main() -> None:
     params = load_params()
     start = perf_counter()
     asked = params.data.image, params.data.classes, params.data.class_names
-    (count, *shape), warnings = packing.pack(Path("data"), PACK, *asked)
+    (count, *shape), corrected, warnings = packing.pack(Path("data"), PACK, *asked)
     rate = count / (perf_counter() - start)
     for line in warnings:
         print(f"warning: {printable(line)}")
+    if corrected:
+        print(f"{corrected:,} labels corrected by {Path('data', CORRECTIONS)}")
     print(f"{count:,} images of {'×'.join(map(str, shape))}, {rate:,.0f} per second")
 
 

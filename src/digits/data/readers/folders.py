@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from digits.data.packed import META
+from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import is_picture
@@ -51,7 +52,7 @@ def _of_folders(folder: Path) -> Listing | None:
     parts = {part: folder / part for part in ("train", "test") if _folders(folder / part)}
     parts = parts if "train" in parts else {"train": folder}
     rows: list[tuple[str, str, Path, str]] = []
-    others = [path for path in _files(folder) if path.suffix != ".dvc"]
+    others = [p for p in _files(folder) if p.suffix != ".dvc" and p.name != CORRECTIONS]
     for part, root in parts.items():
         for home in _folders(root):
             found = _files(home)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.data.readers.idx import image_files, read_idx
 from digits.toolkit.dataset import (
     MAX_RATIO,
@@ -36,7 +37,7 @@ def read_raw(folder: Path) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and an npz as of Keras. Hidden files and subfolders are ignored.
+    and an npz as of Keras. Hidden files, subfolders and corrections of labels are ignored.
     """
     found = _paths(folder)
     if any(is_picture(path.name) for path in found):
@@ -76,7 +77,8 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
 
 def _paths(folder: Path) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if not path.is_dir() and not path.name.startswith(".")]
+    files = (path for path in found if not path.is_dir() and path.name != CORRECTIONS)
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def _content_of(path: Path) -> bytes:

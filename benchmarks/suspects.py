@@ -1,0 +1,45 @@
+"""How many of the labels that were flipped on purpose `digits suspects` finds."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.workspace import Workspace
+from digits.artifacts import split_path
+from digits.data.readers.raw import read_raw
+from digits.toolkit.dataset import load_split
+
+SEED, SHARE = 32, 0.01
+
+
+def measure_suspects(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Flip a share of the training labels, each to another class; ask for suspects, and count."""
+    workspace.split()
+    rows = load_split(workspace.root / split_path("train")).rows
+    rng = np.random.default_rng(SEED)
+    flipped = rng.choice(rows, round(SHARE * len(rows)), replace=False)
+    labels = read_raw(workspace.root / "data").train.labels
+    labels[flipped] = (labels[flipped] + rng.integers(1, 10, len(flipped))) % 10
+    [file] = (workspace.root / "data").glob("train-labels*")
+    header = b"\0\0\x08\x01" + len(labels).to_bytes(4, "big")
+    file.unlink()  # it may be a link into DVC's cache
+    file.write_bytes(header + labels.astype(np.uint8).tobytes())
+    workspace.run(sys.executable, "-m", "digits.stages.pack")
+    before = os.times()
+    timed = workspace.run("digits", "suspects")
+    after = os.times()
+    table = pd.read_csv(workspace.root / "suspects.csv")
+    named = table["name"].where(table["part"] == "train", "row -1").str.removeprefix("row ")
+    hits = np.isin(named.astype(int), flipped)
+    yield {
+        "flipped": len(flipped),
+        "named": len(table),
+        "precision": float(hits[: len(flipped)].mean()),
+        "recall": float(hits.sum() / len(flipped)),
+        "wall_s": timed.wall_s,
+        "cpu_s": sum(after[2:4]) - sum(before[2:4]),
+    }

@@ -1,0 +1,94 @@
+"""`digits suspects`: labels that are probably wrong, as a table to correct and as a page."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from digits.artifacts import PACK, class_names
+from digits.data import packed
+from digits.evaluation.suspects import Ask, folds_of, out_of_fold, suspects
+from digits.models import model_file
+from digits.params import Params
+from digits.toolkit.dataset import Dataset, Images, Probabilities
+from digits.toolkit.errors import DataError, UsageError
+from digits.toolkit.files import replacing, scratch, write_text
+from digits.toolkit.html.templates import templates
+from digits.toolkit.process import quiet_tensorflow
+from digits.training.recipe import Recipe
+
+SHOWN = 200  # pictures on the page
+
+
+def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple[int, int]:
+    """Train the recipe `folds` times; write suspicious rows as CSV, and their page beside it.
+
+    Prints a line per fold. Returns how many labels are probably wrong, and of how many.
+    """
+    ask = _ask(params, model)
+    images, rows = packed.load(PACK)
+    if not (good := rows["fault"].isna().to_numpy()).all():
+        images, rows = images[good], rows[good]
+    labels = rows["label"].to_numpy()
+    if not 0 <= labels.min() <= labels.max() < params.data.classes:
+        outside = f"has labels outside 0…{params.data.classes - 1}"
+        raise DataError(f"{PACK}: {outside}; `digits run validate` names them")
+    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
+    probabilities = np.empty((len(rows), params.data.classes), np.float32)
+    with scratch(PACK.parent) as folder:
+        parts = out_of_fold(Dataset(images, labels), fold, ask, folder=folder)
+        for number, (own, answers) in enumerate(parts, 1):
+            probabilities[own] = answers
+            agree = 100 * np.mean(answers.argmax(axis=1) == labels[own])
+            said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
+            print(f"fold {number}/{folds}: {said}", flush=True)
+    found = suspects(labels, probabilities)
+    names = np.array(class_names(params.data.classes, params.data.class_names))
+    table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
+        label=names[labels[found["row"]]],
+        suggested=names[found["suggested"]],
+        quality=found["quality"].to_numpy().round(6),
+        corrected="",
+    )
+    with replacing(out) as temporary:
+        table.to_csv(temporary, index=False)
+    page = render(table, images[found["row"][:SHOWN]], labels=len(labels), source=out.name)
+    write_text(out.with_suffix(".html"), page)
+    return len(table), len(labels)
+
+
+def render(table: pd.DataFrame, images: Images, *, labels: int, source: str) -> str:
+    """The page with the images (n, …) of the first rows of the table in the file `source`."""
+    shown = [*zip(table.itertuples(index=False), map(_png, images), strict=False)]
+    template = templates("digits.report").get_template("suspects.html.j2")
+    return template.render(shown=shown, count=len(table), labels=labels, source=source)
+
+
+def _ask(params: Params, model: str) -> Ask:
+    recipe, file = params.recipe(model), model_file(model)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"--model {model}: is not of Keras; name one that is")
+    with quiet_tensorflow(params.train.threads):
+        from digits.training import clock, export, keras_model
+
+    def ask(data: Dataset, held_out: Dataset) -> Probabilities:
+        network, _ = keras_model.train(
+            file,
+            recipe,
+            data,
+            held_out,
+            classes=params.data.classes,
+            seed=params.seed,
+            distribute=params.train.distribute,
+            clock=clock.Clock(lambda *_: None),
+        )
+        return export.calibrate(network, held_out).validation
+
+    return ask
+
+
+def _png(image: np.ndarray) -> bytes:
+    Image.fromarray(image).save(png := BytesIO(), format="PNG")
+    return png.getvalue()

@@ -1,0 +1,102 @@
+"""`digits suspects` and `digits relabel`: from wrong labels to those that are packed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import SMALL, changed, finding, write_params
+
+from digits.artifacts import PACK
+from digits.cli import relabel, suspects
+from digits.data import packed
+from digits.params import check
+from digits.report.suspects import SHOWN, find_suspects, render
+from digits.stages import pack
+from digits.toolkit.dataset import Dataset
+from digits.toolkit.errors import DataError, UsageError
+
+OUT = Path("suspects.csv")
+MLP = {
+    "train.mlp.build": {"units": [64, 32, 32], "dropout": [0.0, 0.0, 0.0]},
+    "train.mlp.fit": {"epochs": 12, "batch_size": 32},
+}
+
+
+@pytest.fixture
+def wrong(workspace: Path, digits_8x8: Dataset) -> None:
+    """Packed images of which every 60th has the next class as label."""
+    labels = digits_8x8.labels.copy()
+    labels[::60] = (labels[::60] + 1) % 10
+    Path("data").mkdir()
+    np.savez("data/images.npz", x_train=digits_8x8.images * np.uint8(15), y_train=labels)
+    write_params(SMALL | MLP)
+    pack.main()
+
+
+@pytest.mark.usefixtures("tensorflow", "wrong")
+def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
+    digits_8x8: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = packed.load(PACK).rows
+    suspects(model="mlp", folds=2, out=OUT)
+    printed = capsys.readouterr().out
+    assert [f"fold {k}/2: mlp agrees with " in printed for k in (1, 2)] == [True] * 2
+    table = pd.read_csv(OUT, dtype=str, keep_default_na=False)
+    assert [*table] == ["file", "name", "part", "label", "suggested", "quality", "corrected"]
+    assert {*table["corrected"]} == {""}
+    rows = table["name"].str.removeprefix("row ").astype(int)
+    assert table["label"].tolist() == before["label"][rows].astype(str).tolist()
+    assert (rows[:20] % 60 == 0).mean() > 0.8
+    page = OUT.with_suffix(".html").read_text("utf-8")
+    assert page.count("<img src=") == min(len(table), SHOWN)
+    assert {*re.findall(r'(?:src|href)="([^"]{5})', page)} == {"data:"}
+    assert not [*PACK.parent.glob("digits-*")]
+
+    table.loc[:19, "corrected"] = digits_8x8.labels[rows[:20]].astype(str)
+    table.to_csv(OUT, index=False)
+    relabel(OUT)
+    pack.main()
+    assert "labels corrected by data/corrections.csv" in capsys.readouterr().out
+    after = packed.load(PACK).rows["label"].to_numpy()
+    np.testing.assert_array_equal(after[rows[:20]], digits_8x8.labels[rows[:20]])
+    others = np.setdiff1d(np.arange(1797), rows[:20])
+    np.testing.assert_array_equal(after[others], before["label"][others])
+
+
+@pytest.mark.usefixtures("tensorflow", "wrong")
+def test_a_picture_that_cannot_be_read_is_no_suspect() -> None:
+    rows = pd.read_parquet(PACK / packed.ROWS)
+    rows.loc[::60, "fault"] = "cut off"
+    rows.to_parquet(PACK / packed.ROWS)
+    params = check(changed(SMALL))
+    found, labels = find_suspects(params, "mlp", folds=2, out=OUT)
+    assert labels == 1797 - 30
+    assert not {*pd.read_csv(OUT)["name"]} & {*rows["name"][::60]}
+    assert found
+
+
+def test_the_page_shows_the_first_pictures_in_colour_too_and_obeys_no_name() -> None:
+    row = {"file": "a", "name": '"><script>.png', "part": "train", "label": "<b>", "quality": 0.5}
+    table = pd.DataFrame([row | {"suggested": "&", "corrected": ""}] * (SHOWN + 1))
+    images = np.zeros((SHOWN, 4, 6, 3), np.uint8)
+    page = render(table, images, labels=1000, source="a.csv")
+    assert page.count("<img src=") == SHOWN
+    assert f"these are the first {SHOWN}" in page
+    assert "<script" not in page
+    assert "<b>" not in page
+
+
+@pytest.mark.usefixtures("tensorflow", "wrong")
+def test_what_cannot_be_judged_is_one_line() -> None:
+    params = check(changed(SMALL))
+    line = finding(UsageError, lambda: find_suspects(params, "nosuch", folds=3, out=OUT))
+    assert line == "params.yaml models: 'nosuch' has no block train.nosuch"
+    few = check(changed(SMALL | {"data.classes": 9}))
+    line = finding(DataError, lambda: find_suspects(few, "mlp", folds=3, out=OUT))
+    assert line == "artifacts/pack: has labels outside 0…8; `digits run validate` names them"
+    (PACK / packed.SUMMARY).unlink()
+    line = finding(DataError, lambda: find_suspects(params, "mlp", folds=3, out=OUT))
+    assert line == "artifacts/pack: not found; `dvc repro pack` makes it"
+    assert not OUT.exists()
