@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.workspace import Workspace
 from digits.artifacts import EvaluateOutputs
 from digits.data.readers.raw import read_raw
-from digits.toolkit.judgement.caret import balance
+from digits.toolkit.judgement.caret import weakest
 
 SEEDS, STOPPED = 5, "cnn"
 UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")
@@ -64,10 +64,11 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 changes = {f"train__{model}__fit__{k}": v for k, v in (usual | keys).items()}
                 workspace.set_params(**changes)
                 workspace.train(model, seed=seed)
-                row = {"accuracy": workspace.test_accuracy(model)}
+                workspace.test_accuracy(model)
                 outputs = EvaluateOutputs(model, workspace.root)
-                row |= balance(outputs.read_statistics()["test"]["by_class"])
-                row.pop("weakest_class")
+                scores = outputs.read_metrics()["test"]
+                row = {name: scores[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
+                _, row["weakest_class"] = weakest(outputs.read_statistics()["test"]["by_class"])
                 found.setdefault(model, {}).setdefault(name, []).append(row)
     yield {
         model: {

@@ -341,13 +341,13 @@ def _stopping(part: dict[str, Any]) -> str:
 
 
 def _uneven(part: dict[str, Any]) -> str:
-    figures = ("accuracy", "balanced_accuracy", "weakest_sensitivity")
+    figures = ("accuracy", "balanced_accuracy", "macro_f1", "weakest_class")
     body = [
         [model, name, *(f"{row[figure]:.2%}" for figure in figures)]
         for model, of in part.items()
         for name, row in of.items()
     ]
-    head = ["model", "recipe", "test accuracy", "balanced", "weakest class"]
+    head = ["model", "recipe", "test accuracy", "balanced", "macro-F1", "weakest class"]
     return f"""## Uneven classes
 
 Class 0 keeps all training rows, class 9 one per cent, the others shares between; means of 3 seeds.
