@@ -4,11 +4,12 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
-from digits.artifacts import SPLIT_SUMMARY, TrainOutputs, split_path
+from digits.artifacts import CONFUSION, SPLIT_SUMMARY, TrainOutputs, split_path
 from digits.stages import compare, evaluate, explore, pack, report, validate
 from digits.toolkit.dataset import Dataset, Split, save_split
 from digits.toolkit.files import read_json, write_json
@@ -132,3 +133,21 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     assert 'title="class 9 never predicted">n/a</td>' in page
     assert 'title="class 9 absent">n/a</td>' in page
     assert "mlp: n/a: class 9 never predicted" in page
+
+
+def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8: Dataset) -> None:
+    thirds = digits_8x8.labels * 3 + np.arange(len(digits_8x8)) % 3
+    data = Dataset((digits_8x8.images * 15).astype(np.uint8), thirds)
+    write_data(data, classes=30, absent_from_holdout=-1)
+    pixels = data.images.reshape(len(data), -1) / 255
+    fitted = LogisticRegression(C=0.1, max_iter=200).fit(pixels, thirds)
+    for model in MODELS:
+        write_model(model, data, weights=fitted.coef_.T, bias=fitted.intercept_)
+
+    page = run_stages()
+    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
+    found = comparison["models"][0]
+    assert found["test_accuracy"] < 0.6 < 0.9 < found["test_top5_accuracy"] < 1
+    cells = pd.read_csv(CONFUSION).query("model == 'mlp' and prediction == reference")
+    assert np.count_nonzero(np.diff(cells["reference"] // 3)) == 9  # neighbours look alike
+    assert "Most confused classes, mlp on holdout" in page
