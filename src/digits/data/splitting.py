@@ -202,7 +202,7 @@ def _grouped(
         parts["test"] = drawn[1]
     elif params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
-    return parts
+    return {name: parts[name] for name in ("train", "validation", "test", "holdout")}
 
 
 def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tuple[Rows, Rows]:

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:Deprec
 
 STAGES = """\
 stages:
+  pack:
+    cmd: "true"
+    deps: [data]
+    outs: [artifacts/pack/rows.parquet]
   validate:
     cmd: "true"
     deps: [data]
