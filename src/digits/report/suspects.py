@@ -22,10 +22,10 @@ from digits.training.recipe import Recipe
 SHOWN = 200  # pictures on the page
 
 
-def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple[int, int]:
+def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     """Train the recipe `folds` times; write suspicious rows as CSV, and their page beside it.
 
-    Prints a line per fold. Returns how many labels are probably wrong, and of how many.
+    Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed.
     """
     ask = _ask(params, model)
     images, rows = packed.load(PACK)
@@ -44,7 +44,8 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple
             agree = 100 * np.mean(answers.argmax(axis=1) == labels[own])
             said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
             print(f"fold {number}/{folds}: {said}", flush=True)
-    found = suspects(labels, probabilities)
+    found, count = suspects(labels, probabilities)
+    said = f"About {count:,} of {len(labels):,} labels are wrong; {len(found):,} are doubtful."
     names = np.array(class_names(params.data.classes, params.data.class_names))
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
@@ -54,16 +55,16 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple
     )
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False)
-    page = render(table, images[found["row"][:SHOWN]], labels=len(labels), source=out.name)
+    page = render(said, table, images[found["row"][:SHOWN]], source=out.name)
     write_text(out.with_suffix(".html"), page)
-    return len(table), len(labels)
+    return said
 
 
-def render(table: pd.DataFrame, images: Images, *, labels: int, source: str) -> str:
-    """The page with the images (n, …) of the first rows of the table in the file `source`."""
+def render(said: str, table: pd.DataFrame, images: Images, *, source: str) -> str:
+    """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     shown = [*zip(table.itertuples(index=False), map(_png, images), strict=False)]
     template = templates("digits.report").get_template("suspects.html.j2")
-    return template.render(shown=shown, count=len(table), labels=labels, source=source)
+    return template.render(said=said, shown=shown, count=len(table), source=source)
 
 
 def _ask(params: Params, model: str) -> Ask:
