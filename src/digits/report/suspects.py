@@ -29,14 +29,12 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     """
     ask = _ask(params, model)
     images, rows = packed.load(PACK)
-    if not (good := rows["fault"].isna().to_numpy()).all():
-        images, rows = images[good], rows[good]
-    labels = rows["label"].to_numpy()
-    if not 0 <= labels.min() <= labels.max() < params.data.classes:
-        outside = f"has labels outside 0…{params.data.classes - 1}"
-        raise DataError(f"{PACK}: {outside}; `digits run validate` names them")
+    labels, classes = rows["label"].to_numpy(), params.data.classes
+    if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
+        found = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
+        raise DataError(f"{PACK}: {found}; `digits run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
-    probabilities = np.empty((len(rows), params.data.classes), np.float32)
+    probabilities = np.empty((len(rows), classes), np.float32)
     with scratch(PACK.parent) as folder:
         parts = out_of_fold(Dataset(images, labels), fold, ask, folder=folder)
         for number, (own, answers) in enumerate(parts, 1):
@@ -46,7 +44,7 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
             print(f"fold {number}/{folds}: {said}", flush=True)
     found, count = suspects(labels, probabilities)
     said = f"About {count:,} of {len(labels):,} labels are wrong; {len(found):,} are doubtful."
-    names = np.array(class_names(params.data.classes, params.data.class_names))
+    names = np.array(class_names(classes, params.data.class_names))
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
