@@ -37,7 +37,7 @@ def measure_suspects(workspace: Workspace) -> Iterator[dict[str, Any]]:
     hits = np.isin(named.astype(int), flipped)
     yield {
         "flipped": len(flipped),
-        "named": len(table),
+        "listed": len(table),
         "precision": float(hits[: len(flipped)].mean()),
         "recall": float(hits.sum() / len(flipped)),
         "wall_s": timed.wall_s,

@@ -371,8 +371,8 @@ def _suspects(part: dict[str, Any]) -> str:
     return f"""## Wrong labels
 
 The labels of {count} of the 48,000 training images are flipped, each to any other class.
-`digits suspects` names {part["named"]:,} of all 70,000 labels. {part["precision"]:.1%} of the first
-{count} are flipped ones; {part["recall"]:.1%} of the flipped ones are named. It takes
+`digits suspects` lists {part["listed"]:,} of all 70,000 labels. {part["precision"]:.1%} of the
+first {count} are flipped ones; {part["recall"]:.1%} of the flipped ones are listed. It takes
 {part["wall_s"]:.0f} s, and {part["cpu_s"]:.0f} s of the processors."""
 
 

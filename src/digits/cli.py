@@ -153,8 +153,8 @@ def suspects(
     from digits import params
     from digits.report.suspects import find_suspects
 
-    found, labels = find_suspects(params.load(), model, folds=folds, out=out)
-    print(f"{found:,} of {labels:,} labels are probably wrong → {out}, {out.with_suffix('.html')}")
+    said = find_suspects(params.load(), model, folds=folds, out=out)
+    print(f"{said} → {out}, {out.with_suffix('.html')}")
     print(f"write the right classes into its column corrected, then `digits relabel {out}`")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from cleanlab.count import num_label_issues  # type: ignore[import-untyped]
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 from sklearn.model_selection import StratifiedKFold
 
@@ -55,16 +56,20 @@ def out_of_fold(
         yield own, ask(*parts)
 
 
-def suspects(labels: Labels, probabilities: Probabilities) -> pd.DataFrame:
-    """The rows whose label is probably wrong, the most suspicious first.
+def suspects(labels: Labels, probabilities: Probabilities) -> tuple[pd.DataFrame, int]:
+    """The rows whose label models contradict, the most suspicious first; how many are wrong, about.
 
     Columns: row, suggested (the most probable class), and quality: the probability of the label.
-    `probabilities` float32 (n, classes) are out of fold. Confident learning: Northcutt, Jiang and
-    Chuang 2021, doi:10.1613/jair.1.12125.
+    `probabilities` float32 (n, classes) are out of fold. The number is that of the labels that are
+    contradicted with confidence: Northcutt, Jiang and Chuang 2021, «Confident learning»,
+    doi:10.1613/jair.1.12125. Rows beyond it are listed too: rare errors are among them.
     """
     rows = find_label_issues(
-        labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+        labels,
+        probabilities,
+        filter_by="predicted_neq_given",
+        return_indices_ranked_by="self_confidence",
     )
-    quality = probabilities[rows, labels[rows]]
-    suggested = probabilities[rows].argmax(axis=1)
-    return pd.DataFrame({"row": rows, "suggested": suggested, "quality": quality})
+    suggested, quality = probabilities[rows].argmax(axis=1), probabilities[rows, labels[rows]]
+    table = pd.DataFrame({"row": rows, "suggested": suggested, "quality": quality})
+    return table, int(num_label_issues(labels, probabilities))

@@ -22,21 +22,19 @@ from digits.training.recipe import Recipe
 SHOWN = 200  # pictures on the page
 
 
-def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple[int, int]:
+def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     """Train the recipe `folds` times; write suspicious rows as CSV, and their page beside it.
 
-    Prints a line per fold. Returns how many labels are probably wrong, and of how many.
+    Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed.
     """
     ask = _ask(params, model)
     images, rows = packed.load(PACK)
-    if not (good := rows["fault"].isna().to_numpy()).all():
-        images, rows = images[good], rows[good]
-    labels = rows["label"].to_numpy()
-    if not 0 <= labels.min() <= labels.max() < params.data.classes:
-        outside = f"has labels outside 0…{params.data.classes - 1}"
-        raise DataError(f"{PACK}: {outside}; `digits run validate` names them")
+    labels, classes = rows["label"].to_numpy(), params.data.classes
+    if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
+        found = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
+        raise DataError(f"{PACK}: {found}; `digits run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
-    probabilities = np.empty((len(rows), params.data.classes), np.float32)
+    probabilities = np.empty((len(rows), classes), np.float32)
     with scratch(PACK.parent) as folder:
         parts = out_of_fold(Dataset(images, labels), fold, ask, folder=folder)
         for number, (own, answers) in enumerate(parts, 1):
@@ -44,8 +42,9 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple
             agree = 100 * np.mean(answers.argmax(axis=1) == labels[own])
             said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
             print(f"fold {number}/{folds}: {said}", flush=True)
-    found = suspects(labels, probabilities)
-    names = np.array(class_names(params.data.classes, params.data.class_names))
+    found, count = suspects(labels, probabilities)
+    said = f"About {count:,} of {len(labels):,} labels are wrong; {len(found):,} are doubtful."
+    names = np.array(class_names(classes, params.data.class_names))
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
@@ -54,16 +53,16 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> tuple
     )
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False)
-    page = render(table, images[found["row"][:SHOWN]], labels=len(labels), source=out.name)
+    page = render(said, table, images[found["row"][:SHOWN]], source=out.name)
     write_text(out.with_suffix(".html"), page)
-    return len(table), len(labels)
+    return said
 
 
-def render(table: pd.DataFrame, images: Images, *, labels: int, source: str) -> str:
-    """The page with the images (n, …) of the first rows of the table in the file `source`."""
+def render(said: str, table: pd.DataFrame, images: Images, *, source: str) -> str:
+    """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     shown = [*zip(table.itertuples(index=False), map(_png, images), strict=False)]
     template = templates("digits.report").get_template("suspects.html.j2")
-    return template.render(shown=shown, count=len(table), labels=labels, source=source)
+    return template.render(said=said, shown=shown, count=len(table), source=source)
 
 
 def _ask(params: Params, model: str) -> Ask:
