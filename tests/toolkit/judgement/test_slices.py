@@ -88,7 +88,8 @@ def test_a_model_weak_on_one_writer_passes_by_its_accuracy_and_not_by_its_slice(
     limits = {"paired_test": 0.05, "max_accuracy_loss": 0.002, "max_total_loss": 0.003}
     params = PromoteParams(**(off | limits | {"min_accuracy": 0.9, "max_slice_loss": 0.05}))
     facts = Facts({}, "", 0, "", None, "", None)
-    decision = decide(new, old, truth, facts, params=params, former={}, slices=OF_WRITERS)
+    given = {"params": params, "former": {}, "names": [*"0123456789"], "slices": OF_WRITERS}
+    decision = decide(new, old, truth, facts, **given)
     assert decision.failed == ["max_slice_loss"]
     [check] = [check for check in decision.checks if not check.passed]
     assert check.found.startswith(f"writer: {seed % WRITERS}: 0.")

@@ -225,11 +225,7 @@ def against_all(
 
 
 def _sensitivity_loss(
-    known: Mapping[str, Labels],
-    hits: Hits,
-    reference: Labels,
-    limit: float,
-    names: Sequence[str],
+    known: Mapping[str, Labels], hits: Hits, reference: Labels, limit: float, names: Sequence[str]
 ) -> Check:
     """Of each class against the champion that was best in it, the present one among them."""
     rows, now = np.bincount(reference), right_by_class(hits, reference)
