@@ -9,6 +9,7 @@ from pydantic import Field
 
 from answer import ask_a_person
 from digits.project import load_project
+from digits.toolkit.errors import markdown
 from digits.toolkit.prefect.commands import REFUSED, run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_table
 
@@ -56,9 +57,9 @@ def _question(model: str, decision: dict[str, Any]) -> str:
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    columns = ("name", "found", "allowed")
-    rows = [columns, ["---"] * 3, *([c[key] for key in columns] for c in decision["checks"])]
-    table = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    rows = [("name", "found", "allowed"), ["---"] * 3]
+    rows += [(c["name"], markdown(c["found"]), markdown(c["allowed"])) for c in decision["checks"]]
+    table = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([question, hint, "", *table])  # Prefect's page renders Markdown
 
 

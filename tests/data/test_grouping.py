@@ -117,7 +117,7 @@ def test_groups_with_an_image_in_common_stay_together() -> None:
     assert apart
     rows["hash"] = "the same"
     line = finding(DataError, lambda: split(rows, copies="together"))
-    assert line.startswith("data: 1 groups whose rows may be in different parts, at least 4")
+    assert line.startswith("data/labels.csv: split.group makes 1 groups that may be in different ")
 
 
 def with_official_test(*of_test: str) -> pd.DataFrame:
@@ -181,6 +181,6 @@ def test_a_column_that_names_no_groups_is_refused(
 def test_too_few_groups_are_a_line(count: int, needed: int, chosen: dict[str, Any]) -> None:
     rows = packed([f"w{n % count}" for n in range(300)] + ["x"] * 30)
     rows.loc[300:, "part"] = "test"
-    found = f"{count} groups whose rows may be in different parts, at least {needed} are needed"
+    made = f"split.group makes {count} groups that may be in different parts"
     line = finding(DataError, lambda: split(rows, **chosen))
-    assert line == f"data: {found}; see split.group"
+    assert line == f"data/labels.csv: {made}; {needed} are needed: add some, or set it to null"

@@ -36,7 +36,7 @@ from digits.toolkit.errors import UsageError
 from digits.toolkit.pipeline.provenance import data_md5
 from digits.toolkit.prefect import commands
 from monitor import monitor
-from promote import promote
+from promote import _question, promote
 from retrain import retrain
 from score import score
 
@@ -207,6 +207,12 @@ def test_promote_unanswered_fails(digits: Digits) -> None:
     assert state.is_failed()
     assert "never resumed" in str(state.message)
     assert len(digits.asked()) == 1
+
+
+def test_question_shows_names_in_the_data_as_text() -> None:
+    check = {"name": "max_slice_loss", "found": "writer: <b>a|b", "allowed": ""}
+    asked = _question("mlp", {"champion": None, "challenger": "run 1", "checks": [check]})
+    assert asked.endswith("\n| max_slice_loss | writer: &#60;b&#62;a&#124;b |  |")
 
 
 def test_answer_without_question(digits: Digits) -> None:

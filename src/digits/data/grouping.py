@@ -57,8 +57,9 @@ def divide(
     `groups` numbers the group of every row. Each part gets a group at least; its rows ascend.
     """
     if (count := len(np.unique(groups[rows]))) <= len(shares):
-        has = f"{count} groups whose rows may be in different parts"
-        raise DataError(f"data: {has}, at least {len(shares) + 1} are needed; see split.group")
+        has = f"split.group makes {count} groups that may be in different parts"
+        mend = f"{len(shares) + 1} are needed: add some, or set it to null"
+        raise DataError(f"{TABLE}: {has}; {mend}")
     whole, parts, rest = np.bincount(labels[rows]), dict[str, Rows](), 1.0
     for left, (part, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
         rest -= share
@@ -80,13 +81,14 @@ def _draw(
     found, of_row = np.unique(groups[rows], return_inverse=True)
     table = np.zeros((len(found), len(aims[0])))
     np.add.at(table, (of_row, labels[rows]), 1)
+    sizes, whole = table.sum(axis=1), table.sum(axis=0)
     best, nearest = found[:0], np.inf
     for _ in range(DRAWS):
         order = rng.permutation(len(found))
-        misses = np.abs(table[order].sum(axis=1).cumsum() - aims[0].sum())
+        misses = np.abs(sizes[order].cumsum() - aims[0].sum())
         end = min(int(misses.argmin()) + 1, len(found) - leave)
         drawn = table[order[:end]].sum(axis=0)
-        ratios = np.log1p([drawn, table.sum(axis=0) - drawn]) - np.log1p(aims)
+        ratios = np.log1p([drawn, whole - drawn]) - np.log1p(aims)
         if (miss := np.abs(ratios).sum()) < nearest:
             best, nearest = order[:end], miss
     taken = np.isin(of_row, best)
@@ -101,7 +103,7 @@ def check(parts: Mapping[str, Rows], names: "pd.Series[str]") -> None:
             found = f"{_some(both)} ({len(both):,} of {names.nunique():,} groups)"
             rule = f"{found} in {first} and {second}; no group may be in two parts"
             mend = "if the official test part shares groups, use split.method: stratified"
-            raise DataError(f"data: {rule}: {mend}")
+            raise DataError(f"{TABLE}: split.group: {rule}: {mend}")
 
 
 def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:

@@ -54,6 +54,8 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
 
 def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
     """What labels.csv says of these images beside file and label, as text; else no columns."""
+    if not (out / ROWS).exists():
+        raise DataError(f"{out / ROWS}: not found; `dvc repro pack` makes it")
     import pandas as pd
 
     with reading_as("rows of images", out / ROWS):

@@ -130,7 +130,8 @@ def split(
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
             found = f"{name} gets no row of class {', '.join(map(str, missing))}"
-            raise DataError(f"data: {found}; add rows of it, or raise data.percent")
+            what = "groups with rows of it" if params.group else "rows of it"
+            raise DataError(f"data: {found}; add {what}, or raise data.percent")
     return parts
 
 

@@ -9,6 +9,7 @@ from digits.toolkit.addresses import without_credentials
 # Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 MAX_LINES = 20
+_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
 
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
         return text
     invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
     return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
+
+
+def markdown(text: str) -> str:
+    """A text that somebody else wrote, for a page in Markdown: one line without markup."""
+    return printable(text).translate(_MARKUP)
 
 
 def cut(text: str, width: int) -> str:

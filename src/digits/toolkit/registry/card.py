@@ -13,7 +13,7 @@ from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
 from digits.toolkit import repository
-from digits.toolkit.errors import printable
+from digits.toolkit.errors import markdown
 from digits.toolkit.files import text_sha256
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement import slices
@@ -30,7 +30,6 @@ MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
 DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
-ESCAPES = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
 
 # Of each split, by the names that its metrics have after `test_` and `holdout_`.
 FIGURES = {
@@ -87,7 +86,7 @@ def write_history(registry: Registry) -> None:
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
         accuracy = _number(move.figures.get("holdout_accuracy"))
-        who, why = (_escaped(each[:100]) for each in (move.by, move.reason))
+        who, why = (markdown(each[:100]) for each in (move.by, move.reason))
         what = f"{move.action} to {move.after or 'none'}"
         row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
         if len(text) + len(row) > MAX_DESCRIPTION:
@@ -159,8 +158,7 @@ def _with_interval(metrics: Mapping[str, float], name: str) -> str:
 
 
 def _escaped(value: Any) -> str:
-    """A text that somebody else wrote: on one line, with the characters of Markdown escaped."""
-    return value if isinstance(value, Markup) else printable(str(value)).translate(ESCAPES)
+    return value if isinstance(value, Markup) else markdown(str(value))
 
 
 def _number(value: float | None) -> str:
