@@ -131,6 +131,8 @@ def test_a_table_that_corrects_nothing_or_what_has_changed_is_one_line() -> None
     assert finding(DataError, lambda: relabel("train,row 0,0,")) == said
     relabel("train,row 0,0,1")
     pack()
-    line = finding(DataError, lambda: relabel("train,row 0,0,1"))
-    assert line.startswith("suspects.csv:2: train row 0: is 1 in the data, and not 0; ")
-    assert kept() == [HEAD, "train,row 0,0,1"]
+    assert relabel("train,row 0,0,1", "test,row 1,1,2") == (2, 2)  # the same table, gone on with
+    line = finding(DataError, lambda: relabel("train,row 0,2,1"))
+    assert line.startswith("suspects.csv:2: train row 0: is 1 in the data, and not 2; ")
+    assert kept() == [HEAD, "train,row 0,0,1", "test,row 1,1,2"]
+    assert relabel("train,row 0,0,0") == (1, 1)

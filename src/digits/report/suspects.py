@@ -43,7 +43,7 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
             said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
             print(f"fold {number}/{folds}: {said}", flush=True)
     found, count = suspects(labels, probabilities)
-    said = f"About {count:,} of {len(labels):,} labels are wrong; {len(found):,} are doubtful."
+    said = f"About {count:,} of {len(labels):,} labels are wrong, {len(found):,} are doubtful"
     names = np.array(class_names(classes, params.data.class_names))
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],

@@ -1,6 +1,6 @@
 """Corrected labels: a table beside the data, which itself stays as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -38,17 +38,19 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
     """Add what a person corrected in `source` to the corrections in `target`.
 
     `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
-    `rows` are those that were packed. Returns how many rows were corrected, and how many there are
-    now in `target`: correcting a row back takes it out. A DataError as of `apply`.
+    `rows` are those that were packed; a label may be theirs, or the one before its correction.
+    Returns how many rows were corrected, and how many there are now in `target`: correcting a row
+    back takes it out. A DataError as of `apply`.
     """
     table = _read(source)
-    found = _checked(source, table[table["corrected"] != ""], _named(rows, names), names)
+    table = table[table["corrected"] != ""]
+    merged = {key: labels for _, key, labels in _lines(_read(target))} if target.exists() else {}
+    before = {
+        key: label for _, key, (label, _) in _lines(table) if merged.get(key, ("",))[0] == label
+    }
+    found = _checked(source, table, _named(rows, names) | before, names)
     if not found:
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
-    merged: Corrections = {}
-    if target.exists():
-        for part, name, *labels in _read(target)[COLUMNS].itertuples(index=False, name=None):
-            merged[part, name] = labels[0], labels[1]
     for key, (label, corrected) in found.items():
         merged[key] = merged.get(key, (label, ""))[0], corrected
     lines = [key + both for key, both in merged.items() if both[0] != both[1]]
@@ -69,6 +71,12 @@ def _read(path: Path) -> pd.DataFrame:
     return table.assign(corrected=table["corrected"].str.strip())
 
 
+def _lines(table: pd.DataFrame) -> Iterator[tuple[int, Key, tuple[str, str]]]:
+    """Number, image, and both labels of each line."""
+    for line, part, name, label, corrected in table[COLUMNS].itertuples(name=None):
+        yield line, (part, name), (label, corrected)
+
+
 def _named(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
     """The class of each image by name; a label that is none stays a number."""
     called = dict(enumerate(names))
@@ -82,8 +90,8 @@ def _checked(
     findings: list[str] = []
     lines: dict[Key, int] = {}
     found: Corrections = {}
-    for line, part, name, label, corrected in table[COLUMNS].itertuples(name=None):
-        where, key = f"{path}:{line}: {part} {name}", (part, name)
+    for line, key, (label, corrected) in _lines(table):
+        where = f"{path}:{line}: {' '.join(key)}"
         if key not in known:
             findings.append(f"{where}: no such image in the data; delete the line")
         elif key in lines:

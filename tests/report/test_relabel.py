@@ -69,7 +69,7 @@ def test_the_page_shows_the_first_pictures_in_colour_too_and_obeys_no_name() -> 
     row = {"file": "a", "name": '"><script>.png', "part": "train", "label": "<b>", "quality": 0.5}
     table = pd.DataFrame([row | {"suggested": "&", "corrected": ""}] * (SHOWN + 1))
     images = np.zeros((SHOWN, 4, 6, 3), np.uint8)
-    page = render("1 is wrong.", table, images, source="a.csv")
+    page = render("1 is wrong", table, images, source="a.csv")
     assert page.count("<img src=") == SHOWN
     assert f"these are the first {SHOWN}" in page
     assert "<script" not in page
