@@ -84,7 +84,7 @@ def _experiment(
     if "--pull" not in options:
         check_sources(root)
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
-    changed = [f"--set-param={key}={json.dumps(value)}" for key, value in overrides.items()]
+    changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *options, *changed]
     states = _task("experiment", dvc.reproduce, name, command)
     if push and _completed(states):

@@ -134,9 +134,9 @@ def test_compare_without_spread() -> None:
 
 def test_command_is_quoted_for_shell() -> None:
     values = {"fit.epochs": 3, "build.units": [8, 4, 2], "optimizer.name": "adam"}
-    assert command("mlp", values) == (
+    assert command(PARAMS, "mlp", values | {"schedule.warmup": 0.1}) == (
         "dvc exp run -S train.mlp.fit.epochs=3 -S 'train.mlp.build.units=[8, 4, 2]'"
-        " -S 'train.mlp.optimizer.name=\"adam\"'"
+        " -S 'train.mlp.optimizer.name=\"adam\"' -S ++train.mlp.schedule.warmup=0.1"
     )
 
 

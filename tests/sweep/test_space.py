@@ -24,7 +24,8 @@ def test_space_proposes_ranges_and_choices(tmp_path: Path) -> None:
         "optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n"
         "fit.batch_size: {low: 32, high: 128, step: 32}\n"
         "optimizer.name: [adam, sgd]\n"
-        "build.units: [[512, 256, 64], [128, 64, 32]]\n",
+        "build.units: [[512, 256, 64], [128, 64, 32]]\n"
+        "fit.class_weights: [null, balanced]\n",
     )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [propose(study.ask(), space) for _ in range(30)]
@@ -32,6 +33,7 @@ def test_space_proposes_ranges_and_choices(tmp_path: Path) -> None:
     assert {values["fit.batch_size"] for values in drawn} == {32, 64, 96, 128}
     assert {values["optimizer.name"] for values in drawn} == {"adam", "sgd"}
     assert {tuple(values["build.units"]) for values in drawn} == {(512, 256, 64), (128, 64, 32)}
+    assert {values["fit.class_weights"] for values in drawn} == {None, "balanced"}  # left out there
     for values in drawn:
         params.check(override(PARAMS, "mlp", values))
 

@@ -13,6 +13,7 @@ from digits import params
 from digits.project import as_project
 from digits.sweep.trial import Spec, open_study
 from digits.toolkit.errors import DigitsError, one_line
+from digits.toolkit.params_yaml import at
 from digits.toolkit.tracking import runs
 
 
@@ -50,7 +51,7 @@ def search(
             raise DigitsError(one_line(error, width=500))
         metrics, verdict = compare(accuracies[:seeds], accuracies[seeds:])
         runs.log_metrics(metrics)
-        best = command(spec.model, values)
+        best = command(spec.raw, spec.model, values)
         runs.log_text(f"{verdict}\n{best}\n", "best.txt")
     return verdict, best
 
@@ -71,6 +72,11 @@ def compare(best: Sequence[float], default: Sequence[float]) -> tuple[dict[str, 
     )
 
 
-def command(model: str, values: Mapping[str, Any]) -> str:
-    settings = [f"train.{model}.{key}={json.dumps(value)}" for key, value in values.items()]
+def command(raw: Mapping[str, Any], model: str, values: Mapping[str, Any]) -> str:
+    """The experiment with these values; `++` lets DVC add a key that params.yaml leaves out."""
+    keys = {key: f"train.{model}.{key}" for key in values}
+    settings = [
+        f"{'++' if at(raw, keys[key]) is None else ''}{keys[key]}={json.dumps(value)}"
+        for key, value in values.items()
+    ]
     return shlex.join(["dvc", "exp", "run", *(word for each in settings for word in ("-S", each))])

@@ -28,25 +28,28 @@ def read(path: Path = PATH) -> dict[str, Any]:
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Set dotted keys such as `train.cnn.fit.epochs`, unchecked; a UsageError names the unknown."""
-    unknown = []
+    """Set dotted keys such as `train.cnn.fit.epochs`, unchecked, also such as were left out.
+
+    A UsageError for a key within what is no block.
+    """
     for key, value in overrides.items():
-        block, last = _at(values, key.split(".")[:-1]), key.split(".")[-1]
-        if isinstance(block, MutableMapping) and last in block:
-            block[last] = value
-        else:
-            unknown.append(_unknown(key, block if isinstance(block, MutableMapping) else ()))
-    if unknown:
-        raise UsageError(*unknown)
+        *blocks, last = key.split(".")
+        block: Any = values
+        for name in blocks:
+            block = block.setdefault(name, {})
+            if not isinstance(block, MutableMapping):
+                raise UsageError(_unknown(key, ()))
+        block[last] = value
 
 
 def value_of(key: str) -> Any:
     """The unchecked value of a dotted key in params.yaml; None if there is no such key."""
-    return _at(read(), key.split("."))
+    return at(read(), key)
 
 
-def _at(value: Any, names: list[str]) -> Any:
-    for name in names:
+def at(value: Any, key: str) -> Any:
+    """The value of a dotted key; None if there is none."""
+    for name in key.split("."):
         value = value.get(name) if isinstance(value, MutableMapping) else None
     return value
 
