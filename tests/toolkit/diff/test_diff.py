@@ -319,6 +319,16 @@ def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
 
 
+def test_predictions_of_other_classes_than_the_statistics(repository: Path) -> None:
+    statistics = EvaluateOutputs("mlp").statistics
+    found = json.loads(statistics.read_text("utf-8"))
+    found["test"]["by_class"].popitem()
+    write_json(statistics, found)
+    commit("mlp", "cnn")
+    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD", LAYOUT))
+    assert line == "HEAD: mlp: its predictions are not of the classes of its statistics"
+
+
 OWN_TAGS = {"p", "code", "ul", "li", "strong", "details", "summary", "table", "tr", "th", "td"}
 
 

@@ -1,9 +1,10 @@
-"""The gate's limits on figures that count each class alike, and remarks on too few rows."""
+"""The gate's limits that count each class alike, and remarks on too few rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import binomtest
 
 from digits.toolkit.dataset import Labels
 from digits.toolkit.judgement.confusion import balance, confusion_matrix
@@ -13,8 +14,23 @@ from digits.toolkit.judgement.gate import (
     NO_CHAMPION,
     Check,
     Contender,
+    Hits,
     PromoteParams,
 )
+
+
+def min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
+    """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
+    rows = np.bincount(reference, minlength=len(names))
+    right = np.bincount(reference[hits], minlength=len(names))
+    counts = zip(right.tolist(), rows.tolist(), strict=True)
+    least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
+    worst = int(np.argmin(least))
+    counted = f"class {names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
+    found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
+    figures = {"least_class": worst, "least_class_sensitivity": float(least[worst])}
+    allowed, passed = f"at least {limit:g} in each class", bool(least[worst] >= limit)
+    return Check("min_sensitivity", passed, found, allowed, figures)
 
 
 def balanced(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import binomtest, fisher_exact
+from scipy.stats import fisher_exact
 
 from digits.toolkit.dataset import Labels
 from digits.toolkit.judgement.comparison import mcnemar_exact
@@ -14,10 +14,11 @@ from digits.toolkit.judgement.gate import (
     Contender,
     Decision,
     Facts,
+    Hits,
     PromoteParams,
 )
-from digits.toolkit.judgement.gate_balance import balanced, with_remarks
-from digits.toolkit.judgement.slices import Hits, Slices, slice_loss
+from digits.toolkit.judgement.gate_balance import balanced, min_sensitivity, with_remarks
+from digits.toolkit.judgement.slices import Slices, slice_loss
 
 NO_SLICES = "no column of metadata that makes slices"
 
@@ -88,7 +89,7 @@ def alone(
         figures = {"holdout_accuracy": accuracy, "holdout_rows": rows}
         yield Check("min_accuracy", accuracy >= limit, found, allowed, figures)
     if (limit := params.min_sensitivity) is not None:
-        yield _min_sensitivity(names, hits, reference, limit)
+        yield min_sensitivity(names, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
         found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"
@@ -115,20 +116,6 @@ def alone(
     if (limit := params.max_size_mb) is not None:
         found, figures = f"{facts.size_mb:.1f} MB", {"size_mb": facts.size_mb}
         yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
-
-
-def _min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
-    """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
-    rows = np.bincount(reference, minlength=len(names))
-    right = np.bincount(reference[hits], minlength=len(names))
-    counts = zip(right.tolist(), rows.tolist(), strict=True)
-    least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
-    worst = int(np.argmin(least))
-    counted = f"class {names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
-    found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"
-    figures = {"least_class": worst, "least_class_sensitivity": float(least[worst])}
-    allowed, passed = f"at least {limit:g} in each class", bool(least[worst] >= limit)
-    return Check("min_sensitivity", passed, found, allowed, figures)
 
 
 def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:

@@ -6,11 +6,11 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
 from digits.toolkit.dataset import Rows
 from digits.toolkit.errors import cut, printable
+from digits.toolkit.judgement.gate import Hits
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
@@ -20,7 +20,6 @@ COLUMNS = {"column": str, "value": str, "rows": int}
 COLUMNS |= dict.fromkeys(("accuracy", "lower", "upper"), float)
 
 Slices = Mapping[tuple[str, str], Rows]  # rows by column and value
-Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 
 
 def find_slices(metadata: pd.DataFrame) -> tuple[Slices, list[str]]:
