@@ -31,8 +31,8 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     images, rows = packed.load(PACK)
     labels, classes = rows["label"].to_numpy(), params.data.classes
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
-        found = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
-        raise DataError(f"{PACK}: {found}; `digits run validate` names them")
+        said = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
+        raise DataError(f"{PACK}: {said}; `digits run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
     probabilities = np.empty((len(rows), classes), np.float32)
     with scratch(PACK.parent) as folder:
