@@ -1,5 +1,6 @@
 """`digits suspects`: labels that are probably wrong, as a table to correct and as a page."""
 
+import logging
 from io import BytesIO
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def _ask(params: Params, model: str) -> Ask:
     recipe, file = params.recipe(model), model_file(model)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"--model {model}: is not of Keras; name one that is")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the graph of each fold
     with quiet_tensorflow(params.train.threads):
         from digits.training import clock, export, keras_model
 
