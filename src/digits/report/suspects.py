@@ -1,5 +1,6 @@
 """`digits suspects`: labels that are probably wrong, as a table to correct and as a page."""
 
+import logging
 from io import BytesIO
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     images, rows = packed.load(PACK)
     labels, classes = rows["label"].to_numpy(), params.data.classes
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
-        found = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
-        raise DataError(f"{PACK}: {found}; `digits run validate` names them")
+        said = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
+        raise DataError(f"{PACK}: {said}; `digits run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
     probabilities = np.empty((len(rows), classes), np.float32)
     with scratch(PACK.parent) as folder:
@@ -69,6 +70,7 @@ def _ask(params: Params, model: str) -> Ask:
     recipe, file = params.recipe(model), model_file(model)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"--model {model}: is not of Keras; name one that is")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the graph of each fold
     with quiet_tensorflow(params.train.threads):
         from digits.training import clock, export, keras_model
 
