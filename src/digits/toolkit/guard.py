@@ -104,4 +104,6 @@ def mlflow() -> Guard:
         os.environ.setdefault(variable, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
-    return Guard(app)
+    from digits.toolkit.alias_events import AliasEvents
+
+    return Guard(AliasEvents(app))
