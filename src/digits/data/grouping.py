@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from digits.data.packed import META
 from digits.toolkit.dataset import Labels, Rows
@@ -42,6 +40,9 @@ def joined(names: "pd.Series[str]", firsts: Rows) -> Rows:
 
     So must a row and the one that `firsts` names of equal pixels, and whole groups through them.
     """
+    from scipy.sparse import coo_array  # 0.2 s, which all commands would wait
+    from scipy.sparse.csgraph import connected_components
+
     rows = np.arange(len(names))
     _, first, group = np.unique(names, return_index=True, return_inverse=True)
     edges = np.tile(rows, 2), np.concatenate([firsts, first[group]])

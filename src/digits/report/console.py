@@ -35,7 +35,7 @@ def print_results() -> None:
     names = [column.pop("model") for column in columns]
     rows = ([key, *(column[key] for column in columns)] for key in columns[0])
     print_table(["", *names], rows, justify="right")
-    for heading in columns[0].keys() & MEANINGS:
+    for heading in filter(MEANINGS.__contains__, columns[0]):
         print(f"{heading}: {MEANINGS[heading]}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     print("\nmake report shows everything on one page, make ui the runs side by side.")

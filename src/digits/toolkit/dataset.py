@@ -21,6 +21,7 @@ Images = NDArray[np.uint8]  # (n, height, width) of grey, or (n, height, width, 
 Shape = tuple[int, ...]  # of one image: (height, width) or (height, width, 3)
 Labels = NDArray[np.int64]  # (n,)
 Rows = NDArray[np.int64]  # (n,), numbers of rows
+Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from digits.toolkit.dataset import Labels, Probabilities
@@ -17,7 +15,6 @@ APPROVAL = "approval"  # check that holds a manual approval or rejection
 NO_CHAMPION = "no champion to compare with"
 INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
-Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Off = BeforeValidator(lambda value: None if value is False else value)
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
 Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]

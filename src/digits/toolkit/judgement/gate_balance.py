@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import binomtest
 
-from digits.toolkit.dataset import Labels
+from digits.toolkit.dataset import Hits, Labels
 from digits.toolkit.judgement.confusion import balance, confusion_matrix
 from digits.toolkit.judgement.few_rows import OF_ALL, lacking, least
 from digits.toolkit.judgement.gate import (
@@ -14,7 +14,6 @@ from digits.toolkit.judgement.gate import (
     NO_CHAMPION,
     Check,
     Contender,
-    Hits,
     PromoteParams,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from scipy.stats import fisher_exact
 
-from digits.toolkit.dataset import Labels
+from digits.toolkit.dataset import Hits, Labels
 from digits.toolkit.judgement.comparison import mcnemar_exact
 from digits.toolkit.judgement.gate import (
     INCOMPARABLE,
@@ -14,7 +14,6 @@ from digits.toolkit.judgement.gate import (
     Contender,
     Decision,
     Facts,
-    Hits,
     PromoteParams,
 )
 from digits.toolkit.judgement.gate_balance import balanced, min_sensitivity, with_remarks

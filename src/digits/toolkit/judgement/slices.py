@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, binomtest
 
-from digits.toolkit.dataset import Rows
+from digits.toolkit.dataset import Hits, Rows
 from digits.toolkit.errors import cut, printable
-from digits.toolkit.judgement.gate import Hits
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
