@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import psutil
@@ -73,11 +74,16 @@ def energy_used(country: str | None) -> Iterator[Metrics]:
     except ModuleNotFoundError:
         line = "codecarbon is not installed, which tracking.energy needs: pip install '.[energy]'"
         raise ServiceError(line) from None
-    if country not in DataSource().get_global_energy_mix_data():
+    known = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
+    if country not in known:
         raise UsageError(f"params.yaml tracking.energy: codecarbon knows no country {country!r}")
     logging.getLogger("codecarbon").disabled = True
     # given here, as its environment variables and files could ask for a network
-    offline = {"output_methods": [], "output_handlers": [], "emissions_endpoint": ""}
+    offline: dict[str, Any] = {
+        "output_methods": [],
+        "output_handlers": [],
+        "emissions_endpoint": "",
+    }
     offline |= {"electricitymaps_api_token": "", "allow_multiple_runs": True}
     tracker = OfflineEmissionsTracker(
         country_iso_code=country, tracking_mode="process", log_level="critical", **offline
