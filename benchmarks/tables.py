@@ -302,9 +302,8 @@ def _expected(part: dict[str, Any]) -> str:
         for model, kinds in rows_of.items()
         for name, words in ways.items()
     ]
-    inside = [
-        row["lower"] <= row["true"] <= row["upper"] for k in rows_of.values() for row in k["all"]
-    ]
+    every = [row for kinds in rows_of.values() for row in kinds["all"]]
+    inside = sum(row["lower"] <= row["true"] <= row["upper"] for row in every)
     settings = next(iter(part.values()))
     body = [
         [
@@ -320,14 +319,14 @@ def _expected(part: dict[str, Any]) -> str:
     ]
     return f"""## Accuracy without labels
 
-What `digits monitor` expects of 2,000 disturbed test images, against the true accuracy: how many points
-it is off, beside the model's mean confidence, and beside what it expects if images disturbed in this way
-are unknown to it. {sum(inside)} of {len(inside)} intervals hold the truth.
+What `digits monitor` expects of 2,000 disturbed test images, against the true accuracy: how many
+points it is off, beside the model's mean confidence, and beside what it expects if images disturbed
+in this way are unknown to it. {inside} of {len(every)} intervals hold the truth.
 
 {_table(head, errors)}
 
-True and expected accuracy in %, with its 95 % interval; noise and blur are shares of the brightest value
-and of the size, rotation degrees either way.
+True and expected accuracy in %, with its 95 % interval; noise and blur are shares of the brightest
+value and of the size, rotation is in degrees either way.
 
 {_table(["", *part], body)}"""
 
