@@ -21,9 +21,10 @@ from digits.toolkit.judgement.drift import Features
 Z_975 = 1.96  # 97.5 % of a normal distribution lie below
 RANKS = 3  # of the highest probabilities
 SUM = 100.0  # how much more it counts that the weights sum to 1 than that the means are equal
-NEAR = 0.03  # how much it counts that cells are near the new mean: of equal mixes take the nearest
+NEAR = 0.1  # how much it counts that cells are near the new mean: of equal mixes take the nearest
 KNOWN = 6000  # rows that are known
-DISTURBED = 1000  # of them for each kind of disturbance
+DISTURBED = 2000  # of them for each kind of disturbance
+DISTURBED_BYTES = 8_000_000  # of large images fewer are disturbed
 CHUNK = 20 * BATCH  # rows that are asked at a time
 SEED = 0
 
@@ -59,10 +60,11 @@ def ask_known(
     random = np.random.default_rng(SEED)
     rows = random.permutation(len(data))[:KNOWN]
     starts = range(0, len(rows), CHUNK)
+    most = min(DISTURBED, 1 + DISTURBED_BYTES // data.images[0].nbytes)
     clean = answer(data.images[rows[start : start + CHUNK]] for start in starts)
     kinds = [(clean, data.labels[rows])]
     for disturb in disturbed:
-        chosen = random.permutation(rows)[:DISTURBED]
+        chosen = random.permutation(rows)[:most]
         kinds.append((answer(disturb(data.images[chosen])), data.labels[chosen]))
     return kinds
 
