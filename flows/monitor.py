@@ -30,6 +30,9 @@ def monitor(
     found, lines = run_digits("monitor", source, days=days, labels=labels, model=model), []
     if found["unsure"] is not None:
         lines.append(f"{found['unsure']:.2%} of the answers are unsure")
+    if expected := found["expected"]:
+        value, lower, upper = expected.values()
+        lines.append(f"expected accuracy {value:.2%} ({lower:.2%} to {upper:.2%}), without labels")
     if accuracy := found["accuracy"]:
         lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
     return show_drift(load_project().name, found, "monitoring", source, *lines)

@@ -2,6 +2,7 @@
 
 from digits import params
 from digits.artifacts import LAYOUT, class_names
+from digits.evaluation.behaviour import graded
 from digits.params import Params
 from digits.toolkit.project import Project
 
@@ -29,6 +30,7 @@ def as_project(params: Params) -> Project:
         promote=params.promote,
         drift=params.drift,
         usual=params.validation.usual,
+        disturbed=graded(params.behaviour),
         logged_as=LOGGED_AS,
         **vars(LAYOUT),
     )

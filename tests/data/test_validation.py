@@ -194,6 +194,9 @@ def test_a_row_is_said_with_its_file_and_in_data_docs(
     assert "warning: data/digits.npz: test: image seen before in 1 row: row 3" in warnings
     assert json.loads(VALIDATION.read_text())["findings"][0]["message"].startswith("train: ")
     assert f"expectations/{suite.stem}.html" in (DATA_DOCS / "index.html").read_text("utf-8")
+    pages = [each.read_text("utf-8") for each in DATA_DOCS.glob("validations/**/*.html")]
+    assert all('.fa-times::before { content: "✗"' in page for page in pages)
+    assert any('class="fas fa-times' in page for page in pages)
 
 
 def test_expectations_that_an_owner_adds_by_great_expectations(suite: Path) -> None:

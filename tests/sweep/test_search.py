@@ -8,12 +8,14 @@ from typing import Any
 import optuna
 import pytest
 from mlflow import MlflowClient
-from support import PARAMS, finding, findings
+from support import PARAMS, SMALL, Server, changed, finding, findings
 
 import sweep  # here: Prefect keeps the stream that it finds when it is imported
+from digits.artifacts import split_path
 from digits.sweep.search import command, compare, search
-from digits.sweep.trial import Spec, open_study, propose
+from digits.sweep.trial import FITTED_ON, Spec, open_study, propose, run
 from digits.toolkit.errors import DigitsError, ServiceError, UsageError
+from digits.toolkit.files import md5
 from digits.toolkit.tracking import store
 
 RATE = "optimizer.learning_rate"
@@ -149,3 +151,13 @@ def test_help_is_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert all(name in said.lower() for name in sweep.sweep.parameters.properties)
     assert "[default: 20]" in said
+
+
+def test_trial_is_read_beside_what_mlflow_prints_of_a_server(
+    spec: Spec, project: Path, mlflow_server: Server
+) -> None:
+    splits = {name: md5(split_path(name)) for name in FITTED_ON}
+    own = {"raw": changed(SMALL), "splits": splits, "tracking_uri": mlflow_server.uri}
+    accuracy = run(spec.model_copy(update=own | {"values": {}}), print)
+    assert accuracy is not None
+    assert 0 < accuracy <= 1

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -185,6 +185,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
     logged, experiment = checked.of_training(spec.model), as_project(checked).part("sweeps")
     with (
+        redirect_stdout(sys.stderr),  # MLflow prints where a server's run is; stdout has the result
         runs.active_run(spec.name, what=what, experiment=experiment, params=logged, tags=tags),
         suppress(optuna.TrialPruned),  # its run has finished all the same
     ):

@@ -95,7 +95,8 @@ def energy_used(country: str | None) -> Iterator[Metrics]:
     except ModuleNotFoundError:
         line = "codecarbon is not installed, which tracking.energy needs: pip install '.[energy]'"
         raise ServiceError(line) from None
-    if country not in DataSource().get_global_energy_mix_data():  # type: ignore[no-untyped-call]
+    known = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
+    if country not in known:
         raise UsageError(f"params.yaml tracking.energy: codecarbon knows no country {country!r}")
     logging.getLogger("codecarbon").disabled = True
     # given here, as its environment variables and files could ask for a network

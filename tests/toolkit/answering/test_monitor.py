@@ -23,6 +23,7 @@ from support import finding, project_with, record_outputs
 
 from digits import cli
 from digits.artifacts import LAYOUT, MONITOR, split_path
+from digits.evaluation.behaviour import add_noise
 from digits.toolkit.answering import drift
 from digits.toolkit.answering import monitor as monitoring
 from digits.toolkit.answering.logged import open_log, read_labels, read_log
@@ -119,6 +120,23 @@ def test_npz_with_labels_by_row(holdout):
     assert (result.accuracy["rows"], result.accuracy["value"], result.unsure) == (50, 1, 0)
 
 
+@pytest.mark.parametrize("noise", [0.001, 0.05])
+def test_accuracy_is_expected_without_labels(ring, noise):
+    holdout = LAYOUT.read_split("holdout").data
+    save_split(split_path("validation"), LAYOUT.read_split("holdout"))
+    record_outputs()
+    promotion.promote(fighter(), NAME, judge=accept)
+    images = np.concatenate([*add_noise(holdout.images, noise)])
+    np.savez("new.npz", images=images)
+    with served(f"models:/{NAME}@champion", threads=2) as model:
+        true = np.mean(model.predict(images).argmax(axis=1) == holdout.labels)
+    monitored = watch("new.npz")
+    expected = monitored.result.expected
+    assert expected["value"] == pytest.approx(true, abs=0.1)
+    said = f"expect an accuracy of {100 * expected['value']:.1f} %"
+    assert said in monitoring.render(monitored)
+
+
 def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
     monitored = watch(**{"data.class_names": [f"<{k}>" for k in range(10)]})
@@ -131,6 +149,7 @@ def test_run_and_page(holdout):
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.metrics["far"] == monitored.result.far
+    assert run.data.metrics["expected_upper"] == monitored.result.expected["upper"]
     assert "drift_features_p_value" in run.data.metrics
     assert run.data.tags["drifted"] == ", ".join(monitored.result.drifted)
     artifacts = MlflowClient().list_artifacts(run.info.run_id)
@@ -172,6 +191,7 @@ def test_without_splits(holdout):
         Path("artifacts/split", f"{name}.npz").unlink()
     monitored = watch()
     assert (monitored.result.drift, monitored.result.far, monitored.features) == ([], None, None)
+    assert monitored.result.expected is None
     assert "Drift is not known" in monitoring.render(monitored)
 
 

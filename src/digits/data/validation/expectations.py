@@ -19,6 +19,14 @@ from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
 SUITES = Path("gx/expectations")  # where Great Expectations keeps those of a project
 MAX_BRACKETS = 5  # of a $PARAMETER; the time that Great Expectations takes doubles with each
+# Their icons and styles come from the internet; without it they would not show what failed.
+STYLE = """<style>
+.fa-check-circle::before { content: "✓"; color: green }
+.fa-times::before { content: "✗"; color: #c00 }
+.fa-exclamation-triangle::before { content: "!"; color: #c60 }
+td, th { padding: 0.2em 1em; text-align: left }
+footer { position: static !important }
+</style>"""
 BRIEF = ("part", "severity", "expectation", "column", "success")
 Values = dict[str, Any]
 
@@ -50,6 +58,10 @@ def validate(
         site = {"class_name": "SiteBuilder", "store_backend": files}
         context.variables.data_docs_sites = {"data": site}
         context.build_data_docs()
+        for page in Path(docs).rglob("*.html"):
+            page.write_text(
+                page.read_text("utf-8").replace("</head>", STYLE + "</head>", 1), "utf-8"
+            )
     failed = [check for check in checks if not check["success"]]
     critical = sum(check["severity"] == "critical" for check in failed)
     return {

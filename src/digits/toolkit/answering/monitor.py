@@ -1,7 +1,8 @@
-"""Watch a model at work: drift, unsure answers, and its accuracy where labels have arrived."""
+"""Watch a model at work: drift, unsure answers, its accuracy, expected and where labels arrived."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +14,15 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from digits.toolkit.answering import drift
-from digits.toolkit.answering.inputs import BATCH, open_input
+from digits.toolkit.answering.inputs import open_input
 from digits.toolkit.answering.logged import Log, Logged, read_labels, read_log
 from digits.toolkit.answering.predict import set_threshold
-from digits.toolkit.dataset import Images
+from digits.toolkit.dataset import Dataset, Images
 from digits.toolkit.errors import DataError, printable
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.confidence import answer_sets
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
+from digits.toolkit.judgement.expected import Expected, KnownAnswers, ask, ask_known
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
@@ -31,7 +33,6 @@ WORDS = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
-KNOWN = 6000  # validation rows whose features a sample's are compared with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class MonitorResult(drift.Found):
     since: str  # of a log, as `until`
     until: str
     other_rows: int  # of a log, answered by other versions
+    expected: dict[str, float] | None  # accuracy without labels: `value`, `lower`, `upper`
     far: float | None  # share farther from all known images than 95 % of those from each other
     accuracy: dict[str, float] | None  # labelled `rows`, `value`; exact 95 % `lower` to `upper`
     holdout: dict[str, float]  # the hold-out's figures of the same names
@@ -74,8 +76,10 @@ def monitor(
     figures, comparisons = MlflowClient().get_run(model.origin.run_id).data.metrics, []
     names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
     holdout = {name: figures[f"holdout_{name}"] for name in names}
-    far = accuracy = None
-    if features := _features(sample.images, model, project):
+    far = accuracy = expected = features = None
+    if validation := drift.split_of(model, project, "validation"):
+        expected, features = _beside_known(sample.images, validation, model, project)
+    if features:
         usual, distances = features
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
         far = float(np.mean(distances > usual.cuts[-1]))
@@ -96,6 +100,7 @@ def monitor(
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
         other_rows=others,
+        expected=expected._asdict() if expected else None,
         far=far,
         accuracy=accuracy,
         holdout=holdout,
@@ -124,6 +129,10 @@ def verdicts(result: MonitorResult) -> list[str]:
     if result.far is not None:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         found.append(f"{far}; of known images it would be 5 %.")
+    if result.expected:
+        value, lower, upper = (100 * each for each in result.expected.values())
+        without = "Without labels, by disturbed validation images, expect an accuracy of"
+        found.append(f"{without} {value:.1f} %, 95 % interval {lower:.1f} to {upper:.1f} %.")
     if got := result.accuracy:
         interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
         right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
@@ -135,6 +144,8 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     settings = {"source": result.source, "since": result.since, "until": result.until}
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
     metrics |= {"far": result.far} if result.far is not None else {}
+    if result.expected:
+        metrics |= {f"expected_{k}": each for k, each in result.expected.items()}
     if found := result.accuracy:
         metrics |= {"labelled": found["rows"], "accuracy": found["value"]}
         metrics |= {f"accuracy_{end}": found[end] for end in ("lower", "upper")}
@@ -150,17 +161,18 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
 
 
-def _features(
-    sample: Images, model: Served, project: Project
-) -> tuple[KnownFeatures, Distances] | None:
-    """The known features, and how foreign each image is; None without validation or features."""
+def _beside_known(
+    sample: Images, validation: Dataset, model: Served, project: Project
+) -> tuple[Expected, tuple[KnownFeatures, Distances] | None]:
+    """The accuracy to expect, the known features, and how foreign each image is, if it has any."""
     features = model.files.load_features(threads=model.threads)
-    if not features or not (validation := drift.split_of(model, project, "validation")):
-        return None
-    chosen = np.random.default_rng(drift.SEED).permutation(len(validation))[:KNOWN]
-    parts = (chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH))
-    known = KnownFeatures(np.concatenate([features(validation.images[rows]) for rows in parts]))
-    return known, known.distances(features(sample))
+    answer = partial(ask, predict=model.predict, features=features)
+    kinds, new = ask_known(validation, project.disturbed, answer), answer([sample])
+    expected = KnownAnswers(kinds).expect(new)
+    if not features:
+        return expected, None
+    known = KnownFeatures(kinds[0][0].features)
+    return expected, (known, known.distances(new.features))
 
 
 def _png(image: Images) -> bytes:

@@ -1,0 +1,135 @@
+"""The accuracy to expect of answers without labels: that of a mix of disturbed images alike.
+
+Confidence alone misleads: a network may be as sure of images that it has never seen the like of.
+So known images are disturbed in known ways (as in Deng and Zheng 2021, «Are Labels Always Necessary
+for Classifier Accuracy Evaluation?»), and new ones taken for a mix of those. Its weights are those
+whose mean answer and features are the mean of the new ones, for each class by itself, so that a
+class that comes more often is no disturbance (as in Lipton, Wang and Smola 2018, «Detecting and
+Correcting for Label Shift with Black Box Predictors»).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digits.toolkit.dataset import Dataset, Images, Labels, Predict, Probabilities
+from digits.toolkit.inference import BATCH
+from digits.toolkit.judgement.drift import Features
+
+Z_975 = 1.96  # 97.5 % of a normal distribution lie below
+RANKS = 3  # of the highest probabilities
+SUM = 100.0  # how much more it counts that the weights sum to 1 than that the means are equal
+NEAR = 0.1  # how much it counts that cells are near the new mean: of equal mixes take the nearest
+KNOWN = 6000  # rows that are known
+DISTURBED = 2000  # of them for each kind of disturbance
+DISTURBED_BYTES = 8_000_000  # of large images fewer are disturbed
+CHUNK = 20 * BATCH  # rows that are asked at a time
+SEED = 0
+
+Described = NDArray[np.float64]  # (n, k), what a model makes of each image
+
+
+class Answered(NamedTuple):
+    """What a model makes of images of one kind: features may have no columns."""
+
+    features: Features
+    probabilities: Probabilities
+
+    def described(self, scale: float) -> Described:
+        highest = np.sort(self.probabilities, axis=1)[:, -RANKS:]
+        columns = [self.features / scale, self.probabilities, highest]
+        return np.concatenate(columns, axis=1, dtype=np.float64)
+
+
+def ask(
+    chunks: Iterable[Images], predict: Predict, features: Callable[[Images], Features] | None
+) -> Answered:
+    parts = [(features(each) if features else (), predict(each)) for each in chunks]
+    seen, probabilities = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Answered(seen.reshape(len(probabilities), -1), probabilities)
+
+
+def ask_known(
+    data: Dataset,
+    disturbed: Sequence[Callable[[Images], Iterator[Images]]],
+    answer: Callable[[Iterable[Images]], Answered],
+) -> list[tuple[Answered, Labels]]:
+    """What a model makes of images that it was not fitted on, as they are and disturbed."""
+    random = np.random.default_rng(SEED)
+    rows = random.permutation(len(data))[:KNOWN]
+    starts = range(0, len(rows), CHUNK)
+    most = min(DISTURBED, 1 + DISTURBED_BYTES // data.images[0].nbytes)
+    clean = answer(data.images[rows[start : start + CHUNK]] for start in starts)
+    kinds = [(clean, data.labels[rows])]
+    for disturb in disturbed:
+        chosen = random.permutation(rows)[:most]
+        kinds.append((answer(disturb(data.images[chosen])), data.labels[chosen]))
+    return kinds
+
+
+class Expected(NamedTuple):
+    """An accuracy 0…1 with its 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class KnownAnswers:
+    """Answers to known images, the undisturbed kind first, with the labels int64 (n,) of each."""
+
+    def __init__(self, kinds: Sequence[tuple[Answered, Labels]]) -> None:
+        from sklearn.covariance import LedoitWolf
+
+        first, _ = kinds[0]
+        self._scale = float(first.features.std(axis=0).max(initial=0)) or 1.0
+        rows = np.concatenate([answered.described(self._scale) for answered, _ in kinds])
+        labels = np.concatenate([labels for _, labels in kinds])
+        answers = np.concatenate([each.probabilities.argmax(axis=1) for each, _ in kinds])
+        of_kind = np.repeat(np.arange(len(kinds)), [len(labels) for _, labels in kinds])
+        right = answers == labels
+        cells, cell = np.unique([of_kind, labels], axis=1, return_inverse=True)
+        self._kinds, sizes = cells[0], np.bincount(cell)
+        self._accuracies = np.bincount(cell, right) / sizes
+        means = np.stack([np.bincount(cell, column) / sizes for column in rows.T], axis=1)
+        within = LedoitWolf(assume_centered=True).fit(rows - means[cell]).precision_
+        # in units of the spread within a cell; a constant answer has none
+        self._whiten = np.linalg.cholesky(within + 1e-9 * np.eye(len(within)))
+        self._means = means @ self._whiten
+        kind_means = [rows[of_kind == kind].mean(axis=0) for kind in range(len(kinds))]
+        accuracies = np.bincount(of_kind, right) / np.bincount(of_kind)
+        self.clean = float(accuracies[0])
+        # how far off each disturbed kind is if only the others are known
+        errors = [
+            self._mixed(mean, self._kinds != kind) - accuracies[kind]
+            for kind, mean in enumerate(kind_means[1:], 1)
+        ]
+        lost = np.sum((self.clean - accuracies) ** 2)
+        self._error = float(np.sqrt(np.sum(np.square(errors)) / lost)) if lost else 0.0
+
+    def expect(self, new: Answered) -> Expected:
+        """The accuracy of these answers.
+
+        Its interval is that of chance and of a kind that nobody disturbed images by: this error
+        is the share of the loss by which disturbed kinds are missed if only the others are known.
+        """
+        described = new.described(self._scale)
+        value = self._mixed(described.mean(axis=0), np.ones(len(self._kinds), bool))
+        of_kind = self._error * (self.clean - value)
+        half = Z_975 * np.sqrt(value * (1 - value) / len(described) + of_kind**2)
+        return Expected(value, max(0.0, value - half), min(1.0, value + half))
+
+    def _mixed(self, mean: NDArray[np.float64], cells: NDArray[np.bool_]) -> float:
+        """The accuracy of the mix of these cells that has this mean."""
+        from scipy.optimize import nnls
+
+        means = self._means[cells]
+        total = SUM * float(np.abs(means).max())
+        wanted = mean @ self._whiten
+        far = NEAR * np.linalg.norm(means - wanted, axis=1)
+        equations = np.vstack([means.T, np.full(len(means), total), np.diag(far)])
+        sums = np.concatenate([wanted, [total], np.zeros(len(means))])
+        weights, _ = nnls(equations, sums, maxiter=10_000)
+        return float(np.clip(weights @ self._accuracies[cells] / weights.sum(), 0, 1))
