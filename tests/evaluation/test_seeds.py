@@ -97,9 +97,9 @@ def test_other_recipe_is_another_group(log: Log, apart: dict[str, Any], label: s
 
 
 def test_unfinished_runs_do_not_count_and_restored_ones_once(log: Log) -> None:
+    log(5, 0.8, tags={"restored_from": "0" * 32})
     for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
         MlflowClient().update_run(log(seed, 0.1), status=status)
-    log(5, 0.8, tags={"restored_from": "0" * 32})
     assert measured() == [(1, 0.8)]
     log(1, 0.6, tags={"restored_from": log(1, 0.6)})
     assert measured() == [(2, 0.7)]
