@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from support import NAME
 
 from digits.cli_results import summary
-from digits.evaluation.seeds import groups, spread
+from digits.evaluation.seeds import MEASURES, groups, spread
 from digits.report.console import print_summary
 from digits.toolkit.errors import DataError
 from digits.toolkit.tracking import runs
@@ -36,7 +36,7 @@ def log(tracked: Path) -> Log:
         metrics: dict[str, float] | None = None,
     ) -> str:
         drawn = {"seed": seed, "split_md5": f"split of seed {seed}"}
-        scores = {"test_accuracy": accuracy, "holdout_accuracy": accuracy, "elapsed_s": 10 + seed}
+        scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10 + seed}
         every = PARAMS | drawn | (params or {})
         with runs.active_run(
             "mlp", experiment=NAME, view=True, params=every, tags=TAGS | (tags or {})
@@ -97,9 +97,10 @@ def test_other_recipe_is_another_group(log: Log, apart: dict[str, Any], label: s
 
 
 def test_unfinished_runs_do_not_count_and_restored_ones_once(log: Log) -> None:
-    log(5, 0.8, tags={"restored_from": "0" * 32})
     for seed, status in enumerate(("RUNNING", "FAILED", "KILLED"), start=2):
-        MlflowClient().update_run(log(seed, 0.1), status=status)
+        unfinished = log(seed, 0.1)  # connects to the store
+        MlflowClient().update_run(unfinished, status=status)
+    log(5, 0.8, tags={"restored_from": "0" * 32})
     assert measured() == [(1, 0.8)]
     log(1, 0.6, tags={"restored_from": log(1, 0.6)})
     assert measured() == [(2, 0.7)]
