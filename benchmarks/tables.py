@@ -328,7 +328,7 @@ in this way are unknown to it. {inside} of {len(every)} intervals hold the truth
 
 {_table(head, errors)}
 
-True and expected accuracy in %, with its 95 % interval; noise and blur are shares of the brightest
+True and expected accuracy in %, with its interval; noise and blur are shares of the brightest
 value and of the size, rotation is in degrees either way.
 
 {_table(["", *part], body)}"""

@@ -132,7 +132,7 @@ def verdicts(result: MonitorResult) -> list[str]:
     if result.expected:
         value, lower, upper = (100 * each for each in result.expected.values())
         without = "Without labels, by disturbed validation images, expect an accuracy of"
-        found.append(f"{without} {value:.1f} %, 95 % interval {lower:.1f} to {upper:.1f} %.")
+        found.append(f"{without} {value:.1f} %, probably {lower:.1f} to {upper:.1f} %.")
     if got := result.accuracy:
         interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
         right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"

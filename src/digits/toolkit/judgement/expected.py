@@ -70,7 +70,7 @@ def ask_known(
 
 
 class Expected(NamedTuple):
-    """An accuracy 0…1 with its 95 % interval."""
+    """An accuracy 0…1, and between what it probably is."""
 
     value: float
     lower: float
@@ -89,7 +89,7 @@ class KnownAnswers:
         labels = np.concatenate([labels for _, labels in kinds])
         answers = np.concatenate([each.probabilities.argmax(axis=1) for each, _ in kinds])
         of_kind = np.repeat(np.arange(len(kinds)), [len(labels) for _, labels in kinds])
-        right = answers == labels
+        right, self._rows = answers == labels, min(len(labels) for _, labels in kinds)
         cells, cell = np.unique([of_kind, labels], axis=1, return_inverse=True)
         self._kinds, sizes = cells[0], np.bincount(cell)
         self._accuracies = np.bincount(cell, right) / sizes
@@ -112,13 +112,15 @@ class KnownAnswers:
     def expect(self, new: Answered) -> Expected:
         """The accuracy of these answers.
 
-        Its interval is that of chance and of a kind that nobody disturbed images by: this error
-        is the share of the loss by which disturbed kinds are missed if only the others are known.
+        Its interval is that of chance, among these rows and the known ones of a kind, and of a kind
+        that nobody disturbed images by: this error is the share of the loss by which disturbed
+        kinds are missed if only the others are known. It is no exact one of 95 %.
         """
         described = new.described(self._scale)
         value = self._mixed(described.mean(axis=0), np.ones(len(self._kinds), bool))
         of_kind = self._error * (self.clean - value)
-        half = Z_975 * np.sqrt(value * (1 - value) / len(described) + of_kind**2)
+        chance = value * (1 - value) * (1 / len(described) + 1 / self._rows)
+        half = Z_975 * np.sqrt(chance + of_kind**2)
         return Expected(value, max(0.0, value - half), min(1.0, value + half))
 
     def _mixed(self, mean: NDArray[np.float64], cells: NDArray[np.bool_]) -> float:
