@@ -56,11 +56,12 @@ def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
     """What labels.csv says of these images beside file and label, as text; else no columns."""
     if not (out / ROWS).exists():
         raise DataError(f"{out / ROWS}: not found; `dvc repro pack` makes it")
-    import pandas as pd
+    from pyarrow import parquet
 
     with reading_as("rows of images", out / ROWS):
-        known = pd.read_parquet(out / ROWS).iloc[rows]
-        known = known.loc[:, known.columns.str.startswith(META)]
+        names = parquet.read_schema(out / ROWS).names
+        table = parquet.read_table(out / ROWS, columns=[n for n in names if n.startswith(META)])
+        known = table.take(rows).to_pandas()
         return known.rename(columns=lambda name: name.removeprefix(META))
 
 
