@@ -61,7 +61,7 @@ def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
     with reading_as("rows of images", out / ROWS):
         names = parquet.read_schema(out / ROWS).names
         table = parquet.read_table(out / ROWS, columns=[n for n in names if n.startswith(META)])
-        known = table.take(rows).to_pandas()
+        known: pd.DataFrame = table.take(rows).to_pandas()
         return known.rename(columns=lambda name: name.removeprefix(META))
 
 
