@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digits.evaluation.scores import Mistakes
     from digits.toolkit.answering.predict import Answer
 
-COLUMNS = 6
+COLUMNS = 8
 GAP = 0.07  # of the height, between an image and its heat
 LEGEND = "orange: what speaks for the answer; blue: "
 
