@@ -62,7 +62,7 @@ def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
     root, installed = tmp_path / "boots", tmp_path / "installed"
     paths = f"{root}/src:{installed}"
     names = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTEST_"))}
     env |= {"PYTHONPATH": paths, **dict.fromkeys(names, "test")}
     env["PATH"] = f"{installed}/bin:{Path(sys.executable).parent}:{env['PATH']}"
 

@@ -127,7 +127,7 @@ class ViewParams(StrictModel):
 class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
-    monitor: Monitor = "val_loss"
+    monitor: Monitor = Field(default="val_loss", description="loss falls, accuracy rises")
     patience: Annotated[int, Field(ge=1)] = Field(description="epochs without an improvement")
     min_delta: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="less is no improvement"
