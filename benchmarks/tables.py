@@ -365,6 +365,7 @@ def _images(part: dict[str, Any]) -> str:
 
 Processor seconds of a stage, and its peak memory without the mapped files, of images 32×32 in
 colour (1 epoch of training). Above 128 MB the training reads each batch from the file.
+Memory from 60,000 images on: of another run, under a limit of 2 GB.
 
 {_table(head, body)}"""
 
