@@ -33,10 +33,8 @@ class AliasEvents:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["method"], scope["path"][-len(SET_ALIAS) :]) != (
-            "POST",
-            SET_ALIAS,
-        ):
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        if not posted or not scope["path"].endswith(SET_ALIAS):
             await self._app(scope, receive, send)
             return
         body, status = bytearray(), 0

@@ -25,7 +25,7 @@ FORGOTTEN_AFTER_S = 7 * 24 * 3600.0  # a training that nobody started again
 
 
 class State(BaseModel):
-    """Where a training stands; times in s, `phase_start` is the number of epochs before it."""
+    """What a training has reached; times in s. `phase_start`: the epochs before this phase."""
 
     run_id: str = ""  # of MLflow
     history: list[Metrics] = []
@@ -36,7 +36,7 @@ class State(BaseModel):
 
 
 class Checkpoint:
-    """What a file holds of a training; of one that starts, nothing. Without a path none is kept."""
+    """The saved state of a training, empty if there is none. Without a path nothing is saved."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path, self.state = path, State()
@@ -50,7 +50,7 @@ class Checkpoint:
 
     @classmethod
     def reserved(cls, path: Path) -> "Checkpoint":
-        """The one at a path, for this process alone; one that is not kept if another has it."""
+        """The checkpoint at a path; one without a path while another process uses it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{path}.lock")  # the system releases it when the process ends
         try:

@@ -46,7 +46,7 @@ class Clock:
         self.history.append(metrics)
 
     def tell(self) -> None:
-        """Pass the last epoch on."""
+        """Call `on_epoch` with the last epoch."""
         self.on_epoch(len(self.history) - 1, self.history[-1])
 
     @property

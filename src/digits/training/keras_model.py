@@ -20,7 +20,7 @@ from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
-# How often Keras begins to iterate over the batches in an epoch; the first time it takes none.
+# Keras makes two iterators over the batches in each epoch, and uses one.
 ITERATIONS = 2
 
 
