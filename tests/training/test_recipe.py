@@ -48,6 +48,7 @@ class TestEarlyStopping:
         rule, of = params(early_stopping={"patience": 2}), history()
         assert [rule.stops(of[:n], since=0) for n in range(7)] == [False] * 6 + [True]
         assert [rule.stops(of[:n], since=4) for n in (4, 5, 6)] == [False, False, True]
+        assert not rule.stops(of, since=5)  # though the best epoch of all is two before the last
         assert not params(keep="best").stops(of * 9, since=0)
 
     def test_the_weights_of_the_best_epoch_are_kept(self, digits_8x8: Dataset) -> None:

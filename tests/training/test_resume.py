@@ -23,7 +23,10 @@ FURTHER = {"epochs": 3, "layers": 3, "learning_rate": 0.001}
 RECIPES: dict[str, dict[str, Any]] = {
     "cnn": {"train.cnn.fit.epochs": 4},
     "compact": {"train.compact.fit": {"epochs": 4, "batch_size": 64, "mixed_precision": True}},
-    "mlp_pca": {"train.mlp_pca.fit.epochs": 4, "train.mlp_pca.fit.keep": "best"},
+    "mlp_pca": {
+        "train.mlp_pca.fit": {"epochs": 4, "batch_size": 25, "keep": "best"},
+        "train.mlp_pca.optimizer.learning_rate": 0.3,  # so large that the first epoch is best
+    },
     "finetune": {"train.finetune.fit.keep": "best", "train.finetune.fine_tune": FURTHER},
 }
 
