@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.neighbors import KNeighborsClassifier
 
 from digits.evaluation import behaviour
@@ -11,9 +12,11 @@ from digits.evaluation.behaviour import (
     disturbances,
 )
 from digits.toolkit.dataset import Dataset
-from digits.toolkit.judgement.behaviour import fragile, fragile_line, words
+from digits.toolkit.judgement.behaviour import accuracies, fragile, fragile_line, words
 
-EACH = BehaviourParams(shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True)
+EACH = BehaviourParams(
+    shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True, images=2000
+)
 
 
 def dot(rows: int, size: int = 9, grey: int = 200) -> np.ndarray:
@@ -84,7 +87,7 @@ def test_disturbances_scale_with_the_image():
 
 
 def test_disturbances_are_those_of_params():
-    none = BehaviourParams(shift=[], rotate=[], blur=[], noise=[], invert=False)
+    none = BehaviourParams(shift=[], rotate=[], blur=[], noise=[], invert=False, images=1)
     assert disturbances(none) == {}
     assert [*disturbances(none.model_copy(update={"shift": [0.07, 0.035]}))] == [
         *("shift_0.07", "shift_0.035")
@@ -146,18 +149,39 @@ def test_accuracy_falls_with_the_size_of_the_disturbance(digits_8x8):
 
     held = Dataset(images[900:], labels[900:])
     found = accuracy_under(predict, held, EACH, clean=predict(held.images))
-    assert list(found) == ["clean", *disturbances(EACH)]
+    assert list(found) == ["images", "clean", *disturbances(EACH)]
     assert found["clean"] > 0.93
     assert found["clean"] > found["shift_0.125"] > found["shift_0.25"]
     assert found["rotate_5"] > found["rotate_15"]
     assert found["invert"] < 0.5
 
 
+def test_a_sample_of_the_images_is_disturbed_and_its_size_and_intervals_are_told():
+    images, labels = np.zeros((400, 8, 8), np.uint8), np.zeros(400, np.int64)
+    images[:100] = 200  # these are right, but not when inverted
+    asked = []
+
+    def predict(given):
+        asked.append(len(given))
+        return np.eye(2)[(given[:, 0, 0] < 100).astype(int)]
+
+    held, invert = Dataset(images, labels), EACH.model_copy(update={"images": 200})
+    found = accuracy_under(predict, held, invert, clean=predict(images))
+    assert set(asked) == {400, 200}
+    assert found["images"] == 200
+    assert found["invert"] == 1 - found["clean"]
+    assert 0.15 < found["clean"] < 0.35  # of the drawn ones, not the first ones
+    rate, low, high = accuracies(found)["clean"]
+    assert (low, high) == pytest.approx(binomtest(round(200 * rate), 200).proportion_ci()[:2])
+    assert list(accuracies(found)) == [name for name in found if name != "images"]
+
+
 def test_fragile_is_what_costs_more_than_a_tenth_worst_first():
-    accuracies = {"clean": 0.98, "shift_0.1": 0.89, "shift_0.2": 0.7, "invert": 0.1, "x": 0.99}
-    assert fragile(accuracies) == pytest.approx({"invert": 0.88, "shift_0.2": 0.28})
-    assert list(fragile(accuracies)) == ["invert", "shift_0.2"]
-    assert fragile_line("mlp", accuracies) == (
+    found = {"clean": 0.98, "shift_0.1": 0.89, "shift_0.2": 0.7, "invert": 0.1, "x": 0.99}
+    found["images"] = 0  # a number of images is no accuracy
+    assert fragile(found) == pytest.approx({"invert": 0.88, "shift_0.2": 0.28})
+    assert list(fragile(found)) == ["invert", "shift_0.2"]
+    assert fragile_line("mlp", found) == (
         "mlp is fragile: accuracy falls by 88 points on images with inverted contrast, "
         "by 28 points on images shifted by 20 % of their size"
     )

@@ -78,7 +78,9 @@ def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[s
         (
             "import os\n    with process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
             "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'\n"
-            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'",
+            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'\n"
+            "    import sys\n    assert not {'sklearn', 'matplotlib'} & sys.modules.keys()\n"
+            "    import matplotlib.pyplot, sklearn.base",
             0,
             "",
         ),

@@ -36,6 +36,7 @@ class BehaviourParams(StrictModel):
     blur: Shares
     noise: Shares
     invert: bool
+    images: Annotated[int, Field(ge=1)]
 
 
 def shift(images: Images, amount: float) -> Chunks:
@@ -109,12 +110,18 @@ def graded(params: BehaviourParams) -> list[Callable[[Images], Chunks]]:
 def accuracy_under(
     predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
 ) -> dict[str, float]:
-    """Accuracy 0…1 under each disturbance, and `clean`: that of the given probabilities."""
-    answers = {"clean": clean.argmax(axis=1)}
+    """Accuracy 0…1 of a sample under each disturbance, `clean` of it as it is, and its `images`.
+
+    `clean` are the probabilities of all rows of `data`.
+    """
+    count = min(params.images, len(data))
+    drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
+    images, labels = data.images[drawn], data.labels[drawn]
+    answers = {"clean": clean[drawn].argmax(axis=1)}
     for name, disturb in disturbances(params).items():
-        of_chunks = [predict(chunk).argmax(axis=1) for chunk in disturb(data.images)]
-        answers[name] = np.concatenate(of_chunks)
-    return {name: float(np.mean(found == data.labels)) for name, found in answers.items()}
+        answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in disturb(images)])
+    hits = {name: float(np.mean(found == labels)) for name, found in answers.items()}
+    return {"images": float(count), **hits}
 
 
 def _chunks(images: Images) -> Chunks:

@@ -12,7 +12,7 @@ import pandas as pd
 from digits.artifacts import run_page
 from digits.evaluation.leaderboard import MEANINGS
 from digits.toolkit.html.templates import p_value, templates
-from digits.toolkit.judgement.behaviour import fragile, words
+from digits.toolkit.judgement.behaviour import accuracies, fragile, words
 from digits.toolkit.judgement.caret import Figures, Statistics, as_tables, label_of
 from digits.toolkit.judgement.confusion import MANY_CLASSES
 from digits.toolkit.judgement.slices import weakest
@@ -82,7 +82,7 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
-    of_models = overall, by_class, most_confused, as_tables, fragile, weakest
+    of_models = overall, by_class, most_confused, as_tables, accuracies, fragile, weakest
     functions = *of_models, words, run_page
     named = {each.__name__: each for each in functions}
     meanings = defaultdict(str, MEANINGS)

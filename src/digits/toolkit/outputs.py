@@ -122,7 +122,7 @@ class EvaluateOutputs:
         return read_json(self.statistics, dict[str, dict[str, Any]], keys=EVALUATED)
 
     def read_behaviour(self) -> Metrics:
-        """Accuracy under each disturbance of the test images."""
+        """Accuracy `clean` and under each disturbance, of so many test `images`."""
         return read_json(self.behaviour, Metrics)
 
     def read_confidence(self) -> dict[str, Any]:

@@ -151,12 +151,24 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
     try:
+        _import_keras()
         yield
         # the C++ part starts with the first device, not with the import
         import_module("tensorflow").config.list_logical_devices()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def _import_keras() -> None:
+    # for its galleries and wrappers, which we do not use, Keras looks for two that take a second
+    hidden = {"matplotlib", "sklearn"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        import_module("keras")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:

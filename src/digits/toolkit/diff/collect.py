@@ -148,9 +148,7 @@ def _result(side: Side, model: str) -> Result:
     with side.reading():
         metrics: Metrics = flatten(evaluated.read_metrics())
         metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
-        behaviour = evaluated.read_behaviour()
-        behaviour.pop("clean", None)  # the same number as test.accuracy
-        metrics |= {f"behaviour.{name}": accuracy for name, accuracy in behaviour.items()}
+        metrics |= {f"behaviour.{name}": n for name, n in evaluated.read_behaviour().items()}
         metrics = {name: value for name, value in metrics.items() if isfinite(value)}
         if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
             raise DataError(f"{model}: its test accuracy or training time is no number above 0")

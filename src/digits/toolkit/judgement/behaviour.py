@@ -17,16 +17,33 @@ def words(name: str) -> str:
     return f"rotated by ±{amount}°" if key == "rotate" else others.get(key, name)
 
 
-def fragile(accuracies: Mapping[str, float]) -> dict[str, float]:
+def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, float]]:
+    """The accuracy as it is and under each disturbance, with its exact 95 % interval.
+
+    `behaviour` holds these accuracies 0…1 and the number of `images` on which each was measured;
+    the interval is that of Clopper and Pearson (1934).
+    """
+    from scipy.stats import binomtest
+
+    count = round(behaviour["images"])
+    return {
+        name: (accuracy, *binomtest(round(accuracy * count), count).proportion_ci()[:2])
+        for name, accuracy in behaviour.items()
+        if name != "images"
+    }
+
+
+def fragile(behaviour: Mapping[str, float]) -> dict[str, float]:
     """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
-    losses = {name: accuracies["clean"] - accuracy for name, accuracy in accuracies.items()}
+    losses = {name: behaviour["clean"] - value for name, value in behaviour.items()}
+    del losses["images"]
     worst_first = sorted(losses, key=lambda name: -losses[name])
     return {name: losses[name] for name in worst_first if losses[name] > 0.1}
 
 
-def fragile_line(model: str, accuracies: Mapping[str, float]) -> str | None:
+def fragile_line(model: str, behaviour: Mapping[str, float]) -> str | None:
     losses = ", ".join(
         f"by {100 * loss:.0f} points on images {words(name)}"
-        for name, loss in fragile(accuracies).items()
+        for name, loss in fragile(behaviour).items()
     )
     return f"{model} is fragile: accuracy falls {losses}" if losses else None

@@ -17,7 +17,7 @@ from digits.toolkit.errors import markdown
 from digits.toolkit.files import text_sha256
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement import slices
-from digits.toolkit.judgement.behaviour import fragile_line, words
+from digits.toolkit.judgement.behaviour import accuracies, fragile_line, words
 from digits.toolkit.outputs import EVALUATED, ClassFigures
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.registry.model_files import ModelFiles
@@ -98,8 +98,6 @@ def write_history(registry: Registry) -> None:
 def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
     run = MlflowClient().get_run(origin.run_id)
     metrics, by_class = run.data.metrics, _by_class(origin.run_id)
-    prefix = "behaviour_"
-    behaviour = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
     recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
     requirements = files.folder / "requirements.txt"
     return {
@@ -117,8 +115,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
             for name, words in FIGURES.items()
             if f"test_{name}" in metrics
         ],
-        "behaviour": {words(name): accuracy for name, accuracy in behaviour.items()},
-        "fragile": fragile_line("It", behaviour) if "clean" in behaviour else None,
+        **_behaviour(metrics),
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
         "code": repository.origin(),
@@ -132,6 +129,19 @@ def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
         text = _read(run_id, "statistics.json")
         return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
     return {}
+
+
+def _behaviour(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What is known of disturbed images; nothing if the run has none that can be read."""
+    prefix = "behaviour_"
+    found = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    with suppress(*DAMAGED, OverflowError):
+        return {
+            "behaviour": {words(name): each for name, each in accuracies(found).items()},
+            "disturbed_images": round(found["images"]),
+            "fragile": fragile_line("It", found),
+        }
+    return {"behaviour": {}}
 
 
 def _slices(run_id: str) -> dict[str, tuple[list[list[str]], int]]:
