@@ -322,14 +322,22 @@ def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("features", "expected"),
-    [(["avx512_bf16"], "mixed_bfloat16"), (["avx2", "avx512f"], "float32")],
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "avx2 avx512_bf16", "mixed_bfloat16"),
+        ("AuthenticAMD", "avx2 avx512f", "float32"),
+        ("GenuineIntel", "avx512_bf16 amx_bf16", "mixed_bfloat16"),
+        ("GenuineIntel", "avx512_bf16", "float32"),
+    ],
 )
-def test_mixed_precision_needs_bfloat16(
-    monkeypatch: pytest.MonkeyPatch, features: list[str], expected: str
+def test_mixed_precision_is_for_processors_on_which_bfloat16_is_faster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vendor: str, flags: str, expected: str
 ) -> None:
+    from digits.toolkit import machine
     from digits.training import devices
 
-    monkeypatch.setattr(devices, "cpu_features", lambda: features)
+    monkeypatch.delenv("DIGITS_NO_BFLOAT16", raising=False)
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    machine.CPUINFO.write_text(f"vendor_id\t: {vendor}\nflags\t: {flags}\n", "utf-8")
     assert devices.policy(mixed=True) == expected
     assert devices.policy(mixed=False) == "float32"

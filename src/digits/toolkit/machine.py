@@ -23,6 +23,17 @@ def cpu_features() -> list[str]:
     return sorted(flag for flag in flags if flag.startswith(FEATURES) and left_out not in flag)
 
 
+def has_fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32.
+
+    It does with AMX, and with AMD's AVX-512. Intel's AVX-512 alone has half the rate of float32: 82
+    of 154 GFLOP/s of a core, in a product of two matrices 2048×2048.
+    """
+    features = cpu_features()
+    amd = "avx512_bf16" in features and _cpuinfo("vendor_id") == "AuthenticAMD"
+    return amd or "amx_bf16" in features
+
+
 def processors() -> int:
     """How many logical processors this process and its container may use; at least 1."""
     import joblib  # type: ignore[import-untyped]  # 0.1 s

@@ -5,10 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from digits.toolkit.machine import cpu_features
+from digits.toolkit.machine import has_fast_bfloat16
 from digits.training.recipe import Distribute
 
-BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 BFLOAT16_FROM = (8, 0)  # CUDA's compute capability of the first GPUs with bfloat16: Ampere
 
 
@@ -23,10 +22,10 @@ def strategy(distribute: Distribute) -> tf.distribute.Strategy:
 
 
 def policy(*, mixed: bool) -> str:
-    """Keras's policy: bfloat16 if `mixed` and every GPU (or the CPU alone) has it, else float32."""
+    """Keras's policy: bfloat16 if `mixed` and it is faster on every GPU, or the CPU; or float32."""
     capabilities = [each.get("compute_capability", (0, 0)) for each in _gpus()]
     on_gpus = min(capabilities, default=(0, 0)) >= BFLOAT16_FROM
-    on_cpu = not capabilities and not BFLOAT16.isdisjoint(cpu_features())
+    on_cpu = not capabilities and has_fast_bfloat16()
     return "mixed_bfloat16" if mixed and (on_gpus or on_cpu) else "float32"
 
 

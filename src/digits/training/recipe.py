@@ -158,7 +158,7 @@ class FitParams(StrictModel):
     )
     label_smoothing: Fraction = 0.0
     class_weights: ClassWeights = None
-    # bfloat16 where the device has it, otherwise float32; the weights are always float32
+    # bfloat16 where the device is faster with it, otherwise float32; the weights are always float32
     mixed_precision: bool = False
     early_stopping: EarlyStoppingParams | None = None
     keep: Literal["last", "best"] = "last"  # the weights of which epoch
