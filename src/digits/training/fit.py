@@ -1,10 +1,12 @@
-"""Fitting one Keras model; it takes values and imports no other module of ours."""
+"""Fitting one Keras model; it takes values, and of ours imports `optimizers` alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from digits.training.optimizers import ON_ONE_DEVICE
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 
@@ -37,7 +39,9 @@ def compile_model(
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
         config = {**optimizer}
-        kind = keras.optimizers.get(config.pop("name"))
+        name = config.pop("name")
+        one_operation: Any = ON_ONE_DEVICE.get(name) if replicas == 1 else None
+        kind = one_operation or keras.optimizers.get(name)
         config["learning_rate"] = learning_rate(config["learning_rate"], **schedule, steps=steps)
         model.compile(
             optimizer=kind.from_config(config),
