@@ -5,16 +5,14 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.servers import Target, log_keras, mlflow_server, package, package_server, question
-from benchmarks.workspace import REPOSITORY, Server, Workspace
+from benchmarks.workspace import REPOSITORY, Workspace
 
 MODEL = "compact"
 IMAGES = 1000  # different ones, asked in turns
@@ -22,13 +20,6 @@ CLIENTS = 8
 REQUESTS = {"keras": 100, "onnx": 4_000, "package": 10_000}  # of each server in each round
 ROUNDS = 5
 MORE_CLIENTS = (1, 8, 32)
-SOAK_CLIENTS = 32
-SOAK_S = 600
-SHARE = 0.8  # of the capacity
-CAPACITY = 150_000  # requests: the first seconds alone are faster than what a server keeps up
-POLL_S = 5
-DRAINS = 5
-DRAIN_AFTER = 3_000  # requests
 
 
 def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
@@ -36,7 +27,7 @@ def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
     All of them run at once and are asked in turns. Then the package alone, by number of clients.
     """
-    ask = _asker(workspace)
+    ask = asker(workspace)
     loads: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with ExitStack() as running:
         targets = {
@@ -54,14 +45,14 @@ def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
             "clients": CLIENTS,
             "servers": {
                 name: {
-                    **_figures(loads[name]),
+                    **figures(loads[name]),
                     "start_s": target.server.start_s,
                     "memory_mb": target.server.memory_mb(),
                 }
                 for name, target in targets.items()
             },
             "package": {
-                str(clients): _figures(
+                str(clients): figures(
                     [ask(targets["package"], clients=clients, requests=REQUESTS["package"])]
                 )
                 for clients in MORE_CLIENTS
@@ -69,47 +60,7 @@ def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
         }
 
 
-def measure_soak(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """The package's server for ten minutes at 80 % of its capacity; then SIGTERM under load."""
-    ask = partial(_asker(workspace), clients=SOAK_CLIENTS)
-    folder = package(workspace, MODEL)
-    with package_server(workspace, folder) as target:
-        capacity = _figures([ask(target, requests=CAPACITY)])["requests_per_s"]
-        soak, memory_mb = _soak(partial(ask, target), target.server, rate=SHARE * capacity)
-    yield {
-        "model": MODEL,
-        "clients": SOAK_CLIENTS,
-        "capacity_per_s": capacity,
-        "soak": _figures([soak]) | {"slow_seconds": len(soak["slow"])},
-        "memory_mb": {"start": memory_mb[0], "end": memory_mb[-1], "max": max(memory_mb)},
-        "drains": [_drain(ask, workspace, folder) for _ in range(DRAINS)],
-    }
-
-
-def _soak(
-    ask: Callable[..., dict[str, Any]], server: Server, *, rate: float
-) -> tuple[dict[str, Any], list[float]]:
-    """The load's result, and the server's memory in 10⁶ bytes every few seconds."""
-    memory_mb = [server.memory_mb()]
-    with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(ask, requests=int(rate * SOAK_S), rate=rate)
-        while wait([load], POLL_S).not_done:
-            memory_mb.append(server.memory_mb())
-    return load.result(), memory_mb
-
-
-def _drain(
-    ask: Callable[..., dict[str, Any]], workspace: Workspace, folder: Path
-) -> dict[str, Any]:
-    """What becomes of the requests when the server gets SIGTERM."""
-    with package_server(workspace, folder) as target:
-        load = ask(
-            target, requests=REQUESTS["package"], end=target.server.pid, end_after=DRAIN_AFTER
-        )
-    return {k: load[k] for k in ("errors", "answered_after_signal", "closed_after_signal")}
-
-
-def _asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
+def asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
     """A function that has a client ask a server for the test images."""
     from digits.toolkit import inference
 
@@ -138,7 +89,7 @@ def _ask(questions: dict[str, Any], target: Target, **job: Any) -> dict[str, Any
     return {"requests": job["requests"], **result}
 
 
-def _figures(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def figures(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Requests per second, latencies in ms and errors of one or more loads together."""
     latencies = np.concatenate([load["latencies"] for load in loads])
     requests = sum(load["requests"] for load in loads)

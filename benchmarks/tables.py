@@ -217,18 +217,20 @@ def _load(row: dict[str, Any]) -> list[str]:
 
 
 def _soak(part: dict[str, Any]) -> str:
-    soak, memory = part["soak"], part["memory_mb"]
-    head = ["capacity requests/s", "asked requests/s", "requests", "errors"]
-    head += ["p50 ms", "p95 ms", "p99 ms", "seconds with answers over 100 ms"]
-    head += ["memory MB at start", "at the end", "most"]
-    row = [
-        f"{part['capacity_per_s']:,.0f}",
-        f"{soak['requests_per_s']:,.0f}",
-        *_load(soak)[:2],
-        *(f"{soak[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
-        _or_blank(soak.get("slow_seconds"), "{} of 600"),
-        *(f"{memory[name]:,.1f}" for name in ("start", "end", "max")),
+    head = ["asked", "requests/s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms"]
+    head += ["seconds with answers over 100 ms", "processor taken by the host"]
+    body = [
+        [
+            name,
+            f"{load['requests_per_s']:,.0f}",
+            *_load(load)[:2],
+            *(f"{load[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+            f"{', '.join(map(str, load['slow_seconds']))} of {load['seconds']} each",
+            ", ".join(f"{share:.1%}" for share in load["stolen"]),
+        ]
+        for name, load in part["loads"].items()
     ]
+    memory = part["memory_mb"]
     drains = part["drains"]
     in_time, later = (
         sum(d[f"{name}_after_signal"] for d in drains) for name in ("answered", "closed")
@@ -236,10 +238,15 @@ def _soak(part: dict[str, Any]) -> str:
     lost = sum(sum(drain["errors"].values()) for drain in drains)
     return f"""## The package's server under load
 
-Ten minutes at 80 % of its capacity with {part["clients"]} clients; a latency counts from the
-moment at which a request is due, so that waiting for a free client is part of it.
+{part["clients"]} clients; a latency counts from the moment at which a request is due, so that
+waiting for a free client is part of it. Loads in turns of a minute: at shares of its capacity of
+{part["capacity_per_s"]:,.0f} requests/s; and, at the rate of 80 %, a server that answers a
+constant.
 
-{_table(head, [row])}
+{_table(head, body)}
+
+Its memory: {memory["start"]:,.1f} MB at start, {memory["end"]:,.1f} at the end, at most
+{memory["max"]:,.1f}.
 
 SIGTERM while {part["clients"]} clients ask, {len(drains)} times: of the requests sent before it,
 {in_time} were still to be answered and were, {lost} were lost; {later} requests sent after it found

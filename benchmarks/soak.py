@@ -1,0 +1,103 @@
+"""The package's server under load for minutes, beside a server that answers a constant."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.servers import Target, package, package_server
+from benchmarks.serving import MODEL, asker, figures
+from benchmarks.workspace import Server, Workspace, free_port
+
+CLIENTS = 32
+CAPACITY = 150_000  # requests: the first seconds alone are faster than what a server keeps up
+SHARES = (0.8, 0.5)  # of the capacity
+ROUNDS, ROUND_S = 5, 60  # the loads take turns: a slow minute of the machine affects all alike
+POLL_S = 1
+DRAINS = 5
+DRAIN_AFTER, DRAIN_REQUESTS = 3_000, 10_000
+CONSTANT = """
+import asyncio, sys
+BODY = b'{"predictions": [{"probabilities": [1.0, 0.0]}]}'
+ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%b" % (len(BODY), BODY)
+async def serve(reader, writer):
+    while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\\r\\n")[0]
+        await reader.readexactly(int(length or 0))
+        writer.write(ANSWER)
+        await writer.drain()
+async def main():
+    await (await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+asyncio.run(main())
+"""
+
+
+def measure_soak(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Minutes of load at shares of the package's capacity; then SIGTERM under load."""
+    ask = partial(asker(workspace), clients=CLIENTS)
+    folder = package(workspace, MODEL)
+    loads: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with package_server(workspace, folder) as target, constant_server(workspace) as constant:
+        capacity = figures([ask(target, requests=CAPACITY)])["requests_per_s"]
+        memory_mb = [target.server.memory_mb()]
+        for _ in range(ROUNDS):
+            for share in SHARES:
+                rate = share * capacity
+                load = _under_load(partial(ask, target), target.server, rate, memory_mb)
+                loads[f"the package, {share:.0%}"].append(load)
+            same = partial(ask, constant, expected=[0])
+            rate = SHARES[0] * capacity
+            loads["a constant"].append(_under_load(same, constant.server, rate, []))
+    yield {
+        "clients": CLIENTS,
+        "capacity_per_s": capacity,
+        "loads": {name: _row(rounds) for name, rounds in loads.items()},
+        "memory_mb": {"start": memory_mb[0], "end": memory_mb[-1], "max": max(memory_mb)},
+        "drains": [_drain(ask, workspace, folder) for _ in range(DRAINS)],
+    }
+
+
+@contextmanager
+def constant_server(workspace: Workspace) -> Iterator[Target]:
+    """A server that reads a request and answers the same bytes, for the time of the block."""
+    port = free_port()
+    ready = f"http://127.0.0.1:{port}/"
+    with workspace.server(sys.executable, "-c", CONSTANT, str(port), ready=ready) as server:
+        yield Target(server, port, "/")
+
+
+def _under_load(
+    ask: Callable[..., dict[str, Any]], server: Server, rate: float, memory_mb: list[float]
+) -> dict[str, Any]:
+    """A round's result, with `stolen`: the share of the processors that the host gave to others.
+
+    The server's memory in 10⁶ bytes is added every second.
+    """
+    before = psutil.cpu_times()
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(ask, requests=int(rate * ROUND_S), rate=rate)
+        while wait([load], POLL_S).not_done:
+            memory_mb.append(server.memory_mb())
+    now = psutil.cpu_times()
+    return {**load.result(), "stolen": (now.steal - before.steal) / (sum(now) - sum(before))}
+
+
+def _row(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    slow = [len(each["slow"]) for each in rounds]
+    stolen = [each["stolen"] for each in rounds]
+    return {**figures(rounds), "slow_seconds": slow, "stolen": stolen, "seconds": ROUND_S}
+
+
+def _drain(
+    ask: Callable[..., dict[str, Any]], workspace: Workspace, folder: Path
+) -> dict[str, Any]:
+    """What becomes of the requests when the server gets SIGTERM."""
+    with package_server(workspace, folder) as target:
+        load = ask(target, requests=DRAIN_REQUESTS, end=target.server.pid, end_after=DRAIN_AFTER)
+    return {k: load[k] for k in ("errors", "answered_after_signal", "closed_after_signal")}
