@@ -21,6 +21,7 @@ from benchmarks import (
     scale,
     serving,
     soak,
+    step,
     suspects,
     tables,
     trainings,
@@ -33,6 +34,7 @@ from digits.toolkit import process
 PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "trainings": trainings.measure_trainings,
     "seconds": trainings.measure_seconds,
+    "step": step.measure_step,
     "pipeline": pipeline.measure_pipeline,
     "flow": pipeline.measure_flow,
     "inference": inference.measure_inference,

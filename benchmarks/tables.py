@@ -16,6 +16,7 @@ def page(result: dict[str, Any]) -> str:
     sections = {
         "trainings": _trainings,
         "seconds": _seconds,
+        "step": _step,
         "pipeline": _pipeline,
         "flow": _flow,
         "inference": _inference,
@@ -89,6 +90,22 @@ def _seconds(part: dict[str, Any]) -> str:
     names = list(next(iter(part.values())))
     body = [[model, *(f"{row[name]:.2f}" for name in names)] for model, row in part.items()]
     return f"## Where the seconds of a training go\n\n{_table(['model', *names], body)}"
+
+
+def _step(part: dict[str, Any]) -> str:
+    large, layer, operations = (part[key] for key in ("large_per_s", "layer_per_s", "operations"))
+    body = [
+        [name, f"{seconds:.2f}", f"{operations / seconds / large:.0%}"]
+        for name, seconds in part["epoch_s"].items()
+    ]
+    return f"""## Where the time of the MLP's steps goes
+
+The float operations of an epoch as a share of the {large / 1e9:.0f} GFLOP/s of a large matrix
+product. What is left without dropout and RMSprop (with plain SGD) are products of 128 rows: that of
+the first layer alone runs at {layer / large:.0%} of the rate of the large one. The gradient of the
+first layer's input counts, and is not computed.
+
+{_table(["without", "s per epoch", "of the large product's rate"], body)}"""
 
 
 def _pipeline(part: dict[str, Any]) -> str:
