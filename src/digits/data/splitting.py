@@ -129,7 +129,7 @@ def split(
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
-            found = f"{name} gets no row of class {', '.join(map(str, missing))}"
+            found = f"{name} gets no row of class {grouping.some([*map(str, missing)])}"
             what = "groups with rows of it" if params.group else "rows of it"
             raise DataError(f"data: {found}; add {what}, or raise data.percent")
     return parts
