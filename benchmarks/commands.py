@@ -1,6 +1,7 @@
 """How long whole commands take that ask a model, and how much memory: evaluate, predict, score."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,10 +24,15 @@ POLL_S = 0.05
 
 
 class Command(NamedTuple):
-    """What a command took: seconds in all, peak memory in 10⁶ bytes; and what it printed."""
+    """What a command took: seconds in all and of the processors; and what it printed.
+
+    Its peak memory is in 10⁶ bytes, in all and without mapped files.
+    """
 
     wall_s: float
+    cpu_s: float
     peak_mb: float
+    own_mb: float
     printed: str
 
 
@@ -77,17 +83,19 @@ def _median(workspace: Workspace, command: tuple[str, ...]) -> dict[str, float]:
 
 def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
     """Run a command that must succeed, and watch its memory."""
-    peak_mb, start = 0.0, time.perf_counter()
+    peak, own, start, before = 0, 0, time.perf_counter(), os.times()
     with TemporaryFile("w+") as output:
         process = psutil.Popen(
             command, cwd=workspace.root, env=workspace.environment(), stdout=output
         )
         while process.poll() is None:
             with suppress(psutil.Error):  # it ends just now
-                peak_mb = max(peak_mb, process.memory_info().rss / 1e6)
+                memory = process.memory_info()
+                peak, own = max(peak, memory.rss), max(own, memory.rss - memory.shared)
             time.sleep(POLL_S)
-        wall_s = time.perf_counter() - start
+        wall_s, after = time.perf_counter() - start, os.times()
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children
         output.seek(0)
-        return Command(wall_s, peak_mb, output.read())
+        return Command(wall_s, cpu_s, peak / 1e6, own / 1e6, output.read())

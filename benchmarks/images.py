@@ -1,62 +1,72 @@
-"""What images cost: to read files once, and in each later stage from 6,000 to 600,000 images."""
+"""What images cost: to read files once, and each stage by the number of images and of classes."""
 
-import resource
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
-import pandas as pd
-import psutil
 from numpy.lib import format as npy
 from PIL import Image
 
+from benchmarks.commands import run_command
 from benchmarks.workspace import Workspace
-from digits.artifacts import PACK
-from digits.data.packed import IMAGES, ROWS, SUMMARY
-from digits.data.packing import describe
 from digits.toolkit.dataset import Images
-from digits.toolkit.files import write_json
 
-FILES, COUNTS = 60_000, (6_000, 60_000, 600_000)
+FILES = 60_000
 SIDES = {"32×32": (32, 33), "24×24 to 96×96": (24, 97)}
-SHAPE, CLASSES, CHUNK = (32, 32, 3), 10, 2000
-STAGES = ("validate", "split", "train compact", "evaluate compact")
-POLL_S = 0.05
+SHAPE, CHUNK = (32, 32, 3), 2000
+GROWN = ((6_000, 10), (60_000, 10), (600_000, 10), (60_000, 100), (60_000, 1000))
+MODEL = "compact"
+STAGES = ("pack", "validate", "explore", "split", "train", "evaluate", "compare", "report")
 
 
 def measure_images(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Files per second of `pack`; processor seconds and memory of the stages after it."""
+    """Seconds of `pack` for pictures in folders, each half PNG, half JPEG."""
+    _set_params(workspace)
+    figures = {}
+    for name, sides in SIDES.items():
+        write_pictures(workspace.root / "data", sides)
+        packed = workspace.run(sys.executable, "-m", "digits.stages.pack")
+        figures[name] = {"count": FILES, "wall_s": packed.wall_s}
+    yield figures
+
+
+def measure_growth(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Processor seconds, and memory without mapped files, of each stage on an npz of images."""
+    _set_params(workspace)
+    figures: dict[str, Any] = {}
+    for images, classes in GROWN:
+        workspace.set_params(data__classes=classes)
+        write_npz(workspace.root / "data", images, classes)
+        costs = {}
+        for stage in STAGES:
+            model = [MODEL] if stage in ("train", "evaluate") else []
+            ran = run_command(workspace, (sys.executable, "-m", f"digits.stages.{stage}", *model))
+            costs[stage] = {"cpu_s": ran.cpu_s, "own_mb": ran.own_mb}
+        figures[f"{images} {classes}"] = costs
+    yield figures
+
+
+def _set_params(workspace: Workspace) -> None:
     workspace.set_params(
+        models=[MODEL],
         data__image={"size": [*SHAPE[:2]], "channels": "rgb", "fit": "stretch"},
         split__method="stratified",
         validate__max_mean_ink=255,
         train__compact__fit__epochs=1,
     )
     (workspace.root / "dvc.lock").unlink()
-    figures: dict[str, Any] = {"files": {}, "stages": {}}
-    for name, sides in SIDES.items():
-        write_pictures(workspace.root / "data", sides)
-        packed = workspace.run(sys.executable, "-m", "digits.stages.pack")
-        figures["files"][name] = {"count": FILES, "wall_s": packed.wall_s}
-    for count in COUNTS:
-        write_packed(workspace.root / PACK, count)
-        costs = {stage: _cost(workspace, stage) for stage in STAGES}
-        figures["stages"][str(count)] = costs
-    yield figures
+    for old in (workspace.root / "data").iterdir():
+        old.unlink()
 
 
 def write_pictures(folder: Path, sides: tuple[int, int]) -> None:
     """Half PNG, half JPEG, in a folder per class; heights and widths are drawn from a range."""
     random = np.random.default_rng(0)
-    for old in folder.iterdir():
-        if old.is_file():
-            old.unlink()
     for start in range(0, FILES, CHUNK):
-        images, labels = draw(start, CHUNK)
+        images, labels = draw(start, CHUNK, 10)
         for number, (image, label) in enumerate(zip(images, labels, strict=True), start):
             path = folder / str(label) / f"{number:06}.{'png' if number % 2 else 'jpg'}"
             path.parent.mkdir(exist_ok=True)
@@ -64,46 +74,22 @@ def write_pictures(folder: Path, sides: tuple[int, int]) -> None:
             Image.fromarray(image).resize((width, height)).save(path)
 
 
-def write_packed(folder: Path, count: int) -> None:
-    """What `pack` would leave of so many images."""
-    tables, header = [], {"descr": "|u1", "fortran_order": False, "shape": (count, *SHAPE)}
-    with (folder / IMAGES).open("wb") as file:
-        npy.write_array_header_1_0(file, header)
-        for start in range(0, count, CHUNK):
-            images, labels = draw(start, min(CHUNK, count - start))
-            file.write(images.tobytes())
-            tables.append(describe(images).assign(label=labels))
-    rows = pd.concat(tables, ignore_index=True)
-    stored: dict[str, Any] = dict(zip(("height", "width"), SHAPE, strict=False))
-    stored |= {"mode": "colour", "fault": None}
-    rows = rows.assign(part="train", row=rows.index, name=rows.index.map("row {}".format), **stored)
-    rows.assign(file="data/images.npz").to_parquet(folder / ROWS)
-    source = {"file": "data/images.npz", "rows": count}
-    write_json(folder / SUMMARY, {"class_names": None, "sources": {"train": source}})
+def write_npz(folder: Path, count: int, classes: int) -> None:
+    """So many images of so many classes, in pieces: they need not fit into memory."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *SHAPE)}
+    with ZipFile(folder / "images.npz", "w") as archive:
+        with archive.open("x_train.npy", "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, header)
+            for start in range(0, count, CHUNK):
+                file.write(draw(start, CHUNK, classes)[0].tobytes())
+        with archive.open("y_train.npy", "w") as file:
+            npy.write_array(file, np.arange(count) % classes)
 
 
-def draw(start: int, count: int) -> tuple[Images, np.ndarray]:
+def draw(start: int, count: int, classes: int) -> tuple[Images, np.ndarray]:
     """Images of a coarse pattern for each class, and their labels; all differ by noise."""
-    patterns = np.random.default_rng(0).integers(0, 128, (CLASSES, 8, 8, 3))
-    random, labels = np.random.default_rng(start + 1), np.arange(start, start + count) % CLASSES
+    patterns = np.random.default_rng(0).integers(0, 128, (classes, 8, 8, 3))
+    random, labels = np.random.default_rng(start + 1), np.arange(start, start + count) % classes
     coarse = patterns[labels] + random.integers(0, 108, (count, 8, 8, 3))
     fine = np.kron(coarse, np.ones((1, 4, 4, 1), np.int64))
     return (fine + random.integers(0, 20, fine.shape)).astype(np.uint8), labels
-
-
-def _cost(workspace: Workspace, stage: str) -> dict[str, float]:
-    """Processor seconds of a stage, and its peak memory in 10⁶ bytes without mapped files."""
-    before, own = resource.getrusage(resource.RUSAGE_CHILDREN), 0
-    name, *model = stage.split()
-    command = [sys.executable, "-m", f"digits.stages.{name}", *model]
-    process = psutil.Popen(command, cwd=workspace.root, env=workspace.environment())
-    while process.poll() is None:
-        with suppress(psutil.Error):  # it ends just now
-            memory = process.memory_info()
-            own = max(own, memory.rss - memory.shared)
-        time.sleep(POLL_S)
-    if process.returncode:
-        raise RuntimeError(f"{stage} ended with {process.returncode}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = sum(getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime"))
-    return {"cpu_s": cpu_s, "own_mb": own / 1e6}

@@ -1,4 +1,4 @@
-"""Trainings: every model over seeds, where the seconds go, and the cost against the data."""
+"""Trainings: every model over seeds, and where the seconds go."""
 
 import json
 import sys
@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median, stdev
 from typing import Any
-
-import numpy as np
 
 from benchmarks import machine
 from benchmarks.workspace import Training, Workspace
@@ -22,9 +20,6 @@ PASSES = 3
 IMAGES = 48_000
 
 MODELS = ("mlp", "compact")
-PERCENT = (10, 25, 50, 100)
-SCALING_EPOCHS = 3
-REPEATS = 3
 STAGE = """
 import json, sys, time
 marks = {"start": time.perf_counter()}
@@ -95,26 +90,3 @@ def measure_seconds(workspace: Workspace) -> Iterator[dict[str, Any]]:
         seconds = {name: marks[name] - marks[before] for before, name in pairwise(marks)}
         parts[model] = {**seconds, "exit": timed.wall_s - sum(seconds.values())}
     yield parts
-
-
-def measure_scaling(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Seconds per epoch for each share of the data, and the exponent with which they grow.
-
-    The median over epochs, because the first epoch also traces the graph, which takes the same
-    time with less data; and the median of these over repeats.
-    """
-    workspace.set_params(**{f"train__{model}__fit__epochs": SCALING_EPOCHS for model in MODELS})
-    seconds: dict[str, list[float]] = {model: [] for model in MODELS}
-    for percent in PERCENT:
-        workspace.set_params(data__percent=percent)
-        workspace.split()
-        for model in MODELS:
-            epochs = [workspace.train(model, seed=seed).epoch_s for seed in range(REPEATS)]
-            seconds[model].append(median(epochs))
-    yield {
-        model: {
-            "epoch_s": dict(zip(map(str, PERCENT), values, strict=True)),
-            "exponent": float(np.polyfit(np.log(PERCENT), np.log(values), 1)[0]),
-        }
-        for model, values in seconds.items()
-    }

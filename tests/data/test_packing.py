@@ -10,7 +10,7 @@ from support import finding
 
 from digits.data import packed, packing
 from digits.data.packed import Packed
-from digits.toolkit.dataset import Dataset, ImageParams
+from digits.toolkit.dataset import Dataset, ImageParams, fingerprints
 from digits.toolkit.errors import DataError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -58,6 +58,8 @@ def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:
     ]
     assert found.rows["mean_ink"].iloc[5] == round(images[5].mean(), 2)
     assert found.part("none").images.shape == (0, 8, 8)
+    _, same = np.unique(fingerprints(images[:100]), return_inverse=True)
+    np.testing.assert_array_equal(found.rows["hash"], same + 1)
 
 
 def test_arrays_of_colour(tmp_path: Path) -> None:

@@ -166,6 +166,12 @@ def test_a_class_too_small_for_every_split_is_named(method: str) -> None:
     assert re.search("(test|holdout|validation) gets no row of class 1, 3; ", str(caught.value))
 
 
+def test_a_part_that_lacks_many_classes_names_three() -> None:
+    raw = RawData(of_counts([1] * 1000), None)
+    with pytest.raises(DataError, match="gets no row of class 0, 1, 2, …; add rows of it"):
+        split(raw, percent=100, params=params(method="stratified"), seed=1)
+
+
 def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
     raw = RawData(of_counts([500, 300]), of_counts([100, 100]))
     assert raw.test is not None

@@ -26,11 +26,11 @@ def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
     if META + column not in rows:
         others = [name[len(META) :] for name in map(str, rows) if name.startswith(META)]
-        known = f"has {_some(others)} beside file and label" if others else "has no such column"
+        known = f"has {some(others)} beside file and label" if others else "has no such column"
         raise DataError(f"{TABLE}: {known}; split.group is {column!r}, and may be null")
     names = rows[META + column]
     if (empty := names == "").any():
-        found = f"empty for {empty.sum():,} pictures ({_some(rows['name'][empty].tolist())})"
+        found = f"empty for {empty.sum():,} pictures ({some(rows['name'][empty].tolist())})"
         raise DataError(f"{TABLE}: column {column}: {found}; fill it, or set split.group: null")
     return names
 
@@ -101,7 +101,7 @@ def check(parts: Mapping[str, Rows], names: "pd.Series[str]") -> None:
     groups = {part: {*names.iloc[own]} for part, own in parts.items()}
     for first, second in combinations(groups, 2):
         if both := sorted(groups[first] & groups[second]):
-            found = f"{_some(both)} ({len(both):,} of {names.nunique():,} groups)"
+            found = f"{some(both)} ({len(both):,} of {names.nunique():,} groups)"
             rule = f"{found} in {first} and {second}; no group may be in two parts"
             mend = "if the official test part shares groups, use split.method: stratified"
             raise DataError(f"{TABLE}: split.group: {rule}: {mend}")
@@ -112,6 +112,7 @@ def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[
     return {part: rows[META + column].iloc[own].nunique() for part, own in parts.items()}
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first names, for a message."""
     shown = [cut(name, 60) for name in names[:SHOWN]]
     return ", ".join([*shown, *(["…"] if len(names) > SHOWN else [])])

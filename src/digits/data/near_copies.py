@@ -34,7 +34,8 @@ def near_copies(images: Images) -> Rows:
     digests, spectra = np.empty(n, "S16"), np.empty((n, 40), np.float16)
     for rows in _blocks(n, pixels):
         digests[rows], spectra[rows] = fingerprints(images[rows]), _spectra(images[rows])
-    _, first, copy = np.unique(digests, return_index=True, return_inverse=True)
+    first, copy = np.unique(digests, return_index=True, return_inverse=True)[1:]
+    del digests
     pairs = _candidates(spectra, np.sort(first))
     blocks = (pairs[block] for block in _blocks(len(pairs), 8 * pixels))
     near = [block[are_alike(*(images[rows] for rows in block.T))] for block in blocks]
@@ -91,6 +92,7 @@ def _candidates(spectra: NDArray[np.float16], rows: Rows) -> Rows:
     for _ in range(TABLES):
         bits = np.unpackbits(packed[rows], axis=1, count=40).take(rng.permutation(40)[:32], axis=1)
         keys = np.packbits(bits, axis=1).view(np.uint32).ravel()
+        del bits
         rows = rows[np.argsort(keys, kind="stable")]
         here, there = _neighbours(packed.view(np.uint64)[rows, 0])
         for block in _blocks(len(here), 40):

@@ -129,7 +129,7 @@ def split(
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
-            found = f"{name} gets no row of class {', '.join(map(str, missing))}"
+            found = f"{name} gets no row of class {grouping.some([*map(str, missing)])}"
             what = "groups with rows of it" if params.group else "rows of it"
             raise DataError(f"data: {found}; add {what}, or raise data.percent")
     return parts
@@ -146,7 +146,6 @@ def summarise_splits(parts: dict[str, Rows], rows: "pd.DataFrame") -> dict[str, 
     of_train = int(np.count_nonzero(used < in_train))
     hashes = {name: rows["hash"].to_numpy()[own] for name, own in parts.items()}
     labels = rows["label"].to_numpy()
-    trained = {*hashes["train"]}
     return {
         "rows": {name: len(own) for name, own in parts.items()},
         "learning_rows": len(np.union1d(parts["train"], parts["validation"])),
@@ -161,13 +160,13 @@ def summarise_splits(parts: dict[str, Rows], rows: "pd.DataFrame") -> dict[str, 
         },
         "overlaps": {  # of each pair: distinct images, and raw rows
             f"{first}-{second}": {
-                "images": len({*hashes[first]} & {*hashes[second]}),
+                "images": len(np.intersect1d(hashes[first], hashes[second])),
                 "shared_rows": len(np.intersect1d(parts[first], parts[second])),
             }
             for first, second in combinations(parts, 2)
         },
         "copies": {
-            name: sum(image in trained for image in images)
+            name: int(np.isin(images, hashes["train"]).sum())
             for name, images in hashes.items()
             if name != "train"
         },

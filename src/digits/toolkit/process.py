@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else TensorFlow takes all of a GPU's memory at once
     "MPLBACKEND": "agg",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own keeps what it no longer needs: half a table
 }
 
 MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length

@@ -49,8 +49,9 @@ def not_probabilities(answers: np.ndarray) -> str | None:
 
 
 def normalised(probabilities: Probabilities) -> NDArray[np.float64]:
-    chances = np.asarray(probabilities, dtype=np.float64)
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+    chances = np.array(probabilities, dtype=np.float64)
+    chances /= chances.sum(axis=1, keepdims=True)
+    return chances
 
 
 def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
