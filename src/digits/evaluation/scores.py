@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
 from digits.toolkit.dataset import Dataset, Images, Labels, Probabilities
 from digits.toolkit.errors import DigitsError
@@ -25,42 +26,27 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     if fault := calibration.not_probabilities(probabilities):
         raise DigitsError(f"predictions: {fault}; a training that diverged gives nan")
     chances = calibration.normalised(probabilities)
-    predicted, classes = chances.argmax(axis=1), chances.shape[1]
-    ranks = _ranks(chances, reference)
-    found = {
-        "accuracy": float(np.mean(predicted == reference)),
-        **confusion.balance(confusion.confusion_matrix(predicted, reference, classes=classes)),
-        "loss": _log_loss(chances, reference),
-        "brier": _brier(chances, reference),
-        "ece": calibration.calibration_error(probabilities, reference),
-        "top2_accuracy": float(np.mean(ranks < 2)),
-    }
-    if classes > confusion.MANY_CLASSES:
-        found["top5_accuracy"] = float(np.mean(ranks < 5))
-    return found
-
-
-# scikit-learn's Brier score and top-k accuracies hold six more copies of the probabilities, and
-# sort every row: of 10,000 rows and 1,000 classes 500 MB and 5 s.
-def _ranks(chances: NDArray[np.float64], reference: Labels) -> NDArray[np.int64]:
-    """How many classes come before the true one; of equally probable ones the last is first."""
-    of_truth = chances[np.arange(len(reference)), reference][:, None]
-    later = np.arange(chances.shape[1]) > reference[:, None]
-    ranks: NDArray[np.int64] = ((chances > of_truth) | ((chances == of_truth) & later)).sum(axis=1)
-    return ranks
-
-
-def _log_loss(chances: NDArray[np.float64], reference: Labels) -> float:
-    """As `keras.losses.SparseCategoricalCrossentropy`, which clips and normalises: at most 16.1."""
+    # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = clipped[np.arange(len(reference)), reference]
-    return float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth)))
-
-
-def _brier(chances: NDArray[np.float64], reference: Labels) -> float:
-    errors = chances.copy()
-    errors[np.arange(len(reference)), reference] -= 1
-    return float(np.mean(np.square(errors, out=errors).sum(axis=1)))
+    labels = np.arange(chances.shape[1])
+    brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
+    two_classes = len(labels) == 2  # scikit-learn would warn
+    top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
+    predicted = chances.argmax(axis=1)
+    matrix = confusion.confusion_matrix(predicted, reference, classes=len(labels))
+    found = {
+        "accuracy": float(np.mean(predicted == reference)),
+        **confusion.balance(matrix),
+        "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
+        "brier": float(brier),
+        "ece": calibration.calibration_error(probabilities, reference),
+        "top2_accuracy": float(top2),
+    }
+    if len(labels) > confusion.MANY_CLASSES:
+        top5 = top_k_accuracy_score(reference, chances, k=5, labels=labels)
+        found["top5_accuracy"] = float(top5)
+    return found
 
 
 def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame:
