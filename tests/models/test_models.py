@@ -62,7 +62,7 @@ def test_the_layers_are_the_seeds() -> None:
     assert dropout == [0.4, 0.3, 0.2]
     names = [type(layer).__name__ for layer in build("cnn").layers]
     assert names[names.index("Conv2D") :] == [
-        *["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"],
+        *["Conv2D", "Conv2D", "MaxPooling2D", "ReLU", "Dropout"],
         *["Flatten", "Dense", "Dropout", "Dense"],
     ]
 

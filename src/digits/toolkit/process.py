@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from digits.toolkit.addresses import without_credentials
 from digits.toolkit.errors import DigitsError, ServiceError, UsageError, cut, printable
@@ -164,7 +164,8 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
 def _import_keras() -> None:
     # for its galleries and wrappers, which we do not use, Keras looks for two that take a second
     hidden = {"matplotlib", "sklearn"} - sys.modules.keys()
-    sys.modules.update(dict.fromkeys(hidden))
+    absent: Any = dict.fromkeys(hidden)  # None: Python finds no such module
+    sys.modules.update(absent)
     try:
         import_module("keras")
     finally:
