@@ -138,9 +138,10 @@ def section(part: dict[str, Any]) -> str:
     return f"""## `{part["model"]}` beside other frameworks
 
 The same rows, batches, initial weights and optimizer in the scripts of `benchmarks/peers`, as a
-user of each would write them for speed; {part["epochs"]} epochs, the validation accuracy after
-each; the same threads; medians over the seeds, for which all take turns. *fit* includes compiling;
-PyTorch keeps what it has compiled for the next seed. *ours / it* compares fits of equal
-precision. *process* is from start to result.{sklearn}{without} Of {", ".join(part["packages"])}.
+user of each would write them for speed, and the same threads; each epoch ends with a validation.
+Epochs: {part["epochs"]}. Medians over seeds, for which all take turns. *Fit* includes compiling;
+PyTorch keeps what it has compiled for the next seed. *Ours / it* compares fits of equal
+precision. *Process* is from start to result.{sklearn}{without}
+Of {", ".join(part["packages"])}.
 
 {markdown_table([*head, "test accuracy % mean"], body)}"""
