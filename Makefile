@@ -86,7 +86,7 @@ team: .venv/.done ## the servers of a team on this machine: PostgreSQL, S3, MLfl
 team-down: ## stop what `make team` started
 	@deploy/servers.sh team-down
 
-bench: .venv/.done ## measure everything side by side, about two hours: docs/benchmarks.md
+bench: .venv/.done ## measure everything side by side, about three hours: docs/benchmarks.md
 	@python -m benchmarks
 
 COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewest --quiet \

@@ -26,6 +26,7 @@ from benchmarks import (
     tables,
     trainings,
 )
+from benchmarks.peers import measure as peers
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
 from digits.toolkit import process
@@ -33,6 +34,8 @@ from digits.toolkit import process
 # Each yields its figures; a long one yields what it has so far, again and again.
 PARTS: dict[str, Callable[[Workspace], Iterator[dict[str, Any]]]] = {
     "trainings": trainings.measure_trainings,
+    "peers": peers.measure_mlp,
+    "peers-cnn": peers.measure_cnn,
     "seconds": trainings.measure_seconds,
     "step": step.measure_step,
     "pipeline": pipeline.measure_pipeline,

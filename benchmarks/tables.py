@@ -1,8 +1,10 @@
 """The measurements as a page of Markdown tables."""
 
-from collections.abc import Iterable
 from math import log
 from typing import Any
+
+from benchmarks.markdown import table as _table
+from benchmarks.peers import measure as peers
 
 SERVERS = {
     "keras": "`mlflow models serve`, Keras flavour",
@@ -15,6 +17,8 @@ def page(result: dict[str, Any]) -> str:
     """docs/benchmarks.md: one section per measured part, under the machine it was measured on."""
     sections = {
         "trainings": _trainings,
+        "peers": peers.section,
+        "peers-cnn": peers.section,
         "seconds": _seconds,
         "step": _step,
         "pipeline": _pipeline,
@@ -75,8 +79,8 @@ def _trainings(part: dict[str, Any]) -> str:
     return f"""## Trainings
 
 48,000 images, tracked in MLflow; the models take turns; medians over the seeds. *(plain)* is
-`benchmarks/plain_keras.py`, the same recipe as a plain Keras script. *s to …* are the seconds of
-the fit until the end of the first epoch whose validation accuracy reaches that of the seed
+`benchmarks/peers/plain_keras.py`, the same recipe as a plain Keras script. *s to …* are the seconds
+of the fit until the end of the first epoch whose validation accuracy reaches that of the seed
 experiment's MLP and CNN; in brackets how many seeds reached it, if not all did.
 *Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate* is the rate of
 float operations of the fit (three forward passes per image), as a share of the
@@ -459,8 +463,3 @@ def _reached(goal: dict[str, Any], seeds: int) -> str:
 
 def _or_blank(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
-
-
-def _table(head: list[str], body: Iterable[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -44,7 +44,7 @@ def measure_trainings(workspace: Workspace) -> Iterator[dict[str, Any]]:
     for seed in range(max(SEEDS.values())):
         for model in [model for model, count in SEEDS.items() if seed < count]:
             if model in PLAIN:
-                trainings[f"{model} (plain)"].append(workspace.train_plainly(model))
+                trainings[f"{model} (plain)"].append(workspace.train_plainly(model, seed=seed))
             training = workspace.train(model, seed=seed)
             trainings[model].append((training, workspace.test_accuracy(model)))
             print(f"{model} seed {seed}: {training.fit_s:.1f} s", flush=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from digits.toolkit.files import read_json
 from digits.toolkit.params_yaml import set_keys
 
 REPOSITORY = Path(__file__).parents[1]
+# What tells PyTorch and BLAS, XLA, and TensorFlow how many threads they have.
+THREADS = ("OMP_NUM_THREADS", "NPROC", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 class Timed(NamedTuple):
@@ -155,13 +157,25 @@ class Workspace:
         self.run(sys.executable, "-m", "digits.stages.evaluate", model)
         return EvaluateOutputs(model, self.root).read_metrics()["test"]["accuracy"]
 
-    def train_plainly(self, model: str) -> tuple[Training, float]:
-        """Train by the plain Keras script on the same rows; also its test accuracy 0…1."""
-        script = REPOSITORY / "benchmarks/plain_keras.py"
-        timed = self.run(sys.executable, str(script), str(SPLIT_SUMMARY.parent), model)
+    def train_plainly(
+        self,
+        model: str,
+        *,
+        seed: int,
+        script: str = "plain_keras.py",
+        python: str = sys.executable,
+        options: Sequence[str] = (),
+    ) -> tuple[Training, float]:
+        """Train by a script of benchmarks/peers on the same rows; also its test accuracy 0…1."""
+        epochs = params.load(self.root / "params.yaml").recipe(model).epochs
+        path = REPOSITORY / "benchmarks/peers" / script
+        asked = (str(SPLIT_SUMMARY.parent), model, str(epochs), str(seed), *options)
+        threads = dict.fromkeys(THREADS, str(self.threads))
+        cache = str(self.root / ".state/inductor")
+        timed = self.run(python, str(path), *asked, TORCHINDUCTOR_CACHE_DIR=cache, **threads)
         result = json.loads(timed.printed.splitlines()[-1])
-        training = Training(timed.wall_s, result["fit_s"], result["epoch_s"], val_accuracy=[])
-        return training, float(result["accuracy"])
+        accuracy = float(result.pop("accuracy"))
+        return Training(timed.wall_s, **result), accuracy
 
     def training_metrics(self, model: str) -> dict[str, float]:
         """What the last training of the model cost."""

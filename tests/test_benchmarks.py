@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import client, machine, tables, trainings  # noqa: E402
+from benchmarks.peers import measure  # noqa: E402
 from benchmarks.workspace import Training  # noqa: E402
 
 
@@ -37,6 +38,23 @@ def test_the_page_shows_what_the_json_holds():
 def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
     reached = trainings.seconds_to(0.9, done)
     assert (reached["reached"], reached["median_s"]) == expected
+
+
+def test_a_peer_is_compared_with_our_fit_of_its_precision():
+    figures = {"seeds": 3, "epoch_s": 1.0, "wall_s": 9.0, "accuracy_mean": 0.98}
+    seconds = {
+        "ours": 4.0,
+        "ours, `mixed_precision`": 2.0,
+        "PyTorch": 8.0,
+        "PyTorch, autocast": 5.0,
+    }
+    rows = {
+        name: {**figures, "precision": measure.PEERS[name].precision, "fit_s": fit_s}
+        for name, fit_s in seconds.items()
+    }
+    part = {"model": "cnn", "epochs": 1, "packages": ["torch==2"], "missing": [], "rows": rows}
+    cells = [line.split(" | ") for line in measure.section(part).splitlines()[-4:]]
+    assert [row[5] for row in cells] == ["", "", "0.50", "0.40"]
 
 
 @pytest.mark.parametrize(("asked", "code"), [("--help", 0), ("trainngs", 2)])

@@ -1,0 +1,1 @@
+"""The same recipes in the frameworks that a user would otherwise pick, as plain scripts."""
