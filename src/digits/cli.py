@@ -36,7 +36,7 @@ def predict(
     explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify pictures: one class, or two if the model is not sure, and all probabilities."""
+    """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
     if explain:
         _check_new("--explain", explain, ".png")
     from digits.report.console import print_answers

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from digits.toolkit.registry import history, promotion, trace
     from digits.toolkit.serving.package import Package
 
-SHOWN = 10  # classes, those that were predicted most often
+SHOWN = 10  # classes, the most probable or those that were predicted most often
 FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
@@ -97,7 +97,9 @@ def print_answers(
         said = " or ".join(called[label] for label in answer.answer_set)
         if answer.unsure:
             said = f"unsure, most probably {called[answer.predicted]}"
-        pairs = zip(called, answer.probabilities, strict=True)
+        pairs = [*zip(called, answer.probabilities, strict=True)]
+        if len(pairs) > SHOWN:
+            pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
         chances = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
         print(printable(f"{answer.file}: {said}  ({chances})  {answer.picture}"))
     for name in sorted({answer.picture for answer in answers}):

@@ -137,6 +137,18 @@ def test_accuracy_is_expected_without_labels(ring, noise):
     assert said in monitoring.render(monitored)
 
 
+def test_of_too_many_classes_no_accuracy_is_expected(ring, monkeypatch):
+    monkeypatch.setattr(monitoring, "MOST_CLASSES", 2)
+    save_split(split_path("validation"), LAYOUT.read_split("holdout"))
+    record_outputs()
+    promotion.promote(fighter(), NAME, judge=accept)
+    np.savez("new.npz", images=LAYOUT.read_split("holdout").data.images)
+    monitored = watch("new.npz")
+    assert monitored.result.expected is None
+    assert monitored.features
+    assert "at most 2 classes" in monitoring.render(monitored)
+
+
 def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
     monitored = watch(**{"data.class_names": [f"<{k}>" for k in range(10)]})

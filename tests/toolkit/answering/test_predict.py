@@ -10,7 +10,7 @@ from PIL import Image
 from support import finding, project_with
 
 from digits.report.console import print_answers
-from digits.toolkit.answering.predict import MOST, class_names, explained, predict_pictures
+from digits.toolkit.answering.predict import MOST, Answer, class_names, explained, predict_pictures
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.outputs import Calibration
 
@@ -52,6 +52,15 @@ def test_answer_is_one_class_two_or_unsure(pictures, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["coverage"] == 0.99
     assert [each["answer_set"] for each in printed["answers"]] == [[3], [3, 1], [0, 1, 2, 3]]
+
+
+def test_of_many_classes_the_likeliest_ten_are_printed(capsys):
+    chances = [0.0] * 998 + [0.2, 0.8]
+    answer = Answer("a.png", 999, chances, "as is", [999], False)
+    print_answers("models:/digits/3", [answer], names=None, coverage=0.99, as_json=False)
+    line = capsys.readouterr().out.splitlines()[1]
+    assert "(999 0.800  998 0.200  0 0.000" in line
+    assert line.count("0.000") == 8
 
 
 def test_answers_have_the_names_of_classes(pictures, capsys):

@@ -22,7 +22,13 @@ from digits.toolkit.errors import DataError, printable
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.confidence import answer_sets
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
-from digits.toolkit.judgement.expected import Expected, KnownAnswers, ask, ask_known
+from digits.toolkit.judgement.expected import (
+    MOST_CLASSES,
+    Expected,
+    KnownAnswers,
+    ask,
+    ask_known,
+)
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 
@@ -133,6 +139,8 @@ def verdicts(result: MonitorResult) -> list[str]:
         value, lower, upper = (100 * each for each in result.expected.values())
         without = "Without labels, by disturbed validation images, expect an accuracy of"
         found.append(f"{without} {value:.1f} %, probably {lower:.1f} to {upper:.1f} %.")
+    elif len(result.class_counts) > MOST_CLASSES:
+        found.append(f"Which accuracy to expect is said of at most {MOST_CLASSES} classes.")
     if got := result.accuracy:
         interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
         right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
@@ -163,12 +171,17 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
 
 def _beside_known(
     sample: Images, validation: Dataset, model: Served, project: Project
-) -> tuple[Expected, tuple[KnownFeatures, Distances] | None]:
-    """The accuracy to expect, the known features, and how foreign each image is, if it has any."""
+) -> tuple[Expected | None, tuple[KnownFeatures, Distances] | None]:
+    """The accuracy to expect, the known features, and how foreign each image is, if it has any.
+
+    None to expect of over MOST_CLASSES.
+    """
+    few = model.files.classes <= MOST_CLASSES
     features = model.files.load_features(threads=model.threads)
     answer = partial(ask, predict=model.predict, features=features)
-    kinds, new = ask_known(validation, project.disturbed, answer), answer([sample])
-    expected = KnownAnswers(kinds).expect(new)
+    kinds = ask_known(validation, project.disturbed if few else [], answer)
+    new = answer([sample])
+    expected = KnownAnswers(kinds).expect(new) if few else None
     if not features:
         return expected, None
     known = KnownFeatures(kinds[0][0].features)

@@ -25,6 +25,8 @@ NEAR = 0.1  # how much it counts that cells are near the new mean: of equal mixe
 KNOWN = 6000  # rows that are known
 DISTURBED = 2000  # of them for each kind of disturbance
 DISTURBED_BYTES = 8_000_000  # of large images fewer are disturbed
+# Each class of each kind is a cell, which needs rows; of 1,000 classes the mix takes 20 GB.
+MOST_CLASSES = 100
 CHUNK = 20 * BATCH  # rows that are asked at a time
 SEED = 0
 
