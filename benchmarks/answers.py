@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.markdown import table
 from benchmarks.servers import Target, mlflow_server, package, package_server
 from benchmarks.workspace import Workspace
 from digits.toolkit.dataset import Images, Probabilities
@@ -90,3 +91,24 @@ def _post(target: Target, images: Images) -> Probabilities:
     """By HTTP, a batch at a time."""
     starts = range(0, len(images), BATCH)
     return np.concatenate([target.post(images[start : start + BATCH]) for start in starts])
+
+
+def answers_section(part: dict[str, Any]) -> str:
+    models = part["models"]
+    ways = list(next(iter(models.values())))
+    body = [
+        [
+            way,
+            *(
+                f"{model[way]['other_classes']} · {model[way]['largest_difference']:.1g}"
+                for model in models.values()
+            ),
+        ]
+        for way in ways
+    ]
+    return f"""## The same answers everywhere
+
+{part["rows"]:,} images (test and hold-out), asked in each way, against ONNX Runtime in process:
+how many answers name another class, and the largest difference of a probability.
+
+{table(["asked by", *models], body)}"""

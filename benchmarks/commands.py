@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from digits.toolkit.dataset import Images
 
@@ -99,3 +100,37 @@ def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
         cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children
         output.seek(0)
         return Command(wall_s, cpu_s, peak / 1e6, own / 1e6, output.read())
+
+
+def commands_section(part: dict[str, Any]) -> str:
+    model = part["model"]
+    commands = {"evaluate": f"evaluate `{model}`", "predict": "`digits predict`, one picture"}
+    body = [
+        [words, f"{part[name]['wall_s']:.1f}", f"{part[name]['peak_mb']:,.0f}"]
+        for name, words in commands.items()
+    ]
+    return f"""## Commands that ask a model
+
+Whole commands with `{model}`, imports and MLflow included; medians of five. Evaluating predicts
+the test and hold-out rows, and the test rows under seven perturbations.
+
+{table(["command", "s", "peak memory MB"], body)}"""
+
+
+def scoring_section(part: dict[str, Any]) -> str:
+    head = ["rows", "s in all", "rows/s", "peak memory MB"]
+    body = [
+        [
+            f"{int(count):,}",
+            f"{row['wall_s']:.1f}",
+            f"{row['rows_per_s']:,.0f}",
+            f"{row['peak_mb']:,.0f}",
+        ]
+        for count, row in part["score"].items()
+    ]
+    return f"""## Scoring
+
+`digits score` with `{part["model"]}` on the test images, repeated in an npz file. *rows/s* is
+reading, predicting and writing alone.
+
+{table(head, body)}"""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import log_keras, package
+from benchmarks.markdown import table
+from benchmarks.servers import NAMES, log_keras, package
 from benchmarks.workspace import Workspace
 
 MODEL = "compact"
@@ -51,3 +52,12 @@ def _installed(requirements: Path, folder: Path) -> dict[str, float]:
         "packages": len([*packages.glob("*.dist-info")]),
         "mb": sum(path.stat().st_size for path in files) / 1e6,
     }
+
+
+def disk_section(part: dict[str, Any]) -> str:
+    body = [[NAMES[name], str(row["packages"]), f"{row['mb']:,.0f}"] for name, row in part.items()]
+    return f"""## What serving needs on disk
+
+A fresh environment with the requirements of each, without compiled bytecode.
+
+{table(["server", "packages", "MB"], body)}"""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from digits import params
 from digits.artifacts import split_path
@@ -62,3 +63,47 @@ def measure_expected(workspace: Workspace) -> Iterator[dict[str, Any]]:
                     }
                 )
         yield figures
+
+
+def expected_section(part: dict[str, Any]) -> str:
+    def off(rows: list[dict[str, float]], name: str) -> float:
+        return sum(abs(row[name] - row["true"]) for row in rows) / len(rows)
+
+    ways = {"value": "expected", "confidence": "mean confidence", "others": "other kinds known"}
+    rows_of = {
+        model: {**kinds, "all": [row for rows in kinds.values() for row in rows]}
+        for model, kinds in part.items()
+    }
+    head = ["points off, in the mean", *next(iter(rows_of.values()))]
+    errors = [
+        [f"{model}, {words}", *(f"{100 * off(rows, name):.1f}" for rows in kinds.values())]
+        for model, kinds in rows_of.items()
+        for name, words in ways.items()
+    ]
+    every = [row for kinds in rows_of.values() for row in kinds["all"]]
+    inside = sum(row["lower"] <= row["true"] <= row["upper"] for row in every)
+    settings = next(iter(part.values()))
+    body = [
+        [
+            f"{kind} {row['level']:g}",
+            *(
+                f"{100 * r['true']:.1f} · {100 * r['value']:.1f} ({100 * r['lower']:.0f} to "
+                f"{100 * r['upper']:.0f})"
+                for r in (kinds[kind][number] for kinds in part.values())
+            ),
+        ]
+        for kind, rows in settings.items()
+        for number, row in enumerate(rows)
+    ]
+    return f"""## Accuracy without labels
+
+What `digits monitor` expects of 2,000 disturbed test images, against the true accuracy: how many
+points it is off, beside the model's mean confidence, and beside what it expects if images disturbed
+in this way are unknown to it. {inside} of {len(every)} intervals hold the truth.
+
+{table(head, errors)}
+
+True and expected accuracy in %, with its interval; noise and blur are shares of the brightest
+value and of the size, rotation is in degrees either way.
+
+{table(["", *part], body)}"""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.markdown import table
 from benchmarks.servers import mlflow_server
 from benchmarks.workspace import Workspace
 from digits.toolkit.dataset import Images
@@ -59,3 +60,29 @@ def _seconds(way: Callable[[Images], Any], rows: Images) -> float:
     start = time.perf_counter()
     way(rows)
     return time.perf_counter() - start
+
+
+def inference_section(part: dict[str, Any]) -> str:
+    sizes = list(next(iter(part.values())))
+    head = ["`compact` asked by"]
+    head += [
+        f"{size} at once: {what}" for size in sizes for what in ("p50 ms", "p95 ms", "images/s")
+    ]
+    body = [
+        [name]
+        + [
+            text
+            for size in sizes
+            for text in (
+                f"{row[size]['p50_ms']:.1f}",
+                f"{row[size]['p95_ms']:.1f}",
+                f"{row[size]['images_per_s']:,.0f}",
+            )
+        ]
+        for name, row in part.items()
+    ]
+    return f"""## Inference
+
+One caller, who asks for one image or 1,000 at once, and then again.
+
+{table(head, body)}"""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from benchmarks.markdown import table
 from benchmarks.workspace import Workspace, free_port
 
 REPEATS = 3
@@ -55,3 +56,28 @@ def measure_flow(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 times[f"{what}_flow_s"].append(flow.wall_s)
                 times[f"{what}_flow_run_s"].append(float(flow.printed.splitlines()[-1]))
     yield {"percent": PERCENT, **{name: median(values) for name, values in times.items()}}
+
+
+def pipeline_section(part: dict[str, Any]) -> str:
+    head = ["models", "`dvc repro -f` s", "its fits s", "beyond s", "unchanged `dvc repro` s"]
+    values = [part[name] for name in ("wall_s", "fits_s", "beyond_fits_s", "unchanged_s")]
+    row = [", ".join(part["models"]), *(f"{value:.1f}" for value in values)]
+    return f"## The whole pipeline\n\n{table(head, [row])}"
+
+
+def flow_section(part: dict[str, Any]) -> str:
+    head = ["", "`dvc repro` s", "flow s", "flow run alone s", "flow / dvc"]
+    body = [
+        [
+            text,
+            *(f"{part[f'{what}_{name}_s']:.1f}" for name in ("dvc", "flow", "flow_run")),
+            f"{part[f'{what}_flow_s'] / part[f'{what}_dvc_s']:.2f}",
+        ]
+        for what, text in (("force", "everything forced"), ("unchanged", "nothing to do"))
+    ]
+    return f"""## The pipeline as a Prefect flow
+
+{part["percent"]} % of the data, one epoch; medians. *flow* is the whole command, while a server
+runs; what it takes beyond the flow run is Prefect's import.
+
+{table(head, body)}"""

@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 from sqlalchemy import Connection, create_engine, inspect, text
 
+from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 
 MODEL = "mlp"
@@ -73,14 +75,14 @@ def copy_run(connection: Connection, template: str, numbers: range) -> None:
     names, values = (", ".join(f"{sign}{each}" for each in columns["runs"]) for sign in ("", ":"))
     connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({values})"), copies)
     first, last = (f"{number:032x}" for number in (numbers[0], numbers[-1]))
-    for table, key in TABLES.items():
-        values = ", ".join(_copied(table, column, key) for column in columns[table])
+    for each, key in TABLES.items():
+        values = ", ".join(_copied(each, column, key) for column in columns[each])
         connection.execute(
             text(
-                f"INSERT INTO {table} ({', '.join(columns[table])}) SELECT {values}"
-                f" FROM {table} t, runs r"
+                f"INSERT INTO {each} ({', '.join(columns[each])}) SELECT {values}"
+                f" FROM {each} t, runs r"
                 f" WHERE t.{key} = :id AND r.run_uuid BETWEEN :first AND :last"
-                + (" AND t.key <> 'restored_from'" if table == "tags" else "")
+                + (" AND t.key <> 'restored_from'" if each == "tags" else "")
             ),
             {"id": template, "first": first, "last": last},
         )
@@ -103,3 +105,14 @@ def _copied(table: str, column: str, key: str) -> str:
     if (table, column) == ("params", "value"):
         return "CASE t.key WHEN 'seed' THEN CAST(r.start_time AS VARCHAR(20)) ELSE t.value END"
     return f"t.{column}"
+
+
+def scale_section(part: dict[str, Any]) -> str:
+    columns = {
+        f"{store}, {int(count):,} runs: s": seconds
+        for store, counts in part.items()
+        for count, seconds in counts.items()
+    }
+    names = next(iter(columns.values()))
+    body = [[name, *(f"{each[name]:.1f}" for each in columns.values())] for name in names]
+    return f"## Cost against the number of runs\n\n{table(['command', *columns], body)}"

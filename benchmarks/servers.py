@@ -16,6 +16,11 @@ from benchmarks.workspace import Server, Workspace, free_port
 from digits.toolkit.dataset import Images, Probabilities
 
 TIMEOUT_S = 60
+NAMES = {
+    "keras": "`mlflow models serve`, Keras flavour",
+    "onnx": "`mlflow models serve`, ONNX flavour",
+    "package": "the package",
+}
 
 
 class Target(NamedTuple):

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.servers import Target, log_keras, mlflow_server, package, package_server, question
+from benchmarks.markdown import table
+from benchmarks.servers import (
+    NAMES,
+    Target,
+    log_keras,
+    mlflow_server,
+    package,
+    package_server,
+    question,
+)
 from benchmarks.workspace import REPOSITORY, Workspace
 
 MODEL = "compact"
@@ -102,3 +111,47 @@ def figures(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "p95_ms": float(p95),
         "p99_ms": float(p99),
     }
+
+
+def serve_section(part: dict[str, Any]) -> str:
+    slowest = part["servers"]["keras"]["requests_per_s"]
+    head = ["server", "requests", "errors", "requests/s", "of Keras'", "p50 ms", "p95 ms"]
+    head += ["start s", "memory MB"]
+    body = [
+        [
+            NAMES[name],
+            *load_cells(row),
+            f"{row['requests_per_s'] / slowest:.1f}×",
+            f"{row['p50_ms']:.1f}",
+            f"{row['p95_ms']:.1f}",
+            f"{row['start_s']:.1f}",
+            f"{row['memory_mb']:,.0f}",
+        ]
+        for name, row in part["servers"].items()
+    ]
+    by_clients = [
+        [
+            clients,
+            *load_cells(row),
+            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+        ]
+        for clients, row in part["package"].items()
+    ]
+    more = ["clients", "requests", "errors", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
+    return f"""## Serving
+
+`{part["model"]}`, one image a request, {part["clients"]} clients, each with a connection that
+stays open. The servers run at once and are asked in turns by `benchmarks/client.py`, a process of
+its own, which also checks the class of each answer. *Memory* is that of all the server's processes.
+
+{table(head, body)}
+
+The package's server by number of clients: requests that wait are answered together.
+
+{table(more, by_clients)}"""
+
+
+def load_cells(row: dict[str, Any]) -> list[str]:
+    """Requests, errors and requests per second."""
+    errors = sum(row["errors"].values())
+    return [f"{row['requests']:,}", str(errors), f"{row['requests_per_s']:,.0f}"]

@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 
+from benchmarks.markdown import table
 from benchmarks.servers import Target, package, package_server
-from benchmarks.serving import MODEL, asker, figures
+from benchmarks.serving import MODEL, asker, figures, load_cells
 from benchmarks.workspace import Server, Workspace, free_port
 
 CLIENTS = 32
@@ -101,3 +102,40 @@ def _drain(
     with package_server(workspace, folder) as target:
         load = ask(target, requests=DRAIN_REQUESTS, end=target.server.pid, end_after=DRAIN_AFTER)
     return {k: load[k] for k in ("errors", "answered_after_signal", "closed_after_signal")}
+
+
+def soak_section(part: dict[str, Any]) -> str:
+    head = ["asked", "requests/s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms"]
+    head += ["seconds with answers over 100 ms", "processor taken by the host"]
+    body = [
+        [
+            name,
+            f"{load['requests_per_s']:,.0f}",
+            *load_cells(load)[:2],
+            *(f"{load[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+            f"{', '.join(map(str, load['slow_seconds']))} of {load['seconds']} each",
+            ", ".join(f"{share:.1%}" for share in load["stolen"]),
+        ]
+        for name, load in part["loads"].items()
+    ]
+    memory = part["memory_mb"]
+    drains = part["drains"]
+    in_time, later = (
+        sum(d[f"{name}_after_signal"] for d in drains) for name in ("answered", "closed")
+    )
+    lost = sum(sum(drain["errors"].values()) for drain in drains)
+    return f"""## The package's server under load
+
+{part["clients"]} clients; a latency counts from the moment at which a request is due, so that
+waiting for a free client is part of it. Loads in turns of a minute: at shares of its capacity of
+{part["capacity_per_s"]:,.0f} requests/s; and, at the rate of 80 %, a server that answers a
+constant.
+
+{table(head, body)}
+
+Its memory: {memory["start"]:,.1f} MB at start, {memory["end"]:,.1f} at the end, at most
+{memory["max"]:,.1f}.
+
+SIGTERM while {part["clients"]} clients ask, {len(drains)} times: of the requests sent before it,
+{in_time} were still to be answered and were, {lost} were lost; {later} requests sent after it found
+the connection closed."""

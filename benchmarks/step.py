@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.markdown import table
 from benchmarks.trainings import IMAGES, PASSES
 from benchmarks.workspace import Workspace
 
@@ -38,3 +39,19 @@ def measure_step(workspace: Workspace) -> Iterator[dict[str, Any]]:
         "large_per_s": machine.matrix_product_rate(),
         "layer_per_s": machine.matrix_product_rate(*LAYER),
     }
+
+
+def step_section(part: dict[str, Any]) -> str:
+    large, layer, operations = (part[key] for key in ("large_per_s", "layer_per_s", "operations"))
+    body = [
+        [name, f"{seconds:.2f}", f"{operations / seconds / large:.0%}"]
+        for name, seconds in part["epoch_s"].items()
+    ]
+    return f"""## Where the time of the MLP's steps goes
+
+The float operations of an epoch as a share of the {large / 1e9:.0f} GFLOP/s of a large matrix
+product. What is left without dropout and RMSprop (with plain SGD) are products of 128 rows: that of
+the first layer alone runs at {layer / large:.0%} of the rate of the large one. The gradient of the
+first layer's input counts, and is not computed.
+
+{table(["without", "s per epoch", "of the large product's rate"], body)}"""

@@ -43,3 +43,13 @@ def measure_suspects(workspace: Workspace) -> Iterator[dict[str, Any]]:
         "wall_s": timed.wall_s,
         "cpu_s": sum(after[2:4]) - sum(before[2:4]),
     }
+
+
+def suspects_section(part: dict[str, Any]) -> str:
+    count = part["flipped"]
+    return f"""## Wrong labels
+
+The labels of {count} of the 48,000 training images are flipped, each to any other class.
+`digits suspects` lists {part["listed"]:,} of all 70,000 labels. {part["precision"]:.1%} of the
+first {count} are flipped ones; {part["recall"]:.1%} of the flipped ones are listed. It takes
+{part["wall_s"]:.0f} s, and {part["cpu_s"]:.0f} s of the processors."""

@@ -9,6 +9,7 @@ from statistics import median, stdev
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.markdown import or_blank, table
 from benchmarks.workspace import Training, Workspace
 
 SEEDS = {"sprint": 5, "compact": 5, "best": 3, "mlp": 3, "cnn": 3}
@@ -90,3 +91,51 @@ def measure_seconds(workspace: Workspace) -> Iterator[dict[str, Any]]:
         seconds = {name: marks[name] - marks[before] for before, name in pairwise(marks)}
         parts[model] = {**seconds, "exit": timed.wall_s - sum(seconds.values())}
     yield parts
+
+
+def trainings_section(part: dict[str, Any]) -> str:
+    rows = part["models"]
+    cnn = rows.get("cnn", {}).get("fit_s")
+    goals = list(next(iter(rows.values()))["seconds_to"])
+    head = ["model", "seeds", "fit s", "of the cnn's", "beyond fit s", "test accuracy % mean"]
+    head += ["min", "sd", *(f"s to {float(goal):.2%}" for goal in goals), "of matrix rate"]
+    body = [
+        [
+            name,
+            str(row["seeds"]),
+            f"{row['fit_s']:.1f}",
+            f"1/{cnn / row['fit_s']:.1f}" if cnn else "",
+            f"{row['beyond_fit_s']:.1f}",
+            f"{row['accuracy_mean']:.2%}".rstrip("%"),
+            f"{row['accuracy_min']:.2%}".rstrip("%"),
+            "" if row["accuracy_sd"] is None else f"{100 * row['accuracy_sd']:.2f}",
+            *(_reached(row["seconds_to"][goal], row["seeds"]) for goal in goals),
+            or_blank(row.get("matrix_rate_share"), "{:.0%}"),
+        ]
+        for name, row in rows.items()
+    ]
+    return f"""## Trainings
+
+48,000 images, tracked in MLflow; the models take turns; medians over the seeds. *(plain)* is
+`benchmarks/peers/plain_keras.py`, the same recipe as a plain Keras script. *s to …* are the seconds
+of the fit until the end of the first epoch whose validation accuracy reaches that of the seed
+experiment's MLP and CNN; in brackets how many seeds reached it, if not all did.
+*Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate* is the rate of
+float operations of the fit (three forward passes per image), as a share of the
+{part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s
+of a float32 matrix product on this machine; mixed precision may exceed it.
+
+{table(head, body)}"""
+
+
+def seconds_section(part: dict[str, Any]) -> str:
+    names = list(next(iter(part.values())))
+    body = [[model, *(f"{row[name]:.2f}" for name in names)] for model, row in part.items()]
+    return f"## Where the seconds of a training go\n\n{table(['model', *names], body)}"
+
+
+def _reached(goal: dict[str, Any], seeds: int) -> str:
+    if goal["reached"] == 0:
+        return "–"
+    often = "" if goal["reached"] == seeds else f" ({goal['reached']} of {seeds})"
+    return f"{goal['median_s']:.1f}{often}"

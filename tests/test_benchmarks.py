@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import client, machine, tables, trainings  # noqa: E402
+from benchmarks import client, machine, trainings  # noqa: E402
+from benchmarks.parts import page  # noqa: E402
 from benchmarks.peers import measure  # noqa: E402
 from benchmarks.workspace import Training  # noqa: E402
 
@@ -23,7 +24,7 @@ def training(*val_accuracy, fit_s=10.0):
 
 def test_the_page_shows_what_the_json_holds():
     result = json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
-    assert tables.page(result) == (ROOT / "docs/benchmarks.md").read_text("utf-8")
+    assert page(result) == (ROOT / "docs/benchmarks.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
     for part in result.values():
         part["machine"] = here
     result["pipeline"]["machine"] = there
-    said = [line for line in tables.page(result).splitlines() if line.startswith(("##", "`make"))]
+    said = [line for line in page(result).splitlines() if line.startswith(("##", "`make"))]
     assert said[0] == "`make bench` measured this on: processor one, cores 2."
     at = said.index("## The whole pipeline")
     assert said[at - 1] == "`make bench` measured this on: processor other, cores 2."

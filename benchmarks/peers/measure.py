@@ -16,6 +16,7 @@ from benchmarks.workspace import Training, Workspace
 from digits.artifacts import split_path
 from digits.toolkit import inference
 from digits.toolkit.dataset import load_split
+from digits.toolkit.machine import has_fast_bfloat16
 
 SEEDS = 3
 # The CNN's twelve would take hours.
@@ -57,7 +58,7 @@ def measure_cnn(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def _measure(workspace: Workspace, model: str, peers: dict[str, Peer]) -> Iterator[dict[str, Any]]:
     """Yields the rows so far after each round of seeds."""
-    missing = [name for name in peers if "compiled" in name and not shutil.which("g++")]
+    missing = [name for name, peer in peers.items() if _lacks(peer)]
     workspace.split()
     workspace.set_params(**{f"train__{model}__fit__epochs": EPOCHS[model]})
     python = _environment(workspace.root / "peers")
@@ -70,6 +71,12 @@ def _measure(workspace: Workspace, model: str, peers: dict[str, Peer]) -> Iterat
         packages = REQUIREMENTS.read_text("utf-8").split()
         given = {"model": model, "epochs": EPOCHS[model], "packages": packages, "missing": missing}
         yield {**given, "rows": rows}
+
+
+def _lacks(peer: Peer) -> bool:
+    compiler = "--compile" not in peer.options or shutil.which("g++")
+    arithmetic = peer.precision == FLOAT or has_fast_bfloat16()  # ours would use float32
+    return not (compiler and arithmetic)
 
 
 def _environment(folder: Path) -> str:
@@ -128,7 +135,9 @@ def section(part: dict[str, Any]) -> str:
     ]
     head = ["", "precision", "seeds", "fit s", "s per epoch", "ours / it", "process s"]
     without = (
-        f" Left out, as there is no g++: {', '.join(part['missing'])}." if part["missing"] else ""
+        f" Left out for want of g++ or fast bfloat16: {', '.join(part['missing'])}."
+        if part["missing"]
+        else ""
     )
     sklearn = (
         " scikit-learn has no dropout and no RMSprop: it trains with Adam."
