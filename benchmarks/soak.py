@@ -19,7 +19,7 @@ from benchmarks.workspace import Server, Workspace, free_port
 CLIENTS = 32
 CAPACITY = 150_000  # requests: the first seconds alone are faster than what a server keeps up
 SHARES = (0.8, 0.5)  # of the capacity
-ROUNDS, ROUND_S = 5, 60  # the loads take turns: a slow minute of the machine affects all alike
+ROUNDS, ROUND_S = 3, 60  # the loads take turns: a slow minute of the machine affects all alike
 POLL_S = 1
 DRAINS = 5
 DRAIN_AFTER, DRAIN_REQUESTS = 3_000, 10_000
