@@ -1,6 +1,7 @@
 """The parts of the benchmarks, and the page of their figures."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from benchmarks import (
@@ -29,6 +30,7 @@ Section = Callable[[dict[str, Any]], str]
 # Each measures, yielding what it has so far, and writes a section of the page.
 PARTS: dict[str, tuple[Measure, Section]] = {
     "trainings": (trainings.measure_trainings, trainings.trainings_section),
+    "best": (partial(trainings.measure_trainings, seeds=trainings.BEST), trainings.best_section),
     "peers": (peers.measure_mlp, peers.section),
     "peers-cnn": (peers.measure_cnn, peers.section),
     "seconds": (trainings.measure_seconds, trainings.seconds_section),

@@ -12,8 +12,8 @@ from benchmarks import machine
 from benchmarks.markdown import or_blank, table
 from benchmarks.workspace import Training, Workspace
 
-SEEDS = {"sprint": 5, "compact": 5, "best": 3, "mlp": 3, "cnn": 3}
-PLAIN = ("mlp", "cnn")
+SEEDS = {"sprint": 5, "compact": 5, "mlp": 3, "cnn": 3}
+BEST = {"best": 3}
 # Accuracies of the seed experiment's MLP and CNN.
 GOALS = (0.9768, 0.9909)
 # A training step costs about three forward passes: one, and two for the gradients.
@@ -33,8 +33,10 @@ print(json.dumps(marks))
 """
 
 
-def measure_trainings(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Train each model over its seeds, and the seed's recipes as a plain Keras script.
+def measure_trainings(
+    workspace: Workspace, seeds: dict[str, int] = SEEDS
+) -> Iterator[dict[str, Any]]:
+    """Train each model over its seeds.
 
     All models take turns, so that a slow quarter of an hour affects all alike. Yields the result
     so far after each round of seeds.
@@ -42,15 +44,13 @@ def measure_trainings(workspace: Workspace) -> Iterator[dict[str, Any]]:
     workspace.split()
     trainings: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     rate = machine.matrix_product_rate()
-    for seed in range(max(SEEDS.values())):
-        for model in [model for model, count in SEEDS.items() if seed < count]:
-            if model in PLAIN:
-                trainings[f"{model} (plain)"].append(workspace.train_plainly(model, seed=seed))
+    for seed in range(max(seeds.values())):
+        for model in [model for model, count in seeds.items() if seed < count]:
             training = workspace.train(model, seed=seed)
             trainings[model].append((training, workspace.test_accuracy(model)))
             print(f"{model} seed {seed}: {training.fit_s:.1f} s", flush=True)
         rows = {name: _row(*zip(*pairs, strict=True)) for name, pairs in trainings.items()}
-        for model in SEEDS:
+        for model in seeds:
             epochs = len(trainings[model][0][0].val_accuracy)
             forward = machine.forward_operations(workspace.outputs(model).keras)
             operations = IMAGES * PASSES * epochs * forward
@@ -94,7 +94,24 @@ def measure_seconds(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 
 def trainings_section(part: dict[str, Any]) -> str:
-    rows = part["models"]
+    return f"""## Trainings
+
+48,000 images, tracked in MLflow; the models take turns; medians over the seeds. *s to …* are the
+seconds of the fit until the end of the first epoch whose validation accuracy reaches that of the
+seed experiment's MLP and CNN; in brackets how many seeds reached it, if not all did. *Beyond fit*
+is the rest of the command: imports, data, logging. *Of matrix rate* is the rate of float operations
+of the fit (three forward passes per image), as a share of the
+{part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s of a float32 matrix product on this machine; mixed
+precision may exceed it.
+
+{_models_table(part["models"])}"""
+
+
+def best_section(part: dict[str, Any]) -> str:
+    return f"## The most accurate model\n\n{_models_table(part['models'])}"
+
+
+def _models_table(rows: dict[str, Any]) -> str:
     cnn = rows.get("cnn", {}).get("fit_s")
     goals = list(next(iter(rows.values()))["seconds_to"])
     head = ["model", "seeds", "fit s", "of the cnn's", "beyond fit s", "test accuracy % mean"]
@@ -114,18 +131,7 @@ def trainings_section(part: dict[str, Any]) -> str:
         ]
         for name, row in rows.items()
     ]
-    return f"""## Trainings
-
-48,000 images, tracked in MLflow; the models take turns; medians over the seeds. *(plain)* is
-`benchmarks/peers/plain_keras.py`, the same recipe as a plain Keras script. *s to …* are the seconds
-of the fit until the end of the first epoch whose validation accuracy reaches that of the seed
-experiment's MLP and CNN; in brackets how many seeds reached it, if not all did.
-*Beyond fit* is the rest of the command: imports, data, logging. *Of matrix rate* is the rate of
-float operations of the fit (three forward passes per image), as a share of the
-{part["matrix_product_per_s"] / 1e9:.0f} GFLOP/s
-of a float32 matrix product on this machine; mixed precision may exceed it.
-
-{table(head, body)}"""
+    return table(head, body)
 
 
 def seconds_section(part: dict[str, Any]) -> str:
