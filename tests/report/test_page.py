@@ -168,7 +168,7 @@ def test_fragile_model_is_marked(page):
     row = re.search(r'<tr><th scope="row">rotated by ±15°</th>(.*?)</tr>', page)
     assert row is not None
     assert row[1].count('class="marked"') == 2
-    assert ", −20.0<" in row[1]
+    assert "(−20.0)<br><small>" in row[1]
 
 
 def test_undefined_figure_has_reason(extreme):
