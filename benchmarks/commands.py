@@ -112,7 +112,7 @@ def commands_section(part: dict[str, Any]) -> str:
     return f"""## Commands that ask a model
 
 Whole commands with `{model}`, imports and MLflow included; medians of five. Evaluating predicts
-the test and hold-out rows, and the test rows under seven perturbations.
+the test and hold-out rows, and a sample of test rows under each disturbance of `params.yaml`.
 
 {table(["command", "s", "peak memory MB"], body)}"""
 

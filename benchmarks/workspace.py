@@ -162,9 +162,9 @@ class Workspace:
         model: str,
         *,
         seed: int,
-        script: str = "plain_keras.py",
-        python: str = sys.executable,
-        options: Sequence[str] = (),
+        script: str,
+        python: str,
+        options: Sequence[str],
     ) -> tuple[Training, float]:
         """Train by a script of benchmarks/peers on the same rows; also its test accuracy 0…1."""
         epochs = params.load(self.root / "params.yaml").recipe(model).epochs

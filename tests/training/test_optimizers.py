@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
 STEPS, SHAPES = 20, ((5, 3), (3,))
 
 
@@ -28,8 +30,8 @@ def test_weights_are_those_of_keras(name: str, config: dict[str, Any]) -> None:
     random = np.random.default_rng(0)
     starts = [random.normal(size=shape).astype("float32") for shape in SHAPES]
     gradients = [[random.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)]
-    found = []
-    for kind in (ON_ONE_DEVICE[name], keras.optimizers.get(name)):
+    found, kinds = [], dict[str, Any](ours=ON_ONE_DEVICE[name], theirs=keras.optimizers.get(name))
+    for kind in kinds.values():
         variables = [keras.Variable(start) for start in starts]
         optimizer = kind.from_config(config)
         for step in gradients:
