@@ -82,7 +82,7 @@ def copy_run(connection: Connection, template: str, numbers: range) -> None:
                 f"INSERT INTO {each} ({', '.join(columns[each])}) SELECT {values}"
                 f" FROM {each} t, runs r"
                 f" WHERE t.{key} = :id AND r.run_uuid BETWEEN :first AND :last"
-                + (" AND t.key <> 'restored_from'" if each == "tags" else "")
+                + (" AND t.key <> 'digits.restored_from'" if each == "tags" else "")
             ),
             {"id": template, "first": first, "last": last},
         )
@@ -90,7 +90,7 @@ def copy_run(connection: Connection, template: str, numbers: range) -> None:
 
 def _restored(connection: Connection, recorded: str) -> str:
     """The run that `digits restore` logged for a recorded one."""
-    logged = text("SELECT run_uuid FROM tags WHERE key = 'restored_from' AND value = :id")
+    logged = text("SELECT run_uuid FROM tags WHERE key = 'digits.restored_from' AND value = :id")
     return str(connection.execute(logged, {"id": recorded}).scalar_one())
 
 

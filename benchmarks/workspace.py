@@ -199,7 +199,7 @@ class Workspace:
         mlflow.set_tracking_uri(self.store)
         run_id, registry = self.run_record(model)["run_id"], Registry("digits")
         restored = mlflow.search_runs(
-            filter_string=f"tags.restored_from = '{run_id}'",
+            filter_string=f"tags.`digits.restored_from` = '{run_id}'",
             search_all_experiments=True,
             output_format="list",
         )

@@ -121,7 +121,7 @@ def files_of(model: TrainedRun) -> Path:
 def sign(model: TrainedRun, version: str) -> None:
     """Record the hash of a version's files as they are now, so that they are loaded."""
     sha256 = logged_model.files_sha256(files_of(model))
-    MlflowClient().set_model_version_tag(NAME, version, MODEL_SHA256, sha256)
+    MlflowClient().set_model_version_tag(NAME, version, runs.tag(MODEL_SHA256), sha256)
 
 
 def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:

@@ -144,7 +144,10 @@ def test_each_model_is_one_finished_run(clone: Clone) -> None:
     measured = {"loss", "val_accuracy", "elapsed_s", "test_accuracy", "holdout_loss", "test_kappa"}
     for run in by_name.values():
         assert measured <= run.data.metrics.keys()
-        assert run.data.tags["git_commit"] == clone.run("git", "rev-parse", "HEAD").stdout.strip()
+        assert (
+            run.data.tags["mlflow.source.git.commit"]
+            == clone.run("git", "rev-parse", "HEAD").stdout.strip()
+        )
 
 
 def test_results_show_table_and_verdict(clone: Clone) -> None:
@@ -182,7 +185,7 @@ def test_restore_fills_empty_store(clone: Clone) -> None:
     clone.run("digits", "restore", **empty)
     restored = clone.runs("elsewhere.db")
     assert sorted(run.info.run_name for run in restored) == sorted(MODELS)
-    assert all("restored_from" in run.data.tags for run in restored)
+    assert all("digits.restored_from" in run.data.tags for run in restored)
     assert all("test_accuracy" in run.data.metrics for run in restored)
     assert clone.run("digits", "restore", **empty).stdout == ""
 

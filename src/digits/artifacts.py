@@ -34,7 +34,7 @@ def run_page(run: RunRecord) -> str:
     """Address of a run in the report; it also finds the run that `digits restore` logs."""
     if not run.tracking_uri.startswith("http"):
         return f"../{RUNS.name}/{run.run_id}.html"  # which `make ui` writes
-    where = quote(f"tags.training = '{run.run_id}'")
+    where = quote(f"tags.`digits.training` = '{run.run_id}'")
     runs = f"experiments/{run.experiment_id}/runs?searchFilter={where}"
     return f"{run.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 

@@ -46,7 +46,7 @@ class Group(NamedTuple):
 
 
 def groups(runs: Sequence[Any]) -> list[Group]:
-    """Group MLflow's RunData, given newest first, that differ only in the seed, or the commit.
+    """Group logged runs, given newest first, that differ only in the seed, or the commit.
 
     Of several runs with one seed the newest counts. Runs that lack a measure are left out, and so
     are the times of runs that shared their cores.

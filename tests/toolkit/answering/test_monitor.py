@@ -163,7 +163,7 @@ def test_run_and_page(holdout):
     assert run.data.metrics["far"] == monitored.result.far
     assert run.data.metrics["expected_upper"] == monitored.result.expected["upper"]
     assert "drift_features_p_value" in run.data.metrics
-    assert run.data.tags["drifted"] == ", ".join(monitored.result.drifted)
+    assert run.data.tags["digits.drifted"] == ", ".join(monitored.result.drifted)
     artifacts = MlflowClient().list_artifacts(run.info.run_id)
     assert [artifact.path for artifact in artifacts] == [MONITOR.name]
     json.dumps(asdict(monitored.result), allow_nan=False)

@@ -81,7 +81,7 @@ class TestFile:
         assert scored.class_counts == np.bincount(holdout.labels).tolist()
         [run] = mlflow.search_runs(experiment_names=["digits-scoring"], output_format="list")
         assert run.data.metrics["rows"] == len(holdout)
-        assert run.data.tags["answered_by"] == "models:/digits/1"
+        assert run.data.tags["digits.answered_by"] == "models:/digits/1"
         assert "drift_class_shares_effect" in run.data.metrics
 
     def test_unsure(self, holdout, capsys):

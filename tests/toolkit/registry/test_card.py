@@ -196,7 +196,7 @@ def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
 
 def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
-    path = first.tags["gate_record"].split("/", 2)[2]
+    path = first.tags["digits.gate_record"].split("/", 2)[2]
     MlflowClient().log_text(first.run_id, "{}", path)
     assert promotion.rollback(NAME).after == str(first.version)
     [line] = capsys.readouterr().err.splitlines()

@@ -31,6 +31,7 @@ from digits.toolkit.registry.evidence import judge_by_holdout
 from digits.toolkit.registry.trace import check_unchanged, find_origin
 from digits.toolkit.registry.versions import Registry, account, find, trained_run
 from digits.toolkit.tracking import store
+from digits.toolkit.tracking.runs import own_tags
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ class TestPromote:
         promote(fighter())
         for falls_for, word in (([EVEN], "refused"), ([], "accepted")):
             outcome = promote(fighter(*falls_for), reason="because")
-            tags = find(f"models:/{NAME}/{outcome.version}").tags
+            tags = own_tags(find(f"models:/{NAME}/{outcome.version}").tags)
             assert tags["gate"] == word
             record = json.loads(load_text(tags["gate_record"]))
             assert (record["champion"], record["reason"]) == ("1", "because")
@@ -207,7 +208,7 @@ class TestPromote:
         assert "against 1.0000 of version 1, the best so far" in check.found
         shutil.rmtree(artifacts_of("1"))  # what it was found to answer is recorded
         assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
-        MlflowClient().set_model_version_tag(NAME, "1", "gate_right", "[" * 3000)
+        MlflowClient().set_model_version_tag(NAME, "1", "digits.gate_right", "[" * 3000)
         work = partial(promotion.promote, worse, NAME, judge=judge)
         assert "models:/digits/1: its files are not those" in finding(IntegrityError, work)
         MlflowClient().delete_model_version(NAME, "1")
@@ -392,8 +393,12 @@ def test_move_is_read_as_written():
 
 @pytest.mark.parametrize("text", ["", "{}", "promote", "demote now by Ada"])
 def test_damaged_move_is_a_line(text):
-    line = finding(IntegrityError, lambda: journal.read({"champion.000001.0-1": text}, None, {}))
-    assert line.startswith("tag champion.000001.0-1 of the registered model: is no move as digits")
+    line = finding(
+        IntegrityError, lambda: journal.read({"digits.champion.000001.0-1": text}, None, {})
+    )
+    assert line.startswith(
+        "tag digits.champion.000001.0-1 of the registered model: is no move as digits"
+    )
 
 
 @pytest.mark.parametrize(
@@ -416,7 +421,7 @@ def test_models_page_shows_the_history_as_a_table(chain):
     assert len(rows) == 2 + 4
     assert "| rollback to 1 | n/a | " in rows[2]
     assert rows[2].endswith(" | a &#124; b |")
-    moves = {key: text for key, text in model.tags.items() if key.startswith("champion.")}
+    moves = {key: text for key, text in model.tags.items() if key.startswith("digits.champion.")}
     assert [text.split()[0] for _, text in sorted(moves.items())] == ["promote"] * 3 + ["rollback"]
     assert all(len(text) < 60 for text in moves.values())
     MlflowClient().update_registered_model(NAME, "mine")  # a person's stays

@@ -30,6 +30,7 @@ from digits.toolkit.registry.reproduce import reproduce_version
 from digits.toolkit.registry.trace import check_unchanged, find_origin
 from digits.toolkit.registry.versions import Registry, TrainedRun
 from digits.toolkit.tracking.logged_model import MODEL_SHA256
+from digits.toolkit.tracking.runs import tag
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 
@@ -114,28 +115,29 @@ def test_replaced_champion_is_refused_by_all_readers(ring: Ring, reader: str) ->
 @pytest.mark.parametrize("reader", ["predict", "trace"])
 def test_version_without_hash_is_refused(ring: Ring, reader: str) -> None:
     client = MlflowClient()
-    client.delete_model_version_tag(NAME, "2", MODEL_SHA256)
-    client.delete_tag(ring.champion.run_id, MODEL_SHA256)
+    client.delete_model_version_tag(NAME, "2", tag(MODEL_SHA256))
+    client.delete_tag(ring.champion.run_id, tag(MODEL_SHA256))
     try:
         line = finding(IntegrityError, lambda: READERS[reader](ring))
     finally:
-        client.set_tag(ring.champion.run_id, MODEL_SHA256, ring.champion.sha256)
+        client.set_tag(ring.champion.run_id, tag(MODEL_SHA256), ring.champion.sha256)
     assert line.startswith(f"{CHAMPION}: its files are not those that were logged")
     assert line.endswith(", recorded none); put those back, or delete the version")
 
 
-@pytest.mark.parametrize("tag", ["gate_figures", "gate_record"])
-def test_damaged_tag_of_the_gate_is_no_traceback(ring: Ring, tag: str) -> None:
-    client, before = MlflowClient(), MlflowClient().get_model_version(NAME, "1").tags[tag]
-    client.set_model_version_tag(NAME, "1", tag, "no")
+@pytest.mark.parametrize("name", ["gate_figures", "gate_record"])
+def test_damaged_tag_of_the_gate_is_no_traceback(ring: Ring, name: str) -> None:
+    client, key = MlflowClient(), tag(name)
+    before = client.get_model_version(NAME, "1").tags[key]
+    client.set_model_version_tag(NAME, "1", key, "no")
     try:
-        if tag == "gate_figures":
+        if name == "gate_figures":
             assert promote(ring.new, dry_run=True).decision.figures  # type: ignore[attr-defined]
         else:
-            client.delete_model_version_tag(NAME, "1", tag)
+            client.delete_model_version_tag(NAME, "1", key)
             assert "gone" in finding(IntegrityError, lambda: check_unchanged(find_origin(FORMER)))
     finally:
-        client.set_model_version_tag(NAME, "1", tag, before)
+        client.set_model_version_tag(NAME, "1", key, before)
 
 
 @pytest.mark.parametrize("file", ["MLmodel", "extra_files/calibration.npz", "added.txt"])

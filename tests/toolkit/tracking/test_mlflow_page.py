@@ -154,7 +154,7 @@ def test_reports_links_lead_to_the_run(browser: Browser, ui: Ui, store: Path) ->
     page.get_by_text(record["run_id"], exact=True).first.wait_for()
     assert page.url.startswith(ui.opened.partition("/#")[0])
     # as RunRecord.page names a run on a server
-    found = f"#/experiments/1/runs?searchFilter=tags.training = '{record['run_id']}'"
+    found = f"#/experiments/1/runs?searchFilter=tags.`digits.training` = '{record['run_id']}'"
     page.goto(f"{ui.server}/{found}&workflowType=machine_learning")
     page.get_by_role("link", name="cnn", exact=True).first.wait_for()
     expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)

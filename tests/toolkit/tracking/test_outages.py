@@ -180,7 +180,7 @@ def test_training_without_a_server_is_logged_by_restore(
     record_outputs()
     restore_all(load_project())
     run = the_run()
-    assert run.data.tags["restored_from"] == TrainOutputs("mlp").read_run().run_id
+    assert run.data.tags["digits.restored_from"] == TrainOutputs("mlp").read_run().run_id
     assert_whole(run, len(TrainOutputs("mlp").read_history()))
     capsys.readouterr()
     restore_all(load_project())

@@ -57,8 +57,7 @@ def artifacts(client: MlflowClient, run: Run) -> set[str]:
 def own_tags(run: Run) -> dict[str, str]:
     """The tags that a restored run has in common with its original."""
     other = {logged_model.MODEL_SHA256, "restored_from", "outputs"}
-    tags = run.data.tags.items()
-    return {k: v for k, v in tags if k not in other and not k.startswith("mlflow.")}
+    return {k: v for k, v in runs.own_tags(run.data.tags).items() if k not in other}
 
 
 def test_restored_run_equals_original(clone: Path, trained_project: Path, original: Run) -> None:
@@ -67,7 +66,7 @@ def test_restored_run_equals_original(clone: Path, trained_project: Path, origin
     restore_all(load_project())
     [run] = all_runs()
     client, run_id = MlflowClient(), run.info.run_id
-    assert run_id != original.info.run_id == run.data.tags["restored_from"]
+    assert run_id != original.info.run_id == run.data.tags["digits.restored_from"]
     assert (run.info.status, run.info.run_name) == ("FINISHED", original.info.run_name)
     assert run.data.params == original.data.params
     assert run.data.metrics == original.data.metrics
@@ -112,7 +111,7 @@ def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[
 
 
 def test_unfinished_run_does_not_count(clone: Path, original: Run) -> None:
-    experiment, tags = store.connect(NAME), {"restored_from": original.info.run_id}
+    experiment, tags = store.connect(NAME), {"digits.restored_from": original.info.run_id}
     for status in ("FAILED", "RUNNING"):
         half = MlflowClient().create_run(experiment, tags=tags)
         MlflowClient().update_run(half.info.run_id, status)
@@ -191,8 +190,8 @@ def test_damaged_missing_or_replaced_output_leaves_no_run(clone: Path) -> None:
 def test_outputs_that_no_commit_records_are_said_to_be(clone: Path) -> None:
     restore_all(load_project())
     [run] = all_runs()
-    assert run.data.tags["outputs"].startswith("from the run cache, or ")
-    assert run.data.tags["training"] == run.data.tags["restored_from"]
+    assert run.data.tags["digits.outputs"].startswith("from the run cache, or ")
+    assert run.data.tags["digits.training"] == run.data.tags["digits.restored_from"]
 
 
 def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
@@ -200,7 +199,7 @@ def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
     commit("dvc.lock")
     restore_all(load_project())
     [run] = all_runs()
-    assert "outputs" not in run.data.tags
+    assert "digits.outputs" not in run.data.tags
 
 
 def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:

@@ -124,7 +124,7 @@ class TestARun:
         record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
         model_id = run.outputs.model_outputs[0].model_id
         assert (record["run_id"], record["model_id"]) == (run.info.run_id, model_id)
-        tags = run.data.tags
+        tags = runs.own_tags(run.data.tags)
         assert tags["dvc_stage"] == "train@mlp"
         assert tags["model"] == "mlp"
         assert tags["cpu"]
@@ -179,7 +179,9 @@ class TestARun:
         example = mlflow.models.Model.load(logged).load_input_example(str(logged))
         validation = load_split(trained_project / "artifacts/split/validation.npz").data
         assert np.array_equal(example["images"], validation.images[:1])
-        assert logged_model.files_sha256(logged) == run.data.tags[logged_model.MODEL_SHA256]
+        assert (
+            logged_model.files_sha256(logged) == run.data.tags[runs.tag(logged_model.MODEL_SHA256)]
+        )
 
 
 @pytest.mark.parametrize("wanted", [True, False])

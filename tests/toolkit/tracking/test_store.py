@@ -60,7 +60,7 @@ class TestTheStore:
         tags = client.get_experiment(experiment).tags
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
-        assert "restored_from" in tags[NOTE]
+        assert "digits.restored_from" in tags[NOTE]
         assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in address("5000")
         before = Path("mlflow.db").read_bytes()
         store.connect(NAME)
@@ -162,4 +162,4 @@ def test_run_of_an_experiment_is_named_with_it(tracked: Path) -> None:
     ) as run:
         assert run.info.run_name == "mlp (longer)"
     state = json.loads(json.loads(page.tags()[page.TAG])["state"])
-    assert "tags.`changed`" in state["selectedColumns"]
+    assert "tags.`digits.changed`" in state["selectedColumns"]

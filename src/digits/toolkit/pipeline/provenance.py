@@ -48,7 +48,8 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
         "changed": _changed_params() if experiment else "",
         "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
     }
-    return {name: value for name, value in values.items() if value}
+    # without a commit MLflow would take that of the repository that holds Python's programs
+    return {name: value for name, value in values.items() if value or name == "git_commit"}
 
 
 def environment() -> dict[str, str]:

@@ -24,8 +24,9 @@ from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.trace import Origin, check_gate_record
 from digits.toolkit.registry.versions import Registry
 from digits.toolkit.tracking.page import HISTORY
+from digits.toolkit.tracking.runs import own_tags, tag
 
-DESCRIPTION_SHA256 = "description_sha256"  # tag of a version: what we wrote as its description
+DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
@@ -105,7 +106,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "files": files,
         "metrics": metrics,
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
-        "restored_from": run.data.tags.get("restored_from"),
+        "restored_from": own_tags(run.data.tags).get("restored_from"),
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=lambda name: recognised[name], default=None),

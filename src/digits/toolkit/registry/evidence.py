@@ -25,6 +25,7 @@ from digits.toolkit.project import Project
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.served import served
 from digits.toolkit.registry.versions import Registry, TrainedRun, find
+from digits.toolkit.tracking.runs import own_tags
 
 
 def judge_by_holdout(
@@ -80,7 +81,7 @@ def judge_by_holdout(
     def former_right(version: str) -> Labels | None:
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
         with suppress(UsageError):  # the version was deleted
-            tags = find(registry.uri(version)).tags
+            tags = own_tags(find(registry.uri(version)).tags)
             if tags.get("gate_rows") == rows_md5:
                 with suppress(LookupError, ValueError, OverflowError, RecursionError):  # damaged
                     right = np.array(json.loads(tags["gate_right"]), dtype=np.int64)

@@ -27,6 +27,7 @@ from digits.toolkit.registry.model_files import ModelFiles, fetched
 from digits.toolkit.registry.trace import find_origin
 from digits.toolkit.registry.versions import Registry, TrainedRun, account, find, trained_run
 from digits.toolkit.tracking import restore, store
+from digits.toolkit.tracking.runs import tag
 from digits.toolkit.tracking.store import SQLITE
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
@@ -197,7 +198,7 @@ def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move)
         "gate_sha256": text_sha256(text),
     }
     for key, value in tags.items():
-        client.set_model_version_tag(registry.name, version, key, value)
+        client.set_model_version_tag(registry.name, version, tag(key), value)
 
 
 def _describe(registry: Registry, version: str, files: ModelFiles) -> None:

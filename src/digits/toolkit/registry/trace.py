@@ -16,6 +16,7 @@ from digits.toolkit.registry.model_files import fetched
 from digits.toolkit.registry.versions import MISSING, find
 from digits.toolkit.tracking import store
 from digits.toolkit.tracking.logged_model import MODEL_SHA256
+from digits.toolkit.tracking.runs import own_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def find_origin(uri: str) -> Origin:
         run = client.get_run(version.run_id or "")
     if run is None:
         raise IntegrityError(f"{uri}: its run {version.run_id} is gone, or you may not read it")
-    tags, params = run.data.tags, dict(sorted(run.data.params.items()))
+    tags, of_version = own_tags(run.data.tags), own_tags(version.tags)
+    params: dict[str, Any] = dict(sorted(run.data.params.items()))
     for key, text in params.items():
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):  # it is no literal
             params[key] = literal_eval(text)
@@ -72,10 +74,10 @@ def find_origin(uri: str) -> Origin:
         "run_id": run.info.run_id,
         "experiment": client.get_experiment(run.info.experiment_id).name,
         "splits": {split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
-        "model_sha256": version.tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
+        "model_sha256": of_version.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
         "flow_run": tags.get("prefect_flow_run_id", ""),
         "params": params,
-        "gate": {key: text for key, text in sorted(version.tags.items()) if key.startswith("gate")},
+        "gate": {key: text for key, text in sorted(of_version.items()) if key.startswith("gate")},
     }
     return Origin(**{field.name: tags.get(field.name, "") for field in fields(Origin)} | known)
 

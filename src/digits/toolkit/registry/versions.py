@@ -16,6 +16,7 @@ from digits.toolkit.registry.history import Move
 from digits.toolkit.tracking import runs, store
 from digits.toolkit.tracking.logged_model import MODEL_SHA256
 from digits.toolkit.tracking.page import REGISTERED_MODEL
+from digits.toolkit.tracking.runs import tag
 from digits.toolkit.tracking.store import ignoring
 
 CHAMPION = "champion"
@@ -29,7 +30,7 @@ _URI = re.compile(r"models:/(?P<name>[^/@']+)(/(?P<version>\d{1,9})|@(?P<alias>[
 class TrainedRun:
     run_id: str
     model_id: str
-    tags: Mapping[str, str]
+    tags: Mapping[str, str]  # ours, by our names
 
     @property
     def uri(self) -> str:
@@ -39,7 +40,7 @@ class TrainedRun:
     def sha256(self) -> str:
         """The recorded SHA-256 of the model's files; IntegrityError if none was recorded."""
         if MODEL_SHA256 not in self.tags:
-            raise IntegrityError(f"run {self.run_id}: has no tag {MODEL_SHA256}; train it again")
+            raise IntegrityError(f"run {self.run_id}: no tag {tag(MODEL_SHA256)}; train it again")
         return self.tags[MODEL_SHA256]
 
 
@@ -69,7 +70,7 @@ def trained_run(run_id: str) -> TrainedRun:
     if not model or status != "FINISHED":
         found = f"{status.lower()}, {'with a' if model else 'without'} model"
         raise DataError(f"run {run_id}: {found}; a finished run with a model is needed")
-    return TrainedRun(run_id, model, run.data.tags)
+    return TrainedRun(run_id, model, runs.own_tags(run.data.tags))
 
 
 class Registry:
@@ -97,10 +98,11 @@ class Registry:
         of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run
-            if version.tags.get(MODEL_SHA256) == run.sha256:
+            if version.tags.get(tag(MODEL_SHA256)) == run.sha256:
                 return str(version.version)
+        tags = {tag(MODEL_SHA256): run.sha256}
         created = self._client.create_model_version(
-            self.name, run.uri, run.run_id, {MODEL_SHA256: run.sha256}, model_id=run.model_id
+            self.name, run.uri, run.run_id, tags, model_id=run.model_id
         )
         return str(created.version)
 

@@ -110,7 +110,7 @@ def training_run(
         start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
         live = LiveRun(partial(start, system_metrics=project.system_metrics, resume=resume))
         with runs.ending(live.end):
-            live.attempt(lambda: mlflow.set_tag(runs.TRAINING, live.run_id))
+            live.attempt(lambda: mlflow.set_tag(runs.tag(runs.TRAINING), live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))
             yield live
             live.log_rest()  # in this block, so that a signal ends the waiting

@@ -15,6 +15,7 @@ from digits.toolkit.dataset import Images
 from digits.toolkit.files import folder_sha256, scratch
 from digits.toolkit.outputs import Metrics, TrainOutputs, read_calibration
 from digits.toolkit.project import Project
+from digits.toolkit.tracking import runs
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
@@ -40,7 +41,7 @@ def log(
         folder = temporary / "model"
         _save(folder, outputs, project, example, model)
         client.log_model_artifacts(model.model_id, str(folder))
-        client.set_tag(run_id, MODEL_SHA256, files_sha256(folder))
+        client.set_tag(run_id, runs.tag(MODEL_SHA256), files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     mlflow.log_metrics(metrics, run_id=run_id, model_id=model.model_id)

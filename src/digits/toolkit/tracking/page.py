@@ -21,8 +21,8 @@ solid curves are of validation, dashed ones of training. What the names mean:
 - `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
-A run with the tag `restored_from` was trained elsewhere, and logged again from DVC's files. \
-One of a DVC experiment is named with it; the tag `changed` says what it changed. \
+A run with the tag `digits.restored_from` was trained elsewhere, and logged from DVC's files. \
+One of a DVC experiment is named with it; the tag `digits.changed` says what it changed. \
 `digits promote MODEL` puts the last training of a model to the gate."""
 
 HISTORY = "## History of the champion"  # heading, below which digits renews the description
@@ -33,7 +33,7 @@ to the gate; its description is its model card.
 - `champion` is the version that answers: `digits predict`, `digits score`, `digits serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
 - `digits history` says who replaced whom and why, `digits rollback` takes the last champion back
-- the tags `champion.…` hold that history for programs
+- the tags `digits.champion.…` hold that history for programs
 
 {HISTORY}
 """
@@ -53,8 +53,8 @@ COLUMNS = {  # and their widths, in pixels
     "metrics.`test_weakest_sensitivity`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,
-    "tags.`changed`": 200,
-    "tags.`git_commit`": 120,
+    "tags.`digits.changed`": 200,
+    "attributes.`Version`": 120,  # the commit
 }
 SECTIONS: list[dict[str, Any]] = [
     # both rows fit into a window of 900 pixels

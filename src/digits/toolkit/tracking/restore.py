@@ -23,7 +23,8 @@ ANSWER_SETS = {  # names in MLflow, and in confidence.json
     **{"mean_set_size": "mean_size", "unsure": "unsure"},
 }
 UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
-EVALUATION_SHA256 = "evaluation_sha256"  # tag of a run that has all of an evaluation
+RESTORED_FROM = runs.tag("restored_from")
+EVALUATION_SHA256 = runs.tag("evaluation_sha256")  # tag of a run that has all of an evaluation
 
 
 def restore_all(project: Project) -> None:
@@ -65,7 +66,7 @@ def known(outputs: TrainOutputs, project: Project) -> Run | None:
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
         ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
-        for same in (f"attributes.run_id = '{trained}'", f"tags.restored_from = '{trained}'"):
+        for same in (f"attributes.run_id = '{trained}'", f"tags.`{RESTORED_FROM}` = '{trained}'"):
             # one that is not finished was interrupted, or lacks what a server did not get
             if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
                 return found[0]

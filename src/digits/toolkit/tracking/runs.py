@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import clear_frames
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 from mlflow import ActiveRun, MlflowClient
@@ -14,9 +14,9 @@ from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import get_dataset_source_from_json
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.numpy_dataset import from_numpy
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run, RunData
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
 from digits.toolkit.dataset import load_split
 from digits.toolkit.errors import DataError
@@ -25,7 +25,21 @@ from digits.toolkit.process import project_root
 from digits.toolkit.tracking import store
 
 PARAMS_FILE = "params.yaml"
+PREFIX = "digits."  # of our tags in MLflow
+MLFLOWS_OWN = {"git_commit": MLFLOW_GIT_COMMIT}  # where it has one
 TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
+
+
+def tag(name: str) -> str:
+    """What a tag of ours is called in MLflow."""
+    return MLFLOWS_OWN.get(name, PREFIX + name)
+
+
+def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Of the tags of a run or a version, ours, by our names."""
+    known = {name: tags[key] for name, key in MLFLOWS_OWN.items() if key in tags}
+    prefixed = {key.removeprefix(PREFIX): tags[key] for key in tags if key.startswith(PREFIX)}
+    return prefixed | known
 
 
 @contextmanager
@@ -50,7 +64,8 @@ def start(
 ) -> ActiveRun:
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    The run with the id `resume` goes on, if it is in the same experiment.
+    `tags` are ours, by our names. The run with the id `resume` goes on, if it is in the same
+    experiment.
     """
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
@@ -62,7 +77,7 @@ def start(
         run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags=dict(tags),
+        tags={tag(name): value for name, value in tags.items()},
         description=what or None,
         log_system_metrics=system_metrics or None,  # MLflow's own variable may ask for them too
     )
@@ -105,12 +120,21 @@ def model_id(run: Run) -> str:
     return str(models[-1].model_id) if models else ""
 
 
-def evaluated_runs(experiment: str, limit: int) -> list[RunData]:
-    """The data of the last runs that were evaluated, the newest first."""
+class Logged(NamedTuple):
+    """What MLflow has of a run; `tags` are ours, by our names."""
+
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def evaluated_runs(experiment: str, limit: int) -> list[Logged]:
+    """The last runs that were evaluated, the newest first."""
     experiment_id = store.connect(experiment)
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
-        return [each.data for each in find(evaluated, experiment_id, limit=limit)]
+        found = [each.data for each in find(evaluated, experiment_id, limit=limit)]
+    return [Logged(each.params, each.metrics, own_tags(each.tags)) for each in found]
 
 
 def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
