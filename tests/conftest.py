@@ -69,7 +69,7 @@ FORGIVEN = (
 FLOWS = ("registry", "score", "sweep", "train", "worker")
 TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
-ROOMS = ("docs/", "test_end_to_end.py", "flows/", "training/", "toolkit/tracking/")
+ROOMS = ("docs/", "test_end_to_end.py", "test_new.py", "flows/", "training/", "toolkit/tracking/")
 LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))
 # Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
 NEEDS_PACKAGES = {"browser", "postgres"}

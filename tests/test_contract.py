@@ -59,6 +59,8 @@ READS: dict[str, set[str]] = {
 }
 
 stages = pytest.mark.parametrize("stage", PIPELINE)
+# `train` of another framework is a stage of its own, with other outputs.
+MODULES = {stage: block["cmd"].split()[2] for stage, block in PIPELINE.items()}
 
 
 def listed(stage: str) -> set[str]:
@@ -103,13 +105,13 @@ def used(module: str, *, left_out: Collection[str] = LEFT_OUT) -> set[str]:
 
 @stages
 def test_every_module_that_a_stage_computes_with_is_a_dependency(stage: str) -> None:
-    needed = used(f"digits.stages.{stage}")
+    needed = used(MODULES[stage])
     assert {m for m in needed if not any(covers(dep, m) for dep in listed(stage))} == set()
 
 
 @stages
 def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> None:
-    loaded = used(f"digits.stages.{stage}", left_out={"digits.params"})
+    loaded = used(MODULES[stage], left_out={"digits.params"})
     loaded |= {"digits.models._layers", *(f"digits.models.{name}" for name in available())}
     for model in PARAMS["models"]:
         deps = {dep for dep in of_model(listed(stage), model) if not dep.endswith(".j2")}
@@ -138,7 +140,7 @@ def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage: s
 
 @stages
 def test_the_params_listed_are_the_params_read(stage: str) -> None:
-    assert set(PIPELINE[stage]["params"]) == params_read(f"digits.stages.{stage}")
+    assert set(PIPELINE[stage]["params"]) == params_read(MODULES[stage])
 
 
 def params_read(module: str) -> set[str]:
@@ -175,18 +177,19 @@ def is_load(call: ast.Call) -> bool:
 
 
 def test_each_stage_is_a_module_and_each_module_a_stage() -> None:
-    modules = GRAPH.find_children("digits.stages")
-    assert modules == {f"digits.stages.{stage}" for stage in PIPELINE}
+    assert GRAPH.find_children("digits.stages") == {*MODULES.values()}
 
 
 @stages
 def test_a_stage_is_its_module_and_writes_into_its_folder(stage: str) -> None:
     block: dict[str, Any] = PIPELINE[stage]
     argument, folder = (" ${item.model}", "${item.model}/") if "matrix" in block else ("", "")
-    assert block["cmd"] == f"python -m digits.stages.{stage}{argument}"
-    assert block.get("matrix", {"model": "${models}"}) == {"model": "${models}"}
+    module = MODULES[stage].removeprefix("digits.stages.")
+    assert stage.startswith(module)
+    assert block["cmd"] == f"python -m digits.stages.{module}{argument}"
+    assert {*block.get("matrix", {"model": ""})} == {"model"}
     assert outs(stage)
-    assert all(out.startswith(f"artifacts/{stage}/{folder}") for out in outs(stage))
+    assert all(out.startswith(f"artifacts/{module}/{folder}") for out in outs(stage))
 
 
 @stages

@@ -192,15 +192,6 @@ def test_every_file_names_the_same_pythons() -> None:
     assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
 
 
-def test_every_file_names_the_same_version() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    cited = YAML(typ="safe").load(REPOSITORY / "CITATION.cff")
-    changes = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
-    newest = re.findall(r"^## (\d\S+) - (\S+)$", changes, re.MULTILINE)[0]
-    assert newest == (cited["version"], str(cited["date-released"]))
-    assert cited["version"] == project["version"]
-
-
 def test_locks_hold_what_pyproject_asks_for() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     groups = project["dependency-groups"]

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from support import REPOSITORY, changed
+from support import AUTHOR, REPOSITORY, changed, link_environment
 
 from digits.new import KEPT, create, renamed
 from digits.toolkit.errors import UsageError
@@ -25,7 +26,12 @@ SETTINGS = {
     "split.stratified": {"test": 0.4, "holdout": 0.5, "validation": 0.2},
     "train.mlp.fit.epochs": 10,
 }
-TESTS = ("tests/models", "tests/test_params.py", "tests/test_contract.py")
+random = np.random.default_rng(1)
+PATTERNS, NOISE = (
+    random.integers(0, 200, (20, 12, 12, 3)),
+    random.integers(0, 56, (1200, 12, 12, 3)),
+)
+IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +63,13 @@ def test_renamed_keeps_case_and_images_of_tests() -> None:
     assert renamed(text, "a1") == "a1 A1Error A1_DEBUG run_a1 load_digits digits_8x8"
 
 
-@pytest.mark.slow
-def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
-    root, installed = tmp_path / "boots", tmp_path / "installed"
-    paths = f"{root}/src:{installed}"
-    names = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
+@pytest.fixture(scope="module")
+def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a command in a new project with data, which one environment has beside ours."""
+    folder = tmp_path_factory.mktemp("new")
+    root, installed = folder / "boots", folder / "installed"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTEST_"))}
-    env |= {"PYTHONPATH": paths, **dict.fromkeys(names, "test")}
+    env |= {**AUTHOR, "PYTHONPATH": f"{root}/src:{installed}"}
     env["PATH"] = f"{installed}/bin:{Path(sys.executable).parent}:{env['PATH']}"
 
     def run(*command: object, cwd: Path = root) -> str:
@@ -74,18 +80,11 @@ def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
         return done.stdout
 
     assert "dvc add data" in run("digits", "new", root, cwd=REPOSITORY)
-    kept = re.compile(rf"({KEPT}).*")
-    texts = [root / path for path in run("git", "ls-files").splitlines()]
-    words = "".join(kept.sub("", path.read_text("utf-8", "replace")) for path in texts)
-    assert re.findall("digits|mnist", words, re.IGNORECASE) == []
     install = ("uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline")
     run(*install, "--target", installed, "--editable", root)
-
-    random = np.random.default_rng(1)
-    patterns, labels = random.integers(0, 200, (20, 12, 12, 3)), np.arange(1200) % 20
-    images = (patterns[labels] + random.integers(0, 56, (1200, 12, 12, 3))).astype(np.uint8)
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        path = root / f"data/boot {label}/{number}.png"
+    link_environment(root)
+    for number, image in enumerate(IMAGES):
+        path = root / f"data/boot {number % 20}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     with (root / "params.yaml").open("w", encoding="utf-8") as file:
@@ -93,11 +92,35 @@ def test_new_project_from_data_to_answer(tmp_path: Path) -> None:
     run("dvc", "add", "--quiet", "data")
     run("git", "add", ".")
     run("git", "commit", "--quiet", "--message", "Our data")
-    run("boots", "run")
-    run("boots", "promote", "mlp")
-    run("boots", "package", "--out", tmp_path / "package")
-    Image.fromarray(images[7]).save(tmp_path / "seven.png")
-    [answer] = json.loads(run("boots", "predict", tmp_path / "seven.png", "--json"))["answers"]
+    return run
+
+
+@pytest.mark.slow
+def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
+    found = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
+    assert re.findall(".*(?:digits|mnist).*", re.sub(KEPT, "", found), re.IGNORECASE) == []
+
+
+@pytest.mark.slow
+def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Path) -> None:
+    boots("make", "run")
+    boots("boots", "promote", "mlp")
+    boots("boots", "package", "--out", tmp_path / "package")
+    Image.fromarray(IMAGES[7]).save(tmp_path / "seven.png")
+    [answer] = json.loads(boots("boots", "predict", tmp_path / "seven.png", "--json"))["answers"]
     assert answer["predicted_name"] == "boot 7"
     assert "boots" in (tmp_path / "package" / "README.md").read_text("utf-8")
-    run(sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-n", "0", *TESTS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_new_project_passes_its_tests(boots: Callable[..., str]) -> None:
+    # those of training are two thirds of the time, and read nothing that differs there
+    boots("make", "test", "TESTS=--numprocesses 0 --ignore tests/training")
+    boots("pytest", "--collect-only", "--quiet", "tests/training")
+
+
+@pytest.mark.slow
+def test_new_project_in_our_environment_leaves_ours(boots: Callable[..., str]) -> None:
+    tests = ("tests/test_layers.py", "tests/toolkit/test_guard.py")
+    boots("pytest", "-q", "-m", "not slow", *tests, cwd=REPOSITORY)

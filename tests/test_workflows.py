@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,3 +103,12 @@ def test_hooks_are_what_make_lint_runs() -> None:
 def test_devcontainer_makes_what_exists() -> None:
     container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
     assert {target for target, _ in calls("make", container["postCreateCommand"])} <= TARGETS
+
+
+def test_every_file_names_the_same_version() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    cited = YAML(typ="safe").load(REPOSITORY / "CITATION.cff")
+    changes = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
+    newest = re.findall(r"^## (\d\S+) - (\S+)$", changes, re.MULTILINE)[0]
+    assert newest == (cited["version"], str(cited["date-released"]))
+    assert cited["version"] == project["version"]

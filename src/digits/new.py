@@ -18,16 +18,16 @@ README = Path("src", OURS, "new.md")
 
 # Our data, results and history, and tests of what a new project leaves as it is; git pathspecs.
 LEFT_OUT = (
-    *("data.dvc", "dvc.lock", "dvc-store", "artifacts", ".dvc/config", "NOTICE", "README.md"),
+    *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
-    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png"),
+    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store"),
     *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
-    *("tests/test_benchmarks.py", "tests/test_end_to_end.py", "tests/test_environment.py"),
-    *("tests/test_new.py", "tests/test_workflows.py"),
+    *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
+    *("tests/test_new.py", "tests/test_workflows.py", ".github/workflows/new-project.yml"),
 )
 # In the other files, a line that names one of these.
 GONE = re.compile(
-    r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|docs/pictures/\w+\.png).*\n"
+    r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )

@@ -30,8 +30,8 @@ def build(name: str, shape: Shape = (28, 28), classes: int = 10) -> Any:
     return model_file(name).build(params, image_shape=shape, classes=classes)
 
 
-def test_every_model_has_a_block_in_params_yaml_and_a_known_size() -> None:
-    assert sorted(set(PARAMS["train"]) - {"threads", "distribute"}) == sorted(SIZES) == available()
+def test_every_model_has_a_block_in_params_yaml() -> None:
+    assert sorted(set(PARAMS["train"]) - {"threads", "distribute"}) == available()
 
 
 @pytest.mark.usefixtures("tensorflow")
