@@ -28,6 +28,17 @@ def handwriting() -> Images:
     return np.pad(np.stack(big), [(0, 0), (4, 4), (4, 4)])
 
 
+def shapes(n: int) -> Images:
+    """Colour pictures (n, 32, 32, 3) of one flat square on flat ground."""
+    rng = np.random.default_rng(0)
+    images = np.empty((n, 32, 32, 3), np.uint8)
+    for image in images:
+        image[:], colour = rng.integers(0, 256, (2, 3))
+        (top, left), side = rng.integers(2, 20, 2), rng.integers(6, 12)
+        image[top : top + side, left : left + side] = colour
+    return images
+
+
 def noisy(images: Images) -> Images:
     noise = np.random.default_rng(1).normal(0, 10, images.shape)
     return (images + noise).clip(0, 255).astype(np.uint8)
@@ -74,6 +85,13 @@ def test_copies_of_digits_are_found_and_digits_that_look_alike_are_not() -> None
     rows = near_copies(np.concatenate([digits, noisy(shifted(digits[:50]))]))
     assert np.count_nonzero(rows[:500] >= 0) <= 2
     assert np.count_nonzero(rows[500:] == np.arange(50)) >= 45
+
+
+def test_copies_of_flat_shapes_are_found_though_many_differ_only_in_place_or_colour() -> None:
+    images = shapes(2000)
+    rows = near_copies(np.concatenate([images, noisy(shifted(images[:50]))]))
+    assert np.count_nonzero(rows[:2000] >= 0) <= 20
+    assert np.count_nonzero(rows[2000:] == np.arange(50)) >= 26
 
 
 def test_equal_images_are_always_found() -> None:

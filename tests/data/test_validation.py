@@ -18,6 +18,7 @@ from support import PIPELINE, SMALL, as_packed, finding, write_params
 
 from digits.artifacts import DATA_DOCS, VALIDATION
 from digits.data import packing
+from digits.data.near_copies import near_copies
 from digits.data.packed import load as load_packed
 from digits.data.validation.expectations import class_frame, image_frame
 from digits.data.validation.expectations import validate as validate_packed
@@ -51,7 +52,8 @@ def broken(change: Callable[[Any, Any], None]) -> RawData:
 
 
 def validate(raw: RawData, params: ValidateParams = PARAMS) -> dict[str, Any]:
-    return validate_packed(as_packed(raw), params=params, names=[*map(str, range(10))])
+    packed, names = as_packed(raw), [*map(str, range(10))]
+    return validate_packed(packed, near_copies(packed.images), params=params, names=names)
 
 
 def findings(raw: RawData, params: ValidateParams = PARAMS) -> list[SimpleNamespace]:
@@ -152,11 +154,25 @@ def test_the_summary_tells_which_image_is_a_copy_of_which() -> None:
     images = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
     train = Dataset(images[[0, 1, 0, 2, 0]], np.array([0, 1, 0, 1, 0]))
     test = Dataset(images[[3, 2, 0]], np.array([0, 1, 0]))
-    frame = image_frame(as_packed(RawData(train, test)), ["a", "b", "c"])
+    packed = as_packed(RawData(train, test))
+    frame = image_frame(packed, near_copies(packed.images), ["a", "b", "c"])
     assert frame["part"].tolist() == ["train"] * 5 + ["test"] * 3
     assert frame["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
-    assert frame["duplicate_of"].fillna("").tolist() == ["", "", "row 0", "", "row 0", "", "", ""]
-    assert frame["same_as_train"].fillna("").tolist() == [*[""] * 6, "row 3", "row 0"]
+    assert frame["duplicate_of"].astype(object).fillna("").tolist() == [
+        "",
+        "",
+        "row 0",
+        "",
+        "row 0",
+        "",
+        "",
+        "",
+    ]
+    assert frame["same_as_train"].astype(object).fillna("").tolist() == [
+        *[""] * 6,
+        "row 3",
+        "row 0",
+    ]
     assert frame["min_pixel"].tolist() == [0, 4, 0, 8, 0, 12, 8, 0]
     assert frame["mean_ink"].iloc[1] == 5.5
     shares = class_frame(frame[:5], ["a", "b", "c"])["relative_share"]  # relative to uniform
@@ -256,7 +272,8 @@ def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:
     packing.pack(tmp_path / "data", tmp_path / "packed", image, 2, None)
     params = ValidateParams(**{**VALUES, "min_rows": 1})
     packed = load_packed(tmp_path / "packed")
-    result = validate_packed(packed, params=params, names=["cat", "dog"])
+    near = near_copies(packed.images)
+    result = validate_packed(packed, near, params=params, names=["cat", "dog"])
     said = {check["column"]: check["message"] for check in result["findings"]}
     assert "a picture that cannot be read in 2 rows: cat/0.png (no PNG, " in said["fault"]
     assert "in 1 row: cat/copy.png (as cat/1.png); if one is tested" in said["nearly"]

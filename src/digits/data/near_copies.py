@@ -16,10 +16,12 @@ Floats = NDArray[np.float32]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R 601, as Pillow's mode L
 COLOURS = LUMA + np.array([0.5j, 0, -0.5j], np.complex64)  # so that spectra tell colours apart
 AT_ONCE = 1 << 19  # numbers: what is computed from them stays in the processor's cache
-# With these, 47 of 50 noisy and shifted copies are found among 70,000 images of handwriting.
-TABLES, NEIGHBOURS, MAX_BITS = 32, 4, 12
+# With these, 42 of 50 noisy and shifted copies are found among 70,000 images of handwriting, and
+# 41 among 5,000 of flat shapes. Phases count for less than strengths, as a shift changes them.
+TABLES, NEIGHBOURS, MAX_BITS, PHASE = 32, 4, 20, 0.25
 # The two most alike ones of that handwriting differ by 20 levels of 255 somewhere.
-MAX_SHIFT, MAX_LEVELS, MIN_CORRELATION = 2, 21, 0.95
+# A whole channel's mean may differ by a quarter of that: JPEG moves it by 3 levels at most.
+MAX_SHIFT, MAX_LEVELS, CAST, MIN_CORRELATION = 2, 21, 4, 0.95
 
 
 def near_copies(images: Images) -> Rows:
@@ -31,12 +33,13 @@ def near_copies(images: Images) -> Rows:
     image: the time is O(n log n), and a near copy may be missed, but no equal image.
     """
     n, pixels = len(images), prod(images.shape[1:])
-    digests, spectra = np.empty(n, "S16"), np.empty((n, 40), np.float16)
+    digests, spectra = np.empty(n, "S16"), np.empty((n, 64), np.int8)
     for rows in _blocks(n, pixels):
         digests[rows], spectra[rows] = fingerprints(images[rows]), _spectra(images[rows])
     first, copy = np.unique(digests, return_index=True, return_inverse=True)[1:]
     del digests
     pairs = _candidates(spectra, np.sort(first))
+    del spectra
     blocks = (pairs[block] for block in _blocks(len(pairs), 8 * pixels))
     near = [block[are_alike(*(images[rows] for rows in block.T))] for block in blocks]
     links = tuple(np.concatenate([*near, np.stack([first[copy], np.arange(n)], axis=1)]).T)
@@ -72,30 +75,33 @@ def are_alike(a: Images, b: Images) -> NDArray[np.bool]:
     difference = x / contrast[:, None] - ((y[best].T - means[best]) / contrasts[best]).T
     planes = difference.reshape(n, windows.shape[3], -1)
     luma = LUMA @ planes if planes.shape[1] == 3 else planes[:, 0]
-    levels = np.abs(luma).max(axis=1) * np.maximum(contrast, contrasts[best])
+    fine, coarse = np.abs(luma).max(axis=1), np.abs(planes.mean(axis=2)).max(axis=1)
+    levels = np.maximum(contrast, contrasts[best]) * np.maximum(fine, coarse * CAST)
     alike: NDArray[np.bool] = (levels <= MAX_LEVELS) & (correlations[best] >= MIN_CORRELATION)
     return alike
 
 
-def _candidates(spectra: NDArray[np.float16], rows: Rows) -> Rows:
+def _candidates(spectra: NDArray[np.int8], rows: Rows) -> Rows:
     """Pairs of rows that may be near copies (m, 2): for each row at most the likeliest.
 
     An image's bits say which frequencies are stronger than usual. Each table sorts the rows by
     their bits in an order of its own, and compares neighbours (Charikar 2002, «Similarity
     estimation techniques from rounding algorithms», section 5).
     """
-    usual = np.median(spectra[rows[:: len(rows) // 10_000 + 1]].astype(np.float32), axis=0)
-    packed = np.zeros((len(spectra), 8), np.uint8)
-    packed[:, :5] = np.packbits(spectra > usual, axis=1)
+    usual = np.median(spectra[rows[:: len(rows) // 10_000 + 1]], axis=0)
+    packed = np.empty((len(spectra), 8), np.uint8)
+    for block in _blocks(len(spectra), 64):
+        packed[block] = np.packbits(spectra[block] > usual, axis=1)
     rng = np.random.default_rng(0)
     best, partner = np.zeros(len(spectra), np.float32), np.arange(len(spectra))
     for _ in range(TABLES):
-        bits = np.unpackbits(packed[rows], axis=1, count=40).take(rng.permutation(40)[:32], axis=1)
-        keys = np.packbits(bits, axis=1).view(np.uint32).ravel()
-        del bits
+        keys, order = np.empty(len(rows), np.uint32), rng.permutation(64)[:32]
+        for block in _blocks(len(rows), 64):
+            bits = np.unpackbits(packed[rows[block]], axis=1).take(order, axis=1)
+            keys[block] = np.packbits(bits, axis=1).view(np.uint32).ravel()
         rows = rows[np.argsort(keys, kind="stable")]
         here, there = _neighbours(packed.view(np.uint64)[rows, 0])
-        for block in _blocks(len(here), 40):
+        for block in _blocks(len(here), 64):
             a, b = rows[here[block]], rows[there[block]]
             cosine = np.einsum("ij,ij->i", *(spectra[v].astype(np.float32) for v in (a, b)))
             better = cosine > best[a]
@@ -118,16 +124,22 @@ def _neighbours(hashes: NDArray[np.uint64]) -> tuple[Rows, Rows]:
     return near, nearest[near]
 
 
-def _spectra(images: Images) -> Floats:
-    """How strong the lowest frequencies are, which no shift changes: unit vectors (n, 40)."""
+def _spectra(images: Images) -> NDArray[np.int8]:
+    """The lowest frequencies (n, 64): vectors of length 127.
+
+    39 strengths, which no shift changes; 12 complex ones, as phases tell places apart; the cast.
+    """
     plane = images @ COLOURS if images.ndim == 4 else images.astype(np.float32)
     rows, columns = (
         np.exp(2j * np.pi / side * np.outer(np.arange(side), waves)).astype(np.complex64)
         for side, waves in zip(plane.shape[1:], (range(5), range(-4, 5)), strict=True)
     )
-    strengths: Floats = np.abs(rows.T @ (plane @ columns)).reshape(-1, 45)[:, 5:]  # no brightness
-    strengths /= np.maximum(np.linalg.norm(strengths, axis=1, keepdims=True), 1)
-    return strengths
+    waves = rows.T @ (plane @ columns)
+    low = PHASE * waves[:, :3, 2:7].reshape(-1, 15)[:, 2:]  # from the mean, whose real part is luma
+    spectra = [np.abs(waves).reshape(-1, 45)[:, 5:44], low.real[:, 1:], low.imag]
+    found = np.concatenate(spectra, axis=1)
+    found *= 127 / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1)
+    return found.astype(np.int8)
 
 
 def _blocks(n: int, size: int) -> Iterator[slice]:

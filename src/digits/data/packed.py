@@ -46,11 +46,13 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
 
     with reading_as("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
-        table = parquet.read_table(out / ROWS, columns=columns, read_dictionary=["part", "mode"])
+        few = ["part", "mode", "fault"]  # different values
+        table = parquet.read_table(out / ROWS, columns=columns, read_dictionary=few)
         if "hash" in table.column_names:
             numbers = compute.rank(table["hash"], tiebreaker="dense")
             table = table.drop_columns("hash").append_column("hash", numbers)
-        rows = table.to_pandas()
+        rows = table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy
+        del table
         check_shape(images.shape[1:])
         if images.dtype != np.uint8 or len(images) != len(rows):
             raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")

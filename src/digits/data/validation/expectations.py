@@ -9,14 +9,17 @@ import great_expectations as gx
 import numpy as np
 import pandas as pd
 from great_expectations.core import expectationSuiteSchema
+from great_expectations.execution_engine import pandas_execution_engine
 
-from digits.data.near_copies import near_copies
 from digits.data.packed import Packed
 from digits.data.validation.validate import ValidateParams
+from digits.toolkit.dataset import Rows
 from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import MAX_YAML, reading_as
 from digits.toolkit.findings import SHOWN_ROWS, Unit, Words, finding
 
+# It hashes each smaller frame for a fingerprint that we do not read: 120 MB of 600,000 rows.
+pandas_execution_engine.HASH_THRESHOLD = 0
 SUITES = Path("gx/expectations")  # where Great Expectations keeps those of a project
 MAX_BRACKETS = 5  # of a $PARAMETER; the time that Great Expectations takes doubles with each
 # Their icons and styles come from the internet; without it they would not show what failed.
@@ -27,20 +30,21 @@ STYLE = """<style>
 td, th { padding: 0.2em 1em; text-align: left }
 footer { position: static !important }
 </style>"""
+KEYS = ("part", "label")
 BRIEF = ("part", "severity", "expectation", "column", "success")
 Values = dict[str, Any]
 
 
 def validate(
-    packed: Packed, *, params: ValidateParams, names: Sequence[str], docs: str = ""
+    packed: Packed, near: Rows, *, params: ValidateParams, names: Sequence[str], docs: str = ""
 ) -> Values:
     """Check the training part and, if there is one, the official test part.
 
     Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
     refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
-    `names` are those of the classes.
+    `near` is of `near_copies`, `names` are those of the classes.
     """
-    images, classes = image_frame(packed, names), len(names)
+    images, classes = image_frame(packed, near, names), len(names)
     labels = {"labels": [*range(classes)], "last_label": classes - 1}
     mode = images["mode"].mode()[0]
     given = {**params.model_dump(), **labels, "modes": [mode], "mode": mode}
@@ -77,33 +81,35 @@ def validate(
     }
 
 
-def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
+def image_frame(packed: Packed, near: Rows, class_names: Sequence[str]) -> pd.DataFrame:
     """The rows of `packed`, with more columns that expectations may name.
 
     aspect (width / height as stored, 1 if that of the model's images) and scale (below 1 if it is
     smaller than those); duplicate_of, same_as_train (for a test row) and nearly (not equal) name
     an earlier image with equal, or nearly equal, pixels; other_label is that of an equal one.
     """
-    near, (height, width) = near_copies(packed.images), packed.images.shape[1:3]
+    height, width = packed.images.shape[1:3]
     frame, names = packed.rows.drop(columns="hash"), packed.rows["name"]
     frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
     frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
-    number, of_test = frame.index.to_series(), frame["part"] == "test"
-    equal = packed.rows["hash"].where(frame["fault"].isna())  # equal pixels, equal value
 
-    def named(rows: "pd.Series[Any]") -> Any:
-        return names.reindex(rows.fillna(-1).astype(int)).to_numpy()
+    def named(rows: "pd.Series[Any]") -> "pd.Series[Any]":
+        return rows.map(names).astype("category")  # a byte for each row without one
 
-    first = number.groupby([frame["part"], equal]).transform("first")
-    frame["duplicate_of"] = named(first.where(first < number))
-    of_train = number[~of_test].groupby(equal).first()
-    frame["same_as_train"] = named(equal.map(of_train).where(of_test))
-    label = frame["label"].groupby(equal).transform("first")
-    other = label.where(label != frame["label"])
-    frame["other_label"] = other.map(dict(enumerate(class_names)))
-    partner = equal.reindex(near)
-    others = partner.notna().to_numpy() & (partner.to_numpy() != equal.to_numpy())
-    frame["nearly"] = named(pd.Series(near).where(others & equal.notna()))
+    known = packed.rows["hash"][frame["fault"].isna()]  # equal pixels, equal value
+    equal = known[known.duplicated(keep=False)]  # mostly few rows: what follows takes little memory
+    number, part, label = equal.index.to_series(), *(frame.loc[equal.index, c] for c in KEYS)
+    first = number.groupby([part, equal], observed=True).transform("first")
+    frame["duplicate_of"] = named(first[first < number])
+    of_train = number[part == "train"].groupby(equal).first()
+    frame["same_as_train"] = named(equal[part == "test"].map(of_train).dropna())
+    other = label.groupby(equal).transform("first")
+    frame["other_label"] = (
+        other[other != label].map(dict(enumerate(class_names))).astype("category")
+    )
+    copies = pd.Series(near)[near >= 0]
+    of_first, own = known.reindex(copies).to_numpy(), known.reindex(copies.index).to_numpy()
+    frame["nearly"] = named(copies[(of_first < own) | (of_first > own)])  # neither is missing
     return frame
 
 
@@ -145,6 +151,9 @@ def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with reading_as("an expectation suite", path):
         suite = context.suites.add_or_update(_read_suite(path, name))
+        # Great Expectations copies the frame: it gets the columns that the suite names
+        asked = str([unit, "name", *(each.configuration.kwargs for each in suite.expectations)])
+        frame = frame[[column for column in map(str, frame) if column in asked]]
         definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
         results = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": frame},
