@@ -80,15 +80,18 @@ def fighter(
     classes: int = 10,
     last: str = "Softmax",
     network: onnx.ModelProto | None = None,
+    calibration: np.ndarray | None = None,
     **tags: str,
 ) -> TrainedRun:
     """A logged run of a model that calls marked rows by the next class; `last` ends its graph.
 
-    `network` is another model to log.
+    `network` is another model to log; `calibration` are other probabilities of the truth.
     """
     with _run(tags) as run, TemporaryDirectory() as folder:
         outputs = TrainOutputs("fighter", Path(folder))
         _write(outputs, network or _network(falls_for, shape, classes, last))
+        if calibration is not None:
+            outputs.write_calibration(1.0, calibration)
         example = np.zeros((1, *shape), np.uint8)
         logged_model.log(run.info.run_id, outputs, load_project(), example=example, metrics={})
     return trained_run(run.info.run_id)

@@ -180,6 +180,19 @@ def test_experiment_with_fewer_models_is_applied(clone: Clone, tmp_path: Path) -
     assert set(json.loads((copy.root / METRICS).read_text("utf-8"))) == {"mlp", "cnn"}
 
 
+def test_results_of_a_model_taken_out_are_deleted(clone: Clone, tmp_path: Path) -> None:
+    copy = Clone(tmp_path / "copy", of=clone.root)
+    shutil.copytree(clone.root / ".dvc" / "cache", copy.root / ".dvc" / "cache")
+    shutil.copy(clone.root / "dvc.lock", copy.root)
+    copy.run("dvc", "checkout", "--allow-missing")
+    copy.set_params(("[mlp, cnn, compact]", "[mlp, cnn]"))
+    copy.run("dvc", "repro", "compare")
+    for kind in ("train", "evaluate"):
+        folders = (copy.root / "artifacts" / kind).iterdir()
+        assert sorted(folder.name for folder in folders) == ["cnn", "mlp"]
+    assert json.loads(copy.run("dvc", "status", "compare", "--json").stdout) == {}
+
+
 def test_restore_fills_empty_store(clone: Clone) -> None:
     empty = {"MLFLOW_TRACKING_URI": "sqlite:///elsewhere.db"}
     clone.run("digits", "restore", **empty)

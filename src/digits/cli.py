@@ -52,6 +52,8 @@ def predict(
             seen, uri = explained(answers, loaded), loaded.origin.uri
             theme.save(images.answers(*seen, answers, names=names, title=uri), explain)
     print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
+    if explain and not as_json:
+        print(f"{explain}: what speaks for each answer")
 
 
 @app.command()

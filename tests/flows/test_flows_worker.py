@@ -1,6 +1,9 @@
 """Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
 
 import re
+import shutil
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,11 @@ import pytest
 import yaml
 from deployed import completes, log_of, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Cancelling
 from prefect.utilities.importtools import import_object
+from services import running
 from small_project import Project, run
 from support import REPOSITORY, has_ended, until
 
@@ -37,7 +42,8 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [each["entrypoint"].rpartition(":")[2] for each in DEPLOYMENTS]
     assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
     at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
-    assert {name for name, limit in at_once.items() if not limit} == {"digits", "digits-score"}
+    without = {"digits", "digits-promote", "digits-score"}  # promote pauses: see prefect.yaml
+    assert {name for name, limit in at_once.items() if not limit} == without
     names = [each["name"] for each in DEPLOYMENTS]
     assert len({*names}) == len(names)
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
@@ -120,6 +126,27 @@ def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
         client.set_flow_run_state(cancelled, Cancelling())
     assert until(lambda: running_stages(deployed) == [], seconds=180)
     assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=180)
+
+
+@pytest.mark.slow
+def test_run_of_a_lost_machine_has_crashed(project: Project, prefect_server: str) -> None:
+    lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
+    lost["trigger"]["within"] = 40
+    shutil.copy(REPOSITORY / "prefect.toml", project.root)  # heartbeats are 30 s apart
+    project.sleeps("prepare", 600)
+    command, env = REPOSITORY / "flows/train.py", {"PREFECT_API_URL": prefect_server}
+    with (
+        get_client(sync_client=True) as client,
+        running(sys.executable, command, cwd=project.root, env=env) as flow,
+    ):
+        client.create_automation(AutomationCore.model_validate(lost))
+        assert until(lambda: running_stages(project) != [], seconds=240)
+        [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        time.sleep(50)
+        assert state_of(run.id).is_running()
+        flow.kill()
+        assert until(lambda: state_of(run.id).is_crashed(), seconds=120)
+    assert state_of(run.id).message == "its machine sent no heartbeat for 90 s"
 
 
 @pytest.mark.slow

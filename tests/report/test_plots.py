@@ -321,6 +321,8 @@ def test_pareto_scale_and_front(slowest, scale):
     assert front.get_xdata().tolist() == [30, slowest]
     assert front.get_ydata().tolist() == [0.98, 0.99]
     assert "svm\n0.9700, 60 s" in texts(figure)
+    heights = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert {len(text) for text in heights} == {len("0.970")}
 
 
 def test_learning_curves():

@@ -1,6 +1,7 @@
 """`compare`: every two models on the same test rows, what each costs, and a verdict in words."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -30,6 +31,7 @@ ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 def main() -> None:
     params = load_params()
     models, test, threads = params.models, LAYOUT.read_split("test").data, params.train.threads
+    drop_others(models)
     evaluated = {model: artifacts.EvaluateOutputs(model) for model in models}
     networks = {m: inference.load(artifacts.TrainOutputs(m).model, threads=threads) for m in models}
     rows = [
@@ -80,6 +82,17 @@ def main() -> None:
     matrices = {model: read_matrix(each.matrices["test"]) for model, each in evaluated.items()}
     order = confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
     write_cells(artifacts.CONFUSION, matrices, order=order)
+
+
+def drop_others(models: Sequence[str]) -> None:
+    """Delete what is left of models that `models:` names no more.
+
+    DVC records the folders of all models as one dependency; another clone has no such rest.
+    """
+    for one in (artifacts.TrainOutputs(models[0]), artifacts.EvaluateOutputs(models[0])):
+        for folder in one.folder.parent.iterdir():
+            if folder.is_dir() and folder.name not in models:
+                shutil.rmtree(folder)
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> leaderboard.Row:

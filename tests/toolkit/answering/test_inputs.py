@@ -163,4 +163,4 @@ def test_damaged_parquet(tmp_path):
 
 def test_other_paths(tmp_path):
     assert "not found" in refusal(tmp_path / "nowhere")
-    assert "no images" in refusal(tmp_path)
+    assert "no images in it (folders in it are left out); .png" in refusal(tmp_path)

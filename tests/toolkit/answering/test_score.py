@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, findings, project_with
 
+from digits import cli
 from digits.artifacts import LAYOUT, split_path
 from digits.report.console import print_scored
 from digits.toolkit.answering import score as scoring
@@ -247,6 +248,12 @@ class TestPictures:
         store.pipe("/new/00.png", b"no picture")
         line = finding(DataError, lambda: score("memory:///new"))
         assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")
+
+    def test_predict_names_the_picture_that_explains(self, files, promote_with, capsys):
+        promote_with("stretch")
+        cli.predict(files[:1], explain=Path("why.png"))
+        assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
+        assert Path("why.png").exists()
 
     def test_picture_is_never_overwritten(self, files, promote_with):
         promote_with("stretch")

@@ -65,6 +65,14 @@ class TestPromote:
         assert decision.failed == ["holdout_test"]
         assert decision.figures["holdout_accuracy"] == 1
 
+    def test_forged_calibration_is_refused(self, promote):
+        for forged, refused_by in (
+            (1e-9, ["max_unsure"]),  # neighbouring classes are in all answer sets
+            (1.0, ["coverage_test", "max_unsure"]),  # no class is in any
+        ):
+            decision = promote(fighter(calibration=np.full(100, forged, np.float32))).decision
+            assert decision.failed == refused_by
+
     def test_worse_model_is_refused(self, promote):
         promote(fighter(EVEN))
         worse = {"paired_test", "max_accuracy_loss"}

@@ -3,9 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from digits.report.plots import theme
+
+
+class Shares(ScalarFormatter):
+    """Ticks with equally many decimals, and none above 1."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return str(super().__call__(x, pos)) if x < 1 + 1e-9 else ""
 
 
 def pareto(
@@ -38,6 +45,7 @@ def pareto(
             ha="right" if right else "left",
             fontsize=11,
             parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
         )
     label = "training time in seconds"
     if fastest > 0 and slowest / fastest >= 8:
@@ -47,7 +55,7 @@ def pareto(
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label, fontsize=12)
-    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.5g}" if share < 1 + 1e-9 else "")
+    axes.yaxis.set_major_formatter(Shares(useOffset=False))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))

@@ -33,7 +33,9 @@ def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     batches = _pictures(path, shape, fit) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
-        raise DataError(f"{path}: no images in it; {', '.join(SUFFIXES)}, or rows are needed")
+        below = " (folders in it are left out)" if path.is_dir() else ""
+        needed = f"{', '.join(SUFFIXES)}, or rows are needed"
+        raise DataError(f"{path}: no images in it{below}; {needed}")
     return chain([first], batches)
 
 
