@@ -1,6 +1,8 @@
 """Pictures in a model's form: as they are, as digits, resampled; and what is no picture."""
 
+import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +273,12 @@ def test_no_picture(tmp_path):
         path = written(tmp_path / "seven.png", content)
         line = finding(DataError, lambda: digit(path))  # noqa: B023
         assert line.startswith(f"{path}: no PNG, JPEG, WebP or BMP")
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(path := tmp_path / "seven.png")
+    for read in (probe, digit):
+        assert "is a folder, a pipe or a device" in finding(DataError, partial(read, path))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -58,8 +58,6 @@ def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Conv
     findings: list[str] = []
     for path in paths:
         try:
-            if path.exists() and not path.is_file():
-                raise DataError("is a folder, a pipe or a device; a picture is allowed")
             found.append(read_picture(path, shape=shape, fit=fit))
         except DataError as error:
             findings.append(f"{path}: {error}")
@@ -121,6 +119,8 @@ def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
 @contextmanager
 def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
     """A picture of which only the header is read; what goes wrong within is a DataError."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
