@@ -115,7 +115,7 @@ def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_new_project_passes_its_tests(boots: Callable[..., str]) -> None:
-    # those of training are two thirds of the time, and read nothing that differs there
+    # without those of training, which are two thirds of the time: CONTRIBUTING says how to run all
     boots("make", "test", "TESTS=--numprocesses 0 --ignore tests/training")
     boots("pytest", "--collect-only", "--quiet", "tests/training")
 
