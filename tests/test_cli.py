@@ -48,6 +48,10 @@ def test_version_and_usage() -> None:
          "or equal to 65535; see `digits demo --help`"),
         ("serve --port x", "digits serve: Invalid value for '--port': Input should be a valid "
          "integer, unable to parse string as an integer; see `digits serve --help`"),
+        ("promote mlp --reason --dry-run", "digits promote: --reason: its value is missing; "
+         "--reason=--dry-run if that is its value"),
+        ("package --out -h", "digits package: --out: its value is missing; --out=-h if that is its "
+         "value"),
         ("diff HEAD --out=", "--out: is this folder; a folder of its own is allowed"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: exists; delete it, or choose another "

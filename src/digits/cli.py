@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -216,6 +217,7 @@ def main() -> None:
 
 def _run() -> None:
     given = sys.argv[1:]
+    _check_values(given)
     try:
         app(given or ["--help"], standalone_mode=False)
     except TyperException as error:  # else Typer draws a box of several lines
@@ -225,3 +227,17 @@ def _run() -> None:
         raise UsageError(f"{command}: {said}; see `{command} --help`") from None
     if not given:
         raise UsageError("digits: a command is needed, one of those above")
+
+
+def _check_values(given: list[str]) -> None:
+    """Refuse an option as the value of another: `--reason --dry-run` would promote."""
+    before = given[: given.index("--")] if "--" in given else given
+    name = next((each for each in before if not each.startswith("-")), "")
+    command = typer.main.get_command(app).commands.get(name)  # type: ignore[attr-defined]
+    params = command.params if command else []
+    options = {"-h": True, "--help": True}  # whether it is a flag
+    options |= {x: each.is_flag for each in params for x in each.opts if x.startswith("-")}
+    for option, value in pairwise(before):
+        if options.get(option) is False and value in options:
+            cure = f"{option}={value} if that is its value"
+            raise UsageError(f"digits {name}: {option}: its value is missing; {cure}")

@@ -191,7 +191,7 @@ class TestFolder:
         np.savez("in/c.npz", images=tables[:10])
         assert "c.csv and " in finding(UsageError, lambda: score("in", "out/"))
         assert "not found" in finding(DataError, lambda: score("nowhere", "out/"))
-        for out in ("s3://", ""):
+        for out in ("s3://", "", "\udcff.parquet"):
             line = finding(UsageError, lambda out=out: score("in", out))
             assert line.startswith(f"--out {out!r}: FILE, ")
         os.mkfifo("pipe")  # /dev/null is no file either, and root would replace it

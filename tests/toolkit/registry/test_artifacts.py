@@ -12,6 +12,7 @@ from support import finding
 
 from digits.artifacts import LAYOUT
 from digits.toolkit import inference
+from digits.toolkit.answering.serve import mlflow_app
 from digits.toolkit.errors import IntegrityError
 from digits.toolkit.inference import Network
 from digits.toolkit.registry import promotion
@@ -71,6 +72,10 @@ def test_weights_that_lie_in_other_files_are_not_read(version):
         (version.folder / "model.onnx").write_bytes(network.SerializeToString())
         start = f"{URI}: model.onnx: cannot be read as ONNX model: "
         assert version.refused().startswith(start)
+    start = f"{URI}: model.onnx: cannot be read as MLflow model: "
+    (version.folder / "params.yaml").unlink()
+    sign(version.run, "1")
+    assert finding(IntegrityError, lambda: mlflow_app(URI)).startswith(start)
 
 
 def test_what_is_no_onnx_model_is_a_line(version, monkeypatch):
@@ -103,10 +108,12 @@ def test_mlmodel_of_no_model_is_a_line(version):
 def test_a_model_that_takes_no_images_is_named(version):
     described = version.folder / "MLmodel"
     content = YAML(typ="safe").load(described)
+    answers, sizes = TENSOR.format("float32", "[-1, 10]"), ("[-1, 99999, 99999]", "[-1, -8, -8]")
     for signature in (
         None,
         {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
         {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
+        *({"inputs": TENSOR.format("uint8", size), "outputs": answers} for size in sizes),
     ):
         YAML().dump({**content, "signature": signature}, described)
         assert version.refused().startswith(f"{URI}: MLmodel does not describe it (")

@@ -116,6 +116,15 @@ def test_params_of_experiment_are_not_given_to_dvc(experiments: Repo) -> None:
     assert promote("mlp", "foreign").decision.failed == ["clean_commit"]
 
 
+def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments: Repo) -> None:
+    git("checkout", "-qb", "foreign")
+    Path("dvc.lock").write_text("}", "utf-8")
+    git("commit", "-qam", "damaged")
+    git("checkout", "-q", "-")
+    line = finding(IntegrityError, lambda: promote("mlp", "foreign"))
+    assert line.startswith("foreign: dvc.lock: damaged")
+
+
 def test_lost_cache_comes_from_remote_or_a_line(experiments: Repo, tmp_path: Path) -> None:
     holdout = split_path("holdout")
     with experiments.config.edit() as config:
@@ -132,12 +141,13 @@ def test_lost_cache_comes_from_remote_or_a_line(experiments: Repo, tmp_path: Pat
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
     own = TrainOutputs("mlp").run
-    for output, exp in ((split_path("holdout"), "wide"), (own, experiments.scm.get_rev())):
+    rev = experiments.scm.get_rev()
+    for output, exp, name in ((split_path("holdout"), "wide", ""), (own, rev, f"{rev}: ")):
         path = cached(experiments, output)
         path.chmod(0o644)
         path.write_bytes(b"hand-picked")
         line = finding(IntegrityError, partial(promote, "mlp", exp))
-        assert line.startswith(f"{output}: md5 ")
+        assert line.startswith(f"{name}{output}: md5 ")
     own.unlink()
     own.write_bytes(TrainOutputs("cnn").run.read_bytes())
     line = finding(IntegrityError, lambda: promote("mlp"))

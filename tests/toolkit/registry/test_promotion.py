@@ -302,6 +302,7 @@ def test_trace_leads_back_to_code_data_params_and_environment(chain):
         ("models:/letters/1", "there is none"),
         ("models:/o'brien/1", "models:/NAME/VERSION"),
         (f"models:/digits/{'9' * 50}", "models:/NAME/VERSION"),
+        ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
     ):
         assert says in finding(UsageError, partial(find, uri))
 

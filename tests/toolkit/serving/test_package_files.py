@@ -98,6 +98,7 @@ def describe(**changes: object) -> Callable[[Path], object]:
         (lambda folder: (folder / "more").mkdir(), "more: is not in SHA256SUMS; delete it"),
         (describe(shape=(9, 9)), "model.onnx: cannot be read as ONNX model: "),
         (describe(fit="odd"), "model.json: not as a stage writes it (fit: "),
+        (describe(class_names=["a", "b"]), "10 classes, model.json names 2"),
         (drop_model, "SHA256SUMS: does not list model.onnx"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
     ],

@@ -90,8 +90,9 @@ def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
 
     UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
     """
-    if not out.rpartition("://")[2].strip("/"):
-        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ is allowed")
+    is_text = out == out.encode(errors="replace").decode()  # else pyarrow cannot write there
+    if not out.rpartition("://")[2].strip("/") or not is_text:
+        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ in UTF-8 is allowed")
     if not storage.is_folder(out):
         if Path(out).exists() and not Path(out).is_file():  # root would replace /dev/null
             raise UsageError(f"--out: {out} is a pipe or a device; a file is allowed")

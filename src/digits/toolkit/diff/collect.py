@@ -1,8 +1,8 @@
 """Read the recorded results at two revisions, without a checkout, and compare them by model."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from digits.toolkit.dataset import Labels, Matrix, load_split
-from digits.toolkit.errors import DataError, IntegrityError, UsageError, printable
+from digits.toolkit.errors import DataError, printable
 from digits.toolkit.files import flatten, read_json, scratch
 from digits.toolkit.judgement.confusion_csv import read_matrix
 from digits.toolkit.judgement.difference import Change, Difference, Result, changes, compare_results
@@ -20,7 +20,7 @@ from digits.toolkit.judgement.timing import SHARED_CORES
 from digits.toolkit.outputs import EVALUATED, ClassFigures, Metrics
 from digits.toolkit.params_yaml import PATH, read
 from digits.toolkit.pipeline import provenance
-from digits.toolkit.pipeline.revision import Revision, open_revision
+from digits.toolkit.pipeline.revision import Revision, open_revision, reading
 from digits.toolkit.project import Layout
 
 MOST_CLASSES = 50  # of a matrix that one can read
@@ -54,14 +54,8 @@ class Side:
         names = filter(_is_name, listed if isinstance(listed, list) else [])
         self.models = [name for name in names if layout.evaluated(name).metrics in self.outputs]
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Errors name the revision, not the folder to which its files were copied."""
-        try:
-            yield
-        except (DataError, IntegrityError, UsageError) as error:
-            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
-            raise type(error)(*(f"{self.revision.name}: {line}" for line in lines)) from None
+    def reading(self) -> AbstractContextManager[None]:
+        return reading(self.revision.name, self.root)
 
     def fetch(self, *paths: Path) -> None:
         """Copy outputs to `root`, and check that they are what dvc.lock records."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from digits.toolkit.errors import DataError, ServiceError, UsageError, one_line
+from digits.toolkit.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
 from digits.toolkit.pipeline.provenance import OUTPUTS, recorded_outputs
 from digits.toolkit.repository import git, unshallow
 
@@ -107,6 +107,16 @@ def open_revision(name: str | None) -> Iterator[Revision]:
         ) from None
     with repo:
         yield Revision(name or "workspace", commit, repo)
+
+
+@contextmanager
+def reading(name: str, root: Path) -> Iterator[None]:
+    """Errors name the revision, not the folder to which its files were copied."""
+    try:
+        yield
+    except (DataError, IntegrityError, UsageError) as error:
+        lines = [line.replace(f"{root}/", "") for line in error.findings]
+        raise type(error)(*(f"{name}: {line}" for line in lines)) from None
 
 
 def remote_address(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from requests import RequestException
 from digits.toolkit import inference
 from digits.toolkit.dataset import Images, Shape, check_shape
 from digits.toolkit.errors import DataError, IntegrityError, one_line
-from digits.toolkit.files import ANEW, scratch
+from digits.toolkit.files import ANEW, reading_as, scratch
 from digits.toolkit.inference import Features, Network
 from digits.toolkit.outputs import Calibration, read_calibration
 from digits.toolkit.tracking import store
@@ -22,6 +23,7 @@ from digits.toolkit.tracking.logged_model import files_sha256
 
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
+MAX_VALUES = 75_000_000  # of an image: those of the largest picture that is read
 GONE = "delete the version, or put its artifacts back"
 
 
@@ -58,7 +60,8 @@ class ModelFiles(NamedTuple):
 
     def load_as_served(self) -> Any:
         """MLflow's PyFuncModel."""
-        return mlflow.pyfunc.load_model(str(self.folder))
+        with self._undamaged(), reading_as("MLflow model", self.network):
+            return mlflow.pyfunc.load_model(str(self.folder))
 
     @contextmanager
     def _undamaged(self) -> Iterator[None]:
@@ -102,6 +105,8 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         [images], [answers, *_] = signature.inputs.inputs, signature.outputs.inputs
         (_, *shape), (_, classes) = images.shape, answers.shape
         check_shape(shape)
+        if min(shape) < 1 or prod(shape) > MAX_VALUES:
+            raise ValueError(f"images {(*shape,)}; at most {MAX_VALUES:,} values are allowed")
         names = [*map(str, (description.metadata or {}).get("class_names", []))]
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = one_line(error, width=200) or type(error).__name__

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from digits.toolkit.files import scratch, text_sha256
 from digits.toolkit.judgement.gate import Check, Decision
 from digits.toolkit.outputs import EVALUATED
 from digits.toolkit.pipeline import provenance
-from digits.toolkit.pipeline.revision import open_revision
+from digits.toolkit.pipeline.revision import open_revision, reading
 from digits.toolkit.project import Project
 from digits.toolkit.registry import card
 from digits.toolkit.registry.evidence import judge_by_holdout
@@ -75,7 +75,8 @@ def promote_training(
             if experiment:
                 _download(experiment, name, project, root := folder)
             trained = project.trained(name, root)
-            known = restore.known(trained, project) or restore.restore(name, project, root)
+            with reading(experiment, root) if experiment else nullcontext():
+                known = restore.known(trained, project) or restore.restore(name, project, root)
             run_id = known.info.run_id
         run = trained_run(run_id)
         judge = partial(judge_by_holdout, project=project, root=root, approval=approval)
@@ -88,7 +89,8 @@ def _download(experiment: str, model: str, project: Project, root: Path) -> None
     """A model's outputs, the rows that it is judged by and the result of `validate`."""
     with open_revision(experiment) as revision:
         revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
-        recorded = provenance.recorded_outputs(root)
+        with reading(experiment, root):
+            recorded = provenance.recorded_outputs(root)
         paths = [path for path in recorded if path.parent == project.trained(model).folder]
         if not paths:
             folders = {path.parent.name: path for path in recorded}
@@ -97,7 +99,8 @@ def _download(experiment: str, model: str, project: Project, root: Path) -> None
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
         rows = [project.split(name) for name in ("validation", *EVALUATED)]
         revision.download([project.validation, project.packed_rows, *rows, *paths], root)
-        provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
+        with reading(experiment, root):
+            provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:

@@ -23,7 +23,9 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 # The last one is what MLflow's basic-auth says of missing things to all but administrators.
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
-_URI = re.compile(r"models:/(?P<name>[^/@']+)(/(?P<version>\d{1,9})|@(?P<alias>[^/@]+))")
+_URI = re.compile(
+    r"models:/(?P<name>[^/@'\ud800-\udfff]+)(/(?P<version>\d{1,9})|@(?P<alias>[^/@]+))"
+)
 
 
 @dataclass(frozen=True, slots=True)

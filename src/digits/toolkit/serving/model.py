@@ -128,6 +128,9 @@ def load(folder: Path) -> Model:
         network = inference.load(path, threads=1)
         with reading_as("ONNX model", path):
             network.predict(np.zeros((1, *description.shape), np.uint8))
+            if len(description.class_names) != network.classes:
+                named = len(description.class_names)
+                raise ValueError(f"{network.classes} classes, {DESCRIPTION} names {named}")
     except DataError as error:
         raise IntegrityError(str(error).removesuffix(f"; {ANEW}")) from None
     return Model(description, network)
