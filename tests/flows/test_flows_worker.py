@@ -139,13 +139,16 @@ def test_run_of_a_lost_machine_has_crashed(project: Project, prefect_server: str
         get_client(sync_client=True) as client,
         running(sys.executable, command, cwd=project.root, env=env) as flow,
     ):
-        client.create_automation(AutomationCore.model_validate(lost))
-        assert until(lambda: running_stages(project) != [], seconds=240)
-        [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
-        time.sleep(50)
-        assert state_of(run.id).is_running()
-        flow.kill()
-        assert until(lambda: state_of(run.id).is_crashed(), seconds=120)
+        automation = client.create_automation(AutomationCore.model_validate(lost))
+        try:
+            assert until(lambda: running_stages(project) != [], seconds=240)
+            [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+            time.sleep(50)
+            assert state_of(run.id).is_running()
+            flow.kill()
+            assert until(lambda: state_of(run.id).is_crashed(), seconds=120)
+        finally:  # it would end the runs of other tests
+            client.delete_automation(automation)
     assert state_of(run.id).message == "its machine sent no heartbeat for 90 s"
 
 
