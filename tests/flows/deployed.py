@@ -31,9 +31,12 @@ def state_of(flow_run_id: UUID) -> State[Any]:
 
 
 def completes(flow_run_id: UUID) -> bool:
-    """Whether the run ends well."""
+    """Whether the run ends well; if not, pytest shows its state and its log."""
     assert until(lambda: state_of(flow_run_id).is_final(), seconds=240)
-    return state_of(flow_run_id).is_completed()
+    well = state_of(flow_run_id).is_completed()
+    if not well:
+        print(repr(state_of(flow_run_id)), log_of(flow_run_id))
+    return well
 
 
 def log_of(flow_run_id: UUID) -> str:
