@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -217,9 +217,10 @@ def main() -> None:
 
 def _run() -> None:
     given = sys.argv[1:]
-    _check_values(given)
+    commands = typer.main.get_command(app)
+    _check_values(commands, given)
     try:
-        app(given or ["--help"], standalone_mode=False)
+        commands(given or ["--help"], standalone_mode=False)
     except TyperException as error:  # else Typer draws a box of several lines
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "digits"
@@ -229,11 +230,11 @@ def _run() -> None:
         raise UsageError("digits: a command is needed, one of those above")
 
 
-def _check_values(given: list[str]) -> None:
+def _check_values(commands: Any, given: list[str]) -> None:
     """Refuse an option as the value of another: `--reason --dry-run` would promote."""
     before = given[: given.index("--")] if "--" in given else given
     name = next((each for each in before if not each.startswith("-")), "")
-    command = typer.main.get_command(app).commands.get(name)  # type: ignore[attr-defined]
+    command = commands.commands.get(name)
     params = command.params if command else []
     options = {"-h": True, "--help": True}  # whether it is a flag
     options |= {x: each.is_flag for each in params for x in each.opts if x.startswith("-")}

@@ -125,6 +125,7 @@ class TestARun:
         model_id = run.outputs.model_outputs[0].model_id
         assert (record["run_id"], record["model_id"]) == (run.info.run_id, model_id)
         tags = runs.own_tags(run.data.tags)
+        assert all(key.startswith(("digits.", "mlflow.")) for key in run.data.tags)
         assert tags["dvc_stage"] == "train@mlp"
         assert tags["model"] == "mlp"
         assert tags["cpu"]

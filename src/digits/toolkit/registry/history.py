@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from digits.toolkit.errors import IntegrityError, printable
 
 PREFIX = "digits.champion."
-KEY = re.compile(r"digits\.champion\.(\d{6,9})\.(\d{1,9})-(\d{1,9})")
+KEY = re.compile(re.escape(PREFIX) + r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means than digits"
 
