@@ -51,7 +51,8 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
         if "hash" in table.column_names:
             numbers = compute.rank(table["hash"], tiebreaker="dense")
             table = table.drop_columns("hash").append_column("hash", numbers)
-        rows = table.to_pandas(split_blocks=True, self_destruct=True)  # no second copy
+        # no second copy; its metadata would make bytes of the hash again
+        rows = table.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)
         del table
         check_shape(images.shape[1:])
         if images.dtype != np.uint8 or len(images) != len(rows):

@@ -1,5 +1,6 @@
 """Raw data packed: all images in one form, in one file that later stages map into memory."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,29 +17,24 @@ from rich.progress import track
 
 from digits.data.packed import IMAGES, ROWS, SUMMARY
 from digits.data.readers import corrections
-from digits.data.readers.folders import list_pictures, names_in_order
+from digits.data.readers.folders import BYTES, list_pictures, names_in_order
 from digits.data.readers.raw import read_raw, sources
-from digits.toolkit.dataset import (
-    Fit,
-    ImageParams,
-    Images,
-    Shape,
-    fingerprints,
-)
+from digits.toolkit.dataset import Fit, ImageParams, Images, Shape, fingerprints
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import replacing, write_json
 from digits.toolkit.pictures import convert_picture, probe, read_picture
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
+ROW_GROUP = 50_000  # rows that are encoded at once
 SHOWN = 5  # sizes or classes that an error names
 
-Items = Sequence[Path] | Images  # picture files, or images in memory
+Items = Sequence[bytes] | Images  # paths of pictures, or images
 
 
 class _Raw(NamedTuple):
     rows: pd.DataFrame  # as of Packed, but for name, fault and what `describe` finds
-    chunks: Sequence[Items]
+    items: Sequence["pd.Series[bytes] | Images"]  # together one for each row
     sources: dict[str, dict[str, Any]]
     class_names: list[str] | None = None
     warnings: Sequence[str] = ()
@@ -53,7 +49,8 @@ def pack(
     there are no images or no common form, or of `corrections.apply`. A picture that cannot be read
     is a black image whose `fault` says why.
     """
-    raw = _pictures(folder, classes, class_names) or _arrays(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    raw = _pictures(folder, classes, class_names) or _arrays(folder, out)
     rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
@@ -65,12 +62,12 @@ def pack(
         header = {"descr": "|u1", "fortran_order": False, "shape": whole}
         npy.write_array_header_1_0(file, header)
         tables = []
-        for images, table in _parallel(_bring, raw.chunks, shape, image.fit):
+        for images, table in _parallel(_bring, raw.items, shape, image.fit):
             file.write(images.tobytes())
             tables.append(table)
     found = pd.concat(tables, ignore_index=True)
     with replacing(out / ROWS) as temporary:
-        pd.concat([rows, found], axis=1).to_parquet(temporary)
+        pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
     summary = {"class_names": raw.class_names, "sources": raw.sources}
     write_json(out / SUMMARY, summary | ({"corrected": corrected} if corrected else {}))
     return whole, corrected, raw.warnings
@@ -86,7 +83,7 @@ def describe(images: Images) -> pd.DataFrame:
             "max_pixel": high,
             "mean_ink": pixels.mean(axis=1).round(2),
             "contrast": high - low,  # never negative, so uint8 cannot wrap around
-            "hash": fingerprints(images),
+            "hash": pd.Series(fingerprints(images), dtype=BYTES),
         }
     )
 
@@ -97,20 +94,19 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
     found = names_in_order([*listing.rows["label"].unique()])
     names = _class_names(folder, found, classes, given)
     order = names if {*names} == {*found} else found
-    chunks = _in_chunks(listing.rows["path"].tolist())
-    sizes = [size for sizes in _parallel(_stored, chunks) for size in sizes]
-    rows = listing.rows.drop(columns="path").assign(name=listing.rows["file"])
-    rows[["height", "width", "mode"]] = sizes
+    paths = listing.rows.pop("path")
+    stored = pd.concat(_parallel(_stored, [paths]), ignore_index=True)
+    rows = pd.concat([listing.rows, stored], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({name: label for label, name in enumerate(order)})
     parts = {"train": "train", "official_test": "test"}
     counts = {key: int((rows["part"] == part).sum()) for key, part in parts.items()}
     source = {"file": str(folder), "pictures": True}
     found_in = {key: {**source, "rows": count} for key, count in counts.items() if count}
-    return _Raw(rows, chunks, found_in, names, listing.warnings)
+    return _Raw(rows, [paths], found_in, names, listing.warnings)
 
 
-def _arrays(folder: Path) -> _Raw:
-    raw = read_raw(folder)
+def _arrays(folder: Path, scratch: Path) -> _Raw:
+    raw = read_raw(folder, scratch)
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test else {})
     found = sources(folder, raw)
     of_parts = []
@@ -119,8 +115,8 @@ def _arrays(folder: Path) -> _Raw:
         stored = {"height": height, "width": width, "mode": "colour" if channels else "grey"}
         label = {"part": name, "label": data.labels, "file": source["file"]}
         of_parts.append(pd.DataFrame(label | stored))
-    chunks = [chunk for data in parts.values() for chunk in _in_chunks(data.images)]
-    return _Raw(pd.concat(of_parts, ignore_index=True), chunks, found)
+    images = [data.images for data in parts.values()]
+    return _Raw(pd.concat(of_parts, ignore_index=True), images, found)
 
 
 def _class_names(
@@ -139,24 +135,27 @@ def _class_names(
     return given or found
 
 
-def _in_chunks(items: Items) -> list[Items]:
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+def _in_chunks(items: "pd.Series[bytes] | Images") -> Iterator[Items]:
+    for start in range(0, len(items), CHUNK):
+        chunk = items[start : start + CHUNK]
+        yield chunk if isinstance(chunk, np.ndarray) else chunk.tolist()
 
 
-def _stored(paths: Sequence[Path]) -> list[tuple[float, float, str | None]]:
+def _stored(paths: Sequence[bytes]) -> pd.DataFrame:
     """Height, width and mode of each picture, by its head; missing if it has none."""
     found: list[tuple[float, float, str | None]] = []
     for path in paths:
         try:
-            height, width, colour = probe(path)
+            height, width, colour = probe(Path(os.fsdecode(path)))
             found.append((height, width, "colour" if colour else "grey"))
         except DataError:  # which `_bring` says
             found.append((np.nan, np.nan, None))
-    return found
+    types: dict[str, Any] = {"height": float, "width": float, "mode": "str"}
+    return pd.DataFrame(found, columns=[*types]).astype(types)
 
 
 def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
-    known = rows.dropna(subset=["mode"])
+    known = rows.loc[rows["mode"].notna(), ["height", "width", "mode"]]
     if known.empty:
         raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
     colour = image.channels == "rgb" or (image.channels == "auto" and "colour" in {*known["mode"]})
@@ -177,27 +176,29 @@ def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
 def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     """Images in this shape, and what is known of them."""
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
-        return items, describe(items).assign(fault=None)
+        return items, describe(items).assign(fault=pd.Series(dtype="str"))
     images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
     for k, item in enumerate(items):
         try:
-            if isinstance(item, Path):
-                images[k], _ = read_picture(item, shape=shape, fit=fit)
+            if isinstance(item, bytes):
+                images[k], _ = read_picture(Path(os.fsdecode(item)), shape=shape, fit=fit)
             else:
                 images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
         except DataError as error:
             faults[k] = str(error)
-    table = describe(images).assign(fault=faults)
+    table = describe(images).assign(fault=pd.array(faults, dtype="str"))
     of_pixels = ["mean_ink", "contrast"]  # which would call it blank, too
     table[of_pixels] = table[of_pixels].where(table["fault"].isna())
     return images, table
 
 
-def _parallel(work: Callable[..., Any], chunks: Sequence[Items], *given: Any) -> Iterator[Any]:
+def _parallel(
+    work: Callable[..., Any], items: Sequence["pd.Series[bytes] | Images"], *given: Any
+) -> Iterator[Any]:
     """What the work finds in each chunk, in order; with all cores, and a bar in a terminal."""
-    total = sum(map(len, chunks))
-    few = total < FEW or isinstance(chunks[0], np.ndarray)
+    total = sum(map(len, items))
+    few = total < FEW or isinstance(items[0], np.ndarray)
     pool = Parallel(n_jobs=1 if few else -1, return_as="generator")
-    found = pool(delayed(work)(chunk, *given) for chunk in chunks)
+    found = pool(delayed(work)(chunk, *given) for each in items for chunk in _in_chunks(each))
     bar = Console(stderr=True, quiet=few or not sys.stderr.isatty())
-    return iter(track(found, "images read", len(chunks), console=bar))
+    return iter(track(found, "images read", total // CHUNK, console=bar))

@@ -1,7 +1,8 @@
 """Where pictures lie: in a folder per class, or as the table labels.csv says; not their pixels."""
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,13 +17,14 @@ from digits.toolkit.pictures import is_picture
 TABLE = "labels.csv"
 MAX_TABLE = 200_000_000  # bytes
 NAMED = 3  # files, of those that a warning counts
+BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
 
 class Listing(NamedTuple):
     """Pictures in the order of their names, or of the table.
 
-    `rows` has the columns part (train or test), label (a name), path, file (the path inside the
-    data's folder, printable), and `meta_…` for each further column of the table.
+    `rows` has the columns part (train or test), label (a name), path (bytes), file (the path inside
+    the data's folder, printable), and `meta_…` for each further column of the table.
     """
 
     rows: pd.DataFrame
@@ -49,23 +51,26 @@ def names_in_order(found: Sequence[str]) -> list[str]:
 
 
 def _of_folders(folder: Path) -> Listing | None:
-    parts = {part: folder / part for part in ("train", "test") if _folders(folder / part)}
-    parts = parts if "train" in parts else {"train": folder}
-    rows: list[tuple[str, str, Path, str]] = []
-    others = [p for p in _files(folder) if p.suffix != ".dvc" and p.name != CORRECTIONS]
+    parts = {part: part for part in ("train", "test") if _inside(folder / part)[0]}
+    parts = parts if "train" in parts else {"train": ""}
+    others = [n for n in _inside(folder)[1] if not n.endswith(".dvc") and n != CORRECTIONS]
+    tables: list[pd.DataFrame] = []
+    alike: list[str] = []
     for part, root in parts.items():
-        for home in _folders(root):
-            found = _files(home)
-            pictures = [path for path in found if is_picture(path.name)]
-            rows += [(part, home.name, path, _shown(path, folder)) for path in pictures]
-            others += [*set(found).difference(pictures), *_folders(home)]
+        for label in _inside(folder / root)[0]:
+            home = str(PurePosixPath(root, label))
+            inner, files = ([f"{home}/{n}" for n in names] for names in _inside(folder / home))
+            pictures = [name for name in files if is_picture(name)]
+            tables.append(_table(folder, pictures).assign(part=part, label=_shown(label)))
+            alike += _same_but_for_case(tables[-1]["file"])
+            others += [*inner, *(name for name in files if not is_picture(name))]
             others += [] if pictures else [home]
-    if not rows:
+    if not any(map(len, tables)):
         return None
-    frame = pd.DataFrame(rows, columns=["part", "label", "path", "file"])
-    if len(alike := _same_but_for_case([*frame["label"].unique()])) > 1:
-        raise DataError(f"{folder}: {', '.join(alike)} differ only in case; rename or merge them")
-    return Listing(frame, _left_out(folder, others) + _twins(folder, [*frame["file"]]))
+    rows = pd.concat(tables, ignore_index=True)
+    if classes := _same_but_for_case(rows["label"].unique()):
+        raise DataError(f"{folder}: {', '.join(classes)} differ only in case; rename or merge them")
+    return Listing(rows, _left_out(folder, others) + _twins(folder, alike))
 
 
 def _of_table(folder: Path, table: Path) -> Listing:
@@ -82,58 +87,56 @@ def _of_table(folder: Path, table: Path) -> Listing:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             findings.append(f"{table}:{line}: {name}: leads out of {folder}")
-        elif name in seen:
-            findings.append(f"{table}:{line}: {name}: stands in line {seen[name]}, too")
+        elif str(path) in seen:
+            findings.append(f"{table}:{line}: {name}: stands in line {seen[str(path)]}, too")
         elif not (folder / path).is_file():
             findings.append(f"{table}:{line}: {name}: not found")
         elif not label.strip():
             findings.append(f"{table}:{line}: {name}: has no label")
-        seen[name] = line
+        seen[str(path)] = line
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
-    paths = [folder / name for name in frame["file"]]
-    named = {*paths}
     pictures = (path for path in folder.rglob("[!.]*") if is_picture(path.name))
-    others = [path for path in pictures if path not in named]
+    others = [name for path in pictures if (name := str(path.relative_to(folder))) not in seen]
     rows = frame.apply(lambda values: values.str.strip())  # « Ann» is the writer «Ann»
     rows = rows.rename(columns=lambda name: name if name in ("file", "label") else META + name)
-    rows = rows.assign(part="train", path=paths)
-    rows["file"] = [_shown(path, folder) for path in paths]
-    return Listing(rows, _left_out(folder, others) + _twins(folder, [*rows["file"]]))
+    rows = rows.assign(part="train", **_table(folder, [*frame["file"]]))
+    return Listing(
+        rows, _left_out(folder, others) + _twins(folder, _same_but_for_case(rows["file"]))
+    )
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in _inside(folder) if path.is_dir()]
+def _table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+    paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
+    return pd.DataFrame({"path": paths, "file": [*map(_shown, names)]})
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in _inside(folder) if not path.is_dir()]
+def _inside(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files that lie in a folder, sorted, without hidden ones."""
+    if not folder.is_dir():
+        return [], []
+    _, folders, files = next(os.walk(folder), ("", [], []))  # nothing if it cannot be read
+    shown = [sorted(n for n in names if not n.startswith(".")) for names in (folders, files)]
+    return shown[0], shown[1]
 
 
-def _inside(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if not path.name.startswith(".")]
-
-
-def _shown(path: Path, folder: Path) -> str:
+def _shown(name: str) -> str:
     # a name that is no UTF-8 cannot be written into Parquet
-    name = path.relative_to(folder).as_posix()
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def _same_but_for_case(names: Sequence[str]) -> list[str]:
+def _same_but_for_case(names: Iterable[str]) -> list[str]:
     often = Counter(name.casefold() for name in names)
     return [name for name in names if often[name.casefold()] > 1]
 
 
-def _twins(folder: Path, files: Sequence[str]) -> list[str]:
-    alike = _same_but_for_case(files)
+def _twins(folder: Path, alike: Sequence[str]) -> list[str]:
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
     return [f"{folder}: {found}: {_some(alike)}"] if alike else []
 
 
-def _left_out(folder: Path, others: Sequence[Path]) -> list[str]:
-    names = _some([_shown(path, folder) for path in sorted(others)])
+def _left_out(folder: Path, others: Sequence[str]) -> list[str]:
+    names = _some([*map(_shown, sorted(others))])
     said = f"{folder}: left out, as no picture of a class: {len(others)} ({names})"
     return [said] if others else []
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from math import prod
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ KINDS = {1: "labels", 3: "images"}  # by number of dimensions
 Array = NDArray[np.uint8]
 
 
-def read_idx(folder: Path, contents: Mapping[Path, bytes]) -> RawData:
+def read_idx(folder: Path, contents: Mapping[Path, mmap | bytes]) -> RawData:
     """Read one pair of IDX files to train on, and at most one pair to test on.
 
     The number of dimensions tells images from labels. The beginning of the name tells which
@@ -51,7 +52,7 @@ def _is_test(part: str) -> bool:
     return bool({"t10k", "test"} & set(re.split(r"\W|_", part)))
 
 
-def _array(path: Path, content: bytes) -> Array:
+def _array(path: Path, content: mmap | bytes) -> Array:
     kind, dimensions = content[2], content[3] if len(content) > 3 else 0
     start = 4 + 4 * dimensions
     header = content[4:start].ljust(start - 4, b"\xff")  # of a file that is cut off: too large

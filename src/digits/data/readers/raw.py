@@ -1,39 +1,48 @@
 """Read raw labelled images as published: IDX pairs, Keras's npz, the CSV of Kaggle's Recognizer."""
 
 import gzip
-import io
 import re
 from math import isqrt, prod
+from mmap import ACCESS_READ, mmap
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from numpy.typing import NDArray
 
 from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.data.readers.idx import image_files, read_idx
+from digits.data.readers.npz import read_npz
 from digits.toolkit.dataset import (
-    MAX_RATIO,
-    MAX_UNPACKED,
     Dataset,
     RawData,
     check_unpacked,
-    load_arrays,
 )
 from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import is_picture
 
-TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
+PIECE = 1 << 20  # bytes that are unpacked at once
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 
-def read_raw(folder: Path) -> RawData:
+class Content(mmap):
+    """A file mapped into memory, as files may be larger."""
+
+    def seekable(self) -> bool:  # zipfile asks for it; Python 3.13 has it
+        return True
+
+
+def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
     """Read the only data set in a folder: images of any size, in the order of the file.
+
+    All but those of a CSV are mapped into memory. What is packed is unpacked into files without a
+    name in `scratch`, else in the system's folder for temporary ones.
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
@@ -43,7 +52,7 @@ def read_raw(folder: Path) -> RawData:
     if any(is_picture(path.name) for path in found):
         allowed = "put each into the folder of its class, or name them in labels.csv"
         raise DataError(f"{folder}: has pictures without a class; {allowed}")
-    contents = {path: _content_of(path) for path in found}
+    contents = {path: _content_of(path, scratch) for path in found}
     if not contents:
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     formats = {_format_of(content) for content in contents.values()}
@@ -54,7 +63,7 @@ def read_raw(folder: Path) -> RawData:
     if formats == {"IDX"}:
         raw = read_idx(folder, contents)
     elif formats == {"npz"}:
-        raw = _read_npz(*contents.popitem())
+        raw = read_npz(*contents.popitem(), scratch)
     else:
         raw = RawData(_read_csv(*contents.popitem()), None)
     shapes = [data.images.shape for data in raw if data is not None]
@@ -66,7 +75,7 @@ def read_raw(folder: Path) -> RawData:
 
 def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
     """The `file` and the number of `rows` of each part that was read from a folder."""
-    heads = {path: _content_of(path)[:4] for path in _paths(folder)}
+    heads = {path: _head(path) for path in _paths(folder)}
     files = [*heads] * 2 if len(heads) == 1 else image_files(heads)
     return {
         part: {"file": str(file), "rows": len(data)}
@@ -81,24 +90,40 @@ def _paths(folder: Path) -> list[Path]:
     return [path for path in files if not path.name.startswith(".")]
 
 
-def _content_of(path: Path) -> bytes:
-    with reading_as("raw data", path):
-        content = path.read_bytes()
-        if not content.startswith(GZIP_MAGIC):
-            return content
-        with gzip.open(io.BytesIO(content)) as file:
-            unpacked = file.read(max(MAX_UNPACKED, MAX_RATIO * len(content)) + 1)
-        check_unpacked(len(unpacked), packed=len(content))
-        return unpacked
+def _head(path: Path) -> bytes:
+    """The first bytes of what is in a file, gzipped or not."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head[:2] != GZIP_MAGIC:
+        return head
+    with gzip.open(path) as packed:
+        return packed.read(4)
 
 
-def _format_of(content: bytes) -> str:
-    if content.startswith(b"PK"):
+def _content_of(path: Path, scratch: Path | None) -> Content | bytes:
+    with reading_as("raw data", path), path.open("rb") as file:
+        if file.read(2) != GZIP_MAGIC:
+            return _mapped(file)
+        size = file.seek(0, SEEK_END)
+        with gzip.open(path) as packed, TemporaryFile(dir=scratch) as unpacked:
+            while piece := packed.read(PIECE):
+                unpacked.write(piece)
+                check_unpacked(unpacked.tell(), packed=size)
+            return _mapped(unpacked)
+
+
+def _mapped(file: IO[bytes]) -> Content | bytes:
+    file.flush()
+    return Content(file.fileno(), 0, access=ACCESS_READ) if file.seek(0, SEEK_END) else b""
+
+
+def _format_of(content: Content | bytes) -> str:
+    if content[:2] == b"PK":
         return "npz"
     return "IDX" if re.match(IDX_MAGIC, content) else "CSV"
 
 
-def _read_csv(path: Path, content: bytes) -> Dataset:
+def _read_csv(path: Path, content: Content | bytes) -> Dataset:
     header = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
     names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)
@@ -108,7 +133,7 @@ def _read_csv(path: Path, content: bytes) -> Dataset:
         raise DataError(f"{path}:1: {found} in the header; {allowed}")
     try:
         table = pa.csv.read_csv(
-            pa.BufferReader(content),
+            pa.BufferReader(pa.py_buffer(content)),
             # a single thread counts rows, so that an error names its row
             pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             convert_options=pa.csv.ConvertOptions(
@@ -121,26 +146,3 @@ def _read_csv(path: Path, content: bytes) -> Dataset:
     values = table.to_pandas().to_numpy()
     images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
     return Dataset(images, values[:, 0].astype(np.int64))
-
-
-def _read_npz(path: Path, content: bytes) -> RawData:
-    with reading_as("npz of numbers", path):
-        arrays = load_arrays(io.BytesIO(content))
-    if arrays.keys() not in (TRAIN, TRAIN | TEST):
-        allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"
-        raise DataError(f"{path}: holds {one_line(', '.join(arrays))}; {allowed}")
-    test = _dataset(path, arrays, "test") if "x_test" in arrays else None
-    return RawData(_dataset(path, arrays, "train"), test)
-
-
-def _dataset(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Dataset:
-    images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    pictures = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
-    numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
-    if not pictures or not numbers or labels.shape != (len(images),):
-        found = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
-        allowed = "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,)"
-        raise DataError(f"{path}: {found}; {allowed} are allowed")
-    return Dataset(images, labels.astype(np.int64))
