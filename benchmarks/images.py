@@ -127,8 +127,8 @@ def growth_section(part: dict[str, Any]) -> str:
     return f"""## Cost against images and classes
 
 Processor seconds of each stage, and its peak memory without mapped files: images 32×32 in colour,
-of 10 classes, as an npz or half PNG, half JPEG in folders; one epoch of `compact`. Above 128 MB the training reads each batch from
-the file.
+of 10 classes, as an npz or half PNG, half JPEG in folders; one epoch of `compact`. Above 128 MB
+the training reads each batch from the file.
 
 {_grown(by_images, "images")}
 
