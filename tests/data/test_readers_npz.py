@@ -36,6 +36,17 @@ def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(test.labels, LABELS[20:])
 
 
+def test_images_are_mapped_from_files_that_leave_no_name(tmp_path: Path) -> None:
+    scratch, data = tmp_path / "scratch", tmp_path / "data"
+    for folder in (scratch, data):
+        folder.mkdir()
+    np.savez_compressed(data / "images.npz", x_train=IMAGES, y_train=LABELS)
+    train = read_raw(data, scratch).train
+    assert isinstance(train.images, np.memmap)
+    assert not [*scratch.iterdir()]
+    np.testing.assert_array_equal(train.images, IMAGES)
+
+
 @pytest.mark.parametrize("dtype", ["u1", ">i8"])
 def test_labels_become_int64_and_a_single_channel_is_dropped(tmp_path: Path, dtype: str) -> None:
     np.savez(tmp_path / "images.npz", x_train=IMAGES[..., None], y_train=LABELS.astype(dtype))
