@@ -32,8 +32,9 @@ def measure_expected(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """
     workspace.run("dvc", "pull", "--quiet")
     disturbed = graded(params.load(workspace.root / "params.yaml").behaviour)
-    validation, test = (
-        load_split(workspace.root / split_path(name)).data for name in ("validation", "test")
+    validation, holdout, test = (
+        load_split(workspace.root / split_path(name)).data
+        for name in ("validation", "holdout", "test")
     )
     rows = np.random.default_rng(0).permutation(len(test))[:SAMPLE]
     images, labels = test.images[rows], test.labels[rows]
@@ -43,7 +44,7 @@ def measure_expected(workspace: Workspace) -> Iterator[dict[str, Any]]:
         features = inference.load_features(path, threads=threads)
         network = inference.load(path, threads=threads)
         answer = partial(ask, predict=network.predict, features=features)
-        kinds = ask_known(validation, disturbed, answer)
+        kinds = ask_known([validation, holdout], disturbed, answer)
         known = KnownAnswers(kinds)
         figures[model] = {}
         for kind, levels in LEVELS.items():

@@ -139,7 +139,7 @@ The same of 60,000 images, by the number of classes:
 
 def _grown(part: dict[int, Any], what: str) -> str:
     body, counts = [], [*part]
-    for stage in part[counts[0]]:
+    for stage in part[counts[-1]]:
         costs = [part[count][stage] for count in counts]
         texts = [f"{cost['cpu_s']:.1f} s, {cost['own_mb']:.0f} MB" for cost in costs]
         last = log(costs[-1]["cpu_s"] / costs[-2]["cpu_s"]) / log(counts[-1] / counts[-2])

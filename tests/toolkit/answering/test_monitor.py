@@ -132,7 +132,7 @@ def test_accuracy_is_expected_without_labels(ring, noise):
         true = np.mean(model.predict(images).argmax(axis=1) == holdout.labels)
     monitored = watch("new.npz")
     expected = monitored.result.expected
-    assert expected["value"] == pytest.approx(true, abs=0.12)  # of 69 images by a small model
+    assert expected["value"] == pytest.approx(true, abs=0.08)  # of 69 images by a small model
     said = f"expect an accuracy of {100 * expected['value']:.1f} %"
     assert said in monitoring.render(monitored)
 
@@ -170,9 +170,11 @@ def test_run_and_page(holdout):
 
 
 def test_colour(ring):
-    images = np.random.default_rng(0).integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
+    others = random.integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
     for name in ("train", "validation", "holdout"):
-        data = Dataset(images, np.arange(900) % 10)
+        data = Dataset(others if name == "holdout" else images, np.arange(900) % 10)
         save_split(split_path(name), Split(data, np.arange(900)))
     record_outputs()
     promotion.promote(fighter(shape=(8, 8, 3)), NAME, judge=accept)

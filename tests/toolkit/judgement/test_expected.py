@@ -38,7 +38,7 @@ def test_expected_accuracy_is_near_the_true_one(
 ) -> None:
     new, labels = answered(noise, 99, shares=shares)
     found, true = known.expect(new), accuracy(new, labels)
-    assert found.value == pytest.approx(true, abs=0.04)  # where its confidence says 0.999
+    assert found.value == pytest.approx(true, abs=0.06)  # where its confidence says 0.999
     assert 0 <= found.lower <= true <= found.upper + 0.01 <= 1.01
 
 

@@ -83,8 +83,9 @@ def monitor(
     names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
     holdout = {name: figures[f"holdout_{name}"] for name in names}
     far = accuracy = expected = features = None
-    if validation := drift.split_of(model, project, "validation"):
-        expected, features = _beside_known(sample.images, validation, model, project)
+    unfitted = [drift.split_of(model, project, name) for name in ("validation", "holdout")]
+    if len(own := [split for split in unfitted if split]) == len(unfitted):
+        expected, features = _beside_known(sample.images, own, model, project)
     if features:
         usual, distances = features
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
@@ -137,7 +138,7 @@ def verdicts(result: MonitorResult) -> list[str]:
         found.append(f"{far}; of known images it would be 5 %.")
     if result.expected:
         value, lower, upper = (100 * each for each in result.expected.values())
-        without = "Without labels, by disturbed validation images, expect an accuracy of"
+        without = "Without labels, by disturbed images, expect an accuracy of"
         found.append(f"{without} {value:.1f} %, probably {lower:.1f} to {upper:.1f} %.")
     elif len(result.class_counts) > MOST_CLASSES:
         found.append(f"Which accuracy to expect is said of at most {MOST_CLASSES} classes.")
@@ -170,7 +171,7 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
 
 
 def _beside_known(
-    sample: Images, validation: Dataset, model: Served, project: Project
+    sample: Images, known: list[Dataset], model: Served, project: Project
 ) -> tuple[Expected | None, tuple[KnownFeatures, Distances] | None]:
     """The accuracy to expect, the known features, and how foreign each image is, if it has any.
 
@@ -179,13 +180,13 @@ def _beside_known(
     few = model.files.classes <= MOST_CLASSES
     features = model.files.load_features(threads=model.threads)
     answer = partial(ask, predict=model.predict, features=features)
-    kinds = ask_known(validation, project.disturbed if few else [], answer)
+    kinds = ask_known(known, project.disturbed if few else [], answer)
     new = answer([sample])
     expected = KnownAnswers(kinds).expect(new) if few else None
     if not features:
         return expected, None
-    known = KnownFeatures(kinds[0][0].features)
-    return expected, (known, known.distances(new.features))
+    usual = KnownFeatures(kinds[0][0].features)
+    return expected, (usual, usual.distances(new.features))
 
 
 def _png(image: Images) -> bytes:

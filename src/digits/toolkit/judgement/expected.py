@@ -9,6 +9,7 @@ Correcting for Label Shift with Black Box Predictors»).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,9 @@ from digits.toolkit.judgement.drift import Features
 Z_975 = 1.96  # 97.5 % of a normal distribution lie below
 RANKS = 3  # of the highest probabilities
 SUM = 100.0  # how much more it counts that the weights sum to 1 than that the means are equal
-NEAR = 0.1  # how much it counts that cells are near the new mean: of equal mixes take the nearest
-KNOWN = 6000  # rows that are known
-DISTURBED = 2000  # of them for each kind of disturbance
+NEAR = 0.1  # how much it counts that kinds are near the new mean: of equal mixes take the nearest
+KNOWN = 6000  # rows that are known, of each split
+DISTURBED = 2000  # of these for each kind of disturbance
 DISTURBED_BYTES = 8_000_000  # of large images fewer are disturbed
 # Each class of each kind is a cell, which needs rows; of 1,000 classes the mix takes 20 GB.
 MOST_CLASSES = 100
@@ -54,20 +55,29 @@ def ask(
 
 
 def ask_known(
-    data: Dataset,
+    splits: Sequence[Dataset],
     disturbed: Sequence[Callable[[Images], Iterator[Images]]],
     answer: Callable[[Iterable[Images]], Answered],
 ) -> list[tuple[Answered, Labels]]:
     """What a model makes of images that it was not fitted on, as they are and disturbed."""
     random = np.random.default_rng(SEED)
-    rows = random.permutation(len(data))[:KNOWN]
-    starts = range(0, len(rows), CHUNK)
-    most = min(DISTURBED, 1 + DISTURBED_BYTES // data.images[0].nbytes)
-    clean = answer(data.images[rows[start : start + CHUNK]] for start in starts)
-    kinds = [(clean, data.labels[rows])]
+    most = min(DISTURBED, 1 + DISTURBED_BYTES // splits[0].images[0].nbytes)
+
+    def some(count: int) -> tuple[Iterator[Images], Labels]:
+        rows = [random.permutation(len(split))[:count] for split in splits]
+        pairs = [*zip(splits, rows, strict=True)]
+        chunks = (
+            split.images[chosen[start : start + CHUNK]]
+            for split, chosen in pairs
+            for start in range(0, len(chosen), CHUNK)
+        )
+        return chunks, np.concatenate([split.labels[chosen] for split, chosen in pairs])
+
+    images, labels = some(KNOWN)
+    kinds = [(answer(images), labels)]
     for disturb in disturbed:
-        chosen = random.permutation(rows)[:most]
-        kinds.append((answer(disturb(data.images[chosen])), data.labels[chosen]))
+        images, labels = some(most)
+        kinds.append((answer(chain.from_iterable(map(disturb, images))), labels))
     return kinds
 
 
@@ -129,11 +139,12 @@ class KnownAnswers:
         """The accuracy of the mix of these cells that has this mean."""
         from scipy.optimize import nnls
 
-        means = self._means[cells]
+        means, kinds = self._means[cells], self._kinds[cells]
         total = SUM * float(np.abs(means).max())
-        wanted = mean @ self._whiten
-        far = NEAR * np.linalg.norm(means - wanted, axis=1)
-        equations = np.vstack([means.T, np.full(len(means), total), np.diag(far)])
-        sums = np.concatenate([wanted, [total], np.zeros(len(means))])
-        weights, _ = nnls(equations, sums, maxiter=10_000)
+        equations = np.vstack([means.T, np.full(len(means), total)])
+        sums = np.append(mean @ self._whiten, total)
+        # how far the nearest mix of a kind's own cells is: no class by itself is near or far
+        far = {kind: nnls(equations[:, kinds == kind], sums)[1] for kind in np.unique(kinds)}
+        equations = np.vstack([equations, np.diag([NEAR * far[kind] for kind in kinds])])
+        weights, _ = nnls(equations, np.append(sums, np.zeros(len(means))), maxiter=10_000)
         return float(np.clip(weights @ self._accuracies[cells] / weights.sum(), 0, 1))
