@@ -1,13 +1,12 @@
 """The `train` flow: the pipeline of dvc.yaml, one Prefect task per stage."""
 
 import json
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from prefect import flow, runtime
+from prefect import flow, runtime, task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
@@ -20,7 +19,7 @@ from digits.toolkit.pipeline.pipeline import PROJECT_LOCK, check_sources, read_p
 from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
 from digits.toolkit.prefect.pools import Pools
-from digits.toolkit.prefect.stages import run_stages, step
+from digits.toolkit.prefect.stages import STEP, ended, run_stages
 
 
 @flow(name="train", version=VERSION)
@@ -59,14 +58,14 @@ def train(
     pools = Pools(root, where) if where else None
     with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
         try:
-            states = _task("pull", dvc.other, "pull", "--allow-missing") if pull else {}
+            states = _task("pull", dvc.other, ["pull", "--allow-missing"]) if pull else {}
             if _completed(states):
                 check_sources(root, targets)
                 trainings = max(1, processors() // project.threads)
                 pipeline = read_pipeline(root, targets)
                 states |= run_stages(pipeline, dvc, pools, trainings=trainings, force=force)
             if push and _completed(states):
-                states |= _task("push", dvc.other, "push")
+                states |= _task("push", dvc.other, ["push"])
             return _result(states)
         finally:  # before the lock is released
             dvc.stop()
@@ -86,14 +85,20 @@ def _experiment(
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
     changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *options, *changed]
-    states = _task("experiment", dvc.reproduce, name, command)
+    states = _task("experiment", dvc.reproduce, [name, *command])
     if push and _completed(states):
-        states |= _task("push", dvc.other, "exp", "push", "origin", name)
+        states |= _task("push", dvc.other, ["exp", "push", "origin", name])
     return states
 
 
-def _task(name: str, work: Any, *arguments: Any) -> dict[str, State[Any]]:
-    return {name: step(name, partial(work, *arguments), return_state=True)}
+def _task(
+    name: str, run: Callable[..., str | None], arguments: Sequence[str]
+) -> dict[str, State[Any]]:
+    @task(**STEP)
+    def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
+        return ended(run, *arguments)
+
+    return {name: run_dvc(name, arguments, return_state=True)}
 
 
 def _completed(states: dict[str, State[Any]]) -> bool:

@@ -54,7 +54,7 @@ def test_failed_stage_fails_flow(project: Project) -> None:
 
 
 def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages.step, "retry_delay_seconds", [0.1, 0.1])
+    monkeypatch.setitem(stages.STEP, "retry_delay_seconds", [0.1, 0.1])
     project.fails_with("prepare", 4, 6, 4)
     state = train(targets=["prepare"], return_state=True)
     assert project.ran() == ["prepare"] * 3

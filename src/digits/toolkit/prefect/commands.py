@@ -36,7 +36,8 @@ class Dvc(Commands):
         except CommandFailedError as error:
             raise DigitsError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
 
-    def reproduce(self, name: str, command: Sequence[str] = ()) -> str:
+    def reproduce(self, name: str, *command: str) -> str:
+        """Run the stages of `dvc repro NAME`, or of another command; how `name` ended."""
         return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 

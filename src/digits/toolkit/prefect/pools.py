@@ -75,7 +75,7 @@ class Pools:
         if not done.state.is_completed():  # crashed: its worker died
             kind = ServiceError if done.state.is_crashed() else DigitsError
             raise kind(f"{stage.name}: {done.name}: {done.state.name}: {done.state.message}")
-        dvc.reproduce(stage.name, ("repro", "--pull", "--single-item", stage.name))
+        dvc.reproduce(stage.name, "repro", "--pull", "--single-item", stage.name)
         return f"in the work pool {pool}"
 
     def cancel(self) -> None:

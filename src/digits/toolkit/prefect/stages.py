@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from threading import Semaphore
 from typing import Any
 
@@ -18,6 +17,25 @@ from digits.toolkit.pipeline.repro import NOT_RUN
 from digits.toolkit.prefect.commands import Dvc
 from digits.toolkit.prefect.pools import Pools
 
+# Options of a task that runs one command, such as a stage, and has a parameter `name`.
+STEP: dict[str, Any] = {
+    "task_run_name": "{name}",
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [10, 60],
+    # another try may succeed where a service failed, or something was busy
+    "retry_condition_fn": lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
+}
+
+
+def ended(work: Callable[..., str | None], *arguments: Any) -> State[None]:
+    """How a command ended, which `work` returns or raises, as the state of its task."""
+    try:
+        how = work(*arguments)
+    except DigitsError as error:
+        return Failed(message=f"{error} (exit code {error.exit_code})", data=error.exit_code)
+    return Completed(name="Cached" if how in NOT_RUN.values() else None, message=how)
+
 
 def run_stages(
     pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
@@ -29,43 +47,32 @@ def run_stages(
     futures: dict[str, Any] = {}
     changed = set[str]()
     training = Semaphore(trainings)
+    stages = {stage.name: stage for stage in pipeline}
 
-    def bring_up_to_date(stage: Stage) -> str:
+    def bring_up_to_date(name: str) -> str:
+        stage = stages[name]
         if not (force or stage.changed or changed.intersection(stage.upstream)):
             return "unchanged"
         if pools and (pool := pools.pool(stage)):
-            ended = pools.run(stage, pool, dvc)
+            how = pools.run(stage, pool, dvc)
         else:
             command = ("repro", "--single-item", "--force", stage.name) if force else ()
             with training if stage.threaded else nullcontext():
-                ended = dvc.reproduce(stage.name, command)
-        if ended != "unchanged":
+                how = dvc.reproduce(stage.name, *command)
+        if how != "unchanged":
             changed.add(stage.name)
-        return ended
+        return how
+
+    @task(**STEP)
+    def run_stage(name: str) -> State[None]:
+        return ended(bring_up_to_date, name)
 
     for stage in pipeline:
         after: Any = {"wait_for": [futures[name] for name in stage.upstream if name in futures]}
-        futures[stage.name] = step.submit(stage.name, partial(bring_up_to_date, stage), **after)
+        futures[stage.name] = run_stage.submit(stage.name, **after)
     for future in futures.values():
         future.wait()  # else `state` asks the server, which learns of it a little later
     return {name: future.state for name, future in futures.items()}
-
-
-@task(
-    task_run_name="{name}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    # another try may succeed where a service failed, or something was busy
-    retry_condition_fn=lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
-)
-def step(name: str, work: Callable[[], str | None]) -> State[None]:
-    """One command of a flow run, such as a stage; `work` returns how it ended."""
-    try:
-        ended = work()
-    except DigitsError as error:
-        return Failed(message=f"{error} (exit code {error.exit_code})", data=error.exit_code)
-    return Completed(name="Cached" if ended in NOT_RUN.values() else None, message=ended)
 
 
 @contextmanager
