@@ -23,9 +23,9 @@ Z_975 = 1.96  # 97.5 % of a normal distribution lie below
 RANKS = 3  # of the highest probabilities
 SUM = 100.0  # how much more it counts that the weights sum to 1 than that the means are equal
 NEAR = 0.1  # how much it counts that kinds are near the new mean: of equal mixes take the nearest
-KNOWN = 6000  # rows that are known, of each split
-DISTURBED = 2000  # of these for each kind of disturbance
-DISTURBED_BYTES = 8_000_000  # of large images fewer are disturbed
+KNOWN = 3000  # rows that are known, of each split
+DISTURBED = 2000  # the same for each kind of disturbance
+DISTURBED_BYTES = 4_000_000  # of large images fewer are disturbed
 # Each class of each kind is a cell, which needs rows; of 1,000 classes the mix takes 20 GB.
 MOST_CLASSES = 100
 CHUNK = 20 * BATCH  # rows that are asked at a time
