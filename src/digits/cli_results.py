@@ -226,8 +226,7 @@ def trace(uri: ModelUri, as_json: AsJson = False) -> None:
 
 @app.command()
 def reproduce(
-    uri: ModelUri,
-    tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
+    uri: ModelUri, tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     with connected() as project:

@@ -22,13 +22,7 @@ from digits.toolkit.errors import DataError, printable
 from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement.confidence import answer_sets
 from digits.toolkit.judgement.drift import Distances, KnownFeatures, compare_accuracy
-from digits.toolkit.judgement.expected import (
-    MOST_CLASSES,
-    Expected,
-    KnownAnswers,
-    ask,
-    ask_known,
-)
+from digits.toolkit.judgement.expected import MOST_CLASSES, Expected, KnownAnswers, ask, ask_known
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served
 

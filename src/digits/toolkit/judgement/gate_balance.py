@@ -9,13 +9,7 @@ from scipy.stats import binomtest
 from digits.toolkit.dataset import Hits, Labels
 from digits.toolkit.judgement.confusion import balance, confusion_matrix
 from digits.toolkit.judgement.few_rows import OF_ALL, lacking, least
-from digits.toolkit.judgement.gate import (
-    INCOMPARABLE,
-    NO_CHAMPION,
-    Check,
-    Contender,
-    PromoteParams,
-)
+from digits.toolkit.judgement.gate import INCOMPARABLE, NO_CHAMPION, Check, Contender, PromoteParams
 
 
 def min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
@@ -41,11 +35,9 @@ def balanced(
         before = _figures(champion.predicted, reference)
     for name, value in _figures(predicted, reference).items():
         if (limit := getattr(params, key := f"min_{name}")) is not None:
-            found, allowed = (
-                f"{value:.4f} on {len(reference):,} hold-out rows",
-                f"at least {limit:g}",
-            )
-            yield Check(key, value >= limit, found, allowed, {f"holdout_{name}": value})
+            found = f"{value:.4f} on {len(reference):,} hold-out rows"
+            figures = {f"holdout_{name}": value}
+            yield Check(key, value >= limit, found, f"at least {limit:g}", figures)
         if (limit := getattr(params, key := f"max_{name}_loss")) is None:
             continue
         if before:
