@@ -52,8 +52,8 @@ def compared(
             result(30),
             result(60),
             "worse: accuracy 97.00 → 94.00 %, p < 0.001; the gate would refuse: "
-            "paired_test, max_accuracy_loss, max_sensitivity_loss, max_balanced_accuracy_loss, "
-            "max_macro_f1_loss",
+            "paired_test, max_accuracy_loss, max_balanced_accuracy_loss, max_macro_f1_loss, "
+            "max_sensitivity_loss",
         ),
         (
             result(30),

@@ -12,8 +12,6 @@ from digits.toolkit.files import StrictModel
 from digits.toolkit.judgement import calibration
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
-NO_CHAMPION = "no champion to compare with"
-INCOMPARABLE = ("images of different sizes", "the same input size")  # found, allowed
 
 Off = BeforeValidator(lambda value: None if value is False else value)
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
@@ -144,6 +142,13 @@ class Decision:
     @property
     def figures(self) -> dict[str, float]:
         return {name: value for check in self.checks for name, value in check.figures.items()}
+
+
+def unpaired(name: str, champion: Contender | None, left_out: str = "") -> Check:
+    """A check against a champion that there is not, or that takes other images."""
+    if champion:
+        return Check(name, False, "images of different sizes", "the same input size")
+    return Check(name, True, f"no champion to compare with{left_out}")
 
 
 def approval(approved_by: str, rejected_by: str) -> Check | None:

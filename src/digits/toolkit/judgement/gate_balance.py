@@ -1,4 +1,4 @@
-"""The gate's limits that count each class alike, and remarks on too few rows."""
+"""The gate's limits on shares of the rows, of each class too, and remarks on too few rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from digits.toolkit.dataset import Hits, Labels
 from digits.toolkit.judgement.confusion import balance, confusion_matrix
 from digits.toolkit.judgement.few_rows import OF_ALL, lacking, least
-from digits.toolkit.judgement.gate import INCOMPARABLE, NO_CHAMPION, Check, Contender, PromoteParams
+from digits.toolkit.judgement.gate import Check, Contender, PromoteParams, unpaired
 
 
 def min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
@@ -26,17 +26,17 @@ def min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: 
     return Check("min_sensitivity", passed, found, allowed, figures)
 
 
-def balanced(
+def shares(
     predicted: Labels, champion: Contender | None, reference: Labels, params: PromoteParams
 ) -> Iterator[Check]:
-    """Limits on balanced accuracy and macro-F1 of the rows, and on their loss."""
+    """Limits on accuracy, balanced accuracy and macro-F1 of the rows, and on their loss."""
     before = None
     if champion and champion.predicted is not None:
         before = _figures(champion.predicted, reference)
     for name, value in _figures(predicted, reference).items():
         if (limit := getattr(params, key := f"min_{name}")) is not None:
             found = f"{value:.4f} on {len(reference):,} hold-out rows"
-            figures = {f"holdout_{name}": value}
+            figures = {f"holdout_{name}": value, "holdout_rows": len(reference)}
             yield Check(key, value >= limit, found, f"at least {limit:g}", figures)
         if (limit := getattr(params, key := f"max_{name}_loss")) is None:
             continue
@@ -46,15 +46,14 @@ def balanced(
             figures = {f"champion_{name}": before[name], f"{name}_change": change}
             allowed = f"a loss of at most {limit:g}"
             yield Check(key, -change <= limit + 1e-9, found, allowed, figures)
-        elif champion:
-            yield Check(key, False, *INCOMPARABLE)
         else:
-            yield Check(key, True, NO_CHAMPION)
+            yield unpaired(key, champion)
 
 
 def _figures(predicted: Labels, reference: Labels) -> dict[str, float]:
     classes = int(max(predicted.max(), reference.max())) + 1
-    return balance(confusion_matrix(predicted, reference, classes=classes))
+    balanced = balance(confusion_matrix(predicted, reference, classes=classes))
+    return {"accuracy": float(np.mean(predicted == reference)), **balanced}
 
 
 def with_remarks(

@@ -7,19 +7,12 @@ from scipy.stats import fisher_exact
 
 from digits.toolkit.dataset import Hits, Labels
 from digits.toolkit.judgement.comparison import mcnemar_exact
-from digits.toolkit.judgement.gate import (
-    INCOMPARABLE,
-    NO_CHAMPION,
-    Check,
-    Contender,
-    Decision,
-    Facts,
-    PromoteParams,
-)
-from digits.toolkit.judgement.gate_balance import balanced, min_sensitivity, with_remarks
+from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts, PromoteParams, unpaired
+from digits.toolkit.judgement.gate_balance import min_sensitivity, shares, with_remarks
 from digits.toolkit.judgement.slices import Slices, slice_loss
 
 NO_SLICES = "no column of metadata that makes slices"
+ORDER = [*PromoteParams.model_fields]  # of the checks
 
 Champion = Contender | None  # None: there is none
 
@@ -60,9 +53,10 @@ def decide(
             *alone(challenger, hits, reference, facts, params, names),
             *against(hits, challenger.signature, champion, before, slices, params),
             *against_all(hits, former, champion, before, reference, params, names),
-            *balanced(challenger.predicted, champion, reference, params),
+            *shares(challenger.predicted, champion, reference, params),
         ]
         checks = with_remarks(checks, reference, params, names)
+        checks.sort(key=lambda check: ORDER.index(check.name))
     checks += [*origin(facts, params), *filter(None, [approval])]
     old = champion.name if champion else None
     return Decision(challenger.name, old, (*checks,), rows_md5, (*right,), note)
@@ -82,11 +76,6 @@ def alone(
     names: Sequence[str],
 ) -> Iterator[Check]:
     """The checks that need no champion."""
-    if (limit := params.min_accuracy) is not None:
-        accuracy, rows = float(hits.mean()), len(hits)
-        found, allowed = f"{accuracy:.4f} on {rows:,} hold-out rows", f"at least {limit:g}"
-        figures = {"holdout_accuracy": accuracy, "holdout_rows": rows}
-        yield Check("min_accuracy", accuracy >= limit, found, allowed, figures)
     if (limit := params.min_sensitivity) is not None:
         yield min_sensitivity(names, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:
@@ -139,7 +128,6 @@ def against(
 ) -> Iterator[Check]:
     comparisons = {
         "paired_test": _paired_test,
-        "max_accuracy_loss": _accuracy_loss,
         "max_slice_loss": lambda *each: Check("max_slice_loss", *slice_loss(slices, *each)),
     }
     for name in ("same_signature", *comparisons):
@@ -147,13 +135,11 @@ def against(
             continue
         if name == "max_slice_loss" and not slices:
             yield Check(name, True, NO_SLICES)
-        elif champion is None:
-            yield Check(name, True, NO_CHAMPION)
-        elif name == "same_signature":
+        elif champion and name == "same_signature":
             old = champion.signature
             yield Check(name, signature == old, signature, f"the champion's: {old}")
         elif before is None:
-            yield Check(name, False, *INCOMPARABLE)
+            yield unpaired(name, champion)
         else:
             yield comparisons[name](before, hits, limit)
 
@@ -164,14 +150,6 @@ def _paired_test(before: Hits, now: Hits, level: float) -> Check:
     found = f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}"
     figures = {"only_challenger": only, "only_champion": only_champion, "worse_p_value": p_value}
     return Check("paired_test", p_value >= level, found, f"p at least {level:g}", figures)
-
-
-def _accuracy_loss(before: Hits, now: Hits, limit: float) -> Check:
-    accuracy, change = float(before.mean()), float(now.mean()) - float(before.mean())
-    found = f"{now.mean():.4f} against {accuracy:.4f}: {change:+.4f}"
-    figures = {"champion_accuracy": accuracy, "accuracy_change": change}
-    passed = int(before.sum() - now.sum()) <= limit * len(now) + 1e-9
-    return Check("max_accuracy_loss", passed, found, f"a loss of at most {limit:g}", figures)
 
 
 def against_all(
@@ -190,16 +168,14 @@ def against_all(
     if champion and before is not None:
         known[champion.name] = right_by_class(before, reference)
     if (limit := params.max_sensitivity_loss) is not None:
-        if champion and before is None:
-            yield Check("max_sensitivity_loss", False, *INCOMPARABLE)
-        elif known:
+        if known and (before is not None or not champion):
             yield _sensitivity_loss(known, hits, reference, limit, names)
         else:
-            yield Check("max_sensitivity_loss", True, NO_CHAMPION + left_out)
+            yield unpaired("max_sensitivity_loss", champion, left_out)
     if (limit := params.max_total_loss) is None:
         return
     if not known:
-        yield Check("max_total_loss", True, NO_CHAMPION + left_out)
+        yield unpaired("max_total_loss", None, left_out)
         return
     rights = {version: int(right.sum()) for version, right in known.items()}
     version = max(rights, key=rights.__getitem__)
