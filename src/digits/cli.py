@@ -105,7 +105,7 @@ def demo(
     from webbrowser import open_new_tab
 
     from digits.demo import demo_app, players
-    from digits.toolkit.answering.serve import serve_app
+    from digits.toolkit import protocol
     from digits.toolkit.guard import listen
 
     with connected() as project, listen(port) as listening:
@@ -113,19 +113,20 @@ def demo(
         print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
-        serve_app(app, listening)
+        protocol.serve(app, listening)
 
 
 @app.command()
 def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from digits.toolkit.answering.serve import mlflow_app, serve_app
+    from digits.toolkit import protocol
+    from digits.toolkit.answering.serve import mlflow_app
     from digits.toolkit.guard import listen
 
     with connected() as project, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, project))
         print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
-        serve_app(app, listening)
+        protocol.serve(app, listening)
 
 
 @app.command()

@@ -1,14 +1,18 @@
 """HTTP/1.1 for unknown clients: limits that uvicorn does not set on heads and pipelines."""
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
+DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
 
 
@@ -77,3 +81,21 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=HEAD_S,
+    )
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,15 +1,12 @@
 """Answer as `mlflow models serve` does; what the apps of this machine share."""
 
-import socket
 from contextlib import suppress
 
-import uvicorn
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digits.toolkit.guard import Guard
-from digits.toolkit.protocol import Protocol
 from digits.toolkit.registry.model_files import fetched
 from digits.toolkit.registry.trace import find_origin
 
@@ -47,8 +44,3 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
         return origin.uri, Guard(Limited(scoring_server.init(files.load_as_served()), MAX_ARRAYS))
-
-
-def serve_app(app: ASGIApp, listening: socket.socket) -> None:
-    config = uvicorn.Config(app, http=Protocol, log_level="warning", lifespan="off")
-    uvicorn.Server(config).run(sockets=[listening])

@@ -7,20 +7,14 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
-import uvicorn
-
-from digits.toolkit import process
+from digits.toolkit import process, protocol
 from digits.toolkit.errors import ServiceError, UsageError, printable
 from digits.toolkit.guard import MORE_NAMES, listen
-from digits.toolkit.protocol import HEAD_S, MAX_CONNECTIONS, Protocol
 from digits.toolkit.serving.app import Service
 from digits.toolkit.serving.model import LOG, load
 
-DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
-
 
 def serve(options: Namespace) -> None:
-    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
     loaded, journal = load(Path()), None
     if options.log:
         try:
@@ -31,25 +25,12 @@ def serve(options: Namespace) -> None:
         os.umask(0o077)  # the images may be private
         journal = Journal(options.log, loaded.description)
     with listen(options.port, options.host) as listening, journal or nullcontext():
-        config = uvicorn.Config(
-            Service(loaded, journal).app(),
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=DRAIN_S,
-            timeout_keep_alive=HEAD_S,
-        )
         host, port = listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         title = printable(loaded.description.title)
         print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
-        uvicorn.Server(config).run(sockets=[listening])
+        protocol.serve(Service(loaded, journal).app(), listening)
 
 
 def options() -> Namespace:
