@@ -1,6 +1,5 @@
 """The demo page: draw or choose a picture, and see each model's probabilities."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import Body, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
-from PIL import Image
 
 from digits.toolkit.answering.predict import class_names
 from digits.toolkit.answering.serve import Limited
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.guard import Guard
+from digits.toolkit.html.templates import data_uri
 from digits.toolkit.pictures import TREATMENTS, read_picture
 from digits.toolkit.project import Project
 from digits.toolkit.registry.served import Served, served
@@ -74,7 +73,6 @@ def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
     image, treatment = read_picture(BytesIO(sent), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     names = class_names(model, project) or [*map(str, range(len(probabilities)))]
-    Image.fromarray(image).save(png := BytesIO(), format="PNG")
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),
@@ -83,5 +81,5 @@ def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
         "probabilities": probabilities.tolist(),
         "classes": names,
         "picture": f"{treatment}: {TREATMENTS[treatment]}",
-        "seen": f"data:image/png;base64,{b64encode(png.getvalue()).decode()}",
+        "seen": data_uri(image),
     }

@@ -1,12 +1,10 @@
 """`digits suspects`: labels that are probably wrong, as a table to correct and as a page."""
 
 import logging
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from digits.artifacts import PACK, class_names
 from digits.data import packed
@@ -61,7 +59,7 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
 
 def render(said: str, table: pd.DataFrame, images: Images, *, source: str) -> str:
     """The page with the images (n, …) of the first rows of the table, which is in `source`."""
-    shown = [*zip(table.itertuples(index=False), map(_png, images), strict=False)]
+    shown = [*zip(table.itertuples(index=False), images, strict=False)]
     template = templates("digits.report").get_template("suspects.html.j2")
     return template.render(said=said, shown=shown, count=len(table), source=source)
 
@@ -88,8 +86,3 @@ def _ask(params: Params, model: str) -> Ask:
         return export.calibrate(network, held_out).validation
 
     return ask
-
-
-def _png(image: np.ndarray) -> bytes:
-    Image.fromarray(image).save(png := BytesIO(), format="PNG")
-    return png.getvalue()

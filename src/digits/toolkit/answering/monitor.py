@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from PIL import Image
 from scipy.stats import binomtest
 
 from digits.toolkit.answering import drift
@@ -115,7 +113,7 @@ def render(monitored: Monitored) -> str:
     result, foreign = monitored.result, []
     if monitored.features:
         farthest = np.argsort(-monitored.features[1], kind="stable")[:24]
-        foreign = [_png(image) for image in monitored.sample[farthest]]
+        foreign = [*monitored.sample[farthest]]
     template = templates("digits.toolkit.answering").get_template("monitor.html.j2")
     return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
 
@@ -181,8 +179,3 @@ def _beside_known(
         return expected, None
     usual = KnownFeatures(kinds[0][0].features)
     return expected, (usual, usual.distances(new.features))
-
-
-def _png(image: Images) -> bytes:
-    Image.fromarray(image).save(content := BytesIO(), "png")
-    return content.getvalue()

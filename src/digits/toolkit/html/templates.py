@@ -1,9 +1,12 @@
 """How a template becomes a page."""
 
 from base64 import b64encode
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 
 def templates(package: str, **options: Any) -> Environment:
@@ -16,8 +19,16 @@ def templates(package: str, **options: Any) -> Environment:
         **{"autoescape": True} | options,
     )
     found.filters["p_value"] = p_value
-    found.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
+    found.filters["data_uri"] = data_uri
     return found
+
+
+def data_uri(picture: bytes | np.ndarray) -> str:
+    """A PNG, or an image uint8 as one, as a page can carry it."""
+    if not isinstance(picture, bytes):
+        Image.fromarray(picture).save(content := BytesIO(), "png")
+        picture = content.getvalue()
+    return f"data:image/png;base64,{b64encode(picture).decode()}"
 
 
 def p_value(value: float) -> str:
