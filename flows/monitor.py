@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from digits.project import load_project
+from digits.toolkit.answering.monitor import MonitorResult, verdicts
 from digits.toolkit.prefect.commands import run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
 
@@ -27,12 +28,7 @@ def monitor(
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
-    found, lines = run_digits("monitor", source, days=days, labels=labels, model=model), []
-    if found["unsure"] is not None:
-        lines.append(f"{found['unsure']:.2%} of the answers are unsure")
-    if expected := found["expected"]:
-        value, lower, upper = expected.values()
-        lines.append(f"expected accuracy {value:.2%} ({lower:.2%} to {upper:.2%}), without labels")
-    if accuracy := found["accuracy"]:
-        lines.append(f"accuracy {accuracy['value']:.2%} on {accuracy['rows']:,} labelled rows")
-    return show_drift(load_project().name, found, "monitoring", source, *lines)
+    found = run_digits("monitor", source, days=days, labels=labels, model=model)
+    unsure = f"{found['unsure']:.2%} of the answers are unsure."
+    said = verdicts(MonitorResult(**found))
+    return show_drift(load_project().name, found, "monitoring", source, *said, unsure)

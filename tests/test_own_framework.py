@@ -82,7 +82,7 @@ def test_own_models_pass_all_stages(own: None) -> None:
         assert row["test_accuracy"] - row["test_ece"] > 0.75
     project, images = load_project(), LAYOUT.read_split("holdout").data.images
     for version, name in enumerate(sorted(OWN), 1):
-        assert promote_training(name, None, None, project=project).moved
+        assert promote_training(name, None, None, project=project).move
         with served(f"models:/{support.NAME}/{version}", threads=2) as model:
             packaged = load(write_package(model, Path(name), project=project).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6

@@ -1,6 +1,6 @@
 """Groups whose rows stay in one part, such as the images of one writer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from digits.data.packed import META
 from digits.toolkit.dataset import Labels, Rows
-from digits.toolkit.errors import DataError, cut
+from digits.toolkit.errors import DataError, some
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "data/labels.csv"
 DRAWS = 200
-SHOWN = 3  # names in a message
 
 Counts = tuple[NDArray[np.floating], NDArray[np.floating]]  # each (classes,)
 
@@ -110,9 +109,3 @@ def check(parts: Mapping[str, Rows], names: "pd.Series[str]") -> None:
 def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:
     """How many groups are in each part."""
     return {part: rows[META + column].iloc[own].nunique() for part, own in parts.items()}
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, for a message."""
-    shown = [cut(name, 60) for name in names[:SHOWN]]
-    return ", ".join([*shown, *(["…"] if len(names) > SHOWN else [])])

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from digits.data import grouping
 from digits.toolkit.dataset import Labels, Rows
-from digits.toolkit.errors import DataError
+from digits.toolkit.errors import DataError, some
 from digits.toolkit.files import StrictModel
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def split(
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
-            found = f"{name} gets no row of class {grouping.some([*map(str, missing)])}"
+            found = f"{name} gets no row of class {some([*map(str, missing)])}"
             what = "groups with rows of it" if params.group else "rows of it"
             raise DataError(f"data: {found}; add {what}, or raise data.percent")
     return parts

@@ -160,7 +160,7 @@ def print_outcome(outcome: "promotion.Outcome", *, as_json: bool) -> None:
     print_table(("check", "", "found", "allowed"), rows)
     if outcome.decision.note:
         print(outcome.decision.note)
-    if outcome.moved:
+    if outcome.move:
         print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
     elif outcome.decision.accepted:
         print(f"{outcome.decision.challenger} would be promoted (dry run)")

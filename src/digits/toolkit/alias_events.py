@@ -15,8 +15,6 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 
 
 class AliasSet(BaseModel):
-    """What such a request asks."""
-
     name: Name
     alias: Name
     version: Name

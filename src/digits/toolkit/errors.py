@@ -30,6 +30,11 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 2]} …"
 
 
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first names, for a message."""
+    return ", ".join([*(cut(name, 60) for name in names[:most]), *["…"] * (len(names) > most)])
+
+
 def one_line(text: object, *, width: int = 80) -> str:
     return cut(" ".join(str(text).split()), width)
 

@@ -42,11 +42,6 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         block[last] = value
 
 
-def value_of(key: str) -> Any:
-    """The unchecked value of a dotted key in params.yaml; None if there is no such key."""
-    return at(read(), key)
-
-
 def at(value: Any, key: str) -> Any:
     """The value of a dotted key; None if there is none."""
     for name in key.split("."):

@@ -1,19 +1,7 @@
 """Image files as a model's input: read, checked and converted to its size and channels.
 
-The same picture gives the same input in training, `predict`, `score`, demo, service and package:
-
-| picture | becomes |
-|---|---|
-| of the model's size, 8 bits, opaque, grey if the model is | the input as it is |
-| of another size | resampled by `fit`, bilinear, averaging what shrinks |
-| turned by its EXIF orientation | upright |
-| transparent | laid on white; `digit`: on the opposite of its ink |
-| palette, CMYK | RGB; colour profiles are ignored |
-| colour, for a grey model | its luminance (ITU-R 601) |
-| 16 bits | 8 bits |
-| JPEG of more than twice the model's size | decoded at 1/2, 1/4 or 1/8, not below twice that size |
-| over `MAX_PIXELS`, as JPEG over twice that | refused before it is decoded |
-| animated, damaged, cut off, of another format | refused |
+The same picture gives the same input in training, `predict`, `score`, demo, service and package;
+docs/how-to/serving.md has the rules.
 """
 
 import warnings
@@ -79,7 +67,7 @@ def probe(file: IO[bytes] | Path) -> tuple[int, int, bool]:
 
 
 def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted:
-    """Read a picture as a model's input, by the rules above; see `convert_picture`.
+    """Read a picture as a model's input, see `convert_picture`.
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
     """
@@ -91,7 +79,7 @@ def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted
 
 
 def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
-    """Convert a decoded picture to a model's input, by the rules above.
+    """Convert a decoded picture to a model's input.
 
     `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
     is blank, or `fit` is `digit` and the model sees colour.

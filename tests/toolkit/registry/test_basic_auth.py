@@ -67,12 +67,12 @@ def test_users_promote_and_roll_back(project: Path, digits_8x8: Dataset, become:
     become("ann")
     fighter_elsewhere("mlp", FEW)
     restore_all(load_project())
-    assert promote().moved
+    assert promote().move
 
     become("bob")
     fighter_elsewhere("mlp")
     restore_all(load_project())
-    assert promote().moved
+    assert promote().move
     rollback(NAME)
     assert Registry(NAME).champion() == "1"
     moves = [(move.action, move.after, move.by) for move in Registry(NAME).moves()]

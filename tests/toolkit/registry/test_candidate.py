@@ -89,7 +89,7 @@ def cached(repo: Repo, path: Path) -> Path:
 def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> None:
     split_path("holdout").write_bytes(b"not its own")
     outcome = promote("mlp", "wide")
-    assert outcome.moved, outcome.decision
+    assert outcome.move, outcome.decision
     [check] = [check for check in outcome.decision.checks if check.name == "clean_commit"]
     assert check.passed
     experiments.experiments.apply("wide")
@@ -132,7 +132,7 @@ def test_lost_cache_comes_from_remote_or_a_line(experiments: Repo, tmp_path: Pat
         config["core"]["remote"] = "far"
     shutil.copytree(experiments.cache.local_cache_dir, tmp_path / "far")
     cached(experiments, holdout).unlink()
-    assert promote("mlp", "wide").moved
+    assert promote("mlp", "wide").move
     shutil.rmtree(tmp_path / "far")
     cached(experiments, holdout).unlink(missing_ok=True)
     line = finding(ServiceError, lambda: promote("mlp", "wide"))

@@ -54,7 +54,7 @@ class TestPromote:
     def test_a_first_a_better_and_an_equal_model_become_champion(self, promote, capsys):
         for version, falls_for in (("1", [EVEN]), ("2", []), ("3", [FEW])):
             outcome = promote(fighter(*falls_for))
-            assert outcome.moved
+            assert outcome.move
             assert Registry(NAME).champion() == outcome.version == version
         print_outcome(outcome, as_json=False)
         line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
@@ -163,7 +163,7 @@ class TestPromote:
         promote(fighter(EVEN))
         assert promote(model).version == "2"
         again = promote(model)
-        assert (again.version, again.decision, again.moved) == ("2", None, False)
+        assert (again.version, again.decision, again.move) == ("2", None, None)
         assert len(Registry(NAME).moves()) == 2
 
     def test_version_registered_by_hand_is_another(self, ring):
@@ -208,7 +208,7 @@ class TestPromote:
     def test_max_total_loss_adds_up(self, ring):
         judge = gate({"promote.max_latency_ms": None, "promote.max_total_loss": 0.002})
         for falls_for in ([], [FEW]):
-            assert promotion.promote(fighter(*falls_for), NAME, judge=judge).moved
+            assert promotion.promote(fighter(*falls_for), NAME, judge=judge).move
         worse = fighter(FEW, FEW_MORE)
         outcome = promotion.promote(worse, NAME, judge=judge)
         assert outcome.decision.failed == ["max_total_loss"]
@@ -221,7 +221,7 @@ class TestPromote:
         assert "models:/digits/1: its files are not those" in finding(IntegrityError, work)
         MlflowClient().delete_model_version(NAME, "1")
         outcome = promotion.promote(worse, NAME, judge=judge)
-        assert outcome.moved
+        assert outcome.move
         [check] = [c for c in outcome.decision.checks if c.name == "max_total_loss"]
         assert (
             "version 2, the best so far (left out, as they cannot answer: version 1)" in check.found
@@ -353,7 +353,7 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
         found.append(finding(BusyError, lambda: promotion.rollback(NAME)))
         return accept(*asked)
 
-    assert promotion.promote(run, NAME, judge=judge).moved
+    assert promotion.promote(run, NAME, judge=judge).move
     assert "another promotion or rollback holds it" in found[0]
 
 

@@ -206,7 +206,7 @@ class TestDecisions:
         trained = [arena.fighter(), arena.fighter()]
         way.loses = True
         for run in trained:
-            assert promote(run, name, judge=arena.accept).moved
+            assert promote(run, name, judge=arena.accept).move
         rollback(name)
         first, second, last = self.after(name)
         assert first == last != second

@@ -23,7 +23,6 @@ from digits.toolkit.tracking import runs
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
-SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class Sample:
         self.images: Images = np.empty((0, *shape), np.uint8)
         self._keys = np.empty(0)
         self._size = max(2, min(SAMPLE, SAMPLE_BYTES // prod(shape)))
-        self._random = np.random.default_rng(SEED)
+        self._random = np.random.default_rng(0)
 
     def add(self, images: Images) -> None:
         keys = np.concatenate([self._keys, self._random.random(len(images))])

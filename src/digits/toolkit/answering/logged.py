@@ -24,8 +24,6 @@ COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 
 
 class Log(NamedTuple):
-    """The last days of a log."""
-
     files: list[Path]
     since: datetime
     newest: datetime  # when the newest row was answered

@@ -38,6 +38,10 @@ class Result(NamedTuple):
     sensitivity: Mapping[str, float | None]
     probabilities: Mapping[str, Probabilities]
 
+    def candidate(self, name: str) -> Candidate:
+        seconds = comparable_s(self.metrics["elapsed_s"], self.metrics.get("shared_cores", 0.0))
+        return Candidate(name, self.probabilities["test"].argmax(axis=1), seconds)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Difference:
@@ -87,15 +91,7 @@ def compare_results(
     pair = gate = None
     state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in labels:
-        a, b = (
-            Candidate(
-                name,
-                r.probabilities["test"].argmax(axis=1),
-                comparable_s(r.metrics["elapsed_s"], r.metrics.get("shared_cores", 0.0)),
-            )
-            for name, r in (("old", old), ("new", new))
-        )
-        pair = compare_pair(a, b, labels["test"])
+        pair = compare_pair(old.candidate("old"), new.candidate("new"), labels["test"])
         state = "better" if pair.better == "new" else "worse"
         if pair.within_noise:
             state = "no difference beyond noise" if pair.disagreements else "same answers"

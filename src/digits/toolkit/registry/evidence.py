@@ -19,7 +19,7 @@ from digits.toolkit.judgement.gate_checks import decide, right_by_class
 from digits.toolkit.judgement.slices import find_slices
 from digits.toolkit.judgement.timing import request_times
 from digits.toolkit.outputs import EVALUATED, SPLIT_TAGS
-from digits.toolkit.params_yaml import value_of
+from digits.toolkit.params_yaml import at, read
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.project import Project
 from digits.toolkit.registry.model_files import ModelFiles
@@ -155,7 +155,7 @@ def _check_settings(root: Path) -> None:
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
-            if key != "seed" and (present := value_of(key)) != recorded:
+            if key != "seed" and (present := at(read(), key)) != recorded:
                 found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
                 cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
                 raise IntegrityError(f"{found}; {cure}")

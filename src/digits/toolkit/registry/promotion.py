@@ -46,13 +46,9 @@ class Outcome:
     decision: Decision | None
     move: Move | None = None
 
-    @property
-    def moved(self) -> bool:
-        return self.move is not None
-
     def as_dict(self) -> dict[str, Any]:
         accepted = self.decision is None or self.decision.accepted
-        return {**asdict(self), "accepted": accepted, "moved": self.moved}
+        return {**asdict(self), "accepted": accepted, "moved": bool(self.move)}
 
 
 def promote_training(
