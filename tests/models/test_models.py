@@ -14,7 +14,7 @@ from digits.toolkit.dataset import Shape
 SIZES = {
     **{"mlp": 550_346, "cnn": 1_199_882},
     **{
-        "compact": 136_106,
+        "compact": 64_922,
         "sprint": 82_114,
         "best": 573_268,
         "mlp_pca": 213_788,

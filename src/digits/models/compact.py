@@ -1,4 +1,4 @@
-"""`compact`: the highest accuracy for the MLP's time, 136,106 parameters on 28×28 images."""
+"""`compact`: the highest accuracy for the MLP's time, 64,922 parameters on 28×28 images."""
 
 from typing import Annotated
 
