@@ -16,7 +16,7 @@ SIZES = {
     **{
         "compact": 64_922,
         "sprint": 82_114,
-        "best": 573_268,
+        "best": 512_322,
         "mlp_pca": 213_788,
         "finetune": 944_890,
     },

@@ -15,7 +15,7 @@ from digits.training.recipe import ViewParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-CONVOLUTIONS: dict[str, Any] = {"filters": [16, 16, 16, 16], "dropout": 0.3}
+CONVOLUTIONS: dict[str, Any] = {"filters": [16, 16, 16, 16]}
 BUILDS: dict[str, dict[str, Any]] = {
     "mlp": {"units": [8, 8, 8], "dropout": [0.1] * 3},
     "mlp_pca": {"components": 6, "units": [8, 8, 8], "dropout": [0.1] * 3},

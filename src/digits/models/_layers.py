@@ -45,7 +45,7 @@ def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = Fal
     ]
 
 
-def compact_net(filters: list[int], size: int, *, image_shape: Shape, dropout: float) -> Layers:
+def compact_net(filters: list[int], size: int, *, image_shape: Shape) -> Layers:
     """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
     from keras import layers
 
@@ -56,7 +56,6 @@ def compact_net(filters: list[int], size: int, *, image_shape: Shape, dropout: f
         *convolution(filters[2], 3, padding=border, pooled=True),
         *convolution(filters[3], 3, padding=border),
         layers.Flatten(),
-        layers.Dropout(dropout),
     ]
 
 

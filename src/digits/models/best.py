@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from digits.models._layers import Count, Model, Rate, apply, compact_net, probabilities, raw_pixels
+from digits.models._layers import Count, Model, apply, compact_net, probabilities, raw_pixels
 from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
@@ -12,7 +12,6 @@ from digits.toolkit.files import StrictModel
 class BuildParams(StrictModel):
     kernels: Annotated[list[Count], Field(min_length=1)]  # of each member's first convolution
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
-    dropout: Rate
 
 
 def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
@@ -26,7 +25,7 @@ def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     inputs, *scaling = raw_pixels(image_shape)
     pixels, members = apply(scaling, inputs), []
     for size in params.kernels:
-        network = compact_net(params.filters, size, image_shape=image_shape, dropout=params.dropout)
+        network = compact_net(params.filters, size, image_shape=image_shape)
         last = [probabilities(classes), keras.layers.Reshape((1, classes), dtype="float32")]
         members.append(apply([*network, *last], pixels))
     joined = keras.layers.Concatenate(axis=1, dtype="float32")(members)

@@ -4,24 +4,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from digits.models._layers import Count, Model, Rate, compact_net, probabilities, raw_pixels
+from digits.models._layers import Count, Model, compact_net, probabilities, raw_pixels
 from digits.toolkit.dataset import Shape
 from digits.toolkit.files import StrictModel
 
 
 class BuildParams(StrictModel):
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
-    dropout: Rate
 
 
 def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
-    """One 5×5 and three 3×3 convolutions with batch normalization, dropout, and a softmax."""
+    """One 5×5 and three 3×3 convolutions with batch normalization, and a softmax."""
     from keras import Sequential
 
     return Sequential(
         [
             *raw_pixels(image_shape),
-            *compact_net(params.filters, 5, image_shape=image_shape, dropout=params.dropout),
+            *compact_net(params.filters, 5, image_shape=image_shape),
             probabilities(classes),
         ]
     )
