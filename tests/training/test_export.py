@@ -21,7 +21,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "mlp_pca": {"components": 6, "units": [8, 8, 8], "dropout": [0.1] * 3},
     "cnn": {"filters": [2, 3], "dense": 5, "dropout": [0.1, 0.1]},
     "compact": CONVOLUTIONS,
-    "sprint": {"filters": [4, 4], "dense": 6},
+    "sprint": {"filters": [4, 4, 6]},
     "best": {**CONVOLUTIONS, "kernels": [3, 5]},
 }
 FEATURES = {
@@ -30,7 +30,7 @@ FEATURES = {
     "finetune": 576,
     "cnn": 5,
     "compact": 64,
-    "sprint": 6,
+    "sprint": 24,
     "best": 64,
 }
 
