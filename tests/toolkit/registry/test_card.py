@@ -113,6 +113,15 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         assert line in text
 
 
+def test_it_says_which_images_the_model_takes_and_how_pictures_become_such() -> None:
+    said = "for a grey image of 8×8 pixels", "A picture of another size is cropped to the ink"
+    assert all(words in (promoted(fighter()).description or "") for words in said)
+    run = fighter(shape=(8, 8, 3))
+    MlflowClient().log_param(run.run_id, "image.fit", "pad")
+    said = "for a colour image of 8×8 pixels", "A picture of another size is scaled until it fits"
+    assert all(words in (promoted(run).description or "") for words in said)
+
+
 def test_the_way_to_ask_that_it_names_works() -> None:
     text = promoted(fighter()).description or ""
     [code] = re.findall("```python\n(.+?)```", text, re.S)

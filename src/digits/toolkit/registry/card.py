@@ -19,6 +19,7 @@ from digits.toolkit.html.templates import templates
 from digits.toolkit.judgement import slices
 from digits.toolkit.judgement.behaviour import accuracies, fragile_line, words
 from digits.toolkit.outputs import EVALUATED, ClassFigures
+from digits.toolkit.pictures import TREATMENTS
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.trace import Origin, check_gate_record
@@ -104,6 +105,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
     return {
         "origin": origin,
         "files": files,
+        "treatment": TREATMENTS[origin.params.get("image.fit", "digit")],  # as `served` does
         "metrics": metrics,
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
         "restored_from": own_tags(run.data.tags).get("restored_from"),
