@@ -42,7 +42,7 @@ def matrix_product_rate(rows: int = MATRIX, inner: int = MATRIX, columns: int = 
 
 
 def forward_operations(path: Path) -> int:
-    """Float operations for one image in one view, as TensorFlow's profiler counts them."""
+    """Float operations for one image, as TensorFlow's profiler counts them."""
     import keras
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
@@ -51,9 +51,7 @@ def forward_operations(path: Path) -> int:
 
     model = keras.saving.load_model(path, compile=False)
     height, width = model.input_shape[1:]
-    # a model that averages over views contains the trained network once
-    network = next((inner for inner in model.layers if isinstance(inner, keras.Model)), model)
-    concrete = tf.function(lambda images: network(images, training=False)).get_concrete_function(
+    concrete = tf.function(lambda images: model(images, training=False)).get_concrete_function(
         tf.TensorSpec((1, height, width), tf.uint8)
     )
     graph = convert_variables_to_constants_v2_as_graph(concrete)[0].graph

@@ -67,7 +67,6 @@ SMALL = {
     "train.compact.fit.epochs": 2,
     "train.best.build.filters": [4, 4, 4, 4],
     "train.best.fit.epochs": 2,
-    "train.best.test_time_augment": {"shift": 4, "stretch": 0.07},  # one pixel of 8
     "train.sprint.build": {"filters": [4, 4, 4]},
     "train.finetune.build.size": 32,
     "train.finetune.build.weights": None,

@@ -80,20 +80,17 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
     assert len([line for line in said if line.startswith("`make")]) == 3
 
 
-def test_the_operations_of_a_fit_are_those_of_one_view(tmp_path, tensorflow):
+def test_the_operations_of_a_fit_are_counted(tmp_path, tensorflow):
     import keras
 
     from digits.training import export
-    from digits.training.final_model import over_views
-    from digits.training.recipe import ViewParams
 
     layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten(), keras.layers.Dense(10)]
-    plain = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers])
-    export.write_keras(plain, tmp_path / "plain.keras")
-    export.write_keras(over_views(plain, by=ViewParams(shift=4)), tmp_path / "views.keras")
-    operations = machine.forward_operations(tmp_path / "plain.keras")
-    assert operations >= 2 * 64 * 10
-    assert machine.forward_operations(tmp_path / "views.keras") == operations
+    export.write_keras(
+        keras.Sequential([keras.Input((8, 8), dtype="uint8"), *layers]), tmp_path / "m.keras"
+    )
+    operations = machine.forward_operations(tmp_path / "m.keras")
+    assert 2 * 64 * 10 <= operations < 3 * 64 * 10
 
 
 @pytest.mark.usefixtures("tensorflow", "project")

@@ -11,7 +11,6 @@ from support import finding
 from digits.toolkit import inference
 from digits.toolkit.dataset import Dataset, Shape
 from digits.toolkit.errors import DataError, DigitsError
-from digits.training.recipe import ViewParams
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -35,19 +34,19 @@ FEATURES = {
 }
 
 
-def network(name: str, *, views: bool = False, shape: Shape = (8, 8)) -> Any:
+def network(name: str, *, shape: Shape = (8, 8)) -> Any:
     """A network with random weights, as it is after a fit."""
     import keras
 
     from digits.models import model_file
-    from digits.training.final_model import for_inference, over_views
+    from digits.training.final_model import for_inference
 
     keras.utils.set_random_seed(1)
     file = model_file(name)
     built = file.build(file.BuildParams(**BUILDS[name]), image_shape=shape, classes=10)
     if hasattr(file, "adapt"):
         file.adapt(built, np.random.default_rng(0).integers(0, 17, (50, *shape), np.uint8))
-    return over_views(for_inference(built), by=ViewParams(shift=4 * views, stretch=0.3 * views))
+    return for_inference(built)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_onnx_and_keras_give_the_same_probabilities(
     from digits.training import export
 
     data, path, saved = prepare(digits_8x8), tmp_path / "model.onnx", tmp_path / "model.keras"
-    model = network(name, views=name == "best", shape=data.images.shape[1:])
+    model = network(name, shape=data.images.shape[1:])
     calibrated = export.calibrate(model, data)
     export.write_keras(calibrated.model, saved)
     again = keras.models.load_model(saved).predict(data.images, 1000, verbose=0)

@@ -248,8 +248,7 @@ def test_the_final_ensemble_is_the_mean_of_members_fitted_by_themselves(
 ) -> None:
     import keras
 
-    one_view = recipe("best", **{"train.best.test_time_augment": {}})
-    trained = fit(digits_8x8, "best", recipe=one_view)
+    trained = fit(digits_8x8, "best")
     images = digits_8x8.images[:50]
     members = keras.Model(trained.model.input, trained.model.layers[-1].input)
     each = np.asarray(members(images))
@@ -257,17 +256,6 @@ def test_the_final_ensemble_is_the_mean_of_members_fitted_by_themselves(
     assert (np.ptp(each, axis=1) > 0).any()
     np.testing.assert_allclose(np.asarray(trained.model(images)), each.mean(axis=1), atol=1e-6)
     assert 0 < trained.history[-1]["val_accuracy"] < 1
-
-
-def test_views_at_test_time_change_the_answers_and_no_weight(
-    digits_8x8: Dataset, fitted: Callable[[str], Any]
-) -> None:
-    changes = {"train.mlp.test_time_augment": {"shift": 4, "stretch": 0.25}}
-    plain, viewed = fitted("mlp"), fit(digits_8x8, recipe=recipe(**changes))
-    assert fingerprint(viewed.model) == fingerprint(plain.model)
-    assert viewed.history == plain.history
-    images = digits_8x8.images[:50]
-    assert (np.asarray(viewed.model(images)) != np.asarray(plain.model(images))).any()
 
 
 def test_seed_schedule_and_augmentation_reach_the_training(

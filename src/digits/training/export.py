@@ -34,8 +34,8 @@ class Calibrated(NamedTuple):
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     """Fold the temperature that fits the validation rows best into a copy of the network.
 
-    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble or a
-    mean over views does not have (they differ by one number per row, which softmax cancels).
+    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble does
+    not have (they differ by one number per row, which softmax cancels).
     """
     batches = in_order(validation, classes=model.output_shape[1])
     fitted = model.predict(batches, verbose=0)
@@ -105,12 +105,7 @@ def _without_addresses(config: bytes) -> bytes:
 
 def _last_hidden(model: keras.Model) -> keras.KerasTensor:
     """The input of the last layer that has weights; of several members, the last one's."""
-    last = [layer for layer in model.layers if layer.weights][-1]
-    if not isinstance(last, keras.Model):
-        return last.input
-    # averaged over views: the layer for the image itself
-    hidden = keras.Model(last.inputs, _last_hidden(last), name="of_the_image")
-    return hidden(model.inputs[0], training=False)
+    return [layer for layer in model.layers if layer.weights][-1].input
 
 
 def _normalise(graph: onnx.GraphProto) -> None:

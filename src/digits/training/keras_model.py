@@ -14,7 +14,7 @@ from digits.training import devices, export
 from digits.training.batches import batches, in_order
 from digits.training.checkpoint import Checkpoint, State
 from digits.training.clock import Clock
-from digits.training.final_model import check_exportable, for_inference, over_views
+from digits.training.final_model import check_exportable, for_inference
 from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 
@@ -36,7 +36,7 @@ def train(
     clock: Clock,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, int]:
-    """A model that averages its members and test-time views, and the number of all its weights.
+    """A model that averages its members, and the number of all its weights.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
@@ -76,7 +76,7 @@ def train(
         class_weights=weights,
     )
     _fit_phases(model, file, recipe, fit_once, clock, checkpoint, steps=len(train_batches))
-    final = over_views(for_inference(model), by=recipe.test_time_augment)
+    final = for_inference(model)
     return final, int(final.count_params())
 
 

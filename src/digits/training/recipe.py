@@ -113,17 +113,6 @@ class AugmentParams(StrictModel):
     cutout: Fraction = 0.0  # share of each side: a rectangle of black
 
 
-class ViewParams(StrictModel):
-    """`test_time_augment:` the views whose predictions are averaged; none if both are 0.
-
-    They are the image itself, shifted left and right, and stretched along one axis while squeezed
-    along the other. A prediction takes as many times longer as there are views.
-    """
-
-    shift: Annotated[int, Field(ge=0)] = 0  # pixels of 28
-    stretch: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of the size, in whole pixels per edge
-
-
 class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
@@ -192,7 +181,6 @@ class Recipe(StrictModel):
     optimizer: OptimizerParams
     schedule: ScheduleParams = ScheduleParams()
     augment: AugmentParams = AugmentParams()
-    test_time_augment: ViewParams = ViewParams()
     fit: FitParams
 
     @property
