@@ -82,7 +82,7 @@ def _of_table(folder: Path, table: Path) -> Listing:
             f"{table}: begins with {', '.join(frame.columns[:2])}; file,label is needed"
         )
     findings: list[str] = []
-    seen: dict[str, int] = {}
+    seen: dict[str, int] = {}  # by path without `./`, in the order of the table
     for line, name, label in zip(frame.index + 2, frame["file"], frame["label"], strict=True):
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
@@ -100,7 +100,7 @@ def _of_table(folder: Path, table: Path) -> Listing:
     others = [name for path in pictures if (name := str(path.relative_to(folder))) not in seen]
     rows = frame.apply(lambda values: values.str.strip())  # « Ann» is the writer «Ann»
     rows = rows.rename(columns=lambda name: name if name in ("file", "label") else META + name)
-    rows = rows.assign(part="train", **_table(folder, [*frame["file"]]))
+    rows = rows.assign(part="train", **_table(folder, [*seen]))
     return Listing(
         rows, _left_out(folder, others) + _twins(folder, _same_but_for_case(rows["file"]))
     )
