@@ -7,7 +7,6 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from digits.project import load_project
-from digits.toolkit.answering.monitor import MonitorResult, verdicts
 from digits.toolkit.prefect.commands import run_digits
 from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
 
@@ -30,5 +29,4 @@ def monitor(
     """
     found = run_digits("monitor", source, days=days, labels=labels, model=model)
     unsure = f"{found['unsure']:.2%} of the answers are unsure."
-    said = verdicts(MonitorResult(**found))
-    return show_drift(load_project().name, found, "monitoring", source, *said, unsure)
+    return show_drift(load_project().name, found, "monitoring", source, *found["verdicts"], unsure)

@@ -138,11 +138,12 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
     from digits.toolkit.answering.monitor import verdicts
 
+    said = verdicts(result)
     if as_json:
-        print_json(asdict(result))
+        print_json({**asdict(result), "verdicts": said})
         return
     _print_found(result.warnings, result.drift)
-    print(*verdicts(result), sep="\n")
+    print(*said, sep="\n")
     print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
     others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
     print(f"{result.rows:,} rows by {result.model}{others} → {page}")
