@@ -36,7 +36,7 @@ def test_training_and_official_test_part_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(test.labels, LABELS[20:])
 
 
-def test_images_are_mapped_from_files_that_leave_no_name(tmp_path: Path) -> None:
+def test_images_are_mapped_from_files_that_are_deleted(tmp_path: Path) -> None:
     scratch, data = tmp_path / "scratch", tmp_path / "data"
     for folder in (scratch, data):
         folder.mkdir()

@@ -20,7 +20,7 @@ from digits.data.readers import corrections
 from digits.data.readers.folders import BYTES, list_pictures, names_in_order
 from digits.data.readers.raw import read_raw, sources
 from digits.toolkit.dataset import Fit, ImageParams, Images, Shape, fingerprints
-from digits.toolkit.errors import DataError
+from digits.toolkit.errors import DataError, some
 from digits.toolkit.files import replacing, write_json
 from digits.toolkit.pictures import convert_picture, probe, read_picture
 
@@ -123,15 +123,15 @@ def _class_names(
     folder: Path, found: list[str], classes: int, given: list[str] | None
 ) -> list[str]:
     """The names in params.yaml, else those found, if they are as many as params.yaml says."""
-    some = ", ".join([*found[:SHOWN], *(["…"] if len(found) > SHOWN else [])])
+    first = some(found, SHOWN)
     if len(found) != classes:
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
-        said = f"{len(found)} classes ({some}), data.classes is {classes}"
+        said = f"{len(found)} classes ({first}), data.classes is {classes}"
         raise DataError(f"{folder}: {said}; {mend}")
     others = sorted({*(given or [])} - {*found})
     if given and 0 < len(others) < len(found):
         mend = "name all classes as there, or none"
-        raise DataError(f"{folder}: {some}; no {', '.join(others)} of data.class_names; {mend}")
+        raise DataError(f"{folder}: {first}; no {', '.join(others)} of data.class_names; {mend}")
     return given or found
 
 
@@ -166,8 +166,8 @@ def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
     if size == "auto":
         sizes = Counter(zip(known["height"].astype(int), known["width"].astype(int), strict=True))
         if len(sizes) > 1:
-            some = ", ".join(f"{h}×{w}: {n}" for (h, w), n in sizes.most_common(SHOWN))
-            found = f"pictures of {len(sizes)} sizes ({some}{', …' * (len(sizes) > SHOWN)})"
+            most = ", ".join(f"{h}×{w}: {n}" for (h, w), n in sizes.most_common(SHOWN))
+            found = f"pictures of {len(sizes)} sizes ({most}{', …' * (len(sizes) > SHOWN)})"
             raise DataError(f"{folder}: {found}; set data.image.size: [height, width]")
         [size] = sizes
     return (*map(int, size), *([3] if colour else []))
@@ -196,9 +196,9 @@ def _parallel(
     work: Callable[..., Any], items: Sequence["pd.Series[bytes] | Images"], *given: Any
 ) -> Iterator[Any]:
     """What the work finds in each chunk, in order; with all cores, and a bar in a terminal."""
-    total = sum(map(len, items))
-    few = total < FEW or isinstance(items[0], np.ndarray)
+    few = sum(map(len, items)) < FEW or isinstance(items[0], np.ndarray)
     pool = Parallel(n_jobs=1 if few else -1, return_as="generator")
     found = pool(delayed(work)(chunk, *given) for each in items for chunk in _in_chunks(each))
     bar = Console(stderr=True, quiet=few or not sys.stderr.isatty())
-    return iter(track(found, "images read", total // CHUNK, console=bar))
+    chunks = sum(-(-len(each) // CHUNK) for each in items)
+    return iter(track(found, "images read", chunks, console=bar))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for unknown clients: limits that uvicorn does not set on heads and pipelines."""
+"""Serve unknown clients by HTTP/1.1, with limits that uvicorn does not set itself."""
 
 import asyncio
 import socket

@@ -19,7 +19,7 @@ TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 
 
 def read_npz(path: Path, content: mmap | bytes, scratch: Path | None) -> RawData:
-    """Read images and labels of an npz, whose arrays are unpacked into files in `scratch`."""
+    """Read images and labels of an npz; its arrays are unpacked into `scratch`, and mapped."""
     with reading_as("npz of numbers", path):
         arrays = _arrays(content, scratch)
     if arrays.keys() not in (TRAIN, TRAIN | TEST):
@@ -45,7 +45,7 @@ def _arrays(content: mmap | bytes, scratch: Path | None) -> dict[str, NDArray[An
 def _unpacked(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, scratch: Path | None
 ) -> NDArray[Any]:
-    """An array mapped into memory from a file that has lost its name."""
+    """An array mapped into memory; its file is deleted, and stays until nothing uses it."""
     with NamedTemporaryFile(dir=scratch) as file:
         with archive.open(member) as packed:
             copyfileobj(packed, file)

@@ -16,11 +16,7 @@ import pyarrow.csv
 from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.data.readers.idx import image_files, read_idx
 from digits.data.readers.npz import read_npz
-from digits.toolkit.dataset import (
-    Dataset,
-    RawData,
-    check_unpacked,
-)
+from digits.toolkit.dataset import Dataset, RawData, check_unpacked
 from digits.toolkit.errors import DataError, one_line
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import is_picture
@@ -32,7 +28,7 @@ IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the num
 
 
 class Content(mmap):
-    """A file mapped into memory, as files may be larger."""
+    """A file mapped into memory: it may be larger than the memory."""
 
     def seekable(self) -> bool:  # zipfile asks for it; Python 3.13 has it
         return True
@@ -41,8 +37,8 @@ class Content(mmap):
 def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
     """Read the only data set in a folder: images of any size, in the order of the file.
 
-    All but those of a CSV are mapped into memory. What is packed is unpacked into files without a
-    name in `scratch`, else in the system's folder for temporary ones.
+    Images are mapped into memory, unless they are those of a CSV. Packed files are unpacked into
+    the folder `scratch`, or that of temporary files, and these are deleted while they are mapped.
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,

@@ -63,7 +63,7 @@ def ask_known(
     random = np.random.default_rng(SEED)
     most = min(DISTURBED, 1 + DISTURBED_BYTES // splits[0].images[0].nbytes)
 
-    def some(count: int) -> tuple[Iterator[Images], Labels]:
+    def draw(count: int) -> tuple[Iterator[Images], Labels]:
         rows = [random.permutation(len(split))[:count] for split in splits]
         pairs = [*zip(splits, rows, strict=True)]
         chunks = (
@@ -73,10 +73,10 @@ def ask_known(
         )
         return chunks, np.concatenate([split.labels[chosen] for split, chosen in pairs])
 
-    images, labels = some(KNOWN)
+    images, labels = draw(KNOWN)
     kinds = [(answer(images), labels)]
     for disturb in disturbed:
-        images, labels = some(most)
+        images, labels = draw(most)
         kinds.append((answer(chain.from_iterable(map(disturb, images))), labels))
     return kinds
 
