@@ -62,9 +62,9 @@ def test_a_table_names_pictures_and_keeps_its_columns(tmp_path: Path) -> None:
 def test_the_same_path_written_otherwise_is_the_same_file(tmp_path: Path) -> None:
     put(table(tmp_path, "file,label", "./a.png,x", "b//c.png,y"), "a.png", "b/c.png")
     assert [file for _, _, file in listed(tmp_path)] == ["a.png", "b/c.png"]
-    table(tmp_path, "file,label", "./a.png,x", "a.png,y")
+    table(tmp_path, "file,label", "a.png,x", "./a.png,y")
     [line] = findings(DataError, lambda: list_pictures(tmp_path))
-    assert line == f"{tmp_path}/labels.csv:3: a.png: stands in line 2, too"
+    assert line == f"{tmp_path}/labels.csv:3: ./a.png: stands in line 2, too"
 
 
 def test_each_wrong_line_of_a_table_is_one_finding(tmp_path: Path) -> None:
