@@ -1,4 +1,4 @@
-"""`sprint`: 99 % test accuracy in the shortest time, 22,850 parameters on 28×28 images."""
+"""`sprint`: 99 % test accuracy in the shortest time, 18,026 parameters on 28×28 images."""
 
 from typing import Annotated
 

@@ -53,6 +53,8 @@ def compile_model(
             # Keras cannot run several steps at once on several devices
             steps_per_execution=STEPS_PER_EXECUTION if replicas == 1 else 1,
         )
+        # else made in the first step, which Keras would then trace twice: half a second
+        model.optimizer.build(model.trainable_variables)
 
 
 def fit(
