@@ -1,8 +1,10 @@
-"""Where the time of a small network's training step goes: the MLP's, with parts left out."""
+"""Where the time of a training's steps goes: seconds of one epoch by operation, on one thread."""
 
+import json
+import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 from benchmarks import machine
@@ -10,48 +12,100 @@ from benchmarks.markdown import table
 from benchmarks.trainings import IMAGES, PASSES
 from benchmarks.workspace import Workspace
 
-MODEL, EPOCHS, ROUNDS = "mlp", 6, 3
-NO_DROPOUT = {"build__dropout": [0.0, 0.0, 0.0]}
-SGD = {"optimizer__name": "sgd"}  # w - rate · gradient: it keeps nothing between steps
-WITHOUT: dict[str, dict[str, Any]] = {
-    "nothing": {},
-    "dropout": NO_DROPOUT,
-    "RMSprop": SGD,
-    "both": NO_DROPOUT | SGD,
+MODELS = ("mlp", "cnn", "compact", "sprint")
+VALIDATED = 6_000  # images after each epoch
+PRODUCTS = "products"
+# What the profile calls an operation: `path/of/its/layer:Type`. The first that fits counts.
+KINDS = {
+    "optimizer": r"(rmsprop|adadelta|adam)/",
+    "dropout": r"dropout",
+    PRODUCTS: r":.*(Conv2D|MatMul)",
+    "batch normalization": r":.*BatchNorm",
+    "pooling, ReLU": r":.*(Pool|Relu)",
+    "reading, augmentation": r"^PrefetchProduce$",
 }
-LAYER = (128, 784, 512)  # the first layer's product: rows of a batch, pixels, units
+PROGRAM = """
+import json, sys
+from collections import Counter
+from pathlib import Path
+from digits.toolkit import process
+process.set_environment()
+with process.quiet_tensorflow(1):
+    from tensorflow.profiler.experimental import start, stop
+    from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+from benchmarks import machine
+from digits.artifacts import LAYOUT
+from digits.models import model_file
+from digits.params import load
+from digits.training import keras_model
+from digits.training.clock import Clock
+
+model, folder = sys.argv[1:]
+params, processor_s = load(), []
+
+def on_epoch(epoch, metrics):
+    processor_s.append(clock.spent["user_s"] + clock.spent["system_s"])
+    if epoch:
+        stop()
+    else:
+        start(folder)
+
+clock = Clock(on_epoch)
+data = [LAYOUT.read_split(name).data for name in ("train", "validation")]
+of_run = {"classes": params.data.classes, "seed": params.seed, "clock": clock}
+keras_model.train(model_file(model), params.recipe(model), *data, **of_run)
+seconds = Counter()
+for plane in XSpace.FromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes()).planes:
+    for line in plane.lines:
+        for event in line.events:
+            seconds[plane.event_metadata[event.metadata_id].name] += event.duration_ps / 1e12
+print(json.dumps({
+    "epoch_s": processor_s[1] - processor_s[0],
+    "rate": machine.matrix_product_rate(),
+    "operations": seconds,
+}))
+"""
 
 
 def measure_step(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Seconds per epoch with parts of the recipe left out, in turns; the rates of two products."""
+    """Profile the second epoch of each model with TensorFlow's profiler."""
     workspace.split()
-    usual = {"build__dropout": [0.4, 0.3, 0.2], "optimizer__name": "rmsprop"}
-    seconds = defaultdict(list)
-    for seed in range(ROUNDS):
-        for name, changes in WITHOUT.items():
-            asked = {"fit__epochs": EPOCHS} | usual | changes
-            workspace.set_params(**{f"train__{MODEL}__{key}": asked[key] for key in asked})
-            seconds[name].append(workspace.train(MODEL, seed=seed).epoch_s)
-    forward = machine.forward_operations(workspace.outputs(MODEL).keras)
-    yield {
-        "operations": IMAGES * PASSES * forward,
-        "epoch_s": {name: median(each) for name, each in seconds.items()},
-        "large_per_s": machine.matrix_product_rate(),
-        "layer_per_s": machine.matrix_product_rate(*LAYER),
-    }
+    workspace.set_params(**{f"train__{model}__fit__epochs": 2 for model in MODELS})
+    rows = {}
+    for model in MODELS:
+        folder = str(workspace.root / ".state/profile" / model)
+        printed = workspace.run(sys.executable, "-c", PROGRAM, model, folder).printed
+        found = json.loads(printed.splitlines()[-1])
+        seconds = by_kind(found["operations"])
+        workspace.train(model, seed=0)
+        forward = machine.forward_operations(workspace.outputs(model).keras)
+        rate = forward * (PASSES * IMAGES + VALIDATED) / seconds[PRODUCTS] / found["rate"]
+        rows[model] = {"epoch_s": found["epoch_s"], "seconds": seconds, "products_rate": rate}
+    yield {"models": rows}
+
+
+def by_kind(operations: dict[str, float]) -> dict[str, float]:
+    """The seconds of all operations that belong to a kind, by the kind."""
+    seconds: dict[str, float] = defaultdict(float)
+    for name, spent in operations.items():
+        if kind := next((kind for kind in KINDS if re.search(KINDS[kind], name)), None):
+            seconds[kind] += spent
+    return dict(seconds)
 
 
 def step_section(part: dict[str, Any]) -> str:
-    large, layer, operations = (part[key] for key in ("large_per_s", "layer_per_s", "operations"))
-    body = [
-        [name, f"{seconds:.2f}", f"{operations / seconds / large:.0%}"]
-        for name, seconds in part["epoch_s"].items()
-    ]
-    return f"""## Where the time of the MLP's steps goes
+    head = ["processor s per epoch", *part["models"]]
+    rows = part["models"].values()
+    body = [["all", *(f"{row['epoch_s']:.2f}" for row in rows)]]
+    body += [[kind, *(f"{row['seconds'].get(kind, 0):.2f}" for row in rows)] for kind in KINDS]
+    rest = [row["epoch_s"] - sum(row["seconds"].values()) for row in rows]
+    body += [["rest: executor, metrics, loss", *(f"{each:.2f}" for each in rest)]]
+    body += [["rate of the products", *(f"{row['products_rate']:.0%}" for row in rows)]]
+    return f"""## Where the time of a training's steps goes
 
-The float operations of an epoch as a share of the {large / 1e9:.0f} GFLOP/s of a large matrix
-product. What is left without dropout and RMSprop (with plain SGD) are products of 128 rows: that of
-the first layer alone runs at {layer / large:.0%} of the rate of the large one. The gradient of the
-first layer's input counts, and is not computed.
+TensorFlow's profile of the second epoch, with its validation, on one thread. *Rate of the
+products*: the float operations of convolutions and dense layers (three forward passes per training
+image) in their own seconds, as a share of a large matrix product's rate on one core. The gradient
+of the first layer's input counts, and is not computed.
 
-{table(["without", "s per epoch", "of the large product's rate"], body)}"""
+{table(head, body)}"""

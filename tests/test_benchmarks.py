@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import client, machine, trainings  # noqa: E402
+from benchmarks import client, machine, step, trainings  # noqa: E402
 from benchmarks.parts import page  # noqa: E402
 from benchmarks.peers import measure  # noqa: E402
 from benchmarks.workspace import Training  # noqa: E402
@@ -39,6 +39,26 @@ def test_the_page_shows_what_the_json_holds():
 def test_time_to_a_goal_is_that_of_the_seeds_that_reach_it(done, expected):
     reached = trainings.seconds_to(0.9, done)
     assert (reached["reached"], reached["median_s"]) == expected
+
+
+def test_a_profile_is_counted_by_kind_of_operation():
+    seconds = {
+        "then/functional_1/conv2d_1/convolution:_MklNativeFusedConv2D": 1.0,
+        "then/gradient_tape/functional_1/conv2d_1/filter:_MklNativeConv2DBackpropFilter": 2.0,
+        "then/functional_1/dense_1/MatMul:_MklFusedMatMul": 4.0,
+        "then/functional_1/fused_batch_normalization_1/FusedBatchNormV3:_FusedBatchNormEx": 8.0,
+        "then/functional_1/re_lu_1/Relu:_MklNativeFusedConv2D": 16.0,  # both in one operation
+        "then/rmsprop/ResourceApplyRMSProp_1:ResourceApplyRMSProp": 32.0,
+        "PrefetchProduce": 64.0,
+        "Iterator::Root::Prefetch": 64.0,  # waits for it
+        "ExecutorState::Process": 500.0,  # holds all others
+    }
+    assert step.by_kind(seconds) == {
+        step.PRODUCTS: 23.0,
+        "batch normalization": 8.0,
+        "optimizer": 32.0,
+        "reading, augmentation": 64.0,
+    }
 
 
 def test_a_peer_is_compared_with_our_fit_of_its_precision():

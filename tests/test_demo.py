@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import requests
-from arena import NAME, accept, fighter, prepare
+from arena import NAME, accept, fighter
 from intruder import foreign, statuses
 from mlflow import MlflowClient
 from PIL import Image
@@ -19,7 +19,6 @@ from digits.toolkit.errors import BusyError, UsageError
 from digits.toolkit.guard import listen
 from digits.toolkit.registry import promotion
 from digits.toolkit.registry.versions import Registry
-from digits.toolkit.tracking import store
 
 
 def tall(images):
@@ -193,9 +192,7 @@ def test_no_champion(ring):
 
 
 @pytest.mark.slow
-def test_demo_command(project, digits_8x8, opened):
-    prepare(digits_8x8)
-    store.connect(NAME)
+def test_demo_command(ring, opened):
     promotion.promote(fighter(), NAME, judge=accept)
     registry = Registry(NAME)
     registry.set_challenger(registry.register(fighter()))

@@ -32,7 +32,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG.")],
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP or BMP.")],
     model: OrChampion = None,
     explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
     as_json: AsJson = False,

@@ -77,6 +77,11 @@ class Params(StrictModel):
             **flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }
 
+    def of_all(self) -> dict[str, Any]:
+        """What every training is told beside its recipe; see `keras_model.train`."""
+        told = {"classes": self.data.classes, "seed": self.seed}
+        return {**told, "distribute": self.train.distribute}
+
 
 def load(path: Path = PATH) -> Params:
     """Read and check the file; a UsageError names per fault key, value and what is allowed."""

@@ -51,15 +51,12 @@ def pictures(workspace: Path) -> None:
 @pytest.mark.usefixtures("arrays")
 def test_labels_of_arrays_are_corrected_in_both_parts() -> None:
     before = pack()
-    summary = Path("packed/pack.json").read_text()
     write("data/corrections.csv", "train,row 1,1,2", "test,row 1,1,0")
     after = pack()
     assert after.rows["label"].tolist() == [0, 2, 2, 0, 0]
     columns = before.rows.columns.drop("label")
     pd.testing.assert_frame_equal(after.rows[columns], before.rows[columns])
     assert after.rows["label"].dtype == before.rows["label"].dtype
-    assert packed.load_summary(Path("packed"))["corrected"] == 2
-    assert "corrected" not in summary
 
 
 @pytest.mark.usefixtures("pictures")

@@ -1,12 +1,11 @@
 """The table that sets the models side by side, in numbers, in Markdown and on the terminal."""
 
-import re
 from pathlib import Path
 
 import pytest
 from support import finding
 
-from digits.evaluation.leaderboard import Row, cells, doubts, markdown, weak_classes
+from digits.evaluation.leaderboard import Row, cells, doubts, weak_classes
 from digits.report import console as show
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
@@ -81,17 +80,9 @@ def test_dead_class_is_named() -> None:
     assert weak_classes([MLP, dead]) == [line]
 
 
-def test_markdown_is_a_table_with_a_line_per_model() -> None:
-    lines = markdown([MLP, CNN]).splitlines()
-    assert lines[0].startswith("| model | test accuracy |")
-    assert re.fullmatch(r"\| --- (\| ---: )+\|", lines[1])
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| mlp", "| cnn"]
-    assert len({line.count("|") for line in lines}) == 1
-
-
 @pytest.fixture
 def compared(workspace: Path) -> None:
-    found = {"models": [MLP._asdict(), CNN._asdict()], "pairs": [], "pareto_front": ["cnn"]}
+    found = {"models": [MLP._asdict(), CNN._asdict()], "pairs": []}
     write_json(show.COMPARISON, found | {"verdicts": ["cnn is better than mlp [here], 3×."]})
 
 

@@ -258,15 +258,6 @@ def test_promote_without_approval(digits: Digits) -> None:
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
 
 
-def test_fails_as_digits(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "DIGITS", tmp_path / "digits")
-    (tmp_path / "digits").write_text("#!/bin/sh\necho 'error: x.csv: not found' >&2\nexit 3\n")
-    (tmp_path / "digits").chmod(0o755)
-    state = score("x.csv", return_state=True)
-    assert state.is_failed()
-    assert state.message == "digits score (exit 3): x.csv: not found"
-
-
 @pytest.fixture
 def team(project: Project) -> Project:
     """The project with a DVC remote."""

@@ -5,28 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from arena import NAME, accept, fighter, prepare
+from arena import NAME, accept, fighter
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from services import dask
-from support import write_project
 
 from digits.artifacts import LAYOUT
-from digits.params import Params
-from digits.toolkit.dataset import Dataset
 from digits.toolkit.registry import promotion
-from digits.toolkit.tracking import store
 from score import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @pytest.fixture
-def tables(tracked: Path, digits_8x8: Dataset, small_params: Params) -> int:
+def tables(ring: Path) -> int:
     """Four files in the folder `in`, and a champion; returns the number of rows."""
-    write_project(digits_8x8, small_params)
-    prepare(digits_8x8)
-    store.connect(NAME)
     promotion.promote(fighter(), NAME, judge=accept)
     images = LAYOUT.read_split("holdout").data.images
     Path("in").mkdir()

@@ -358,18 +358,3 @@ def test_every_bad_picture_is_named(tmp_path, picture):
     lines = findings(DataError, lambda: read_pictures(paths, shape=SHAPE, fit="digit"))
     for line, says in zip(lines, ("blank, ", "no PNG", "No such file"), strict=True):
         assert says in line
-
-
-@pytest.mark.parametrize("mode", ["L", "1", "P", "I;16"])
-def test_large_picture(tmp_path, mode):
-    path = tmp_path / "large.png"
-    Image.new("I;16" if mode == "I;16" else "L", (1, 2052)).convert(mode).save(path)
-    assert read_picture(path, fit="stretch")[0].max() == 0
-
-
-def test_large_photo_keeps_its_greys(tmp_path):
-    quarters = np.kron([[200, 40], [90, 120]], np.ones((1500, 1500))).astype(np.uint8)
-    Image.fromarray(quarters).save(path := tmp_path / "photo.jpg")
-    plain = read_picture(path, shape=(4, 4), fit="stretch")[0]
-    corners = plain[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int)
-    assert np.abs(corners - [200, 40, 90, 120]).max() <= 2

@@ -40,6 +40,8 @@ def test_an_epoch_shows_each_image_once_and_the_last_batch_may_be_smaller(
     [epoch] = epochs(numbered)
     assert [len(images) for images, _ in epoch] == [32, 32, 32, 4]
     assert sorted(order(epoch)) == list(range(100))
+    [even] = epochs(numbered, batch_size=33, replicas=2)  # of two devices
+    assert [len(images) for images, _ in even] == [32] * 3
 
 
 def test_the_seed_decides_all_orders(numbered: Dataset) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from support import finding, python
 
@@ -61,16 +60,6 @@ def test_mirrored_on_one_device_is_as_none() -> None:
 
     assert devices.strategy("mirrored").num_replicas_in_sync == 1
     assert devices.used("mirrored", mixed=False) == "CPU, float32"
-
-
-@pytest.mark.usefixtures("tensorflow")
-def test_batches_of_two_devices_are_even(digits_8x8: Any) -> None:
-    from digits.training.batches import batches
-    from digits.training.recipe import AugmentParams
-
-    data, augment = digits_8x8.take(np.arange(100)), AugmentParams()
-    epoch = batches(data, classes=10, batch_size=33, seed=1, augment=augment, replicas=2)
-    assert [len(images) for images, _ in epoch] == [32] * 3
 
 
 def gru(layers: Any) -> list[Any]:

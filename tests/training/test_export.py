@@ -23,15 +23,7 @@ BUILDS: dict[str, dict[str, Any]] = {
     "sprint": {"filters": [4, 4, 6]},
     "best": {**CONVOLUTIONS, "kernels": [3, 5]},
 }
-FEATURES = {
-    "mlp": 8,
-    "mlp_pca": 8,
-    "finetune": 576,
-    "cnn": 5,
-    "compact": 64,
-    "sprint": 24,
-    "best": 64,
-}
+FEATURES = {"mlp": 8, "mlp_pca": 8, "cnn": 5, "compact": 64, "sprint": 24, "best": 64}
 
 
 def network(name: str, *, shape: Shape = (8, 8)) -> Any:

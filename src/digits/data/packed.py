@@ -74,8 +74,5 @@ def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
 
 
 def load_summary(out: Path) -> dict[str, Any]:
-    """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data.
-
-    Where labels were corrected, `corrected` is their number.
-    """
+    """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data."""
     return read_json(out / SUMMARY, dict[str, Any], keys=("class_names", "sources"))

@@ -68,8 +68,7 @@ def pack(
     found = pd.concat(tables, ignore_index=True)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
-    summary = {"class_names": raw.class_names, "sources": raw.sources}
-    write_json(out / SUMMARY, summary | ({"corrected": corrected} if corrected else {}))
+    write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
     return whole, corrected, raw.warnings
 
 

@@ -136,33 +136,21 @@ def split(
 
 
 def summarise_splits(parts: dict[str, Rows], rows: "pd.DataFrame") -> dict[str, Any]:
-    """Rows, rows per class, overlaps, copies and unused rows, ready for JSON.
+    """Rows, rows per class, overlaps and copies, ready for JSON.
 
-    `learning_rows` are those of train or validation, `held_out_rows` those of test or hold-out,
-    `copies` those of a part whose pixels are those of a training row.
+    `overlaps` counts the images that are in both parts of a pair, `copies` the rows of a part whose
+    pixels are those of a training row.
     """
-    used = np.unique(np.concatenate([*parts.values()]))
-    in_train = int((rows["part"] == "train").sum())
-    of_train = int(np.count_nonzero(used < in_train))
     hashes = {name: rows["hash"].to_numpy()[own] for name, own in parts.items()}
     labels = rows["label"].to_numpy()
     return {
         "rows": {name: len(own) for name, own in parts.items()},
-        "learning_rows": len(np.union1d(parts["train"], parts["validation"])),
-        "held_out_rows": len(np.union1d(parts["test"], parts["holdout"])),
-        "unused_rows": {
-            "train": in_train - of_train,
-            "official_test": len(rows) - in_train - (len(used) - of_train),
-        },
         "class_counts": {
             name: {str(c): count for c, count in enumerate(np.bincount(labels[own]).tolist())}
             for name, own in parts.items()
         },
-        "overlaps": {  # of each pair: distinct images, and raw rows
-            f"{first}-{second}": {
-                "images": len(np.intersect1d(hashes[first], hashes[second])),
-                "shared_rows": len(np.intersect1d(parts[first], parts[second])),
-            }
+        "overlaps": {
+            f"{first}-{second}": len(np.intersect1d(hashes[first], hashes[second]))
             for first, second in combinations(parts, 2)
         },
         "copies": {

@@ -61,7 +61,6 @@ class Comparison(NamedTuple):
 
     models: list[Row]
     pairs: list[dict[str, Any]]
-    pareto_front: list[str]
     verdicts: list[str]
 
 
@@ -131,10 +130,3 @@ def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
 def _top5(row: Row) -> dict[str, str]:
     top5 = row.test_top5_accuracy
     return {} if top5 is None else {"top-5 accuracy": f"{top5:.4f}"}
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    table = cells(rows)
-    aligned = ["---", *["---:"] * (len(table[0]) - 1)]
-    lines = [table[0].keys(), aligned, *(row.values() for row in table)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -21,13 +21,8 @@ def raw_pixels(image_shape: Shape) -> Layers:
     return [
         Input(image_shape, dtype="uint8"),
         layers.Rescaling(1 / 255),
-        layers.Reshape(raster(image_shape)),
+        layers.Reshape((*image_shape, 1)[:3]),
     ]
-
-
-def raster(image_shape: Shape) -> Shape:
-    """The shape with an axis of channels: (height, width, 1 or 3)."""
-    return (*image_shape, 1)[:3]
 
 
 def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:

@@ -73,16 +73,8 @@ def _ask(params: Params, model: str) -> Ask:
         from digits.training import clock, export, keras_model
 
     def ask(data: Dataset, held_out: Dataset) -> Probabilities:
-        network, _ = keras_model.train(
-            file,
-            recipe,
-            data,
-            held_out,
-            classes=params.data.classes,
-            seed=params.seed,
-            distribute=params.train.distribute,
-            clock=clock.Clock(lambda *_: None),
-        )
+        given, silent = (file, recipe, data, held_out), clock.Clock(lambda *_: None)
+        network, _ = keras_model.train(*given, clock=silent, **params.of_all())
         return export.calibrate(network, held_out).validation
 
     return ask

@@ -16,7 +16,7 @@ from digits.report.plots.comparison import pareto
 from digits.report.plots.model import learning_curves
 from digits.report.plots.theme import save
 from digits.toolkit import inference, process
-from digits.toolkit.files import replacing, write_json, write_text
+from digits.toolkit.files import replacing, write_json
 from digits.toolkit.judgement import behaviour, caret, comparison, confusion, few_rows, timing
 from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
 
@@ -54,12 +54,9 @@ def main() -> None:
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
-        "pareto_front": front,
         "verdicts": verdicts,
     }
     write_json(artifacts.COMPARISON, found)
-    lines = [leaderboard.markdown(rows), *(f"- {line}" for line in verdicts), ""]
-    write_text(artifacts.COMPARE / "comparison.md", "\n".join(lines))
     ratios = leaderboard.time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
         row.model: {name: value for name in FIGURES if (value := getattr(row, name)) is not None}

@@ -178,8 +178,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
                 runs.log_metrics({"pruned": 1})
                 raise optuna.TrialPruned
 
-    distribute = checked.train.distribute
-    device = devices.used(distribute, mixed=recipe.fit.mixed_precision)
+    device = devices.used(checked.train.distribute, mixed=recipe.fit.mixed_precision)
     tags = {"device": device, "model": spec.model, "split_md5": spec.splits["train"]}
     tags |= provenance.tags(stage=f"sweep@{spec.model}", split=split_path("train"))
     what = f"Trial of `{spec.model}` in the sweep that is its parent run."
@@ -189,17 +188,8 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
         runs.active_run(spec.name, what=what, experiment=experiment, params=logged, tags=tags),
         suppress(optuna.TrialPruned),  # its run has finished all the same
     ):
-        clock = Clock(on_epoch)
-        keras_model.train(
-            model_file(spec.model),
-            recipe,
-            data,
-            validation,
-            classes=checked.data.classes,
-            seed=checked.seed,
-            distribute=distribute,
-            clock=clock,
-        )
+        clock, given = Clock(on_epoch), (model_file(spec.model), recipe, data, validation)
+        keras_model.train(*given, clock=clock, **checked.of_all())
         kept: int = recipe.fit.kept_epoch(clock.history)
         return clock.history[kept][OBJECTIVE]
     raise optuna.TrialPruned

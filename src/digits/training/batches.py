@@ -42,12 +42,10 @@ def batches(
     # a batch size known to the graph makes it 5 % faster
     size = batch_size if replicas > 1 or len(data) % batch_size == 0 else None
 
-    @without_autograph
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         order = tf.random.experimental.stateless_shuffle(tf.range(len(data)), seeds)
 
-        @without_autograph
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = order[step * batch_size : (step + 1) * batch_size]
             rows.set_shape([size])
@@ -56,7 +54,7 @@ def batches(
                 batch_images = augmented(batch_images, seeds + step, by=augment)
             return batch_images, tf.one_hot(tf.gather(labels, rows), classes)
 
-        return tf.data.Dataset.range(steps).map(batch)
+        return tf.data.Dataset.range(steps).map(without_autograph(batch))
 
     epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     for _ in range(skip):
@@ -65,7 +63,7 @@ def batches(
     options.autotune.enabled = False  # it takes time from the cores that train
     options.experimental_optimization.inject_prefetch = False
     return (
-        epochs.flat_map(epoch)
+        epochs.flat_map(without_autograph(epoch))
         .apply(tf.data.experimental.assert_cardinality(steps))
         .prefetch(4)
         .with_options(options)
@@ -80,12 +78,11 @@ def in_order(data: Dataset, *, classes: int, replicas: int = 1) -> tf.data.Datas
     size, count = VALIDATION_BATCH // replicas * replicas, len(data) // replicas * replicas
     images, labels = _reader(data.images), tf.constant(data.labels)
 
-    @without_autograph
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = tf.range(start, tf.minimum(start + size, count))
         return images(rows), tf.one_hot(tf.gather(labels, rows), classes)
 
-    return tf.data.Dataset.range(0, count, size).map(batch).prefetch(1)
+    return tf.data.Dataset.range(0, count, size).map(without_autograph(batch)).prefetch(1)
 
 
 def _reader(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:

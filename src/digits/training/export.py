@@ -70,7 +70,9 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     equal bytes: the exporter names tensors by counters and orders constants by their hash.
     """
     images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
-    hidden = keras.layers.Flatten(name=FEATURES)(_last_hidden(model))
+    # the input of the last layer that has weights; of several members, the last one's
+    last = [layer for layer in model.layers if layer.weights][-1]
+    hidden = keras.layers.Flatten(name=FEATURES)(last.input)
     named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
     # said, as Keras else exports some networks as they are in training
     both = keras.Model(model.inputs, named(model.inputs[0], training=False))
@@ -101,11 +103,6 @@ def _without_addresses(config: bytes) -> bytes:
     shared = rb'"shared_object_id": (\d+)'
     addresses = list(dict.fromkeys(re.findall(shared, config)))
     return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
-
-
-def _last_hidden(model: keras.Model) -> keras.KerasTensor:
-    """The input of the last layer that has weights; of several members, the last one's."""
-    return [layer for layer in model.layers if layer.weights][-1].input
 
 
 def _normalise(graph: onnx.GraphProto) -> None:

@@ -39,6 +39,7 @@ class OptimizerParams(StrictModel):
         return self
 
 
+OtherSchedule = Literal["cosine_restarts", "exponential", "inverse_time", "polynomial", "piecewise"]
 # The keys of each schedule beside its name; what each is, fit.learning_rate says.
 SCHEDULES = {
     "constant": (),
@@ -58,15 +59,7 @@ class ScheduleParams(StrictModel):
     `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
-    name: Literal[
-        "constant",
-        "cosine",
-        "cosine_restarts",
-        "exponential",
-        "inverse_time",
-        "polynomial",
-        "piecewise",
-    ] = "constant"
+    name: Literal["constant", "cosine", OtherSchedule] = "constant"
     warmup: Fraction = 0.0
     first: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.2, description="of cosine_restarts: share of the steps before the first restart"

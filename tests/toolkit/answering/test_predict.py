@@ -1,7 +1,6 @@
 """Single pictures: answer sets, and how they are printed."""
 
 import json
-import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +10,7 @@ from support import finding, project_with
 
 from digits.report.console import print_answers
 from digits.toolkit.answering.predict import MOST, Answer, class_names, explained, predict_pictures
-from digits.toolkit.errors import DataError, UsageError
+from digits.toolkit.errors import UsageError
 from digits.toolkit.outputs import Calibration
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.
@@ -83,20 +82,6 @@ def test_answers_have_the_names_of_classes(pictures, capsys):
     assert class_names(champion, project) == [*"wxyz"]
     champion.files.classes, champion.files.class_names = 10, []
     assert class_names(champion, project) is None  # a version of other data
-
-
-def test_pipe_is_no_picture(tmp_path):
-    os.mkfifo(path := tmp_path / "a.png")
-    line = finding(DataError, lambda: predict_pictures([path], model([]), coverage=0.99))
-    assert line == f"{path}: is a folder, a pipe or a device; a picture is allowed"
-
-
-def test_empty_set_is_unsure(pictures):
-    rows = [[0.5, 0.5, 0, 0], [0.97, 0.01, 0.01, 0.01], [0.96, 0.04, 0, 0]]
-    sure = Calibration(1.0, np.full(99, 0.9, dtype=np.float32))
-    answers = predict_pictures(pictures, model(rows, sure), coverage=0.99)
-    found = [(answer.answer_set, answer.unsure) for answer in answers]
-    assert found == [([], True), ([0], False), ([0], False)]
 
 
 def test_too_many_pictures_to_explain_is_one_line(pictures):

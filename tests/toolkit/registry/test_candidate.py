@@ -1,6 +1,5 @@
 """Promoting a DVC experiment: the gate judges the outputs that the experiment recorded."""
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from support import BOMB, SMALL, finding, git, run_record, write_params
 
 from digits.artifacts import TrainOutputs, split_path
 from digits.project import load_project
-from digits.toolkit.errors import IntegrityError, ServiceError, UsageError
+from digits.toolkit.errors import IntegrityError, UsageError
 from digits.toolkit.files import md5, write_json
 from digits.toolkit.outputs import SPLITS
 from digits.toolkit.registry.promotion import Outcome, promote_training
@@ -123,20 +122,6 @@ def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments: Repo) 
     git("checkout", "-q", "-")
     line = finding(IntegrityError, lambda: promote("mlp", "foreign"))
     assert line.startswith("foreign: dvc.lock: damaged")
-
-
-def test_lost_cache_comes_from_remote_or_a_line(experiments: Repo, tmp_path: Path) -> None:
-    holdout = split_path("holdout")
-    with experiments.config.edit() as config:
-        config["remote"] = {"far": {"url": str(tmp_path / "far")}}
-        config["core"]["remote"] = "far"
-    shutil.copytree(experiments.cache.local_cache_dir, tmp_path / "far")
-    cached(experiments, holdout).unlink()
-    assert promote("mlp", "wide").move
-    shutil.rmtree(tmp_path / "far")
-    cached(experiments, holdout).unlink(missing_ok=True)
-    line = finding(ServiceError, lambda: promote("mlp", "wide"))
-    assert line.startswith(f"wide: {holdout} is neither in DVC's cache nor in its remote")
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:

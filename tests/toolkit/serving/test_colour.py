@@ -53,12 +53,6 @@ def refusal(value: Any, shape: Shape = SHAPE) -> str:
     return caught.value.detail
 
 
-def test_lists_of_lists_of_pixels() -> None:
-    images, treatments = read(JSON, orjson.dumps({"inputs": IMAGES.tolist()}), SHAPE, "crop")
-    assert np.array_equal(images, IMAGES)
-    assert (images.dtype, treatments) == (np.uint8, [])
-
-
 def test_other_lists_are_refused() -> None:
     short, flat, deep, texts, fractions = (IMAGES.tolist() for _ in range(5))
     short[3][2][1].pop()
@@ -80,13 +74,6 @@ def test_empty_lists_are_refused_before_they_are_parsed(side: int) -> None:
     refusal(body, (side, side, 3))
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
-
-
-def test_whole_bytes_of_images(address: str) -> None:
-    headers = {"Content-Type": "application/octet-stream"}
-    for body, says in ((IMAGES.tobytes(), '"predictions"'), (bytes(20), "20 bytes; 60 are needed")):
-        response = requests.post(f"{address}/predict", body, headers=headers, timeout=20)
-        assert says in response.text
 
 
 def test_page_says_what_a_pixel_is(address: str) -> None:

@@ -95,12 +95,6 @@ def test_class_names_are_those_that_the_model_was_logged_with(ring: Path) -> Non
     assert json.loads((OUT / "model.json").read_text())["class_names"] == first
 
 
-def test_images_of_another_size(ring: Path) -> None:
-    promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
-    line = finding(IntegrityError, lambda: write(f"models:/{NAME}/1"))
-    assert line.startswith(f"models:/{NAME}/1: gives no answer (")
-
-
 def test_other_answers_are_not_packaged(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = project_with({})
     with served(champion, threads=1) as model:

@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (recognises the format; CSV, npz), idx."""
+"""Readers of raw data: raw (recognises the format; CSV), folders, idx, npz, corrections."""

@@ -10,13 +10,12 @@ import pandas as pd
 
 from digits.data.packed import META
 from digits.data.readers.corrections import FILE as CORRECTIONS
-from digits.toolkit.errors import DataError, printable
+from digits.toolkit.errors import DataError, printable, some
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import is_picture
 
 TABLE = "labels.csv"
 MAX_TABLE = 200_000_000  # bytes
-NAMED = 3  # files, of those that a warning counts
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
 
@@ -132,14 +131,10 @@ def _same_but_for_case(names: Iterable[str]) -> list[str]:
 
 def _twins(folder: Path, alike: Sequence[str]) -> list[str]:
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
-    return [f"{folder}: {found}: {_some(alike)}"] if alike else []
+    return [f"{folder}: {found}: {some(alike)}"] if alike else []
 
 
 def _left_out(folder: Path, others: Sequence[str]) -> list[str]:
-    names = _some([*map(_shown, sorted(others))])
+    names = some([*map(_shown, sorted(others))])
     said = f"{folder}: left out, as no picture of a class: {len(others)} ({names})"
     return [said] if others else []
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:NAMED], *(["…"] if len(names) > NAMED else [])])

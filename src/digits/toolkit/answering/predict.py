@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     predicted: int
     probabilities: list[float]
     picture: str  # key of `pictures.TREATMENTS`
-    answer_set: list[int]  # the most probable class first; see `evaluation.confidence`
+    answer_set: list[int]  # the most probable class first; see `judgement.confidence`
     unsure: bool
 
 
