@@ -78,21 +78,24 @@ def _under_load(
 ) -> dict[str, Any]:
     """A round's result, with `stolen`: the share of the processors that the host gave to others.
 
-    The server's memory in 10⁶ bytes is added every second.
+    `request_ms` is the server's processor time for a request. Its memory in 10⁶ bytes is added
+    every second.
     """
-    before = psutil.cpu_times()
+    before, spent, requests = psutil.cpu_times(), server.processor_s(), int(rate * ROUND_S)
     with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(ask, requests=int(rate * ROUND_S), rate=rate)
+        load = pool.submit(ask, requests=requests, rate=rate)
         while wait([load], POLL_S).not_done:
             memory_mb.append(server.memory_mb())
     now = psutil.cpu_times()
-    return {**load.result(), "stolen": (now.steal - before.steal) / (sum(now) - sum(before))}
+    stolen = (now.steal - before.steal) / (sum(now) - sum(before))
+    request_ms = 1000 * (server.processor_s() - spent) / requests
+    return {**load.result(), "stolen": stolen, "request_ms": request_ms}
 
 
 def _row(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     slow = [len(each["slow"]) for each in rounds]
-    stolen = [each["stolen"] for each in rounds]
-    return {**figures(rounds), "slow_seconds": slow, "stolen": stolen, "seconds": ROUND_S}
+    other = {key: [each[key] for each in rounds] for key in ("stolen", "request_ms")}
+    return {**figures(rounds), **other, "slow_seconds": slow, "seconds": ROUND_S}
 
 
 def _drain(
@@ -107,6 +110,7 @@ def _drain(
 def soak_section(part: dict[str, Any]) -> str:
     head = ["asked", "requests/s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms"]
     head += ["seconds with answers over 100 ms", "processor taken by the host"]
+    head += ["processor ms per request"]
     body = [
         [
             name,
@@ -115,6 +119,7 @@ def soak_section(part: dict[str, Any]) -> str:
             *(f"{load[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
             f"{', '.join(map(str, load['slow_seconds']))} of {load['seconds']} each",
             ", ".join(f"{share:.1%}" for share in load["stolen"]),
+            ", ".join(f"{ms:.2f}" for ms in load["request_ms"]),
         ]
         for name, load in part["loads"].items()
     ]
@@ -129,7 +134,8 @@ def soak_section(part: dict[str, Any]) -> str:
 {part["clients"]} clients; a latency counts from the moment at which a request is due, so that
 waiting for a free client is part of it. Loads in turns of a minute: at shares of its capacity of
 {part["capacity_per_s"]:,.0f} requests/s; and, at the rate of 80 %, a server that answers a
-constant.
+constant. *Processor ms per request* are the server's, of each load: where they rise, the machine
+computes slower, and 80 % of what it could do before may be all of what it can do now.
 
 {table(head, body)}
 

@@ -51,9 +51,15 @@ class Server(NamedTuple):
 
     def memory_mb(self) -> float:
         """Memory (RSS) of all its processes in 10⁶ bytes; what they share counts in each."""
+        return sum(each.memory_info().rss for each in self._processes()) / 1e6
+
+    def processor_s(self) -> float:
+        """Seconds of the processors that all its processes have used."""
+        return sum(sum(each.cpu_times()[:2]) for each in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.pid)
-        processes = [process, *process.children(recursive=True)]
-        return sum(each.memory_info().rss for each in processes) / 1e6
+        return [process, *process.children(recursive=True)]
 
 
 class Workspace:
