@@ -17,7 +17,7 @@ VALIDATED = 6_000  # images after each epoch
 PRODUCTS = "products"
 # What the profile calls an operation: `path/of/its/layer:Type`. The first that fits counts.
 KINDS = {
-    "optimizer": r"(rmsprop|adadelta|adam)/",
+    "optimizer": r"/(rmsprop|adadelta|adam)(_\d+)?/",
     "dropout": r"dropout",
     PRODUCTS: r":.*(Conv2D|MatMul)",
     "batch normalization": r":.*BatchNorm",
@@ -106,6 +106,6 @@ def step_section(part: dict[str, Any]) -> str:
 TensorFlow's profile of the second epoch, with its validation, on one thread. *Rate of the
 products*: the float operations of convolutions and dense layers (three forward passes per training
 image) in their own seconds, as a share of a large matrix product's rate on one core. The gradient
-of the first layer's input counts, and is not computed.
+of the first layer's input counts, and is not computed: so more than 100 % is possible.
 
 {table(head, body)}"""
