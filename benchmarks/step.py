@@ -17,7 +17,7 @@ VALIDATED = 6_000  # images after each epoch
 PRODUCTS = "products"
 # What the profile calls an operation: `path/of/its/layer:Type`. The first that fits counts.
 KINDS = {
-    "optimizer": r"/(rmsprop|adadelta|adam)(_\d+)?/",
+    "optimizer": r"/(rm_sprop|adadelta|adam)(_\d+)?/",
     "dropout": r"dropout",
     PRODUCTS: r":.*(Conv2D|MatMul)",
     "batch normalization": r":.*BatchNorm",

@@ -48,7 +48,7 @@ def test_a_profile_is_counted_by_kind_of_operation():
         "then/functional_1/dense_1/MatMul:_MklFusedMatMul": 4.0,
         "then/functional_1/fused_batch_normalization_1/FusedBatchNormV3:_FusedBatchNormEx": 8.0,
         "then/functional_1/re_lu_1/Relu:_MklNativeFusedConv2D": 16.0,  # both in one operation
-        "then/rmsprop_1/ResourceApplyRMSProp:ResourceApplyRMSProp": 32.0,
+        "then/rm_sprop_1/ResourceApplyRMSProp:ResourceApplyRMSProp": 32.0,
         "PrefetchProduce": 64.0,
         "Iterator::Root::Prefetch": 64.0,  # waits for it
         "ExecutorState::Process": 500.0,  # holds all others
