@@ -58,6 +58,22 @@ def fingerprint(model: Any) -> str:
     return hashlib.md5(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest()
 
 
+def test_the_first_step_is_traced_once(
+    digits_8x8: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    traced, usual = [], keras.layers.Dropout.call
+
+    def call(layer: Any, inputs: Any, training: bool = False) -> Any:
+        traced.append(training)
+        return usual(layer, inputs, training=training)
+
+    monkeypatch.setattr(keras.layers.Dropout, "call", call)
+    fit(digits_8x8)
+    assert traced.count(True) == len(recipe().build.model_dump()["dropout"])
+
+
 # They hold every kind of layer and of recipe. Of more TensorFlow says that it traces too often.
 REPEATED = ("cnn", "compact")
 
