@@ -157,6 +157,12 @@ def test_a_stage_refuses_before_any_work(workspace: Path, stage: str, arguments:
     assert {path.name for path in workspace.iterdir()} == {"gx", "params.yaml"}
 
 
+def test_every_training_is_told_seed_classes_and_devices() -> None:
+    given = {"seed": 7, "data.classes": 3, "train.distribute": "mirrored"}
+    told = params.check(changed(given)).of_all()
+    assert told == {"seed": 7, "classes": 3, "distribute": "mirrored"}
+
+
 def test_the_values_of_a_recipe_are_ready_for_json() -> None:
     recipe = params.check(changed({})).recipe("cnn")
     assert json.loads(json.dumps(recipe.model_dump()))["build"]["filters"] == [32, 64]
