@@ -134,8 +134,8 @@ def soak_section(part: dict[str, Any]) -> str:
 {part["clients"]} clients; a latency counts from the moment at which a request is due, so that
 waiting for a free client is part of it. Loads in turns of a minute: at shares of its capacity of
 {part["capacity_per_s"]:,.0f} requests/s; and, at the rate of 80 %, a server that answers a
-constant. *Processor ms per request* are the server's, of each load: where they rise, the machine
-computes slower, and 80 % of what it could do before may be all of what it can do now.
+constant. *Processor ms per request* are the server's, in each round. If they rise from round to
+round, the machine computes slower: 80 % of its former capacity may be all that it has now.
 
 {table(head, body)}
 
