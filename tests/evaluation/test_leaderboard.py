@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support import finding
 
-from digits.evaluation.leaderboard import Row, cells, doubts, weak_classes
+from digits.evaluation.leaderboard import Row, cells, doubts, unfinished, weak_classes
 from digits.report import console as show
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
@@ -72,6 +72,16 @@ def test_miscalibrated_model_of_temperature_1_says_why() -> None:
         "are 11.0 points apart; its temperature stays 1, "
         "as all validation rows are right or no other fits them better"
     )
+
+
+def test_training_that_ended_too_early_is_named() -> None:
+    few_steps = [{"loss": 8.67, "accuracy": 0.33}, {"loss": 1.93, "accuracy": 0.62}]
+    learnt = [{"loss": 0.14, "accuracy": 0.97}, {"loss": 0.08, "accuracy": 0.99}]
+    hard = [{"loss": 0.52, "accuracy": 0.79}, {"loss": 0.5, "accuracy": 0.8}]
+    histories = {"compact": few_steps, "mlp": learnt, "cnn": hard, "forest": few_steps[:1]}
+    [line] = unfinished(histories)
+    assert line.startswith("compact was still learning when its training ended: right on 62 % ")
+    assert line.endswith("raise the epochs of train.compact in params.yaml")
 
 
 def test_dead_class_is_named() -> None:

@@ -1,6 +1,6 @@
 """The table of models side by side: accuracy, training time, size, latency."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from digits.toolkit.judgement.confidence import TEMPERATURE_1
@@ -24,6 +24,8 @@ MEANINGS = {  # of the table's headings that are no plain words
 }
 MISCALIBRATED = 0.02  # expected calibration error on the test rows
 WEAK = 0.5  # sensitivity
+LEARNT = 0.9  # accuracy on the training rows
+STILL_FALLING = 0.9  # loss of the last epoch, as a share of the one before
 
 
 class Row(NamedTuple):
@@ -68,6 +70,17 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     """Training times that can be compared, each divided by the shortest."""
     times = {row.model: s for row in rows if (s := comparable_s(row.elapsed_s, row.shared_cores))}
     return {model: s / min(times.values()) for model, s in times.items()}
+
+
+def unfinished(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """A line for each model whose epochs ended while it was still learning its training rows."""
+    return [
+        f"{model} was still learning when its training ended: right on {100 * last['accuracy']:.0f}"
+        f" % of the training rows; raise the epochs of train.{model} in params.yaml"
+        for model, history in histories.items()
+        if (last := history[-1])["accuracy"] < LEARNT
+        and any(last["loss"] < STILL_FALLING * before["loss"] for before in history[-2:-1])
+    ]
 
 
 def weak_classes(rows: Sequence[Row]) -> list[str]:

@@ -46,7 +46,9 @@ def main() -> None:
     statistics = {model: each.read_statistics() for model, each in evaluated.items()}
     fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
     verdicts = [comparison.choice(pairs, seconds)] if pairs else []
-    verdicts += [*leaderboard.weak_classes(rows), *map(comparison.verdict, pairs)]
+    histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
+    verdicts += [*leaderboard.unfinished(histories), *leaderboard.weak_classes(rows)]
+    verdicts += map(comparison.verdict, pairs)
     verdicts += [*leaderboard.doubts(rows), *filter(None, fragile)]
     summary, names = LAYOUT.read_split_summary(), [*statistics[models[0]]["test"]["by_class"]]
     verdicts += artifacts.copies_found(summary)
@@ -68,7 +70,6 @@ def main() -> None:
     times = {row.model: row.elapsed_s for row in rows}
     title = "Test accuracy against training time"
     save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
-    histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
     costs = {model: artifacts.TrainOutputs(model).read_metrics() for model in models}
     kept = {m: int(cost["kept_epoch"]) for m, cost in costs.items() if "kept_epoch" in cost}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}", kept=kept)
