@@ -125,8 +125,9 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
         pytest.approx(0.1, abs=0.05),
         1,
     ]
-    first, weak, pair = comparison["verdicts"][:3]
+    first, guess, weak, pair = comparison["verdicts"][:4]
     assert first.startswith("cnn is the choice: ")
+    assert guess.startswith("mlp is no better than always naming the most frequent class: right on")
     assert weak == "mlp gets only 0.0 % of the test images of class 1 right"
     assert pair.startswith("cnn gains ")
     assert comparison["models"][0]["test_balanced_accuracy"] == pytest.approx(0.1)

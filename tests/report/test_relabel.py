@@ -65,6 +65,15 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     np.testing.assert_array_equal(after[others], before["label"][others])
 
 
+@pytest.mark.usefixtures("tensorflow", "wrong")
+def test_model_that_agrees_with_few_labels_accuses_none() -> None:
+    params = check(changed(SMALL | MLP | {"train.mlp.optimizer.learning_rate": 1e-9}))
+    line = finding(DataError, lambda: find_suspects(params, "mlp", folds=2, out=OUT))
+    assert re.match(r"mlp agrees with \d+\.\d % of the labels, too few to judge by: ", line)
+    assert line.endswith("raise the epochs of train.mlp in params.yaml, or --model names another")
+    assert not OUT.exists()
+
+
 def test_the_page_shows_the_first_pictures_in_colour_too_and_obeys_no_name() -> None:
     row = {"file": "a", "name": '"><script>.png', "part": "train", "label": "<b>", "quality": 0.5}
     table = pd.DataFrame([row | {"suggested": "&", "corrected": ""}] * (SHOWN + 1))

@@ -24,6 +24,7 @@ MEANINGS = {  # of the table's headings that are no plain words
 }
 MISCALIBRATED = 0.02  # expected calibration error on the test rows
 WEAK = 0.5  # sensitivity
+GUESSED = 0.05  # level of the test against the no-information rate
 LEARNT = 0.9  # accuracy on the training rows
 STILL_FALLING = 0.9  # loss of the last epoch, as a share of the one before
 
@@ -80,6 +81,17 @@ def unfinished(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> list[s
         for model, history in histories.items()
         if (last := history[-1])["accuracy"] < LEARNT
         and any(last["loss"] < STILL_FALLING * before["loss"] for before in history[-2:-1])
+    ]
+
+
+def guessing(overall: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each model that may have learnt nothing, by caret's overall figures on test."""
+    return [
+        f"{model} is no better than always naming the most frequent class: right on "
+        f"{100 * of['accuracy']:.1f} % of the test images, of which that has "
+        f"{100 * of['no_information_rate']:.1f} %"
+        for model, of in overall.items()
+        if of["accuracy_p_value"] >= GUESSED
     ]
 
 

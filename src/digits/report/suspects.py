@@ -11,7 +11,7 @@ from digits.data import packed
 from digits.evaluation.suspects import Ask, folds_of, out_of_fold, suspects
 from digits.models import model_file
 from digits.params import Params
-from digits.toolkit.dataset import Dataset, Images, Probabilities
+from digits.toolkit.dataset import Dataset, Images, Probabilities, Rows
 from digits.toolkit.errors import DataError, UsageError
 from digits.toolkit.files import replacing, scratch, write_text
 from digits.toolkit.html.templates import templates
@@ -19,12 +19,14 @@ from digits.toolkit.process import quiet_tensorflow
 from digits.training.recipe import Recipe
 
 SHOWN = 200  # pictures on the page
+LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
 
 
 def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     """Train the recipe `folds` times; write suspicious rows as CSV, and their page beside it.
 
-    Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed.
+    Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed. A
+    DataError if the model agrees with so few labels that it cannot judge them.
     """
     ask = _ask(params, model)
     images, rows = packed.load(PACK)
@@ -33,14 +35,7 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
         said = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
         raise DataError(f"{PACK}: {said}; `digits run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
-    probabilities = np.empty((len(rows), classes), np.float32)
-    with scratch(PACK.parent) as folder:
-        parts = out_of_fold(Dataset(images, labels), fold, ask, folder=folder)
-        for number, (own, answers) in enumerate(parts, 1):
-            probabilities[own] = answers
-            agree = 100 * np.mean(answers.argmax(axis=1) == labels[own])
-            said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
-            print(f"fold {number}/{folds}: {said}", flush=True)
+    probabilities = _judged(Dataset(images, labels), fold, ask, model, classes=classes)
     found, count = suspects(labels, probabilities)
     said = f"About {count:,} of {len(labels):,} labels are wrong, {len(found):,} are doubtful"
     names = np.array(class_names(classes, params.data.class_names))
@@ -55,6 +50,22 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     page = render(said, table, images[found["row"][:SHOWN]], source=out.name)
     write_text(out.with_suffix(".html"), page)
     return said
+
+
+def _judged(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: int) -> Probabilities:
+    """What a model says of each row that it was not trained on."""
+    probabilities, folds = np.empty((len(data), classes), np.float32), int(fold.max()) + 1
+    with scratch(PACK.parent) as folder:
+        for number, (own, answers) in enumerate(out_of_fold(data, fold, ask, folder=folder), 1):
+            probabilities[own] = answers
+            agree = 100 * np.mean(answers.argmax(axis=1) == data.labels[own])
+            said = f"{model} agrees with {agree:.2f} % of {len(own):,} labels"
+            print(f"fold {number}/{folds}: {said}", flush=True)
+            if agree < LEAST:
+                said = f"{model} agrees with {agree:.1f} % of the labels, too few to judge by"
+                mend = f"raise the epochs of train.{model} in params.yaml, or --model names another"
+                raise DataError(f"{said}: {mend}")
+    return probabilities
 
 
 def render(said: str, table: pd.DataFrame, images: Images, *, source: str) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 from digits import artifacts
 from digits.artifacts import LAYOUT
 from digits.evaluation import leaderboard
+from digits.evaluation.leaderboard import Row
+from digits.params import Params
 from digits.params import load as load_params
 from digits.report.plots.comparison import pareto
 from digits.report.plots.model import learning_curves
@@ -25,6 +27,7 @@ FIGURES = (
     *("weakest_sensitivity", "test_loss", "test_ece", "holdout_accuracy"),
     *("holdout_balanced_accuracy", "holdout_macro_f1", "holdout_loss", "elapsed_s"),
 )
+Evaluated = Mapping[str, artifacts.EvaluateOutputs]  # by model
 ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 
@@ -42,21 +45,10 @@ def main() -> None:
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
     pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
-    front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})
-    statistics = {model: each.read_statistics() for model, each in evaluated.items()}
-    fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
-    verdicts = [comparison.choice(pairs, seconds)] if pairs else []
-    histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
-    verdicts += [*leaderboard.unfinished(histories), *leaderboard.weak_classes(rows)]
-    verdicts += map(comparison.verdict, pairs)
-    verdicts += [*leaderboard.doubts(rows), *filter(None, fragile)]
-    summary, names = LAYOUT.read_split_summary(), [*statistics[models[0]]["test"]["by_class"]]
-    verdicts += artifacts.copies_found(summary)
-    verdicts += few_rows.few_holdout_rows(summary, params.promote, names)
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
-        "verdicts": verdicts,
+        "verdicts": said(params, rows, pairs, evaluated),
     }
     write_json(artifacts.COMPARISON, found)
     ratios = leaderboard.time_ratios(rows)
@@ -66,10 +58,42 @@ def main() -> None:
         for row in rows
     }
     write_json(artifacts.COMPARE / "metrics.json", metrics)
-    shares = {m: tuple(statistics[m]["test"]["overall"][end] for end in ACCURACY) for m in models}
+    draw(rows, evaluated)
+
+
+def said(
+    params: Params, rows: Sequence[Row], pairs: Sequence[comparison.Pair], evaluated: Evaluated
+) -> list[str]:
+    """The comparison in words: which model to take, then what to doubt of each."""
+    seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
+    histories = {model: artifacts.TrainOutputs(model).read_history() for model in evaluated}
+    on_test = {model: each.read_statistics()["test"] for model, each in evaluated.items()}
+    fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
+    summary = LAYOUT.read_split_summary()
+    names = [*on_test[rows[0].model]["by_class"]]
+    return [
+        *([comparison.choice(pairs, seconds)] if pairs else []),
+        *leaderboard.unfinished(histories),
+        *leaderboard.guessing({model: of["overall"] for model, of in on_test.items()}),
+        *leaderboard.weak_classes(rows),
+        *map(comparison.verdict, pairs),
+        *leaderboard.doubts(rows),
+        *filter(None, fragile),
+        *artifacts.copies_found(summary),
+        *few_rows.few_holdout_rows(summary, params.promote, names),
+    ]
+
+
+def draw(rows: Sequence[Row], evaluated: Evaluated) -> None:
+    """Draw accuracy against time and the learning curves; write what DVC plots."""
+    models = [*evaluated]
+    overall = {m: each.read_statistics()["test"]["overall"] for m, each in evaluated.items()}
+    shares = {model: tuple(of[end] for end in ACCURACY) for model, of in overall.items()}
     times = {row.model: row.elapsed_s for row in rows}
+    front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})
     title = "Test accuracy against training time"
     save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
+    histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
     costs = {model: artifacts.TrainOutputs(model).read_metrics() for model in models}
     kept = {m: int(cost["kept_epoch"]) for m, cost in costs.items() if "kept_epoch" in cost}
     curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}", kept=kept)
@@ -93,17 +117,17 @@ def drop_others(models: Sequence[str]) -> None:
                 shutil.rmtree(folder)
 
 
-def read_row(model: str, latency: Mapping[str, float]) -> leaderboard.Row:
+def read_row(model: str, latency: Mapping[str, float]) -> Row:
     trained, evaluated = artifacts.TrainOutputs(model), artifacts.EvaluateOutputs(model)
     of_splits, cost = evaluated.read_metrics(), trained.read_metrics()
     figures: dict[str, Any] = {"model": model, "shared_cores": 0.0}
-    figures |= leaderboard.Row._field_defaults
+    figures |= Row._field_defaults
     figures |= {f"{split}_{k}": v for split, of in of_splits.items() for k, v in of.items()}
     weakest, lowest = caret.weakest(evaluated.read_statistics()["test"]["by_class"])
     figures |= {"weakest_class": weakest, "weakest_sensitivity": lowest}
     figures |= {**latency, **cost, "parameters": int(cost["parameters"])}
     figures |= {"size_bytes": trained.model.stat().st_size, "run_id": trained.read_run().run_id}
-    return leaderboard.Row(**{name: figures[name] for name in leaderboard.Row._fields})
+    return Row(**{name: figures[name] for name in Row._fields})
 
 
 if __name__ == "__main__":
