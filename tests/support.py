@@ -68,7 +68,7 @@ SMALL = {
     "train.best.build.filters": [4, 4, 4, 4],
     "train.best.fit.epochs": 2,
     "train.sprint.build": {"filters": [4, 4, 4]},
-    "train.finetune.build.size": 32,
+    "train.finetune.build.side": 32,
     "train.finetune.build.weights": None,
     "train.finetune.fit": {"epochs": 1, "batch_size": 100},
     "train.finetune.fine_tune": None,

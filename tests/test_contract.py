@@ -12,6 +12,9 @@ from support import DVC_YAML, PARAMS, PIPELINE, REPOSITORY
 
 from digits.artifacts import TrainOutputs
 from digits.models import available
+from digits.params import OVERLOOKED
+from digits.toolkit.files import flatten
+from digits.toolkit.params_yaml import at
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
@@ -32,7 +35,7 @@ LEFT_OUT = {
 GRAPH = grimp.build_graph("digits", exclude_type_checking_imports=True)
 assert LEFT_OUT.keys() <= GRAPH.modules
 
-DATA_OF_A_MODEL = {"data.classes", "data.image"}
+IMAGE = {f"data.image.{key}" for key in PARAMS["data"]["image"]}
 
 # What the short names on the checked params stand for in params.yaml.
 READS: dict[str, set[str]] = {
@@ -44,7 +47,7 @@ READS: dict[str, set[str]] = {
     "data.percent": {"data.percent"},
     "data.classes": {"data.classes"},
     "data.class_names": {"data.class_names"},
-    "data.image": {"data.image"},
+    "data.image": IMAGE,
     "validation": {"validate"},
     "split": {"split"},
     "train.threads": {"train.threads"},
@@ -52,9 +55,10 @@ READS: dict[str, set[str]] = {
     "confidence.coverage": {"confidence"},
     "promote": {"promote"},
     "recipe": {"train.${item.model}"},
+    "common_settings": {"seed", "data.classes", "train.distribute"},
     "of_training": {
         *("seed", "train.distribute", "train.threads", "train.${item.model}"),
-        *DATA_OF_A_MODEL,
+        *("data.classes", *IMAGE),
     },
 }
 
@@ -141,6 +145,13 @@ def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage: s
 @stages
 def test_the_params_listed_are_the_params_read(stage: str) -> None:
     assert set(PIPELINE[stage]["params"]) == params_read(MODULES[stage])
+
+
+@stages
+def test_dvc_overlooks_no_name_in_a_block_of_params(stage: str) -> None:
+    keys = PIPELINE[stage]["params"]
+    blocks = [value for key in keys if isinstance(value := at(PARAMS, key), dict)]
+    assert not [key for block in blocks for key in flatten(block) if {*key.split(".")} & OVERLOOKED]
 
 
 def params_read(module: str) -> set[str]:

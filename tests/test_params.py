@@ -99,6 +99,13 @@ def test_a_model_without_a_block_or_a_file_is_one_line() -> None:
     assert "train.svm: unknown key" in refused({"models": ["svm"], "train.svm": {"fit": {}}})
 
 
+@pytest.mark.parametrize("name", ["size", "nfiles"])
+def test_name_that_dvc_overlooks_is_refused(name: str) -> None:
+    said = f"params.yaml train.mlp.build.{name}: DVC overlooks a change of this name; choose anoth"
+    values = changed({f"train.mlp.build.{name}": 3})
+    assert said in findings(UsageError, lambda: params.check(values))[0]
+
+
 def test_every_fault_is_told_at_once() -> None:
     changes = {"seed": -1, "train.threads": 0, "train.mlp.fit.epochs": 0, "data.percent": 0}
     assert len(findings(UsageError, lambda: params.check(changed(changes)))) == 4
@@ -159,7 +166,7 @@ def test_a_stage_refuses_before_any_work(workspace: Path, stage: str, arguments:
 
 def test_every_training_is_told_seed_classes_and_devices() -> None:
     given = {"seed": 7, "data.classes": 3, "train.distribute": "mirrored"}
-    told = params.check(changed(given)).of_all()
+    told = params.check(changed(given)).common_settings()
     assert told == {"seed": 7, "classes": 3, "distribute": "mirrored"}
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support import finding
+from ruamel.yaml import YAML
+from support import PIPELINE, finding, python, write_params
 
 from digits.data import packed, packing
 from digits.data.packed import Packed
@@ -40,6 +41,19 @@ def pictures(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path)
     return tmp_path
+
+
+def test_another_size_is_packed_anew_by_dvc(workspace: Path, digits_8x8: Dataset) -> None:
+    save(workspace, {"x_train": digits_8x8.images[:20], "y_train": digits_8x8.labels[:20]})
+    stage = {key: PIPELINE["pack"][key] for key in ("cmd", "params", "outs")} | {"deps": ["data"]}
+    YAML(typ="safe").dump({"stages": {"pack": stage}}, Path("dvc.yaml"))
+    assert python("-m", "dvc", "init", "--quiet", "--no-scm").returncode == 0
+    for side in (8, 12, 8):  # the run cache knows the last one
+        write_params({"data.image.size": [side, side], "data.image.fit": "stretch"})
+        done = python("-m", "dvc", "repro")
+        assert done.returncode == 0, done.stderr
+        assert packed.load(Path("artifacts/pack")).images.shape == (20, side, side)
+    assert "is cached - skipping run" in done.stdout
 
 
 def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:

@@ -47,7 +47,7 @@ def weights(backbone: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(weights: Path | str | None, sha: str | None = None, **changes: Any) -> Any:
-    build = {"weights": weights and str(weights), "weights_sha256": sha, "size": 32}
+    build = {"weights": weights and str(weights), "weights_sha256": sha, "side": 32}
     all_changes = {
         **{f"train.finetune.build.{key}": value for key, value in build.items()},
         "train.finetune.fit": {"epochs": 1, "batch_size": 30},

@@ -22,7 +22,7 @@ SCALES = {
 
 class BuildParams(StrictModel):
     backbone: Literal["MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2"]
-    size: Annotated[int, Field(ge=32)]  # pixels of each side, to which images are resized
+    side: Annotated[int, Field(ge=32)]  # pixels, to which both sides of an image are resized
     weights: str | None  # `imagenet`, a file (.weights.h5 or .keras), or none
     # of the file, so that other weights are other params; checked before it is read
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -47,8 +47,8 @@ def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
     pixels = apply(scaling, inputs)
     if len(image_shape) == 2:
         pixels = layers.Concatenate()([pixels] * 3)
-    if image_shape[:2] != (params.size, params.size):
-        pixels = layers.Resizing(params.size, params.size)(pixels)
+    if image_shape[:2] != (params.side, params.side):
+        pixels = layers.Resizing(params.side, params.side)(pixels)
     backbone = _backbone(params, layers.Rescaling(*SCALES[params.backbone])(pixels))
     backbone.trainable = params.weights is None
     head = [layers.GlobalAveragePooling2D(), layers.Dropout(params.dropout)]

@@ -85,7 +85,7 @@ def _ask(params: Params, model: str) -> Ask:
 
     def ask(data: Dataset, held_out: Dataset) -> Probabilities:
         given, silent = (file, recipe, data, held_out), clock.Clock(lambda *_: None)
-        network, _ = keras_model.train(*given, clock=silent, **params.of_all())
+        network, _ = keras_model.train(*given, clock=silent, **params.common_settings())
         return export.calibrate(network, held_out).validation
 
     return ask

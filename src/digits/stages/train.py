@@ -127,8 +127,7 @@ def fit(
         print(f"{model} epoch {epoch + 1}{of}  {figures}", flush=True)
 
     clock, given = Clock(on_epoch), (recipe, data, validation)
-    settings: dict[str, Any] = {"classes": params.data.classes, "seed": params.seed}
-    settings["distribute"] = params.train.distribute
+    settings = params.common_settings()
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
 

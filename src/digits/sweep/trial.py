@@ -189,7 +189,7 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
         suppress(optuna.TrialPruned),  # its run has finished all the same
     ):
         clock, given = Clock(on_epoch), (model_file(spec.model), recipe, data, validation)
-        keras_model.train(*given, clock=clock, **checked.of_all())
+        keras_model.train(*given, clock=clock, **checked.common_settings())
         kept: int = recipe.fit.kept_epoch(clock.history)
         return clock.history[kept][OBJECTIVE]
     raise optuna.TrialPruned
