@@ -84,3 +84,21 @@ def test_network_that_cannot_be_exported_is_refused(
 
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *build(keras.layers)])
     assert message in finding(UsageError, lambda: check_exportable(model))
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_network_that_is_too_large_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from digits.toolkit import inference
+    from digits.training.final_model import check_exportable
+
+    monkeypatch.setattr(inference, "MAX_BYTES", 2599)
+    images = keras.Input((8, 8), dtype="uint8")
+    model = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10)])
+    line = finding(UsageError, lambda: check_exportable(model))
+    assert line == (
+        "the network has 650 weights, as images are 8×8, and at most 649 are allowed; lower "
+        "data.image.size, or take it out of models"
+    )
+    check_exportable(keras.Sequential([images, keras.layers.Dense(10)]))

@@ -4,14 +4,22 @@ import keras
 from keras import layers
 
 from digits.models._normalization import FusedBatchNormalization
+from digits.toolkit import inference
 from digits.toolkit.errors import UsageError
 from digits.training.fit import is_ensemble
 
+FLOAT32_BYTES = 4
+
 
 def check_exportable(model: keras.Model) -> None:
-    """Refuse before the fit a network that could not be written as ONNX after it."""
+    """Refuse before the fit a network that could not be written as ONNX, or read, after it."""
     if not model.weights:
         raise UsageError("the network has no weights: there is nothing to train")
+    count, most = model.count_params(), inference.MAX_BYTES // FLOAT32_BYTES
+    if count > most:
+        size = "×".join(map(str, model.input_shape[1:]))
+        found = f"the network has {count:,} weights, as images are {size}, and at most {most:,} are"
+        raise UsageError(f"{found} allowed; lower data.image.size, or take it out of models")
     for layer in model._flatten_layers():
         is_loop = isinstance(layer, layers.RNN) and not isinstance(layer, layers.LSTM)
         if is_loop and not layer.unroll:
