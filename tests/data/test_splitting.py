@@ -159,6 +159,9 @@ def test_a_class_too_small_for_every_split_is_named(method: str) -> None:
     with pytest.raises(DataError) as caught:
         split(raw, percent=100, params=params(method=method), seed=1)
     assert re.search("(test|holdout|validation) gets no row of class 1, 3; ", str(caught.value))
+    assert str(caught.value).endswith(f"add rows of it, or raise the shares of split.{method}")
+    with pytest.raises(DataError, match=r"or raise data\.percent$"):
+        split(raw, percent=50, params=params(method=method), seed=1)
 
 
 def test_a_part_that_lacks_many_classes_names_three() -> None:

@@ -131,7 +131,8 @@ def split(
         if missing := np.setdiff1d(classes, labels[own]).tolist():
             found = f"{name} gets no row of class {some([*map(str, missing)])}"
             what = "groups with rows of it" if params.group else "rows of it"
-            raise DataError(f"data: {found}; add {what}, or raise data.percent")
+            share = "data.percent" if percent < 100 else f"the shares of split.{params.method}"
+            raise DataError(f"data: {found}; add {what}, or raise {share}")
     return parts
 
 
