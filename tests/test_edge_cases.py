@@ -118,6 +118,8 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     weights, bias = perfect_weights(bright)
     write_model("cnn", bright, weights=weights, bias=bias)
     write_model("mlp", bright, weights=np.zeros_like(weights), bias=np.eye(10)[0])
+    known = {"accuracy": 0.1, "val_loss": 1, "val_accuracy": 0.1}
+    TrainOutputs("mlp").write_history([{"loss": loss, **known} for loss in (3, 2)])
 
     page = run_stages()
     comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
@@ -125,8 +127,9 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
         pytest.approx(0.1, abs=0.05),
         1,
     ]
-    first, guess, weak, pair = comparison["verdicts"][:4]
+    first, early, guess, weak, pair = comparison["verdicts"][:5]
     assert first.startswith("cnn is the choice: ")
+    assert early.startswith("mlp was still learning when its training ended: right on 10 % of")
     assert guess.startswith("mlp is no better than always naming the most frequent class: right on")
     assert weak == "mlp gets only 0.0 % of the test images of class 1 right"
     assert pair.startswith("cnn gains ")

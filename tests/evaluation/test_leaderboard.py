@@ -77,7 +77,7 @@ def test_miscalibrated_model_of_temperature_1_says_why() -> None:
 def test_training_that_ended_too_early_is_named() -> None:
     few_steps = [{"loss": 8.67, "accuracy": 0.33}, {"loss": 1.93, "accuracy": 0.62}]
     learnt = [{"loss": 0.14, "accuracy": 0.97}, {"loss": 0.08, "accuracy": 0.99}]
-    hard = [{"loss": 0.52, "accuracy": 0.79}, {"loss": 0.5, "accuracy": 0.8}]
+    hard = [{"loss": loss, "accuracy": 0.8} for loss in (0.9, 0.52, 0.5)]
     histories = {"compact": few_steps, "mlp": learnt, "cnn": hard, "forest": few_steps[:1]}
     [line] = unfinished(histories)
     assert line.startswith("compact was still learning when its training ended: right on 62 % ")
