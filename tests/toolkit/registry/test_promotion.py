@@ -15,7 +15,7 @@ import pytest
 from arena import ALSO_EVEN, EVEN, FEW, FEW_MORE, NAME, ONE_CLASS, TEST_ONLY, accept, fighter
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
-from support import active_run, finding, project_with, record_outputs
+from support import active_run, finding, project_with, record_outputs, write_params
 
 from digits.artifacts import LAYOUT, split_path
 from digits.report.console import print_moves, print_outcome
@@ -125,6 +125,22 @@ class TestPromote:
         assert "same_signature" in promote(fighter()).decision.failed
         promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
         assert "same_signature" in promote(fighter()).decision.failed
+
+    def test_champion_is_judged_by_the_names_of_its_classes(self, ring):
+        names = [f"class {letter}" for letter in "abcdefghij"]
+        judge = gate({"promote.max_latency_ms": None, "data.class_names": names})
+        for order, found in (
+            (names[::-1], "1.0000 against 0.0000"),  # the same names in another order
+            (["other", *names[1:]], "its classes are called otherwise"),
+            ([f"{name}!" for name in names], "1.0000 against 1.0000"),  # all are called otherwise
+        ):
+            write_params({"data.class_names": order})
+            promotion.promote(fighter(), NAME, judge=accept)
+            write_params({"data.class_names": names})
+            outcome = promotion.promote(fighter(), NAME, judge=judge)
+            [check] = [c for c in outcome.decision.checks if c.name == "max_accuracy_loss"]
+            assert check.found.startswith(found)
+            assert check.passed == found.startswith("1")
 
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())

@@ -145,9 +145,10 @@ class Decision:
 
 
 def unpaired(name: str, champion: Contender | None, left_out: str = "") -> Check:
-    """A check against a champion that there is not, or that takes other images."""
+    """A check against a champion that there is not, or that has other images or classes."""
     if champion:
-        return Check(name, False, "images of different sizes", "the same input size")
+        found = champion.finding or "images of different sizes"
+        return Check(name, False, found, "the same input size and classes")
     return Check(name, True, f"no champion to compare with{left_out}")
 
 

@@ -49,6 +49,7 @@ def judge_by_holdout(
     _check_settings(root)
     split, threads = load_split(root / project.split("holdout")), project.threads
     holdout, rows = split.data, np.bincount(split.data.labels)
+    names = project.data.class_names or [*map(str, range(project.data.classes))]
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
     size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
@@ -75,7 +76,9 @@ def judge_by_holdout(
             signature = model.files.signature
             if signature != challenger.signature or challenger.finding:
                 return Contender(version, None, signature)
-            found = model.network.predict(holdout.images)
+            if not (order := _in_order(model.files.class_names, names)):
+                return Contender(version, None, signature, "its classes are called otherwise")
+            found = model.network.predict(holdout.images)[:, order]
             return Contender.answering(version, found, holdout.labels, signature)
 
     def former_right(version: str) -> Labels | None:
@@ -112,11 +115,21 @@ def judge_by_holdout(
         facts,
         params=project.promote,
         former=former,
-        names=project.data.class_names or [*map(str, range(classes))],
+        names=names,
         slices=find_slices(project.metadata(split.rows, root))[0],
         approval=approval,
         rows_md5=rows_md5,
     )
+
+
+def _in_order(theirs: list[str], ours: list[str]) -> list[int]:
+    """The number of each of our classes in a model that calls them so; empty if that is not clear.
+
+    If no name is the same, classes were given other names: their numbers count.
+    """
+    if {*theirs} == {*ours}:
+        return [theirs.index(name) for name in ours]
+    return [] if {*theirs} & {*ours} else [*range(len(ours))]
 
 
 def _on_holdout(
