@@ -104,6 +104,9 @@ def test_name_that_dvc_overlooks_is_refused(name: str) -> None:
     said = f"params.yaml train.mlp.build.{name}: DVC overlooks a change of this name; choose anoth"
     values = changed({f"train.mlp.build.{name}": 3})
     assert said in findings(UsageError, lambda: params.check(values))[0]
+    in_a_list = changed({"train.mlp.build.blocks": [{name: 3}]})
+    found = findings(UsageError, lambda: params.check(in_a_list))[0]
+    assert found == said.replace(name, f"blocks.0.{name}") + "er"
 
 
 def test_every_fault_is_told_at_once() -> None:

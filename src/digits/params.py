@@ -1,5 +1,6 @@
 """params.yaml, the only source of a value, checked as a whole before any work starts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,6 +87,15 @@ class Params(StrictModel):
         return {**told, "distribute": self.train.distribute}
 
 
+def _nested(values: Any, prefix: str) -> Iterator[str]:
+    """The dotted key of every value and block, also of those in lists, which have their number."""
+    pairs = values.items() if isinstance(values, dict) else enumerate(values)
+    for key, value in pairs:
+        yield f"{prefix}{key}"
+        if isinstance(value, dict | list):
+            yield from _nested(value, f"{prefix}{key}.")
+
+
 def load(path: Path = PATH) -> Params:
     """Read and check the file; a UsageError names per fault key, value and what is allowed."""
     return check(read(path))
@@ -99,8 +109,8 @@ def check(raw: dict[str, Any]) -> Params:
     recipes: dict[str, Any] = {}
     findings = [
         f"{PATH} train.{key}: DVC overlooks a change of this name; choose another"
-        for key in flatten(models)
-        if OVERLOOKED & {*key.split(".")[1:]}
+        for key in _nested(models, "")
+        if key.split(".")[-1] in OVERLOOKED and "." in key
     ]
     try:
         params = validated(Params, raw | ({"train": blocks} if models else {}))

@@ -78,7 +78,8 @@ def test_each_wrong_line_is_one_finding() -> None:
     write("data/corrections.csv", *wrong, "train,row 2,2,0")
     assert findings(DataError, pack) == [
         "data/corrections.csv:2: test row 2: no such image in the data; delete the line",
-        "data/corrections.csv:3: train row 0: '3' is no class; one of 0, 1, 2 is",
+        "data/corrections.csv:3: train row 0: '3' is no class, one of 0, 1, 2 is; rename "
+        "it here, too, if the class has another name now",
         "data/corrections.csv:4: train row 1: is 1 in the data, and not 0; the data has changed "
         "since; delete the line",
         "data/corrections.csv:6: train row 2: stands in line 5, too; delete one",

@@ -108,6 +108,20 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert line == f"{tmp_path}: left out, as no picture of a class: 5 ({some})"
 
 
+def test_further_parts_are_left_out_and_named(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "train/dog/1.png", "val/cat/2.png", "test/cat/3.png")
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    assert len(listing.rows) == 3
+    assert listing.warnings == [f"{tmp_path}: left out, as no picture of a class: 1 (val)"]
+
+
+@pytest.mark.parametrize("header", ['"file","label","writer"', "\ufefffile,label,writer"])
+def test_a_quoted_header_is_one_too(tmp_path: Path, header: str) -> None:
+    table(put(tmp_path, "in/one.png"), header, '"in/one.png","a","Ann"')
+    assert listed(tmp_path) == [("train", "a", "in/one.png")]
+
+
 def test_a_picture_that_no_line_of_the_table_names_is_counted(tmp_path: Path) -> None:
     put(table(tmp_path, "file,label", "a.png,x"), "a.png", "b.png")
     listing = list_pictures(tmp_path)

@@ -98,7 +98,8 @@ def _checked(
             findings.append(f"{where}: stands in line {lines[key]}, too; delete one")
         elif corrected not in names:
             some = one_line(", ".join(names))
-            findings.append(f"{where}: {corrected!r} is no class; one of {some} is")
+            mend = "rename it here, too, if the class has another name now"
+            findings.append(f"{where}: {corrected!r} is no class, one of {some} is; {mend}")
         elif label != known[key]:
             mend = "the data has changed since; delete the line"
             findings.append(f"{where}: is {known[key]} in the data, and not {label}; {mend}")

@@ -1,6 +1,7 @@
 """Where pictures lie: in a folder per class, or as the table labels.csv says; not their pixels."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -39,7 +40,7 @@ def list_pictures(folder: Path) -> Listing | None:
     table = folder / TABLE
     if table.is_file():
         with reading_as("a table of pictures", table), table.open("rb") as file:
-            if file.read(100).removeprefix(b"\xef\xbb\xbf").startswith(b"file,"):
+            if re.match(rb"[^\0]*?(file|path|image|picture)", file.readline(1000), re.IGNORECASE):
                 return _of_table(folder, table)
     return _of_folders(folder)
 
@@ -52,7 +53,9 @@ def names_in_order(found: Sequence[str]) -> list[str]:
 def _of_folders(folder: Path) -> Listing | None:
     parts = {part: part for part in ("train", "test") if _inside(folder / part)[0]}
     parts = parts if "train" in parts else {"train": ""}
-    others = [n for n in _inside(folder)[1] if not n.endswith(".dvc") and n != CORRECTIONS]
+    folders, files = _inside(folder)
+    others = [n for n in files if not n.endswith(".dvc") and n != CORRECTIONS]
+    others += [name for name in folders if "" not in parts.values() and name not in parts]
     tables: list[pd.DataFrame] = []
     alike: list[str] = []
     for part, root in parts.items():
