@@ -106,6 +106,23 @@ def test_study_of_another_model(spec: Spec) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"splits": {"train": "0" * 32}},
+        {"space": {"fit.batch_size": [32, 64]}},
+        {"raw": changed(SMALL | {"train.mlp.fit.epochs": 3})},
+    ],
+)
+def test_study_of_another_search(spec: Spec, change: dict[str, Any]) -> None:
+    open_study(spec)
+    line = finding(UsageError, lambda: open_study(spec.model_copy(update=change)))
+    said = "study: 'digits/s' has trials of another space, other data or params"
+    assert line == f"{said}; --study names a new one"
+    other = {"seed": 9, "raw": {**spec.raw, "seed": 9}}
+    assert open_study(spec.model_copy(update=other)).user_attrs["model"] == "mlp"
+
+
+@pytest.mark.parametrize(
     ("storage", "reason"),
     [
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),

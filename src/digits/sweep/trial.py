@@ -24,7 +24,7 @@ from digits.toolkit import process
 from digits.toolkit.commands import CommandFailedError, Commands
 from digits.toolkit.dataset import Dataset, load_split
 from digits.toolkit.errors import DigitsError, IntegrityError, ServiceError, UsageError
-from digits.toolkit.files import StrictModel, md5, read_yaml
+from digits.toolkit.files import StrictModel, md5, read_yaml, text_sha256
 from digits.toolkit.params_yaml import set_keys
 from digits.toolkit.pipeline import provenance
 from digits.toolkit.tracking import store
@@ -117,13 +117,25 @@ def open_study(spec: Spec) -> optuna.Study:
             sampler=optuna.samplers.TPESampler(seed=spec.seed, constant_liar=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         )
-        known = study.user_attrs.get("model", spec.model)
-        study.set_user_attr("model", known)
+        own = {"model": spec.model, "search": _search(spec)}
+        known = {key: study.user_attrs.get(key, value) for key, value in own.items()}
+        for key, value in known.items():
+            study.set_user_attr(key, value)
     except Exception as error:  # each database has its own
         raise ServiceError(f"{what}: {store.without_address(error, spec.storage)}") from None
-    if known != spec.model:
-        raise UsageError(f"study: {spec.study!r} is of {known}, not of {spec.model}")
+    if known["model"] != spec.model:
+        raise UsageError(f"study: {spec.study!r} is of {known['model']}, not of {spec.model}")
+    if known != own:
+        said = f"study: {spec.study!r} has trials of another space, other data or params"
+        raise UsageError(f"{said}; --study names a new one")
     return study
+
+
+def _search(spec: Spec) -> str:
+    """A hash of what the accuracies of a study's trials must have in common to be compared."""
+    fixed = params.check(spec.raw).of_training(spec.model)
+    fixed = {key: value for key, value in fixed.items() if key not in {"seed", *spec.space}}
+    return text_sha256(json.dumps([spec.space, spec.splits, fixed], sort_keys=True, default=str))
 
 
 def run(
