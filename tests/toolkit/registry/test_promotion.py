@@ -142,6 +142,23 @@ class TestPromote:
             assert check.found.startswith(found)
             assert check.passed == found.startswith("1")
 
+    def test_model_that_calls_its_classes_otherwise_is_refused(self, ring):
+        names = [f"class {letter}" for letter in "abcdefghij"]
+        model = fighter(dvc_stage="train@mlp")
+        judge = gate({"promote.max_latency_ms": None, "data.class_names": names})
+        decision = promotion.promote(model, NAME, judge=judge).decision
+        assert decision.failed == ["answers"]
+        assert decision.checks[0].found == (
+            "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
+            "`dvc repro -f -s train@mlp` trains it with these"
+        )
+
+    def test_champion_of_another_split_may_have_seen_the_rows(self, promote):
+        promotion.promote(fighter(**{SPLIT_TAGS["train"]: "e" * 32}), NAME, judge=accept)
+        note = promote(fighter()).decision.note
+        assert "trained on another split, and may have seen hold-out rows" in note
+        assert "another split" not in promote(fighter(EVEN)).decision.note
+
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
         for made, says in (

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from digits.toolkit import machine, repository
 from digits.toolkit.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
-from digits.toolkit.errors import IntegrityError, UsageError
+from digits.toolkit.errors import IntegrityError, UsageError, some
 from digits.toolkit.files import read_json
 from digits.toolkit.judgement.confidence import answer_sets, coverage_p_value, measure, threshold
 from digits.toolkit.judgement.gate import Check, Contender, Decision, Facts
@@ -24,8 +25,14 @@ from digits.toolkit.pipeline import provenance
 from digits.toolkit.project import Project
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.served import served
+from digits.toolkit.registry.trace import find_origin
 from digits.toolkit.registry.versions import Registry, TrainedRun, find
 from digits.toolkit.tracking.runs import own_tags
+
+OTHER_SPLIT = (
+    "the champion was trained on another split, and may have seen hold-out rows: then it looks "
+    "better than it is"
+)
 
 
 def judge_by_holdout(
@@ -53,7 +60,11 @@ def judge_by_holdout(
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
     size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
-    if (files.shape, files.classes) == (size, classes):
+    if files.class_names != names:
+        cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
+        said = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}; {cure}"
+        challenger = Contender(name, None, files.signature, said)
+    elif (files.shape, files.classes) == (size, classes):
         predict = files.load(threads=threads).predict
         probabilities = predict(holdout.images)
         challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
@@ -108,7 +119,7 @@ def judge_by_holdout(
         commit_finding=_commit_finding(run.tags),
         **answers,
     )
-    return decide(
+    decision = decide(
         challenger,
         opponent(champion) if champion else None,
         holdout.labels,
@@ -120,6 +131,10 @@ def judge_by_holdout(
         approval=approval,
         rows_md5=rows_md5,
     )
+    splits = find_origin(registry.uri(champion)).splits if champion else {}
+    if champion and splits.get("train") != run.tags[SPLIT_TAGS["train"]]:
+        decision = replace(decision, note="; ".join(filter(None, [decision.note, OTHER_SPLIT])))
+    return decision
 
 
 def _in_order(theirs: list[str], ours: list[str]) -> list[int]:
@@ -160,7 +175,8 @@ def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:
             raise IntegrityError(
                 f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
                 f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
-                "bring its split back, promote its experiment (--exp NAME), or train it again"
+                "bring its split back, promote its experiment (--exp NAME), or train it again: "
+                f"`dvc repro -f -s {tags.get('dvc_stage', 'train')}`"
             )
 
 
