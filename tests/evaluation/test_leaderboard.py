@@ -3,9 +3,17 @@
 from pathlib import Path
 
 import pytest
-from support import finding
+from support import finding, run_record
 
-from digits.evaluation.leaderboard import Row, cells, doubts, unfinished, weak_classes
+from digits.artifacts import TrainOutputs
+from digits.evaluation.leaderboard import (
+    Row,
+    cells,
+    doubts,
+    other_processors,
+    unfinished,
+    weak_classes,
+)
 from digits.report import console as show
 from digits.toolkit.errors import DataError
 from digits.toolkit.files import write_json
@@ -84,6 +92,12 @@ def test_training_that_ended_too_early_is_named() -> None:
     assert line.endswith("raise the epochs of train.compact in params.yaml")
 
 
+def test_times_of_different_processors_are_called_not_comparable() -> None:
+    [line] = other_processors({"mlp": "Xeon, 2 cores", "cnn": "EPYC, 8 cores"})
+    assert line.endswith("as processors differ: mlp on Xeon, 2 cores, cnn on EPYC, 8 cores")
+    assert other_processors({"mlp": "Xeon, 2 cores", "cnn": "Xeon, 2 cores"}) == []
+
+
 def test_dead_class_is_named() -> None:
     dead = CNN._replace(weakest_class="2", weakest_sensitivity=0.0)
     line = "cnn gets only 0.0 % of the test images of class 2 right"
@@ -107,6 +121,17 @@ def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
         assert all(heading in out for heading in column if heading != "model")
     assert "\ntimes: elapsed s, as a multiple of the fastest model's\n" in out
     assert "top-5" not in out
+    assert "trained again" not in out
+
+
+@pytest.mark.usefixtures("compared")
+def test_models_trained_since_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for row, run_id in ((MLP, MLP.run_id), (CNN, "f" * 32)):
+        record = run_record(row.model, run_id=run_id).model_dump()
+        write_json(TrainOutputs(row.model).run, record)
+    show.print_results()
+    again = [line for line in capsys.readouterr().out.splitlines() if "trained again" in line]
+    assert again == ["cnn was trained again since: `digits run` compares it anew"]
 
 
 def test_without_a_comparison_there_is_one_line(workspace: Path) -> None:

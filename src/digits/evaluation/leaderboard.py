@@ -118,6 +118,14 @@ def doubts(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def other_processors(processors: Mapping[str, str]) -> list[str]:
+    """A line if the models' training times are not of one processor."""
+    if len({*processors.values()}) < 2:
+        return []
+    on = ", ".join(f"{model} on {name or 'an unknown one'}" for model, name in processors.items())
+    return [f"Training times cannot be compared, as processors differ: {on}"]
+
+
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
     """The table as text: per model, a mapping from heading to cell."""
     ratios = time_ratios(rows)

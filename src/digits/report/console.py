@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from digits.artifacts import COMPARISON
+from digits.artifacts import COMPARISON, TrainOutputs
 from digits.evaluation.leaderboard import MEANINGS, Comparison, cells
 from digits.toolkit.console import lines, print_json, print_table
 from digits.toolkit.errors import printable
 from digits.toolkit.files import flatten, read_json
+from digits.toolkit.outputs import RunRecord
 from digits.toolkit.pipeline.provenance import check_outputs
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
@@ -38,6 +39,10 @@ def print_results() -> None:
     for heading in filter(MEANINGS.__contains__, columns[0]):
         print(f"{heading}: {MEANINGS[heading]}")
     print("", *map(printable, comparison.verdicts), sep="\n")
+    for row in comparison.models:
+        run = TrainOutputs(row.model).run
+        if run.exists() and read_json(run, RunRecord).run_id != row.run_id:
+            print(f"{row.model} was trained again since: `digits run` compares it anew")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
 
 
@@ -51,7 +56,8 @@ def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     headings = "measure", "n", "mean", "sd", "minimum", "95 % interval of the mean"
     for group in groups:
         seeds = ", ".join(group.seeds)
-        print(printable(f"{group.label}: runs that differ in the seed only ({seeds})"))
+        commits = f", of {len(group.commits)} commits" * (len(group.commits) > 1)
+        print(printable(f"{group.label}: runs that differ in the seed only ({seeds}){commits}"))
         rows = []
         for name, (n, *figures) in group.measures.items():
             mean, sd, minimum, low, high = ("n/a" if x is None else f"{x:.4f}" for x in figures)

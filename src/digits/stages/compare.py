@@ -69,6 +69,8 @@ def said(
     histories = {model: artifacts.TrainOutputs(model).read_history() for model in evaluated}
     on_test = {model: each.read_statistics()["test"] for model, each in evaluated.items()}
     fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
+    runs = {model: artifacts.TrainOutputs(model).read_run() for model in evaluated}
+    processors = {model: run.tags.get("cpu", "") for model, run in runs.items()}
     summary = LAYOUT.read_split_summary()
     names = [*on_test[rows[0].model]["by_class"]]
     return [
@@ -78,6 +80,7 @@ def said(
         *leaderboard.weak_classes(rows),
         *map(comparison.verdict, pairs),
         *leaderboard.doubts(rows),
+        *leaderboard.other_processors(processors),
         *filter(None, fragile),
         *artifacts.copies_found(summary),
         *few_rows.few_holdout_rows(summary, params.promote, names),

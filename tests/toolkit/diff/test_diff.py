@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from dvc.repo import Repo
-from support import BOMB, Page, finding, git, python, write_params
+from support import BOMB, PARAMS, Page, finding, git, python, write_params
 
 from digits.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
 from digits.report.plots.model import draw_revisions
@@ -159,6 +160,20 @@ def test_workspace_against_commit(repository: Path) -> None:
     assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
     assert verdicts(collect_diff("HEAD", None, LAYOUT)) == {"mlp": "unchanged", "cnn": "unchanged"}
+
+
+def test_params_of_one_model_and_switches_are_seen(repository: Path) -> None:
+    given = {"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 3, **GATE}
+    write_params(given | {"promote.max_slice_loss": 0})
+    git("commit", "-qam", "a limit of 0")
+    lock = yaml.safe_load(Path("dvc.lock").read_text("utf-8"))
+    for model, seed in (("mlp", 11), ("cnn", PARAMS["seed"])):  # only the mlp ran since
+        read = lock["stages"][f"train@{model}"].setdefault("params", {})
+        read.setdefault("params.yaml", {})["seed"] = seed
+    Path("dvc.lock").write_text(yaml.safe_dump(lock), "utf-8")
+    write_params(given | {"promote.max_slice_loss": False, "seed": 11})
+    found = {key: (*pair,) for key, pair in collect_diff("HEAD", None, LAYOUT).params.items()}
+    assert found == {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
 
 
 def test_model_on_one_side_only(repository: Path) -> None:

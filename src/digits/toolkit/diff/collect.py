@@ -79,10 +79,19 @@ class Side:
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
         read = provenance.recorded_inputs("split", self.root)
         values = {"data (md5)": read.get(provenance.DATA, ""), **flatten(self.raw)}
+        ran: dict[str, list[Any]] = {}
         for stage in ("validate", "split", *stages):
-            values |= flatten(provenance.recorded_params(stage, self.root))
+            for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
+                ran.setdefault(key, []).append(value)
+        # models that were trained at different times may have run with different ones
+        values |= {key: of[-1] for key, of in ran.items() if values.get(key) not in of}
         plain = json.dumps(values, default=str, skipkeys=True)
         return dict(json.loads(plain, parse_constant=str))  # NaN as text
+
+
+def _differ(old: object, new: object) -> bool:
+    """False, which turns a check of the gate off, is not 0."""
+    return old != new or isinstance(old, bool) != isinstance(new, bool)
 
 
 def _is_name(value: object) -> bool:
@@ -96,7 +105,7 @@ def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = 
         sides = {"old": Side(before, folder / "old", layout)}
         sides["new"] = Side(after, folder / "new", layout)
         params = changes(*(side.params() for side in sides.values()))
-        diff = Diff(before, after, {k: pair for k, pair in params.items() if pair.old != pair.new})
+        diff = Diff(before, after, {key: pair for key, pair in params.items() if _differ(*pair)})
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
