@@ -11,6 +11,8 @@ from support import PIPELINE, finding, python, write_params
 
 from digits.data import packed, packing
 from digits.data.packed import Packed
+from digits.stages import pack as pack_stage
+from digits.stages import split
 from digits.toolkit.dataset import Dataset, ImageParams, fingerprints
 from digits.toolkit.errors import DataError
 
@@ -54,6 +56,20 @@ def test_another_size_is_packed_anew_by_dvc(workspace: Path, digits_8x8: Dataset
         assert done.returncode == 0, done.stderr
         assert packed.load(Path("artifacts/pack")).images.shape == (20, side, side)
     assert "is cached - skipping run" in done.stdout
+
+
+def test_test_part_that_no_split_uses_is_told(
+    workspace: Path, digits_8x8: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = digits_8x8.images * np.uint8(15), digits_8x8.labels
+    train, test = {"x_train": images[:900], "y_train": labels[:900]}, {"x_test": images[900:]}
+    save(workspace, train | test | {"y_test": labels[900:]})
+    said = "warning: the data's own test part, 897 images, is not used; split.method: official uses"
+    for method in ("official", "stratified"):
+        write_params({"split.method": method})
+        pack_stage.main()
+        split.main()
+        assert (said in capsys.readouterr().out) == (method == "stratified")
 
 
 def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:

@@ -26,6 +26,10 @@ def main() -> None:
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     write_json(SPLIT_SUMMARY, summary)
     print(_listed(summary["rows"]))
+    unused = int((rows["part"] == "test").sum()) if params.split.method == "stratified" else 0
+    if unused:
+        said = f"the data's own test part, {unused:,} images, is not used"
+        print(f"warning: {said}; split.method: official uses it")
     project = as_project(params)
     few = few_holdout_rows(summary, project.promote, project.data.class_names or [])
     for line in [*copies_found(summary), *few]:

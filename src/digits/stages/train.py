@@ -67,7 +67,9 @@ def main(model: str) -> dict[str, float]:
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
-        with energy_used(params.tracking.energy) as energy:
+        # nobody measured the epochs before: a part would be taken for the whole
+        country = None if checkpoint.state.history else params.tracking.energy
+        with energy_used(country) as energy:
             clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
             cost = clock.timing(images=len(data), threads=params.train.threads)
         cost |= energy

@@ -161,6 +161,16 @@ def test_damaged_parquet(tmp_path):
         assert "cannot be read as Parquet: " in refusal(path)
 
 
+def test_what_a_folder_has_beside_pictures_is_counted(tmp_path, capsys):
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    for name in ("b.gif", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    assert len([*open_input(tmp_path, shape=SHAPE, fit="digit")]) == 1
+    said = "left out, as no PNG, JPEG, WebP or BMP: 2 (b.gif, more)"
+    assert capsys.readouterr().err == f"warning: {tmp_path}: {said}\n"
+
+
 def test_other_paths(tmp_path):
     assert "not found" in refusal(tmp_path / "nowhere")
     assert "no images in it (folders in it are left out); .png" in refusal(tmp_path)

@@ -108,7 +108,13 @@ def test_accuracy_of_labels(holdout):
     assert result.holdout == {"accuracy": 0.99, "rows": 500, "unsure": 0.01}
     assert "accuracy" in result.drifted
     pd.DataFrame({"at": times[:50], "label": labels[:50]}).to_parquet("labels.parquet")
-    assert watch(labels="labels.parquet").result.accuracy["rows"] == 50
+    found = watch(labels="labels.parquet").result
+    assert (found.accuracy["rows"], found.accuracy["unmatched"]) == (50, 0)
+    late = pd.DataFrame({"at": [times[0] + timedelta(days=2)] * 1, "label": [1]})
+    pd.concat([pd.read_parquet("labels.parquet"), late]).to_parquet("labels.parquet")
+    found = watch(labels="labels.parquet").result
+    assert (found.accuracy["rows"], found.accuracy["unmatched"]) == (50, 1)
+    assert monitoring.verdicts(found)[-1].endswith("; 1 label names no answered row.")
 
 
 def test_npz_with_labels_by_row(holdout):

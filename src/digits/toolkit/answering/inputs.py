@@ -1,5 +1,6 @@
 """Images to score from a folder of pictures, a CSV, an npz or a Parquet file, in batches."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import inf, prod
@@ -12,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from digits.toolkit.dataset import Fit, Images, Shape, check_unpacked, load_arrays
-from digits.toolkit.errors import DataError, printable
+from digits.toolkit.errors import DataError, printable, some
 from digits.toolkit.files import reading_as
 from digits.toolkit.pictures import SUFFIXES, is_picture, read_pictures
 
@@ -59,12 +60,16 @@ def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()
 
 
 def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
-    files = sorted(file for file in folder.iterdir() if is_picture(file.name))
+    shown = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    files = [file for file in shown if is_picture(file.name)]
+    if files and (others := [file.name for file in shown if not is_picture(file.name)]):
+        said = f"left out, as no PNG, JPEG, WebP or BMP: {len(others)} ({some(others)})"
+        print(f"warning: {printable(f'{folder}: {said}')}", file=sys.stderr)
     size = _at_once(shape)
     for start in range(0, len(files), size):
-        some = files[start : start + size]
-        images, treatments = zip(*read_pictures(some, shape=shape, fit=fit), strict=True)
-        yield Batch([printable(file.name) for file in some], np.stack(images), treatments)
+        chunk = files[start : start + size]
+        images, treatments = zip(*read_pictures(chunk, shape=shape, fit=fit), strict=True)
+        yield Batch([printable(file.name) for file in chunk], np.stack(images), treatments)
 
 
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:

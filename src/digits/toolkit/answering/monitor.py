@@ -41,7 +41,8 @@ class MonitorResult(drift.Found):
     other_rows: int  # of a log, answered by other versions
     expected: dict[str, float] | None  # accuracy without labels: `value`, `lower`, `upper`
     far: float | None  # share farther from all known images than 95 % of those from each other
-    accuracy: dict[str, float] | None  # labelled `rows`, `value`; exact 95 % `lower` to `upper`
+    # labelled `rows`, `value`; exact 95 % `lower` to `upper`; `unmatched` labels of no row
+    accuracy: dict[str, float] | None
     holdout: dict[str, float]  # the hold-out's figures of the same names
 
 
@@ -89,7 +90,7 @@ def monitor(
             raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
         correct, rows = int(right.sum()), len(right)
         interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
-        accuracy = {"rows": rows, "value": correct / rows}
+        accuracy = {"rows": rows, "value": correct / rows, "unmatched": len(known) - rows}
         accuracy |= {"lower": float(interval.low), "upper": float(interval.high)}
         if {"accuracy", "rows"} <= holdout.keys():
             before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
@@ -137,7 +138,9 @@ def verdicts(result: MonitorResult) -> list[str]:
     if got := result.accuracy:
         interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
         right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
-        found.append(f"{right}, {interval}.")
+        missed = got["unmatched"]
+        others = f"{missed:,} label{'s name' if missed > 1 else ' names'} no answered row"
+        found.append(f"{right}, {interval}{f'; {others}' if missed else ''}.")
     return found
 
 

@@ -59,7 +59,7 @@ class Model(NamedTuple):
             {
                 "predicted": names[row.argmax()],
                 "probabilities": row,
-                "answers": [names[label] for label in np.flatnonzero(chosen)],
+                "answers": [names[k] for k in np.argsort(-row, kind="stable")[: chosen.sum()]],
                 "unsure": is_unsure,
             }
             for row, chosen, is_unsure in rows
