@@ -39,12 +39,16 @@ def test_pipeline_picture_has_arrows_of_dvc() -> None:
     assert shown == set(nx.transitive_reduction(graph).edges)
 
 
+def published_or_here(out: dict[str, str]) -> Path:
+    """The file that dvc.lock names: after `make run` here it may be another one than published."""
+    stored = REPOSITORY / "dvc-store/files/md5" / out["md5"][:2] / out["md5"][2:]
+    return stored if stored.exists() else REPOSITORY / out["path"]
+
+
 @pytest.mark.parametrize("model", PARAMS["models"])
 def test_the_picture_to_predict_is_a_sure_5(model: str) -> None:
     lock = YAML(typ="safe").load(REPOSITORY / "dvc.lock")["stages"][f"train@{model}"]["outs"]
-    md5 = {Path(out["path"]).name: out["md5"] for out in lock}
-    store = REPOSITORY / "dvc-store/files/md5"
-    files = {name: store / digest[:2] / digest[2:] for name, digest in md5.items()}
+    files = {Path(out["path"]).name: published_or_here(out) for out in lock}
     [(picture, _)] = read_pictures(
         [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), fit="digit"
     )
