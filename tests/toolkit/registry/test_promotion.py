@@ -164,6 +164,7 @@ class TestPromote:
         for made, says in (
             ({"last": "Exp"}, "1797 of 1797 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
+            ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ):
             outcome = promote(fighter(**made))
             assert outcome.decision.failed == ["answers"]

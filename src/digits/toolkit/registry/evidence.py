@@ -25,7 +25,6 @@ from digits.toolkit.pipeline import provenance
 from digits.toolkit.project import Project
 from digits.toolkit.registry.model_files import ModelFiles
 from digits.toolkit.registry.served import served
-from digits.toolkit.registry.trace import find_origin
 from digits.toolkit.registry.versions import Registry, TrainedRun, find
 from digits.toolkit.tracking.runs import own_tags
 
@@ -60,11 +59,15 @@ def judge_by_holdout(
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
     size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
-    if files.class_names != names:
+    if (files.shape, files.classes) != (size, classes):
+        takes = f"takes images {files.shape} and gives {files.classes} classes"
+        misfit = f"{takes}; the hold-out rows are {size} and of {classes}"
+        challenger = Contender(name, None, files.signature, misfit)
+    elif files.class_names != names:
         cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
         said = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}; {cure}"
         challenger = Contender(name, None, files.signature, said)
-    elif (files.shape, files.classes) == (size, classes):
+    else:
         predict = files.load(threads=threads).predict
         probabilities = predict(holdout.images)
         challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
@@ -76,14 +79,13 @@ def judge_by_holdout(
                 pyfunc, images = files.load_as_served().predict, holdout.images
                 p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
                 answers["latency_ms"] = p95  # by images in a request
-    else:
-        takes = f"takes images {files.shape} and gives {files.classes} classes"
-        misfit = f"{takes}; the hold-out rows are {size} and of {classes}"
-        challenger = Contender(name, None, files.signature, misfit)
+
+    trained_on: dict[str, str | None] = {}  # md5 of the training split, by version
 
     def opponent(version: str) -> Contender:
         """Without predictions if it cannot be compared to the challenger."""
         with served(registry.uri(version), threads=threads) as model:
+            trained_on[version] = model.origin.splits.get("train")
             signature = model.files.signature
             if signature != challenger.signature or challenger.finding:
                 return Contender(version, None, signature)
@@ -131,8 +133,7 @@ def judge_by_holdout(
         approval=approval,
         rows_md5=rows_md5,
     )
-    splits = find_origin(registry.uri(champion)).splits if champion else {}
-    if champion and splits.get("train") != run.tags[SPLIT_TAGS["train"]]:
+    if champion and trained_on[champion] != run.tags[SPLIT_TAGS["train"]]:
         decision = replace(decision, note="; ".join(filter(None, [decision.note, OTHER_SPLIT])))
     return decision
 
